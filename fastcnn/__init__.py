@@ -1,0 +1,34 @@
+"""Train small convolutional networks on CPU threads, fast, with numpy and numba.
+
+The public names are PyTorch's: `fastcnn.functional`, `fastcnn.nn`, `fastcnn.optim`. Submodules are imported when they
+are first used, and numba when the "numba" backend first computes.
+"""
+
+import importlib
+
+from fastcnn._threads import get_num_threads, set_num_threads
+from fastcnn.backends import get_backend, set_backend, use_backend
+
+__version__ = "0.1.0"
+
+_SUBMODULES = ("data", "functional", "models", "nn", "optim", "plotting", "testing", "training")
+
+__all__ = [
+    "__version__",
+    "get_backend",
+    "get_num_threads",
+    "set_backend",
+    "set_num_threads",
+    "use_backend",
+    *_SUBMODULES,
+]
+
+
+def __getattr__(name: str):
+    if name in _SUBMODULES:
+        return importlib.import_module(f"fastcnn.{name}")
+    raise AttributeError(f"module 'fastcnn' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,79 @@
+"""What arguments must be: the only messages about arrays.
+
+Each check returns the canonical form that backends rely on: a C-contiguous float32 or float64 array.
+"""
+
+import numpy as np
+
+_LAYOUTS = {2: "(N, features)", 4: "(N, C, H, W)"}
+
+
+def floats(name: str, array, ndim: int | None = None, like=None) -> np.ndarray:
+    """A C-contiguous float array, of ``ndim`` axes and of the dtype of ``like``, a (name, array), where given."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"`{name}` must be a numpy array, not {type(array).__name__}.")
+    if array.dtype not in (np.float32, np.float64):
+        raise TypeError(f"`{name}` must be float32 or float64, not {array.dtype}; convert it with .astype(np.float32).")
+    if ndim is not None and array.ndim != ndim:
+        layout = f", {_LAYOUTS[ndim]}," if ndim in _LAYOUTS else ""
+        raise ValueError(f"`{name}` must have {ndim} dimensions{layout} but its shape is {array.shape}.")
+    if array.size == 0:
+        raise ValueError(f"`{name}` is empty: its shape is {array.shape}.")
+    if like is not None and array.dtype != like[1].dtype:
+        raise TypeError(f"`{name}` is {array.dtype} but `{like[0]}` is {like[1].dtype}; give both the same dtype.")
+    return np.asarray(array, order="C")
+
+
+def shape(name: str, array: np.ndarray, expected: tuple[int, ...], why: str) -> np.ndarray:
+    """``array`` if it has the ``expected`` shape; ``why`` ends the sentence that says where that comes from."""
+    if array.shape != tuple(expected):
+        raise ValueError(f"`{name}` has shape {array.shape} but must have {tuple(expected)}, {why}.")
+    return array
+
+
+def indices(name: str, array, expected: tuple[int, ...], below: int) -> np.ndarray:
+    """A C-contiguous int64 array of the ``expected`` shape with values from 0 to ``below`` - 1."""
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu":
+        what = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise TypeError(f"`{name}` must be a numpy array of integers, not {what}.")
+    if array.shape != tuple(expected):
+        raise ValueError(f"`{name}` has shape {array.shape} but must have {tuple(expected)}.")
+    if array.size:
+        low, high = int(array.min()), int(array.max())
+        if low < 0 or high >= below:
+            wrong = low if low < 0 else high
+            raise ValueError(f"`{name}` holds {wrong}, but its values must be from 0 to {below - 1}.")
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def number(name: str, value, low: float, high: float, *, below_high: bool = False) -> float:
+    """A finite number from ``low`` to ``high`` (``high`` itself excluded with ``below_high``)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"`{name}` must be a number, not {type(value).__name__}.")
+    if not (low <= value < high if below_high else low <= value <= high):
+        upper = f"below {high}" if below_high else f"at most {high}"
+        raise ValueError(f"`{name}` is {value} but must be at least {low} and {upper}.")
+    return float(value)
+
+
+def generator(name: str, rng) -> np.random.Generator:
+    """A numpy.random.Generator."""
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"`{name}` must be a numpy.random.Generator, not {type(rng).__name__}.")
+    return rng
+
+
+def count(name: str, value, least: int = 1) -> int:
+    """A whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"`{name}` must be a whole number, not {value!r}.")
+    if value < least:
+        raise ValueError(f"`{name}` is {value} but must be at least {least}.")
+    return int(value)
+
+
+def choice(name: str, value, options: tuple[str, ...]) -> str:
+    """One of ``options``."""
+    if value not in options:
+        raise ValueError(f"`{name}` is {value!r} but must be one of {', '.join(map(repr, options))}.")
+    return value

@@ -1,0 +1,89 @@
+"""The backends and how one is chosen.
+
+A backend is a package that exports every operation of `OPERATIONS` with the same signature. Its arguments are
+canonical: checked, C-contiguous, of one dtype, options expanded to a `Windows` value. Between `pack` and `unpack` the
+activations are in the backend's own layout. Backends are imported when they are first used.
+"""
+
+import importlib
+import os
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+OPERATIONS = (
+    "pack", "unpack", "flatten", "unflatten",
+    "conv2d", "conv2d_backward",
+    "max_pool2d", "max_pool2d_backward", "avg_pool2d", "avg_pool2d_backward",
+    "linear", "linear_backward",
+    "relu", "relu_backward", "leaky_relu", "leaky_relu_backward",
+    "tanh", "tanh_backward", "sigmoid", "sigmoid_backward",
+    "dropout", "dropout_backward",
+    "softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
+    "cross_entropy", "cross_entropy_backward", "mse_loss", "mse_loss_backward",
+    "sgd_update", "adam_update",
+)  # fmt: skip
+
+_PACKAGES = {"naive": "naive", "numpy": "numpy_im2col", "numba": "numba_direct"}
+_process_wide: str | None = None
+_context: ContextVar[str | None] = ContextVar("fastcnn_backend", default=None)
+
+
+def names() -> tuple[str, ...]:
+    """Names of the backends, the slowest first."""
+    return tuple(_PACKAGES)
+
+
+def set_backend(name: str) -> None:
+    """Choose the backend of every following call of this process.
+
+    Parameters
+    ----------
+    name : {"naive", "numpy", "numba"}
+
+    Raises
+    ------
+    ValueError
+        If there is no such backend.
+    """
+    global _process_wide
+    _process_wide = _known(name, "`name`")
+
+
+def get_backend() -> str:
+    """Name of the backend that a call without ``backend=`` uses now.
+
+    The first that is set of: the innermost `use_backend`, `set_backend`, the environment variable
+    ``FASTCNN_BACKEND``, and "numba".
+    """
+    chosen = _context.get() or _process_wide
+    return chosen or _known(os.environ.get("FASTCNN_BACKEND", "numba"), "The environment variable FASTCNN_BACKEND")
+
+
+@contextmanager
+def use_backend(name: str):
+    """Choose the backend within a ``with`` block, for this thread (or asyncio task) only.
+
+    Examples
+    --------
+    >>> import fastcnn
+    >>> with fastcnn.use_backend("naive"):
+    ...     fastcnn.get_backend()
+    'naive'
+    """
+    token = _context.set(_known(name, "`name`"))
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def load(name: str | None = None):
+    """The backend's package; ``None`` is the one that `get_backend` names."""
+    name = get_backend() if name is None else _known(name, "`backend`")
+    return importlib.import_module(f"{__name__}.{_PACKAGES[name]}")
+
+
+def _known(name: str, what: str) -> str:
+    if not isinstance(name, str) or name not in _PACKAGES:
+        raise ValueError(f"{what} is {name!r}, but the backends are {', '.join(map(repr, _PACKAGES))}.")
+    return name

@@ -1,0 +1,69 @@
+"""The definition: each operation as the plainest loops that say what it is.
+
+Every sum and product is taken in float64, whatever the dtype of the arrays, and rounded to that dtype once, at the end:
+so that these numbers judge those of the other backends. The layout of a batch is NCHW itself. Slow on purpose; no line
+here is clever and none is shared with another backend.
+"""
+
+from fastcnn.backends.naive.activations import (
+    dropout,
+    dropout_backward,
+    leaky_relu,
+    leaky_relu_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    tanh,
+    tanh_backward,
+)
+from fastcnn.backends.naive.conv import conv2d, conv2d_backward
+from fastcnn.backends.naive.layout import flatten, pack, unflatten, unpack
+from fastcnn.backends.naive.linear import linear, linear_backward
+from fastcnn.backends.naive.losses import (
+    cross_entropy,
+    cross_entropy_backward,
+    log_softmax,
+    log_softmax_backward,
+    mse_loss,
+    mse_loss_backward,
+    softmax,
+    softmax_backward,
+)
+from fastcnn.backends.naive.optim import adam_update, sgd_update
+from fastcnn.backends.naive.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+
+__all__ = [
+    "adam_update",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "conv2d",
+    "conv2d_backward",
+    "cross_entropy",
+    "cross_entropy_backward",
+    "dropout",
+    "dropout_backward",
+    "flatten",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "linear",
+    "linear_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "mse_loss",
+    "mse_loss_backward",
+    "pack",
+    "relu",
+    "relu_backward",
+    "sgd_update",
+    "sigmoid",
+    "sigmoid_backward",
+    "softmax",
+    "softmax_backward",
+    "tanh",
+    "tanh_backward",
+    "unflatten",
+    "unpack",
+]

@@ -1,0 +1,98 @@
+"""Max- and average-pooling and their gradients, window by window."""
+
+import numpy as np
+
+from fastcnn._geometry import Windows
+
+
+def max_pool2d(x, windows: Windows):
+    """See `fastcnn.functional.max_pool2d`."""
+    H, W, KH, KW, SH, SW, top, _, left, _, DH, DW, OH, OW = windows
+    N, C = x.shape[:2]
+    y = np.zeros((N, C, OH, OW), x.dtype)
+    indices = np.zeros((N, C, OH, OW), np.int64)
+    for n in range(N):
+        for c in range(C):
+            for oy in range(OH):
+                for ox in range(OW):
+                    best = None
+                    for ky in range(KH):
+                        for kx in range(KW):
+                            iy = oy * SH + ky * DH - top
+                            ix = ox * SW + kx * DW - left
+                            if 0 <= iy < H and 0 <= ix < W:
+                                value = x[n, c, iy, ix]
+                                # `>` keeps the first of equals; a NaN always wins, so that the last one stays.
+                                if best is None or value > best or np.isnan(value):
+                                    best, place = value, iy * W + ix
+                    y[n, c, oy, ox] = best
+                    indices[n, c, oy, ox] = place
+    return y, indices
+
+
+@np.errstate(invalid="ignore")  # inf - inf
+def max_pool2d_backward(dy, indices, x_shape, windows: Windows | None):
+    """See `fastcnn.functional.max_pool2d_backward`; the indices say everything, ``windows`` is not needed here."""
+    W = x_shape[3]
+    dx = np.zeros(x_shape)
+    for n, c, oy, ox in np.ndindex(dy.shape):
+        iy, ix = divmod(indices[n, c, oy, ox], W)
+        dx[n, c, iy, ix] += dy[n, c, oy, ox]
+    return dx.astype(dy.dtype)
+
+
+@np.errstate(invalid="ignore")
+def avg_pool2d(x, windows: Windows, count_include_pad: bool):
+    """See `fastcnn.functional.avg_pool2d`."""
+    H, W, KH, KW, SH, SW, top, _, left, _, DH, DW, OH, OW = windows
+    N, C = x.shape[:2]
+    x64 = x.astype(np.float64)
+    y = np.zeros((N, C, OH, OW))
+    for n in range(N):
+        for c in range(C):
+            for oy in range(OH):
+                for ox in range(OW):
+                    total = 0.0
+                    for ky in range(KH):
+                        for kx in range(KW):
+                            iy = oy * SH + ky * DH - top
+                            ix = ox * SW + kx * DW - left
+                            if 0 <= iy < H and 0 <= ix < W:
+                                total += x64[n, c, iy, ix]
+                    y[n, c, oy, ox] = total / _count(oy, ox, windows, count_include_pad)
+    return y.astype(x.dtype)
+
+
+@np.errstate(invalid="ignore")
+def avg_pool2d_backward(dy, windows: Windows, count_include_pad: bool):
+    """See `fastcnn.functional.avg_pool2d_backward`."""
+    H, W, KH, KW, SH, SW, top, _, left, _, DH, DW, OH, OW = windows
+    N, C = dy.shape[:2]
+    dx = np.zeros((N, C, H, W))
+    for n in range(N):
+        for c in range(C):
+            for oy in range(OH):
+                for ox in range(OW):
+                    share = np.float64(dy[n, c, oy, ox]) / _count(oy, ox, windows, count_include_pad)
+                    for ky in range(KH):
+                        for kx in range(KW):
+                            iy = oy * SH + ky * DH - top
+                            ix = ox * SW + kx * DW - left
+                            if 0 <= iy < H and 0 <= ix < W:
+                                dx[n, c, iy, ix] += share
+    return dx.astype(dy.dtype)
+
+
+def _count(oy: int, ox: int, windows: Windows, count_include_pad: bool) -> int:
+    """Taps of a window that its mean counts: pixels, and the padding's zeros if asked; never what lies past them."""
+    H, W, KH, KW, SH, SW, top, bottom, left, right, DH, DW, _, _ = windows
+    count = 0
+    for ky in range(KH):
+        for kx in range(KW):
+            iy = oy * SH + ky * DH - top
+            ix = ox * SW + kx * DW - left
+            pixel = 0 <= iy < H and 0 <= ix < W
+            inside_padded_image = iy < H + bottom and ix < W + right
+            if pixel or (count_include_pad and inside_padded_image):
+                count += 1
+    return count

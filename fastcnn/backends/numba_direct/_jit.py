@@ -1,0 +1,52 @@
+"""How kernels are compiled, and what the processor they are compiled for has.
+
+Flags stand here and nowhere else. No fast-math: NaN, infinities and the order of every sum are kept, so that results
+do not depend on the processor's mood or the number of threads.
+"""
+
+import functools
+
+import numba
+import numpy as np
+from numba.core import config
+from numba.core.codegen import get_host_cpu_features
+
+import fastcnn._threads
+
+
+def features() -> frozenset[str]:
+    """Names of the processor features that Numba generates code for (``NUMBA_CPU_FEATURES`` and the like heeded)."""
+    flags = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
+    return frozenset(flag[1:] for flag in flags.split(",") if flag.startswith("+"))
+
+
+_FEATURES = features()
+VECTOR_BYTES = 64 if "avx512f" in _FEATURES else 32 if "avx" in _FEATURES else 16
+REGISTERS = 32 if "avx512f" in _FEATURES or "neon" in _FEATURES else 16
+
+kernel = functools.partial(numba.njit, cache=True, error_model="numpy", nogil=True)
+parallel_kernel = functools.partial(kernel, parallel=True)
+
+
+def lanes(dtype) -> int:
+    """Images that stand side by side in one vector: 16 float32 or 8 float64 with AVX-512."""
+    return VECTOR_BYTES // np.dtype(dtype).itemsize
+
+
+def flat(array: np.ndarray) -> np.ndarray:
+    """The array in one dimension; a read-only one is copied, since Numba would compile a kernel again for it."""
+    return array.reshape(-1) if array.flags.writeable else array.flatten()
+
+
+@numba.njit(inline="always")
+def taps_inside(taps, first, dilation, extent):
+    """Range of the taps at ``first + tap * dilation`` that lie in 0 ... extent - 1; `dilation` may be negative."""
+    start, stop = 0, taps
+    while start < stop and not 0 <= first + start * dilation < extent:
+        start += 1
+    while start < stop and not 0 <= first + (stop - 1) * dilation < extent:
+        stop -= 1
+    return start, stop
+
+
+fastcnn._threads.attach(numba)

@@ -1,0 +1,204 @@
+"""Max- and average-pooling and their gradients on batch-blocked images.
+
+The inner loop runs over the lanes of one pixel; the loop over a row of outputs stands inside the loop over the taps, so
+that neighbouring steps do not wait for each other.
+"""
+
+import numba
+import numpy as np
+
+from fastcnn._geometry import Windows
+from fastcnn.backends.numba_direct._jit import parallel_kernel, taps_inside
+from fastcnn.backends.numba_direct.layout import BlockedArray, empty
+from fastcnn.backends.numba_direct.simd import (
+    lane_count,
+    tile_add_to_winners,
+    tile_full,
+    tile_max,
+    tile_put_to_winners,
+    tile_read,
+    tile_store,
+)
+
+
+def max_pool2d(x: BlockedArray, windows: Windows) -> tuple[BlockedArray, BlockedArray]:
+    """See `fastcnn.functional.max_pool2d`."""
+    shape = (*x.shape[:2], windows.OH, windows.OW)
+    y = empty(shape, x.dtype)
+    indices = empty(shape, np.int32 if x.dtype == np.float32 else np.int64)
+    columns = _columns(windows.OW)
+    flat = x.blocks.reshape(-1), y.blocks.reshape(-1), indices.blocks.reshape(-1)
+    _max_pool((0,), columns, *flat, len(x.blocks) * x.shape[1], tuple(windows))
+    return y, indices
+
+
+def max_pool2d_backward(
+    dy: BlockedArray, indices: BlockedArray, x_shape: tuple[int, ...], windows: Windows | None
+) -> BlockedArray:
+    """See `fastcnn.functional.max_pool2d_backward`."""
+    dx = empty(x_shape, dy.dtype)
+    if windows is None:
+        _scatter(_planes(dy), _planes(indices), _planes(dx))
+    else:
+        columns = _columns(windows.OW)
+        flat = dy.blocks.reshape(-1), indices.blocks.reshape(-1), dx.blocks.reshape(-1)
+        _max_pool_gradient((0,), columns, *flat, len(dx.blocks) * x_shape[1], tuple(windows), _tiled(windows))
+    return dx
+
+
+def avg_pool2d(x: BlockedArray, windows: Windows, count_include_pad: bool) -> BlockedArray:
+    """See `fastcnn.functional.avg_pool2d`."""
+    y = empty((*x.shape[:2], windows.OH, windows.OW), x.dtype)
+    _avg_pool(_planes(x), _planes(y), tuple(windows), count_include_pad)
+    return y
+
+
+def avg_pool2d_backward(dy: BlockedArray, windows: Windows, count_include_pad: bool) -> BlockedArray:
+    """See `fastcnn.functional.avg_pool2d_backward`."""
+    dx = empty((*dy.shape[:2], windows.H, windows.W), dy.dtype)
+    _avg_pool_gradient(_planes(dy), _planes(dx), tuple(windows), count_include_pad)
+    return dx
+
+
+def _planes(x: BlockedArray) -> np.ndarray:
+    """(NB * C, H, W, L): pooling treats every channel alike."""
+    return x.blocks.reshape(-1, *x.blocks.shape[2:])
+
+
+def _columns(outputs: int) -> tuple[int, ...]:
+    """The longest row of vectors, at most 8, that divides the outputs: a gradient may add to a pixel only once."""
+    return (0,) * next(columns for columns in range(8, 0, -1) if outputs % columns == 0)
+
+
+def _tiled(w: Windows) -> bool:
+    """Whether the windows cover every pixel exactly once."""
+    return (w.KH * w.OH, w.KW * w.OW) == (w.H, w.W) and (w.SH, w.SW, w.DH, w.DW, w.top, w.left) == (
+        w.KH, w.KW, 1, 1, 0, 0,
+    )  # fmt: skip
+
+
+@numba.njit(inline="always")
+def _outputs(tap, before, dilation, stride, outputs, extent):
+    """Range of the outputs whose tap lies inside the image: 0 <= o * stride + tap * dilation - before < extent."""
+    shift = before - tap * dilation
+    start = max(0, (shift + stride - 1) // stride)
+    stop = min(outputs, (extent - 1 + shift) // stride + 1)
+    return start, stop
+
+
+@parallel_kernel
+def _max_pool(row, columns, x, y, indices, planes, windows):
+    """Parallel over (plane, output row): a thread writes only that row."""
+    H, W, KH, KW, SH, SW, top, bottom, left, right, DH, DW, OH, OW = windows
+    L, COLUMNS = lane_count(x), len(columns)
+    for task in numba.prange(planes * OH):
+        plane, oy = divmod(np.intp(task), OH)
+        iy = oy * SH - top
+        first, last = taps_inside(KH, iy, DH, H)
+        for ox in range(0, OW, COLUMNS):
+            best, places = tile_full(row, columns, x, -np.inf), tile_full(row, columns, indices, -1)
+            for ky in range(first, last):
+                for kx in range(KW):
+                    ix = ox * SW - left + kx * DW
+                    place = (iy + ky * DH) * W + ix
+                    best, places = tile_max(
+                        best, places, x, (plane * H * W + place) * L, SW * L, place, SW, ix, SW, W
+                    )  # fmt: skip
+            at = ((plane * OH + oy) * OW + ox) * L
+            tile_store(best, y, at, 0, L, 0)
+            tile_store(places, indices, at, 0, L, 0)
+
+
+@parallel_kernel
+def _max_pool_gradient(row, columns, dy, indices, dx, planes, windows, tiled):
+    """Parallel over planes: a thread writes only its plane. Each pixel of a window asks whether it was the winner."""
+    H, W, KH, KW, SH, SW, top, bottom, left, right, DH, DW, OH, OW = windows
+    L, COLUMNS = lane_count(dy), len(columns)
+    for task in numba.prange(planes):
+        plane = np.intp(task)
+        if not tiled:
+            dx[plane * H * W * L : (plane + 1) * H * W * L] = 0
+        for oy in range(OH):
+            iy = oy * SH - top
+            first, last = taps_inside(KH, iy, DH, H)
+            for ox in range(0, OW, COLUMNS):
+                at = ((plane * OH + oy) * OW + ox) * L
+                tile = tile_read(row, columns, dy, at, 0, L)
+                places = tile_read(row, columns, indices, at, 0, L)
+                for ky in range(first, last):
+                    for kx in range(KW):
+                        ix = ox * SW - left + kx * DW
+                        place = (iy + ky * DH) * W + ix
+                        to = (plane * H * W + place) * L
+                        if tiled:
+                            tile_put_to_winners(tile, places, dx, to, SW * L, place, SW, ix, SW, W)
+                        else:
+                            tile_add_to_winners(tile, places, dx, to, SW * L, place, SW, ix, SW, W)
+
+
+@parallel_kernel
+def _scatter(dy, indices, dx):
+    """Parallel over planes: a thread writes only its plane."""
+    _, OH, OW, L = dy.shape
+    W = dx.shape[2]
+    for plane in numba.prange(len(dx)):
+        dx[plane] = 0
+        for oy in range(OH):
+            for ox in range(OW):
+                for lane in range(L):
+                    iy, ix = divmod(indices[plane, oy, ox, lane], W)
+                    dx[plane, iy, ix, lane] += dy[plane, oy, ox, lane]
+
+
+@numba.njit(inline="always")
+def _count(first, last, before, after, extent, include_pad):
+    """Pixels of a window from ``first`` to ``last`` that the mean counts, along one axis."""
+    if include_pad:
+        return min(last, extent + after - 1) - max(first, -before) + 1
+    return min(last, extent - 1) - max(first, 0) + 1
+
+
+@parallel_kernel
+def _avg_pool(x, y, windows, include_pad):
+    """Parallel over (plane, output row): a thread writes only that row."""
+    H, W, KH, KW, SH, SW, top, bottom, left, right, DH, DW, OH, OW = windows
+    L = lane_count(x)
+    for task in numba.prange(len(x) * OH):
+        plane, oy = divmod(np.intp(task), OH)
+        first_row = oy * SH - top
+        ky_start, ky_stop = taps_inside(KH, first_row, DH, H)
+        height = _count(first_row, first_row + KH - 1, top, bottom, H, include_pad)
+        total = y[plane, oy]
+        total[:] = 0
+        for ky in range(ky_start, ky_stop):
+            for kx in range(KW):
+                start, stop = _outputs(kx, left, DW, SW, OW, W)
+                for ox in range(start, stop):
+                    for lane in range(L):
+                        total[ox, lane] += x[plane, first_row + ky, ox * SW + kx - left, lane]
+        for ox in range(OW):
+            first = ox * SW - left
+            count = height * _count(first, first + KW - 1, left, right, W, include_pad)
+            for lane in range(L):
+                total[ox, lane] /= count
+
+
+@parallel_kernel
+def _avg_pool_gradient(dy, dx, windows, include_pad):
+    """Parallel over planes: a thread writes only its plane."""
+    H, W, KH, KW, SH, SW, top, bottom, left, right, DH, DW, OH, OW = windows
+    L = lane_count(dy)
+    for plane in numba.prange(len(dx)):
+        dx[plane] = 0
+        for oy in range(OH):
+            first_row = oy * SH - top
+            ky_start, ky_stop = taps_inside(KH, first_row, DH, H)
+            height = _count(first_row, first_row + KH - 1, top, bottom, H, include_pad)
+            for ox in range(OW):
+                first = ox * SW - left
+                kx_start, kx_stop = taps_inside(KW, first, DW, W)
+                count = height * _count(first, first + KW - 1, left, right, W, include_pad)
+                for ky in range(ky_start, ky_stop):
+                    for kx in range(kx_start, kx_stop):
+                        for lane in range(L):
+                            dx[plane, first_row + ky, first + kx, lane] += dy[plane, oy, ox, lane] / count

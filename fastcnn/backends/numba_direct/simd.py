@@ -1,0 +1,492 @@
+"""Tiles of SIMD vectors that stay in the processor's registers, for Numba kernels.
+
+A `Tile` is R x C vectors; a vector holds one pixel of as many images as it has lanes. The size of a tile is part of its
+type: kernels take two tuples of R and C zeros, ``rows`` and ``columns``, and are compiled once for each pair of
+lengths. LLVM keeps the vectors of a tile in registers as long as R * C + C + 1 of them fit.
+
+Vectors are read and written at offsets, in elements, into flat arrays. Nothing is checked: callers keep inside.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+from fastcnn.backends.numba_direct._jit import VECTOR_BYTES
+
+_I32 = ir.IntType(32)
+_NUMBER = {
+    types.float32: ir.FloatType(),
+    types.float64: ir.DoubleType(),
+    types.int32: _I32,
+    types.int64: ir.IntType(64),
+}
+
+
+def _vector_type(dtype) -> ir.VectorType:
+    return ir.VectorType(_NUMBER[dtype], VECTOR_BYTES * 8 // dtype.bitwidth)
+
+
+class TileType(types.Type):
+    """R x C vectors of float32, float64, int32 or int64."""
+
+    def __init__(self, rows: int, columns: int, dtype):
+        self.rows, self.columns, self.dtype = rows, columns, dtype
+        super().__init__(name=f"Tile({rows}, {columns}, {dtype}, {VECTOR_BYTES} bytes)")
+
+
+@register_model(TileType)
+class _TileModel(models.PrimitiveModel):
+    def __init__(self, manager, tile):
+        super().__init__(manager, tile, ir.ArrayType(_vector_type(tile.dtype), tile.rows * tile.columns))
+
+
+class _Code:
+    """The few pieces of LLVM code that tiles are made of."""
+
+    def __init__(self, context, builder, tile):
+        self.context, self.builder, self.tile = context, builder, tile
+        self.vector = _vector_type(tile.dtype)
+        self.align = tile.dtype.bitwidth // 8
+
+    def data(self, array_type, array):
+        return self.context.make_array(array_type)(self.context, self.builder, array).data
+
+    def constant(self, like, value: int):
+        return ir.Constant(like.type, value)
+
+    def steps(self, start, step, count: int):
+        """Offsets start, start + step, ..."""
+        offsets = [start]
+        for _ in range(count - 1):
+            offsets.append(self.builder.add(offsets[-1], step))
+        return offsets
+
+    def packed(self, start):
+        """Offsets of the tile's vectors where they stand one after the other."""
+        return self.steps(start, self.constant(start, self.vector.count), self.tile.rows * self.tile.columns)
+
+    def pointer(self, base, offset):
+        return self.builder.bitcast(self.builder.gep(base, [offset]), self.vector.as_pointer())
+
+    def load(self, base, offset):
+        return self.builder.load(self.pointer(base, offset), align=self.align)
+
+    def store(self, vector, base, offset):
+        self.builder.store(vector, self.pointer(base, offset), align=self.align)
+
+    def splat(self, scalar):
+        """The number in every lane."""
+        undefined = ir.Constant(self.vector, ir.Undefined)
+        first = self.builder.insert_element(undefined, scalar, ir.Constant(_I32, 0))
+        zeros = ir.Constant(ir.VectorType(_I32, self.vector.count), [0] * self.vector.count)
+        return self.builder.shuffle_vector(first, undefined, zeros)
+
+    def multiply_add(self, a, b, c):
+        """Sum ``a * b + c``: fused where the processor can, never a call of the C library as ``llvm.fma`` may be."""
+        bits = "f32" if self.vector.element == ir.FloatType() else "f64"
+        name = f"llvm.fmuladd.v{self.vector.count}{bits}"
+        function = cgutils.get_or_insert_function(
+            self.builder.module, ir.FunctionType(self.vector, [self.vector] * 3), name
+        )
+        return self.builder.call(function, [a, b, c])
+
+    def inside(self, pixel, pixel_step, extent):
+        """For each column c, whether the pixel ``pixel + c * pixel_step`` lies in 0 ... extent - 1."""
+        # A negative pixel is a huge unsigned number.
+        return [self.builder.icmp_unsigned("<", at, extent) for at in self.steps(pixel, pixel_step, self.tile.columns)]
+
+    def bits(self, flag):
+        """A flag in every lane."""
+        lanes = ir.VectorType(ir.IntType(1), self.vector.count)
+        undefined = ir.Constant(lanes, ir.Undefined)
+        first = self.builder.insert_element(undefined, flag, ir.Constant(_I32, 0))
+        zeros = ir.Constant(ir.VectorType(_I32, self.vector.count), [0] * self.vector.count)
+        return self.builder.shuffle_vector(first, undefined, zeros)
+
+    def zero_vector(self):
+        """Address of a vector of zeros."""
+        name = f"fastcnn.zeros.{self.vector.count}.{self.vector.element}"
+        zeros = self.builder.module.globals.get(name)
+        if zeros is None:
+            zeros = cgutils.global_constant(self.builder, name, ir.Constant(self.vector, None))
+        return zeros
+
+    def table(self, array_type, array, first):
+        """The integers array[first], array[first + 1], ... for the columns of the tile."""
+        base = self.data(array_type, array)
+        return [
+            self.builder.load(self.builder.gep(base, [self.builder.add(first, self.constant(first, c))]))
+            for c in range(self.tile.columns)
+        ]
+
+    def lane_sums(self, tile):
+        """For each row of the tile a short vector: the sums of the lanes of its vectors.
+
+        As many vectors as there are lanes are added up together: in step ``s`` two become one, which holds sums of
+        lanes i and i ^ s, of the first where the bit s of the lane's number is 0, of the second where it is 1. In the
+        end lane i is the sum of vector i. That is 3 instructions a vector instead of 8 for one after the other.
+        """
+        count, size = self.vector.count, self.tile.rows * self.tile.columns
+        zero = ir.Constant(self.vector, None)
+        sums = []
+        for start in range(0, size, count):
+            level = [self.builder.extract_value(tile, i) if i < size else zero for i in range(start, start + count)]
+            step = 1
+            while len(level) > 1:
+                level = [self._merge(a, b, step) for a, b in zip(level[::2], level[1::2], strict=True)]
+                step *= 2
+            sums.append(level[0])
+        sums.append(zero)  # so that every row can be cut out of two neighbours
+        rows = []
+        for first in range(0, size, self.tile.columns):
+            pair, lane = divmod(first, count)
+            mask = ir.VectorType(_I32, self.tile.columns)
+            lanes = ir.Constant(mask, [lane + c for c in range(self.tile.columns)])
+            rows.append(self.builder.shuffle_vector(sums[pair], sums[pair + 1], lanes))
+        return rows
+
+    def _merge(self, a, b, step: int):
+        count = self.vector.count
+        mask = ir.VectorType(_I32, count)
+        kept = self.builder.shuffle_vector(a, b, ir.Constant(mask, [i + count * bool(i & step) for i in range(count)]))
+        other = [(i ^ step) + count * bool(i & step) for i in range(count)]
+        return self.builder.fadd(kept, self.builder.shuffle_vector(a, b, ir.Constant(mask, other)))
+
+    def at(self, tile, row: int, column: int):
+        return self.builder.extract_value(tile, row * self.tile.columns + column)
+
+    def build(self, vectors):
+        """A tile from its vectors, row by row."""
+        out = ir.Constant(ir.ArrayType(self.vector, self.tile.rows * self.tile.columns), ir.Undefined)
+        for i, vector in enumerate(vectors):
+            out = self.builder.insert_value(out, vector, i)
+        return out
+
+    def outer_product(self, tile, rows, columns):
+        """tile[r, c] += rows[r] * columns[c]."""
+        return self.build(
+            self.multiply_add(row, column, self.at(tile, r, c))
+            for r, row in enumerate(rows)
+            for c, column in enumerate(columns)
+        )
+
+
+@intrinsic
+def lane_count(typingctx, array):
+    """Lanes of a vector of the array's numbers, a constant for the compiler."""
+
+    def codegen(context, builder, signature, args):
+        return context.get_constant(types.intp, VECTOR_BYTES * 8 // array.dtype.bitwidth)
+
+    return types.intp(array), codegen
+
+
+@intrinsic
+def tile_zeros(typingctx, rows, columns, like):
+    """A tile of zeros, of the dtype of the array ``like``."""
+    tile = TileType(rows.count, columns.count, like.dtype)
+
+    def codegen(context, builder, signature, args):
+        return ir.Constant(ir.ArrayType(_vector_type(tile.dtype), tile.rows * tile.columns), None)
+
+    return tile(rows, columns, like), codegen
+
+
+@intrinsic
+def tile_load(typingctx, rows, columns, array, offset):
+    """The tile that `tile_save` wrote: its vectors one after the other, row by row."""
+    tile = TileType(rows.count, columns.count, array.dtype)
+
+    def codegen(context, builder, signature, args):
+        code = _Code(context, builder, tile)
+        base = code.data(signature.args[2], args[2])
+        return code.build(code.load(base, at) for at in code.packed(args[3]))
+
+    return tile(rows, columns, array, types.intp), codegen
+
+
+@intrinsic
+def tile_save(typingctx, tile, array, offset):
+    """Write the tile's vectors one after the other, row by row, from ``array[offset]``."""
+
+    def codegen(context, builder, signature, args):
+        code = _Code(context, builder, tile)
+        base = code.data(signature.args[1], args[1])
+        for i, at in enumerate(code.packed(args[2])):
+            code.store(builder.extract_value(args[0], i), base, at)
+        return context.get_dummy_value()
+
+    return types.void(tile, array, types.intp), codegen
+
+
+@intrinsic
+def tile_splat(typingctx, rows, columns, values, offset, step):
+    """A tile whose row r is ``values[offset + r * step]`` in every lane of every column."""
+    tile = TileType(rows.count, columns.count, values.dtype)
+
+    def codegen(context, builder, signature, args):
+        code = _Code(context, builder, tile)
+        base = code.data(signature.args[2], args[2])
+        vectors = []
+        for at in code.steps(args[3], args[4], tile.rows):
+            vectors += [code.splat(builder.load(builder.gep(base, [at])))] * tile.columns
+        return code.build(vectors)
+
+    return tile(rows, columns, values, types.intp, types.intp), codegen
+
+
+@intrinsic
+def tile_fma(typingctx, tile, scalars, scalar_offset, scalar_step, vectors, vector_offset, vector_step):
+    """tile[r, c] += scalars[scalar_offset + r * scalar_step] * vectors[vector_offset + c * vector_step : + lanes]."""
+    signature = tile(tile, scalars, types.intp, types.intp, vectors, types.intp, types.intp)
+
+    def codegen(context, builder, signature, args):
+        acc, scalars, scalar_offset, scalar_step, vectors, vector_offset, vector_step = args
+        code = _Code(context, builder, tile)
+        base = code.data(signature.args[4], vectors)
+        columns = [code.load(base, at) for at in code.steps(vector_offset, vector_step, tile.columns)]
+        base = code.data(signature.args[1], scalars)
+        rows = (
+            code.splat(builder.load(builder.gep(base, [at])))
+            for at in code.steps(scalar_offset, scalar_step, tile.rows)
+        )
+        return code.outer_product(acc, rows, columns)
+
+    return signature, codegen
+
+
+@intrinsic
+def tile_fma_inside(
+    typingctx, tile, scalars, scalar_offset, scalar_step, vectors, vector_offset, vector_step, pixel, pixel_step, extent
+):
+    """`tile_fma` whose column c is at pixel + c * pixel_step: a vector of zeros unless that is in 0 ... extent - 1."""
+    signature = tile(
+        tile, scalars, types.intp, types.intp, vectors, types.intp, types.intp, types.intp, types.intp, types.intp
+    )
+
+    def codegen(context, builder, signature, args):
+        acc, scalars, scalar_offset, scalar_step, vectors, vector_offset, vector_step, pixel, pixel_step, extent = args
+        code = _Code(context, builder, tile)
+        base, zeros = code.data(signature.args[4], vectors), code.zero_vector()
+        columns = []
+        for at, inside in zip(
+            code.steps(vector_offset, vector_step, tile.columns), code.inside(pixel, pixel_step, extent), strict=True
+        ):
+            pointer = builder.select(inside, code.pointer(base, at), zeros)
+            columns.append(builder.load(pointer, align=code.align))
+        base = code.data(signature.args[1], scalars)
+        rows = (
+            code.splat(builder.load(builder.gep(base, [at])))
+            for at in code.steps(scalar_offset, scalar_step, tile.rows)
+        )
+        return code.outer_product(acc, rows, columns)
+
+    return signature, codegen
+
+
+@intrinsic
+def tile_outer(typingctx, tile, a, a_offset, a_step, b, b_offset, steps, first):
+    """tile[r, c] += a[a_offset + r * a_step : + lanes] * b[b_offset + steps[first + c] : + lanes], lane by lane."""
+    signature = tile(tile, a, types.intp, types.intp, b, types.intp, steps, types.intp)
+
+    def codegen(context, builder, signature, args):
+        acc, a, a_offset, a_step, b, b_offset, steps, first = args
+        code = _Code(context, builder, tile)
+        base = code.data(signature.args[4], b)
+        columns = [code.load(base, builder.add(b_offset, step)) for step in code.table(signature.args[6], steps, first)]
+        base = code.data(signature.args[1], a)
+        rows = (code.load(base, at) for at in code.steps(a_offset, a_step, tile.rows))
+        return code.outer_product(acc, rows, columns)
+
+    return signature, codegen
+
+
+@intrinsic
+def tile_outer_inside(
+    typingctx, tile, a, a_offset, a_step, b, b_offset, steps, first, row, rows, height, column, columns, width
+):
+    """`tile_outer` whose column c reads the pixel (row + rows[first + c], column + columns[first + c]) of ``b``.
+
+    It is a vector of zeros unless that lies in an image of (height, width) pixels.
+    """
+    at = types.intp
+    signature = tile(tile, a, at, at, b, at, steps, at, at, rows, at, at, columns, at)
+
+    def codegen(context, builder, signature, args):
+        acc, a, a_offset, a_step, b, b_offset, steps, first, row, rows, height, column, columns, width = args
+        code = _Code(context, builder, tile)
+        base, zeros = code.data(signature.args[4], b), code.zero_vector()
+        vectors = []
+        for step, down, right in zip(
+            code.table(signature.args[6], steps, first),
+            code.table(signature.args[9], rows, first),
+            code.table(signature.args[12], columns, first),
+            strict=True,
+        ):
+            inside = builder.and_(
+                builder.icmp_unsigned("<", builder.add(row, down), height),
+                builder.icmp_unsigned("<", builder.add(column, right), width),
+            )
+            pointer = builder.select(inside, code.pointer(base, builder.add(b_offset, step)), zeros)
+            vectors.append(builder.load(pointer, align=code.align))
+        base = code.data(signature.args[1], a)
+        return code.outer_product(acc, (code.load(base, o) for o in code.steps(a_offset, a_step, tile.rows)), vectors)
+
+    return signature, codegen
+
+
+@intrinsic
+def tile_sums(typingctx, tile, out, offset, row_step, first_row, first_column):
+    """out[offset + r * row_step + c] = sum of the lanes of tile[r, c], for r >= first_row and c >= first_column."""
+    signature = types.void(tile, out, types.intp, types.intp, types.intp, types.intp)
+
+    def codegen(context, builder, signature, args):
+        acc, out, offset, row_step, first_row, first_column = args
+        code = _Code(context, builder, tile)
+        base = code.data(signature.args[1], out)
+        rows = code.lane_sums(acc)
+        for r, (at, row) in enumerate(zip(code.steps(offset, row_step, tile.rows), rows, strict=True)):
+            with builder.if_then(builder.icmp_signed(">=", code.constant(first_row, r), first_row)):
+                whole = builder.icmp_signed("==", first_column, code.constant(first_column, 0))
+                with builder.if_else(whole) as (then, otherwise):
+                    with then:
+                        pointer = builder.bitcast(builder.gep(base, [at]), row.type.as_pointer())
+                        builder.store(row, pointer, align=code.align)
+                    with otherwise:
+                        for c in range(tile.columns):
+                            stored = builder.icmp_signed("<=", first_column, code.constant(first_column, c))
+                            with builder.if_then(stored):
+                                number = builder.extract_element(row, ir.Constant(_I32, c))
+                                builder.store(number, builder.gep(base, [builder.add(at, code.constant(at, c))]))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def tile_store(typingctx, tile, out, offset, row_step, column_step, first_row):
+    """out[offset + r * row_step + c * column_step : + lanes] = tile[r, c] for the rows r >= first_row."""
+    signature = types.void(tile, out, types.intp, types.intp, types.intp, types.intp)
+
+    def codegen(context, builder, signature, args):
+        acc, out, offset, row_step, column_step, first_row = args
+        code = _Code(context, builder, tile)
+        base = code.data(signature.args[1], out)
+        for r, row in enumerate(code.steps(offset, row_step, tile.rows)):
+            with builder.if_then(builder.icmp_signed(">=", code.constant(first_row, r), first_row)):
+                for c, at in enumerate(code.steps(row, column_step, tile.columns)):
+                    code.store(code.at(acc, r, c), base, at)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def tile_full(typingctx, rows, columns, like, value):
+    """A tile whose every lane is ``value``, as a number of the type of the array ``like``."""
+    tile = TileType(rows.count, columns.count, like.dtype)
+
+    def codegen(context, builder, signature, args):
+        code = _Code(context, builder, tile)
+        return code.build([code.splat(context.cast(builder, args[3], value, tile.dtype))] * tile.rows * tile.columns)
+
+    return tile(rows, columns, like, value), codegen
+
+
+@intrinsic
+def tile_read(typingctx, rows, columns, array, offset, row_step, column_step):
+    """The tile that `tile_store` writes, all of its rows."""
+    tile = TileType(rows.count, columns.count, array.dtype)
+
+    def codegen(context, builder, signature, args):
+        _, _, array, offset, row_step, column_step = args
+        code = _Code(context, builder, tile)
+        base = code.data(signature.args[2], array)
+        return code.build(
+            code.load(base, at)
+            for row in code.steps(offset, row_step, tile.rows)
+            for at in code.steps(row, column_step, tile.columns)
+        )
+
+    return tile(rows, columns, array, types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic
+def tile_max(typingctx, best, places, x, offset, step, place, place_step, pixel, pixel_step, extent):
+    """Let the vectors ``x[offset + c * step : + lanes]`` compete with the tile ``best`` of one row; returns both tiles.
+
+    The value in column c is from the place ``place + c * place_step``; it competes if ``pixel + c * pixel_step`` is in
+    0 ... extent - 1. It wins if it is greater, or NaN, or the first (the place so far is -1).
+    """
+    at = types.intp
+    pair = types.Tuple((best, places))
+    signature = pair(best, places, x, at, at, at, at, at, at, at)
+
+    def codegen(context, builder, signature, args):
+        best_in, places_in, x, offset, step, place, place_step, pixel, pixel_step, extent = args
+        code, index = _Code(context, builder, best), _Code(context, builder, places)
+        base, none = code.data(signature.args[2], x), index.splat(ir.Constant(index.vector.element, -1))
+        new_best, new_places = [], []
+        for c, (at, here, inside) in enumerate(
+            zip(
+                code.steps(offset, step, best.columns),
+                code.steps(place, place_step, best.columns),
+                code.inside(pixel, pixel_step, extent),
+                strict=True,
+            )
+        ):
+            # Outside, the tile's own neighbourhood may not exist: read the first vector instead, and do not use it.
+            value = code.load(base, builder.select(inside, at, code.constant(at, 0)))
+            old, old_place = code.at(best_in, 0, c), index.at(places_in, 0, c)
+            wins = builder.fcmp_ordered(">", value, old)
+            wins = builder.or_(wins, builder.fcmp_unordered("uno", value, value))
+            wins = builder.or_(wins, builder.icmp_signed("==", old_place, none))
+            inside_lanes = code.bits(inside)
+            wins = builder.and_(wins, inside_lanes)
+            new_best.append(builder.select(wins, value, old))
+            number = here if places.dtype.bitwidth == 64 else builder.trunc(here, index.vector.element)
+            new_places.append(builder.select(wins, index.splat(number), old_place))
+        return context.make_tuple(builder, signature.return_type, [code.build(new_best), index.build(new_places)])
+
+    return signature, codegen
+
+
+def _to_winners(accumulate: bool):
+    """The intrinsic that hands ``dy`` on to one tap of each window: where the tap was the winner."""
+
+    def to_winners(typingctx, dy, places, dx, offset, step, place, place_step, pixel, pixel_step, extent):
+        at = types.intp
+        signature = types.void(dy, places, dx, at, at, at, at, at, at, at)
+
+        def codegen(context, builder, signature, args):
+            dy_in, places_in, dx, offset, step, place, place_step, pixel, pixel_step, extent = args
+            code, index = _Code(context, builder, dy), _Code(context, builder, places)
+            base, zero = code.data(signature.args[2], dx), ir.Constant(code.vector, None)
+            for c, (at, here, inside) in enumerate(
+                zip(
+                    code.steps(offset, step, dy.columns),
+                    code.steps(place, place_step, dy.columns),
+                    code.inside(pixel, pixel_step, extent),
+                    strict=True,
+                )
+            ):
+                with builder.if_then(inside):
+                    number = here if places.dtype.bitwidth == 64 else builder.trunc(here, index.vector.element)
+                    won = builder.icmp_signed("==", index.at(places_in, 0, c), index.splat(number))
+                    value = builder.select(won, code.at(dy_in, 0, c), zero)
+                    if accumulate:
+                        value = builder.fadd(value, code.load(base, at))
+                    code.store(value, base, at)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return to_winners
+
+
+tile_put_to_winners = intrinsic(_to_winners(accumulate=False))
+"""dx[offset + c * step : + lanes] = the lanes of ``dy`` whose place is place + c * place_step, else 0; in the image."""
+
+tile_add_to_winners = intrinsic(_to_winners(accumulate=True))
+"""The same, added to what is there."""

@@ -1,0 +1,68 @@
+"""Convolution as a matrix product: patches as read-only views (im2col), BLAS, and slices added back (col2im).
+
+The layout of a batch is NCHW itself. Where an inf or a NaN comes in, a NaN may go out; NumPy's "invalid value" warning
+is switched off for that alone. An overflow of finite numbers still warns.
+"""
+
+from fastcnn.backends.numpy_im2col.activations import (
+    dropout,
+    dropout_backward,
+    leaky_relu,
+    leaky_relu_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    tanh,
+    tanh_backward,
+)
+from fastcnn.backends.numpy_im2col.conv import conv2d, conv2d_backward
+from fastcnn.backends.numpy_im2col.layout import flatten, pack, unflatten, unpack
+from fastcnn.backends.numpy_im2col.linear import linear, linear_backward
+from fastcnn.backends.numpy_im2col.losses import (
+    cross_entropy,
+    cross_entropy_backward,
+    log_softmax,
+    log_softmax_backward,
+    mse_loss,
+    mse_loss_backward,
+    softmax,
+    softmax_backward,
+)
+from fastcnn.backends.numpy_im2col.optim import adam_update, sgd_update
+from fastcnn.backends.numpy_im2col.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+
+__all__ = [
+    "adam_update",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "conv2d",
+    "conv2d_backward",
+    "cross_entropy",
+    "cross_entropy_backward",
+    "dropout",
+    "dropout_backward",
+    "flatten",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "linear",
+    "linear_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "mse_loss",
+    "mse_loss_backward",
+    "pack",
+    "relu",
+    "relu_backward",
+    "sgd_update",
+    "sigmoid",
+    "sigmoid_backward",
+    "softmax",
+    "softmax_backward",
+    "tanh",
+    "tanh_backward",
+    "unflatten",
+    "unpack",
+]

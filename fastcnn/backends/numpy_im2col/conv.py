@@ -1,0 +1,57 @@
+"""Convolution and its gradients: one matrix product each, over all pixels of the batch.
+
+The columns of a batch are (C*KH*KW, N*OH*OW): one BLAS call for each group, however many images there are. A product
+for each image leaves its result in NCHW, but took 1.2 times as long for LeNet's C3, forward and backward, and 2 times
+for C5, where it is a matrix by a vector.
+"""
+
+import numpy as np
+
+from fastcnn._geometry import Windows
+from fastcnn.backends.numpy_im2col.patches import inside, padded, padded_extent, patches, taps
+
+
+@np.errstate(invalid="ignore")
+def conv2d(x, weight, bias, windows: Windows, groups: int):
+    """See `fastcnn.functional.conv2d`."""
+    rows = weight.reshape(groups, len(weight) // groups, -1)  # (groups, O/groups, C/groups*KH*KW)
+    y = rows @ _columns(x, windows, groups)  # (groups, O/groups, N*OH*OW)
+    y = y.reshape(len(weight), len(x), windows.OH, windows.OW)  # (O, N, OH, OW)
+    if bias is not None:
+        y += bias[:, None, None, None]
+    return np.ascontiguousarray(y.swapaxes(0, 1))  # (N, O, OH, OW)
+
+
+@np.errstate(invalid="ignore")
+def conv2d_backward(dy, x, weight, windows: Windows, groups: int, input_grad: bool, weight_grad: bool):
+    """See `fastcnn.functional.conv2d_backward`."""
+    dx = dweight = dbias = None
+    dy_rows = dy.swapaxes(0, 1).reshape(groups, len(weight) // groups, -1)  # (groups, O/groups, N*OH*OW)
+    if weight_grad:
+        # The transposed product is 1.4 times faster than dy_rows @ columns.T: the long matrix comes first.
+        dweight = _columns(x, windows, groups) @ dy_rows.swapaxes(1, 2)  # (groups, C/groups*KH*KW, O/groups)
+        dweight = dweight.swapaxes(1, 2).reshape(weight.shape)  # (O, C/groups, KH, KW)
+        dbias = dy_rows.sum(axis=2).reshape(-1)  # (O,)
+    if input_grad:
+        rows = weight.reshape(groups, len(weight) // groups, -1)  # (groups, O/groups, C/groups*KH*KW)
+        dcolumns = rows.swapaxes(1, 2) @ dy_rows  # (groups, C/groups*KH*KW, N*OH*OW)
+        dx = _add_columns(dcolumns, x.shape, windows)
+    return dx, dweight, dbias
+
+
+def _columns(x: np.ndarray, windows: Windows, groups: int) -> np.ndarray:
+    """im2col: a copy of all patches, (groups, C/groups*KH*KW, N*OH*OW)."""
+    return patches(padded(x, windows), windows).reshape(
+        groups, x.shape[1] // groups * windows.KH * windows.KW, len(x) * windows.OH * windows.OW
+    )  # (groups, C/groups*KH*KW, N*OH*OW)
+
+
+def _add_columns(dcolumns: np.ndarray, x_shape: tuple[int, ...], windows: Windows) -> np.ndarray:
+    """col2im, the transpose of `_columns`: each pixel is the sum of its places in the columns, (N, C, H, W)."""
+    N, C = x_shape[:2]
+    # (C, KH, KW, N, OH, OW)
+    dpatches = dcolumns.reshape(C, windows.KH, windows.KW, N, windows.OH, windows.OW)
+    dx = np.zeros((C, N, *padded_extent(windows)), dcolumns.dtype)
+    for ky, kx, pixels in taps(windows):
+        dx[pixels] += dpatches[:, ky, kx]
+    return np.ascontiguousarray(inside(dx, windows).swapaxes(0, 1))

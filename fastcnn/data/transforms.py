@@ -1,0 +1,133 @@
+"""From uint8 images to what a network takes."""
+
+import numpy as np
+
+from . import _check
+
+CHUNK = 256  # images at a time: the temporaries stay in the cache
+
+
+def mean_and_std(images: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of all pixels of ``images / 255``.
+
+    Computed from the histogram of the 256 grey levels, in whole numbers: exact, and without a copy of the images.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (N, C, H, W)
+        Images.
+
+    Returns
+    -------
+    mean, std : float
+        Both on the scale from 0 (black) to 1 (white); ``std`` is the population's, as in `numpy.std`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``images`` is not uint8, has not 4 dimensions, or is empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn.data import mean_and_std
+    >>> mean_and_std(np.array([0, 255], np.uint8).reshape(1, 1, 1, 2))
+    (0.5, 0.5)
+    """
+    histogram = np.zeros(256, np.int64)
+    for chunk in _chunks(_check.images(images)):
+        histogram += np.bincount(images[chunk].ravel(), minlength=256)
+    counts = histogram.tolist()
+    n = sum(counts)
+    total = sum(level * count for level, count in enumerate(counts))
+    squares = sum(level * level * count for level, count in enumerate(counts))
+    return total / n / 255, (squares * n - total * total) ** 0.5 / n / 255  # integers up to the root: nothing cancels
+
+
+def standardize(images: np.ndarray, mean: float, std: float, dtype=np.float32) -> np.ndarray:
+    """``(images / 255 - mean) / std`` as floats.
+
+    There are only 256 grey levels, so each is computed once, in float64, and looked up for every pixel.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (N, C, H, W)
+        Images.
+    mean, std : float
+        As from `mean_and_std` of the training images; ``std`` must be positive.
+    dtype : dtype
+        float32 or float64.
+
+    Returns
+    -------
+    ndarray of ``dtype``, shape (N, C, H, W)
+        A new C-contiguous array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``images`` is not uint8 or has not 4 dimensions, ``mean`` or ``std`` is not finite, ``std`` is not positive, or
+        ``dtype`` is another one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn.data import standardize
+    >>> standardize(np.array([0, 51, 255], np.uint8).reshape(1, 1, 1, 3), mean=0.2, std=0.4).ravel()
+    array([-0.5,  0. ,  2. ], dtype=float32)
+    """
+    _check.images(images)
+    dtype = np.dtype(dtype)
+    if dtype not in (np.float32, np.float64):
+        raise TypeError(f"`dtype` must be float32 or float64, not {dtype}.")
+    if not np.isfinite(mean):
+        raise ValueError(f"`mean` is {mean} but must be finite.")
+    if not (np.isfinite(std) and std > 0):
+        raise ValueError(f"`std` is {std} but must be finite and positive; images of one grey level have none.")
+    table = ((np.arange(256) / 255 - mean) / std).astype(dtype)
+    out = np.empty(images.shape, dtype)
+    for chunk in _chunks(images):
+        # "clip" clips nothing here; "raise" would make numpy write to a buffer first
+        np.take(table, images[chunk], out=out[chunk], mode="clip")
+    return out
+
+
+def pad_images(images: np.ndarray, padding: int) -> np.ndarray:
+    """Add ``padding`` rows and columns of zeros on each side: LeNet-5 takes MNIST's 28x28 as 32x32, so ``padding=2``.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (N, C, H, W)
+        Images.
+    padding : int
+        Pixels on each of the four sides, 0 or more.
+
+    Returns
+    -------
+    ndarray of uint8, shape (N, C, H + 2 * padding, W + 2 * padding)
+        A new C-contiguous array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``images`` is not uint8 or has not 4 dimensions, or ``padding`` is not a whole number of at least 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn.data import pad_images
+    >>> pad_images(np.full((1, 1, 1, 2), 7, np.uint8), 1)[0, 0]
+    array([[0, 0, 0, 0],
+           [0, 7, 7, 0],
+           [0, 0, 0, 0]], dtype=uint8)
+    """
+    N, C, H, W = _check.images(images).shape
+    padding = _check.count("padding", padding, least=0)
+    out = np.zeros((N, C, H + 2 * padding, W + 2 * padding), np.uint8)
+    out[:, :, padding : padding + H, padding : padding + W] = images
+    return out
+
+
+def _chunks(images: np.ndarray):
+    """Slices of `CHUNK` images."""
+    return (slice(n, n + CHUNK) for n in range(0, len(images), CHUNK))

@@ -1,0 +1,61 @@
+"""The operations, on plain NumPy arrays: checked here once, computed by the backend of your choice.
+
+Images are (N, C, H, W), float32 or float64. Every operation has its gradient beside it, named ``<operation>_backward``:
+given ``dy``, the gradient of a loss by the operation's output, it returns the gradient by the inputs. No function
+changes its arguments. ``backend=`` names the backend of one call; see `fastcnn.get_backend` for the default.
+"""
+
+from fastcnn.functional.activations import (
+    dropout,
+    dropout_backward,
+    leaky_relu,
+    leaky_relu_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    tanh,
+    tanh_backward,
+)
+from fastcnn.functional.conv import conv2d, conv2d_backward
+from fastcnn.functional.linear import linear, linear_backward
+from fastcnn.functional.losses import (
+    cross_entropy,
+    cross_entropy_backward,
+    log_softmax,
+    log_softmax_backward,
+    mse_loss,
+    mse_loss_backward,
+    softmax,
+    softmax_backward,
+)
+from fastcnn.functional.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+
+__all__ = [
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "conv2d",
+    "conv2d_backward",
+    "cross_entropy",
+    "cross_entropy_backward",
+    "dropout",
+    "dropout_backward",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "linear",
+    "linear_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "mse_loss",
+    "mse_loss_backward",
+    "relu",
+    "relu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "softmax",
+    "softmax_backward",
+    "tanh",
+    "tanh_backward",
+]

@@ -1,0 +1,288 @@
+"""Softmax, the losses and their gradients."""
+
+import numpy as np
+
+from fastcnn import _validate, backends
+
+_REDUCTIONS = ("mean", "sum")
+
+
+def softmax(x: np.ndarray, dim: int = -1, *, backend: str | None = None) -> np.ndarray:
+    """``exp(x) / sum(exp(x))`` along one axis, without overflow for any ``x``.
+
+    Parameters
+    ----------
+    x : ndarray of any shape, float32 or float64
+        Logits.
+    dim : int, default -1
+        The axis that holds the classes.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `x`
+        Probabilities that sum to 1 along `dim`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `x` is not a float32 or float64 array, or is empty, or has no axis `dim`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.softmax(np.array([[1000.0, 1000.0, 0.0]]))
+    array([[0.5, 0.5, 0. ]])
+    """
+    return _along("softmax", backend, dim, {"x": x})
+
+
+def softmax_backward(dy: np.ndarray, y: np.ndarray, dim: int = -1, *, backend: str | None = None) -> np.ndarray:
+    """Gradient of `softmax` from its output: ``y * (dy - sum(dy * y))``.
+
+    Parameters
+    ----------
+    dy : ndarray of any shape, float32 or float64
+        Gradient of the loss by the output.
+    y : ndarray of the shape and dtype of `dy`
+        The output.
+    dim : int, default -1
+        As given to `softmax`.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `dy`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the arrays are not float arrays of one shape and dtype, or have no axis `dim`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.softmax_backward(np.array([[1.0, 0.0]]), np.array([[0.5, 0.5]]))
+    array([[ 0.25, -0.25]])
+    """
+    return _along("softmax_backward", backend, dim, {"dy": dy, "y": y})
+
+
+def log_softmax(x: np.ndarray, dim: int = -1, *, backend: str | None = None) -> np.ndarray:
+    """Logarithm of `softmax`: ``(x - m) - log(sum(exp(x - m)))`` with ``m`` the largest ``x``.
+
+    Parameters
+    ----------
+    x : ndarray of any shape, float32 or float64
+        Logits.
+    dim : int, default -1
+        The axis that holds the classes.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `x`
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `softmax`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.log_softmax(np.array([[0.0, -800.0]]))
+    array([[   0., -800.]])
+    """
+    return _along("log_softmax", backend, dim, {"x": x})
+
+
+def log_softmax_backward(dy: np.ndarray, y: np.ndarray, dim: int = -1, *, backend: str | None = None) -> np.ndarray:
+    """Gradient of `log_softmax` from its output: ``dy - exp(y) * sum(dy)``.
+
+    Parameters
+    ----------
+    dy, y, dim, backend
+        As in `softmax_backward`.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `dy`
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `softmax_backward`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.log_softmax_backward(np.array([[1.0, 0.0]]), np.log([[0.5, 0.5]]))
+    array([[ 0.5, -0.5]])
+    """
+    return _along("log_softmax_backward", backend, dim, {"dy": dy, "y": y})
+
+
+def cross_entropy(
+    logits: np.ndarray, target: np.ndarray, reduction: str = "mean", *, backend: str | None = None
+) -> float:
+    """Negative log-likelihood of the target classes under `softmax` of the logits, computed from `log_softmax`.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (N, classes), float32 or float64
+    target : ndarray of shape (N,), integers
+        Class of each row, from 0 to classes - 1.
+    reduction : {"mean", "sum"}, default "mean"
+        Over the N rows.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError
+        If `logits` is not a float array or `target` is not an array of integers.
+    ValueError
+        If shapes do not fit, a class is out of range, or `reduction` is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> round(F.cross_entropy(np.zeros((3, 10)), np.array([1, 5, 9])), 6)
+    2.302585
+    """
+    logits, target, scale = _checked_classes(logits, target, reduction)
+    return float(backends.load(backend).cross_entropy(logits, target, scale))
+
+
+def cross_entropy_backward(
+    logits: np.ndarray, target: np.ndarray, reduction: str = "mean", *, backend: str | None = None
+) -> np.ndarray:
+    """Gradient of `cross_entropy` by the logits: ``softmax(logits) - onehot(target)``, divided by N for the mean.
+
+    Parameters
+    ----------
+    logits, target, reduction, backend
+        As given to `cross_entropy`.
+
+    Returns
+    -------
+    ndarray of shape (N, classes), dtype of `logits`
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `cross_entropy`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.cross_entropy_backward(np.zeros((1, 2)), np.array([0]))
+    array([[-0.5,  0.5]])
+    """
+    logits, target, scale = _checked_classes(logits, target, reduction)
+    return backends.load(backend).cross_entropy_backward(logits, target, scale)
+
+
+def mse_loss(x: np.ndarray, target: np.ndarray, reduction: str = "mean", *, backend: str | None = None) -> float:
+    """Squared error, over all elements.
+
+    Parameters
+    ----------
+    x : ndarray of any shape, float32 or float64
+    target : ndarray of the shape and dtype of `x`
+    reduction : {"mean", "sum"}, default "mean"
+        Over all elements.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the arrays are not float arrays of one shape and dtype, or `reduction` is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.mse_loss(np.array([1.0, 3.0]), np.array([0.0, 0.0]))
+    5.0
+    """
+    x, target, scale = _checked_targets(x, target, reduction)
+    return float(backends.load(backend).mse_loss(x, target, scale))
+
+
+def mse_loss_backward(
+    x: np.ndarray, target: np.ndarray, reduction: str = "mean", *, backend: str | None = None
+) -> np.ndarray:
+    """Gradient of `mse_loss` by ``x``: ``2 * (x - target)``, divided by the number of elements for the mean.
+
+    Parameters
+    ----------
+    x, target, reduction, backend
+        As given to `mse_loss`.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `x`
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `mse_loss`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.mse_loss_backward(np.array([1.0, 3.0]), np.array([0.0, 0.0]))
+    array([1., 3.])
+    """
+    x, target, scale = _checked_targets(x, target, reduction)
+    return backends.load(backend).mse_loss_backward(x, target, scale).reshape(np.shape(x))
+
+
+def _checked_classes(logits, target, reduction: str) -> tuple[np.ndarray, np.ndarray, float]:
+    logits = _validate.floats("logits", logits, 2)
+    target = _validate.indices("target", target, logits.shape[:1], below=logits.shape[1])
+    return logits, target, 1 / len(logits) if _validate.choice("reduction", reduction, _REDUCTIONS) == "mean" else 1.0
+
+
+def _checked_targets(x, target, reduction: str) -> tuple[np.ndarray, np.ndarray, float]:
+    x = _validate.floats("x", x)
+    target = _validate.floats("target", target, like=("x", x))
+    _validate.shape("target", target, x.shape, "that of `x`")
+    return x, target, 1 / x.size if _validate.choice("reduction", reduction, _REDUCTIONS) == "mean" else 1.0
+
+
+def _along(operation: str, backend: str | None, dim: int, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Call a row-wise ``operation`` of the backend with the axis ``dim`` of the checked ``arrays`` made the rows."""
+    first, *others = arrays
+    checked = [_validate.floats(first, arrays[first])]
+    for name in others:
+        array = _validate.floats(name, arrays[name], like=(first, checked[0]))
+        checked.append(_validate.shape(name, array, checked[0].shape, f"that of `{first}`"))
+    ndim = checked[0].ndim
+    if not isinstance(dim, (int, np.integer)) or not -ndim <= dim < ndim:
+        raise ValueError(f"`dim` is {dim!r} but `{first}` has {ndim} axes: shape {checked[0].shape}.")
+    moved = [np.moveaxis(array, dim, -1) for array in checked]
+    rows = [np.ascontiguousarray(array).reshape(-1, array.shape[-1]) for array in moved]
+    y = getattr(backends.load(backend), operation)(*rows)
+    return np.ascontiguousarray(np.moveaxis(y.reshape(moved[0].shape), -1, dim))

@@ -1,0 +1,30 @@
+"""Layers, in PyTorch's words: plain NumPy arrays in and out, and a ``backward`` beside every ``forward``."""
+
+from fastcnn.nn import init
+from fastcnn.nn.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from fastcnn.nn.containers import Flatten, Sequential
+from fastcnn.nn.conv import Conv2d
+from fastcnn.nn.dropout import Dropout
+from fastcnn.nn.linear import Linear
+from fastcnn.nn.losses import CrossEntropyLoss, MSELoss
+from fastcnn.nn.module import Module, Parameter
+from fastcnn.nn.pooling import AvgPool2d, MaxPool2d
+
+__all__ = [
+    "AvgPool2d",
+    "Conv2d",
+    "CrossEntropyLoss",
+    "Dropout",
+    "Flatten",
+    "LeakyReLU",
+    "Linear",
+    "MSELoss",
+    "MaxPool2d",
+    "Module",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Tanh",
+    "init",
+]

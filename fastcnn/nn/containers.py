@@ -1,0 +1,115 @@
+"""Modules that hold or rearrange: Sequential and Flatten."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from fastcnn.nn.activations import ReLU
+from fastcnn.nn.module import Module
+from fastcnn.nn.pooling import MaxPool2d
+
+
+class Sequential(Module):
+    """A chain of layers: each takes the output of the one before.
+
+    Parameters
+    ----------
+    *layers : Module
+        Each once: a layer remembers its last batch.
+
+    Attributes
+    ----------
+    layers : tuple of Module
+    execution_order : list of Module
+        The layers in the order in which they compute: ReLU after a max-pooling that follows it, which gives the same
+        numbers with less work.
+
+    Raises
+    ------
+    TypeError
+        If a layer is not a `Module`.
+    ValueError
+        If a layer stands there twice.
+
+    Examples
+    --------
+    >>> from fastcnn import nn
+    >>> nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    Sequential(
+      (0): Flatten()
+      (1): Linear(in_features=784, out_features=10)
+    )
+    """
+
+    def __init__(self, *layers: Module):
+        for i, layer in enumerate(layers):
+            if not isinstance(layer, Module):
+                raise TypeError(f"Layer {i} of {type(self).__name__} must be a Module, not {type(layer).__name__}.")
+            if any(layer is other for other in layers[:i]):
+                raise ValueError(f"Layer {i} of {type(self).__name__}, {layer!r}, stands there twice; make two layers.")
+        self.layers = layers
+        self.execution_order = _execution_order(layers)
+
+    def forward_native(self, x, backend):
+        """Call all layers, the first first."""
+        for layer in self.execution_order:
+            x = layer.forward_native(x, backend)
+        return x
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """Call all layers, the last first; without ``input_grad``, none before the first that has parameters."""
+        first = 0 if input_grad else self._first_trained()
+        for i in range(len(self.execution_order) - 1, first - 1, -1):
+            dy = self.execution_order[i].backward_native(dy, backend, input_grad or i > first)
+        return dy if input_grad else None
+
+    def _first_trained(self) -> int:
+        """Place, in the order of execution, of the first layer that has parameters."""
+        trained = (i for i, layer in enumerate(self.execution_order) if next(layer.parameters(), None))
+        return next(trained, len(self.execution_order))
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Layers, named by their places: "0", "1", ..."""
+        return ((str(i), layer) for i, layer in enumerate(self.layers))
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, index: int) -> Module:
+        return self.layers[index]
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.layers)
+
+
+def _execution_order(layers: tuple[Module, ...]) -> list[Module]:
+    """The layers, but ReLU after a max-pooling that follows it.
+
+    The largest value of a window is the same before and after ReLU, and where all of a window is negative no gradient
+    passes either way: outputs and gradients are the same bit for bit, and ReLU has a quarter of the pixels or less.
+    """
+    order = list(layers)
+    for i, (layer, following) in enumerate(pairwise(layers)):
+        if type(layer) is ReLU and type(following) is MaxPool2d:
+            order[i : i + 2] = following, layer
+    return order
+
+
+class Flatten(Module):
+    """(N, C, H, W) to (N, C * H * W), without a copy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> nn.Flatten()(np.zeros((2, 3, 4, 5))).shape
+    (2, 60)
+    """
+
+    def forward_native(self, x, backend):
+        """All features of an image in one row."""
+        self._shape = x.shape[1:]
+        return backend.flatten(x)
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """Give the features their shape back."""
+        return backend.unflatten(dy, self._shape)

@@ -1,0 +1,256 @@
+"""What a layer is, and a parameter.
+
+A module has two storeys. `Module.forward` and `Module.backward` are the door: plain NumPy arrays in and out, checked,
+packed into the backend's own layout and unpacked again. Behind it, ``forward_native`` and ``backward_native`` pass
+activations from layer to layer in that layout, so that a model packs once and unpacks once, however deep it is.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from fastcnn import _validate, backends
+
+
+class Parameter:
+    """An array that is trained, and its gradient.
+
+    Parameters
+    ----------
+    data : ndarray of any shape, float32 or float64
+        The values; optimizers change them in place.
+
+    Attributes
+    ----------
+    data : ndarray
+    grad : ndarray of the shape and dtype of `data`, or None
+        Gradient of the loss, the sum over all calls of ``backward`` since the last ``zero_grad``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `data` is not a float32 or float64 array, or is empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> weight = nn.Parameter(np.zeros((6, 1, 5, 5)))
+    >>> weight.shape, weight.size, weight.grad
+    ((6, 1, 5, 5), 150, None)
+    """
+
+    def __init__(self, data: np.ndarray):
+        self.data = _validate.floats("data", data)
+        self.grad = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Dtype of the array."""
+        return self.data.dtype
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return self.data.size
+
+    def accumulate(self, grad: np.ndarray) -> None:
+        """Add ``grad`` to the gradient; a new array, so that a gradient somebody took before stays as it was."""
+        self.grad = grad if self.grad is None else self.grad + grad
+
+    def __repr__(self) -> str:
+        return f"Parameter(shape={self.shape}, dtype={self.dtype})"
+
+
+class Module:
+    """A layer, or a model made of layers.
+
+    A new layer defines ``forward_native(x, backend)``, which returns y, and ``backward_native(dy, backend,
+    input_grad)``, which adds the gradients of its parameters and returns dx (or None without `input_grad`).
+    Activations are in the backend's own layout; their ``.shape`` is (N, C, H, W) or (N, features) in every backend.
+    Attributes that are a `Parameter` or a `Module` are found by their names; what a layer remembers from forward to
+    backward is in attributes that begin with an underscore.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> class Absolute(nn.Module):
+    ...     def forward_native(self, x, backend):
+    ...         self._x = x
+    ...         return backend.leaky_relu(x, -1.0)
+    ...
+    ...     def backward_native(self, dy, backend, input_grad):
+    ...         return backend.leaky_relu_backward(dy, self._x, -1.0)
+    >>> layer = Absolute()
+    >>> layer(np.array([[-3.0, 2.0]]))
+    array([[3., 2.]])
+    >>> layer.backward(np.array([[1.0, 1.0]]))
+    array([[-1.,  1.]])
+    """
+
+    training = True
+    _last = None  # (backend, y) of the last forward
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Output for a batch, computed by the current backend; `backward` will use the same.
+
+        Parameters
+        ----------
+        x : ndarray of shape (N, C, H, W) or (N, features), float32 or float64
+            Layers may remember it: leave it as it is until `backward` was called.
+
+        Returns
+        -------
+        ndarray, dtype of `x`
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `x` is not a float array of at least two axes, or does not fit a layer.
+        """
+        backend = backends.load()
+        x = _validate.floats("x", x)
+        if x.ndim < 2:
+            raise ValueError(f"`x` must have at least 2 dimensions, the first for the batch; its shape is {x.shape}.")
+        native = self.forward_native(backend.pack(x), backend)
+        y = np.array(backend.unpack(native))  # a copy: the caller may change it, the layers remember their own
+        self._last = backend, y
+        return y
+
+    def backward(self, dy: np.ndarray, *, input_grad: bool = True) -> np.ndarray | None:
+        """Add the gradients of all parameters, and return that of the input, for the last batch of `forward`.
+
+        Parameters
+        ----------
+        dy : ndarray of the shape and dtype of the last output
+            Gradient of the loss by that output.
+        input_grad : bool, default True
+            Whether to compute the gradient of the input, which training does not need.
+
+        Returns
+        -------
+        ndarray of the shape of the input, or None without `input_grad`
+
+        Raises
+        ------
+        RuntimeError
+            If there was no `forward` before.
+        TypeError, ValueError
+            If `dy` has not the shape and dtype of the last output.
+        """
+        if self._last is None:
+            raise RuntimeError(
+                f"{type(self).__name__}.backward needs the output of a batch: call {type(self).__name__}.forward first."
+            )
+        backend, y = self._last
+        dy = _validate.floats("dy", dy, like=("y", y))
+        _validate.shape("dy", dy, y.shape, "the shape of the last output")
+        dx = self.backward_native(backend.pack(dy), backend, input_grad)
+        return backend.unpack(dx) if input_grad else None
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """See `forward`."""
+        return self.forward(x)
+
+    def forward_native(self, x, backend):
+        """Output, in the layout of ``backend``."""
+        raise NotImplementedError(f"{type(self).__name__} must define forward_native(x, backend).")
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """Add the gradients of the parameters; return that of the input, in the layout of ``backend``."""
+        raise NotImplementedError(f"{type(self).__name__} must define backward_native(dy, backend, input_grad).")
+
+    def named_children(self) -> Iterator[tuple[str, "Module"]]:
+        """Names and modules directly inside this one."""
+        return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
+
+    def children(self) -> Iterator["Module"]:
+        """Modules directly inside this one."""
+        return (child for _, child in self.named_children())
+
+    def modules(self) -> Iterator["Module"]:
+        """The module itself and all inside it."""
+        yield self
+        for child in self.children():
+            yield from child.modules()
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Dotted names and parameters of this module and all inside it, as PyTorch names and orders them."""
+        for name, value in vars(self).items():
+            if isinstance(value, Parameter):
+                yield name, value
+        for child_name, child in self.named_children():
+            for name, parameter in child.named_parameters():
+                yield f"{child_name}.{name}", parameter
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Parameters of this module and all inside it."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def train(self, mode: bool = True) -> "Module":
+        """Set the training mode of this module and all inside it (it matters to `Dropout`); return the module."""
+        for module in self.modules():
+            module.training = bool(mode)
+        return self
+
+    def eval(self) -> "Module":
+        """Leave the training mode; return the module."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters by name."""
+        return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        """Set all parameters from arrays of the same names, shapes and dtypes.
+
+        Parameters
+        ----------
+        state : mapping of str to ndarray
+            As from `state_dict`.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unknown, or a shape or a dtype differs. The message lists every difference, and no
+            parameter has changed.
+        """
+        parameters, faults = dict(self.named_parameters()), []
+        for name, parameter in parameters.items():
+            if name not in state:
+                faults.append(f"`{name}` is missing")
+                continue
+            array = np.asarray(state[name])
+            if array.shape != parameter.shape:
+                faults.append(f"`{name}` has shape {array.shape} but must have {parameter.shape}")
+            if array.dtype != parameter.dtype:
+                faults.append(f"`{name}` is {array.dtype} but must be {parameter.dtype}")
+        faults += [f"`{name}` is unknown" for name in state if name not in parameters]
+        if faults:
+            raise ValueError(f"The state does not fit this {type(self).__name__}: {'; '.join(faults)}.")
+        for name, parameter in parameters.items():
+            parameter.data[...] = state[name]
+
+    def extra_repr(self) -> str:
+        """Arguments of a layer, for its repr."""
+        return ""
+
+    def __repr__(self) -> str:
+        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
+        inside = "\n  " + "\n  ".join(lines) + "\n" if lines else self.extra_repr()
+        return f"{type(self).__name__}({inside})"
+
+    def __getstate__(self) -> dict:
+        """What copy and pickle take: all but the memories of the last batch."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}

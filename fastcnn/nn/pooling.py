@@ -1,0 +1,123 @@
+"""Max- and average-pooling as layers."""
+
+from functools import lru_cache
+
+from fastcnn import _geometry
+from fastcnn._geometry import Padding, Pair, Windows
+from fastcnn.nn.module import Module
+
+_windows = lru_cache(_geometry.pool_windows)
+
+
+class _Pool2d(Module):
+    """What the two poolings share: where their windows lie."""
+
+    def __init__(self, kernel_size: Pair, stride: Pair | None, padding: Padding, dilation: Pair, ceil_mode: bool):
+        self.kernel_size = KH, KW = _geometry.pair("kernel_size", kernel_size)
+        self.stride = self.kernel_size if stride is None else _geometry.pair("stride", stride)
+        self.padding = tuple(padding) if isinstance(padding, list) else padding
+        self.dilation = DH, DW = _geometry.pair("dilation", dilation)
+        self.ceil_mode = bool(ceil_mode)
+        _windows((KH * DH, KW * DW), self.kernel_size, self.stride, self.padding, self.dilation)  # checks `padding`
+
+    def _windows_in(self, x) -> Windows:
+        """Windows over images of the size of ``x``."""
+        shape = x.shape
+        if len(shape) != 4:
+            raise ValueError(f"{self} needs images (N, C, H, W) but its input has shape {shape}.")
+        try:
+            return _windows(shape[2:], self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+        except ValueError as error:
+            raise ValueError(f"{self} cannot take an input of shape {shape}. {error}") from None
+
+    def extra_repr(self) -> str:
+        """Kernel, stride, and what differs from its default."""
+        options = {"padding": 0, "dilation": (1, 1), "ceil_mode": False, "count_include_pad": True}
+        changed = "".join(f", {k}={getattr(self, k)!r}" for k, v in options.items() if getattr(self, k, v) != v)
+        return f"kernel_size={self.kernel_size}, stride={self.stride}{changed}"
+
+
+class MaxPool2d(_Pool2d):
+    """Largest value in each window; see `fastcnn.functional.max_pool2d`.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, dilation, ceil_mode
+        As in `fastcnn.functional.max_pool2d`.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> nn.MaxPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4))[0, 0]
+    array([[ 5.,  7.],
+           [13., 15.]])
+    """
+
+    def __init__(
+        self,
+        kernel_size: Pair,
+        stride: Pair | None = None,
+        padding: Padding = 0,
+        dilation: Pair = 1,
+        ceil_mode: bool = False,
+    ):
+        super().__init__(kernel_size, stride, padding, dilation, ceil_mode)
+
+    def forward_native(self, x, backend):
+        """See `fastcnn.functional.max_pool2d`."""
+        self._x_shape, self._at = x.shape, self._windows_in(x)
+        y, self._indices = backend.max_pool2d(x, self._at)
+        return y
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """See `fastcnn.functional.max_pool2d_backward`."""
+        return backend.max_pool2d_backward(dy, self._indices, self._x_shape, self._at)
+
+
+class AvgPool2d(_Pool2d):
+    """Mean of each window; see `fastcnn.functional.avg_pool2d`.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, ceil_mode, count_include_pad
+        As in `fastcnn.functional.avg_pool2d`.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> nn.AvgPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4))[0, 0]
+    array([[ 2.5,  4.5],
+           [10.5, 12.5]])
+    """
+
+    def __init__(
+        self,
+        kernel_size: Pair,
+        stride: Pair | None = None,
+        padding: Padding = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ):
+        super().__init__(kernel_size, stride, padding, 1, ceil_mode)
+        self.count_include_pad = bool(count_include_pad)
+
+    def forward_native(self, x, backend):
+        """See `fastcnn.functional.avg_pool2d`."""
+        self._at = self._windows_in(x)
+        return backend.avg_pool2d(x, self._at, self.count_include_pad)
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """See `fastcnn.functional.avg_pool2d_backward`."""
+        return backend.avg_pool2d_backward(dy, self._at, self.count_include_pad)

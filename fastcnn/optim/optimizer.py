@@ -1,0 +1,106 @@
+"""What the optimizers share: their parameters, checks, and a state to save and load."""
+
+import copy
+import math
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from fastcnn import _validate, backends
+from fastcnn.nn import Parameter
+
+
+class Optimizer:
+    """Base of the optimizers; one defines ``_update(i, parameter, backend)``.
+
+    Parameters
+    ----------
+    params : iterable of Parameter
+        What to train, as from ``model.parameters()``.
+    lr : float
+        Learning rate.
+    weight_decay : float
+        Factor of the parameter that is added to its gradient.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are no parameters, or a number is out of range.
+    """
+
+    def __init__(self, params: Iterable[Parameter], lr: float, weight_decay: float):
+        if not isinstance(params, Iterable):
+            raise TypeError(f"`params` must be parameters, as from model.parameters(), not {type(params).__name__}.")
+        self.params = list(params)
+        for parameter in self.params:
+            if not isinstance(parameter, Parameter):
+                raise TypeError(f"`params` must hold Parameters only, not {type(parameter).__name__}.")
+        if not self.params:
+            raise ValueError("`params` holds no parameter; an iterator such as model.parameters() can be used once.")
+        self.params = list(dict.fromkeys(self.params))  # each once
+        self.lr = _validate.number("lr", lr, 0, math.inf, below_high=True)
+        self.weight_decay = _validate.number("weight_decay", weight_decay, 0, math.inf, below_high=True)
+
+    def step(self) -> None:
+        """Change every parameter that has a gradient, in place, by the current backend.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a gradient has not the shape and dtype of its parameter; no parameter has changed.
+        """
+        trained = [(i, parameter) for i, parameter in enumerate(self.params) if parameter.grad is not None]
+        for i, parameter in trained:
+            if parameter.grad.shape != parameter.shape or parameter.grad.dtype != parameter.dtype:
+                raise ValueError(
+                    f"The gradient of parameter {i} has shape {parameter.grad.shape} and dtype {parameter.grad.dtype} "
+                    f"but must have those of the parameter, {parameter.shape} and {parameter.dtype}."
+                )
+        backend = backends.load()
+        for i, parameter in trained:
+            self._update(i, parameter, backend)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.params:
+            parameter.grad = None
+
+    def state_dict(self) -> dict:
+        """Copy of all settings and buffers: what a run needs, besides the parameters, to go on as if never stopped."""
+        return copy.deepcopy({name: value for name, value in vars(self).items() if name != "params"})
+
+    def load_state_dict(self, state: Mapping) -> None:
+        """Go on from a state.
+
+        Parameters
+        ----------
+        state : mapping
+            As from `state_dict` of an optimizer of the same class for parameters of the same shapes.
+
+        Raises
+        ------
+        ValueError
+            If it is the state of something else; nothing has changed.
+        """
+        own = self.state_dict()
+        if state.keys() != own.keys():
+            raise ValueError(
+                f"The state has {', '.join(map(repr, state))} but that of {type(self).__name__} has "
+                f"{', '.join(map(repr, own))}."
+            )
+        for name, value in own.items():
+            if _shapes(state[name]) != _shapes(value):
+                raise ValueError(f"The state's {name!r} does not fit the parameters: {_shapes(state[name])}.")
+        vars(self).update(copy.deepcopy(dict(state)))
+
+    def _update(self, i: int, parameter: Parameter, backend) -> None:
+        raise NotImplementedError(f"{type(self).__name__} must define _update(i, parameter, backend).")
+
+    def _zeros(self) -> list[np.ndarray]:
+        """A buffer of zeros for each parameter."""
+        return [np.zeros_like(parameter.data) for parameter in self.params]
+
+
+def _shapes(value):
+    """Shapes and dtypes of a list of buffers; nothing for a setting."""
+    return [(getattr(b, "shape", None), getattr(b, "dtype", None)) for b in value] if isinstance(value, list) else None

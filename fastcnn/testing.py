@@ -1,0 +1,269 @@
+"""What tests and benchmarks share: cases with their reasons, tolerances, and derivatives by central differences."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastcnn._geometry import Padding, Pair, Windows, conv_windows, pool_windows
+
+
+class ConvCase(NamedTuple):
+    """A convolution worth a test, and why."""
+
+    reason: str
+    x: tuple[int, int, int, int]
+    weight: tuple[int, int, int, int]
+    stride: Pair = 1
+    padding: Padding = 0
+    dilation: Pair = 1
+    groups: int = 1
+    bias: bool = True
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of `fastcnn.functional.conv2d`."""
+        return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
+
+    @property
+    def windows(self) -> Windows:
+        """Geometry of the case."""
+        return conv_windows(self.x[2:], self.weight[2:], self.stride, self.padding, self.dilation)
+
+    def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray, ...]:
+        """Draw x, weight, bias (or None) and dy, normally distributed."""
+        dy = (self.x[0], self.weight[0], self.windows.OH, self.windows.OW)
+        x, weight, bias, dy = (rng.standard_normal(shape).astype(dtype) for shape in (self.x, self.weight, dy[1:2], dy))
+        return x, weight, bias if self.bias else None, dy
+
+
+class PoolCase(NamedTuple):
+    """A pooling worth a test, and why; ``values`` says what the images hold."""
+
+    reason: str
+    x: tuple[int, int, int, int]
+    kernel_size: Pair
+    stride: Pair | None = None
+    padding: Padding = 0
+    dilation: Pair = 1
+    ceil_mode: bool = False
+    values: str = "distinct"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of both poolings; `dilation` is an option of `fastcnn.functional.max_pool2d` alone."""
+        return {
+            "kernel_size": self.kernel_size,
+            "stride": self.stride,
+            "padding": self.padding,
+            "ceil_mode": self.ceil_mode,
+        }
+
+    @property
+    def windows(self) -> Windows:
+        """Geometry of the case."""
+        return pool_windows(self.x[2:], self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+
+    def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray, np.ndarray]:
+        """Draw x and dy; "distinct" values are at least 1/8 apart, so that a small step does not change a winner."""
+        x = rng.permutation(np.prod(self.x)).reshape(self.x) / 8 - 10
+        if self.values == "constant":
+            x[...] = -1
+        elif self.values == "few":
+            x = rng.integers(-1, 2, self.x).astype(float)
+        elif self.values == "all -inf":
+            x[...] = -np.inf
+        elif self.values != "distinct":
+            x[rng.random(self.x) < 0.4] = float(self.values)
+        dy = rng.standard_normal((*self.x[:2], self.windows.OH, self.windows.OW))
+        return x.astype(dtype), dy.astype(dtype)
+
+
+CONV_CASES = (
+    ConvCase("square", (2, 3, 6, 6), (4, 3, 3, 3)),
+    ConvCase("non-square image and kernel", (2, 2, 5, 8), (3, 2, 2, 3)),
+    ConvCase("stride that does not divide", (2, 2, 8, 10), (3, 2, 3, 3), stride=2),
+    ConvCase("different strides", (2, 2, 7, 8), (3, 2, 3, 2), stride=(1, 3)),
+    ConvCase("stride wider than the kernel", (2, 2, 9, 9), (3, 2, 2, 2), stride=3),
+    ConvCase("batch of 1", (1, 2, 5, 5), (3, 2, 3, 3)),
+    ConvCase("last batch block half full", (24, 2, 5, 5), (3, 2, 3, 3)),
+    ConvCase("beyond two batch blocks", (40, 2, 5, 5), (3, 2, 3, 3)),
+    ConvCase("one channel", (3, 1, 5, 5), (2, 1, 3, 3)),
+    ConvCase("1x1 kernel", (2, 3, 4, 5), (4, 3, 1, 1)),
+    ConvCase("1x1 kernel with stride", (2, 3, 4, 5), (4, 3, 1, 1), stride=2),
+    ConvCase("image of one pixel", (3, 2, 1, 1), (4, 2, 1, 1)),
+    ConvCase("image of one pixel, padded", (3, 2, 1, 1), (4, 2, 3, 3), padding=1),
+    ConvCase("padding that reaches the corner", (2, 2, 4, 4), (3, 2, 3, 3), padding=2),
+    ConvCase("padding larger than the kernel", (2, 2, 4, 4), (3, 2, 2, 2), padding=3),
+    ConvCase("different padding of the axes", (2, 2, 4, 5), (3, 2, 3, 3), padding=(0, 2)),
+    ConvCase("four different sides", (2, 2, 5, 5), (3, 2, 3, 3), padding=(2, 0, 1, 3)),
+    ConvCase("four different sides with stride", (2, 2, 5, 6), (3, 2, 3, 3), stride=2, padding=(0, 2, 3, 1)),
+    ConvCase("same, odd kernel", (2, 2, 5, 4), (3, 2, 3, 3), padding="same"),
+    ConvCase("same, even kernel and stride 2", (2, 2, 7, 6), (3, 2, 2, 4), stride=2, padding="same"),
+    ConvCase("valid", (2, 2, 5, 6), (3, 2, 3, 3), padding="valid"),
+    ConvCase("kernel as large as the image", (3, 2, 4, 5), (3, 2, 4, 5)),
+    ConvCase("output of one column", (2, 2, 9, 3), (3, 2, 2, 3)),
+    ConvCase("long rows", (2, 1, 3, 37), (2, 1, 3, 3)),
+    ConvCase("LeNet's C1", (2, 1, 32, 32), (6, 1, 5, 5)),
+    ConvCase("LeNet's C3", (1, 6, 14, 14), (16, 6, 5, 5)),
+    ConvCase("LeNet's C5", (2, 16, 5, 5), (120, 16, 5, 5)),
+    ConvCase("1 filter", (2, 2, 5, 5), (1, 2, 3, 3)),
+    ConvCase("7 filters", (2, 2, 5, 5), (7, 2, 3, 3)),
+    ConvCase("13 filters", (2, 2, 5, 5), (13, 2, 3, 3)),
+    ConvCase("17 filters", (2, 2, 5, 5), (17, 2, 3, 3)),
+    ConvCase("no bias", (2, 2, 5, 5), (3, 2, 3, 3), bias=False),
+    ConvCase("dilation", (2, 2, 7, 8), (3, 2, 3, 3), dilation=2),
+    ConvCase("dilation of one axis", (2, 2, 5, 9), (3, 2, 3, 2), dilation=(1, 3)),
+    ConvCase("dilation with padding", (2, 2, 5, 5), (3, 2, 3, 3), padding=2, dilation=2),
+    ConvCase("dilation, stride and four sides", (2, 2, 8, 7), (3, 2, 3, 3), 2, (1, 2, 3, 0), 2),
+    ConvCase("stride 2 with dilation 3", (2, 2, 10, 11), (3, 2, 3, 3), stride=2, dilation=3),
+    ConvCase("stride 3 with dilation 2", (2, 2, 10, 11), (3, 2, 3, 3), stride=3, dilation=2),
+    ConvCase("same with dilation", (2, 2, 6, 5), (3, 2, 2, 3), stride=2, padding="same", dilation=2),
+    ConvCase("two groups", (2, 4, 5, 5), (6, 2, 3, 3), groups=2),
+    ConvCase("depthwise", (2, 3, 5, 5), (3, 1, 3, 3), groups=3),
+    ConvCase("depthwise, two filters a channel", (2, 3, 5, 5), (6, 1, 3, 3), padding=1, groups=3),
+    ConvCase("groups with dilation and stride", (2, 4, 8, 9), (6, 2, 3, 2), 2, 1, (2, 3), 2),
+    ConvCase("groups beyond two batch blocks", (40, 4, 4, 4), (4, 2, 3, 3), padding=1, groups=2),
+)
+"""Convolutions, small enough for the naive backend."""
+
+POOL_CASES = (
+    PoolCase("windows side by side", (2, 3, 6, 6), 2),
+    PoolCase("non-square image and window", (2, 2, 6, 9), (2, 3)),
+    PoolCase("stride that does not divide", (2, 2, 7, 8), 3, 3),
+    PoolCase("overlapping windows", (2, 2, 7, 9), 3, 2),
+    PoolCase("windows one pixel apart", (2, 2, 5, 5), 3, 1),
+    PoolCase("different strides", (2, 2, 6, 7), (2, 3), (1, 2)),
+    PoolCase("stride wider than the window", (2, 2, 8, 9), 2, 3),
+    PoolCase("window of one pixel with stride", (2, 2, 5, 4), 1, 2),
+    PoolCase("window as large as the image", (2, 3, 4, 5), (4, 5)),
+    PoolCase("batch of 1", (1, 2, 4, 4), 2),
+    PoolCase("last batch block half full", (24, 2, 4, 4), 2),
+    PoolCase("beyond two batch blocks", (40, 2, 5, 5), 3, 2),
+    PoolCase("one channel", (3, 1, 4, 6), 2),
+    PoolCase("padding", (2, 2, 6, 6), 2, 2, 1),
+    PoolCase("padding of overlapping windows", (2, 2, 5, 7), 3, 2, 1),
+    PoolCase("different padding of the axes", (2, 2, 5, 6), (2, 4), 2, (0, 2)),
+    PoolCase("four different sides", (2, 2, 6, 5), 4, 2, (2, 0, 1, 2)),
+    PoolCase("same, even window", (2, 2, 5, 4), 2, 1, "same"),
+    PoolCase("same, overlapping windows", (2, 2, 6, 7), 3, 2, "same"),
+    PoolCase("valid", (2, 2, 5, 6), 3, 2, "valid"),
+    PoolCase("ceil_mode", (2, 2, 7, 6), 2, 2, ceil_mode=True),
+    PoolCase("ceil_mode, overlapping windows", (2, 2, 6, 8), 3, 2, ceil_mode=True),
+    PoolCase("ceil_mode, past the padded image", (2, 2, 6, 6), 3, 2, 1, ceil_mode=True),
+    PoolCase("ceil_mode, no window starts in the last padding", (2, 2, 5, 5), 2, 2, 1, ceil_mode=True),
+    PoolCase("ceil_mode, four different sides", (2, 2, 6, 7), 4, 3, (1, 2, 2, 0), ceil_mode=True),
+    PoolCase("dilation", (2, 2, 7, 8), 3, 1, dilation=2),
+    PoolCase("dilation of one axis", (2, 2, 6, 9), 2, 2, dilation=(1, 3)),
+    PoolCase("dilation, stride and padding", (2, 2, 7, 8), 3, 2, 2, 2),
+    PoolCase("dilation with ceil_mode", (2, 2, 8, 8), 2, 2, 1, 2, ceil_mode=True),
+    PoolCase("ties: all alike", (2, 2, 6, 6), 3, 2, 1, values="constant"),
+    PoolCase("ties: few values", (2, 2, 7, 7), 3, 2, values="few"),
+    PoolCase("NaN", (18, 2, 7, 7), 3, 2, 1, values="nan"),
+    PoolCase("inf", (2, 2, 6, 6), 2, values="inf"),
+    PoolCase("-inf", (2, 2, 6, 6), 2, 2, 1, values="-inf"),
+    PoolCase("-inf everywhere", (2, 2, 6, 6), 3, 2, 1, values="all -inf"),
+    PoolCase("-inf everywhere, dilation", (2, 2, 6, 6), 3, 1, 2, 2, values="all -inf"),
+)
+"""Poolings, small enough for the naive backend; average-pooling has those without dilation."""
+
+
+def tolerance(dtype, length: int, magnitude: np.ndarray) -> np.ndarray:
+    """How far two ways to compute the same sum may lie apart.
+
+    For float32 it is ``n u / (1 - n u)`` times the sum of the terms' absolute values, with ``u`` half the machine
+    epsilon: the bound for a sum of products in any order. To the `length` of the sum we add 2, for the rounding of the
+    value that it is compared with and for a bias. For float64 it is 1e-12 times that sum, which is wider for all
+    lengths below 9000. What is smaller than the smallest normal number may vanish.
+
+    Parameters
+    ----------
+    dtype : float32 or float64
+    length : int
+        Roundings on the way to one result, in the main the number of terms of its sum.
+    magnitude : ndarray
+        Sum of the absolute values of the terms.
+
+    Returns
+    -------
+    ndarray
+        The largest absolute difference.
+
+    References
+    ----------
+    N. J. Higham, "Accuracy and stability of numerical algorithms", 2nd ed., SIAM 2002, equation (3.5).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn.testing import tolerance
+    >>> bool(1.07e-5 < tolerance(np.float32, 178, np.array(1.0)) < 1.08e-5)
+    True
+    """
+    info = np.finfo(dtype)
+    nu = (length + 2) * float(info.eps) / 2
+    relative = nu / (1 - nu) if dtype == np.float32 else 1e-12
+    return relative * np.abs(magnitude).astype(np.float64) + float(info.tiny)
+
+
+def assert_close(actual: np.ndarray, expected: np.ndarray, length: int, magnitude: np.ndarray | None = None) -> None:
+    """Assert equal shapes and dtypes, NaN and infinities at the same places, and the rest within `tolerance`.
+
+    Parameters
+    ----------
+    actual, expected : ndarray
+    length, magnitude
+        As in `tolerance`; by default the magnitude is that of ``expected``.
+
+    Raises
+    ------
+    AssertionError
+        If they differ; the message names the worst place.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn.testing import assert_close
+    >>> assert_close(np.array([1.0, np.nan]), np.array([1.0 + 1e-13, np.nan]), length=1)
+    """
+    assert actual.shape == expected.shape, f"shape {actual.shape}, expected {expected.shape}"
+    assert actual.dtype == expected.dtype, f"dtype {actual.dtype}, expected {expected.dtype}"
+    allowed = tolerance(expected.dtype, length, expected if magnitude is None else magnitude)
+    with np.errstate(invalid="ignore"):  # inf - inf
+        difference = np.abs(actual.astype(np.float64) - expected)
+        excess = np.where(np.isfinite(difference), difference / allowed, np.inf)
+    excess[(actual == expected) | (np.isnan(actual) & np.isnan(expected))] = 0
+    worst = np.unravel_index(np.argmax(excess), excess.shape)
+    assert excess[worst] <= 1, (
+        f"{(excess > 1).sum()} of {excess.size} values differ; the worst, at {tuple(map(int, worst))}, is "
+        f"{actual[worst]}, expected {expected[worst]}: {excess[worst]:.3g} times the tolerance apart"
+    )
+
+
+def central_difference(function: Callable, x: np.ndarray, direction: np.ndarray, step: float = 1e-5) -> float:
+    """Derivative of ``function`` at `x` along `direction`: ``(f(x + step * d) - f(x - step * d)) / (2 * step)``.
+
+    It must equal ``(gradient * direction).sum()``. Along a random direction any wrong entry of the gradient shows, at
+    the cost of two calls.
+
+    Parameters
+    ----------
+    function : callable
+        From an array of the shape of `x` to a float.
+    x, direction : ndarray, float64
+    step : float, default 1e-5
+        Near the cube root of the machine epsilon, where the errors of truncation and of rounding are alike.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn.testing import central_difference
+    >>> slope = central_difference(lambda x: float((x**2).sum()), np.array([3.0, 1.0]), np.array([1.0, 0.0]))
+    >>> round(slope, 6)
+    6.0
+    """
+    return (function(x + step * direction) - function(x - step * direction)) / (2 * step)

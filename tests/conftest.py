@@ -1,0 +1,47 @@
+"""Fixtures: every test that takes ``backend`` runs once for each backend."""
+
+import numpy as np
+import pytest
+
+from fastcnn import backends
+
+BACKENDS = backends.names()
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request) -> str:
+    return request.param
+
+
+@pytest.fixture(params=[name for name in BACKENDS if name != "naive"])
+def fast_backend(request) -> str:
+    """A backend that is held against naive."""
+    return request.param
+
+
+@pytest.fixture(params=[np.float64, np.float32], ids=["float64", "float32"])
+def dtype(request):
+    return request.param
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(params=["Fortran order", "every second column", "backwards", "read-only"])
+def memory_order(request):
+    """A function that gives an array's values another place in memory."""
+
+    def reordered(array: np.ndarray) -> np.ndarray:
+        if request.param == "Fortran order":
+            return np.asfortranarray(array)
+        if request.param == "every second column":
+            return np.repeat(array, 2, axis=-1)[..., ::2]
+        if request.param == "backwards":
+            return np.flip(np.flip(array).copy())
+        copy = array.copy()
+        copy.flags.writeable = False
+        return copy
+
+    return reordered

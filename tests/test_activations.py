@@ -1,0 +1,126 @@
+"""Activations and dropout: values worked by hand -> naive -> central differences -> the other backends."""
+
+import numpy as np
+import pytest
+
+from fastcnn import functional as F
+from fastcnn.testing import assert_close, central_difference
+
+NAN, INF = np.nan, np.inf
+LOG3 = np.log(3)
+
+# (operation, options), and whether its gradient wants the output (else the input)
+ACTIVATIONS = {
+    "relu": ({}, True),
+    "leaky_relu": ({"negative_slope": 0.1}, False),
+    "tanh": ({}, True),
+    "sigmoid": ({}, True),
+}
+activations = pytest.mark.parametrize("name", ACTIVATIONS)
+
+
+def forward(name, x, backend):
+    return getattr(F, name)(x, **ACTIVATIONS[name][0], backend=backend)
+
+
+def backward(name, dy, x, backend):
+    options, wants_output = ACTIVATIONS[name]
+    known = forward(name, x, "naive") if wants_output else x
+    return getattr(F, f"{name}_backward")(dy, known, **options, backend=backend)
+
+
+@pytest.mark.parametrize(
+    ("name", "x", "y"),
+    [
+        pytest.param("relu", [-2, -0.5, 0, 3, INF, -INF, NAN], [0, 0, 0, 3, INF, 0, NAN], id="relu"),
+        pytest.param("leaky_relu", [-2, 0, 3, INF, -INF, NAN], [-0.2, 0, 3, INF, -INF, NAN], id="leaky_relu"),
+        # tanh(log 3 / 2) = (sqrt 3 - 1/sqrt 3) / (sqrt 3 + 1/sqrt 3) = (3 - 1) / (3 + 1)
+        pytest.param("tanh", [0, LOG3 / 2, -LOG3 / 2, INF, -INF, NAN], [0, 0.5, -0.5, 1, -1, NAN], id="tanh"),
+        pytest.param("sigmoid", [0, LOG3, -LOG3, INF, -INF, NAN], [0.5, 0.75, 0.25, 1, 0, NAN], id="sigmoid"),
+        pytest.param("sigmoid", [1e4, -1e4, 90, -800], [1, 0, 1, 0], id="sigmoid does not overflow"),
+    ],
+)
+def test_forward_by_hand(backend, dtype, name, x, y):
+    assert_close(forward(name, np.array(x, dtype), backend), np.array(y, dtype), length=8)
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "dy", "dx"),
+    [
+        pytest.param("relu", [0, 2, NAN, 0, 0], [5, 5, 5, INF, NAN], [0, 5, 5, 0, 0], id="relu, from its output"),
+        pytest.param("leaky_relu", [-2, 0, 3, NAN], [5, 5, 5, 5], [0.5, 0.5, 5, 0.5], id="leaky_relu, from its input"),
+        pytest.param("tanh", [0.5, -1, NAN], [4, 4, 4], [3, 0, NAN], id="tanh, from its output"),
+        pytest.param("sigmoid", [0.5, 0.25, 1, NAN], [4, 16, 4, 4], [1, 3, 0, NAN], id="sigmoid, from its output"),
+        pytest.param("sigmoid", [0, 0.5], [INF, NAN], [NAN, NAN], id="0 times inf is NaN"),
+    ],
+)
+def test_backward_by_hand(backend, dtype, name, known, dy, dx):
+    dy, known = np.array(dy, dtype), np.array(known, dtype)
+    actual = getattr(F, f"{name}_backward")(dy, known, **ACTIVATIONS[name][0], backend=backend)
+    assert_close(actual, np.array(dx, dtype), length=8)
+
+
+@activations
+def test_gradients_are_central_differences(backend, name, rng):
+    x = rng.permutation(np.linspace(-3, 3, 60)).reshape(3, 20)  # none within a step of the kink at 0
+    dy, direction = rng.standard_normal(x.shape), rng.standard_normal(x.shape)
+    dx = backward(name, dy, x, backend)
+    slope = central_difference(lambda v: float((forward(name, v, backend) * dy).sum()), x, direction)
+    assert slope == pytest.approx((dx * direction).sum(), rel=1e-7)
+
+
+@activations
+@pytest.mark.parametrize("shape", [(), (7,), (40, 3), (17, 2, 3, 5), (2, 3, 4, 5, 6)], ids=str)
+def test_agrees_with_naive_for_any_shape(fast_backend, dtype, name, shape, rng):
+    x, dy = (np.array(3 * rng.standard_normal(shape), dtype) for _ in range(2))
+    assert_close(forward(name, x, fast_backend), forward(name, x, "naive"), length=8)
+    # 1 - y * y loses digits where y is near 1: the magnitude is that of dy
+    assert_close(backward(name, dy, x, fast_backend), backward(name, dy, x, "naive"), length=8, magnitude=dy)
+
+
+@activations
+def test_agrees_with_naive_over_the_whole_range(fast_backend, dtype, name):
+    x = np.concatenate([-np.logspace(3, -6, 500), [0], np.logspace(-6, 3, 500)]).astype(dtype)
+    assert_close(forward(name, x, fast_backend), forward(name, x, "naive"), length=8)
+
+
+@activations
+def test_memory_order_does_not_matter_and_inputs_stay(backend, memory_order, name, rng):
+    x, dy = rng.standard_normal((2, 3, 4, 5)).astype(np.float32)
+    x_there, dy_there = memory_order(x), memory_order(dy)
+    np.testing.assert_array_equal(forward(name, x_there, backend), forward(name, x, backend))
+    np.testing.assert_array_equal(backward(name, dy_there, x_there, backend), backward(name, dy, x, backend))
+    np.testing.assert_array_equal(x_there, x)
+    np.testing.assert_array_equal(dy_there, dy)
+
+
+def test_dropout_scales_what_it_keeps(backend, dtype, rng):
+    x = np.full((200, 50), 3, dtype)
+    y, mask = F.dropout(x, 0.25, rng=rng, backend=backend)
+    assert y.dtype == mask.dtype == dtype
+    assert set(np.unique(mask)) == {dtype(0), dtype(4 / 3)}
+    np.testing.assert_array_equal(y, x * mask)
+    # 10,000 draws with p = 1/4: a standard deviation of 0.0043
+    assert (y == 0).mean() == pytest.approx(0.25, abs=0.02)
+    assert y.mean() == pytest.approx(3, abs=0.06)
+
+
+def test_dropout_depends_on_the_generator_alone(backend):
+    x = np.ones((5, 6, 7))
+    masks = [F.dropout(a, rng=np.random.default_rng(3), backend=backend)[1] for a in (x, np.asfortranarray(x))]
+    np.testing.assert_array_equal(*masks)
+    naive = F.dropout(x, rng=np.random.default_rng(3), backend="naive")[1]
+    np.testing.assert_array_equal(masks[0], naive)
+
+
+def test_dropout_outside_of_training_is_a_copy(backend, rng):
+    x = np.array([1.0, NAN, INF])
+    y, mask = F.dropout(x, 0.9, training=False, rng=rng, backend=backend)
+    np.testing.assert_array_equal(y, x)
+    np.testing.assert_array_equal(mask, np.ones(3))
+    assert not np.shares_memory(y, x)
+
+
+def test_dropout_backward_by_hand(backend, dtype):
+    dy, mask = np.array([3, 3, NAN, INF], dtype), np.array([2, 0, 0, 0], dtype)
+    np.testing.assert_array_equal(F.dropout_backward(dy, mask, backend=backend), [6, 0, NAN, NAN])

@@ -1,0 +1,139 @@
+"""The examples run as a user runs them."""
+
+import gzip
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from fastcnn.data import digits
+
+ROOT = Path(__file__).parent.parent
+FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Embedded digits in MNIST's files: 600 and 100 of them."""
+    folder = tmp_path_factory.mktemp("digits")
+    train, test = digits(600, 100)
+    arrays = (train.images[:, 0], train.labels, test.images[:, 0], test.labels)
+    for name, array in zip(FILES, arrays, strict=True):
+        header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+        (folder / f"{name}.gz").write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes(), 1))
+    return folder
+
+
+def start(*options) -> subprocess.Popen:
+    command = [sys.executable, "-u", str(ROOT / "examples" / "lenet5.py"), *map(str, options)]
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
+    )
+
+
+def run(*options) -> tuple[int, str, str]:
+    process = start(*options)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_lenet5_writes_what_it_promises(backend, folder, tmp_path):
+    out = tmp_path / "new" / "out"
+    options = ("--backend", backend, "--data", folder, "--limit", 512, "--epochs", 2, "--threads", 1)
+    code, stdout, stderr = run(*options, "--out", out, "--json", tmp_path / "run.json")
+    assert (code, stderr) == (0, "")
+    lines = stdout.splitlines()
+    assert lines[0] == (f"Data: MNIST from {folder}, the first 512 images; 512 training images, 100 test images.")
+    assert lines[1] == f"Backend: {backend}, 1 thread."
+    assert [line.split(":")[0] for line in lines[2:4]] == ["epoch 1", "epoch 2"]
+    assert {path.name for path in out.iterdir()} == {"curves.png", "history.csv", "history.json", "weights.safetensors"}
+    assert sum(array.size for array in load_file(out / "weights.safetensors").values()) == 61_706
+    history, record = json.loads((out / "history.json").read_text()), json.loads((tmp_path / "run.json").read_text())
+    assert len(history["step_losses"]) == 8
+    assert record["epochs"] == history["epochs"]
+    assert record["finished"] is True
+    assert record["settings"]["seed"] == 0
+    assert record["environment"]["backend"] == backend
+    assert record["environment"]["threads"] == 1
+    assert (record["environment"]["threading_layer"] is not None) == (backend == "numba")
+    assert record["data"]["training_images"] == 512
+
+
+def test_lenet5_backends_follow_the_same_curve(folder, tmp_path):
+    curves = []
+    for backend in ("numpy", "numba"):
+        assert run("--backend", backend, "--data", folder, "--epochs", 1, "--out", tmp_path / backend)[0] == 0
+        curves.append(json.loads((tmp_path / backend / "history.json").read_text())["step_losses"])
+    np.testing.assert_allclose(curves[0], curves[1], rtol=1e-3)
+
+
+def test_lenet5_with_sgd(folder):
+    code, stdout, _ = run("--backend", "numpy", "--data", folder, "--optimizer", "sgd", "--epochs", 1, "--lr", "0.01")
+    assert code == 0
+    assert "epoch 1" in stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        pytest.param(("--backend", "cuda"), "invalid choice: 'cuda'", id="backend"),
+        pytest.param(("--data", "no/such/folder"), "no such folder", id="data"),
+        pytest.param(("--epochs", "0"), "'0' is not a whole number of at least 1", id="epochs"),
+        pytest.param(("--batch-size", "1.5"), "'1.5' is not a whole number", id="batch size"),
+        pytest.param(("--lr", "-1"), "'-1' is not a positive number", id="learning rate"),
+        pytest.param(("--lr", "fast"), "'fast' is not a positive number", id="learning rate in words"),
+        pytest.param(("--seed", "-1"), "'-1' is not a whole number of at least 0", id="seed"),
+        pytest.param(("--threads", "100000"), "`n` is 100000 but must be at most", id="threads"),
+        pytest.param(("--out", __file__), "File exists", id="a file as folder"),
+        pytest.param(("--json", Path(__file__).parent), "Is a directory", id="a folder as file"),
+        pytest.param(("--colour", "red"), "unrecognized arguments: --colour red", id="unknown option"),
+    ],
+)
+def test_lenet5_wrong_options_are_one_line(options, text):
+    code, stdout, stderr = run(*options)
+    assert (code, stdout) == (2, "")
+    assert stderr.startswith("lenet5.py: ")
+    assert stderr.count("\n") == 1
+    assert text in stderr
+
+
+def test_lenet5_stops_when_the_loss_explodes(folder, tmp_path):
+    options = ("--optimizer", "sgd", "--lr", "1e6", "--epochs", 2)
+    code, _, stderr = run("--backend", "numba", "--data", folder, *options, "--json", tmp_path / "run.json")
+    assert code == 1
+    assert json.loads((tmp_path / "run.json").read_text())["finished"] is False
+    assert stderr.startswith("lenet5.py: The loss of batch ")
+    assert stderr.count("\n") == 1
+
+
+def test_lenet5_keeps_what_it_learned_when_interrupted(folder, tmp_path):
+    process = start("--backend", "numpy", "--data", folder, "--epochs", 10_000, "--out", tmp_path / "out")
+    next(line for line in process.stdout if line.startswith("epoch 1"))
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr.startswith("lenet5.py: interrupted after ")
+    assert stderr.count("\n") == 1
+    assert (tmp_path / "out" / "weights.safetensors").exists()
+
+
+def test_lenet5_without_matplotlib_writes_the_rest(folder, tmp_path, monkeypatch):
+    (tmp_path / "matplotlib.py").write_text("raise ImportError('no matplotlib here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    code, _, stderr = run("--backend", "numpy", "--data", folder, "--epochs", 1, "--out", tmp_path / "out")
+    assert code == 0
+    assert stderr == 'No curves.png: it needs matplotlib, pip install "fastcnn[plot]".\n'
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "history.csv",
+        "history.json",
+        "weights.safetensors",
+    }

@@ -1,0 +1,124 @@
+"""Who may import whom, read from the source; and that importing fastcnn is cheap."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import fastcnn
+
+PACKAGE = Path(fastcnn.__file__).parent
+MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+
+# part of the package: the other parts that it may import. Each line stands on those above it.
+MAY_IMPORT = {
+    "_geometry": (),
+    "_validate": (),
+    "_threads": ("_validate",),
+    "backends": ("_geometry", "_threads"),
+    "functional": ("_geometry", "_validate", "backends"),
+    "nn": ("_geometry", "_validate", "backends", "functional"),
+    "optim": ("_validate", "backends", "nn"),  # nn knows no optimizer
+    "models": ("_validate", "nn"),
+    "data": ("_validate",),
+    "training": ("", "_validate", "functional", "nn", "optim"),  # and no concrete model
+    "plotting": (),  # sees a history, not a trainer
+    "testing": ("_geometry",),
+    "": ("_threads", "backends"),  # fastcnn itself; the other parts when they are first used
+}
+
+# other packages: the only place that imports them
+HOME = {
+    "numba": "backends/numba_direct/",
+    "llvmlite": "backends/numba_direct/",
+    "threadpoolctl": "_threads.py",
+    "matplotlib": "plotting.py",
+    "pooch": "data/",
+    "safetensors": "training/",
+    "tqdm": "training/",
+}
+
+
+def imports(module: str) -> set[str]:
+    """Dotted names of all modules that a source file imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse((PACKAGE / module).read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            folders = ["fastcnn", *Path(module).parts[:-1]]
+            start = ".".join(folders[: len(folders) - node.level + 1]) if node.level else ""
+            base = ".".join(part for part in (start, node.module) if part)
+            names |= {f"{base}.{alias.name}" if is_module(f"{base}.{alias.name}") else base for alias in node.names}
+    return names
+
+
+def is_module(name: str) -> bool:
+    path = PACKAGE.joinpath(*name.split(".")[1:])
+    return name.startswith("fastcnn.") and (path.is_dir() or path.with_suffix(".py").is_file())
+
+
+def part(name: str) -> str:
+    """The part of the package that fastcnn.part.and.so.on belongs to."""
+    return name.removeprefix("fastcnn").removeprefix(".").split(".")[0]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_parts_import_only_what_stands_below_them(module):
+    own = part("fastcnn." + module.removesuffix(".py").replace("/", ".").removesuffix("__init__"))
+    assert own in MAY_IMPORT, f"say in MAY_IMPORT what {own} may import"
+    for name in imports(module):
+        if name.split(".")[0] == "fastcnn" and part(name) != own:
+            assert part(name) in MAY_IMPORT[own], f"{module} must not import {name}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_other_packages_have_one_home(module):
+    for name in imports(module):
+        home = HOME.get(name.split(".")[0])
+        assert home is None or module.startswith(home), f"{module} must not import {name}; that is for {home}"
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("backends/")])
+def test_naive_and_numpy_stand_alone(module):
+    folder = module.split("/")[1]
+    for name in imports(module):
+        if name.startswith("fastcnn.backends.") and folder != "numba_direct":
+            assert name.split(".")[2] == folder, f"{module} must not import {name}"
+
+
+def test_all_that_is_imported_is_declared():
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = str([project["dependencies"], project["optional-dependencies"]])
+    foreign = {name.split(".")[0] for module in MODULES for name in imports(module)} - set(sys.stdlib_module_names)
+    for name in foreign - {"fastcnn", "llvmlite"}:  # llvmlite is Numba's
+        assert name in declared
+
+
+def loaded_after(code: str) -> set[str]:
+    """Names of the modules that a fresh interpreter has loaded after ``code``."""
+    print_modules = "import sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{print_modules}"], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_importing_fastcnn_is_cheap():
+    heavy = {"numba", "matplotlib", "torch", "pooch", "safetensors", "tqdm"}
+    assert not loaded_after("import fastcnn") & (heavy | {"fastcnn.functional", "fastcnn.nn"})
+    assert not loaded_after("import fastcnn.functional, fastcnn.nn, fastcnn.optim, fastcnn.models") & heavy
+
+
+def test_the_other_backends_do_without_numba():
+    call = "fastcnn.functional.relu(numpy.ones(3), backend='{}')"
+    code = "\n".join(["import numpy, fastcnn", call.format("naive"), call.format("numpy")])
+    assert "numba" not in loaded_after(code)
+
+
+def test_submodules_come_when_they_are_first_used():
+    code = "import fastcnn\nfastcnn.functional.relu\nfastcnn.nn.Conv2d\nfastcnn.optim.SGD\nfastcnn.models.LeNet5"
+    assert {"fastcnn.functional", "fastcnn.nn", "fastcnn.optim", "fastcnn.models"} <= loaded_after(code)

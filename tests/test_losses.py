@@ -1,0 +1,195 @@
+"""Softmax and the losses: values worked by hand -> naive -> central differences -> the other backends."""
+
+import numpy as np
+import pytest
+
+from fastcnn import functional as F
+from fastcnn.testing import assert_close, central_difference
+
+NAN, INF = np.nan, np.inf
+LOG3 = np.log(3)
+reductions = pytest.mark.parametrize("reduction", ["mean", "sum"])
+shapes = pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 10), (24, 10), (40, 3), (5, 100)], ids=["one class", "batch of 1", "24", "40", "100 classes"]
+)
+
+
+@pytest.mark.parametrize(
+    ("x", "softmax", "log_softmax"),
+    [
+        pytest.param([0, LOG3], [0.25, 0.75], np.log([0.25, 0.75]), id="1 to 3"),
+        pytest.param([5, 5, 5, 5], [0.25] * 4, [-np.log(4)] * 4, id="all alike"),
+        pytest.param([3], [1], [0], id="one class"),
+        pytest.param([1000, 1000 + LOG3], [0.25, 0.75], np.log([0.25, 0.75]), id="large: no overflow"),
+        pytest.param([-1000, -1000], [0.5, 0.5], np.log([0.5, 0.5]), id="very negative: no 0 / 0"),
+        pytest.param([0, -800], [1, 0], [0, -800], id="the logarithm survives underflow"),
+        pytest.param([-INF, 0, LOG3], [0, 0.25, 0.75], [-INF, *np.log([0.25, 0.75])], id="-inf is impossible"),
+        pytest.param([NAN, 1, 2], [NAN] * 3, [NAN] * 3, id="NaN"),
+        pytest.param([1, 2, NAN], [NAN] * 3, [NAN] * 3, id="NaN at the end"),
+        pytest.param([INF, 0, 1], [NAN] * 3, [NAN] * 3, id="inf"),
+        pytest.param([-INF, -INF], [NAN] * 2, [NAN] * 2, id="nothing but -inf"),
+    ],
+)
+def test_softmax_by_hand(backend, dtype, x, softmax, log_softmax):
+    x = np.array([x], dtype)
+    # 1000 + log 3 has an error of 1000 u in float32
+    magnitude = 2 + np.where(np.isfinite(x), np.abs(x), 0)
+    assert_close(F.softmax(x, backend=backend), np.array([softmax], dtype), 8, magnitude)
+    assert_close(F.log_softmax(x, backend=backend), np.array([log_softmax], dtype), 8, magnitude)
+
+
+def test_softmax_backward_by_hand(backend, dtype):
+    y, dy = np.array([[0.25, 0.75]], dtype), np.array([[4, 8]], dtype)
+    # sum(dy * y) = 1 + 6 = 7
+    np.testing.assert_array_equal(F.softmax_backward(dy, y, backend=backend), [[0.25 * (4 - 7), 0.75 * (8 - 7)]])
+    dx = F.log_softmax_backward(dy, np.log(y), backend=backend)
+    assert_close(dx, np.array([[4 - 0.25 * 12, 8 - 0.75 * 12]], dtype), 8, np.full((1, 2), 20))
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2, -2], ids=str)
+def test_softmax_along_any_axis(backend, dim, rng):
+    x, dy = rng.standard_normal((2, 3, 4, 5))
+    for name in ("softmax", "log_softmax"):
+        y = getattr(F, name)(x, dim=dim, backend=backend)
+        dx = getattr(F, f"{name}_backward")(dy, y, dim=dim, backend=backend)
+        last = [np.ascontiguousarray(np.moveaxis(a, dim, -1)) for a in (x, dy)]
+        expected = getattr(F, name)(last[0], backend=backend)
+        np.testing.assert_array_equal(np.moveaxis(y, dim, -1), expected)
+        np.testing.assert_array_equal(
+            np.moveaxis(dx, dim, -1), getattr(F, f"{name}_backward")(last[1], expected, backend=backend)
+        )
+
+
+@pytest.mark.parametrize(
+    ("logits", "target", "losses"),
+    [
+        pytest.param([[0, LOG3], [0, LOG3]], [1, 0], [np.log(4 / 3), np.log(4)], id="probability 3/4 and 1/4"),
+        pytest.param([[0, 0, 0, 0]], [2], [np.log(4)], id="no idea"),
+        pytest.param([[1000, -1000]], [1], [2000], id="certain and wrong: no overflow"),
+        pytest.param([[1000, -1000]], [0], [0], id="certain and right"),
+        pytest.param([[-INF, 0]], [0], [INF], id="the target is impossible"),
+        pytest.param([[-INF, 0, 0]], [1], [np.log(2)], id="another is impossible"),
+        pytest.param([[0, NAN]], [0], [NAN], id="NaN"),
+    ],
+)
+def test_cross_entropy_by_hand(backend, dtype, logits, target, losses):
+    logits, target = np.array(logits, dtype), np.array(target)
+    for reduction, expected in (("mean", np.mean(losses)), ("sum", np.sum(losses))):
+        loss = F.cross_entropy(logits, target, reduction, backend=backend)
+        assert isinstance(loss, float)
+        assert loss == pytest.approx(expected, rel=1e-6 if dtype == np.float32 else 1e-14, abs=1e-14, nan_ok=True)
+
+
+def test_cross_entropy_backward_by_hand(backend, dtype):
+    logits, target = np.array([[0, LOG3], [0, LOG3]], dtype), np.array([1, 0])
+    expected = np.array([[0.25, -0.25], [-0.75, 0.75]], dtype)
+    dlogits = F.cross_entropy_backward(logits, target, "sum", backend=backend)
+    assert_close(dlogits, expected, 8, np.ones((2, 2)))
+    dlogits = F.cross_entropy_backward(logits, target, backend=backend)
+    assert_close(dlogits, expected / 2, 8, np.ones((2, 2)))
+    dlogits = F.cross_entropy_backward(np.array([[-INF, 0, 0]], dtype), np.array([0]), backend=backend)
+    np.testing.assert_array_equal(dlogits, [[-1, 0.5, 0.5]])
+
+
+def test_mse_loss_by_hand(backend, dtype):
+    x, target = np.array([[1, 3], [0, -2]], dtype), np.array([[0, 1], [0, 1]], dtype)
+    assert F.mse_loss(x, target, backend=backend) == (1 + 4 + 0 + 9) / 4
+    assert F.mse_loss(x, target, "sum", backend=backend) == 14
+    np.testing.assert_array_equal(F.mse_loss_backward(x, target, backend=backend), [[0.5, 1], [0, -1.5]])
+    np.testing.assert_array_equal(F.mse_loss_backward(x, target, "sum", backend=backend), [[2, 4], [0, -6]])
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (2, 3, 4, 5)], ids=str)
+def test_mse_loss_of_any_shape(backend, shape):
+    x, target = np.full(shape, 3.0), np.full(shape, 1.0)
+    assert F.mse_loss(x, target, backend=backend) == 4
+    np.testing.assert_array_equal(F.mse_loss_backward(x, target, "sum", backend=backend), np.full(shape, 4.0))
+
+
+def test_mse_loss_of_infinities_is_quiet(backend, dtype):
+    x, target = np.array([INF, 1], dtype), np.array([INF, 1], dtype)
+    assert np.isnan(F.mse_loss(x, target, backend=backend))
+    np.testing.assert_array_equal(F.mse_loss_backward(x, target, backend=backend), [NAN, 0])
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_softmax_gradients_are_central_differences(backend, name, rng):
+    x, dy, direction = rng.standard_normal((3, 4, 7))
+    y = getattr(F, name)(x, backend=backend)
+    dx = getattr(F, f"{name}_backward")(dy, y, backend=backend)
+    slope = central_difference(lambda v: float((getattr(F, name)(v, backend=backend) * dy).sum()), x, direction)
+    assert slope == pytest.approx((dx * direction).sum(), rel=1e-7, abs=1e-9)
+
+
+@reductions
+def test_loss_gradients_are_central_differences(backend, reduction, rng):
+    x, other, direction = rng.standard_normal((3, 4, 7))
+    target = rng.integers(0, 7, 4)
+    gradient = F.cross_entropy_backward(x, target, reduction, backend=backend)
+    slope = central_difference(lambda v: F.cross_entropy(v, target, reduction, backend=backend), x, direction)
+    assert slope == pytest.approx((gradient * direction).sum(), rel=1e-7, abs=1e-9)
+    gradient = F.mse_loss_backward(x, other, reduction, backend=backend)
+    slope = central_difference(lambda v: F.mse_loss(v, other, reduction, backend=backend), x, direction)
+    assert slope == pytest.approx((gradient * direction).sum(), rel=1e-7, abs=1e-9)
+
+
+@shapes
+def test_softmax_agrees_with_naive(fast_backend, dtype, shape, rng):
+    x, dy = (5 * rng.standard_normal((2, *shape))).astype(dtype)
+    classes = shape[1]
+    largest = np.abs(x).max()
+    y, log_y = F.softmax(x, backend="naive"), F.log_softmax(x, backend="naive")
+    # x - m has an error of |x - m| u, which exp turns into a relative one
+    assert_close(F.softmax(x, backend=fast_backend), y, classes + 8, y * (1 + 2 * largest))
+    assert_close(F.log_softmax(x, backend=fast_backend), log_y, classes + 8, np.full(shape, 1 + 3 * largest))
+    sums = np.abs(dy).sum(axis=1, keepdims=True)
+    for name, known in (("softmax_backward", y), ("log_softmax_backward", log_y)):
+        backward = getattr(F, name)
+        actual, expected = (backward(dy, known, backend=backend) for backend in (fast_backend, "naive"))
+        assert_close(actual, expected, classes + 8, np.abs(dy) + y * sums * (1 + largest))
+
+
+@shapes
+@reductions
+def test_losses_agree_with_naive(fast_backend, dtype, shape, reduction, rng):
+    x, other = (5 * rng.standard_normal((2, *shape))).astype(dtype)
+    target = rng.integers(0, shape[1], shape[0])
+    largest, length = np.abs(x).max(), shape[0] + shape[1] + 8
+    rows = shape[0] if reduction == "sum" else 1
+
+    def both(name, *arguments):
+        values = [getattr(F, name)(*arguments, reduction, backend=backend) for backend in (fast_backend, "naive")]
+        return [np.array(value, dtype) for value in values]
+
+    assert_close(*both("cross_entropy", x, target), length, np.array(rows * (1 + 3 * largest)))
+    assert_close(*both("cross_entropy_backward", x, target), length, np.full(shape, 1 + 2 * largest))
+    assert_close(*both("mse_loss", x, other), x.size + 8)
+    assert_close(*both("mse_loss_backward", x, other), 8)
+
+
+def test_memory_order_does_not_matter_and_inputs_stay(backend, memory_order, rng):
+    x, dy = rng.standard_normal((2, 4, 6)).astype(np.float32)
+    target = rng.integers(0, 6, 4)
+    calls = [
+        (F.softmax, x),
+        (F.log_softmax, x),
+        (F.softmax_backward, dy, x),
+        (F.log_softmax_backward, dy, x),
+        (F.cross_entropy, x, target),
+        (F.cross_entropy_backward, x, target),
+        (F.mse_loss, x, dy),
+        (F.mse_loss_backward, x, dy),
+    ]
+    for function, *arrays in calls:
+        reordered = [memory_order(array) for array in arrays]
+        np.testing.assert_array_equal(function(*reordered, backend=backend), function(*arrays, backend=backend))
+        for there, array in zip(reordered, arrays, strict=True):
+            np.testing.assert_array_equal(there, array)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8], ids=lambda kind: kind.__name__)
+def test_labels_of_any_integer_type(backend, kind, rng):
+    logits, target = rng.standard_normal((5, 4)), np.array([0, 3, 1, 2, 3])
+    assert F.cross_entropy(logits, target.astype(kind), backend=backend) == F.cross_entropy(
+        logits, target, backend=backend
+    )

@@ -1,0 +1,453 @@
+"""Layers and models: their gradients, what they remember, what they are called, and what they say to bad input."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import fastcnn
+from fastcnn import nn
+from fastcnn.testing import central_difference
+
+LAYERS = {
+    "Conv2d": (lambda rng: nn.Conv2d(2, 3, 3, stride=2, padding=(1, 0), rng=rng, dtype=np.float64), (3, 2, 6, 7)),
+    "Conv2d, no bias": (lambda rng: nn.Conv2d(2, 3, 2, bias=False, rng=rng, dtype=np.float64), (3, 2, 4, 4)),
+    "MaxPool2d": (lambda rng: nn.MaxPool2d(2, padding=1), (3, 2, 6, 6)),
+    "AvgPool2d": (lambda rng: nn.AvgPool2d(3, 2, padding=1, count_include_pad=False), (3, 2, 5, 5)),
+    "Linear": (lambda rng: nn.Linear(4, 3, rng=rng, dtype=np.float64), (5, 4)),
+    "Linear, no bias": (lambda rng: nn.Linear(4, 3, bias=False, rng=rng, dtype=np.float64), (5, 4)),
+    "ReLU": (lambda rng: nn.ReLU(), (3, 2, 2, 2)),
+    "LeakyReLU": (lambda rng: nn.LeakyReLU(0.2), (3, 2, 2, 2)),
+    "Tanh": (lambda rng: nn.Tanh(), (5, 4)),
+    "Sigmoid": (lambda rng: nn.Sigmoid(), (5, 4)),
+    "Flatten": (lambda rng: nn.Flatten(), (3, 2, 2, 2)),
+    "Flatten of rows": (lambda rng: nn.Flatten(), (3, 4)),
+    "Dropout, evaluated": (lambda rng: nn.Dropout(0.5, rng=rng).eval(), (3, 4)),
+    "Sequential, empty": (lambda rng: nn.Sequential(), (3, 4)),
+}
+
+
+@pytest.fixture
+def backend(backend):
+    """Name of the backend that the test runs in."""
+    with fastcnn.use_backend(backend):
+        yield backend
+
+
+def small_net(rng, dtype=np.float64) -> nn.Sequential:
+    """Every kind of layer, small enough for the naive backend; takes (N, 2, 7, 6)."""
+    return nn.Sequential(
+        nn.Conv2d(2, 3, 3, padding=1, rng=rng, dtype=dtype),
+        nn.LeakyReLU(),
+        nn.MaxPool2d(2),
+        nn.Sequential(nn.Conv2d(3, 4, 2, bias=False, rng=rng, dtype=dtype), nn.Tanh()),
+        nn.AvgPool2d(2, stride=1),
+        nn.Dropout(0.25, rng=rng),
+        nn.Flatten(),
+        nn.Linear(4, 5, rng=rng, dtype=dtype),
+        nn.ReLU(),
+        nn.Linear(5, 4, rng=rng, dtype=dtype),
+        nn.Sigmoid(),
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_relu_after_the_pooling_that_follows_it_changes_no_bit(dtype, backend):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((3, 2, 6, 6)).astype(dtype)
+    x[0, 0, :4, :4], x[1, 0, :2, :2], x[2, 0, 3, 3] = -1, [[1, 2], [2, 1]], np.nan  # all negative, tied, NaN
+    dy = rng.standard_normal((3, 2, 3, 3)).astype(dtype)
+    relu, pool = nn.ReLU(), nn.MaxPool2d(2)
+    y = pool(relu(x))
+    dx = relu.backward(pool.backward(dy))
+    chain = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))
+    assert [type(layer) for layer in chain.execution_order] == [nn.MaxPool2d, nn.ReLU]
+    np.testing.assert_array_equal(chain(x), y)
+    np.testing.assert_array_equal(chain.backward(dy), dx)
+
+
+@pytest.mark.parametrize(("make", "shape"), LAYERS.values(), ids=LAYERS)
+def test_gradients_of_a_layer(make, shape, backend):
+    rng = np.random.default_rng(0)
+    layer, x = make(rng), rng.standard_normal(shape)
+    dy = rng.standard_normal(layer(x).shape)
+    dx = layer.backward(dy)
+    assert dx.shape == x.shape
+    direction = rng.standard_normal(shape)
+    assert (dx * direction).sum() == pytest.approx(central_difference(lambda x: (layer(x) * dy).sum(), x, direction))
+    for parameter in layer.parameters():
+        direction, data = rng.standard_normal(parameter.shape), parameter.data
+
+        def loss(values, parameter=parameter):
+            parameter.data = values
+            return (layer(x) * dy).sum()
+
+        assert (parameter.grad * direction).sum() == pytest.approx(central_difference(loss, data, direction))
+        parameter.data = data
+
+
+def test_gradient_of_a_whole_net(backend):
+    rng = np.random.default_rng(1)
+    model, x, target = small_net(rng), rng.standard_normal((3, 2, 7, 6)), rng.random((3, 4))
+    criterion = nn.MSELoss()
+    parameters = list(model.parameters())
+    start = np.concatenate([parameter.data.ravel() for parameter in parameters])
+    cuts = np.cumsum([parameter.size for parameter in parameters])[:-1]
+
+    def loss(values):
+        for parameter, part in zip(parameters, np.split(values, cuts), strict=True):
+            parameter.data = part.reshape(parameter.shape)
+        model[5].rng = np.random.default_rng(7)  # the same mask each time
+        return criterion(model(x), target)
+
+    loss(start)
+    model.backward(criterion.backward(), input_grad=False)
+    gradient = np.concatenate([parameter.grad.ravel() for parameter in parameters])
+    direction = rng.standard_normal(start.shape)
+    assert gradient @ direction == pytest.approx(central_difference(loss, start, direction), rel=1e-6)
+
+
+def test_all_backends_compute_the_same():
+    x = np.random.default_rng(2).standard_normal((19, 2, 7, 6))
+    results = []
+    for name in ("naive", "numpy", "numba"):
+        model = small_net(np.random.default_rng(3))
+        with fastcnn.use_backend(name):
+            y = model(x)
+            results.append([y, model.backward(y), *(parameter.grad for parameter in model.parameters())])
+    for other in results[1:]:
+        for actual, expected in zip(other, results[0], strict=True):
+            np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_backward_without_input_grad_skips_what_nothing_needs(backend):
+    asked = []
+
+    class Spy(nn.Module):
+        def __init__(self, inside):
+            self.inside = inside
+
+        def forward_native(self, x, backend):
+            return self.inside.forward_native(x, backend)
+
+        def backward_native(self, dy, backend, input_grad):
+            asked.append((type(self.inside).__name__, input_grad))
+            return self.inside.backward_native(dy, backend, input_grad)
+
+    layers = (nn.Tanh(), nn.Linear(3, 3, dtype=np.float64), nn.ReLU(), nn.Linear(3, 2, dtype=np.float64))
+    model, x = nn.Sequential(*map(Spy, layers)), np.ones((2, 3))
+    assert model.backward(model(x), input_grad=False) is None
+    assert asked == [("Linear", True), ("ReLU", True), ("Linear", False)]
+    without = [parameter.grad for parameter in model.parameters()]
+    model.zero_grad()
+    assert model.backward(model(x)).shape == x.shape
+    for a, b in zip(without, model.parameters(), strict=True):
+        np.testing.assert_array_equal(a, b.grad)
+
+
+def test_nothing_to_train_and_no_input_grad():
+    model = nn.Sequential(nn.Tanh(), nn.ReLU())
+    assert model.backward(model(np.ones((2, 3))), input_grad=False) is None
+
+
+def test_gradients_accumulate_until_zero_grad(backend):
+    model, x = small_net(np.random.default_rng(4)).eval(), np.random.default_rng(5).standard_normal((3, 2, 7, 6))
+    dy = model(x)
+    model.backward(dy)
+    once = [parameter.grad for parameter in model.parameters()]
+    kept = [grad.copy() for grad in once]
+    model.backward(dy)
+    for parameter, first, copied in zip(model.parameters(), once, kept, strict=True):
+        np.testing.assert_allclose(parameter.grad, 2 * copied, rtol=1e-12)
+        np.testing.assert_array_equal(first, copied)  # a gradient that was taken stays
+    model.zero_grad()
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_one_batch_leaves_no_trace_in_the_next(backend):
+    rng = np.random.default_rng(6)
+    model, big, small = small_net(rng).eval(), rng.standard_normal((21, 2, 7, 6)), rng.standard_normal((2, 2, 7, 6))
+
+    def pass_through(model, x):
+        model.zero_grad()
+        y = model(x)
+        return [y, model.backward(np.ones_like(y)), *(parameter.grad for parameter in model.parameters())]
+
+    fresh = pass_through(copy.deepcopy(model), small)
+    pass_through(model, big)
+    for actual, expected in zip(pass_through(model, small), fresh, strict=True):
+        np.testing.assert_array_equal(actual, expected)
+
+
+def test_output_belongs_to_the_caller(backend):
+    layer, x = nn.Sigmoid(), np.zeros((2, 3))
+    y = layer(x)
+    y += 100
+    np.testing.assert_array_equal(layer.backward(np.ones((2, 3))), np.full((2, 3), 0.25))
+
+
+def test_input_is_not_changed(backend):
+    model, x = small_net(np.random.default_rng(7)), np.random.default_rng(8).standard_normal((2, 2, 7, 6))
+    x.flags.writeable = False
+    y = model(x)
+    y.flags.writeable = False
+    model.backward(y)
+
+
+def test_backward_uses_the_backend_of_forward():
+    layer, x = nn.Conv2d(1, 1, 2), np.ones((2, 1, 3, 3), np.float32)
+    with fastcnn.use_backend("numba"):
+        y = layer(x)
+    with fastcnn.use_backend("naive"):
+        assert layer.backward(y).shape == x.shape
+
+
+def test_bias_learns_a_constant(backend):
+    layer, x = nn.Linear(2, 3, dtype=np.float64), np.zeros((4, 2))
+    target, criterion = np.tile([1.0, -2.0, 0.5], (4, 1)), nn.MSELoss()
+    for _ in range(100):
+        criterion(layer(x), target)
+        layer.zero_grad()
+        layer.backward(criterion.backward())
+        layer.bias.data -= layer.bias.grad
+    np.testing.assert_allclose(layer.bias.data, [1, -2, 0.5], rtol=1e-6)
+
+
+def test_dropout_keeps_the_mean_and_scales(backend):
+    layer, x = nn.Dropout(0.2, rng=np.random.default_rng(9)), np.ones((100, 4, 5, 5))
+    y = layer(x)
+    assert set(np.unique(y)) == {0, 1.25}
+    assert y.mean() == pytest.approx(1, abs=0.02)  # four standard deviations of 10,000 draws
+    np.testing.assert_array_equal(layer.backward(x), y)  # the same mask
+    assert not np.array_equal(layer(x), y)  # another mask
+    layer.eval()
+    np.testing.assert_array_equal(layer(x), x)
+    np.testing.assert_array_equal(layer.backward(y), y)
+
+
+def test_dropout_draws_the_same_mask_in_every_backend():
+    x, masks = np.ones((5, 3, 4, 4), np.float32), []
+    for name in ("naive", "numpy", "numba"):
+        with fastcnn.use_backend(name):
+            masks.append(nn.Dropout(0.5, rng=np.random.default_rng(10))(x))
+    np.testing.assert_array_equal(masks[0], masks[1])
+    np.testing.assert_array_equal(masks[0], masks[2])
+
+
+def test_train_and_eval_reach_every_module():
+    model = small_net(np.random.default_rng(0))
+    assert model.eval() is model
+    assert not any(module.training for module in model.modules())
+    assert model.train() is model
+    assert all(module.training for module in model.modules())
+
+
+def test_deepcopy_after_a_batch_is_a_model_of_its_own(backend):
+    model, x = small_net(np.random.default_rng(11)).eval(), np.ones((2, 2, 7, 6))
+    y = model(x)
+    twin = copy.deepcopy(model)
+    next(twin.parameters()).data[...] = 0
+    np.testing.assert_array_equal(model(x), y)
+    with pytest.raises(RuntimeError, match=r"call Sequential.forward first"):
+        twin.backward(y)
+
+
+class TwoPaths(nn.Module):
+    """A model with attributes instead of a chain."""
+
+    def __init__(self):
+        self.scale = nn.Parameter(np.ones((1,)))
+        self.left = nn.Linear(3, 2, dtype=np.float64)
+        self.right = nn.Sequential(nn.Linear(3, 2, bias=False, dtype=np.float64), nn.Tanh())
+
+
+def test_names_of_attributes():
+    model = TwoPaths()
+    assert list(model.state_dict()) == ["scale", "left.weight", "left.bias", "right.0.weight"]
+    assert [name for name, _ in model.named_children()] == ["left", "right"]
+
+
+def test_state_dict_round_trip():
+    model, twin = small_net(np.random.default_rng(12)), small_net(np.random.default_rng(13))
+    state = model.state_dict()
+    twin.load_state_dict(state)
+    for a, b in zip(model.parameters(), twin.parameters(), strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+    state["0.weight"][...] = 0
+    assert next(model.parameters()).data.all()  # the state is a copy
+    assert next(twin.parameters()).data.all()
+
+
+def test_names_are_those_of_torch():
+    torch = pytest.importorskip("torch")
+    twin = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 3, 3),
+        torch.nn.LeakyReLU(),
+        torch.nn.MaxPool2d(2),
+        torch.nn.Sequential(torch.nn.Conv2d(3, 4, 2, bias=False), torch.nn.Tanh()),
+        torch.nn.AvgPool2d(2),
+        torch.nn.Dropout(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(4, 5),
+        torch.nn.ReLU(),
+        torch.nn.Linear(5, 4),
+    )
+    ours = {name: array.shape for name, array in small_net(np.random.default_rng(0)).state_dict().items()}
+    assert list(ours.items()) == [(name, tuple(tensor.shape)) for name, tensor in twin.state_dict().items()]
+
+
+def test_load_state_dict_lists_every_fault_and_changes_nothing():
+    layer = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2, 2))
+    before = layer.state_dict()
+    state = layer.state_dict()
+    state["0.weight"] = np.zeros((2, 1, 5, 5), np.float32)
+    state["0.bias"] = np.zeros(2)
+    del state["2.bias"]
+    state["3.weight"] = np.zeros(1)
+    with pytest.raises(ValueError, match="does not fit this Sequential") as error:
+        layer.load_state_dict(state)
+    for part in (
+        "`0.weight` has shape (2, 1, 5, 5) but must have (2, 1, 3, 3)",
+        "`0.bias` is float64 but must be float32",
+        "`2.bias` is missing",
+        "`3.weight` is unknown",
+    ):
+        assert part in str(error.value)
+    for name, array in layer.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_repr_shows_the_model():
+    assert repr(small_net(np.random.default_rng(0))).splitlines()[:6] == [
+        "Sequential(",
+        "  (0): Conv2d(2, 3, kernel_size=(3, 3), padding=1)",
+        "  (1): LeakyReLU(negative_slope=0.01)",
+        "  (2): MaxPool2d(kernel_size=(2, 2), stride=(2, 2))",
+        "  (3): Sequential(",
+        "    (0): Conv2d(3, 4, kernel_size=(2, 2), bias=False)",
+    ]
+    assert repr(nn.Dropout(0.3)) == "Dropout(p=0.3)"
+    assert repr(nn.AvgPool2d(2, count_include_pad=False)) == (
+        "AvgPool2d(kernel_size=(2, 2), stride=(2, 2), count_include_pad=False)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("criterion", "x", "target"),
+    [
+        pytest.param(nn.CrossEntropyLoss(), (4, 3), np.array([0, 2, 1, 1]), id="cross-entropy, mean"),
+        pytest.param(nn.CrossEntropyLoss("sum"), (4, 3), np.array([0, 2, 1, 1]), id="cross-entropy, sum"),
+        pytest.param(nn.MSELoss(), (2, 3, 2, 2), np.zeros((2, 3, 2, 2)), id="squares of images, mean"),
+        pytest.param(nn.MSELoss("sum"), (4, 3), np.ones((4, 3)), id="squares, sum"),
+    ],
+)
+def test_gradient_of_a_loss(criterion, x, target, backend):
+    x, direction = np.random.default_rng(14).standard_normal((2, *x))
+    criterion(x, target)
+    slope = (criterion.backward() * direction).sum()
+    assert slope == pytest.approx(central_difference(lambda x: criterion(x, target), x, direction))
+
+
+FLOAT32 = np.ones((8, 1, 28, 28), np.float32)
+SIX = "Conv2d(6, 16, kernel_size=(5, 5))"
+
+
+@pytest.mark.parametrize(
+    ("layer", "x", "error", "text"),
+    [
+        pytest.param(nn.Conv2d(6, 16, 5), FLOAT32, ValueError,
+                     f"{SIX} needs 6 input channels but its input has shape (8, 1, 28, 28).", id="channels"),
+        pytest.param(nn.Conv2d(6, 16, 5), FLOAT32[:, 0], ValueError,
+                     f"{SIX} needs images (N, C, H, W) but its input has shape (8, 28, 28).", id="no channel axis"),
+        pytest.param(nn.Conv2d(6, 16, 5), np.ones((2, 6, 4, 9), np.float32), ValueError,
+                     f"{SIX} cannot take an input of shape (2, 6, 4, 9). The window spans 5 pixels along the height",
+                     id="small image"),
+        pytest.param(nn.Conv2d(1, 2, 5), FLOAT32.astype(np.float64), TypeError,
+                     "has float32 parameters but its input is float64", id="other dtype"),
+        pytest.param(nn.MaxPool2d(3), np.ones((1, 1, 2, 3)), ValueError,
+                     "MaxPool2d(kernel_size=(3, 3), stride=(3, 3)) cannot take an input of shape (1, 1, 2, 3).",
+                     id="image smaller than the pool"),
+        pytest.param(nn.AvgPool2d(3), np.ones((1, 2)), ValueError,
+                     "AvgPool2d(kernel_size=(3, 3), stride=(3, 3)) needs images (N, C, H, W)", id="pooling of rows"),
+        pytest.param(nn.Linear(784, 10), FLOAT32, ValueError, "Flatten makes rows", id="images without Flatten"),
+        pytest.param(nn.Linear(100, 10), FLOAT32.reshape(8, -1), ValueError,
+                     "needs 100 input features but its input has shape (8, 784)", id="features"),
+        pytest.param(nn.Linear(2, 2), np.ones((1, 2)), TypeError, "but its input is float64", id="rows' dtype"),
+        pytest.param(nn.ReLU(), np.ones(3), ValueError, "`x` must have at least 2 dimensions", id="no batch axis"),
+        pytest.param(nn.ReLU(), np.ones((3, 3), int), TypeError, "`x` must be float32 or float64", id="integers"),
+        pytest.param(nn.ReLU(), [[1.0]], TypeError, "`x` must be a numpy array, not list", id="a list"),
+        pytest.param(nn.ReLU(), np.ones((0, 3)), ValueError, "`x` is empty", id="empty batch"),
+    ],
+)  # fmt: skip
+def test_forward_says_what_does_not_fit(layer, x, error, text, backend):
+    with pytest.raises(error) as raised:
+        layer(x)
+    assert text in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("dy", "error", "text"),
+    [
+        pytest.param(np.ones((2, 4)), ValueError, "`dy` has shape (2, 4) but must have (2, 3), the shape of the last",
+                     id="shape"),
+        pytest.param(np.ones((2, 3), np.float32), TypeError, "`dy` is float32 but `y` is float64", id="dtype"),
+        pytest.param(None, TypeError, "`dy` must be a numpy array", id="no array"),
+    ],
+)  # fmt: skip
+def test_backward_says_what_does_not_fit(dy, error, text):
+    layer = nn.Linear(2, 3, dtype=np.float64)
+    layer(np.ones((2, 2)))
+    with pytest.raises(error) as raised:
+        layer.backward(dy)
+    assert text in str(raised.value)
+    assert layer.weight.grad is None
+
+
+@pytest.mark.parametrize("layer", [nn.ReLU(), nn.CrossEntropyLoss()], ids=["layer", "loss"])
+def test_backward_needs_forward(layer):
+    with pytest.raises(RuntimeError, match=r"backward needs .*: call"):
+        layer.backward(*(np.ones((1, 1)),) * isinstance(layer, nn.Module))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        pytest.param(lambda: nn.Conv2d(0, 1, 3), ValueError, "`in_channels` is 0 but must be at least", id="channels"),
+        pytest.param(lambda: nn.Conv2d(1, 1.5, 3), TypeError, "`out_channels` must be a whole number", id="filters"),
+        pytest.param(lambda: nn.Conv2d(1, 1, 0), ValueError, "`kernel_size` must be", id="empty kernel"),
+        pytest.param(lambda: nn.Conv2d(1, 1, 3, stride=0), ValueError, "`stride` must be", id="zero stride"),
+        pytest.param(lambda: nn.Conv2d(1, 1, 3, padding=-1), ValueError, "`padding` must be", id="negative padding"),
+        pytest.param(lambda: nn.Conv2d(1, 1, 3, padding="full"), ValueError, "not 'full'", id="unknown padding"),
+        pytest.param(lambda: nn.Conv2d(1, 1, 3, dilation=0), ValueError, "`dilation` must be", id="zero dilation"),
+        pytest.param(lambda: nn.Conv2d(4, 6, 3, groups=4), ValueError,
+                     "`groups` is 4 but must divide `in_channels` (4) and `out_channels` (6)", id="groups"),
+        pytest.param(lambda: nn.Conv2d(1, 1, 3, dtype=int), TypeError, "`dtype` must be float32 or", id="dtype"),
+        pytest.param(lambda: nn.Conv2d(1, 1, 3, rng=0), TypeError, "`rng` must be a numpy.random.Generator, not int",
+                     id="a seed as rng"),
+        pytest.param(lambda: nn.MaxPool2d(2, padding=2), ValueError, "must be at most half", id="wide padding"),
+        pytest.param(lambda: nn.AvgPool2d(2, stride=(1, 2, 3)), ValueError, "`stride` must be", id="three strides"),
+        pytest.param(lambda: nn.Linear(3, 0), ValueError, "`out_features` is 0", id="features"),
+        pytest.param(lambda: nn.Linear(3, 1, dtype="f2"), TypeError, "not float16", id="half precision"),
+        pytest.param(lambda: nn.Dropout(1), ValueError, "`p` is 1 but must be at least 0 and below 1", id="drop all"),
+        pytest.param(lambda: nn.Dropout(rng=1), TypeError, "`rng` must be", id="a seed as Dropout's rng"),
+        pytest.param(lambda: nn.LeakyReLU("0"), TypeError, "`negative_slope` must be a number", id="slope"),
+        pytest.param(lambda: nn.CrossEntropyLoss("none"), ValueError, "`reduction` is 'none'", id="reduction"),
+        pytest.param(lambda: nn.Sequential(nn.ReLU(), np.tanh), TypeError,
+                     "Layer 1 of Sequential must be a Module, not ufunc", id="no module"),
+        pytest.param(lambda: nn.Sequential(*[nn.ReLU()] * 2), ValueError, "Layer 1 of Sequential, ReLU(), stands there",
+                     id="a layer twice"),
+        pytest.param(lambda: nn.Parameter([1.0]), TypeError, "`data` must be a numpy array", id="parameter"),
+    ],
+)  # fmt: skip
+def test_construction_says_what_is_wrong(make, error, text):
+    with pytest.raises(error) as raised:
+        make()
+    assert text in str(raised.value)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid", (1, 2), [1, 2], (0, 1, 2, 0)], ids=str)
+def test_conv2d_takes_every_form_of_padding(padding):
+    x = np.random.default_rng(15).standard_normal((2, 1, 6, 5))
+    layer = nn.Conv2d(1, 2, 3, padding=padding, dtype=np.float64)
+    expected = fastcnn.functional.conv2d(x, layer.weight.data, layer.bias.data, padding=padding, backend="naive")
+    np.testing.assert_allclose(layer(x), expected, rtol=1e-12, atol=1e-14)

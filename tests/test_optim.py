@@ -1,0 +1,167 @@
+"""Optimizers: one step by hand, many steps beside PyTorch, their state, and what they say to bad input."""
+
+import numpy as np
+import pytest
+
+import fastcnn
+from fastcnn import nn, optim
+
+
+@pytest.fixture
+def backend(backend):
+    """Name of the backend that the test runs in."""
+    with fastcnn.use_backend(backend):
+        yield backend
+
+
+def parameters(rng, dtype=np.float64) -> list[nn.Parameter]:
+    return [nn.Parameter(rng.standard_normal(shape).astype(dtype)) for shape in ((3, 2, 2, 2), (37,), (1, 1))]
+
+
+OPTIMIZERS = {
+    "SGD": (optim.SGD, {"lr": 0.1}),
+    "SGD, weight decay": (optim.SGD, {"lr": 0.1, "weight_decay": 0.02}),
+    "SGD, momentum": (optim.SGD, {"lr": 0.1, "momentum": 0.9}),
+    "SGD, momentum and weight decay": (optim.SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.02}),
+    "SGD, Nesterov": (optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.02}),
+    "Adam": (optim.Adam, {"lr": 0.1}),
+    "Adam, other betas and eps": (optim.Adam, {"lr": 0.1, "betas": (0.7, 0.9), "eps": 1e-3}),
+    "Adam, weight decay": (optim.Adam, {"lr": 0.1, "weight_decay": 0.02}),
+}
+all_optimizers = pytest.mark.parametrize(("make", "options"), OPTIMIZERS.values(), ids=OPTIMIZERS)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        pytest.param(lambda p: optim.SGD(p, 0.5), [1 - 0.5 * 2, 0 - 0.5 * 2], id="SGD"),
+        pytest.param(lambda p: optim.SGD(p, 0.5, weight_decay=0.5), [-0.25, -0.25 - 0.5 * 1.875], id="weight decay"),
+        pytest.param(lambda p: optim.SGD(p, 0.5, 0.5), [1 - 0.5 * 2, 0 - 0.5 * (0.5 * 2 + 2)], id="momentum"),
+        pytest.param(lambda p: optim.SGD(p, 0.5, 0.5, nesterov=True), [1 - 0.5 * 3, -0.5 - 0.5 * (2 + 0.5 * 3)],
+                     id="Nesterov"),
+        pytest.param(lambda p: optim.Adam(p, 0.5, eps=0), [0.5, 0.0], id="Adam's first steps are the learning rate"),
+    ],
+)  # fmt: skip
+def test_two_steps_by_hand(make, expected, backend):
+    parameter = nn.Parameter(np.array([1.0]))
+    optimizer = make([parameter])
+    for value in expected:
+        parameter.grad = np.array([2.0])
+        optimizer.step()
+        assert parameter.data[0] == pytest.approx(value, abs=1e-12)
+
+
+@all_optimizers
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-12), (np.float32, 1e-5)], ids=["float64", "float32"])
+def test_thirty_steps_are_those_of_torch(make, options, dtype, rtol, backend):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    ours = parameters(rng, dtype)
+    theirs = [torch.nn.Parameter(torch.tensor(parameter.data)) for parameter in ours]
+    optimizer, twin = make(ours, **options), getattr(torch.optim, make.__name__)(theirs, **options)
+    for _ in range(30):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = rng.standard_normal(a.shape).astype(dtype)
+            b.grad = torch.tensor(a.grad)
+        optimizer.step()
+        twin.step()
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a.data, b.detach().numpy(), rtol=rtol, atol=rtol)
+
+
+@all_optimizers
+def test_a_loaded_state_goes_on_as_if_never_stopped(make, options, backend):
+    rng = np.random.default_rng(1)
+    ours = parameters(rng)
+    optimizer = make(ours, **options)
+    grads = [[rng.standard_normal(parameter.shape) for parameter in ours] for _ in range(5)]
+
+    def steps(params, optimizer, grads):
+        for step in grads:
+            for parameter, grad in zip(params, step, strict=True):
+                parameter.grad = grad
+            optimizer.step()
+
+    steps(ours, optimizer, grads[:3])
+    copies = [nn.Parameter(parameter.data.copy()) for parameter in ours]
+    resumed = make(copies, lr=7.0)
+    resumed.load_state_dict(optimizer.state_dict())
+    steps(ours, optimizer, grads[3:])
+    steps(copies, resumed, grads[3:])
+    for a, b in zip(ours, copies, strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+
+
+@all_optimizers
+def test_parameters_without_gradient_stay(make, options, backend):
+    trained, still = nn.Parameter(np.ones(2)), nn.Parameter(np.ones(2))
+    optimizer = make([still, trained], **options)
+    trained.grad = np.ones(2)
+    optimizer.step()
+    assert (still.data == 1).all()
+    assert (trained.data < 1).all()
+    optimizer.zero_grad()
+    assert trained.grad is None
+
+
+def test_gradients_are_not_changed(backend):
+    parameter = nn.Parameter(np.ones(3))
+    for make, options in OPTIMIZERS.values():
+        parameter.grad = np.ones(3)
+        make([parameter], **options).step()
+        np.testing.assert_array_equal(parameter.grad, np.ones(3))
+
+
+def test_a_parameter_given_twice_moves_once():
+    parameter = nn.Parameter(np.array([1.0]))
+    optimizer = optim.SGD([parameter, parameter], lr=0.5)
+    parameter.grad = np.array([1.0])
+    optimizer.step()
+    assert parameter.data[0] == 0.5
+
+
+@pytest.mark.parametrize(
+    "grad", [pytest.param(np.ones((2, 1)), id="shape"), pytest.param(np.ones(2, np.float32), id="dtype")]
+)
+def test_a_gradient_that_does_not_fit_changes_nothing(grad):
+    first, second = nn.Parameter(np.ones(2)), nn.Parameter(np.ones(2))
+    optimizer = optim.Adam([first, second])
+    first.grad, second.grad = np.ones(2), grad
+    with pytest.raises(ValueError, match=r"The gradient of parameter 1 has shape .* but must have those of the param"):
+        optimizer.step()
+    assert (first.data == 1).all()
+    assert optimizer.steps == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        pytest.param(lambda p: optim.SGD([], 0.1), ValueError, "`params` holds no parameter", id="none"),
+        pytest.param(lambda p: optim.SGD(nn.ReLU(), 0.1), TypeError, "model.parameters(), not ReLU", id="a layer"),
+        pytest.param(
+            lambda p: optim.SGD([p.data], 0.1), TypeError, "must hold Parameters only, not ndarray", id="array"
+        ),
+        pytest.param(lambda p: optim.SGD([p], -1), ValueError, "`lr` is -1 but must be at least 0", id="negative rate"),
+        pytest.param(lambda p: optim.SGD([p], float("nan")), ValueError, "`lr` is nan", id="rate is NaN"),
+        pytest.param(lambda p: optim.SGD([p], 1, momentum=1), ValueError, "`momentum` is 1", id="momentum"),
+        pytest.param(lambda p: optim.SGD([p], 1, weight_decay=-1), ValueError, "`weight_decay` is -1", id="decay"),
+        pytest.param(lambda p: optim.SGD([p], 1, nesterov=True), ValueError, "rule needs a momentum", id="Nesterov"),
+        pytest.param(lambda p: optim.Adam([p], betas=0.9), ValueError, "`betas` must be a pair", id="one beta"),
+        pytest.param(lambda p: optim.Adam([p], betas=(0.9, 1.0)), ValueError, "`betas` is 1.0", id="beta of 1"),
+        pytest.param(lambda p: optim.Adam([p], eps=-1), ValueError, "`eps` is -1", id="eps"),
+    ],
+)
+def test_construction_says_what_is_wrong(make, error, text):
+    with pytest.raises(error) as raised:
+        make(nn.Parameter(np.ones(1)))
+    assert text in str(raised.value)
+
+
+def test_a_state_of_something_else_changes_nothing():
+    one, two = nn.Parameter(np.ones(1)), nn.Parameter(np.ones(2))
+    adam = optim.Adam([one])
+    with pytest.raises(ValueError, match="but that of Adam has 'lr'"):
+        adam.load_state_dict(optim.SGD([one], 0.1).state_dict())
+    with pytest.raises(ValueError, match="'mean' does not fit the parameters"):
+        adam.load_state_dict(optim.Adam([two], lr=7.0).state_dict())
+    assert adam.lr == 1e-3

@@ -1,0 +1,125 @@
+"""Steps of the optimizers: worked by hand -> naive -> the other backends."""
+
+import numpy as np
+import pytest
+
+from fastcnn import backends
+from fastcnn.testing import assert_close
+
+SGD = pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="plain"),
+        pytest.param({"weight_decay": 0.1}, id="weight decay"),
+        pytest.param({"momentum": 0.9}, id="momentum"),
+        pytest.param({"momentum": 0.9, "weight_decay": 0.1}, id="momentum and weight decay"),
+        pytest.param({"momentum": 0.9, "weight_decay": 0.1, "nesterov": True}, id="nesterov"),
+    ],
+)
+ADAM = pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="defaults"),
+        pytest.param({"weight_decay": 0.1}, id="weight decay"),
+        pytest.param({"beta1": 0.5, "beta2": 0.9, "eps": 0.01}, id="other betas and eps"),
+    ],
+)
+
+
+def sgd(backend, parameter, grad, velocity, lr=0.1, momentum=0.0, weight_decay=0.0, nesterov=False):
+    backends.load(backend).sgd_update(parameter, grad, velocity, lr, momentum, weight_decay, nesterov)
+
+
+def adam(backend, parameter, grad, mean, square, step, lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
+    backends.load(backend).adam_update(parameter, grad, mean, square, step, lr, beta1, beta2, eps, weight_decay)
+
+
+@pytest.mark.parametrize(
+    ("options", "velocity", "parameters"),
+    [
+        # lr 0.1, gradient 0.5 at both steps, parameter 1 at first
+        pytest.param({}, None, [0.95, 0.9], id="plain: 1 - 0.1 * 0.5"),
+        # 0.5 + 0.2 * 1 = 0.7 -> 0.93; 0.5 + 0.2 * 0.93 = 0.686 -> 0.8614
+        pytest.param({"weight_decay": 0.2}, None, [0.93, 0.8614], id="weight decay is added to the gradient"),
+        # velocity 0.5 -> 0.95; 0.9 * 0.5 + 0.5 = 0.95 -> 0.855: the rate stands outside of the velocity
+        pytest.param({"momentum": 0.9}, 0.95, [0.95, 0.855], id="momentum"),
+        # velocities as before; steps of 0.5 + 0.9 * 0.5 = 0.95 and 0.5 + 0.9 * 0.95 = 1.355
+        pytest.param({"momentum": 0.9, "nesterov": True}, 0.95, [0.905, 0.7695], id="nesterov"),
+    ],
+)
+def test_sgd_by_hand(backend, dtype, options, velocity, parameters):
+    parameter, grad = np.ones(3, dtype), np.full(3, 0.5, dtype)
+    state = None if velocity is None else np.zeros(3, dtype)
+    for expected in parameters:
+        sgd(backend, parameter, grad, state, **options)
+        assert_close(parameter, np.full(3, expected, dtype), length=8)
+    if velocity is not None:
+        assert_close(state, np.full(3, velocity, dtype), length=8)
+
+
+def test_adam_by_hand(backend, dtype):
+    # betas 1/2, rate 1/2, eps 0: gradient 2, then -2
+    parameter, mean, square = (np.full(3, value, dtype) for value in (1, 0, 0))
+    options = {"lr": 0.5, "beta1": 0.5, "beta2": 0.5, "eps": 0.0}
+    adam(backend, parameter, np.full(3, 2, dtype), mean, square, 1, **options)
+    # mean 1, square 2; without their bias 2 and 4: 1 - 0.5 * 2 / sqrt(4)
+    assert_close(np.stack([parameter, mean, square]), np.repeat(np.array([[0.5], [1], [2]], dtype), 3, axis=1), 8)
+    adam(backend, parameter, np.full(3, -2, dtype), mean, square, 2, **options)
+    # mean -1/2, square 3; without their bias -1/2 / (3/4) = -2/3 and 3 / (3/4) = 4: 0.5 + 0.5 * (2/3) / 2
+    assert_close(np.stack([parameter, mean, square]), np.repeat(np.array([[2 / 3], [-0.5], [3]], dtype), 3, axis=1), 8)
+
+
+def test_adam_eps_is_added_to_the_root_and_decay_to_the_gradient(backend, dtype):
+    parameter, mean, square = (np.full(3, value, dtype) for value in (2, 0, 0))
+    # gradient -0.5 + 0.5 * 2 = 0.5; without their bias the moments are 0.5 and 0.25: 2 - 1 * 0.5 / (0.5 + 0.5)
+    adam(backend, parameter, np.full(3, -0.5, dtype), mean, square, 1, lr=1.0, eps=0.5, weight_decay=0.5)
+    assert_close(parameter, np.full(3, 1.5, dtype), length=8)
+
+
+def follow(step, shape, states, dtype, options, backend):
+    """Five steps of parameters and states with gradients drawn anew."""
+    rng = np.random.default_rng(0)
+    parameter = rng.standard_normal(shape).astype(dtype)
+    state = [np.zeros(shape, dtype) for _ in range(states)]
+    for number in range(1, 6):
+        grad = rng.standard_normal(shape).astype(dtype)
+        before = grad.copy()
+        step(backend, parameter, grad, state, number, options)
+        np.testing.assert_array_equal(grad, before)
+    return [parameter, *state]
+
+
+def sgd_step(backend, parameter, grad, state, number, options):
+    sgd(backend, parameter, grad, state[0] if state else None, **options)
+
+
+def adam_step(backend, parameter, grad, state, number, options):
+    adam(backend, parameter, grad, *state, number, **options)
+
+
+@SGD
+@pytest.mark.parametrize("shape", [(1,), (120,), (6, 3, 5, 5), (84, 33)], ids=str)
+def test_sgd_agrees_with_naive(fast_backend, dtype, options, shape):
+    states = 1 if "momentum" in options else 0
+    actual, expected = (follow(sgd_step, shape, states, dtype, options, b) for b in (fast_backend, "naive"))
+    for a, e in zip(actual, expected, strict=True):
+        assert_close(a, e, 5 * 6, np.full(shape, 4.0))  # five steps of six operations on numbers of this size
+
+
+@ADAM
+@pytest.mark.parametrize("shape", [(1,), (120,), (6, 3, 5, 5), (84, 33)], ids=str)
+def test_adam_agrees_with_naive(fast_backend, dtype, options, shape):
+    actual, expected = (follow(adam_step, shape, 2, dtype, options, b) for b in (fast_backend, "naive"))
+    for a, e in zip(actual, expected, strict=True):
+        assert_close(a, e, 5 * 15, np.full(shape, 4.0))
+
+
+def test_a_gradient_of_nan_stays_where_it_is(backend, dtype):
+    grad = np.array([1, np.nan, np.inf], dtype)
+    parameter, velocity = np.ones(3, dtype), np.zeros(3, dtype)
+    sgd(backend, parameter, grad, velocity, momentum=0.9)
+    sgd(backend, parameter, -grad, velocity, momentum=0.9)
+    assert np.isfinite(parameter).tolist() == [True, False, False]
+    parameter, mean, square = (np.full(3, value, dtype) for value in (1, 0, 0))
+    adam(backend, parameter, grad, mean, square, 1)
+    assert np.isfinite(parameter).tolist() == [True, False, False]

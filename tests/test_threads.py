@@ -1,0 +1,65 @@
+"""The numba backend gives the same bits on any number of threads."""
+
+import numpy as np
+import pytest
+
+import fastcnn
+from fastcnn import functional as F
+from fastcnn.testing import CONV_CASES, POOL_CASES, ConvCase, PoolCase
+
+# The tables' cases, and batches large enough that every thread has work to do.
+CONVS = (*CONV_CASES, ConvCase("many images", (100, 6, 14, 14), (16, 6, 5, 5)))
+POOLS = (*POOL_CASES, PoolCase("many images", (100, 6, 15, 15), 3, 2, 1))
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    most = fastcnn.get_num_threads()
+    if most < 2:
+        pytest.skip("this process may use one processor only")
+    yield
+    fastcnn.set_num_threads(most)
+
+
+def assert_same_bits(function):
+    results = []
+    for threads in (1, 2):
+        fastcnn.set_num_threads(threads)
+        results.append([np.asarray(array).tobytes() for array in function()])
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("case", CONVS, ids=lambda case: case.reason)
+def test_numba_conv_is_the_same_on_1_and_2_threads(case, dtype, rng):
+    x, weight, bias, dy = case.arrays(rng, dtype)
+    options = {**case.options, "backend": "numba"}
+    assert_same_bits(lambda: (F.conv2d(x, weight, bias, **options), *F.conv2d_backward(dy, x, weight, **options)))
+
+
+@pytest.mark.parametrize("case", POOLS, ids=lambda case: case.reason)
+def test_numba_pooling_is_the_same_on_1_and_2_threads(case, dtype, rng):
+    x, dy = case.arrays(rng, dtype)
+
+    def pool():
+        y, indices = F.max_pool2d(x, **case.options, dilation=case.dilation, return_indices=True, backend="numba")
+        results = [y, indices, F.max_pool2d_backward(dy, indices, x.shape, backend="numba")]
+        if case.dilation == 1:
+            results.append(F.avg_pool2d(x, **case.options, backend="numba"))
+            results.append(F.avg_pool2d_backward(dy, x.shape, **case.options, backend="numba"))
+        return results
+
+    assert_same_bits(pool)
+
+
+@pytest.mark.parametrize("N", [1, 40, 500])
+def test_numba_linear_and_losses_are_the_same_on_1_and_2_threads(N, dtype, rng):
+    x, weight, bias, dy = (rng.standard_normal(shape).astype(dtype) for shape in ((N, 84), (10, 84), (10,), (N, 10)))
+    target = rng.integers(0, 10, N)
+
+    def layer():
+        y = F.linear(x, weight, bias, backend="numba")
+        loss = F.cross_entropy(y, target, backend="numba")
+        dlogits = F.cross_entropy_backward(y, target, backend="numba")
+        return y, loss, dlogits, *F.linear_backward(dy, x, weight, backend="numba"), F.tanh(x, backend="numba")
+
+    assert_same_bits(layer)

@@ -1,0 +1,190 @@
+"""PyTorch as a second opinion, where it is installed and has the option."""
+
+import numpy as np
+import pytest
+
+from fastcnn import backends
+from fastcnn import functional as F
+from fastcnn.testing import CONV_CASES, POOL_CASES, assert_close
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def leaf(array):
+    """A tensor that gradients can be taken by."""
+    return None if array is None else torch.tensor(array, requires_grad=True)
+
+
+def same(actual, tensor, length=8, magnitude=None):
+    """float64 throughout: equal but for rounding, relative to the largest number unless a magnitude is given."""
+    expected = tensor.detach().numpy()
+    largest = np.abs(expected[np.isfinite(expected)]).max(initial=1)
+    assert_close(actual, expected, length, np.full(expected.shape, largest) if magnitude is None else magnitude)
+
+
+def sides(windows):
+    """The order of torch.nn.functional.pad."""
+    return windows.left, windows.right, windows.top, windows.bottom
+
+
+def pytorch_has(case):
+    """Whether PyTorch's poolings take this padding: alike on both sides, at most half of the undilated kernel."""
+    w = case.windows
+    return (w.top, w.left) == (w.bottom, w.right) and w.top <= w.KH // 2 and w.left <= w.KW // 2
+
+
+def torch_pool_options(case):
+    return {**case.options, "padding": (case.windows.top, case.windows.left)}
+
+
+@pytest.mark.parametrize("case", CONV_CASES, ids=lambda case: case.reason)
+def test_conv2d(backend, case, rng):
+    x, weight, bias, dy = case.arrays(rng, np.float64)
+    tx, tweight, tbias = leaf(x), leaf(weight), leaf(np.zeros(len(weight)) if bias is None else bias)
+    padded = torch.nn.functional.pad(tx, sides(case.windows))
+    ty = torch.nn.functional.conv2d(padded, tweight, tbias, case.stride, 0, case.dilation, case.groups)
+    ty.backward(torch.tensor(dy))
+    same(F.conv2d(x, weight, bias, **case.options, backend=backend), ty)
+    gradients = F.conv2d_backward(dy, x, weight, **case.options, backend=backend)
+    for gradient, tensor in zip(gradients, (tx, tweight, tbias), strict=True):
+        same(gradient, tensor.grad)
+
+
+@pytest.mark.parametrize("case", [case for case in POOL_CASES if pytorch_has(case)], ids=lambda case: case.reason)
+def test_max_pool2d(backend, dtype, case, rng):
+    x, dy = case.arrays(rng, dtype)
+    tx = leaf(x)
+    ty, tindices = torch.nn.functional.max_pool2d(
+        tx, **torch_pool_options(case), dilation=case.dilation, return_indices=True
+    )
+    ty.backward(torch.tensor(dy))
+    y, indices = F.max_pool2d(x, **case.options, dilation=case.dilation, return_indices=True, backend=backend)
+    np.testing.assert_array_equal(y, ty.detach().numpy())
+    np.testing.assert_array_equal(indices, tindices.numpy())
+    same(F.max_pool2d_backward(dy, indices, x.shape, backend=backend), tx.grad)
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in POOL_CASES if pytorch_has(case) and case.dilation == 1], ids=lambda case: case.reason
+)
+@pytest.mark.parametrize("count_include_pad", [True, False], ids=["count pad", "pixels only"])
+def test_avg_pool2d(backend, case, count_include_pad, rng):
+    x, dy = case.arrays(rng, np.float64)
+    tx = leaf(x)
+    ty = torch.nn.functional.avg_pool2d(tx, **torch_pool_options(case), count_include_pad=count_include_pad)
+    ty.backward(torch.tensor(dy))
+    same(F.avg_pool2d(x, **case.options, count_include_pad=count_include_pad, backend=backend), ty)
+    options = {**case.options, "count_include_pad": count_include_pad, "backend": backend}
+    same(F.avg_pool2d_backward(dy, x.shape, **options), tx.grad)
+
+
+def test_linear(backend, rng):
+    x, weight, bias, dy = (rng.standard_normal(shape) for shape in ((24, 7), (13, 7), (13,), (24, 13)))
+    tensors = leaf(x), leaf(weight), leaf(bias)
+    ty = torch.nn.functional.linear(*tensors)
+    ty.backward(torch.tensor(dy))
+    same(F.linear(x, weight, bias, backend=backend), ty)
+    for gradient, tensor in zip(F.linear_backward(dy, x, weight, backend=backend), tensors, strict=True):
+        same(gradient, tensor.grad)
+
+
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "tanh", "sigmoid"])
+def test_activations_and_their_gradients_at_every_kind_of_number(backend, dtype, name):
+    # all pairs of a value and a gradient
+    values = np.array([-np.inf, -800, -3, -1e-3, 0, 1e-3, 2, 90, np.inf, np.nan], dtype)
+    x, dy = (grid.reshape(-1) for grid in np.meshgrid(values, np.array([1.5, 0, -np.inf, np.nan], dtype)))
+    tx = leaf(x)
+    ty = getattr(torch.nn.functional, name)(tx)
+    ty.backward(torch.tensor(dy))
+    y = getattr(F, name)(x, backend=backend)
+    known = x if name == "leaky_relu" else ty.detach().numpy()
+    dx = getattr(F, f"{name}_backward")(dy, known, backend=backend)
+    assert_close(y, ty.detach().numpy(), 8)
+    # 1 - y * y loses digits where y is near 1: the magnitude is that of dy
+    assert_close(dx, tx.grad.numpy(), 8, np.where(np.isfinite(dy), dy, 1))
+
+
+ODD_ROWS = np.array(
+    [
+        [0.5, -1, 2],
+        [1e3, -1e3, 0],
+        [-np.inf, 0, 1],
+        [np.nan, 0, 1],
+        [0, 1, np.nan],
+        [np.inf, 0, 1],
+        [np.inf, -np.inf, 0],
+        [-np.inf, -np.inf, -np.inf],
+    ]
+)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_softmax(backend, name):
+    tx = leaf(ODD_ROWS)
+    ty = getattr(torch.nn.functional, name)(tx, -1)
+    dy = np.tile([1.0, -2.0, 0.5], (len(ODD_ROWS), 1))
+    ty.backward(torch.tensor(dy))
+    same(getattr(F, name)(ODD_ROWS, backend=backend), ty)
+    same(getattr(F, f"{name}_backward")(dy, ty.detach().numpy(), backend=backend), tx.grad)
+
+
+@pytest.mark.parametrize("target", range(3))
+@pytest.mark.parametrize("row", ODD_ROWS, ids=str)
+def test_cross_entropy(backend, row, target):
+    logits, labels = np.stack([row, [0.0, 1.0, 2.0]]), np.array([target, 2])
+    tlogits = leaf(logits)
+    for reduction in ("mean", "sum"):
+        tlogits.grad = None
+        tloss = torch.nn.functional.cross_entropy(tlogits, torch.tensor(labels), reduction=reduction)
+        tloss.backward()
+        loss = F.cross_entropy(logits, labels, reduction, backend=backend)
+        assert loss == pytest.approx(tloss.item(), rel=1e-12, nan_ok=True)
+        same(F.cross_entropy_backward(logits, labels, reduction, backend=backend), tlogits.grad)
+
+
+def test_mse_loss(backend, rng):
+    x, target = rng.standard_normal((2, 5, 3))
+    tx = leaf(x)
+    for reduction in ("mean", "sum"):
+        tx.grad = None
+        tloss = torch.nn.functional.mse_loss(tx, torch.tensor(target), reduction=reduction)
+        tloss.backward()
+        assert F.mse_loss(x, target, reduction, backend=backend) == pytest.approx(tloss.item(), rel=1e-12)
+        same(F.mse_loss_backward(x, target, reduction, backend=backend), tx.grad)
+
+
+@pytest.mark.parametrize("weight_decay", [0, 0.1])
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0, False), (0.9, False), (0.9, True)])
+def test_sgd(backend, momentum, weight_decay, nesterov, rng):
+    parameter = rng.standard_normal((4, 3))
+    tensor = leaf(parameter)
+    optimizer = torch.optim.SGD([tensor], 0.1, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
+    velocity = np.zeros_like(parameter) if momentum else None
+    for _ in range(4):
+        grad = rng.standard_normal((4, 3))
+        tensor.grad = torch.tensor(grad)
+        optimizer.step()
+        backends.load(backend).sgd_update(parameter, grad, velocity, 0.1, momentum, weight_decay, nesterov)
+        same(parameter, tensor)
+
+
+@pytest.mark.parametrize("weight_decay", [0, 0.1])
+def test_adam(backend, weight_decay, rng):
+    parameter = rng.standard_normal((4, 3))
+    tensor = leaf(parameter)
+    optimizer = torch.optim.Adam([tensor], 0.1, betas=(0.8, 0.95), eps=1e-3, weight_decay=weight_decay)
+    mean, square = np.zeros_like(parameter), np.zeros_like(parameter)
+    for step in range(1, 5):
+        grad = rng.standard_normal((4, 3))
+        tensor.grad = torch.tensor(grad)
+        optimizer.step()
+        backends.load(backend).adam_update(parameter, grad, mean, square, step, 0.1, 0.8, 0.95, 1e-3, weight_decay)
+        same(parameter, tensor)

@@ -1,0 +1,171 @@
+"""The training loop, evaluation, and the record of the machine."""
+
+import json
+
+import numpy as np
+import pytest
+
+import fastcnn
+from fastcnn import data, functional, nn, optim, training
+from fastcnn.training import trainer as trainer_module
+
+
+@pytest.fixture
+def fast_backend(fast_backend):
+    """Name of the backend that the test runs in."""
+    with fastcnn.use_backend(fast_backend):
+        yield fast_backend
+
+
+def problem(n: int = 70):
+    """Images (n, 1, 6, 6) whose class is the brighter half."""
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((n, 1, 6, 6)).astype(np.float32)
+    labels = (images[:, 0, :3].sum(axis=(1, 2)) > images[:, 0, 3:].sum(axis=(1, 2))).astype(np.int64)
+    return images, labels
+
+
+def make_trainer(make_schedule=lambda optimizer: None, **options) -> training.Trainer:
+    rng = np.random.default_rng(1)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3, rng=rng), nn.ReLU(), nn.Flatten(), nn.Dropout(0.1, rng=rng),
+                          nn.Linear(64, 2, rng=rng))  # fmt: skip
+    optimizer = optim.SGD(model.parameters(), **{"lr": 0.1, "momentum": 0.9, **options})
+    return training.Trainer(model, optimizer, nn.CrossEntropyLoss(), make_schedule(optimizer))
+
+
+def test_it_learns_and_records(fast_backend, capsys):
+    images, labels = problem()
+    trainer = make_trainer()
+    loader = data.DataLoader(images, labels, 16, shuffle=True, rng=np.random.default_rng(2))
+    history = trainer.fit(loader, (images, labels), epochs=10)
+    assert history is trainer.history
+    assert history.epochs[-1].test_accuracy > 0.9
+    assert [epoch.epoch for epoch in history.epochs] == list(range(1, 11))
+    assert len(history.step_losses) == 10 * 5
+    for epoch in history.epochs:
+        assert epoch.batches == 5
+        assert epoch.images_per_second == pytest.approx(70 / epoch.seconds)
+        sizes, losses = np.array([16, 16, 16, 16, 6]), history.step_losses[5 * epoch.epoch - 5 : 5 * epoch.epoch]
+        assert epoch.train_loss == pytest.approx((sizes * losses).sum() / 70)
+    last = training.evaluate(trainer.model, images, labels)
+    assert (history.epochs[-1].test_loss, history.epochs[-1].test_accuracy) == last
+    captured = capsys.readouterr()
+    assert captured.out.splitlines() == [str(epoch) for epoch in history.epochs]
+    assert captured.err == ""  # no bar where nobody looks
+
+
+def test_a_second_fit_goes_on():
+    images, labels = problem(32)
+    trainer = make_trainer()
+    loader = data.DataLoader(images, labels, 16)
+    trainer.fit(loader, (images, labels), epochs=1)
+    trainer.fit(loader, (images, labels), epochs=2)
+    assert [epoch.epoch for epoch in trainer.history.epochs] == [1, 2, 3]
+    assert len(trainer.history.step_losses) == 6
+
+
+@pytest.mark.parametrize(
+    ("make_schedule", "steps", "rates"),
+    [
+        pytest.param(lambda o: optim.StepLR(o, 1, 0.5), 3, [0.1, 0.05, 0.025], id="once an epoch"),
+        pytest.param(
+            lambda o: optim.OneCycleLR(o, 0.1, 6, pct_start=0.5, anneal_strategy="linear", div_factor=2),
+            6, [0.05, 0.1, 0.1 / 3], id="once a batch",
+        ),
+        pytest.param(lambda o: None, None, [0.1, 0.1, 0.1], id="never"),
+    ],
+)  # fmt: skip
+def test_schedules_are_stepped_as_they_say(make_schedule, steps, rates):
+    images, labels = problem(32)
+    trainer = make_trainer(make_schedule)
+    trainer.fit(data.DataLoader(images, labels, 16), (images, labels), epochs=3)
+    assert [epoch.lr for epoch in trainer.history.epochs] == pytest.approx(rates, rel=1e-3)
+    assert trainer.scheduler is None or trainer.scheduler.steps == steps
+
+
+def test_the_same_seed_gives_the_same_run(fast_backend):
+    images, labels = problem()
+    losses = []
+    for _ in range(2):
+        trainer = make_trainer()
+        loader = data.DataLoader(images, labels, 16, shuffle=True, rng=np.random.default_rng(3))
+        losses.append(trainer.fit(loader, (images, labels), epochs=2).step_losses)
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf], ids=str)
+def test_a_loss_that_is_not_finite_stops_before_it_spreads(bad):
+    images, labels = problem(48)
+    images[40] = bad
+    trainer = make_trainer()
+    with (
+        np.errstate(invalid="ignore"),
+        pytest.raises(FloatingPointError, match="The loss of batch 3 is nan; the learning"),
+    ):
+        trainer.fit(data.DataLoader(images, labels, 16), (images, labels), epochs=1)
+    assert all(np.isfinite(array).all() for array in trainer.model.state_dict().values())
+    assert len(trainer.history.step_losses) == 2
+
+
+def test_interrupt_keeps_what_was_recorded(monkeypatch):
+    images, labels = problem(32)
+
+    def interrupted():
+        yield images[:16], labels[:16]
+        raise KeyboardInterrupt
+
+    trainer = make_trainer()
+    trainer.fit([(images, labels)], (images, labels), epochs=1)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(interrupted(), (images, labels), epochs=1)
+    assert len(trainer.history.epochs) == 1
+    assert len(trainer.history.step_losses) == 2
+
+
+def test_a_generator_is_used_up():
+    images, labels = problem(16)
+    trainer = make_trainer()
+    with pytest.raises(ValueError, match="`train_loader` gave no batch in epoch 2"):
+        trainer.fit(((images, labels) for _ in range(1)), (images, labels), epochs=2)
+
+
+def test_bar_shows_speed_loss_and_accuracy(monkeypatch, capsys):
+    monkeypatch.setattr(trainer_module.sys.stderr, "isatty", lambda: True, raising=False)
+    images, labels = problem(64)
+    make_trainer().fit(data.DataLoader(images, labels, 8), (images, labels), epochs=1)
+    bar = capsys.readouterr().err
+    assert "epoch 1" in bar
+    assert "/8 batches" in bar
+
+
+def test_evaluate_weights_the_last_batch_by_its_size(fast_backend):
+    images, labels = problem()
+    model = make_trainer().model
+    model.eval()
+    logits = model(images)
+    expected = functional.cross_entropy(logits, labels), (logits.argmax(1) == labels).mean()
+    model.train()
+    for batch_size in (1000, 70, 32, 1):
+        assert training.evaluate(model, images, labels, batch_size) == pytest.approx(expected, rel=1e-5)
+    assert all(module.training for module in model.modules())
+    model.eval()
+    training.evaluate(model, images, labels)
+    assert not model.training
+
+
+def test_evaluate_restores_the_mode_after_an_error():
+    images, labels = problem(16)
+    model = make_trainer().model
+    with pytest.raises(ValueError, match="`target` holds 9, but its values must be from 0 to 1"):
+        training.evaluate(model, images, labels * 0 + 9)
+    assert model.training
+    with pytest.raises(ValueError, match="`labels` has length 15 but must have one label for each of 16 images"):
+        training.evaluate(model, images, labels[1:])
+
+
+def test_environment_is_json(fast_backend):
+    record = json.loads(json.dumps(training.environment()))
+    assert record["backend"] == fast_backend
+    assert record["numpy"] == np.__version__
+    assert record["threads"] >= 1
+    assert record["processor"]

@@ -1,0 +1,189 @@
+"""Bad input: a sentence with the argument, the value and what was needed, before any kernel runs."""
+
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from fastcnn import _validate, backends
+from fastcnn import functional as F
+
+
+def f32(*shape):
+    return np.ones(shape, np.float32)
+
+
+X, W, B, DY = f32(2, 3, 6, 6), f32(4, 3, 3, 3), f32(4), f32(2, 4, 4, 4)
+ROWS, LABELS = f32(2, 10), np.array([0, 9])
+RNG = np.random.default_rng(0)
+
+
+class Bad(NamedTuple):
+    reason: str
+    function: Any
+    arguments: tuple
+    error: type[Exception]
+    sentence: str
+    options: dict = {}  # noqa: RUF012 (never changed)
+
+
+BAD_INPUT = [
+    # images and other arrays
+    Bad("a list", F.conv2d, ([[1.0]], W), TypeError, "`x` must be a numpy array, not list."),
+    Bad("integers", F.conv2d, (np.ones((2, 3, 6, 6), np.int64), W), TypeError,
+        "`x` must be float32 or float64, not int64; convert it with .astype(np.float32)."),
+    Bad("half precision", F.relu, (np.ones(3, np.float16),), TypeError, "`x` must be float32 or float64, not float16"),
+    Bad("another byte order", F.relu, (np.ones(3, ">f4"),), TypeError, "`x` must be float32 or float64, not >f4"),
+    Bad("one image alone", F.conv2d, (X[0], W), ValueError,
+        "`x` must have 4 dimensions, (N, C, H, W), but its shape is (3, 6, 6)."),
+    Bad("no image", F.conv2d, (f32(0, 3, 6, 6), W), ValueError, "`x` is empty: its shape is (0, 3, 6, 6)."),
+    Bad("images without rows", F.max_pool2d, (f32(2, 3, 0, 6), 2), ValueError,
+        "`x` is empty: its shape is (2, 3, 0, 6)."),
+    Bad("no backend of that name", F.relu, (X,), ValueError,
+        "`backend` is 'cuda', but the backends are 'naive', 'numpy', 'numba'.", {"backend": "cuda"}),
+    # conv2d
+    Bad("channels", F.conv2d, (X, f32(4, 2, 3, 3)), ValueError,
+        "`weight` has 2 input channels (shape (4, 2, 3, 3)) but `x` has 3 (shape (2, 3, 6, 6))."),
+    Bad("channels in groups", F.conv2d, (f32(2, 4, 6, 6), f32(4, 4, 3, 3)), ValueError,
+        "`weight` has 4 input channels (shape (4, 4, 3, 3)) but `x` has 4 (shape (2, 4, 6, 6)) in 2 groups.",
+        {"groups": 2}),
+    Bad("filters of three axes", F.conv2d, (X, f32(4, 3, 3)), ValueError, "`weight` must have 4 dimensions"),
+    Bad("two dtypes", F.conv2d, (X, W.astype(np.float64)), TypeError,
+        "`weight` is float64 but `x` is float32; give both the same dtype."),
+    Bad("a bias too long", F.conv2d, (X, W, f32(5)), ValueError,
+        "`bias` has shape (5,) but must have (4,), one value for each filter of `weight`."),
+    Bad("a bias of two axes", F.conv2d, (X, W, f32(4, 1)), ValueError, "`bias` must have 1 dimensions"),
+    Bad("a bias of another dtype", F.conv2d, (X, W, np.ones(4)), TypeError, "`bias` is float64 but `x` is float32"),
+    Bad("kernel larger than the image", F.conv2d, (X, f32(4, 3, 7, 3)), ValueError,
+        "The window spans 7 pixels along the height, more than the padded image: 6 + padding 0 + 0; "
+        "`kernel_size` is (7, 3) and `dilation` (1, 1)."),
+    Bad("kernel larger than the padded image", F.conv2d, (X, f32(4, 3, 3, 9)), ValueError,
+        "The window spans 9 pixels along the width, more than the padded image: 6 + padding 1 + 1", {"padding": 1}),
+    Bad("dilated beyond the image", F.conv2d, (X, W), ValueError, "The window spans 7 pixels along the height",
+        {"dilation": 3}),
+    Bad("zero stride", F.conv2d, (X, W), ValueError,
+        "`stride` must be an int or a pair of ints, each at least 1, not 0.", {"stride": 0}),
+    Bad("zero stride of one axis", F.conv2d, (X, W), ValueError, "`stride` must be", {"stride": (1, 0)}),
+    Bad("stride of half a pixel", F.conv2d, (X, W), ValueError, "each at least 1, not 0.5.", {"stride": 0.5}),
+    Bad("zero dilation", F.conv2d, (X, W), ValueError, "`dilation` must be an int or a pair", {"dilation": 0}),
+    Bad("negative padding", F.conv2d, (X, W), ValueError, "none of them negative, not -1.", {"padding": -1}),
+    Bad("padding of three", F.conv2d, (X, W), ValueError, "none of them negative, not (1, 1, 1).",
+        {"padding": (1, 1, 1)}),
+    Bad("padding unheard of", F.conv2d, (X, W), ValueError, '"valid" or "same", none of them negative, not \'full\'.',
+        {"padding": "full"}),
+    Bad("zero groups", F.conv2d, (X, W), ValueError, "`groups` is 0 but must be at least 1.", {"groups": 0}),
+    Bad("groups of half", F.conv2d, (X, W), TypeError, "`groups` must be a whole number, not 1.5.", {"groups": 1.5}),
+    Bad("groups that do not divide", F.conv2d, (X, W), ValueError,
+        "`groups` is 2 but must divide the channels of `x` (3) and the filters of `weight` (4).", {"groups": 2}),
+    Bad("gradient of another shape", F.conv2d_backward, (f32(2, 4, 6, 6), X, W), ValueError,
+        "`dy` has shape (2, 4, 6, 6) but must have (2, 4, 4, 4), the shape of the convolution's output."),
+    Bad("gradient of another dtype", F.conv2d_backward, (DY.astype(np.float64), X, W), TypeError,
+        "`dy` is float64 but `x` is float32"),
+    Bad("gradient with other channels", F.conv2d_backward, (DY, X, f32(4, 1, 3, 3)), ValueError,
+        "`weight` has 1 input channels"),
+    # pooling
+    Bad("rows to pool", F.max_pool2d, (ROWS, 2), ValueError,
+        "`x` must have 4 dimensions, (N, C, H, W), but its shape is"),
+    Bad("window larger than the image", F.max_pool2d, (X, 7), ValueError, "The window spans 7 pixels along the height"),
+    Bad("window of nothing", F.avg_pool2d, (X, 0), ValueError, "`kernel_size` must be an int or a pair of ints"),
+    Bad("zero stride to pool", F.max_pool2d, (X, 2, 0), ValueError, "`stride` must be an int or a pair of ints"),
+    Bad("padding beyond half of the window", F.avg_pool2d, (X, 3), ValueError,
+        "`padding` (2 before and 2 after, along the height) must be at most half of the pooling window, which spans 3",
+        {"padding": 2}),
+    Bad("index outside of the plane", F.max_pool2d_backward, (f32(1, 1, 1, 1), np.array([[[[4]]]]), (1, 1, 2, 2)),
+        ValueError, "`indices` holds 4, but its values must be from 0 to 3."),
+    Bad("negative index", F.max_pool2d_backward, (f32(1, 1, 1, 1), np.array([[[[-1]]]]), (1, 1, 2, 2)),
+        ValueError, "`indices` holds -1, but its values must be from 0 to 3."),
+    Bad("indices of another shape", F.max_pool2d_backward, (f32(1, 1, 1, 2), np.array([[[[0]]]]), (1, 1, 2, 2)),
+        ValueError, "`indices` has shape (1, 1, 1, 1) but must have (1, 1, 1, 2)."),
+    Bad("indices of floats", F.max_pool2d_backward, (f32(1, 1, 1, 1), f32(1, 1, 1, 1), (1, 1, 2, 2)),
+        TypeError, "`indices` must be a numpy array of integers, not float32."),
+    Bad("input shape of two", F.max_pool2d_backward, (f32(1, 1, 1, 1), np.array([[[[0]]]]), (2, 2)),
+        ValueError, "`x_shape` must be (N, C, H, W), not (2, 2)."),
+    Bad("input shape of another batch", F.max_pool2d_backward, (f32(1, 1, 1, 1), np.array([[[[0]]]]), (2, 1, 2, 2)),
+        ValueError, "`x_shape` (2, 1, 2, 2) and `dy` (1, 1, 1, 1) must agree in N and C, their first two extents."),
+    Bad("gradient of another average", F.avg_pool2d_backward, (f32(2, 3, 2, 2), (2, 3, 6, 6), 2), ValueError,
+        "`dy` has shape (2, 3, 2, 2) but must have (2, 3, 3, 3), the shape of the pooling's output."),
+    # linear
+    Bad("features", F.linear, (ROWS, f32(4, 9)), ValueError,
+        "`weight` has 9 input features (shape (4, 9)) but `x` has 10 (shape (2, 10))."),
+    Bad("images into a linear layer", F.linear, (X, f32(4, 108)), ValueError,
+        "`x` must have 2 dimensions, (N, features), but its shape is (2, 3, 6, 6)."),
+    Bad("a bias too short", F.linear, (ROWS, f32(4, 10), f32(3)), ValueError,
+        "`bias` has shape (3,) but must have (4,), one value for each row of `weight`."),
+    Bad("gradient of another width", F.linear_backward, (f32(2, 5), ROWS, f32(4, 10)), ValueError,
+        "`dy` has shape (2, 5) but must have (2, 4), the shape of the output."),
+    # activations
+    Bad("gradient and output differ", F.relu_backward, (f32(3), f32(4)), ValueError,
+        "`y` has shape (4,) but must have (3,), that of `dy`."),
+    Bad("gradient and output of two dtypes", F.tanh_backward, (f32(3), np.ones(3)), TypeError,
+        "`y` is float64 but `dy` is float32"),
+    Bad("slope of text", F.leaky_relu, (X, "0.1"), TypeError, "`negative_slope` must be a number, not str."),
+    Bad("slope of NaN", F.leaky_relu, (X, np.nan), ValueError, "`negative_slope` is nan but must be"),
+    Bad("probability of 1", F.dropout, (X, 1.0), ValueError, "`p` is 1.0 but must be at least 0 and below 1.",
+        {"rng": RNG}),
+    Bad("negative probability", F.dropout, (X, -0.1), ValueError, "`p` is -0.1 but must be", {"rng": RNG}),
+    Bad("a seed, not a generator", F.dropout, (X,), TypeError, "`rng` must be a numpy.random.Generator, not int.",
+        {"rng": 0}),
+    # losses
+    Bad("axis out of range", F.softmax, (ROWS, 2), ValueError, "`dim` is 2 but `x` has 2 axes: shape (2, 10)."),
+    Bad("axis of a fraction", F.log_softmax, (ROWS, 0.5), ValueError, "`dim` is 0.5 but `x` has 2 axes"),
+    Bad("label out of range", F.cross_entropy, (ROWS, np.array([0, 10])), ValueError,
+        "`target` holds 10, but its values must be from 0 to 9."),
+    Bad("negative label", F.cross_entropy_backward, (ROWS, np.array([-1, 0])), ValueError,
+        "`target` holds -1, but its values must be from 0 to 9."),
+    Bad("labels of floats", F.cross_entropy, (ROWS, f32(2)), TypeError,
+        "`target` must be a numpy array of integers, not float32."),
+    Bad("labels in a list", F.cross_entropy, (ROWS, [0, 1]), TypeError,
+        "`target` must be a numpy array of integers, not list."),
+    Bad("one label too many", F.cross_entropy, (ROWS, np.array([0, 1, 2])), ValueError,
+        "`target` has shape (3,) but must have (2,)."),
+    Bad("labels one-hot", F.cross_entropy, (ROWS, np.eye(2, 10, dtype=int)), ValueError,
+        "`target` has shape (2, 10) but must have (2,)."),
+    Bad("images as logits", F.cross_entropy, (X, LABELS), ValueError,
+        "`logits` must have 2 dimensions, (N, features),"),
+    Bad("unknown reduction", F.cross_entropy, (ROWS, LABELS, "none"), ValueError,
+        "`reduction` is 'none' but must be one of 'mean', 'sum'."),
+    Bad("targets of another shape", F.mse_loss, (f32(2, 3), f32(3, 2)), ValueError,
+        "`target` has shape (3, 2) but must have (2, 3), that of `x`."),
+    Bad("targets of another dtype", F.mse_loss_backward, (f32(3), np.ones(3)), TypeError,
+        "`target` is float64 but `x` is float32"),
+]  # fmt: skip
+bad_input = pytest.mark.parametrize("bad", BAD_INPUT, ids=lambda bad: f"{bad.function.__name__}: {bad.reason}")
+
+
+@bad_input
+def test_bad_input_gets_a_sentence_and_arrays_stay(backend, bad):
+    arrays = [argument for argument in bad.arguments if isinstance(argument, np.ndarray)]
+    before = [array.copy() for array in arrays]
+    with pytest.raises(bad.error, match=re.escape(bad.sentence)):
+        bad.function(*bad.arguments, **{"backend": backend, **bad.options})
+    for array, copy in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+@bad_input
+def test_bad_input_is_found_before_a_backend_is_loaded(bad, monkeypatch):
+    if "backend" in bad.options:
+        monkeypatch.setattr(backends.importlib, "import_module", lambda name: pytest.fail(f"{name} was imported"))
+    else:
+        monkeypatch.setattr(backends, "load", lambda name: pytest.fail(f"backend {name} was loaded"))
+    with pytest.raises(bad.error):
+        bad.function(*bad.arguments, **bad.options)
+
+
+def test_backends_get_contiguous_arrays_and_no_needless_copies(memory_order):
+    assert _validate.floats("x", memory_order(X)).flags.c_contiguous
+    assert _validate.indices("target", memory_order(LABELS), (2,), 10).flags.c_contiguous
+    assert np.shares_memory(_validate.floats("x", X), X)
+    assert np.shares_memory(_validate.indices("target", LABELS, (2,), 10), LABELS)
+
+
+def test_good_input_of_these_shapes_is_taken(backend):
+    """So that the arrays above fail for their reason alone."""
+    assert F.conv2d(X, W, B, backend=backend).shape == DY.shape
+    dx, dweight, dbias = F.conv2d_backward(DY, X, W, backend=backend)
+    assert (dx.shape, dweight.shape, dbias.shape) == (X.shape, W.shape, B.shape)
+    assert F.linear(ROWS, f32(4, 10), f32(4), backend=backend).shape == (2, 4)
+    assert F.cross_entropy(ROWS, LABELS, backend=backend) == pytest.approx(np.log(10))
