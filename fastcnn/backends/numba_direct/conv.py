@@ -73,8 +73,8 @@ def conv2d_backward(
             plan(dy.blocks, weight, bias, dx.blocks)
     if weight_grad:
         plan = _weight_gradient_plan(windows, groups, weight.shape, x.blocks.shape)
-        dweight = _sum_outer(dy, x, plan).reshape(weight.shape)
-        dbias = _bias_gradient(dy)
+        dweight, dbias = _sum_outer(dy, x, plan)
+        dweight = dweight.reshape(weight.shape)
     return dx, dweight, dbias
 
 
@@ -95,8 +95,8 @@ def linear_backward(dy: BlockedArray, x: BlockedArray, weight, input_grad: bool,
         dx = empty((N, C), x.dtype)
         _matrix_plan(NB, O, C, L, (1, C))(dy.blocks, weight, _zeros(C, x.dtype), dx.blocks)
     if weight_grad:
-        dweight = _sum_outer(dy, x, _matrix_gradient_plan(NB, C, O, L)).reshape(weight.shape)
-        dbias = _bias_gradient(dy)
+        dweight, dbias = _sum_outer(dy, x, _matrix_gradient_plan(NB, C, O, L))
+        dweight = dweight.reshape(weight.shape)
     return dx, dweight, dbias
 
 
@@ -242,14 +242,6 @@ def _matrix_gradient_plan(NB: int, C: int, O: int, L: int) -> _Plan:
     return _outer_plan(1, 1, (1, NB), O, (1, NB), (), strides, (channel * L, none, none))
 
 
-@functools.lru_cache(1024)
-def _bias_gradient_plan(NB: int, O: int, pixels: int, L: int) -> _Plan:
-    """The filters' gradient of a 1x1 convolution of an image of ones, every pixel of which is the same vector."""
-    none = np.zeros(1, np.int64)
-    strides = (O * pixels * L, pixels * L, 0, L), (0, 0, 0, 0), (1, 1, 0, 0)
-    return _outer_plan(NB, 1, (1, pixels), O, (1, pixels), (), strides, (none, none, none))
-
-
 def _outer_plan(NB: int, G: int, image, O: int, outputs, border, strides, table) -> _Plan:
     taps = len(table[0])
     rows, columns = tiles.choose(O, taps)
@@ -261,21 +253,16 @@ def _outer_plan(NB: int, G: int, image, O: int, outputs, border, strides, table)
     return _Plan(_outer, (rows, columns, border), (sizes, *strides, *table))
 
 
-@functools.cache
-def _ones(L: int, dtype) -> BlockedArray:
-    return BlockedArray(np.ones(L, dtype), (L,))
-
-
-def _bias_gradient(dy: BlockedArray) -> np.ndarray:
-    (NB, O, *image, L) = dy.blocks.shape
-    return _sum_outer(dy, _ones(L, dy.dtype), _bias_gradient_plan(NB, O, int(np.prod(image, dtype=int)), L)).reshape(O)
-
-
-def _sum_outer(dy: BlockedArray, x: BlockedArray, plan: _Plan) -> np.ndarray:
+def _sum_outer(dy: BlockedArray, x: BlockedArray, plan: _Plan) -> tuple[np.ndarray, np.ndarray]:
+    """Gradients of the filters, in one dimension, and of the bias."""
     parts, _, groups, _, _, Og, *_ = plan.numbers[0]
-    sums = np.empty((parts, groups * Og * len(plan.numbers[-1])), dy.dtype)
-    plan(dy.blocks, x.blocks, sums)
-    return sums[0] if parts == 1 else sums.sum(axis=0)
+    O, taps = groups * Og, len(plan.numbers[-1])
+    dweight, dbias = np.empty(parts * O * taps, dy.dtype), np.empty(parts * O, dy.dtype)
+    plan(dy.blocks, x.blocks, dweight, dbias)
+    if parts > 1:
+        _add_parts(dweight, parts)
+        _add_parts(dbias, parts)
+    return dweight[: O * taps], dbias[:O]
 
 
 @parallel_kernel
@@ -381,11 +368,12 @@ def _correlate_blocks(rows, columns, x, weight, bias, y, sizes, x_strides, w_str
 
 
 @parallel_kernel
-def _outer(rows, columns, border, dy, x, out, sizes, dy_strides, x_strides, steps, offsets, down, right):
+def _outer(rows, columns, border, dy, x, dweight, dbias, sizes, dy_strides, x_strides, steps, offsets, down, right):
     """Parallel over (part of the batch, group, filter tile, chunk of taps): a thread writes only those taps' sums.
 
-    out[part, g, o, q] = sum over the part's blocks n, oy, ox and the lanes of dy[n, g, o, oy, ox] * x[n, g, iy, ix]
+    dweight[part, g, o, q] = sum over the part's blocks n, oy, ox and the lanes of dy[n, g, o, oy, ox] * x[n, g, iy, ix]
     with iy = oy * SH + top + down[q], where that lies inside the image, and ix alike; ``offsets`` says where tap q is.
+    dbias[part, g, o] is the same sum of dy alone.
 
     All taps of the chunk go over one patch of outputs, whose ``dy`` stays in the first-level cache, before the next.
     """
@@ -394,7 +382,8 @@ def _outer(rows, columns, border, dy, x, out, sizes, dy_strides, x_strides, step
     yn, yo, yh, yw = dy_strides
     xn, xg, xh, xw = x_strides
     SH, SW, top, left = steps
-    Q, tile_size = len(offsets), R * COLUMNS * lane_count(x)
+    L, Q = lane_count(x), len(offsets)
+    tile_size = R * COLUMNS * L
     filter_tiles, chunks = (O + R - 1) // R, (Q + _CHUNK * COLUMNS - 1) // (_CHUNK * COLUMNS)
     # The outputs whose taps all lie inside the image: rows y_first ... y_last - 1, columns x_first ... x_last - 1.
     y_first, y_last = (-top + SH - 1) // SH, (H - 1 - top - down[-1]) // SH + 1
@@ -407,6 +396,7 @@ def _outer(rows, columns, border, dy, x, out, sizes, dy_strides, x_strides, step
         first_tile = chunk * _CHUNK
         last_tile = min(first_tile + _CHUNK, (Q + COLUMNS - 1) // COLUMNS)
         sums = np.empty((last_tile - first_tile) * tile_size, x.dtype)
+        bias_sums, ones, none = np.empty(R * L, x.dtype), np.ones(L, x.dtype), np.zeros(1, np.int64)
         patches = -(-OH // patch_rows) * -(-OW // patch_columns) * ((part + 1) * NB // parts - part * NB // parts)
         patch = 0
         for n in range(part * NB // parts, (part + 1) * NB // parts):
@@ -415,6 +405,16 @@ def _outer(rows, columns, border, dy, x, out, sizes, dy_strides, x_strides, step
                 for x_start in range(0, OW, patch_columns):
                     x_stop = min(x_start + patch_columns, OW)
                     patch += 1
+                    if chunk == 0:
+                        ones_tile = tile_full(rows, (0,), x, 0) if patch == 1 else tile_load(rows, (0,), bias_sums, 0)
+                        for oy in range(y_start, y_stop):
+                            y_at = n * yn + (g * O + o) * yo + oy * yh
+                            for ox in range(x_start, x_stop):
+                                ones_tile = tile_outer(ones_tile, dy, y_at + ox * yw, yo, ones, 0, none, 0)
+                        if patch < patches:
+                            tile_save(ones_tile, bias_sums, 0)
+                        else:
+                            tile_sums(ones_tile, dbias, (part * G + g) * O + o, 1, filter_tile * R - o, 0)
                     for tap_tile in range(first_tile, last_tile):
                         q = min(tap_tile * COLUMNS, Q - COLUMNS)
                         tile_at = (tap_tile - first_tile) * tile_size
@@ -448,4 +448,13 @@ def _outer(rows, columns, border, dy, x, out, sizes, dy_strides, x_strides, step
                             tile_save(tile, sums, tile_at)
                         else:
                             at = ((part * G + g) * O + o) * Q + q
-                            tile_sums(tile, out, at, Q, filter_tile * R - o, tap_tile * COLUMNS - q)
+                            tile_sums(tile, dweight, at, Q, filter_tile * R - o, tap_tile * COLUMNS - q)
+
+
+@parallel_kernel
+def _add_parts(sums, parts):
+    """Parallel over the numbers of a part: a thread writes only those it is given, in the first part."""
+    count = sums.size // parts
+    for i in numba.prange(count):
+        for part in range(1, parts):
+            sums[i] += sums[part * count + i]
