@@ -118,6 +118,11 @@ def _windows(image, kernel, stride, padding, dilation, ceil_mode: bool) -> Windo
     return windows._replace(OH=outputs[0], OW=outputs[1])
 
 
+def index_type(dtype) -> np.dtype:
+    """Type of a pooling's indices: as wide as the floats they go with, so that a vector holds as many."""
+    return np.dtype(np.int32 if dtype == np.float32 else np.int64)
+
+
 def _is_int(value) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 

@@ -7,6 +7,7 @@ import pytest
 
 import fastcnn
 from fastcnn import nn
+from fastcnn.nn import fusion
 from fastcnn.testing import central_difference
 
 LAYERS = {
@@ -51,19 +52,41 @@ def small_net(rng, dtype=np.float64) -> nn.Sequential:
     )
 
 
+FUSED = {
+    "LeNet's C1 and S2": (nn.Conv2d, (1, 6, 5), (2, 1, 12, 12), nn.MaxPool2d(2), True),
+    "no ReLU": (nn.Conv2d, (2, 3, 3), (3, 2, 8, 6), nn.MaxPool2d(2), False),
+    "leftover filters, padding, stride": (nn.Conv2d, (2, 7, 3, 2, 1), (17, 2, 12, 20), nn.MaxPool2d((3, 5)), True),
+    "groups and dilation": (nn.Conv2d, (4, 6, 3, 1, 2, 2, 2), (2, 4, 6, 6), nn.MaxPool2d(2), True),
+    "overlapping windows": (nn.Conv2d, (2, 3, 3), (3, 2, 9, 9), nn.MaxPool2d(3, 2), True),
+    "windows that leave a row out": (nn.Conv2d, (2, 3, 2), (3, 2, 8, 8), nn.MaxPool2d(2), True),
+    "more blocks than pixels": (nn.Conv2d, (3, 5, 3, 1, 1), (128, 3, 4, 4), nn.MaxPool2d(2), True),
+}
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_relu_after_the_pooling_that_follows_it_changes_no_bit(dtype, backend):
+@pytest.mark.parametrize(("make", "options", "shape", "pool", "relu"), FUSED.values(), ids=FUSED)
+def test_fused_neighbours_change_no_bit(make, options, shape, pool, relu, dtype, fast_backend):
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((3, 2, 6, 6)).astype(dtype)
-    x[0, 0, :4, :4], x[1, 0, :2, :2], x[2, 0, 3, 3] = -1, [[1, 2], [2, 1]], np.nan  # all negative, tied, NaN
-    dy = rng.standard_normal((3, 2, 3, 3)).astype(dtype)
-    relu, pool = nn.ReLU(), nn.MaxPool2d(2)
-    y = pool(relu(x))
-    dx = relu.backward(pool.backward(dy))
-    chain = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))
-    assert [type(layer) for layer in chain.execution_order] == [nn.MaxPool2d, nn.ReLU]
-    np.testing.assert_array_equal(chain(x), y)
-    np.testing.assert_array_equal(chain.backward(dy), dx)
+    conv = make(*options, rng=rng, dtype=dtype)
+    layers = (conv, nn.ReLU(), pool) if relu else (conv, pool)
+    x = rng.standard_normal(shape).astype(dtype)
+    x[0, :, :6, :6] = 0  # ties: the bias alone
+    x[-1, 0, -1, -1] = np.nan
+    with fastcnn.use_backend(fast_backend):
+        expected = x
+        for layer in layers:
+            expected = layer(expected)
+        dy = dx = rng.standard_normal(expected.shape).astype(dtype)
+        for layer in reversed(layers):
+            dx = layer.backward(dx)
+        gradients = [parameter.grad for parameter in conv.parameters()]
+        conv.zero_grad()
+        chain = nn.Sequential(*layers)
+        assert [type(unit) for unit in chain.units] == [fusion.ConvMaxPool]
+        np.testing.assert_array_equal(chain(x), expected)
+        np.testing.assert_array_equal(chain.backward(dy), dx)
+        for parameter, gradient in zip(conv.parameters(), gradients, strict=True):
+            np.testing.assert_array_equal(parameter.grad, gradient)
 
 
 @pytest.mark.parametrize(("make", "shape"), LAYERS.values(), ids=LAYERS)

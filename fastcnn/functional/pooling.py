@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastcnn import _validate, backends
-from fastcnn._geometry import Padding, Pair, pool_windows
+from fastcnn._geometry import Padding, Pair, index_type, pool_windows
 
 
 def max_pool2d(
@@ -209,11 +209,6 @@ def avg_pool2d_backward(
     implementation = backends.load(backend)
     dx = implementation.avg_pool2d_backward(implementation.pack(dy), windows, bool(count_include_pad))
     return implementation.unpack(dx)
-
-
-def index_type(dtype) -> np.dtype:
-    """Integers as wide as the floats they go with, so that a vector holds as many."""
-    return np.dtype(np.int32 if dtype == np.float32 else np.int64)
 
 
 def _input_shape(x_shape, dy: np.ndarray) -> tuple[int, int, int, int]:

@@ -1,11 +1,9 @@
 """Modules that hold or rearrange: Sequential and Flatten."""
 
 from collections.abc import Iterator
-from itertools import pairwise
 
-from fastcnn.nn.activations import ReLU
+from fastcnn.nn.fusion import fuse
 from fastcnn.nn.module import Module
-from fastcnn.nn.pooling import MaxPool2d
 
 
 class Sequential(Module):
@@ -19,9 +17,8 @@ class Sequential(Module):
     Attributes
     ----------
     layers : tuple of Module
-    execution_order : list of Module
-        The layers in the order in which they compute: ReLU after a max-pooling that follows it, which gives the same
-        numbers with less work.
+    units : list of Module
+        What computes, one after the other: the layers, some of them fused (see `fastcnn.nn.fusion`).
 
     Raises
     ------
@@ -47,25 +44,25 @@ class Sequential(Module):
             if any(layer is other for other in layers[:i]):
                 raise ValueError(f"Layer {i} of {type(self).__name__}, {layer!r}, stands there twice; make two layers.")
         self.layers = layers
-        self.execution_order = _execution_order(layers)
+        self.units = fuse(layers)
 
     def forward_native(self, x, backend):
         """Call all layers, the first first."""
-        for layer in self.execution_order:
+        for layer in self.units:
             x = layer.forward_native(x, backend)
         return x
 
     def backward_native(self, dy, backend, input_grad: bool):
         """Call all layers, the last first; without ``input_grad``, none before the first that has parameters."""
         first = 0 if input_grad else self._first_trained()
-        for i in range(len(self.execution_order) - 1, first - 1, -1):
-            dy = self.execution_order[i].backward_native(dy, backend, input_grad or i > first)
+        for i in range(len(self.units) - 1, first - 1, -1):
+            dy = self.units[i].backward_native(dy, backend, input_grad or i > first)
         return dy if input_grad else None
 
     def _first_trained(self) -> int:
-        """Place, in the order of execution, of the first layer that has parameters."""
-        trained = (i for i, layer in enumerate(self.execution_order) if next(layer.parameters(), None))
-        return next(trained, len(self.execution_order))
+        """Place of the first unit that has parameters."""
+        trained = (i for i, layer in enumerate(self.units) if next(layer.parameters(), None))
+        return next(trained, len(self.units))
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Layers, named by their places: "0", "1", ..."""
@@ -79,19 +76,6 @@ class Sequential(Module):
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self.layers)
-
-
-def _execution_order(layers: tuple[Module, ...]) -> list[Module]:
-    """The layers, but ReLU after a max-pooling that follows it.
-
-    The largest value of a window is the same before and after ReLU, and where all of a window is negative no gradient
-    passes either way: outputs and gradients are the same bit for bit, and ReLU has a quarter of the pixels or less.
-    """
-    order = list(layers)
-    for i, (layer, following) in enumerate(pairwise(layers)):
-        if type(layer) is ReLU and type(following) is MaxPool2d:
-            order[i : i + 2] = following, layer
-    return order
 
 
 class Flatten(Module):

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from fastcnn import _geometry, _validate
-from fastcnn._geometry import Padding, Pair
+from fastcnn._geometry import Padding, Pair, Windows
 from fastcnn.nn import init
 from fastcnn.nn.module import Module
 
@@ -82,6 +82,11 @@ class Conv2d(Module):
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.conv2d`."""
+        windows = self.remember(x)
+        return backend.conv2d(x, self.weight.data, self.bias and self.bias.data, windows, self.groups)
+
+    def remember(self, x) -> Windows:
+        """Check the input and keep it for `backward_native`; returns where the windows lie in it."""
         shape = x.shape
         if len(shape) != 4 or shape[1] != self.in_channels or x.dtype != self.weight.dtype:
             self._explain(x)
@@ -90,7 +95,7 @@ class Conv2d(Module):
         except ValueError as error:
             raise ValueError(f"{self} cannot take an input of shape {shape}. {error}") from None
         self._x, self._at = x, windows
-        return backend.conv2d(x, self.weight.data, self.bias and self.bias.data, windows, self.groups)
+        return windows
 
     def backward_native(self, dy, backend, input_grad: bool):
         """See `fastcnn.functional.conv2d_backward`."""

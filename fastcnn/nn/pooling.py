@@ -20,9 +20,8 @@ class _Pool2d(Module):
         self.ceil_mode = bool(ceil_mode)
         _windows((KH * DH, KW * DW), self.kernel_size, self.stride, self.padding, self.dilation)  # checks `padding`
 
-    def _windows_in(self, x) -> Windows:
-        """Windows over images of the size of ``x``."""
-        shape = x.shape
+    def windows(self, shape: tuple[int, ...]) -> Windows:
+        """Windows over images of this shape, (N, C, H, W)."""
         if len(shape) != 4:
             raise ValueError(f"{self} needs images (N, C, H, W) but its input has shape {shape}.")
         try:
@@ -71,7 +70,7 @@ class MaxPool2d(_Pool2d):
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.max_pool2d`."""
-        self._x_shape, self._at = x.shape, self._windows_in(x)
+        self._x_shape, self._at = x.shape, self.windows(x.shape)
         y, self._indices = backend.max_pool2d(x, self._at)
         return y
 
@@ -115,7 +114,7 @@ class AvgPool2d(_Pool2d):
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.avg_pool2d`."""
-        self._at = self._windows_in(x)
+        self._at = self.windows(x.shape)
         return backend.avg_pool2d(x, self._at, self.count_include_pad)
 
     def backward_native(self, dy, backend, input_grad: bool):

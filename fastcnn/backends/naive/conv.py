@@ -3,6 +3,8 @@
 import numpy as np
 
 from fastcnn._geometry import Windows
+from fastcnn.backends.naive import activations
+from fastcnn.backends.naive.pooling import max_pool2d
 
 
 @np.errstate(invalid="ignore")  # an inf or NaN that came in may make a NaN: no fault of ours
@@ -27,6 +29,12 @@ def conv2d(x, weight, bias, windows: Windows, groups: int):
                                     total += weight64[o, c, ky, kx] * x64[n, group * channels + c, iy, ix]
                     y[n, o, oy, ox] = total
     return y.astype(x.dtype)
+
+
+def conv2d_max_pool2d(x, weight, bias, windows: Windows, groups: int, pool: Windows, relu: bool):
+    """See `fastcnn.nn.fusion`."""
+    y, indices = max_pool2d(conv2d(x, weight, bias, windows, groups), pool)
+    return activations.relu(y) if relu else y, indices
 
 
 @np.errstate(invalid="ignore")

@@ -12,7 +12,7 @@ from fastcnn.backends.numba_direct.activations import (
     tanh,
     tanh_backward,
 )
-from fastcnn.backends.numba_direct.conv import conv2d, conv2d_backward
+from fastcnn.backends.numba_direct.conv import conv2d, conv2d_backward, conv2d_max_pool2d
 from fastcnn.backends.numba_direct.layout import flatten, pack, unflatten, unpack
 from fastcnn.backends.numba_direct.linear import linear, linear_backward
 from fastcnn.backends.numba_direct.losses import (
@@ -34,6 +34,7 @@ __all__ = [
     "avg_pool2d_backward",
     "conv2d",
     "conv2d_backward",
+    "conv2d_max_pool2d",
     "cross_entropy",
     "cross_entropy_backward",
     "dropout",

@@ -18,18 +18,21 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from fastcnn._geometry import Windows
-from fastcnn.backends.numba_direct import tiles
-from fastcnn.backends.numba_direct._jit import VECTOR_BYTES, flat, parallel_kernel, taps_inside
+from fastcnn._geometry import Windows, index_type
+from fastcnn.backends.numba_direct import activations, tiles
+from fastcnn.backends.numba_direct._jit import VECTOR_BYTES, flat, kernel, parallel_kernel, taps_inside
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty, flatten, unflatten
+from fastcnn.backends.numba_direct.pooling import max_pool2d, pool_columns, tiled
 from fastcnn.backends.numba_direct.simd import (
     lane_count,
     tile_fma,
     tile_fma_inside,
     tile_full,
     tile_load,
+    tile_max,
     tile_outer,
     tile_outer_inside,
+    tile_relu,
     tile_save,
     tile_splat,
     tile_store,
@@ -51,6 +54,23 @@ def conv2d(x: BlockedArray, weight, bias, windows: Windows, groups: int) -> Bloc
     bias = _zeros(O, x.dtype) if bias is None else bias
     _forward_plan(windows, groups, weight.shape, x.blocks.shape)(x.blocks, weight, bias, y.blocks)
     return y
+
+
+def conv2d_max_pool2d(
+    x: BlockedArray, weight, bias, windows: Windows, groups: int, pool: Windows, relu: bool
+) -> tuple[BlockedArray, BlockedArray]:
+    """See `fastcnn.nn.fusion`; fused where each pixel is in exactly one window of the pooling."""
+    plan = _forward_plan(windows, groups, weight.shape, x.blocks.shape)
+    if plan.kernel is not _correlate_pixels or not tiled(pool):
+        y, indices = max_pool2d(conv2d(x, weight, bias, windows, groups), pool)
+        return activations.relu(y) if relu else y, indices
+    shape = (x.shape[0], len(weight), pool.OH, pool.OW)
+    y, indices = empty(shape, x.dtype), empty(shape, index_type(x.dtype))
+    bias = _zeros(len(weight), x.dtype) if bias is None else bias
+    sizes, x_strides, w_strides, _, steps = plan.numbers
+    numbers = sizes, x_strides, w_strides, steps, (0,), pool_columns(pool.OW), (pool.KH, pool.KW), relu
+    _Plan(_correlate_pool, plan.tile, numbers)(x.blocks, weight, bias, y.blocks, indices.blocks)
+    return y, indices
 
 
 def conv2d_backward(
@@ -272,58 +292,131 @@ def _correlate_pixels(rows, columns, border, x, weight, bias, y, sizes, x_stride
     y[n, g, o, oy, ox] = bias[g, o] + sum over c, ky, kx of weight[g, o, c, ky, kx] * x[n, g, c, iy, ix] with
     iy = oy * SH + top + ky * DH, where that lies inside the image, and ix alike.
     """
-    R, COLUMNS = len(rows), len(columns)
+    R = len(rows)
     NB, G, C, H, W, O, OH, OW, KH, KW = sizes
-    xn, xc, xh, xw = x_strides
-    w0, wg, wo, wc, wy, wx = w_strides
     y0, yn, yo, yh, yw = y_strides
-    SH, SW, top, left, DH, DW = steps
-    filter_tiles, column_tiles = (O + R - 1) // R, (OW + COLUMNS - 1) // COLUMNS
-    leftmost, rightmost = left + min(0, (KW - 1) * DW), left + (COLUMNS - 1) * SW + max(0, (KW - 1) * DW)
+    filter_tiles = (O + R - 1) // R
     for task in numba.prange(NB * G * filter_tiles * OH):
         rest, oy = divmod(np.intp(task), OH)  # the index is unsigned: with signed numbers it would become a float
         rest, filter_tile = divmod(rest, filter_tiles)
         n, g = divmod(rest, G)
         o = min(filter_tile * R, O - R)  # the last tile overlaps its neighbour and stores only its own rows
-        iy = oy * SH + top
-        first, last = taps_inside(KH, iy, DH, H)
-        w_at = w0 + g * wg + o * wo + first * wy
-        for column_tile in range(column_tiles):
-            ox = min(column_tile * COLUMNS, OW - COLUMNS)
-            ix = ox * SW + left
-            x_at = n * xn + g * C * xc + (iy + first * DH) * xh + ix * xw
-            tile = tile_splat(rows, columns, bias, g * O + o, 1)
-            if len(border) == 0 or (ox * SW + leftmost >= 0 and ox * SW + rightmost < W):
-                for c in range(C):
-                    for ky in range(last - first):
-                        for kx in range(KW):
-                            tile = tile_fma(
-                                tile,
-                                weight,
-                                w_at + c * wc + ky * wy + kx * wx,
-                                wo,
-                                x,
-                                x_at + c * xc + ky * DH * xh + kx * DW * xw,
-                                SW * xw,
-                            )
-            else:
-                for c in range(C):
-                    for ky in range(last - first):
-                        for kx in range(KW):
-                            tile = tile_fma_inside(
-                                tile,
-                                weight,
-                                w_at + c * wc + ky * wy + kx * wx,
-                                wo,
-                                x,
-                                x_at + c * xc + ky * DH * xh + kx * DW * xw,
-                                SW * xw,
-                                ix + kx * DW,
-                                SW,
-                                W,
-                            )
-            y_at = y0 + n * yn + (g * O + o) * yo + oy * yh + ox * yw
-            tile_store(tile, y, y_at, yo, yw, filter_tile * R - o)
+        y_at = y0 + n * yn + (g * O + o) * yo + oy * yh
+        _row(
+            rows, columns, border, x, weight, bias, n, g, o, oy, sizes, x_strides, w_strides, steps,
+            y, y_at, yo, yw, filter_tile * R - o,
+        )  # fmt: skip
+
+
+@parallel_kernel
+def _correlate_pool(
+    rows,
+    columns,
+    border,
+    x,
+    weight,
+    bias,
+    y,
+    places,
+    sizes,
+    x_strides,
+    w_strides,
+    steps,
+    pool_row,
+    pool_columns,
+    pool,
+    relu,
+):
+    """Parallel over (block, group, filter tile, pooled row): a thread writes only that row of those filters.
+
+    The rows of the convolution that a pooled row needs stay in the first-level cache and are never written out.
+    """
+    R, L = len(rows), lane_count(x)
+    NB, G, C, H, W, O, OH, OW, KH, KW = sizes
+    PH, PW = pool
+    pooled_rows, pooled_columns = OH // PH, OW // PW
+    filter_tiles = (O + R - 1) // R
+    for task in numba.prange(NB * G * filter_tiles * pooled_rows):
+        rest, py = divmod(np.intp(task), pooled_rows)
+        rest, filter_tile = divmod(rest, filter_tiles)
+        n, g = divmod(rest, G)
+        o = min(filter_tile * R, O - R)
+        conv_rows = np.empty(R * PH * OW * L, x.dtype)
+        for ky in range(PH):
+            _row(
+                rows, columns, border, x, weight, bias, n, g, o, py * PH + ky, sizes, x_strides, w_strides, steps,
+                conv_rows, ky * OW * L, PH * OW * L, L, 0,
+            )  # fmt: skip
+        for r in range(filter_tile * R - o, R):
+            at = (((n * G + g) * O + o + r) * pooled_rows + py) * pooled_columns
+            for px in range(0, pooled_columns, len(pool_columns)):
+                best, best_places = (
+                    tile_full(pool_row, pool_columns, x, -np.inf),
+                    tile_full(pool_row, pool_columns, places, -1),
+                )
+                for ky in range(PH):
+                    for kx in range(PW):
+                        ix = px * PW + kx
+                        best, best_places = tile_max(
+                            best, best_places, conv_rows, ((r * PH + ky) * OW + ix) * L, PW * L,
+                            (py * PH + ky) * OW + ix, PW, ix, PW, OW,
+                        )  # fmt: skip
+                if relu:
+                    best = tile_relu(best)
+                tile_store(best, y, (at + px) * L, 0, L, 0)
+                tile_store(best_places, places, (at + px) * L, 0, L, 0)
+
+
+@kernel
+def _row(
+    rows,
+    columns,
+    border,
+    x,
+    weight,
+    bias,
+    n,
+    g,
+    o,
+    oy,
+    sizes,
+    x_strides,
+    w_strides,
+    steps,
+    out,
+    out_at,
+    out_o,
+    out_w,
+    first_row,
+):
+    """One output row of one filter tile, stored from ``out[out_at]`` on; its rows before ``first_row`` are not."""
+    COLUMNS = len(columns)
+    NB, G, C, H, W, O, OH, OW, KH, KW = sizes
+    xn, xc, xh, xw = x_strides
+    w0, wg, wo, wc, wy, wx = w_strides
+    SH, SW, top, left, DH, DW = steps
+    leftmost, rightmost = left + min(0, (KW - 1) * DW), left + (COLUMNS - 1) * SW + max(0, (KW - 1) * DW)
+    first, last = taps_inside(KH, oy * SH + top, DH, H)
+    iy = oy * SH + top + first * DH
+    w_at = w0 + g * wg + o * wo + first * wy
+    for column_tile in range((OW + COLUMNS - 1) // COLUMNS):
+        ox = min(column_tile * COLUMNS, OW - COLUMNS)
+        ix = ox * SW + left
+        x_at = n * xn + g * C * xc + iy * xh + ix * xw
+        tile = tile_splat(rows, columns, bias, g * O + o, 1)
+        if len(border) == 0 or (ox * SW + leftmost >= 0 and ox * SW + rightmost < W):
+            for c in range(C):
+                for ky in range(last - first):
+                    for kx in range(KW):
+                        w_tap, x_tap = w_at + c * wc + ky * wy + kx * wx, x_at + c * xc + ky * DH * xh + kx * DW * xw
+                        tile = tile_fma(tile, weight, w_tap, wo, x, x_tap, SW * xw)
+        else:
+            for c in range(C):
+                for ky in range(last - first):
+                    for kx in range(KW):
+                        w_tap, x_tap = w_at + c * wc + ky * wy + kx * wx, x_at + c * xc + ky * DH * xh + kx * DW * xw
+                        tile = tile_fma_inside(tile, weight, w_tap, wo, x, x_tap, SW * xw, ix + kx * DW, SW, W)
+        tile_store(tile, out, out_at + ox * out_w, out_o, out_w, first_row)
 
 
 @parallel_kernel

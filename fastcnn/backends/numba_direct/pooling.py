@@ -7,7 +7,7 @@ that neighbouring steps do not wait for each other.
 import numba
 import numpy as np
 
-from fastcnn._geometry import Windows
+from fastcnn._geometry import Windows, index_type
 from fastcnn.backends.numba_direct._jit import parallel_kernel, taps_inside
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty
 from fastcnn.backends.numba_direct.simd import (
@@ -25,8 +25,8 @@ def max_pool2d(x: BlockedArray, windows: Windows) -> tuple[BlockedArray, Blocked
     """See `fastcnn.functional.max_pool2d`."""
     shape = (*x.shape[:2], windows.OH, windows.OW)
     y = empty(shape, x.dtype)
-    indices = empty(shape, np.int32 if x.dtype == np.float32 else np.int64)
-    columns = _columns(windows.OW)
+    indices = empty(shape, index_type(x.dtype))
+    columns = pool_columns(windows.OW)
     flat = x.blocks.reshape(-1), y.blocks.reshape(-1), indices.blocks.reshape(-1)
     _max_pool((0,), columns, *flat, len(x.blocks) * x.shape[1], tuple(windows))
     return y, indices
@@ -40,9 +40,9 @@ def max_pool2d_backward(
     if windows is None:
         _scatter(_planes(dy), _planes(indices), _planes(dx))
     else:
-        columns = _columns(windows.OW)
+        columns = pool_columns(windows.OW)
         flat = dy.blocks.reshape(-1), indices.blocks.reshape(-1), dx.blocks.reshape(-1)
-        _max_pool_gradient((0,), columns, *flat, len(dx.blocks) * x_shape[1], tuple(windows), _tiled(windows))
+        _max_pool_gradient((0,), columns, *flat, len(dx.blocks) * x_shape[1], tuple(windows), tiled(windows))
     return dx
 
 
@@ -65,12 +65,12 @@ def _planes(x: BlockedArray) -> np.ndarray:
     return x.blocks.reshape(-1, *x.blocks.shape[2:])
 
 
-def _columns(outputs: int) -> tuple[int, ...]:
+def pool_columns(outputs: int) -> tuple[int, ...]:
     """The longest row of vectors, at most 8, that divides the outputs: a gradient may add to a pixel only once."""
     return (0,) * next(columns for columns in range(8, 0, -1) if outputs % columns == 0)
 
 
-def _tiled(w: Windows) -> bool:
+def tiled(w: Windows) -> bool:
     """Whether the windows cover every pixel exactly once."""
     return (w.KH * w.OH, w.KW * w.OW) == (w.H, w.W) and (w.SH, w.SW, w.DH, w.DW, w.top, w.left) == (
         w.KH, w.KW, 1, 1, 0, 0,

@@ -413,6 +413,19 @@ def tile_read(typingctx, rows, columns, array, offset, row_step, column_step):
 
 
 @intrinsic
+def tile_relu(typingctx, tile):
+    """The tile with 0 for what is not positive; NaN stays NaN."""
+
+    def codegen(context, builder, signature, args):
+        code = _Code(context, builder, tile)
+        zero = ir.Constant(code.vector, None)
+        vectors = (builder.extract_value(args[0], i) for i in range(tile.rows * tile.columns))
+        return code.build([builder.select(builder.fcmp_ordered("<=", v, zero), zero, v) for v in vectors])
+
+    return tile(tile), codegen
+
+
+@intrinsic
 def tile_max(typingctx, best, places, x, offset, step, place, place_step, pixel, pixel_step, extent):
     """Let the vectors ``x[offset + c * step : + lanes]`` compete with the tile ``best`` of one row; returns both tiles.
 

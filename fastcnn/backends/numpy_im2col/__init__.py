@@ -16,7 +16,7 @@ from fastcnn.backends.numpy_im2col.activations import (
     tanh,
     tanh_backward,
 )
-from fastcnn.backends.numpy_im2col.conv import conv2d, conv2d_backward
+from fastcnn.backends.numpy_im2col.conv import conv2d, conv2d_backward, conv2d_max_pool2d
 from fastcnn.backends.numpy_im2col.layout import flatten, pack, unflatten, unpack
 from fastcnn.backends.numpy_im2col.linear import linear, linear_backward
 from fastcnn.backends.numpy_im2col.losses import (
@@ -38,6 +38,7 @@ __all__ = [
     "avg_pool2d_backward",
     "conv2d",
     "conv2d_backward",
+    "conv2d_max_pool2d",
     "cross_entropy",
     "cross_entropy_backward",
     "dropout",

@@ -8,7 +8,9 @@ for C5, where it is a matrix by a vector.
 import numpy as np
 
 from fastcnn._geometry import Windows
+from fastcnn.backends.numpy_im2col import activations
 from fastcnn.backends.numpy_im2col.patches import inside, padded, padded_extent, patches, taps
+from fastcnn.backends.numpy_im2col.pooling import max_pool2d
 
 
 @np.errstate(invalid="ignore")
@@ -20,6 +22,12 @@ def conv2d(x, weight, bias, windows: Windows, groups: int):
     if bias is not None:
         y += bias[:, None, None, None]
     return np.ascontiguousarray(y.swapaxes(0, 1))  # (N, O, OH, OW)
+
+
+def conv2d_max_pool2d(x, weight, bias, windows: Windows, groups: int, pool: Windows, relu: bool):
+    """See `fastcnn.nn.fusion`."""
+    y, indices = max_pool2d(conv2d(x, weight, bias, windows, groups), pool)
+    return activations.relu(y) if relu else y, indices
 
 
 @np.errstate(invalid="ignore")

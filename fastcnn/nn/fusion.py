@@ -1,0 +1,60 @@
+"""Neighbours in a `Sequential` that compute as one.
+
+A max-pooling takes a convolution's rows while they are in the cache, and ReLU acts on what the pooling leaves: the
+largest value of a window is the same before and after ReLU, and where all of a window is negative no gradient passes
+either way. Outputs and gradients are those of the layers one by one, bit for bit; there is only less to do.
+"""
+
+from fastcnn.nn.activations import ReLU
+from fastcnn.nn.conv import Conv2d
+from fastcnn.nn.module import Module
+from fastcnn.nn.pooling import MaxPool2d
+
+
+def fuse(layers: tuple[Module, ...]) -> list[Module]:
+    """The layers, but one `ConvMaxPool` for each convolution that a max-pooling follows, at once or after ReLU."""
+    units, rest = [], list(layers)
+    while rest:
+        kinds = [type(layer) for layer in rest[:3]]
+        if kinds[:2] == [Conv2d, MaxPool2d]:
+            units.append(ConvMaxPool(rest.pop(0), rest.pop(0), relu=False))
+        elif kinds == [Conv2d, ReLU, MaxPool2d]:
+            units.append(ConvMaxPool(rest.pop(0), rest.pop(1), relu=True))
+            rest.pop(0)
+        else:
+            units.append(rest.pop(0))
+    return units
+
+
+class ConvMaxPool(Module):
+    """A convolution, ReLU if asked, and a max-pooling.
+
+    Parameters
+    ----------
+    conv : Conv2d
+    pool : MaxPool2d
+    relu : bool
+        Whether there is a ReLU between them.
+    """
+
+    def __init__(self, conv: Conv2d, pool: MaxPool2d, *, relu: bool):
+        self.conv, self.pool, self.relu = conv, pool, relu
+
+    def forward_native(self, x, backend):
+        """One call of the backend."""
+        conv, pool = self.conv, self.pool
+        windows = conv.remember(x)
+        self._shape = (x.shape[0], conv.out_channels, windows.OH, windows.OW)
+        self._at = pool.windows(self._shape)
+        bias = conv.bias and conv.bias.data
+        self._y, self._indices = backend.conv2d_max_pool2d(
+            x, conv.weight.data, bias, windows, conv.groups, self._at, self.relu
+        )
+        return self._y
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """The layers' gradients, the last first."""
+        if self.relu:
+            dy = backend.relu_backward(dy, self._y)
+        dy = backend.max_pool2d_backward(dy, self._indices, self._shape, self._at)
+        return self.conv.backward_native(dy, backend, input_grad)
