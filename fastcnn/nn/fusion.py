@@ -2,7 +2,8 @@
 
 A max-pooling takes a convolution's rows while they are in the cache, and ReLU acts on what the pooling leaves: the
 largest value of a window is the same before and after ReLU, and where all of a window is negative no gradient passes
-either way. Outputs and gradients are those of the layers one by one, bit for bit; there is only less to do.
+either way. Such a window has no winner (its index is -1), so that the gradient of the pooling is that of both. Outputs
+and gradients are those of the layers one by one, bit for bit; there is only less to do.
 """
 
 from fastcnn.nn.activations import ReLU
@@ -47,14 +48,12 @@ class ConvMaxPool(Module):
         self._shape = (x.shape[0], conv.out_channels, windows.OH, windows.OW)
         self._at = pool.windows(self._shape)
         bias = conv.bias and conv.bias.data
-        self._y, self._indices = backend.conv2d_max_pool2d(
+        y, self._indices = backend.conv2d_max_pool2d(
             x, conv.weight.data, bias, windows, conv.groups, self._at, self.relu
         )
-        return self._y
+        return y
 
     def backward_native(self, dy, backend, input_grad: bool):
         """The layers' gradients, the last first."""
-        if self.relu:
-            dy = backend.relu_backward(dy, self._y)
         dy = backend.max_pool2d_backward(dy, self._indices, self._shape, self._at)
         return self.conv.backward_native(dy, backend, input_grad)

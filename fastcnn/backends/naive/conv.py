@@ -34,7 +34,10 @@ def conv2d(x, weight, bias, windows: Windows, groups: int):
 def conv2d_max_pool2d(x, weight, bias, windows: Windows, groups: int, pool: Windows, relu: bool):
     """See `fastcnn.nn.fusion`."""
     y, indices = max_pool2d(conv2d(x, weight, bias, windows, groups), pool)
-    return activations.relu(y) if relu else y, indices
+    if relu:
+        y = activations.relu(y)
+        indices = np.where(y == 0, -1, indices)  # nobody's
+    return y, indices
 
 
 @np.errstate(invalid="ignore")

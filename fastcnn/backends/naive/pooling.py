@@ -36,8 +36,9 @@ def max_pool2d_backward(dy, indices, x_shape, windows: Windows | None):
     W = x_shape[3]
     dx = np.zeros(x_shape)
     for n, c, oy, ox in np.ndindex(dy.shape):
-        iy, ix = divmod(indices[n, c, oy, ox], W)
-        dx[n, c, iy, ix] += dy[n, c, oy, ox]
+        if indices[n, c, oy, ox] >= 0:  # -1: nobody won
+            iy, ix = divmod(indices[n, c, oy, ox], W)
+            dx[n, c, iy, ix] += dy[n, c, oy, ox]
     return dx.astype(dy.dtype)
 
 

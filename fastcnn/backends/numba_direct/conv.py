@@ -19,12 +19,13 @@ import numba
 import numpy as np
 
 from fastcnn._geometry import Windows, index_type
-from fastcnn.backends.numba_direct import activations, tiles
+from fastcnn.backends.numba_direct import tiles
 from fastcnn.backends.numba_direct._jit import VECTOR_BYTES, flat, kernel, parallel_kernel, taps_inside
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty, flatten, unflatten
-from fastcnn.backends.numba_direct.pooling import max_pool2d, pool_columns, tiled
+from fastcnn.backends.numba_direct.pooling import max_pool2d, pool_columns, relu_winners, tiled
 from fastcnn.backends.numba_direct.simd import (
     lane_count,
+    tile_add_steps,
     tile_fma,
     tile_fma_inside,
     tile_full,
@@ -32,7 +33,8 @@ from fastcnn.backends.numba_direct.simd import (
     tile_max,
     tile_outer,
     tile_outer_inside,
-    tile_relu,
+    tile_read,
+    tile_relu_winners,
     tile_save,
     tile_splat,
     tile_store,
@@ -63,7 +65,9 @@ def conv2d_max_pool2d(
     plan = _forward_plan(windows, groups, weight.shape, x.blocks.shape)
     if plan.kernel is not _correlate_pixels or not tiled(pool):
         y, indices = max_pool2d(conv2d(x, weight, bias, windows, groups), pool)
-        return activations.relu(y) if relu else y, indices
+        if relu:
+            relu_winners(y, indices)
+        return y, indices
     shape = (x.shape[0], len(weight), pool.OH, pool.OW)
     y, indices = empty(shape, x.dtype), empty(shape, index_type(x.dtype))
     bias = _zeros(len(weight), x.dtype) if bias is None else bias
@@ -350,21 +354,20 @@ def _correlate_pool(
         for r in range(filter_tile * R - o, R):
             at = (((n * G + g) * O + o + r) * pooled_rows + py) * pooled_columns
             for px in range(0, pooled_columns, len(pool_columns)):
-                best, best_places = (
-                    tile_full(pool_row, pool_columns, x, -np.inf),
-                    tile_full(pool_row, pool_columns, places, -1),
+                from_at = (r * PH * OW + px * PW) * L
+                best, taps = (
+                    tile_read(pool_row, pool_columns, conv_rows, from_at, 0, PW * L),
+                    tile_full(pool_row, pool_columns, places, 0),
                 )
                 for ky in range(PH):
                     for kx in range(PW):
-                        ix = px * PW + kx
-                        best, best_places = tile_max(
-                            best, best_places, conv_rows, ((r * PH + ky) * OW + ix) * L, PW * L,
-                            (py * PH + ky) * OW + ix, PW, ix, PW, OW,
-                        )  # fmt: skip
+                        tap = ky * OW + kx
+                        best, taps = tile_max(best, taps, conv_rows, from_at + tap * L, PW * L, tap)
+                winners = tile_add_steps(taps, py * PH * OW + px * PW, PW)
                 if relu:
-                    best = tile_relu(best)
+                    best, winners = tile_relu_winners(best, winners)
                 tile_store(best, y, (at + px) * L, 0, L, 0)
-                tile_store(best_places, places, (at + px) * L, 0, L, 0)
+                tile_store(winners, places, (at + px) * L, 0, L, 0)
 
 
 @kernel

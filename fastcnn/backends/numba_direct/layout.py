@@ -12,8 +12,9 @@ import numpy as np
 
 from fastcnn.backends.numba_direct._jit import flat, lanes, parallel_kernel
 from fastcnn.backends.numba_direct.memory import aligned
+from fastcnn.backends.numba_direct.simd import tile_read, tile_store, tile_transpose
 
-_CHUNK = 64  # features transposed at a time: with 16 lanes of float32 they fill 4 KB, well inside the first-level cache
+_CHUNK = 64  # features that a task takes: with 16 lanes of float32 they fill 4 KB, well inside the first-level cache
 
 
 class BlockedArray:
@@ -49,14 +50,14 @@ def empty(shape: tuple[int, ...], dtype) -> BlockedArray:
 def pack(x: np.ndarray) -> BlockedArray:
     """Put an array of shape (N, ...) into the batch-blocked layout."""
     out = empty(x.shape, x.dtype)
-    _pack(flat(x).reshape(len(x), -1), flatten(out).blocks)
+    _pack(*_transposing(x.dtype), flat(x), out.blocks.reshape(-1), len(x), x.size // len(x))
     return out
 
 
 def unpack(native: BlockedArray) -> np.ndarray:
     """Take an array of shape (N, ...) out of the batch-blocked layout."""
     out = np.empty(native.shape, native.dtype)
-    _unpack(flatten(native).blocks, out.reshape(len(out), -1))
+    _unpack(*_transposing(out.dtype), native.blocks.reshape(-1), out.reshape(-1), len(out), out.size // len(out))
     return out
 
 
@@ -72,32 +73,48 @@ def unflatten(x: BlockedArray, shape: tuple[int, ...]) -> BlockedArray:
     return BlockedArray(blocks.reshape(len(blocks), *shape, blocks.shape[-1]), (x.shape[0], *shape))
 
 
+def _transposing(dtype) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The size of a tile as kernels take it: one row for each lane, one column."""
+    return (0,) * lanes(dtype), (0,)
+
+
 @parallel_kernel
-def _pack(x, blocks):
+def _pack(lanes, one, x, blocks, N, F):
     """Parallel over (block, chunk of features): a thread writes only those features of that block."""
-    NB, F, L = blocks.shape
-    N, chunks = len(x), (F + _CHUNK - 1) // _CHUNK
+    L = len(lanes)
+    NB, chunks = (N + L - 1) // L, (F + _CHUNK - 1) // _CHUNK
     for task in numba.prange(NB * chunks):
         block, chunk = divmod(np.intp(task), chunks)
         first, last = chunk * _CHUNK, min(chunk * _CHUNK + _CHUNK, F)
-        for lane in range(L):
-            n = block * L + lane
-            if n < N:
-                for f in range(first, last):
-                    blocks[block, f, lane] = x[n, f]
-            else:
-                for f in range(first, last):
-                    blocks[block, f, lane] = 0
+        images = min(L, N - block * L)
+        whole = first
+        if images == L:
+            whole = last - (last - first) % L
+            for f in range(first, whole, L):
+                tile = tile_read(lanes, one, x, block * L * F + f, F, 0)
+                tile_store(tile_transpose(tile), blocks, (block * F + f) * L, L, 0, 0)
+        for f in range(whole, last):
+            for lane in range(images):
+                blocks[(block * F + f) * L + lane] = x[(block * L + lane) * F + f]
+            for lane in range(images, L):
+                blocks[(block * F + f) * L + lane] = 0
 
 
 @parallel_kernel
-def _unpack(blocks, x):
+def _unpack(lanes, one, blocks, x, N, F):
     """Parallel over (block, chunk of features): a thread writes only those features of that block's images."""
-    NB, F, L = blocks.shape
-    N, chunks = len(x), (F + _CHUNK - 1) // _CHUNK
+    L = len(lanes)
+    NB, chunks = (N + L - 1) // L, (F + _CHUNK - 1) // _CHUNK
     for task in numba.prange(NB * chunks):
         block, chunk = divmod(np.intp(task), chunks)
         first, last = chunk * _CHUNK, min(chunk * _CHUNK + _CHUNK, F)
-        for lane in range(min(L, N - block * L)):
-            for f in range(first, last):
-                x[block * L + lane, f] = blocks[block, f, lane]
+        images = min(L, N - block * L)
+        whole = first
+        if images == L:
+            whole = last - (last - first) % L
+            for f in range(first, whole, L):
+                tile = tile_read(lanes, one, blocks, (block * F + f) * L, L, 0)
+                tile_store(tile_transpose(tile), x, block * L * F + f, F, 0, 0)
+        for f in range(whole, last):
+            for lane in range(images):
+                x[(block * L + lane) * F + f] = blocks[(block * F + f) * L + lane]

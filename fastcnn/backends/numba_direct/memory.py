@@ -11,7 +11,7 @@ _KEPT_BYTES = (
     1 << 28
 )  # 256 MB: what is more than that is given back to the system, that of the longest unused size first
 
-_buffers: OrderedDict[int, list[np.ndarray]] = OrderedDict()  # by size; in use or not
+_buffers: OrderedDict[int, list[tuple[np.ndarray, int]]] = OrderedDict()  # by size: in use or not, where it is aligned
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype, size: int) -> np.ndarray:
@@ -27,19 +27,15 @@ def aligned(shape: tuple[int, ...], dtype: np.dtype, size: int) -> np.ndarray:
         kept = _buffers[size] = []
     _buffers.move_to_end(size)
     for _ in range(len(kept)):
-        buffer = kept.pop(0)  # taken out while it is looked at, so that no other thread takes it too
-        unused = sys.getrefcount(buffer) == 2  # the variable, and the argument
-        array = _view(buffer, shape, dtype, size) if unused else None
-        kept.append(buffer)
+        entry = buffer, start = kept.pop(0)  # taken out while it is looked at, so that no other thread takes it too
+        unused = sys.getrefcount(buffer) == 3  # the entry, the variable and the argument
+        array = buffer[start : start + size].view(dtype).reshape(shape) if unused else None
+        kept.append(entry)
         if unused:
             return array
     buffer = np.empty(size + VECTOR_BYTES, np.uint8)
-    kept.append(buffer)
+    start = -buffer.__array_interface__["data"][0] % VECTOR_BYTES
+    kept.append((buffer, start))
     while len(_buffers) > 1 and sum(size * len(kept) for size, kept in _buffers.items()) > _KEPT_BYTES:
         _buffers.popitem(last=False)
-    return _view(buffer, shape, dtype, size)
-
-
-def _view(buffer: np.ndarray, shape: tuple[int, ...], dtype: np.dtype, size: int) -> np.ndarray:
-    start = -buffer.__array_interface__["data"][0] % VECTOR_BYTES
     return buffer[start : start + size].view(dtype).reshape(shape)

@@ -12,9 +12,11 @@ from fastcnn.backends.numba_direct._jit import parallel_kernel, taps_inside
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty
 from fastcnn.backends.numba_direct.simd import (
     lane_count,
+    tile_add_steps,
     tile_add_to_winners,
     tile_full,
     tile_max,
+    tile_max_inside,
     tile_put_to_winners,
     tile_read,
     tile_store,
@@ -44,6 +46,11 @@ def max_pool2d_backward(
         flat = dy.blocks.reshape(-1), indices.blocks.reshape(-1), dx.blocks.reshape(-1)
         _max_pool_gradient((0,), columns, *flat, len(dx.blocks) * x_shape[1], tuple(windows), tiled(windows))
     return dx
+
+
+def relu_winners(y: BlockedArray, indices: BlockedArray) -> None:
+    """ReLU of a pooling's output, in place; what it zeroes has no winner any more, index -1."""
+    _relu_winners(y.blocks.reshape(-1), indices.blocks.reshape(-1))
 
 
 def avg_pool2d(x: BlockedArray, windows: Windows, count_include_pad: bool) -> BlockedArray:
@@ -96,14 +103,23 @@ def _max_pool(row, columns, x, y, indices, planes, windows):
         iy = oy * SH - top
         first, last = taps_inside(KH, iy, DH, H)
         for ox in range(0, OW, COLUMNS):
-            best, places = tile_full(row, columns, x, -np.inf), tile_full(row, columns, indices, -1)
-            for ky in range(first, last):
-                for kx in range(KW):
-                    ix = ox * SW - left + kx * DW
-                    place = (iy + ky * DH) * W + ix
-                    best, places = tile_max(
-                        best, places, x, (plane * H * W + place) * L, SW * L, place, SW, ix, SW, W
-                    )  # fmt: skip
+            start, stop = ox * SW - left, (ox + COLUMNS - 1) * SW - left + (KW - 1) * DW
+            at = (plane * H * W + (iy + first * DH) * W + start) * L
+            if start >= 0 and stop < W:
+                best, taps = tile_read(row, columns, x, at, 0, SW * L), tile_full(row, columns, indices, 0)
+                for ky in range(last - first):
+                    for kx in range(KW):
+                        tap = ky * DH * W + kx * DW
+                        best, taps = tile_max(best, taps, x, at + tap * L, SW * L, tap)
+            else:
+                best, taps = tile_full(row, columns, x, -np.inf), tile_full(row, columns, indices, -1)
+                for ky in range(last - first):
+                    for kx in range(KW):
+                        tap = ky * DH * W + kx * DW
+                        best, taps = tile_max_inside(
+                            best, taps, x, at + tap * L, SW * L, tap, start + kx * DW, SW, W
+                        )  # fmt: skip
+            places = tile_add_steps(taps, (iy + first * DH) * W + start, SW)
             at = ((plane * OH + oy) * OW + ox) * L
             tile_store(best, y, at, 0, L, 0)
             tile_store(places, indices, at, 0, L, 0)
@@ -137,6 +153,14 @@ def _max_pool_gradient(row, columns, dy, indices, dx, planes, windows, tiled):
 
 
 @parallel_kernel
+def _relu_winners(y, indices):
+    """Parallel over elements: a thread writes only those it is given."""
+    for i in numba.prange(y.size):
+        if y[i] <= 0:
+            y[i], indices[i] = 0, -1
+
+
+@parallel_kernel
 def _scatter(dy, indices, dx):
     """Parallel over planes: a thread writes only its plane."""
     _, OH, OW, L = dy.shape
@@ -146,8 +170,9 @@ def _scatter(dy, indices, dx):
         for oy in range(OH):
             for ox in range(OW):
                 for lane in range(L):
-                    iy, ix = divmod(indices[plane, oy, ox, lane], W)
-                    dx[plane, iy, ix, lane] += dy[plane, oy, ox, lane]
+                    place = indices[plane, oy, ox, lane]
+                    if place >= 0:
+                        dx[plane, place // W, place % W, lane] += dy[plane, oy, ox, lane]
 
 
 @numba.njit(inline="always")

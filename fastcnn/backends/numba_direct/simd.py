@@ -120,6 +120,26 @@ class _Code:
             for c in range(self.tile.columns)
         ]
 
+    def competes(self, base, offset, best):
+        """Where the vector at ``offset`` wins over ``best``, being greater or NaN; and the vector."""
+        value = self.load(base, offset)
+        greater, nan = self.builder.fcmp_ordered(">", value, best), self.builder.fcmp_unordered("uno", value, value)
+        return self.builder.or_(greater, nan), value
+
+    def transposed(self, rows):
+        """The lanes i of all rows as row i: in step ``s``, rows r and r ^ s exchange the lanes whose bit s differs."""
+        count, step = self.vector.count, 1
+        mask = ir.VectorType(_I32, count)
+        while step < count:
+            for r in (r for r in range(count) if not r & step):
+                upper = [(i ^ step) + count if i & step else i for i in range(count)]
+                lower = [i + count if i & step else i ^ step for i in range(count)]
+                a, b = rows[r], rows[r + step]
+                rows[r] = self.builder.shuffle_vector(a, b, ir.Constant(mask, upper))
+                rows[r + step] = self.builder.shuffle_vector(a, b, ir.Constant(mask, lower))
+            step *= 2
+        return rows
+
     def lane_sums(self, tile):
         """For each row of the tile a short vector: the sums of the lanes of its vectors.
 
@@ -413,56 +433,100 @@ def tile_read(typingctx, rows, columns, array, offset, row_step, column_step):
 
 
 @intrinsic
-def tile_relu(typingctx, tile):
-    """The tile with 0 for what is not positive; NaN stays NaN."""
+def tile_max(typingctx, best, taps, x, offset, step, tap):
+    """Let the vectors ``x[offset + c * step : + lanes]`` compete with the tile ``best`` of one row; returns both tiles.
+
+    Where a value wins, being greater or NaN, the tile ``taps`` gets the number ``tap``.
+    """
+    pair = types.Tuple((best, taps))
+    signature = pair(best, taps, x, types.intp, types.intp, types.intp)
 
     def codegen(context, builder, signature, args):
-        code = _Code(context, builder, tile)
-        zero = ir.Constant(code.vector, None)
-        vectors = (builder.extract_value(args[0], i) for i in range(tile.rows * tile.columns))
-        return code.build([builder.select(builder.fcmp_ordered("<=", v, zero), zero, v) for v in vectors])
+        best_in, taps_in, x, offset, step, tap = args
+        code, index = _Code(context, builder, best), _Code(context, builder, taps)
+        base, number = code.data(signature.args[2], x), index.splat(context.cast(builder, tap, types.intp, taps.dtype))
+        new_best, new_taps = [], []
+        for c, at in enumerate(code.steps(offset, step, best.columns)):
+            wins, value = code.competes(base, at, code.at(best_in, 0, c))
+            new_best.append(builder.select(wins, value, code.at(best_in, 0, c)))
+            new_taps.append(builder.select(wins, number, index.at(taps_in, 0, c)))
+        return context.make_tuple(builder, signature.return_type, [code.build(new_best), index.build(new_taps)])
 
-    return tile(tile), codegen
+    return signature, codegen
 
 
 @intrinsic
-def tile_max(typingctx, best, places, x, offset, step, place, place_step, pixel, pixel_step, extent):
-    """Let the vectors ``x[offset + c * step : + lanes]`` compete with the tile ``best`` of one row; returns both tiles.
+def tile_max_inside(typingctx, best, taps, x, offset, step, tap, pixel, pixel_step, extent):
+    """`tile_max` whose column c is at pixel + c * pixel_step: it does not compete unless that is in 0 ... extent - 1.
 
-    The value in column c is from the place ``place + c * place_step``; it competes if ``pixel + c * pixel_step`` is in
-    0 ... extent - 1. It wins if it is greater, or NaN, or the first (the place so far is -1).
+    The first to compete, where ``taps`` is -1, wins.
     """
     at = types.intp
-    pair = types.Tuple((best, places))
-    signature = pair(best, places, x, at, at, at, at, at, at, at)
+    pair = types.Tuple((best, taps))
+    signature = pair(best, taps, x, at, at, at, at, at, at)
 
     def codegen(context, builder, signature, args):
-        best_in, places_in, x, offset, step, place, place_step, pixel, pixel_step, extent = args
-        code, index = _Code(context, builder, best), _Code(context, builder, places)
-        base, none = code.data(signature.args[2], x), index.splat(ir.Constant(index.vector.element, -1))
-        new_best, new_places = [], []
-        for c, (at, here, inside) in enumerate(
-            zip(
-                code.steps(offset, step, best.columns),
-                code.steps(place, place_step, best.columns),
-                code.inside(pixel, pixel_step, extent),
-                strict=True,
-            )
+        best_in, taps_in, x, offset, step, tap, pixel, pixel_step, extent = args
+        code, index = _Code(context, builder, best), _Code(context, builder, taps)
+        base, number = code.data(signature.args[2], x), index.splat(context.cast(builder, tap, types.intp, taps.dtype))
+        none = index.splat(ir.Constant(index.vector.element, -1))
+        new_best, new_taps = [], []
+        for c, (at, inside) in enumerate(
+            zip(code.steps(offset, step, best.columns), code.inside(pixel, pixel_step, extent), strict=True)
         ):
-            # Outside, the tile's own neighbourhood may not exist: read the first vector instead, and do not use it.
-            value = code.load(base, builder.select(inside, at, code.constant(at, 0)))
-            old, old_place = code.at(best_in, 0, c), index.at(places_in, 0, c)
-            wins = builder.fcmp_ordered(">", value, old)
-            wins = builder.or_(wins, builder.fcmp_unordered("uno", value, value))
-            wins = builder.or_(wins, builder.icmp_signed("==", old_place, none))
-            inside_lanes = code.bits(inside)
-            wins = builder.and_(wins, inside_lanes)
-            new_best.append(builder.select(wins, value, old))
-            number = here if places.dtype.bitwidth == 64 else builder.trunc(here, index.vector.element)
-            new_places.append(builder.select(wins, index.splat(number), old_place))
-        return context.make_tuple(builder, signature.return_type, [code.build(new_best), index.build(new_places)])
+            # Outside there may be no memory: the first vector is read instead, and not used.
+            at = builder.select(inside, at, code.constant(at, 0))
+            wins, value = code.competes(base, at, code.at(best_in, 0, c))
+            wins = builder.or_(wins, builder.icmp_signed("==", index.at(taps_in, 0, c), none))
+            wins = builder.and_(wins, code.bits(inside))
+            new_best.append(builder.select(wins, value, code.at(best_in, 0, c)))
+            new_taps.append(builder.select(wins, number, index.at(taps_in, 0, c)))
+        return context.make_tuple(builder, signature.return_type, [code.build(new_best), index.build(new_taps)])
 
     return signature, codegen
+
+
+@intrinsic
+def tile_add_steps(typingctx, tile, start, step):
+    """Add ``start + c * step`` to every lane of column c of a tile of integers of one row."""
+    signature = tile(tile, types.intp, types.intp)
+
+    def codegen(context, builder, signature, args):
+        code = _Code(context, builder, tile)
+        numbers = (context.cast(builder, n, types.intp, tile.dtype) for n in code.steps(args[1], args[2], tile.columns))
+        return code.build(builder.add(code.at(args[0], 0, c), code.splat(n)) for c, n in enumerate(numbers))
+
+    return signature, codegen
+
+
+@intrinsic
+def tile_relu_winners(typingctx, best, places):
+    """ReLU of the tile ``best``, and ``places`` with -1, nobody, where it is zero."""
+    pair = types.Tuple((best, places))
+
+    def codegen(context, builder, signature, args):
+        code, index = _Code(context, builder, best), _Code(context, builder, places)
+        zero, nobody = ir.Constant(code.vector, None), index.splat(ir.Constant(index.vector.element, -1))
+        new_best, new_places = [], []
+        for c in range(best.columns):
+            value = code.at(args[0], 0, c)
+            negative = builder.fcmp_ordered("<=", value, zero)  # so compared, NaN stays NaN
+            new_best.append(builder.select(negative, zero, value))
+            new_places.append(builder.select(negative, nobody, index.at(args[1], 0, c)))
+        return context.make_tuple(builder, signature.return_type, [code.build(new_best), index.build(new_places)])
+
+    return pair(best, places), codegen
+
+
+@intrinsic
+def tile_transpose(typingctx, tile):
+    """Exchange rows and lanes of a tile of one column that has as many rows as lanes."""
+
+    def codegen(context, builder, signature, args):
+        code = _Code(context, builder, tile)
+        return code.build(code.transposed([code.at(args[0], r, 0) for r in range(tile.rows)]))
+
+    return tile(tile), codegen
 
 
 def _to_winners(accumulate: bool):

@@ -31,8 +31,9 @@ def max_pool2d_backward(dy, indices, x_shape, windows: Windows | None):
     """See `fastcnn.functional.max_pool2d_backward`; the indices say everything, ``windows`` is not needed here."""
     N, C, H, W = x_shape
     planes = np.arange(N * C).reshape(N, C, 1, 1) * (H * W)  # where each plane starts
-    places = (planes + indices).reshape(-1)  # (N*C*OH*OW,)
-    dx = np.bincount(places, weights=dy.reshape(-1), minlength=N * C * H * W)  # a sum for each place, in float64
+    won = indices >= 0  # -1: nobody won
+    places, values = (planes + indices)[won], dy[won]  # one axis
+    dx = np.bincount(places, weights=values, minlength=N * C * H * W)  # a sum for each place, in float64
     return dx.astype(dy.dtype).reshape(x_shape)  # (N, C, H, W)
 
 
