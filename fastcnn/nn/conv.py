@@ -99,9 +99,14 @@ class Conv2d(Module):
 
     def backward_native(self, dy, backend, input_grad: bool):
         """See `fastcnn.functional.conv2d_backward`."""
-        dx, dweight, dbias = backend.conv2d_backward(
-            dy, self._x, self.weight.data, self._at, self.groups, input_grad, True
-        )
+        return self.learn(*backend.conv2d_backward(dy, *self.remembered(), input_grad, True))
+
+    def remembered(self) -> tuple:
+        """What the gradients need of the last batch: its input, the filters, the windows and the groups."""
+        return self._x, self.weight.data, self._at, self.groups
+
+    def learn(self, dx, dweight: np.ndarray, dbias: np.ndarray):
+        """Add the gradients of the parameters; return that of the input."""
         self.weight.accumulate(dweight)
         if self.bias:
             self.bias.accumulate(dbias)

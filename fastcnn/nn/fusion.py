@@ -45,8 +45,7 @@ class ConvMaxPool(Module):
         """One call of the backend."""
         conv, pool = self.conv, self.pool
         windows = conv.remember(x)
-        self._shape = (x.shape[0], conv.out_channels, windows.OH, windows.OW)
-        self._at = pool.windows(self._shape)
+        self._at = pool.windows((x.shape[0], conv.out_channels, windows.OH, windows.OW))
         bias = conv.bias and conv.bias.data
         y, self._indices = backend.conv2d_max_pool2d(
             x, conv.weight.data, bias, windows, conv.groups, self._at, self.relu
@@ -54,6 +53,7 @@ class ConvMaxPool(Module):
         return y
 
     def backward_native(self, dy, backend, input_grad: bool):
-        """The layers' gradients, the last first."""
-        dy = backend.max_pool2d_backward(dy, self._indices, self._shape, self._at)
-        return self.conv.backward_native(dy, backend, input_grad)
+        """One call of the backend."""
+        return self.conv.learn(
+            *backend.conv2d_max_pool2d_backward(dy, self._indices, *self.conv.remembered(), self._at, input_grad, True)
+        )

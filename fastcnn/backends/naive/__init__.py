@@ -17,7 +17,12 @@ from fastcnn.backends.naive.activations import (
     tanh,
     tanh_backward,
 )
-from fastcnn.backends.naive.conv import conv2d, conv2d_backward, conv2d_max_pool2d
+from fastcnn.backends.naive.conv import (
+    conv2d,
+    conv2d_backward,
+    conv2d_max_pool2d,
+    conv2d_max_pool2d_backward,
+)
 from fastcnn.backends.naive.layout import flatten, pack, unflatten, unpack
 from fastcnn.backends.naive.linear import linear, linear_backward
 from fastcnn.backends.naive.losses import (
@@ -40,6 +45,7 @@ __all__ = [
     "conv2d",
     "conv2d_backward",
     "conv2d_max_pool2d",
+    "conv2d_max_pool2d_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "dropout",

@@ -4,7 +4,7 @@ import numpy as np
 
 from fastcnn._geometry import Windows
 from fastcnn.backends.naive import activations
-from fastcnn.backends.naive.pooling import max_pool2d
+from fastcnn.backends.naive.pooling import max_pool2d, max_pool2d_backward
 
 
 @np.errstate(invalid="ignore")  # an inf or NaN that came in may make a NaN: no fault of ours
@@ -38,6 +38,14 @@ def conv2d_max_pool2d(x, weight, bias, windows: Windows, groups: int, pool: Wind
         y = activations.relu(y)
         indices = np.where(y == 0, -1, indices)  # nobody's
     return y, indices
+
+
+def conv2d_max_pool2d_backward(
+    dy, indices, x, weight, windows: Windows, groups: int, pool: Windows, input_grad: bool, weight_grad: bool
+):
+    """See `fastcnn.nn.fusion`."""
+    dy = max_pool2d_backward(dy, indices, (len(x), len(weight), windows.OH, windows.OW), pool)
+    return conv2d_backward(dy, x, weight, windows, groups, input_grad, weight_grad)
 
 
 @np.errstate(invalid="ignore")

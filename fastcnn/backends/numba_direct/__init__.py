@@ -12,7 +12,12 @@ from fastcnn.backends.numba_direct.activations import (
     tanh,
     tanh_backward,
 )
-from fastcnn.backends.numba_direct.conv import conv2d, conv2d_backward, conv2d_max_pool2d
+from fastcnn.backends.numba_direct.conv import (
+    conv2d,
+    conv2d_backward,
+    conv2d_max_pool2d,
+    conv2d_max_pool2d_backward,
+)
 from fastcnn.backends.numba_direct.layout import flatten, pack, unflatten, unpack
 from fastcnn.backends.numba_direct.linear import linear, linear_backward
 from fastcnn.backends.numba_direct.losses import (
@@ -35,6 +40,7 @@ __all__ = [
     "conv2d",
     "conv2d_backward",
     "conv2d_max_pool2d",
+    "conv2d_max_pool2d_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "dropout",

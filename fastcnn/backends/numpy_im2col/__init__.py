@@ -16,7 +16,12 @@ from fastcnn.backends.numpy_im2col.activations import (
     tanh,
     tanh_backward,
 )
-from fastcnn.backends.numpy_im2col.conv import conv2d, conv2d_backward, conv2d_max_pool2d
+from fastcnn.backends.numpy_im2col.conv import (
+    conv2d,
+    conv2d_backward,
+    conv2d_max_pool2d,
+    conv2d_max_pool2d_backward,
+)
 from fastcnn.backends.numpy_im2col.layout import flatten, pack, unflatten, unpack
 from fastcnn.backends.numpy_im2col.linear import linear, linear_backward
 from fastcnn.backends.numpy_im2col.losses import (
@@ -39,6 +44,7 @@ __all__ = [
     "conv2d",
     "conv2d_backward",
     "conv2d_max_pool2d",
+    "conv2d_max_pool2d_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "dropout",

@@ -10,7 +10,7 @@ import numpy as np
 from fastcnn._geometry import Windows
 from fastcnn.backends.numpy_im2col import activations
 from fastcnn.backends.numpy_im2col.patches import inside, padded, padded_extent, patches, taps
-from fastcnn.backends.numpy_im2col.pooling import max_pool2d
+from fastcnn.backends.numpy_im2col.pooling import max_pool2d, max_pool2d_backward
 
 
 @np.errstate(invalid="ignore")
@@ -31,6 +31,14 @@ def conv2d_max_pool2d(x, weight, bias, windows: Windows, groups: int, pool: Wind
         y = activations.relu(y)
         indices = np.where(y == 0, -1, indices)  # nobody's
     return y, indices
+
+
+def conv2d_max_pool2d_backward(
+    dy, indices, x, weight, windows: Windows, groups: int, pool: Windows, input_grad: bool, weight_grad: bool
+):
+    """See `fastcnn.nn.fusion`."""
+    dy = max_pool2d_backward(dy, indices, (len(x), len(weight), windows.OH, windows.OW), pool)
+    return conv2d_backward(dy, x, weight, windows, groups, input_grad, weight_grad)
 
 
 @np.errstate(invalid="ignore")

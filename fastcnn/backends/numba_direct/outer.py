@@ -1,0 +1,202 @@
+"""Products of two images, tap by tap, summed over positions and images: the filters' gradient, and the bias's.
+
+dweight[g, o, q] = sum over n, oy, ox of dy[n, g, o, oy, ox] * x[n, g, iy, ix] with iy = oy * SH + top + down[q], where
+that lies inside the image, and ix alike; q counts the taps (c, ky, kx). dbias[g, o] is the same sum of dy alone.
+"""
+
+import functools
+
+import numba
+import numpy as np
+
+from fastcnn._geometry import Windows
+from fastcnn.backends.numba_direct import tiles
+from fastcnn.backends.numba_direct._jit import VECTOR_BYTES, parallel_kernel
+from fastcnn.backends.numba_direct.layout import BlockedArray
+from fastcnn.backends.numba_direct.plan import Plan, block_strides, border_flag
+from fastcnn.backends.numba_direct.pooling import pool_columns
+from fastcnn.backends.numba_direct.simd import (
+    lane_count,
+    tile_full,
+    tile_load,
+    tile_outer,
+    tile_outer_inside,
+    tile_put_to_winners,
+    tile_read,
+    tile_save,
+    tile_sums,
+)
+
+_CHUNK = 32  # tiles of taps that a task sums side by side: some 50 KB, which the second-level cache holds
+_PATCH_BYTES = 24 * 1024  # of `dy` that they all go over in turn: it leaves room for `x` in the first-level cache
+_TASKS = 16  # a sum over the batch is cut into parts until there are so many tasks, whatever the number of threads
+
+
+@functools.lru_cache(1024)
+def weight_gradient_plan(w: Windows, groups: int, weight_shape, blocks_shape, pool=(1, 1)) -> Plan:
+    """Gradients of a convolution's filters and bias, ``dy`` that of its output or of a max-pooling (PH, PW) of it."""
+    (O, Cg, KH, KW), (NB, C, H, W, L) = weight_shape, blocks_shape
+    n, c, h, pixel = block_strides(C, H, W, L)
+    channel, ky, kx = (grid.reshape(-1) for grid in np.indices((Cg, KH, KW)))
+    down, right = ky * w.DH, kx * w.DW
+    table = channel * c + down * h + right * pixel, down, right
+    dy_strides = block_strides(O, w.OH // pool[0], w.OW // pool[1], L)
+    strides = dy_strides, (n, Cg * c, h, pixel), (w.SH, w.SW, -w.top, -w.left)
+    last_row, last_column = (w.OH - 1) * w.SH + down[-1] - w.top, (w.OW - 1) * w.SW + right[-1] - w.left
+    border = border_flag(-w.top, last_row, H) or border_flag(-w.left, last_column, W)
+    return _outer_plan(NB, groups, (H, W), O // groups, (w.OH, w.OW), border, strides, table, pool)
+
+
+@functools.lru_cache(1024)
+def matrix_gradient_plan(NB: int, C: int, O: int, L: int) -> Plan:
+    """Gradients of C x O weights: those of a 1x1 convolution of one row, whose pixels are the blocks."""
+    channel, none = np.arange(C), np.zeros(C, np.int64)
+    strides = (0, L, 0, O * L), (0, 0, 0, C * L), (1, 1, 0, 0)
+    return _outer_plan(1, 1, (1, NB), O, (1, NB), (), strides, (channel * L, none, none))
+
+
+def _outer_plan(NB: int, G: int, image, O: int, outputs, border, strides, table, pool=(1, 1)) -> Plan:
+    taps = len(table[0])
+    rows, columns = tiles.choose(O, taps)
+    tasks = G * -(-O // len(rows)) * -(-taps // (_CHUNK * len(columns)))
+    parts = min(NB, -(-_TASKS // tasks))
+    patch = max(1, _PATCH_BYTES // (len(rows) * VECTOR_BYTES))
+    patch_columns = min(outputs[1], patch)
+    patch_rows, pooled = max(1, patch // patch_columns), ()
+    if pool != (1, 1):  # whole rows of windows
+        patch_columns, pooled = outputs[1], pool_columns(outputs[1] // pool[1])
+        patch_rows = max(1, patch // (patch_columns * pool[0])) * pool[0]
+    sizes = parts, NB, G, *image, O, *outputs, patch_rows, patch_columns
+    return Plan(_outer, (rows, columns, border, pooled), (sizes, *strides, pool, *table))
+
+
+def sum_outer(
+    dy: BlockedArray, x: BlockedArray, plan: Plan, indices: BlockedArray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gradients of the filters, in one dimension, and of the bias; ``indices`` are those of a pooled ``dy``."""
+    parts, _, groups, _, _, Og, *_ = plan.numbers[0]
+    O, taps = groups * Og, len(plan.numbers[-1])
+    dweight, dbias = np.empty(parts * O * taps, dy.dtype), np.empty(parts * O, dy.dtype)
+    plan(dy.blocks, dy.blocks if indices is None else indices.blocks, x.blocks, dweight, dbias)
+    if parts > 1:
+        _add_parts(dweight, parts)
+        _add_parts(dbias, parts)
+    return dweight[: O * taps], dbias[:O]
+
+
+@parallel_kernel
+def _outer(
+    rows, columns, border, pooled, dy, indices, x, dweight, dbias, sizes, dy_strides, x_strides, steps, pool,
+    offsets, down, right,
+):  # fmt: skip
+    """Parallel over (part of the batch, group, filter tile, chunk of taps): a thread writes only those taps' sums.
+
+    ``offsets`` says where tap q is in x. Each part of the batch has sums of its own, which `_add_parts` adds up. All
+    taps of the chunk go over one patch of outputs, whose ``dy`` stays in the first-level cache, before the next.
+    With a tuple ``pooled`` that is not empty, its zeros as many as the columns of a tile of pooled outputs, ``dy`` and
+    ``indices`` are those of a pooling (PH, PW) of the outputs, and each patch is made from them.
+    """
+    R, COLUMNS = len(rows), len(columns)
+    parts, NB, G, H, W, O, OH, OW, patch_rows, patch_columns = sizes
+    yn, yo, yh, yw = dy_strides
+    xn, xg, xh, xw = x_strides
+    SH, SW, top, left = steps
+    PH, PW = pool
+    L, Q = lane_count(x), len(offsets)
+    tile_size = R * COLUMNS * L
+    filter_tiles, chunks = (O + R - 1) // R, (Q + _CHUNK * COLUMNS - 1) // (_CHUNK * COLUMNS)
+    # The outputs whose taps all lie inside the image: rows y_first ... y_last - 1, columns x_first ... x_last - 1.
+    y_first, y_last = (-top + SH - 1) // SH, (H - 1 - top - down[-1]) // SH + 1
+    x_first, x_last = (-left + SW - 1) // SW, (W - 1 - left - right[-1]) // SW + 1
+    for task in numba.prange(parts * G * filter_tiles * chunks):
+        rest, chunk = divmod(np.intp(task), chunks)
+        rest, filter_tile = divmod(rest, filter_tiles)
+        part, g = divmod(rest, G)
+        o = min(filter_tile * R, O - R)  # the last tile overlaps its neighbour and stores only its own rows
+        first_tile = chunk * _CHUNK
+        last_tile = min(first_tile + _CHUNK, (Q + COLUMNS - 1) // COLUMNS)
+        sums = np.empty((last_tile - first_tile) * tile_size, x.dtype)
+        bias_sums, ones, none = np.empty(R * L, x.dtype), np.ones(L, x.dtype), np.zeros(1, np.int64)
+        patches = -(-OH // patch_rows) * -(-OW // patch_columns) * ((part + 1) * NB // parts - part * NB // parts)
+        patch = 0
+        source, source_o, source_h, source_w = dy, yo, yh, yw
+        if len(pooled) > 0:
+            source = np.empty(R * patch_rows * OW * L, x.dtype)
+            source_o, source_h, source_w = patch_rows * OW * L, OW * L, L
+        for n in range(part * NB // parts, (part + 1) * NB // parts):
+            for y_start in range(0, OH, patch_rows):
+                y_stop = min(y_start + patch_rows, OH)
+                source_at = n * yn + (g * O + o) * yo
+                if len(pooled) > 0:
+                    source_at = -y_start * OW * L
+                    for r in range(R):
+                        for py in range(y_start // PH, y_stop // PH):
+                            for px in range(0, OW // PW, len(pooled)):
+                                at = n * yn + (g * O + o + r) * yo + py * yh + px * L
+                                tile = tile_read((0,), pooled, dy, at, 0, L)
+                                places = tile_read((0,), pooled, indices, at, 0, L)
+                                for ky in range(PH):
+                                    for kx in range(PW):
+                                        place = (py * PH + ky) * OW + px * PW + kx
+                                        to = r * source_o + source_at + place * L
+                                        tile_put_to_winners(tile, places, source, to, PW * L, place, PW, 0, 0, 1)
+                for x_start in range(0, OW, patch_columns):
+                    x_stop = min(x_start + patch_columns, OW)
+                    patch += 1
+                    if chunk == 0:
+                        ones_tile = tile_full(rows, (0,), x, 0) if patch == 1 else tile_load(rows, (0,), bias_sums, 0)
+                        for oy in range(y_start, y_stop):
+                            y_at = source_at + oy * source_h
+                            for ox in range(x_start, x_stop):
+                                ones_tile = tile_outer(
+                                    ones_tile, source, y_at + ox * source_w, source_o, ones, 0, none, 0
+                                )
+                        if patch < patches:
+                            tile_save(ones_tile, bias_sums, 0)
+                        else:
+                            tile_sums(ones_tile, dbias, (part * G + g) * O + o, 1, filter_tile * R - o, 0)
+                    for tap_tile in range(first_tile, last_tile):
+                        q = min(tap_tile * COLUMNS, Q - COLUMNS)
+                        tile_at = (tap_tile - first_tile) * tile_size
+                        if patch == 1:
+                            tile = tile_full(rows, columns, x, 0)
+                        else:
+                            tile = tile_load(rows, columns, sums, tile_at)
+                        for oy in range(y_start, y_stop):
+                            iy = oy * SH + top
+                            y_at = source_at + oy * source_h
+                            x_at = n * xn + g * xg + iy * xh + left * xw
+                            start, stop = x_start, x_stop
+                            if len(border) > 0:
+                                inside = y_first <= oy < y_last
+                                start = max(x_start, min(x_first, x_stop)) if inside else x_stop
+                                stop = max(start, min(x_last, x_stop))
+                                for ox in range(x_start, start):
+                                    tile = tile_outer_inside(
+                                        tile, source, y_at + ox * source_w, source_o, x, x_at + ox * SW * xw,
+                                        offsets, q, iy, down, H, ox * SW + left, right, W,
+                                    )  # fmt: skip
+                            for ox in range(start, stop):
+                                tile = tile_outer(
+                                    tile, source, y_at + ox * source_w, source_o, x, x_at + ox * SW * xw, offsets, q
+                                )
+                            if len(border) > 0:
+                                for ox in range(stop, x_stop):
+                                    tile = tile_outer_inside(
+                                        tile, source, y_at + ox * source_w, source_o, x, x_at + ox * SW * xw,
+                                        offsets, q, iy, down, H, ox * SW + left, right, W,
+                                    )  # fmt: skip
+                        if patch < patches:
+                            tile_save(tile, sums, tile_at)
+                        else:
+                            at = ((part * G + g) * O + o) * Q + q
+                            tile_sums(tile, dweight, at, Q, filter_tile * R - o, tap_tile * COLUMNS - q)
+
+
+@parallel_kernel
+def _add_parts(sums, parts):
+    """Parallel over the numbers of a part: a thread writes only those it is given, in the first part."""
+    count = sums.size // parts
+    for i in numba.prange(count):
+        for part in range(1, parts):
+            sums[i] += sums[part * count + i]
