@@ -28,9 +28,11 @@ def set_num_threads(n: int) -> None:
     Examples
     --------
     >>> import fastcnn
+    >>> before = fastcnn.get_num_threads()
     >>> fastcnn.set_num_threads(1)
     >>> fastcnn.get_num_threads()
     1
+    >>> fastcnn.set_num_threads(before)
     """
     global _requested
     n = _validate.count("n", n)

@@ -5,6 +5,7 @@ import pytest
 
 import fastcnn
 from fastcnn import functional as F
+from fastcnn import models, nn, optim
 from fastcnn.testing import CONV_CASES, POOL_CASES, ConvCase, PoolCase
 
 # The tables' cases, and batches large enough that every thread has work to do.
@@ -63,3 +64,21 @@ def test_numba_linear_and_losses_are_the_same_on_1_and_2_threads(N, dtype, rng):
         return y, loss, dlogits, *F.linear_backward(dy, x, weight, backend="numba"), F.tanh(x, backend="numba")
 
     assert_same_bits(layer)
+
+
+def test_training_lenet5_is_the_same_on_1_and_2_threads(dtype):
+    def train():
+        rng = np.random.default_rng(0)
+        model, loss = models.LeNet5(rng=rng, dtype=dtype), nn.CrossEntropyLoss()
+        optimizer = optim.Adam(model.parameters(), lr=0.003)
+        losses = []
+        for N in (100, 7, 128):
+            x, labels = rng.standard_normal((N, 1, 32, 32)).astype(dtype), rng.integers(0, 10, N)
+            losses.append(loss(model(x), labels))
+            optimizer.zero_grad()
+            model.backward(loss.backward(), input_grad=False)
+            optimizer.step()
+        return losses, *model.state_dict().values()
+
+    with fastcnn.use_backend("numba"):
+        assert_same_bits(train)
