@@ -5,12 +5,10 @@ vector. Every layer then fills its vectors, whatever its channels and widths. La
 are zero after `pack`; operations compute there too, and `unpack` leaves them out.
 """
 
-import math
-
 import numba
 import numpy as np
 
-from fastcnn.backends.numba_direct._jit import flat, lanes, parallel_kernel
+from fastcnn.backends.numba_direct._jit import VECTOR_BYTES, flat, lanes, parallel_kernel
 from fastcnn.backends.numba_direct.memory import aligned
 from fastcnn.backends.numba_direct.simd import tile_read, tile_store, tile_transpose
 
@@ -42,9 +40,9 @@ class BlockedArray:
 def empty(shape: tuple[int, ...], dtype) -> BlockedArray:
     """A batch of numbers yet to be written."""
     dtype = np.dtype(dtype)
-    width = lanes(dtype)
+    width = VECTOR_BYTES // dtype.itemsize
     blocks = (-(-shape[0] // width), *shape[1:], width)
-    return BlockedArray(aligned(blocks, dtype, math.prod(blocks) * dtype.itemsize), shape)
+    return BlockedArray(aligned(blocks, dtype), shape)
 
 
 def pack(x: np.ndarray) -> BlockedArray:

@@ -79,8 +79,7 @@ def sum_outer(
     dweight, dbias = np.empty(parts * O * taps, dy.dtype), np.empty(parts * O, dy.dtype)
     plan(dy.blocks, dy.blocks if indices is None else indices.blocks, x.blocks, dweight, dbias)
     if parts > 1:
-        _add_parts(dweight, parts)
-        _add_parts(dbias, parts)
+        _add_parts(dweight, dbias, parts)
     return dweight[: O * taps], dbias[:O]
 
 
@@ -194,9 +193,12 @@ def _outer(
 
 
 @parallel_kernel
-def _add_parts(sums, parts):
+def _add_parts(dweight, dbias, parts):
     """Parallel over the numbers of a part: a thread writes only those it is given, in the first part."""
-    count = sums.size // parts
-    for i in numba.prange(count):
+    weights, biases = dweight.size // parts, dbias.size // parts
+    for i in numba.prange(weights):
         for part in range(1, parts):
-            sums[i] += sums[part * count + i]
+            dweight[i] += dweight[part * weights + i]
+        if i < biases:
+            for part in range(1, parts):
+                dbias[i] += dbias[part * biases + i]
