@@ -9,12 +9,17 @@ import numpy as np
 
 from fastcnn.backends.numba_direct._jit import VECTOR_BYTES
 
-_KEPT_BYTES = (
-    1 << 28
-)  # 256 MB: what is more than that is given back to the system, that of the longest unused size first
+_KEPT_BYTES = 1 << 28  # 256 MB: what is more is given back to the system, that of the longest unused size first
 
 _buffers: OrderedDict[int, list[tuple[np.ndarray, int]]] = OrderedDict()  # by size: buffers, and where they are aligned
 _lock = threading.Lock()
+
+
+def _references(entry: tuple[np.ndarray, int]) -> int:
+    return sys.getrefcount(entry[0])
+
+
+_UNUSED = _references((np.empty(0, np.uint8), 0))  # measured: what Python counts differs between its versions
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -28,9 +33,9 @@ def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     with _lock:
         kept = _buffers.setdefault(size, [])
         _buffers.move_to_end(size)
-        for buffer, start in kept:
-            if sys.getrefcount(buffer) == 3:  # the list's, the variable and the argument
-                return np.ndarray(shape, dtype, buffer, start)
+        for entry in kept:
+            if _references(entry) == _UNUSED:
+                return np.ndarray(shape, dtype, *entry)
         buffer = np.empty(size + VECTOR_BYTES, np.uint8)
         start = -buffer.__array_interface__["data"][0] % VECTOR_BYTES
         kept.append((buffer, start))
