@@ -31,6 +31,19 @@ def shape(name: str, array: np.ndarray, expected: tuple[int, ...], why: str) -> 
     return array
 
 
+def uint8_images(array) -> np.ndarray:
+    """A uint8 array of shape (N, C, H, W) with at least one pixel."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"`images` must be a numpy array, not {type(array).__name__}.")
+    if array.dtype != np.uint8:
+        raise TypeError(f"`images` must be uint8 (grey levels from 0 to 255), not {array.dtype}.")
+    if array.ndim != 4:
+        raise ValueError(f"`images` must have 4 dimensions, (N, C, H, W), but its shape is {array.shape}.")
+    if array.size == 0:
+        raise ValueError(f"`images` is empty: its shape is {array.shape}.")
+    return array
+
+
 def indices(name: str, array, expected: tuple[int, ...], below: int) -> np.ndarray:
     """A C-contiguous int64 array of the ``expected`` shape with values from 0 to ``below`` - 1."""
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu":

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from . import _check
+from fastcnn import _validate
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Dataset:
     source: str
 
     def __post_init__(self):
-        _check.images(self.images)
+        _validate.uint8_images(self.images)
         if not isinstance(self.labels, np.ndarray) or self.labels.dtype != np.int64:
             what = getattr(self.labels, "dtype", type(self.labels).__name__)
             raise TypeError(f"`labels` must be a numpy array of int64, not {what}.")
@@ -53,6 +53,6 @@ class Dataset:
 
     def limit(self, n: int) -> "Dataset":
         """The first ``n`` images, as views; the data set itself if it has no more than that."""
-        if _check.count("n", n, least=1) >= len(self):
+        if _validate.count("n", n, least=1) >= len(self):
             return self
         return Dataset(self.images[:n], self.labels[:n], f"{self.source}, the first {n} images")

@@ -8,7 +8,8 @@ from functools import cache
 
 import numpy as np
 
-from . import _check
+from fastcnn import _validate
+
 from .dataset import Dataset
 
 # How each digit is written, on a grid ten wide and ten high: x to the right, y down. A path runs smoothly through its
@@ -142,8 +143,8 @@ def digits(n_train: int = 60_000, n_test: int = 10_000, *, seed: int = 0) -> tup
     >>> train.images.shape, test.labels.shape, train.source
     ((1000, 1, 28, 28), (100,), 'embedded digits, seed 3')
     """
-    sizes = _check.count("n_train", n_train, least=1), _check.count("n_test", n_test, least=1)
-    streams = np.random.SeedSequence(_check.count("seed", seed, least=0)).spawn(2)
+    sizes = _validate.count("n_train", n_train, least=1), _validate.count("n_test", n_test, least=1)
+    streams = np.random.SeedSequence(_validate.count("seed", seed, least=0)).spawn(2)
     source = f"embedded digits, seed {seed}"
     train, test = (Dataset(*_draw(n, stream), source) for n, stream in zip(sizes, streams, strict=True))
     return train, test

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from . import _check
+from fastcnn import _validate
 
 
 class DataLoader:
@@ -57,7 +57,7 @@ class DataLoader:
             )
         self.images = images
         self.labels = labels
-        self.batch_size = _check.count("batch_size", batch_size, least=1)
+        self.batch_size = _validate.count("batch_size", batch_size, least=1)
         self.shuffle = shuffle
         self.rng = rng
         self.drop_last = drop_last

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import _check
+from fastcnn import _validate
 
 CHUNK = 256  # images at a time: the temporaries stay in the cache
 
@@ -35,7 +35,7 @@ def mean_and_std(images: np.ndarray) -> tuple[float, float]:
     (0.5, 0.5)
     """
     histogram = np.zeros(256, np.int64)
-    for chunk in _chunks(_check.images(images)):
+    for chunk in _chunks(_validate.uint8_images(images)):
         histogram += np.bincount(images[chunk].ravel(), minlength=256)
     counts = histogram.tolist()
     n = sum(counts)
@@ -76,7 +76,7 @@ def standardize(images: np.ndarray, mean: float, std: float, dtype=np.float32) -
     >>> standardize(np.array([0, 51, 255], np.uint8).reshape(1, 1, 1, 3), mean=0.2, std=0.4).ravel()
     array([-0.5,  0. ,  2. ], dtype=float32)
     """
-    _check.images(images)
+    _validate.uint8_images(images)
     dtype = np.dtype(dtype)
     if dtype not in (np.float32, np.float64):
         raise TypeError(f"`dtype` must be float32 or float64, not {dtype}.")
@@ -121,8 +121,8 @@ def pad_images(images: np.ndarray, padding: int) -> np.ndarray:
            [0, 7, 7, 0],
            [0, 0, 0, 0]], dtype=uint8)
     """
-    N, C, H, W = _check.images(images).shape
-    padding = _check.count("padding", padding, least=0)
+    N, C, H, W = _validate.uint8_images(images).shape
+    padding = _validate.count("padding", padding, least=0)
     out = np.zeros((N, C, H + 2 * padding, W + 2 * padding), np.uint8)
     out[:, :, padding : padding + H, padding : padding + W] = images
     return out
