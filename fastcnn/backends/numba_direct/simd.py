@@ -157,14 +157,23 @@ class _Code:
                 level = [self._merge(a, b, step) for a, b in zip(level[::2], level[1::2], strict=True)]
                 step *= 2
             sums.append(level[0])
-        sums.append(zero)  # so that every row can be cut out of two neighbours
-        rows = []
-        for first in range(0, size, self.tile.columns):
-            pair, lane = divmod(first, count)
-            mask = ir.VectorType(_I32, self.tile.columns)
-            lanes = ir.Constant(mask, [lane + c for c in range(self.tile.columns)])
-            rows.append(self.builder.shuffle_vector(sums[pair], sums[pair + 1], lanes))
-        return rows
+        sums.append(zero)  # so that there is a next one
+        return [self._cut(sums, first) for first in range(0, size, self.tile.columns)]
+
+    def _cut(self, vectors, first: int):
+        """A row of the tile's columns, from the lane ``first`` of all lanes of the vectors."""
+        count, columns = self.vector.count, self.tile.columns
+        at, lane = divmod(first, count)
+        if lane + columns <= 2 * count:
+            mask = ir.VectorType(_I32, columns)
+            lanes = ir.Constant(mask, [lane + c for c in range(columns)])
+            return self.builder.shuffle_vector(vectors[at], vectors[at + 1], lanes)
+        row = ir.Constant(ir.VectorType(self.vector.element, columns), ir.Undefined)
+        for c in range(columns):  # one by one: 128-bit vectors may be shorter than half a row
+            at, lane = divmod(first + c, count)
+            number = self.builder.extract_element(vectors[at], ir.Constant(_I32, lane))
+            row = self.builder.insert_element(row, number, ir.Constant(_I32, c))
+        return row
 
     def _merge(self, a, b, step: int):
         count = self.vector.count
