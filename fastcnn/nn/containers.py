@@ -19,6 +19,8 @@ class Sequential(Module):
     layers : tuple of Module
     units : list of Module
         What computes, one after the other: the layers, some of them fused (see `fastcnn.nn.fusion`).
+    first_trained : int
+        Place of the first unit that has parameters: training needs no gradient before it.
 
     Raises
     ------
@@ -45,6 +47,8 @@ class Sequential(Module):
                 raise ValueError(f"Layer {i} of {type(self).__name__}, {layer!r}, stands there twice; make two layers.")
         self.layers = layers
         self.units = fuse(layers)
+        trained = (i for i, unit in enumerate(self.units) if next(unit.parameters(), None))
+        self.first_trained = next(trained, len(self.units))
 
     def forward_native(self, x, backend):
         """Call all layers, the first first."""
@@ -54,15 +58,10 @@ class Sequential(Module):
 
     def backward_native(self, dy, backend, input_grad: bool):
         """Call all layers, the last first; without ``input_grad``, none before the first that has parameters."""
-        first = 0 if input_grad else self._first_trained()
+        first = 0 if input_grad else self.first_trained
         for i in range(len(self.units) - 1, first - 1, -1):
             dy = self.units[i].backward_native(dy, backend, input_grad or i > first)
         return dy if input_grad else None
-
-    def _first_trained(self) -> int:
-        """Place of the first unit that has parameters."""
-        trained = (i for i, layer in enumerate(self.units) if next(layer.parameters(), None))
-        return next(trained, len(self.units))
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Layers, named by their places: "0", "1", ..."""
