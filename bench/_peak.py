@@ -1,0 +1,83 @@
+"""What the machine can do at best: multiply-adds, bytes, and launches of parallel kernels in a second."""
+
+import time
+
+import numba
+import numpy as np
+
+from fastcnn.backends.numba_direct._jit import REGISTERS, lanes, parallel_kernel
+from fastcnn.backends.numba_direct.simd import lane_count, tile_fma, tile_store, tile_zeros
+
+# The tile and its operands fit the registers, and enough multiply-adds are in flight: eight, on most processors.
+# 8x3 and 6x4, which read an operand from memory for want of a register, reached 3 to 4 % less.
+_ROWS, _COLUMNS = ((0,) * 4, (0,) * 4) if REGISTERS == 32 else ((0,) * 3, (0,) * 3)
+_STEPS = 100_000
+
+
+def peak_gflops(seconds: float = 0.3) -> float:
+    """Operations per second of fused multiply-adds on registers, two each, in float32, on all threads: the best."""
+    threads, L = numba.get_num_threads(), lanes(np.float32)
+    operands = np.ones(len(_COLUMNS) * L, np.float32)
+    out = np.empty(threads * len(_ROWS) * len(_COLUMNS) * L, np.float32)
+    best = _best_seconds(lambda: _multiply_add(_ROWS, _COLUMNS, operands, out, threads), seconds)
+    return 2 * out.size * _STEPS / best / 1e9
+
+
+def bandwidth_gbytes(megabytes: int, seconds: float = 0.3) -> float:
+    """Bytes per second of ``a = b + 3 * c`` (the "triad" of STREAM) over arrays of so many megabytes: the best.
+
+    Counted as STREAM counts: three arrays, though a processor may read ``a`` before it writes it.
+
+    References
+    ----------
+    J. D. McCalpin, "Memory bandwidth and machine balance in current high performance computers", IEEE TCCA
+    newsletter, December 1995.
+    """
+    a, b, c = (np.ones(megabytes * 250_000, np.float32) for _ in range(3))
+    return 3 * a.nbytes / _best_seconds(lambda: _triad(a, b, c), seconds) / 1e9
+
+
+def launch_microseconds(seconds: float = 0.3) -> float:
+    """Median time of a parallel kernel that has one number to write for each thread."""
+    out = np.empty(numba.get_num_threads(), np.float32)
+    return 1e6 * float(np.median(_seconds(lambda: _nothing(out), seconds)))
+
+
+def _best_seconds(call, seconds: float) -> float:
+    return min(_seconds(call, seconds))
+
+
+def _seconds(call, seconds: float) -> list[float]:
+    """Times of the calls that fit into ``seconds``, after one that is not timed."""
+    call()
+    times, end = [], time.perf_counter() + seconds
+    while not times or time.perf_counter() < end:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+@parallel_kernel
+def _multiply_add(rows, columns, operands, out, tasks):
+    """Parallel over tasks: a thread writes only its own tile. The compiler keeps the operands in registers, too."""
+    L = lane_count(out)
+    for task in numba.prange(tasks):
+        tile = tile_zeros(rows, columns, out)
+        for _ in range(_STEPS):
+            tile = tile_fma(tile, operands, 0, 1, operands, 0, L)
+        tile_store(tile, out, np.intp(task) * len(rows) * len(columns) * L, len(columns) * L, L, 0)
+
+
+@parallel_kernel
+def _triad(a, b, c):
+    """Parallel over elements: a thread writes only those it is given."""
+    for i in numba.prange(a.size):
+        a[i] = b[i] + np.float32(3) * c[i]
+
+
+@parallel_kernel
+def _nothing(out):
+    """Parallel over elements: a thread writes only those it is given."""
+    for i in numba.prange(out.size):
+        out[i] = 0

@@ -1,0 +1,176 @@
+"""What all programs share: their options, tables for people and JSON for programs, and where it was measured."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import _sides
+from tqdm import tqdm
+
+import fastcnn
+
+
+def options(description: str) -> argparse.ArgumentParser:
+    """Return the command line of a program."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    most = fastcnn.get_num_threads()
+    parser.add_argument("--quick", action="store_true", help="tiny shapes and two rounds: whether it works")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured there")
+    parser.add_argument("--threads", type=int, metavar="N", default=most, help="of every side (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="turns of every side (default: 15; quick: 2)")
+    parser.add_argument("--processes", type=int, metavar="N", help="fresh ones of every side (default: 3; quick: 1)")
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Read the options; adds ``timing``, what `_measure.race` wants to know of them."""
+    args = parser.parse_args()
+    most = fastcnn.get_num_threads()
+    if not 1 <= args.threads <= most:
+        parser.error(f"--threads is {args.threads} but must be from 1 to {most}, the processors this process may use")
+    for name in ("rounds", "processes"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            parser.error(f"--{name} is {getattr(args, name)} but must be at least 1")
+    rounds, processes, seconds = (2, 1, 0.002) if args.quick else (15, 3, 0.05)
+    args.timing = {
+        "rounds": args.rounds or rounds,
+        "processes": args.processes or processes,
+        "seconds": seconds,
+    }
+    return args
+
+
+def progress(rows, title: str) -> tqdm:
+    """Rows with a progress bar, where somebody sees it."""
+    return tqdm(rows, title, leave=False, disable=not sys.stderr.isatty())
+
+
+class Watch:
+    """Where and with what is measured, from now until `environment` is called.
+
+    Parameters
+    ----------
+    sides : dict of Side
+    fastcnn : str
+        The side that tells about the machine.
+    """
+
+    def __init__(self, sides: dict, fastcnn: str = "fastcnn"):
+        self._sides, self._fastcnn = sides, fastcnn
+        self._peak = sides[fastcnn](_sides.best, "peak_gflops")
+        self._start = self._seconds()
+
+    def environment(self) -> dict:
+        """Return all of it for JSON; to be called at the end, when Numba's threading layer is known."""
+        others = self._others()
+        return {
+            "date": time.strftime("%Y-%m-%d"),
+            "processors_busy_by_others": others,
+            "peak_gflops": max(self._peak, self._sides[self._fastcnn](_sides.best, "peak_gflops")),
+            **self._sides[self._fastcnn](_sides.machine),
+            "sides": {name: side.about for name, side in self._sides.items()},
+        }
+
+    def _others(self) -> float | None:
+        """Processors that others kept busy: more than a few per cent of one, and the times mean little."""
+        if self._start is None:
+            return None
+        elapsed, busy, own = (now - then for now, then in zip(self._seconds(), self._start, strict=True))
+        return max(0.0, (busy - own) / elapsed)
+
+    def _seconds(self) -> tuple[float, float, float] | None:
+        """Now; processor time of everybody; processor time of this program, its sides and the processes it ended.
+
+        None where the system does not say it in a file.
+        """
+        try:
+            jiffies = list(map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:8]))
+        except (OSError, ValueError):
+            return None
+        idle, waiting = jiffies[3:5]
+        own = sum(os.times()[:4]) + sum(side(time.process_time) for side in self._sides.values())
+        return time.perf_counter(), (sum(jiffies) - idle - waiting) / os.sysconf("SC_CLK_TCK"), own
+
+
+def table(title: str, columns: list[tuple[str, str, str]], rows: list[dict], notes=()) -> dict:
+    """Return a table for JSON: it says itself how it is shown.
+
+    ``columns`` are (heading, place, format). The place "times/PyTorch/ms" is ``row["times"]["PyTorch"]["ms"]``; a cell
+    whose place does not exist stays empty.
+    """
+    wrong = [sentence for row in rows for sentence in row.get("wrong", {}).values()]
+    keys = ("heading", "place", "format")
+    return {
+        "title": title,
+        "columns": [dict(zip(keys, column, strict=True)) for column in columns],
+        "rows": rows,
+        "notes": [*notes, *wrong],
+    }
+
+
+def markdown(table: dict) -> str:
+    """Return a table as Markdown that is legible in a terminal, too."""
+    columns = table["columns"]
+    lines = [[column["heading"] for column in columns]]
+    lines += [[_cell(row, column) for column in columns] for row in table["rows"]]
+    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(columns))]
+    lines.insert(1, ["-" * (w - 1) + (":" if c["format"] else "-") for w, c in zip(widths, columns, strict=True)])
+    text = [f"### {table['title']}", ""]
+    for line in lines:
+        cells = (
+            cell.rjust(width) if column["format"] else cell.ljust(width)
+            for cell, width, column in zip(line, widths, columns, strict=True)
+        )
+        text.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*text, "", *(f"{note}\n" for note in table["notes"])])
+
+
+def finish(args: argparse.Namespace, program: str, tables: list[dict], where: dict, **more) -> int:
+    """Print the tables, write the JSON; the exit code is 1 if a result was wrong."""
+    report = {
+        "program": program,
+        "settings": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
+        "environment": where,
+        "tables": tables,
+        **more,
+    }
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print("\n".join(map(markdown, tables)))
+    print(machine(report))
+    print(f"Numba's cache folder: {where['numba_cache']}")
+    return int(any(row.get("wrong") for table in tables for row in table["rows"]))
+
+
+def machine(report: dict) -> str:
+    """Say in a few sentences where a report was measured; no folder names, for it is to be published."""
+    where = report["environment"]
+    libraries = ", ".join(f"{side['library']} on {side['threads']}" for side in where["sides"].values())
+    text = (
+        f"{where['processor']}, {where['vector_bytes'] * 8}-bit vectors, "
+        f"measured peak {where['peak_gflops']:.0f} GFLOP/s; threads: {libraries}; "
+        f"Python {where['python']}, NumPy {where['numpy']}, "
+        f"Numba {where['numba']} (threading layer {where['threading_layer']}); {where['date']}."
+    )
+    if report["settings"]["quick"]:
+        text += " Measured with --quick: the times mean nothing."
+    busy = where["processors_busy_by_others"]
+    if busy is not None and busy > 0.05:
+        text += f" Others kept {busy:.2f} processors busy meanwhile: the times mean little."
+    return text
+
+
+def missing(sides: dict, *names: str) -> list[str]:
+    """Sentences about the columns that stay empty."""
+    return [f"The columns of {name} are empty: it is not installed." for name in names if name not in sides]
+
+
+def _cell(row: dict, column: dict) -> str:
+    value = row
+    for key in column["place"].split("/"):
+        value = value.get(key) if isinstance(value, dict) else None
+    return "" if value is None else format(value, column["format"])

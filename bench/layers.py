@@ -1,0 +1,187 @@
+"""Convolutions one by one, forward and both gradients: in fastcnn's own layout, in NCHW, and in PyTorch."""
+
+import sys
+import tracemalloc
+
+import _measure
+import _report
+import _sides
+import numpy as np
+
+from fastcnn import backends, functional
+from fastcnn.testing import ConvCase
+
+OPERATIONS = ("forward", "input gradient", "filter gradient")  # the latter with that of the bias
+
+LAYERS = (
+    ConvCase("LeNet C1: 1→6, 5x5, 32x32", (128, 1, 32, 32), (6, 1, 5, 5)),
+    ConvCase("LeNet C3: 6→16, 5x5, 14x14", (128, 6, 14, 14), (16, 6, 5, 5)),
+    ConvCase("LeNet C5: 16→120, 5x5, 5x5", (128, 16, 5, 5), (120, 16, 5, 5)),
+    ConvCase("64→64, 3x3, 56x56", (32, 64, 56, 56), (64, 64, 3, 3), padding=1),
+    ConvCase("128→128, 3x3, 28x28", (32, 128, 28, 28), (128, 128, 3, 3), padding=1),
+    ConvCase("256→256, 3x3, 14x14", (32, 256, 14, 14), (256, 256, 3, 3), padding=1),
+    ConvCase("16→16, 3x3, 32x32", (128, 16, 32, 32), (16, 16, 3, 3), padding=1),
+    ConvCase("32→32, 3x3, 16x16", (128, 32, 16, 16), (32, 32, 3, 3), padding=1),
+    ConvCase("64→64, 1x1, 56x56", (32, 64, 56, 56), (64, 64, 1, 1)),
+    ConvCase("64→128, 3x3, stride 2, 56x56", (32, 64, 56, 56), (128, 64, 3, 3), stride=2, padding=1),
+    ConvCase("8→8, 5x5, 32x32", (128, 8, 32, 32), (8, 8, 5, 5), padding=2),
+    ConvCase("3→64, 7x7, stride 2, 112x112", (16, 3, 112, 112), (64, 3, 7, 7), stride=2, padding=3),
+    ConvCase("64 depthwise, 3x3, 56x56", (32, 64, 56, 56), (64, 1, 3, 3), padding=1, groups=64),
+)
+QUICK_LAYERS = (
+    ConvCase("1→6, 5x5, 12x12", (16, 1, 12, 12), (6, 1, 5, 5)),
+    ConvCase("3→4, 3x3, stride 2, 9x9", (4, 3, 9, 9), (4, 3, 3, 3), stride=2, padding=1),
+)
+COLUMNS = [
+    ("layer", "layer", ""),
+    ("N", "N", "d"),
+    ("operation", "operation", ""),
+    ("native, ms", "times/native/ms", ".3f"),
+    ("NCHW, ms", "times/NCHW/ms", ".3f"),
+    ("PyTorch, ms", "times/PyTorch/ms", ".3f"),
+    ("PyTorch / native", "ratios/PyTorch/native", ".2f"),
+    ("PyTorch / NCHW", "ratios/PyTorch/NCHW", ".2f"),
+    ("native, GFLOP/s", "gflops/native", ".0f"),
+    ("of peak", "share_of_peak", ".0%"),
+    ("PyTorch, GFLOP/s", "gflops/PyTorch", ".0f"),
+    ("workspace, KB", "workspace_kb", ".0f"),
+    ("of x and y", "workspace_share", ".1%"),
+]
+
+
+def main() -> int:
+    parser = _report.options(__doc__)
+    parser.add_argument("--only", default="", metavar="TEXT", help="layers whose names contain this")
+    args = _report.parse(parser)
+    layers = [case for case in (QUICK_LAYERS if args.quick else LAYERS) if args.only in case.reason]
+    if not layers:
+        parser.error(f"--only is {args.only!r}, but no layer's name contains that")
+    with _measure.start(_sides.on(args.threads, "fastcnn", "PyTorch")) as sides:
+        watch = _report.Watch(sides)
+        bandwidth = sides["fastcnn"](_sides.best, "bandwidth_gbytes", 4 if args.quick else 128)
+        pairs = [(case, operation) for case in layers for operation in OPERATIONS]
+        rows = [measure(sides, *pair, args) for pair in _report.progress(pairs, "layers")]
+        where = watch.environment()
+    for row in rows:
+        if "native" in row["gflops"]:
+            row["share_of_peak"] = row["gflops"]["native"] / where["peak_gflops"]
+    notes = [*summary(rows), *_report.missing(sides, "PyTorch")]
+    tables = [_report.table("Convolutions, float32", COLUMNS, rows, notes)]
+    return _report.finish(args, "layers", tables, where, bandwidth_gbytes=bandwidth)
+
+
+def measure(sides, case: ConvCase, operation: str, args) -> dict:
+    """One row: one operation of one layer."""
+    N, C, H, W = case.x
+    O, Cg, KH, KW = case.weight
+    outputs = N * case.windows.OH * case.windows.OW
+    length = {"forward": Cg * KH * KW, "input gradient": O * KH * KW, "filter gradient": outputs}[operation]
+    row = _measure.race(
+        _sides.on(args.threads, "fastcnn", "PyTorch"),
+        {
+            "native": ("fastcnn", native, case, operation),
+            "NCHW": ("fastcnn", nchw, case, operation),
+            "PyTorch": ("PyTorch", pytorch, case, operation),
+        },
+        **args.timing,
+        length=length,
+        reference=lambda: nchw(case, operation, "numpy")(),
+    )
+    flop = 2 * outputs * O * Cg * KH * KW
+    x_and_y = 4 * (N * C * H * W + outputs * O)
+    workspace = sides["fastcnn"](workspace_bytes, case, operation)
+    return {
+        "layer": case.reason,
+        "N": N,
+        "operation": operation,
+        **row,
+        "gflops": {name: flop / time["ms"] / 1e6 for name, time in row["times"].items()},
+        "flop_per_byte": flop / (x_and_y + 4 * O * Cg * KH * KW),
+        "workspace_kb": workspace / 1e3,
+        "workspace_share": workspace / x_and_y,
+    }
+
+
+def native(case: ConvCase, operation: str):
+    """The operation inside a model: on arrays that are in the backend's own layout, and stay there."""
+    x, weight, bias, dy = case.arrays(np.random.default_rng(0), np.float32)
+    backend = backends.load("numba")
+    x, dy = backend.pack(x), backend.pack(dy)
+    at = case.windows, case.groups
+    if operation == "forward":
+        return lambda: backend.conv2d(x, weight, bias, *at)
+    return lambda: backend.conv2d_backward(dy, x, weight, *at, *which(operation))
+
+
+def nchw(case: ConvCase, operation: str, backend: str = "numba"):
+    """The operation by itself: with checks, packing and unpacking."""
+    x, weight, bias, dy = case.arrays(np.random.default_rng(0), np.float32)
+    options = {**case.options, "backend": backend}
+    if operation == "forward":
+        return lambda: functional.conv2d(x, weight, bias, **options)
+    input_grad, weight_grad = which(operation)
+    return lambda: functional.conv2d_backward(dy, x, weight, **options, input_grad=input_grad, weight_grad=weight_grad)
+
+
+def pytorch(case: ConvCase, operation: str):
+    """The operation in PyTorch."""
+    import torch
+
+    x, weight, bias, dy = (torch.from_numpy(array) for array in case.arrays(np.random.default_rng(0), np.float32))
+    if operation == "forward":
+        return lambda: torch.nn.functional.conv2d(x, weight, bias, **case.options)
+    w, (input_grad, weight_grad) = case.windows, which(operation)
+    options = [w.SH, w.SW], [w.top, w.left], [w.DH, w.DW], False, [0, 0], case.groups
+    mask = [input_grad, weight_grad, weight_grad]
+    return lambda: torch.ops.aten.convolution_backward(dy, x, weight, [len(weight)], *options, mask)
+
+
+def which(operation: str) -> tuple[bool, bool]:
+    """Whether to compute the input's gradient, and whether the filters' and the bias's."""
+    return operation == "input gradient", operation == "filter gradient"
+
+
+def workspace_bytes(case: ConvCase, operation: str) -> int:
+    """The most that NumPy arrays take beside the result, in the backend's own layout; to be called on fastcnn's side.
+
+    What a kernel allocates by itself is not seen: parts of the filters' gradient, some 50 KB for each task.
+    """
+    from fastcnn.backends.numba_direct import memory
+
+    job = native(case, operation)
+    job()
+    memory._buffers.clear()  # or memory that was used before would be used again, unseen
+    tracemalloc.start()
+    result = job()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    arrays = result if isinstance(result, tuple) else (result,)
+    return most - sum(getattr(array, "blocks", array).nbytes for array in arrays if array is not None)
+
+
+def summary(rows: list[dict]) -> list[str]:
+    """First calls; geometric means and the worst row, of the rows that have a PyTorch beside them."""
+    first_calls = sum(
+        row["times"][name]["first_call_ms"] for row in rows for name in ("native", "NCHW") if name in row["times"]
+    )
+    sentences = [
+        f"fastcnn's first calls took {first_calls / 1e3:.1f} s in all: compiling, or loading from Numba's cache."
+    ]
+    for name in ("native", "NCHW"):
+        ratios = {
+            f"{row['layer']}, {row['operation']}": row["ratios"]["PyTorch"][name]
+            for row in rows
+            if name in row["ratios"].get("PyTorch", {})
+        }
+        if ratios:
+            worst = min(ratios, key=ratios.get)
+            mean = np.exp(np.mean(np.log(list(ratios.values()))))
+            sentences.append(
+                f"PyTorch / {name}: geometric mean {mean:.2f} over {len(ratios)} rows, "
+                f"worst {ratios[worst]:.2f} ({worst})."
+            )
+    return sentences
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,211 @@
+"""LeNet-5 trained and run by fastcnn, PyTorch, ONNX Runtime and a NumPy im2row network.
+
+An MNIST epoch, where --data or FASTCNN_DATA says that MNIST is there, otherwise an epoch of as many embedded digits;
+the training step and the inference by batch size.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import _lenet5
+import _measure
+import _report
+import _sides
+import im2row
+import numpy as np
+
+EPOCH, BATCH_SIZE = 60_000, 128
+STEP_BATCHES = (1, 16, 32, 64, 128, 256, 512)
+INFERENCE_BATCHES = (1, 16, 128, 1000)
+WALK = 8192  # images that the training step by batch size walks over
+LENGTH = 3000  # roundings from a pixel to a loss, about
+# How long, and how near to each other, two trainings of the same work stay. On MNIST, PyTorch in its two memory formats
+# is 1e-6 apart after 50 steps, where the loss falls fast, and 3e-2 after 100: rounding errors grow.
+SAME_STEPS, APART = 50, 1e-3
+
+
+def main() -> int:
+    parser = _report.options(__doc__)
+    parser.add_argument("--data", type=Path, metavar="DIR", help="MNIST's folder (default: FASTCNN_DATA, or no MNIST)")
+    parser.add_argument(
+        "--epochs", type=int, metavar="N", default=3, help="in each process (default: %(default)s; quick: 2)"
+    )
+    args = _report.parse(parser)
+    folder = args.data or os.environ.get("FASTCNN_DATA")
+    folder = folder and str(folder)
+    setups = _sides.on(args.threads, "fastcnn", "PyTorch", "ONNX Runtime", "NumPy")
+    with _measure.start(setups) as sides:
+        watch = _report.Watch(sides)
+        apart = compare_gradients(sides, folder)
+        epochs, curves = epoch_table(args, folder)
+        tables = [epochs, im2row_table(args, folder, apart), step_table(args, folder), inference_table(args, folder)]
+        where = watch.environment()
+    for table in tables:
+        table["notes"] += _report.missing(sides, "PyTorch")
+    tables[-1]["notes"] += _report.missing(sides, "ONNX Runtime")
+    return _report.finish(args, "lenet5", tables, where, curves=curves)
+
+
+def epoch_table(args, folder) -> tuple[dict, dict]:
+    """One epoch, several times in turns, each library going on from its last; and the losses of all steps."""
+    limit, epochs, processes = (512, 2, 1) if args.quick else (EPOCH, args.epochs, args.timing["processes"])
+    contenders = {
+        "fastcnn": ("fastcnn", _lenet5.Epoch, _lenet5.FastcnnStep, folder, limit, BATCH_SIZE),
+        "PyTorch": ("PyTorch", _lenet5.Epoch, _lenet5.TorchStep, folder, limit, BATCH_SIZE),
+        "PyTorch, channels_last": ("PyTorch", _lenet5.Epoch, _lenet5.TorchStep, folder, limit, BATCH_SIZE, True),
+    }
+    row = _measure.race(
+        _sides.on(args.threads, "fastcnn", "PyTorch"),
+        contenders,
+        rounds=epochs * processes,
+        processes=processes,
+        seconds=0,
+        length=LENGTH,
+        reference=lambda: _lenet5.numpy_loss(folder, limit, BATCH_SIZE),
+        collect="losses",
+    )
+    curves = {name: np.array(losses) for name, losses in row.pop("collected").items()}
+    rows = by_library(row)
+    for record in rows:
+        if (curve := curves.get(record["library"])) is not None:
+            means = curve.reshape(epochs, -1).mean(axis=1)
+            record |= {"first_epoch_loss": means[0], "last_epoch_loss": means[-1]}
+            if "fastcnn" in curves:
+                record["apart"] = float(np.abs(curve / curves["fastcnn"] - 1)[:SAME_STEPS].max())
+                if record["apart"] > APART:
+                    record["wrong"] = {"curve": f"{record['library']} did other work: its losses are not fastcnn's."}
+    columns = [
+        ("library", "library", ""),
+        ("epoch, s", "s", ".3f"),
+        ("times fastcnn's", "ratio", ".2f"),
+        ("mean loss of epoch 1", "first_epoch_loss", ".4f"),
+        (f"of epoch {epochs}", "last_epoch_loss", ".4f"),
+        (f"first {SAME_STEPS} losses apart from fastcnn's", "apart", ".1e"),
+    ]
+    title = f"An epoch of {limit:,} images, batch {BATCH_SIZE}, SGD with momentum"
+    notes = [f"Data: {_lenet5.training_data(folder, limit)[2]}."]
+    losses = {name: np.round(curve, 6).tolist() for name, curve in curves.items()}
+    return _report.table(title, columns, rows, notes), losses
+
+
+def im2row_table(args, folder, apart: float) -> dict:
+    """A part of the epoch, against a NumPy im2row network."""
+    batches, limit = (1, 512) if args.quick else (20, EPOCH)
+    part = batches * BATCH_SIZE
+    contenders = {
+        "fastcnn": ("fastcnn", _lenet5.Epoch, _lenet5.FastcnnStep, folder, part, BATCH_SIZE),
+        "NumPy im2row": ("NumPy", _lenet5.Epoch, Im2rowStep, folder, part, BATCH_SIZE),
+    }
+    row = _measure.race(
+        _sides.on(args.threads, "fastcnn", "NumPy"),
+        contenders,
+        rounds=min(args.timing["rounds"], 6),
+        processes=args.timing["processes"],
+        seconds=0,
+        length=LENGTH,
+        reference=lambda: _lenet5.numpy_loss(folder, part, BATCH_SIZE),
+    )
+    columns = [("library", "library", ""), ("epoch, s", "s", ".2f"), ("times fastcnn's", "ratio", ".1f")]
+    notes = [
+        f"Timed on {batches} batches of {BATCH_SIZE} images and scaled to the {limit:,} of an epoch.",
+        f"NumPy's steps are plain SGD. Its gradients were compared with fastcnn's first: {apart:.1e} apart.",
+    ]
+    return _report.table("An epoch against a NumPy im2row network", columns, by_library(row, limit / part), notes)
+
+
+def by_library(row: dict, scale: float = 1.0) -> list[dict]:
+    """A row for each contender of a race, with its seconds times ``scale``."""
+    rows = [
+        {"library": name, "s": scale * time["ms"] / 1e3, "ratio": row["ratios"][name].get("fastcnn"), **time}
+        for name, time in row["times"].items()
+    ]
+    return rows + [{"library": name, "wrong": {name: sentence}} for name, sentence in row["wrong"].items()]
+
+
+def step_table(args, folder) -> dict:
+    """One training step, walking over the images."""
+    rows, limit = [], 1024 if args.quick else WALK
+    for N in _report.progress((1, 16) if args.quick else STEP_BATCHES, "steps"):
+        contenders = {
+            "fastcnn": ("fastcnn", _lenet5.Walk, _lenet5.FastcnnStep, folder, limit, N),
+            "PyTorch": ("PyTorch", _lenet5.Walk, _lenet5.TorchStep, folder, limit, N),
+        }
+        right = {"length": LENGTH, "reference": lambda N=N: _lenet5.numpy_loss(folder, limit, N)}
+        row = _measure.race(_sides.on(args.threads, "fastcnn", "PyTorch"), contenders, **args.timing, **right)
+        rows.append({"N": N, **row})
+    columns = [
+        ("batch", "N", "d"),
+        ("fastcnn, ms", "times/fastcnn/ms", ".3f"),
+        ("of processes, from", "times/fastcnn/lowest_ms", ".3f"),
+        ("to", "times/fastcnn/highest_ms", ".3f"),
+        ("PyTorch, ms", "times/PyTorch/ms", ".3f"),
+        ("of processes, from", "times/PyTorch/lowest_ms", ".3f"),
+        ("to", "times/PyTorch/highest_ms", ".3f"),
+        ("PyTorch / fastcnn", "ratios/PyTorch/fastcnn", ".2f"),
+    ]
+    return _report.table("A training step by batch size", columns, rows)
+
+
+def inference_table(args, folder) -> dict:
+    """Logits of N images."""
+    rows, limit = [], max(INFERENCE_BATCHES)
+    for N in _report.progress((1, 16) if args.quick else INFERENCE_BATCHES, "inference"):
+        contenders = {
+            "fastcnn": ("fastcnn", _lenet5.fastcnn_inference, folder, limit, N),
+            "PyTorch": ("PyTorch", _lenet5.torch_inference, folder, limit, N),
+            "ONNX Runtime": ("ONNX Runtime", _lenet5.onnx_inference, folder, limit, N, args.threads),
+        }
+        right = {"length": LENGTH, "reference": lambda N=N: _lenet5.numpy_logits(folder, limit, N)}
+        setups = _sides.on(args.threads, *contenders)
+        rows.append({"N": N, **_measure.race(setups, contenders, **args.timing, **right)})
+    columns = [
+        ("images", "N", "d"),
+        ("fastcnn, ms", "times/fastcnn/ms", ".3f"),
+        ("PyTorch, ms", "times/PyTorch/ms", ".3f"),
+        ("PyTorch / fastcnn", "ratios/PyTorch/fastcnn", ".2f"),
+        ("ONNX Runtime, ms", "times/ONNX Runtime/ms", ".3f"),
+        ("ONNX Runtime / fastcnn", "ratios/ONNX Runtime/fastcnn", ".2f"),
+    ]
+    return _report.table("Inference", columns, rows)
+
+
+class Im2rowStep:
+    """A step of the NumPy im2row network."""
+
+    batches = _lenet5.FastcnnStep.batches
+
+    def __init__(self):
+        self.model = im2row.LeNet5(_lenet5.weights())
+
+    def __call__(self, images, labels) -> float:
+        """Train on one batch; the result is the loss from before."""
+        loss, _ = self.model.gradients(images, labels)
+        self.model.update(_lenet5.LEARNING_RATE)
+        return loss
+
+
+def compare_gradients(sides, folder) -> float:
+    """Largest relative error of the im2row network's gradients, held against fastcnn's."""
+    expected = sides["fastcnn"](fastcnn_gradients, folder)
+    actual = sides["NumPy"](im2row_gradients, folder)
+    apart = max(_measure.relative_error(a, b) for a, b in zip(actual, expected, strict=True))
+    if apart > _measure.tolerance(LENGTH):
+        raise RuntimeError(f"The gradients of the im2row network are not fastcnn's: {apart:.1e} apart.")
+    return apart
+
+
+def fastcnn_gradients(folder) -> list[np.ndarray]:
+    step = _lenet5.FastcnnStep()
+    step.optimizer.lr = 0.0
+    step(*step.batches(folder, BATCH_SIZE, BATCH_SIZE)[0])
+    return [parameter.grad for parameter in step.model.parameters()]
+
+
+def im2row_gradients(folder) -> list[np.ndarray]:
+    step = Im2rowStep()
+    return step.model.gradients(*step.batches(folder, BATCH_SIZE, BATCH_SIZE)[0])[1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

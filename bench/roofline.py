@@ -1,0 +1,74 @@
+"""Draw a roofline plot from the JSON of layers.py: how near to the machine's two limits each convolution runs.
+
+S. Williams, A. Waterman, D. Patterson, "Roofline: an insightful visual performance model for multicore architectures",
+Communications of the ACM 52(4), 2009.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+STYLES = {"forward": ("o", 0.95), "input gradient": ("s", 1.0), "filter gradient": ("^", 1.05)}  # marker, side by side
+COLOURS = {"native": "tab:blue", "PyTorch": "tab:orange"}
+NAMES = {"native": "fastcnn, native layout", "PyTorch": "PyTorch"}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", type=Path, metavar="LAYERS.json", help="what layers.py wrote")
+    parser.add_argument("png", type=Path, metavar="PLOT.png", help="the plot")
+    args = parser.parse_args()
+    try:
+        import matplotlib
+    except ImportError:
+        parser.exit(1, f'{parser.prog}: No plot: it needs matplotlib, pip install "fastcnn[plot]".\n')
+    matplotlib.use("Agg")
+    draw(json.loads(args.file.read_text(encoding="utf-8"))).savefig(args.png, dpi=150)
+    return 0
+
+
+def draw(report: dict):
+    """A figure with all operations of the report as points under the two roofs.
+
+    Layers that fit the cache may stand above the roof of the memory.
+    """
+    from matplotlib.figure import Figure
+
+    rows, where = report["tables"][0]["rows"], report["environment"]
+    peak, bandwidth = where["peak_gflops"], report["bandwidth_gbytes"]
+    figure = Figure(figsize=(11, 6), layout="constrained")
+    axes = figure.subplots()
+    tops = {}  # by layer: where its number stands
+    for row in rows:
+        marker, aside = STYLES[row["operation"]]
+        x = row["flop_per_byte"] * aside
+        points = {name: row["gflops"][name] for name in COLOURS if name in row["gflops"]}
+        axes.plot([x] * len(points), list(points.values()), color="0.85", linewidth=1, zorder=1)
+        for name, value in points.items():
+            axes.scatter(x, value, 30, COLOURS[name], marker=marker, zorder=2)
+        top = max(points.values(), default=0.0)
+        tops[row["layer"]] = row["flop_per_byte"], max(top, tops.get(row["layer"], (0, 0))[1])
+
+    left = min(row["flop_per_byte"] for row in rows) / 2
+    right = 2 * max(peak / bandwidth, *(row["flop_per_byte"] for row in rows))
+    axes.plot([left, peak / bandwidth, right], [left * bandwidth, peak, peak], color="black", zorder=0)
+    axes.text(right, peak, f"peak {peak:.0f} GFLOP/s ", ha="right", va="bottom")
+    axes.text(left, left * bandwidth, f" memory {bandwidth:.0f} GB/s", ha="left", va="top")
+    axes.set(xscale="log", yscale="log", xlim=(left, right))
+    axes.set_title(f"Convolutions on {where['processor']}, {where['threads']} threads")
+    axes.set(xlabel="floating-point operations per byte of x, filters and y, each once", ylabel="GFLOP/s")
+
+    for name, colour in COLOURS.items():
+        axes.scatter([], [], 30, colour, label=NAMES[name])
+    for operation, (marker, _) in STYLES.items():
+        axes.scatter([], [], 30, "0.5", marker=marker, label=operation)
+    for number, (layer, at) in enumerate(tops.items(), 1):
+        axes.annotate(str(number), at, (0, 6), textcoords="offset points", ha="center", fontsize=8)
+        axes.scatter([], [], marker="none", label=f"{number}  {layer}")
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8, handlelength=1)
+    return figure
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""Run all benchmarks, collect their JSON in a folder, and draw the tables and the roofline plot from it.
+
+python bench/run_all.py --out runs/bench
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+HERE = Path(__file__).parent
+PROGRAMS = ("lenet5", "layers", "pooling", "threads", "startup", "fairness")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], epilog="All other options are handed on to every benchmark: --quick, ..."
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where everything is written")
+    args, others = parser.parse_known_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    failed = []
+    for program in (bar := tqdm(PROGRAMS, disable=not sys.stderr.isatty())):
+        bar.set_description(program)
+        command = [sys.executable, str(HERE / f"{program}.py"), "--json", str(args.out / f"{program}.json"), *others]
+        if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:
+            failed.append(program)
+    files = [path for program in PROGRAMS if (path := args.out / f"{program}.json").exists()]
+    command = [sys.executable, str(HERE / "tables.py"), *map(str, files)]
+    tables = subprocess.run(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", check=True).stdout
+    (args.out / "tables.md").write_text(tables, encoding="utf-8")
+    print(tables)
+    command = [sys.executable, str(HERE / "roofline.py"), str(args.out / "layers.json"), str(args.out / "roofline.png")]
+    subprocess.run(command, check=False)  # says itself what it needs
+    if failed:
+        print(f"{parser.prog}: failed: {', '.join(failed)}.", file=sys.stderr)
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""LeNet-5's training step at batch 128 by the number of threads, and what it costs to launch a parallel kernel."""
+
+import sys
+
+import _lenet5
+import _measure
+import _report
+import _sides
+
+BATCH_SIZE, IMAGES = 128, 8192
+STEPS = {"fastcnn": _lenet5.FastcnnStep, "PyTorch": _lenet5.TorchStep}
+COLUMNS = [
+    ("threads", "threads", "d"),
+    ("fastcnn, ms", "fastcnn/ms", ".3f"),
+    ("times faster than 1 thread", "fastcnn/speedup", ".2f"),
+    ("PyTorch, ms", "PyTorch/ms", ".3f"),
+    ("PyTorch: times faster", "PyTorch/speedup", ".2f"),
+    ("launch of a parallel kernel, µs", "launch_us", ".1f"),
+    ("threading layer", "threading_layer", ""),
+]
+
+
+def main() -> int:
+    args = _report.parse(_report.options(__doc__))
+    counts = [n for n in (2**i for i in range(10)) if n < args.threads] + [args.threads]
+    setups = {f"{name} {n}": setup for n in counts for name, setup in _sides.on(n, *STEPS).items()}
+    with _measure.start(setups) as sides:
+        watch = _report.Watch(sides, f"fastcnn {args.threads}")
+        contenders = {
+            f"{name} {n}": (f"{name} {n}", _lenet5.Walk, step, None, *size(args.quick))
+            for n in counts
+            for name, step in STEPS.items()
+        }
+        right = {"length": 3000, "reference": lambda: _lenet5.numpy_loss(None, *size(args.quick))}
+        row = _measure.race(setups, contenders, **args.timing, **right)
+        rows = [
+            {
+                "threads": n,
+                "launch_us": sides[f"fastcnn {n}"](_sides.best, "launch_microseconds"),
+                "threading_layer": sides[f"fastcnn {n}"](_sides.machine)["threading_layer"],
+                **{name: figures(row, name, n) for name in STEPS},
+            }
+            for n in counts
+        ]
+        where = watch.environment()
+        missing = _report.missing({name.split()[0]: side for name, side in sides.items()}, "PyTorch")
+    rows[0]["wrong"] = row["wrong"]
+    title = f"A LeNet-5 training step at batch {size(args.quick)[1]}"
+    return _report.finish(args, "threads", [_report.table(title, COLUMNS, rows, missing)], where)
+
+
+def size(quick: bool) -> tuple[int, int]:
+    """Images to walk over, and images in a batch."""
+    return (64, 16) if quick else (IMAGES, BATCH_SIZE)
+
+
+def figures(row: dict, name: str, threads: int) -> dict:
+    """Times of a library on so many threads, and how much faster they are than on one."""
+    one, this = f"{name} 1", f"{name} {threads}"
+    if this not in row["times"]:
+        return {}
+    return {**row["times"][this], "speedup": row["ratios"].get(one, {}).get(this, 1.0 if one == this else None)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

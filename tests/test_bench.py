@@ -1,0 +1,82 @@
+"""The benchmarks run: each in its quick form, with whatever libraries are installed, and what it writes is complete."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).parent.parent / "bench"
+PROGRAMS = ("lenet5", "layers", "pooling", "threads", "startup", "fairness")
+
+
+def start(program: str, *options) -> subprocess.CompletedProcess:
+    """Run a program of bench/."""
+    environment = {**os.environ, "PYTHONPATH": str(BENCH.parent)}
+    environment.pop("FASTCNN_DATA", None)  # MNIST would take longer to prepare than to run
+    command = [sys.executable, str(BENCH / f"{program}.py"), *map(str, options)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+
+
+def run(program: str, *options) -> str:
+    """Run a program of bench/ and return what it printed."""
+    done = start(program, *options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def values(row, place: str):
+    """What is at a place such as "times/fastcnn/ms" of a row; None where it is empty."""
+    for name in place.split("/"):
+        row = row.get(name) if row else None
+    return row
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory) -> dict[str, Path]:
+    """The JSON file of every program, in its quick form."""
+    folder = tmp_path_factory.mktemp("bench")
+    files = {program: folder / f"{program}.json" for program in PROGRAMS}
+    for program, file in files.items():
+        run(program, "--quick", "--json", file)
+    return files
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_report_is_complete(program, reports):
+    report = json.loads(reports[program].read_text(encoding="utf-8"))
+    assert report["program"] == program
+    assert report["environment"]
+    assert report["tables"]
+    for table in report["tables"]:
+        assert table["rows"], table["title"]
+        for row in table["rows"]:
+            shown = [values(row, column["place"]) for column in table["columns"]]
+            assert any(isinstance(value, (int, float)) for value in shown), (table["title"], row)
+            assert all(value >= 0 for value in shown if isinstance(value, (int, float))), (table["title"], row)
+
+
+def test_tables_are_markdown_with_the_machine(reports):
+    text = run("tables", *reports.values())
+    for file in reports.values():
+        for table in json.loads(file.read_text(encoding="utf-8"))["tables"]:
+            assert table["title"] in text
+    assert text.count("\n| ---") + text.count("\n|---") >= len(PROGRAMS)
+    assert "Numba" in text
+
+
+def test_the_roofline_is_a_picture(reports, tmp_path):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "roofline.png"
+    run("roofline", reports["layers"], picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_file_that_is_no_report_is_said_so(tmp_path):
+    file = tmp_path / "no.json"
+    file.write_text("{}")
+    done = start("tables", file)
+    assert done.returncode == 2
+    assert "is not the JSON of a benchmark" in done.stderr
