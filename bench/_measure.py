@@ -8,9 +8,9 @@ who disagrees gets no number.
 Why so, by LeNet-5's training step on two processors of an Intel Xeon, 2 threads, Linux, PyTorch 2.13:
 
 - In one process the sides share the heap. At batch 128 PyTorch took 6.5 to 7.4 ms by itself, with some 1,060 page
-  faults a step; beside fastcnn in one process it took 6.9 ms in one run and 9.7 to 10.4 ms in three, with up to 2,570 faults.
-  With malloc told to keep its memory (MALLOC_TRIM_THRESHOLD_, MALLOC_MMAP_THRESHOLD_) there were no faults, and it took
-  6.7 ms either way. fastcnn took 1.9 to 2.1 ms in all of them.
+  faults a step; beside fastcnn in one process it took 6.9 ms in one run and 9.7 to 10.4 ms in three, with up to 2,570
+  faults. With malloc told to keep its memory (MALLOC_TRIM_THRESHOLD_, MALLOC_MMAP_THRESHOLD_) there were no faults, and
+  it took 6.7 ms either way. fastcnn took 1.9 to 2.1 ms in all of them.
 - Threads go on spinning when their work is done, about 3 ms on both sides, and would take the processors away from
   whoever comes next: hence the wait until a side sleeps, and the calls that do not count, which wake its threads.
 - Done like this, a step takes about what it takes in a process that does nothing else while no other side is there

@@ -34,6 +34,12 @@ def main() -> int:
     args = _report.parse(parser)
     folder = args.data or os.environ.get("FASTCNN_DATA")
     folder = folder and str(folder)
+    if args.epochs < 1:
+        parser.error(f"--epochs is {args.epochs} but must be at least 1")
+    try:
+        _lenet5.training_data(folder, 1)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     setups = _sides.on(args.threads, "fastcnn", "PyTorch", "ONNX Runtime", "NumPy")
     with _measure.start(setups) as sides:
         watch = _report.Watch(sides)

@@ -13,6 +13,7 @@ from fastcnn._geometry import Windows
 from fastcnn.backends.numba_direct import tiles
 from fastcnn.backends.numba_direct._jit import VECTOR_BYTES, parallel_kernel
 from fastcnn.backends.numba_direct.layout import BlockedArray
+from fastcnn.backends.numba_direct.memory import aligned
 from fastcnn.backends.numba_direct.plan import Plan, block_strides, border_flag
 from fastcnn.backends.numba_direct.pooling import pool_columns
 from fastcnn.backends.numba_direct.simd import (
@@ -76,7 +77,7 @@ def sum_outer(
     """Gradients of the filters, in one dimension, and of the bias; ``indices`` are those of a pooled ``dy``."""
     parts, _, groups, _, _, Og, *_ = plan.numbers[0]
     O, taps = groups * Og, len(plan.numbers[-1])
-    dweight, dbias = np.empty(parts * O * taps, dy.dtype), np.empty(parts * O, dy.dtype)
+    dweight, dbias = aligned((parts * O * taps,), dy.dtype), aligned((parts * O,), dy.dtype)
     plan(dy.blocks, dy.blocks if indices is None else indices.blocks, x.blocks, dweight, dbias)
     if parts > 1:
         _add_parts(dweight, dbias, parts)
