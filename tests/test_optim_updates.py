@@ -27,11 +27,13 @@ ADAM = pytest.mark.parametrize(
 
 
 def sgd(backend, parameter, grad, velocity, lr=0.1, momentum=0.0, weight_decay=0.0, nesterov=False):
-    backends.load(backend).sgd_update(parameter, grad, velocity, lr, momentum, weight_decay, nesterov)
+    velocities = None if velocity is None else [velocity]
+    backends.load(backend).sgd_update([parameter], [grad], velocities, lr, momentum, weight_decay, nesterov)
 
 
 def adam(backend, parameter, grad, mean, square, step, lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
-    backends.load(backend).adam_update(parameter, grad, mean, square, step, lr, beta1, beta2, eps, weight_decay)
+    lists = [parameter], [grad], [mean], [square], [step]
+    backends.load(backend).adam_update(*lists, lr, beta1, beta2, eps, weight_decay)
 
 
 @pytest.mark.parametrize(
@@ -123,3 +125,25 @@ def test_a_gradient_of_nan_stays_where_it_is(backend, dtype):
     parameter, mean, square = (np.full(3, value, dtype) for value in (1, 0, 0))
     adam(backend, parameter, grad, mean, square, 1)
     assert np.isfinite(parameter).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("shapes", [[(5000,), (1,), (3, 7)], [(n,) for n in range(1, 40)]], ids=["few", "many"])
+def test_many_parameters_at_once_are_as_one_by_one(backend, shapes):
+    """Of both dtypes, each with a step number of its own, one longer than the chunk of a task."""
+    rng = np.random.default_rng(0)
+    update = backends.load(backend)
+    dtypes = [(np.float32, np.float64)[i % 2] for i in range(len(shapes))]
+    grads = [rng.standard_normal(shape).astype(dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
+    states = [[np.ones_like(grad) for grad in grads] for _ in range(6)]
+    together, alone = states[:3], states[3:]
+    for step in range(2):
+        update.sgd_update(together[0], grads, together[1], 0.1, 0.9, 0.1, False)
+        steps = [step + 1 + k for k in range(len(shapes))]
+        update.adam_update(together[0], grads, together[1], together[2], steps, 0.1, 0.9, 0.99, 1e-8, 0.1)
+        for k, grad in enumerate(grads):
+            parameter, velocity, square = ([state[k]] for state in alone)
+            update.sgd_update(parameter, [grad], velocity, 0.1, 0.9, 0.1, False)
+            update.adam_update(parameter, [grad], velocity, square, [steps[k]], 0.1, 0.9, 0.99, 1e-8, 0.1)
+    for one, other in zip(together, alone, strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_array_equal(a, b)

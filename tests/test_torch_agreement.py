@@ -167,12 +167,12 @@ def test_sgd(backend, momentum, weight_decay, nesterov, rng):
     parameter = rng.standard_normal((4, 3))
     tensor = leaf(parameter)
     optimizer = torch.optim.SGD([tensor], 0.1, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
-    velocity = np.zeros_like(parameter) if momentum else None
+    velocities = [np.zeros_like(parameter)] if momentum else None
     for _ in range(4):
         grad = rng.standard_normal((4, 3))
         tensor.grad = torch.tensor(grad)
         optimizer.step()
-        backends.load(backend).sgd_update(parameter, grad, velocity, 0.1, momentum, weight_decay, nesterov)
+        backends.load(backend).sgd_update([parameter], [grad], velocities, 0.1, momentum, weight_decay, nesterov)
         same(parameter, tensor)
 
 
@@ -186,5 +186,6 @@ def test_adam(backend, weight_decay, rng):
         grad = rng.standard_normal((4, 3))
         tensor.grad = torch.tensor(grad)
         optimizer.step()
-        backends.load(backend).adam_update(parameter, grad, mean, square, step, 0.1, 0.8, 0.95, 1e-3, weight_decay)
+        lists = [parameter], [grad], [mean], [square], [step]
+        backends.load(backend).adam_update(*lists, 0.1, 0.8, 0.95, 1e-3, weight_decay)
         same(parameter, tensor)

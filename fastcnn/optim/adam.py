@@ -64,16 +64,8 @@ class Adam(Optimizer):
         self.mean = self._zeros()
         self.square = self._zeros()
 
-    def _update(self, i: int, parameter: Parameter, backend) -> None:
-        self.steps[i] += 1
-        backend.adam_update(
-            parameter.data,
-            parameter.grad,
-            self.mean[i],
-            self.square[i],
-            self.steps[i],
-            self.lr,
-            *self.betas,
-            self.eps,
-            self.weight_decay,
-        )
+    def _update(self, places: list[int], backend) -> None:
+        for i in places:
+            self.steps[i] += 1
+        states = ([state[i] for i in places] for state in (self.mean, self.square, self.steps))
+        backend.adam_update(*self._arrays(places), *states, self.lr, *self.betas, self.eps, self.weight_decay)

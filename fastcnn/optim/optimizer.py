@@ -11,7 +11,7 @@ from fastcnn.nn import Parameter
 
 
 class Optimizer:
-    """Base of the optimizers; one defines ``_update(i, parameter, backend)``.
+    """Base of the optimizers; one defines ``_update(places, backend)``, for the parameters at these places.
 
     Parameters
     ----------
@@ -49,16 +49,18 @@ class Optimizer:
         TypeError, ValueError
             If a gradient has not the shape and dtype of its parameter; no parameter has changed.
         """
-        trained = [(i, parameter) for i, parameter in enumerate(self.params) if parameter.grad is not None]
-        for i, parameter in trained:
-            if parameter.grad.shape != parameter.shape or parameter.grad.dtype != parameter.dtype:
+        trained = [i for i, parameter in enumerate(self.params) if parameter.grad is not None]
+        for i in trained:
+            data, grad = self.params[i].data, self.params[i].grad
+            if grad.shape != data.shape or grad.dtype != data.dtype:
                 raise ValueError(
-                    f"The gradient of parameter {i} has shape {parameter.grad.shape} and dtype {parameter.grad.dtype} "
-                    f"but must have those of the parameter, {parameter.shape} and {parameter.dtype}."
+                    f"The gradient of parameter {i} has shape {grad.shape} and dtype {grad.dtype} "
+                    f"but must have those of the parameter, {data.shape} and {data.dtype}."
                 )
-        backend = backends.load()
-        for i, parameter in trained:
-            self._update(i, parameter, backend)
+            if not data.flags.carray:
+                raise ValueError(f"Parameter {i} cannot be changed in place: its array is read-only or strided.")
+        if trained:
+            self._update(trained, backends.load())
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -93,8 +95,13 @@ class Optimizer:
                 raise ValueError(f"The state's {name!r} does not fit the parameters: {_shapes(state[name])}.")
         vars(self).update(copy.deepcopy(dict(state)))
 
-    def _update(self, i: int, parameter: Parameter, backend) -> None:
-        raise NotImplementedError(f"{type(self).__name__} must define _update(i, parameter, backend).")
+    def _update(self, places: list[int], backend) -> None:
+        raise NotImplementedError(f"{type(self).__name__} must define _update(places, backend).")
+
+    def _arrays(self, places: list[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """The parameters at these places, and their gradients."""
+        trained = [self.params[i] for i in places]
+        return [parameter.data for parameter in trained], [parameter.grad for parameter in trained]
 
     def _zeros(self) -> list[np.ndarray]:
         """A buffer of zeros for each parameter."""

@@ -63,8 +63,6 @@ class SGD(Optimizer):
             raise ValueError("`nesterov` is True but `momentum` is 0; Nesterov's rule needs a momentum.")
         self.velocity = self._zeros()
 
-    def _update(self, i: int, parameter: Parameter, backend) -> None:
-        velocity = self.velocity[i] if self.momentum else None
-        backend.sgd_update(
-            parameter.data, parameter.grad, velocity, self.lr, self.momentum, self.weight_decay, self.nesterov
-        )
+    def _update(self, places: list[int], backend) -> None:
+        velocities = [self.velocity[i] for i in places] if self.momentum else None
+        backend.sgd_update(*self._arrays(places), velocities, self.lr, self.momentum, self.weight_decay, self.nesterov)

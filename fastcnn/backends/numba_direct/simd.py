@@ -212,6 +212,17 @@ def lane_count(typingctx, array):
 
 
 @intrinsic
+def numbers_at(typingctx, address, like):
+    """The numbers at an address, of the dtype of the array ``like``, to be indexed as an array."""
+    pointer = types.CPointer(like.dtype)
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(pointer))
+
+    return pointer(address, like), codegen
+
+
+@intrinsic
 def tile_zeros(typingctx, rows, columns, like):
     """A tile of zeros, of the dtype of the array ``like``."""
     tile = TileType(rows.count, columns.count, like.dtype)
