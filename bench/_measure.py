@@ -1,21 +1,22 @@
 """Time libraries side by side, fairly: each in a process of its own, taking turns.
 
 In every round each side has a turn: a few calls that do not count, then calls for a fixed time, of which the round's
-figure is the median; then it waits until its threads sleep. The order is reversed in every second round. A time is the
+figure is the median; then it waits until its threads sleep. The order is reversed in every second round. The rounds are
+dealt out to several fresh processes, each of which first runs for half a second that does not count. A time is the
 median over the rounds, a ratio the median of the rounds' ratios. Before anything is timed the results are compared, and
 who disagrees gets no number.
 
 Why so, by LeNet-5's training step on two processors of an Intel Xeon, 2 threads, Linux, PyTorch 2.13:
 
 - In one process the sides share the heap. At batch 128 PyTorch took 6.5 to 7.4 ms by itself, with some 1,060 page
-  faults a step; beside fastcnn in one process it took 6.9 ms in one run and 9.7 to 10.4 ms in three, with up to 2,570
-  faults. With malloc told to keep its memory (MALLOC_TRIM_THRESHOLD_, MALLOC_MMAP_THRESHOLD_) there were no faults, and
-  it took 6.7 ms either way. fastcnn took 1.9 to 2.1 ms in all of them.
+  faults a step; beside fastcnn in one process 6.9 ms in one run and 9.7 to 10.4 ms in three, with up to 2,570 faults.
+  With malloc told to keep its memory (MALLOC_TRIM_THRESHOLD_, MALLOC_MMAP_THRESHOLD_) there were no faults, and it took
+  6.7 ms either way. fastcnn took 1.9 to 2.1 ms in all of them.
+- Processes differ, by themselves, too: at batch 512 PyTorch takes about 22 to 26 ms in some (no page faults) and 35 to
+  44 ms in others (13,300 faults a step). One process would be a toss of a coin. So tables show the lowest and the
+  highest of the processes where that matters.
 - Threads go on spinning when their work is done, about 3 ms on both sides, and would take the processors away from
   whoever comes next: hence the wait until a side sleeps, and the calls that do not count, which wake its threads.
-- Done like this, a step takes about what it takes in a process that does nothing else while no other side is there
-  (`fairness.py`, in turns / alone, runs that others disturbed left out): fastcnn 1.11, 0.95 to 1.03, 0.99 to 1.01 and
-  1.00 at batch 1, 16, 128 and 512; PyTorch 1.03, 0.98 to 1.01, 0.90 and 0.78. Where PyTorch is not at 1 it gains.
 - Other work on the machine spoils everything. Beside one busy loop, steps at batch 128 took 6 instead of 2 ms (fastcnn)
   and 290 instead of 7 ms (PyTorch); beside other programs with threads, fastcnn's took up to 250 ms, too. So a report
   says how many processors others kept busy meanwhile.

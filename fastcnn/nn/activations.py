@@ -9,6 +9,8 @@ from fastcnn.nn.module import Module
 class ReLU(Module):
     """``max(x, 0)``; see `fastcnn.functional.relu`."""
 
+    replayable = True
+
     def forward_native(self, x, backend):
         """See `fastcnn.functional.relu`."""
         self._y = backend.relu(x)
@@ -32,6 +34,8 @@ class LeakyReLU(Module):
         If `negative_slope` is not a number.
     """
 
+    replayable = True
+
     def __init__(self, negative_slope: float = 0.01):
         self.negative_slope = _validate.number("negative_slope", negative_slope, -math.inf, math.inf)
 
@@ -52,6 +56,8 @@ class LeakyReLU(Module):
 class Tanh(Module):
     """Hyperbolic tangent; see `fastcnn.functional.tanh`."""
 
+    replayable = True
+
     def forward_native(self, x, backend):
         """See `fastcnn.functional.tanh`."""
         self._y = backend.tanh(x)
@@ -64,6 +70,8 @@ class Tanh(Module):
 
 class Sigmoid(Module):
     """``1 / (1 + exp(-x))``; see `fastcnn.functional.sigmoid`."""
+
+    replayable = True
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.sigmoid`."""

@@ -39,6 +39,8 @@ class Sequential(Module):
     )
     """
 
+    replayable = True
+
     def __init__(self, *layers: Module):
         for i, layer in enumerate(layers):
             if not isinstance(layer, Module):
@@ -87,6 +89,8 @@ class Flatten(Module):
     >>> nn.Flatten()(np.zeros((2, 3, 4, 5))).shape
     (2, 60)
     """
+
+    replayable = True
 
     def forward_native(self, x, backend):
         """All features of an image in one row."""

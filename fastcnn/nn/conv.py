@@ -49,6 +49,8 @@ class Conv2d(Module):
     (8, 6, 28, 28)
     """
 
+    replayable = True
+
     def __init__(
         self,
         in_channels: int,

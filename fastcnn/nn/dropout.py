@@ -40,6 +40,11 @@ class Dropout(Module):
         self.p = _validate.number("p", p, 0, 1, below_high=True)
         self.rng = init.generator(rng)
 
+    @property
+    def replayable(self) -> bool:
+        """Only where it does nothing: every batch in training has a mask of its own."""
+        return not self.training
+
     def forward_native(self, x, backend):
         """See `fastcnn.functional.dropout`."""
         if not self.training:

@@ -38,6 +38,8 @@ class ConvMaxPool(Module):
         Whether there is a ReLU between them.
     """
 
+    replayable = True
+
     def __init__(self, conv: Conv2d, pool: MaxPool2d, *, relu: bool):
         self.conv, self.pool, self.relu = conv, pool, relu
 

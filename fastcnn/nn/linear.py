@@ -38,6 +38,8 @@ class Linear(Module):
     (8, 10)
     """
 
+    replayable = True
+
     def __init__(
         self,
         in_features: int,

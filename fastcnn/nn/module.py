@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from fastcnn import _validate, backends
+from fastcnn.nn import replay
 
 
 class Parameter:
@@ -95,7 +96,18 @@ class Module:
     """
 
     training = True
-    _last = None  # (backend, y) of the last forward
+    replayable = False  # whether a pass does nothing else than launch kernels of the backend; see fastcnn.nn.replay
+    _last = None  # (backend, y, recording) of the last forward
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "replayable" not in vars(cls) and any(callable(v) for k, v in vars(cls).items() if k != "__init__"):
+            cls.replayable = False  # what its methods do is unknown
+
+    def __setattr__(self, name: str, value) -> None:
+        if not name.startswith("_") and name != "training":
+            replay.note_change()
+        object.__setattr__(self, name, value)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Output for a batch, computed by the current backend; `backward` will use the same.
@@ -118,9 +130,17 @@ class Module:
         x = _validate.floats("x", x)
         if x.ndim < 2:
             raise ValueError(f"`x` must have at least 2 dimensions, the first for the batch; its shape is {x.shape}.")
-        native = self.forward_native(backend.pack(x), backend)
-        y = np.array(backend.unpack(native))  # a copy: the caller may change it, the layers remember their own
-        self._last = backend, y
+        recording = replay.find(self, backend, x)
+        if recording and recording.lock.acquire(blocking=False):
+            try:
+                y = recording.forward(x)
+            finally:
+                recording.lock.release()
+        else:
+            recording = None
+            native = self.forward_native(backend.pack(x), backend)
+            y = np.array(backend.unpack(native))  # a copy: the caller may change it, the layers remember their own
+        self._last = backend, y, recording
         return y
 
     def backward(self, dy: np.ndarray, *, input_grad: bool = True) -> np.ndarray | None:
@@ -148,9 +168,14 @@ class Module:
             raise RuntimeError(
                 f"{type(self).__name__}.backward needs the output of a batch: call {type(self).__name__}.forward first."
             )
-        backend, y = self._last
+        backend, y, recording = self._last
         dy = _validate.floats("dy", dy, like=("y", y))
         _validate.shape("dy", dy, y.shape, "the shape of the last output")
+        if recording:
+            with recording.lock:
+                if recording.is_valid():
+                    return recording.backward(dy, bool(input_grad))
+                recording.restore()
         dx = self.backward_native(backend.pack(dy), backend, input_grad)
         return backend.unpack(dx) if input_grad else None
 

@@ -58,6 +58,8 @@ class MaxPool2d(_Pool2d):
            [13., 15.]])
     """
 
+    replayable = True
+
     def __init__(
         self,
         kernel_size: Pair,
@@ -100,6 +102,8 @@ class AvgPool2d(_Pool2d):
     array([[ 2.5,  4.5],
            [10.5, 12.5]])
     """
+
+    replayable = True
 
     def __init__(
         self,

@@ -32,6 +32,7 @@ from fastcnn.backends.numba_direct.losses import (
 )
 from fastcnn.backends.numba_direct.optim import adam_update, sgd_update
 from fastcnn.backends.numba_direct.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastcnn.backends.numba_direct.recording import recording, replay
 
 __all__ = [
     "adam_update",
@@ -57,8 +58,10 @@ __all__ = [
     "mse_loss",
     "mse_loss_backward",
     "pack",
+    "recording",
     "relu",
     "relu_backward",
+    "replay",
     "sgd_update",
     "sigmoid",
     "sigmoid_backward",

@@ -12,6 +12,7 @@ from numba.core import config
 from numba.core.codegen import get_host_cpu_features
 
 import fastcnn._threads
+from fastcnn.backends.numba_direct.recording import launcher
 
 
 def features() -> frozenset[str]:
@@ -25,7 +26,12 @@ VECTOR_BYTES = 64 if "avx512f" in _FEATURES else 32 if "avx" in _FEATURES else 1
 REGISTERS = 32 if "avx512f" in _FEATURES or "neon" in _FEATURES else 16
 
 kernel = functools.partial(numba.njit, cache=True, error_model="numpy", nogil=True)
-parallel_kernel = functools.partial(kernel, parallel=True)
+parallel = functools.partial(kernel, parallel=True)  # to be called by another kernel
+
+
+def parallel_kernel(function):
+    """A kernel that Python launches on all threads."""
+    return launcher(parallel(function))
 
 
 def lanes(dtype) -> int:

@@ -45,9 +45,9 @@ def empty(shape: tuple[int, ...], dtype) -> BlockedArray:
     return BlockedArray(aligned(blocks, dtype), shape)
 
 
-def pack(x: np.ndarray) -> BlockedArray:
-    """Put an array of shape (N, ...) into the batch-blocked layout."""
-    out = empty(x.shape, x.dtype)
+def pack(x: np.ndarray, out: BlockedArray | None = None) -> BlockedArray:
+    """Put an array of shape (N, ...) into the batch-blocked layout; into ``out`` if there is one of its shape."""
+    out = empty(x.shape, x.dtype) if out is None else out
     _pack(*_transposing(x.dtype), flat(x), out.blocks.reshape(-1), len(x), x.size // len(x))
     return out
 

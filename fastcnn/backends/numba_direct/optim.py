@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numba
 import numpy as np
 
-from fastcnn.backends.numba_direct._jit import flat, kernel, parallel_kernel
+from fastcnn.backends.numba_direct._jit import flat, kernel, parallel
 from fastcnn.backends.numba_direct.simd import numbers_at
 
 _TOGETHER = 16  # parameters of a launch
@@ -115,7 +115,7 @@ def _sgd(parameters, grads, lr, weight_decay):
     )  # fmt: skip
 
 
-@parallel_kernel
+@parallel
 def _sgd_chunks(parameters, grads, first_task, sizes, like, lr, weight_decay):
     """Parallel over chunks: a thread writes only its chunk of one parameter."""
     for task in numba.prange(first_task[-1]):
@@ -134,7 +134,7 @@ def _sgd_momentum(parameters, grads, velocities, lr, momentum, weight_decay, nes
     )  # fmt: skip
 
 
-@parallel_kernel
+@parallel
 def _sgd_momentum_chunks(parameters, grads, velocities, first_task, sizes, like, lr, momentum, weight_decay, nesterov):
     """Parallel over chunks: a thread writes only its chunk of one parameter and its velocity."""
     for task in numba.prange(first_task[-1]):
@@ -156,7 +156,7 @@ def _adam(parameters, grads, means, squares, lrs, corrections, beta1, rest1, bet
     )  # fmt: skip
 
 
-@parallel_kernel
+@parallel
 def _adam_chunks(
     parameters, grads, means, squares, first_task, sizes, like, lrs, corrections,
     beta1, rest1, beta2, rest2, eps, weight_decay,

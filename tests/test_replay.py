@@ -1,0 +1,252 @@
+"""Replayed passes: the same as from layer to layer, bit for bit, whatever happens between two batches."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from fastcnn import models, nn, use_backend
+from fastcnn.nn import replay
+
+
+class LayerByLayer(nn.Sequential):
+    """Never replayed."""
+
+    replayable = False
+
+
+@pytest.fixture(autouse=True)
+def numba_backend():
+    with use_backend("numba"):
+        yield
+
+
+@pytest.fixture
+def replays(monkeypatch):
+    """Names of what was replayed."""
+    from fastcnn.backends import numba_direct
+
+    made = []
+    original = numba_direct.replay
+    monkeypatch.setattr(numba_direct, "replay", lambda launches: (made.append(len(launches)), original(launches)))
+    return made
+
+
+def layers():
+    rng = np.random.default_rng(5)
+    return [
+        nn.Conv2d(2, 3, 3, padding=1, rng=rng),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(3, 4, 3, stride=2, padding=1, rng=rng),
+        nn.Tanh(),
+        nn.Dropout(0.5, rng=rng).eval(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(4, 5, (2, 2), rng=rng),
+        nn.LeakyReLU(),
+        nn.Flatten(),
+        nn.Linear(5, 4, rng=rng),
+        nn.Sequential(nn.Sigmoid(), nn.Linear(4, 3, rng=rng)),
+    ]
+
+
+def batch(N, seed):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((N, 2, 16, 16), np.float32), rng.standard_normal((N, 3), np.float32)
+
+
+def passes(model, x, dy, input_grad=True):
+    """Everything that two passes leave: output, gradient of the input, gradients of the parameters."""
+    model.zero_grad()
+    y = model(x)
+    dx = model.backward(dy, input_grad=input_grad)
+    return [y, *([dx] if input_grad else []), *(parameter.grad.copy() for parameter in model.parameters())]
+
+
+def assert_same(actual, expected):
+    assert len(actual) == len(expected)
+    for a, e in zip(actual, expected, strict=True):
+        np.testing.assert_array_equal(a, e)
+
+
+def test_batches_of_all_shapes_in_any_order(replays):
+    model, direct = nn.Sequential(*layers()), LayerByLayer(*layers())
+    for seed, (N, input_grad) in enumerate([(20, True), (20, False), (3, True), (20, True), (3, True), (20, False)]):
+        x, dy = batch(N, seed)
+        assert_same(passes(model, x, dy, input_grad), passes(direct, x, dy, input_grad))
+    assert len(replays) == 7  # all passes but the first of 20 and of 3 images, forward and backward of each kind
+
+
+def test_every_number_of_layers(replays):
+    for stop in range(1, len(layers()) + 1):
+        model, direct = nn.Sequential(*layers()[:stop]), LayerByLayer(*layers()[:stop])
+        for seed in range(2):
+            x, _ = batch(4, seed)
+            dy = np.random.default_rng(seed).standard_normal(direct(x).shape).astype(np.float32)
+            assert_same(passes(model, x, dy), passes(direct, x, dy))
+    assert len(replays) == 2 * len(layers())
+
+
+def test_training(replays):
+    """Parameters change in place, and replays see it."""
+    from fastcnn import optim
+
+    losses = []
+    for model in (models.LeNet5(rng=np.random.default_rng(0)), None):
+        if model is None:
+            model = LayerByLayer(*models.LeNet5(rng=np.random.default_rng(0)).layers)
+        optimizer, criterion = optim.SGD(model.parameters(), 0.01, momentum=0.9), nn.CrossEntropyLoss()
+        rng, curve = np.random.default_rng(1), []
+        for _ in range(4):
+            x, labels = rng.standard_normal((20, 1, 32, 32), np.float32), rng.integers(0, 10, 20)
+            curve.append(criterion(model(x), labels))
+            optimizer.zero_grad()
+            model.backward(criterion.backward(), input_grad=False)
+            optimizer.step()
+        losses.append(curve)
+    assert losses[0] == losses[1]
+    assert len(replays) == 6
+
+
+@pytest.mark.parametrize("take", [lambda grad: grad, lambda grad: grad[..., :1]], ids=["itself", "a view"])
+def test_a_gradient_that_somebody_took_stays(replays, take):
+    model = nn.Sequential(*layers())
+    for seed in range(3):
+        passes(model, *batch(4, seed))
+    taken = [take(parameter.grad) for parameter in model.parameters()]
+    before = [grad.copy() for grad in taken]
+    passes(model, *batch(4, 4))
+    assert_same(taken, before)
+    assert_same(passes(model, *batch(4, 5)), passes(LayerByLayer(*layers()), *batch(4, 5)))
+
+
+def test_gradients_add_up(replays):
+    model, direct = nn.Sequential(*layers()), LayerByLayer(*layers())
+    for seed in range(3):
+        for m in (model, direct):
+            m.zero_grad()
+            for part in range(3):
+                x, dy = batch(4, 10 * seed + part)
+                m(x)
+                m.backward(dy)
+        assert_same([p.grad for p in model.parameters()], [p.grad for p in direct.parameters()])
+
+
+def test_an_output_stays_when_the_next_is_computed(replays):
+    model = nn.Sequential(*layers())
+    outputs = [model(batch(4, seed)[0]) for seed in range(3)]
+    assert_same(outputs, [LayerByLayer(*layers())(batch(4, seed)[0]) for seed in range(3)])
+    assert replays
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda m: setattr(m[8], "negative_slope", 0.5), id="an attribute"),
+        pytest.param(lambda m: setattr(m[10].weight, "data", m[10].weight.data * 2), id="a parameter's array"),
+        pytest.param(lambda m: setattr(m[10], "bias", nn.Parameter(np.ones(4, np.float32))), id="a parameter"),
+        pytest.param(lambda m: m.load_state_dict({k: 2 * v for k, v in m.state_dict().items()}), id="all weights"),
+    ],
+)
+def test_a_change_is_seen(replays, change):
+    model, direct = nn.Sequential(*layers()), LayerByLayer(*layers())
+    x, dy = batch(4, 0)
+    for m in (model, direct):
+        m(x)
+        m.backward(dy)
+        before = m(x)
+        change(m)
+    assert replays
+    assert (model(x) != before).any()
+    assert_same(passes(model, x, dy), passes(direct, x, dy))
+
+
+def test_a_change_between_forward_and_backward_is_seen(replays):
+    model, direct = nn.Sequential(*layers()), LayerByLayer(*layers())
+    x, dy = batch(4, 0)
+    for m in (model, direct):
+        m(x)
+        m.backward(dy)
+        m(batch(9, 1)[0])
+        m(x)  # of a shape that the layers saw not last
+        m[8].negative_slope = 0.5
+    model.zero_grad()
+    direct.zero_grad()
+    assert_same([model.backward(dy)], [direct.backward(dy)])
+    assert_same([p.grad for p in model.parameters()], [p.grad for p in direct.parameters()])
+
+
+def test_dropout_draws_anew_for_every_batch_in_training(replays):
+    model = nn.Sequential(nn.Dropout(0.5, rng=np.random.default_rng(0)))
+    x = np.ones((1, 64))
+    assert (model(x) != model(x)).any()
+    assert not replays
+    model.eval()
+    assert_same([model(x), model(x)], [x, x])
+    assert len(replays) == 1
+    model.train()
+    assert (model(x) != model(x)).any()
+
+
+def test_a_layer_of_the_users_own_computes_every_batch(replays):
+    calls = []
+
+    class Counted(nn.ReLU):
+        def forward_native(self, x, backend):
+            calls.append(x.shape)
+            return super().forward_native(x, backend)
+
+    model = nn.Sequential(nn.Linear(3, 2), Counted())
+    for _ in range(3):
+        model(np.ones((2, 3), np.float32))
+    assert len(calls) == 3
+    assert not replays
+
+
+def test_a_parameter_in_two_layers_is_not_replayed(replays):
+    first, second = nn.Linear(3, 3), nn.Linear(3, 3)
+    second.weight = first.weight
+    model, direct = nn.Sequential(first, second), LayerByLayer(first, second)
+    x, dy = np.random.default_rng(0).standard_normal((2, 4, 3)).astype(np.float32)
+    for _ in range(2):
+        assert_same(passes(model, x, dy), passes(direct, x, dy))
+    assert not replays
+
+
+def test_only_the_last_few_shapes_are_kept():
+    model = nn.Sequential(nn.ReLU())
+    for N in range(1, 20):
+        model(np.ones((N, 3)))
+    assert len(model._recordings) == replay._KEPT
+
+
+def test_a_copy_has_recordings_of_its_own(replays):
+    from copy import deepcopy
+
+    model, (x, dy) = nn.Sequential(*layers()), batch(4, 0)
+    passes(model, x, dy)
+    other = deepcopy(model)
+    for parameter in other.parameters():
+        parameter.data *= 2
+    expected = passes(LayerByLayer(*other.layers), x, dy)
+    assert_same(passes(other, x, dy), expected)
+    assert_same(passes(other, x, dy), expected)
+
+
+def test_two_threads_may_ask_one_model():
+    model = nn.Sequential(*layers())
+    inputs = [batch(4, seed)[0] for seed in range(2)]
+    expected = [LayerByLayer(*layers())(x) for x in inputs]
+    wrong = []
+
+    def work(k):
+        for _ in range(200):
+            if not np.array_equal(model(inputs[k]), expected[k]):
+                wrong.append(k)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
