@@ -45,6 +45,17 @@ def flat(array: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(inline="always")
+def scratch(size, like):
+    """Numbers yet to be written, of the dtype of ``like``, for a task of a kernel: they begin at a whole vector.
+
+    Numba's own arrays begin at a multiple of 32 bytes, so that half of them straddle cache lines with every vector.
+    """
+    array = np.empty(size + VECTOR_BYTES // like.itemsize, like.dtype)
+    start = (VECTOR_BYTES - array.ctypes.data % VECTOR_BYTES) // like.itemsize
+    return array[start : start + size]
+
+
+@numba.njit(inline="always")
 def taps_inside(taps, first, dilation, extent):
     """Range of the taps at ``first + tap * dilation`` that lie in 0 ... extent - 1; `dilation` may be negative."""
     start, stop = 0, taps

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastcnn._geometry import Windows
 from fastcnn.backends.numba_direct import tiles
-from fastcnn.backends.numba_direct._jit import kernel, parallel_kernel, taps_inside
+from fastcnn.backends.numba_direct._jit import kernel, parallel_kernel, scratch, taps_inside
 from fastcnn.backends.numba_direct.plan import Plan, block_strides
 from fastcnn.backends.numba_direct.pooling import pool_columns
 from fastcnn.backends.numba_direct.simd import (
@@ -187,7 +187,7 @@ def _correlate_pool(
         rest, filter_tile = divmod(rest, filter_tiles)
         n, g = divmod(rest, G)
         o = min(filter_tile * R, O - R)
-        conv_rows = np.empty(R * PH * OW * L, x.dtype)
+        conv_rows = scratch(R * PH * OW * L, x)
         for ky in range(PH):
             _row(
                 rows, columns, border, x, weight, bias, n, g, o, py * PH + ky, sizes, x_strides, w_strides, steps,

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastcnn._geometry import Windows
 from fastcnn.backends.numba_direct import tiles
-from fastcnn.backends.numba_direct._jit import VECTOR_BYTES, parallel_kernel
+from fastcnn.backends.numba_direct._jit import VECTOR_BYTES, parallel_kernel, scratch
 from fastcnn.backends.numba_direct.layout import BlockedArray
 from fastcnn.backends.numba_direct.memory import aligned
 from fastcnn.backends.numba_direct.plan import Plan, block_strides, border_flag
@@ -29,7 +29,7 @@ from fastcnn.backends.numba_direct.simd import (
 )
 
 _CHUNK = 32  # tiles of taps that a task sums side by side: some 50 KB, which the second-level cache holds
-_PATCH_BYTES = 24 * 1024  # of `dy` that they all go over in turn: it leaves room for `x` in the first-level cache
+_PATCH_BYTES = 26 * 1024  # of `dy` that they all go over in turn: it leaves room for `x` in the first-level cache
 _TASKS = 16  # a sum over the batch is cut into parts until there are so many tasks, whatever the number of threads
 
 
@@ -63,7 +63,8 @@ def _outer_plan(NB: int, G: int, image, O: int, outputs, border, strides, table,
     parts = min(NB, -(-_TASKS // tasks))
     patch = max(1, _PATCH_BYTES // (len(rows) * VECTOR_BYTES))
     patch_columns = min(outputs[1], patch)
-    patch_rows, pooled = max(1, patch // patch_columns), ()
+    patch_rows, pooled = min(outputs[0], max(1, patch // patch_columns)), ()
+    patch_rows = -(-outputs[0] // -(-outputs[0] // patch_rows))  # all patches of about the same height
     if pool != (1, 1):  # whole rows of windows
         patch_columns, pooled = outputs[1], pool_columns(outputs[1] // pool[1])
         patch_rows = max(1, patch // (patch_columns * pool[0])) * pool[0]
@@ -115,13 +116,13 @@ def _outer(
         o = min(filter_tile * R, O - R)  # the last tile overlaps its neighbour and stores only its own rows
         first_tile = chunk * _CHUNK
         last_tile = min(first_tile + _CHUNK, (Q + COLUMNS - 1) // COLUMNS)
-        sums = np.empty((last_tile - first_tile) * tile_size, x.dtype)
-        bias_sums, ones, none = np.empty(R * L, x.dtype), np.ones(L, x.dtype), np.zeros(1, np.int64)
+        sums = scratch((last_tile - first_tile) * tile_size, x)
+        bias_sums, ones, none = scratch(R * L, x), np.ones(L, x.dtype), np.zeros(1, np.int64)
         patches = -(-OH // patch_rows) * -(-OW // patch_columns) * ((part + 1) * NB // parts - part * NB // parts)
         patch = 0
         source, source_o, source_h, source_w = dy, yo, yh, yw
         if len(pooled) > 0:
-            source = np.empty(R * patch_rows * OW * L, x.dtype)
+            source = scratch(R * patch_rows * OW * L, x)
             source_o, source_h, source_w = patch_rows * OW * L, OW * L, L
         for n in range(part * NB // parts, (part + 1) * NB // parts):
             for y_start in range(0, OH, patch_rows):
