@@ -79,6 +79,32 @@ class PoolCase(NamedTuple):
         return x.astype(dtype), dy.astype(dtype)
 
 
+class NormCase(NamedTuple):
+    """A batch normalization worth a test, and why; ``values`` says what the channels hold."""
+
+    reason: str
+    x: tuple[int, ...]
+    weight: bool = True
+    bias: bool = True
+    eps: float = 1e-5
+    values: str = "around 3"
+
+    def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray, ...]:
+        """Draw x, running_mean, running_var, weight (or None), bias (or None) and dy."""
+        x, dy = rng.standard_normal((2, *self.x))
+        if self.values == "around 1000":
+            x += 1000
+        elif self.values == "constant":
+            x[...] = 0.3
+        elif self.values == "a level for each image":
+            x += 100 * rng.standard_normal((len(x), *(1,) * (x.ndim - 1)))
+        else:
+            x = 2 * x + 3
+        mean, var, weight, bias = rng.standard_normal((4, self.x[1]))
+        arrays = x, mean, 0.5 + var * var, weight if self.weight else None, bias if self.bias else None, dy
+        return tuple(None if array is None else array.astype(dtype) for array in arrays)
+
+
 CONV_CASES = (
     ConvCase("square", (2, 3, 6, 6), (4, 3, 3, 3)),
     ConvCase("non-square image and kernel", (2, 2, 5, 8), (3, 2, 2, 3)),
@@ -166,6 +192,28 @@ POOL_CASES = (
     PoolCase("-inf everywhere, dilation", (2, 2, 6, 6), 3, 1, 2, 2, values="all -inf"),
 )
 """Poolings, small enough for the naive backend; average-pooling has those without dilation."""
+
+
+NORM_CASES = (
+    NormCase("images", (4, 3, 5, 6)),
+    NormCase("rows", (5, 4)),
+    NormCase("batch of 1", (1, 3, 4, 5)),
+    NormCase("two values for each channel", (2, 3)),
+    NormCase("images of one pixel", (3, 2, 1, 1)),
+    NormCase("one channel", (3, 1, 5, 7)),
+    NormCase("last batch block half full", (24, 3, 4, 4)),
+    NormCase("last batch block half full, rows", (24, 7)),
+    NormCase("full batch blocks", (32, 2, 3, 3)),
+    NormCase("beyond two batch blocks", (40, 2, 3, 5)),
+    NormCase("no weight, no bias", (3, 2, 4, 4), weight=False, bias=False),
+    NormCase("no weight", (3, 2, 4, 4), weight=False),
+    NormCase("no bias", (3, 2, 4, 4), bias=False),
+    NormCase("large eps", (3, 2, 4, 4), eps=2.5),
+    NormCase("large mean", (20, 2, 6, 6), values="around 1000"),
+    NormCase("no variance", (20, 2, 6, 6), values="constant"),
+    NormCase("images of different brightness", (40, 2, 6, 6), values="a level for each image"),
+)
+"""Batch normalizations, small enough for the naive backend."""
 
 
 def tolerance(dtype, length: int, magnitude: np.ndarray) -> np.ndarray:

@@ -6,10 +6,11 @@ import pytest
 import fastcnn
 from fastcnn import functional as F
 from fastcnn import models, nn, optim
-from fastcnn.testing import CONV_CASES, POOL_CASES, ConvCase, PoolCase
+from fastcnn.testing import CONV_CASES, NORM_CASES, POOL_CASES, ConvCase, NormCase, PoolCase
 
 # The tables' cases, and batches large enough that every thread has work to do.
 CONVS = (*CONV_CASES, ConvCase("many images", (100, 6, 14, 14), (16, 6, 5, 5)))
+NORMS = (*NORM_CASES, NormCase("many images", (100, 6, 15, 15)), NormCase("many rows", (500, 40)))
 POOLS = (*POOL_CASES, PoolCase("many images", (100, 6, 15, 15), 3, 2, 1))
 
 
@@ -50,6 +51,21 @@ def test_numba_pooling_is_the_same_on_1_and_2_threads(case, dtype, rng):
         return results
 
     assert_same_bits(pool)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("case", NORMS, ids=lambda case: case.reason)
+def test_numba_batch_norm_is_the_same_on_1_and_2_threads(case, training, dtype, rng):
+    x, running_mean, running_var, weight, bias, dy = case.arrays(rng, dtype)
+
+    def normalize():
+        running = running_mean.copy(), running_var.copy()
+        y, mean, invstd = F.batch_norm(
+            x, *running, weight, bias, training, eps=case.eps, return_statistics=True, backend="numba"
+        )
+        return y, *running, *F.batch_norm_backward(dy, x, mean, invstd, weight, training, backend="numba")
+
+    assert_same_bits(normalize)
 
 
 @pytest.mark.parametrize("N", [1, 40, 500])

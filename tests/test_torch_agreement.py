@@ -5,7 +5,7 @@ import pytest
 
 from fastcnn import backends
 from fastcnn import functional as F
-from fastcnn.testing import CONV_CASES, POOL_CASES, assert_close
+from fastcnn.testing import CONV_CASES, NORM_CASES, POOL_CASES, assert_close
 
 torch = pytest.importorskip("torch")
 
@@ -84,6 +84,28 @@ def test_avg_pool2d(backend, case, count_include_pad, rng):
     same(F.avg_pool2d(x, **case.options, count_include_pad=count_include_pad, backend=backend), ty)
     options = {**case.options, "count_include_pad": count_include_pad, "backend": backend}
     same(F.avg_pool2d_backward(dy, x.shape, **options), tx.grad)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("case", NORM_CASES, ids=lambda case: case.reason)
+def test_batch_norm(backend, case, training, rng):
+    x, mean, var, weight, bias, dy = case.arrays(rng, np.float64)
+    tx, tweight, tbias = leaf(x), leaf(weight), leaf(bias)
+    tmean, tvar = torch.tensor(mean), torch.tensor(var)
+    ty = torch.nn.functional.batch_norm(tx, tmean, tvar, tweight, tbias, training, 0.3, case.eps)
+    ty.backward(torch.tensor(dy))
+    options = {"training": training, "momentum": 0.3, "eps": case.eps, "backend": backend}
+    y, *statistics = F.batch_norm(x, mean, var, weight, bias, **options, return_statistics=True)
+    # what x - mean loses of the digits of x, times the standard deviation's inverse
+    magnitude = np.full(x.shape, np.abs(x).max() * statistics[1].max() + 10)
+    same(y, ty, magnitude=magnitude)
+    same(mean, tmean)
+    same(var, tvar)
+    dx, *gradients = F.batch_norm_backward(dy, x, *statistics, weight, training=training, backend=backend)
+    same(dx, tx.grad, magnitude=10 * magnitude * statistics[1].max())
+    for gradient, tensor in zip(gradients, (tweight, tbias), strict=True):
+        if tensor is not None:
+            same(gradient, tensor.grad, magnitude=np.full(x.shape[1], np.abs(dy).sum() * magnitude.max()))
 
 
 def test_linear(backend, rng):

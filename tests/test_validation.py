@@ -15,6 +15,8 @@ def f32(*shape):
 
 
 X, W, B, DY = f32(2, 3, 6, 6), f32(4, 3, 3, 3), f32(4), f32(2, 4, 4, 4)
+PER_CHANNEL, ZEROS, READ_ONLY = f32(3), np.zeros(3, np.float32), f32(3)
+READ_ONLY.flags.writeable = False
 ROWS, LABELS = f32(2, 10), np.array([0, 9])
 RNG = np.random.default_rng(0)
 
@@ -105,6 +107,34 @@ BAD_INPUT = [
         ValueError, "`x_shape` (2, 1, 2, 2) and `dy` (1, 1, 1, 1) must agree in N and C, their first two extents."),
     Bad("gradient of another average", F.avg_pool2d_backward, (f32(2, 3, 2, 2), (2, 3, 6, 6), 2), ValueError,
         "`dy` has shape (2, 3, 2, 2) but must have (2, 3, 3, 3), the shape of the pooling's output."),
+    # batch_norm
+    Bad("sequences to normalize", F.batch_norm, (f32(2, 3, 6), ZEROS, PER_CHANNEL), ValueError,
+        "`x` must be (N, C, H, W) or (N, C) but its shape is (2, 3, 6)."),
+    Bad("running means of other channels", F.batch_norm, (X, f32(4), PER_CHANNEL), ValueError,
+        "`running_mean` has shape (4,) but must have (3,), one value for each channel of `x`."),
+    Bad("running variances of another dtype", F.batch_norm, (X, ZEROS, np.ones(3)), TypeError,
+        "`running_var` is float64 but `x` is float32"),
+    Bad("nothing to evaluate with", F.batch_norm, (X, None, None), ValueError,
+        "`running_mean` is None, but only training can do without both running statistics."),
+    Bad("half of the running statistics", F.batch_norm, (X, ZEROS, None), ValueError,
+        "`running_var` is None, but only training can do without", {"training": True}),
+    Bad("running statistics that cannot change", F.batch_norm, (X, ZEROS, READ_ONLY), ValueError,
+        "`running_var` is read-only, but training changes it.", {"training": True}),
+    Bad("one value for each channel", F.batch_norm, (f32(1, 3, 1, 1), ZEROS, PER_CHANNEL), ValueError,
+        "`x` has one value for each channel (shape (1, 3, 1, 1)): training needs at least 2, for their variance.",
+        {"training": True}),
+    Bad("weight of other channels", F.batch_norm, (X, ZEROS, PER_CHANNEL, f32(2)), ValueError,
+        "`weight` has shape (2,) but must have (3,), one value for each channel of `x`."),
+    Bad("momentum of NaN", F.batch_norm, (X, ZEROS, PER_CHANNEL), ValueError, "`momentum` is nan but must be",
+        {"momentum": np.nan}),
+    Bad("negative eps", F.batch_norm, (X, ZEROS, PER_CHANNEL), ValueError, "`eps` is -1 but must be at least 0",
+        {"eps": -1}),
+    Bad("gradient of a smaller batch", F.batch_norm_backward, (f32(1, 3, 6, 6), X, ZEROS, PER_CHANNEL), ValueError,
+        "`dy` has shape (1, 3, 6, 6) but must have (2, 3, 6, 6), the shape of `x`."),
+    Bad("gradient without statistics", F.batch_norm_backward, (X, X, None, PER_CHANNEL), TypeError,
+        "`mean` and `invstd` must be arrays, as from batch_norm with return_statistics=True, not None."),
+    Bad("gradient of one value", F.batch_norm_backward, (f32(1, 3), f32(1, 3), ZEROS, PER_CHANNEL), ValueError,
+        "`x` has one value for each channel (shape (1, 3))", {"training": True}),
     # linear
     Bad("features", F.linear, (ROWS, f32(4, 9)), ValueError,
         "`weight` has 9 input features (shape (4, 9)) but `x` has 10 (shape (2, 10))."),

@@ -14,6 +14,7 @@ OPERATIONS = (
     "pack", "unpack", "flatten", "unflatten",
     "conv2d", "conv2d_backward", "conv2d_max_pool2d", "conv2d_max_pool2d_backward",
     "max_pool2d", "max_pool2d_backward", "avg_pool2d", "avg_pool2d_backward",
+    "batch_moments", "batch_norm", "batch_norm_backward",
     "linear", "linear_backward",
     "relu", "relu_backward", "leaky_relu", "leaky_relu_backward",
     "tanh", "tanh_backward", "sigmoid", "sigmoid_backward",

@@ -2,7 +2,8 @@
 
 Images are (N, C, H, W), float32 or float64. Every operation has its gradient beside it, named ``<operation>_backward``:
 given ``dy``, the gradient of a loss by the operation's output, it returns the gradient by the inputs. No function
-changes its arguments. ``backend=`` names the backend of one call; see `fastcnn.get_backend` for the default.
+changes its arguments, but for the running statistics of `batch_norm`. ``backend=`` names the backend of one call; see
+`fastcnn.get_backend` for the default.
 """
 
 from fastcnn.functional.activations import (
@@ -29,11 +30,14 @@ from fastcnn.functional.losses import (
     softmax,
     softmax_backward,
 )
+from fastcnn.functional.normalization import batch_norm, batch_norm_backward
 from fastcnn.functional.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 
 __all__ = [
     "avg_pool2d",
     "avg_pool2d_backward",
+    "batch_norm",
+    "batch_norm_backward",
     "conv2d",
     "conv2d_backward",
     "cross_entropy",

@@ -7,11 +7,15 @@ from fastcnn.nn.conv import Conv2d
 from fastcnn.nn.dropout import Dropout
 from fastcnn.nn.linear import Linear
 from fastcnn.nn.losses import CrossEntropyLoss, MSELoss
-from fastcnn.nn.module import Module, Parameter
+from fastcnn.nn.module import Buffer, Module, Parameter
+from fastcnn.nn.normalization import BatchNorm1d, BatchNorm2d
 from fastcnn.nn.pooling import AvgPool2d, MaxPool2d
 
 __all__ = [
     "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Buffer",
     "Conv2d",
     "CrossEntropyLoss",
     "Dropout",

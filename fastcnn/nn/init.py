@@ -72,12 +72,12 @@ def zeros_(parameter: Parameter) -> None:
 
 
 def he_(model: Module, rng: np.random.Generator) -> None:
-    """Give every weight of ``model`` He's normal initialisation, and every bias 0.
+    """Give every weight of ``model`` He's normal initialisation, and every bias 0; no weight of a normalization.
 
     Parameters
     ----------
     model : Module
-        Weights are its parameters of two axes and more.
+        Weights are its parameters of two axes and more, biases those named so.
     rng : numpy.random.Generator
 
     Raises
@@ -94,10 +94,10 @@ def he_(model: Module, rng: np.random.Generator) -> None:
     >>> layer.bias.data
     array([0., 0.], dtype=float32)
     """
-    for parameter in model.parameters():
+    for name, parameter in model.named_parameters():
         if parameter.data.ndim >= 2:
             kaiming_normal_(parameter, rng)
-        else:
+        elif name.split(".")[-1] == "bias":
             zeros_(parameter)
 
 

@@ -1,4 +1,4 @@
-"""What a layer is, and a parameter.
+"""What a layer is, a parameter, and a buffer.
 
 A module has two storeys. `Module.forward` and `Module.backward` are the door: plain NumPy arrays in and out, checked,
 packed into the backend's own layout and unpacked again. Behind it, ``forward_native`` and ``backward_native`` pass
@@ -68,14 +68,58 @@ class Parameter:
         return f"Parameter(shape={self.shape}, dtype={self.dtype})"
 
 
+class Buffer:
+    """An array that is not trained but belongs to a layer's state, as batch normalization's running statistics.
+
+    Parameters
+    ----------
+    data : ndarray
+        The values; the layer changes them in place.
+
+    Attributes
+    ----------
+    data : ndarray
+
+    Raises
+    ------
+    TypeError
+        If `data` is not an array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> nn.Buffer(np.zeros(6))
+    Buffer(shape=(6,), dtype=float64)
+    """
+
+    def __init__(self, data: np.ndarray):
+        if not isinstance(data, np.ndarray):
+            raise TypeError(f"`data` must be a numpy array, not {type(data).__name__}.")
+        self.data = data
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Dtype of the array."""
+        return self.data.dtype
+
+    def __repr__(self) -> str:
+        return f"Buffer(shape={self.shape}, dtype={self.dtype})"
+
+
 class Module:
     """A layer, or a model made of layers.
 
     A new layer defines ``forward_native(x, backend)``, which returns y, and ``backward_native(dy, backend,
     input_grad)``, which adds the gradients of its parameters and returns dx (or None without `input_grad`).
     Activations are in the backend's own layout; their ``.shape`` is (N, C, H, W) or (N, features) in every backend.
-    Attributes that are a `Parameter` or a `Module` are found by their names; what a layer remembers from forward to
-    backward is in attributes that begin with an underscore.
+    Attributes that are a `Parameter`, a `Buffer` or a `Module` are found by their names; what a layer remembers from
+    forward to backward is in attributes that begin with an underscore.
 
     Examples
     --------
@@ -205,21 +249,33 @@ class Module:
         for child in self.children():
             yield from child.modules()
 
+    def named_state(self) -> Iterator[tuple[str, Parameter | Buffer]]:
+        """Dotted names, parameters and buffers of this module and all inside it, as PyTorch names and orders them."""
+        for kind in (Parameter, Buffer):
+            for name, value in vars(self).items():
+                if isinstance(value, kind):
+                    yield name, value
+        for child_name, child in self.named_children():
+            for name, value in child.named_state():
+                yield f"{child_name}.{name}", value
+
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Dotted names and parameters of this module and all inside it, as PyTorch names and orders them."""
-        for name, value in vars(self).items():
-            if isinstance(value, Parameter):
-                yield name, value
-        for child_name, child in self.named_children():
-            for name, parameter in child.named_parameters():
-                yield f"{child_name}.{name}", parameter
+        return ((name, value) for name, value in self.named_state() if isinstance(value, Parameter))
+
+    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+        """Dotted names and buffers of this module and all inside it, as PyTorch names and orders them."""
+        return ((name, value) for name, value in self.named_state() if isinstance(value, Buffer))
 
     def parameters(self) -> Iterator[Parameter]:
         """Parameters of this module and all inside it."""
         return (parameter for _, parameter in self.named_parameters())
 
     def train(self, mode: bool = True) -> "Module":
-        """Set the training mode of this module and all inside it (it matters to `Dropout`); return the module."""
+        """Set the training mode of this module and all inside it; return the module.
+
+        It matters to `Dropout`, `BatchNorm1d` and `BatchNorm2d`.
+        """
         for module in self.modules():
             module.training = bool(mode)
         return self
@@ -234,11 +290,11 @@ class Module:
             parameter.grad = None
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of all parameters by name."""
-        return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
+        """Copies of all parameters and buffers by name."""
+        return {name: value.data.copy() for name, value in self.named_state()}
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        """Set all parameters from arrays of the same names, shapes and dtypes.
+        """Set all parameters and buffers from arrays of the same names, shapes and dtypes.
 
         Parameters
         ----------
@@ -248,24 +304,24 @@ class Module:
         Raises
         ------
         ValueError
-            If a name is missing or unknown, or a shape or a dtype differs. The message lists every difference, and no
-            parameter has changed.
+            If a name is missing or unknown, or a shape or a dtype differs. The message lists every difference, and
+            nothing has changed.
         """
-        parameters, faults = dict(self.named_parameters()), []
-        for name, parameter in parameters.items():
+        own, faults = dict(self.named_state()), []
+        for name, value in own.items():
             if name not in state:
                 faults.append(f"`{name}` is missing")
                 continue
             array = np.asarray(state[name])
-            if array.shape != parameter.shape:
-                faults.append(f"`{name}` has shape {array.shape} but must have {parameter.shape}")
-            if array.dtype != parameter.dtype:
-                faults.append(f"`{name}` is {array.dtype} but must be {parameter.dtype}")
-        faults += [f"`{name}` is unknown" for name in state if name not in parameters]
+            if array.shape != value.shape:
+                faults.append(f"`{name}` has shape {array.shape} but must have {value.shape}")
+            if array.dtype != value.dtype:
+                faults.append(f"`{name}` is {array.dtype} but must be {value.dtype}")
+        faults += [f"`{name}` is unknown" for name in state if name not in own]
         if faults:
             raise ValueError(f"The state does not fit this {type(self).__name__}: {'; '.join(faults)}.")
-        for name, parameter in parameters.items():
-            parameter.data[...] = state[name]
+        for name, value in own.items():
+            value.data[...] = state[name]
 
     def extra_repr(self) -> str:
         """Arguments of a layer, for its repr."""

@@ -10,7 +10,7 @@ from fastcnn.nn import Module
 
 
 def save_weights(model: Module, path: str | os.PathLike) -> None:
-    """Write the parameters of ``model`` to a safetensors file, under PyTorch's names.
+    """Write the parameters and buffers of ``model`` to a safetensors file, under PyTorch's names.
 
     The file is complete or it is not there: it is written beside its place, flushed to the disk, then renamed.
 
@@ -49,7 +49,7 @@ def save_weights(model: Module, path: str | os.PathLike) -> None:
 
 
 def load_weights(model: Module, path: str | os.PathLike) -> None:
-    """Set the parameters of ``model`` from a safetensors file.
+    """Set the parameters and buffers of ``model`` from a safetensors file.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def load_weights(model: Module, path: str | os.PathLike) -> None:
         If the file cannot be read.
     ValueError
         If it is not a complete safetensors file, or its arrays do not fit the model (see `Module.load_state_dict`).
-        No parameter has changed.
+        Nothing has changed.
     """
     try:
         state = load(Path(path).read_bytes())

@@ -35,6 +35,7 @@ from fastcnn.backends.naive.losses import (
     softmax,
     softmax_backward,
 )
+from fastcnn.backends.naive.normalization import batch_moments, batch_norm, batch_norm_backward
 from fastcnn.backends.naive.optim import adam_update, sgd_update
 from fastcnn.backends.naive.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 
@@ -42,6 +43,9 @@ __all__ = [
     "adam_update",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "batch_moments",
+    "batch_norm",
+    "batch_norm_backward",
     "conv2d",
     "conv2d_backward",
     "conv2d_max_pool2d",

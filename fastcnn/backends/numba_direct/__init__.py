@@ -30,6 +30,7 @@ from fastcnn.backends.numba_direct.losses import (
     softmax,
     softmax_backward,
 )
+from fastcnn.backends.numba_direct.normalization import batch_moments, batch_norm, batch_norm_backward
 from fastcnn.backends.numba_direct.optim import adam_update, sgd_update
 from fastcnn.backends.numba_direct.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from fastcnn.backends.numba_direct.recording import recording, replay
@@ -38,6 +39,9 @@ __all__ = [
     "adam_update",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "batch_moments",
+    "batch_norm",
+    "batch_norm_backward",
     "conv2d",
     "conv2d_backward",
     "conv2d_max_pool2d",

@@ -549,6 +549,38 @@ def tile_transpose(typingctx, tile):
     return tile(tile), codegen
 
 
+def _elementwise(operation: str):
+    """The intrinsic that does one operation of two numbers to all lanes of two tiles."""
+
+    def of_two(typingctx, a, b):
+        def codegen(context, builder, signature, args):
+            pairs = ([builder.extract_value(tile, i) for tile in args] for i in range(a.rows * a.columns))
+            return _Code(context, builder, a).build(getattr(builder, operation)(*pair) for pair in pairs)
+
+        return a(a, b), codegen
+
+    return of_two
+
+
+tile_add = intrinsic(_elementwise("fadd"))
+"""a + b, lane by lane, of tiles of one size and of floats."""
+
+tile_subtract = intrinsic(_elementwise("fsub"))
+"""a - b, lane by lane, of tiles of one size and of floats."""
+
+
+@intrinsic
+def tile_multiply_add(typingctx, a, b, c):
+    """``a * b + c``, lane by lane, of tiles of one size and of floats."""
+
+    def codegen(context, builder, signature, args):
+        code = _Code(context, builder, a)
+        triples = ([builder.extract_value(tile, i) for tile in args] for i in range(a.rows * a.columns))
+        return code.build(code.multiply_add(*triple) for triple in triples)
+
+    return a(a, b, c), codegen
+
+
 def _to_winners(accumulate: bool):
     """The intrinsic that hands ``dy`` on to one tap of each window: where the tap was the winner."""
 

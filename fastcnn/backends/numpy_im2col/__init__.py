@@ -34,6 +34,7 @@ from fastcnn.backends.numpy_im2col.losses import (
     softmax,
     softmax_backward,
 )
+from fastcnn.backends.numpy_im2col.normalization import batch_moments, batch_norm, batch_norm_backward
 from fastcnn.backends.numpy_im2col.optim import adam_update, sgd_update
 from fastcnn.backends.numpy_im2col.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 
@@ -41,6 +42,9 @@ __all__ = [
     "adam_update",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "batch_moments",
+    "batch_norm",
+    "batch_norm_backward",
     "conv2d",
     "conv2d_backward",
     "conv2d_max_pool2d",

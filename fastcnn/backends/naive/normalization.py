@@ -1,0 +1,58 @@
+"""Batch normalization and its gradients, channel by channel."""
+
+import numpy as np
+
+
+@np.errstate(invalid="ignore")  # an inf or NaN that came in may make a NaN: no fault of ours
+def batch_moments(x):
+    """See `fastcnn.functional.batch_norm`: mean and biased variance of each channel, in float64."""
+    C = x.shape[1]
+    mean, var = np.zeros(C), np.zeros(C)
+    for c in range(C):
+        values = x[:, c].astype(np.float64).flatten()
+        for value in values:
+            mean[c] += value
+        mean[c] /= len(values)
+        for value in values:
+            var[c] += (value - mean[c]) ** 2
+        var[c] /= len(values)
+    return mean, var
+
+
+@np.errstate(invalid="ignore")
+def batch_norm(x, mean, invstd, weight, bias):
+    """See `fastcnn.functional.batch_norm`."""
+    x64 = x.astype(np.float64)
+    y = np.zeros(x.shape)
+    for c in range(x.shape[1]):
+        for n in range(len(x)):  # all pixels of a plane at once, or the one number of a row
+            y[n, c] = (x64[n, c] - mean[c]) * invstd[c]
+            if weight is not None:
+                y[n, c] *= weight[c]
+            if bias is not None:
+                y[n, c] += bias[c]
+    return y.astype(x.dtype)
+
+
+@np.errstate(invalid="ignore")
+def batch_norm_backward(dy, x, mean, invstd, weight, training: bool, input_grad: bool):
+    """See `fastcnn.functional.batch_norm_backward`."""
+    N, C = x.shape[:2]
+    count = x.size / C
+    dy64, mean64, invstd64 = dy.astype(np.float64), mean.astype(np.float64), invstd.astype(np.float64)
+    normalized, dx = np.zeros(x.shape), np.zeros(x.shape)
+    dweight, dbias = np.zeros(C), np.zeros(C)
+    for c in range(C):
+        for n in range(N):
+            normalized[n, c] = (x[n, c] - mean64[c]) * invstd64[c]
+            dweight[c] += (dy64[n, c] * normalized[n, c]).sum()
+            dbias[c] += dy64[n, c].sum()
+        for n in range(N):
+            dx[n, c] = dy64[n, c]
+            if training:  # what each value does to the mean, and to the variance
+                dx[n, c] -= dbias[c] / count
+                dx[n, c] -= normalized[n, c] * dweight[c] / count
+            dx[n, c] *= invstd64[c]
+            if weight is not None:
+                dx[n, c] *= weight[c]
+    return dx.astype(x.dtype) if input_grad else None, dweight.astype(x.dtype), dbias.astype(x.dtype)

@@ -1,0 +1,176 @@
+"""Batch normalization and its gradients on batch-blocked arrays.
+
+A plane, the pixels of one channel in one block of images, is summed lane by lane in the numbers' own type, in several
+vectors side by side; lanes, planes and blocks are added up in float64. What is in lanes that hold no image is never
+added, and they are written as zeros: no chain of layers can make them grow.
+"""
+
+import math
+
+import numba
+import numpy as np
+
+from fastcnn.backends.numba_direct._jit import flat, parallel_kernel
+from fastcnn.backends.numba_direct.layout import BlockedArray, empty
+from fastcnn.backends.numba_direct.simd import (
+    lane_count,
+    tile_add,
+    tile_full,
+    tile_multiply_add,
+    tile_read,
+    tile_save,
+    tile_subtract,
+)
+
+_ROW, _COLUMNS = (0,), (0,) * 4  # with two sums of each, enough vectors that no addition waits for the one before
+
+
+def batch_moments(x: BlockedArray) -> tuple[np.ndarray, np.ndarray]:
+    """See `fastcnn.functional.batch_norm`: mean and biased variance of each channel, in float64."""
+    N, C, P = _sizes(x)
+    means, squares = np.empty((2, len(x.blocks), C))
+    mean, var = np.empty((2, C))
+    _moments(_ROW, _COLUMNS, x.blocks.reshape(-1), means, squares, mean, var, N, P)
+    return mean, var
+
+
+def batch_norm(x: BlockedArray, mean, invstd, weight, bias) -> BlockedArray:
+    """See `fastcnn.functional.batch_norm`."""
+    y = empty(x.shape, x.dtype)
+    bias = np.zeros_like(mean) if bias is None else flat(bias)
+    _normalize(x.blocks.reshape(-1), y.blocks.reshape(-1), flat(mean), _scale(invstd, weight), bias, *_sizes(x))
+    return y
+
+
+@np.errstate(invalid="ignore")  # an inf or NaN that came in may make a NaN
+def batch_norm_backward(dy: BlockedArray, x: BlockedArray, mean, invstd, weight, training: bool, input_grad: bool):
+    """See `fastcnn.functional.batch_norm_backward`."""
+    N, C, P = _sizes(x)
+    parts = np.empty((2, len(x.blocks), C))
+    dbias, along = np.empty((2, C))
+    flat_dy, flat_x, mean = dy.blocks.reshape(-1), x.blocks.reshape(-1), flat(mean)
+    _gradient_sums(_ROW, _COLUMNS, flat_dy, flat_x, mean, parts[0], parts[1], dbias, along, N, P)
+    dx, dweight = None, along * invstd
+    if input_grad and training:
+        dx = empty(x.shape, x.dtype)
+        level, slope = (dbias / (N * P)).astype(x.dtype), (dweight * invstd / (N * P)).astype(x.dtype)
+        flat_dx = dx.blocks.reshape(-1)
+        _input_gradient(flat_dy, flat_x, flat_dx, mean, _scale(invstd, weight), level, slope, N, C, P)
+    elif input_grad:
+        dx = batch_norm(dy, np.zeros_like(mean), invstd, weight, None)
+    return dx, dweight.astype(x.dtype), dbias.astype(x.dtype)
+
+
+def _sizes(x: BlockedArray) -> tuple[int, int, int]:
+    """Images, channels, and pixels of a channel."""
+    return x.shape[0], x.shape[1], math.prod(x.shape[2:])
+
+
+def _scale(invstd: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    return flat(invstd) if weight is None else invstd * weight
+
+
+@numba.njit(inline="always")
+def _plane_sums(row, columns, a, b, shift_a, shift_b, at, P, images):
+    """Sums of ``a - shift_a`` and of ``(a - shift_a) * (b - shift_b)`` over a plane's images, in float64."""
+    L, COLUMNS = lane_count(a), len(columns)
+    zeros_a, zeros_b = tile_full(row, columns, a, shift_a), tile_full(row, columns, b, shift_b)
+    total, products = tile_full(row, columns, a, 0), tile_full(row, columns, a, 0)
+    whole = P - P % COLUMNS
+    for p in range(0, whole, COLUMNS):
+        value = tile_subtract(tile_read(row, columns, a, at + p * L, 0, L), zeros_a)
+        other = tile_subtract(tile_read(row, columns, b, at + p * L, 0, L), zeros_b)
+        total, products = tile_add(total, value), tile_multiply_add(value, other, products)
+    zero_a, zero_b = tile_full(row, row, a, shift_a), tile_full(row, row, b, shift_b)
+    last_total, last_products = tile_full(row, row, a, 0), tile_full(row, row, a, 0)
+    for p in range(whole, P):
+        value = tile_subtract(tile_read(row, row, a, at + p * L, 0, 0), zero_a)
+        other = tile_subtract(tile_read(row, row, b, at + p * L, 0, 0), zero_b)
+        last_total, last_products = tile_add(last_total, value), tile_multiply_add(value, other, last_products)
+    lanes = np.empty((2, (COLUMNS + 1) * L), a.dtype)
+    tile_save(total, lanes, 0)
+    tile_save(last_total, lanes, COLUMNS * L)
+    tile_save(products, lanes, (COLUMNS + 1) * L)
+    tile_save(last_products, lanes, (2 * COLUMNS + 1) * L)
+    sums = 0.0, 0.0
+    for vector in range(COLUMNS + 1):
+        for lane in range(images):
+            sums = sums[0] + lanes[0, vector * L + lane], sums[1] + lanes[1, vector * L + lane]
+    return sums
+
+
+@parallel_kernel
+def _moments(row, columns, x, means, squares, mean, var, N, P):
+    """Parallel over planes (block, channel): a thread writes only its plane's mean and sum of squared deviations.
+
+    The corrected two-pass algorithm: deviations from a first mean correct that mean and the squares, so that rounding
+    in the first does no harm. T. F. Chan, G. H. Golub and R. J. LeVeque, "Algorithms for computing the sample variance:
+    analysis and recommendations", The American Statistician 37 (1983), have it, and how planes are put together.
+    """
+    L, (NB, C) = lane_count(x), means.shape
+    for task in numba.prange(NB * C):
+        plane = np.intp(task)
+        block, c = divmod(plane, C)
+        images = min(L, N - block * L)
+        at, count = plane * P * L, images * P
+        first = x.dtype.type(_plane_sums(row, columns, x, x, 0, 0, at, P, images)[0] / count)
+        total, square = _plane_sums(row, columns, x, x, first, first, at, P, images)
+        means[block, c] = first + total / count
+        square -= total * total / count
+        squares[block, c] = 0 if square < 0 else square  # NaN stays
+    for c in range(C):
+        total, square = 0.0, 0.0
+        for block in range(NB):
+            total += means[block, c] * min(L, N - block * L)
+        mean[c] = total / N
+        for block in range(NB):
+            square += squares[block, c] + (means[block, c] - mean[c]) ** 2 * min(L, N - block * L) * P
+        var[c] = square / (N * P)
+
+
+@parallel_kernel
+def _normalize(x, y, mean, scale, shift, N, C, P):
+    """Parallel over planes (block, channel): a thread writes only its plane."""
+    L = lane_count(x)
+    for task in numba.prange((N + L - 1) // L * C):
+        plane = np.intp(task)
+        block, c = divmod(plane, C)
+        center, factor, level = mean[c], scale[c], shift[c]
+        for i in range(plane * P * L, (plane + 1) * P * L):
+            y[i] = (x[i] - center) * factor + level
+        if block == N // L:  # some lanes hold no image
+            for i in range(plane * P * L, (plane + 1) * P * L, L):
+                y[i + N % L : i + L] = 0
+
+
+@parallel_kernel
+def _gradient_sums(row, columns, dy, x, mean, totals, products, dbias, along, N, P):
+    """Parallel over planes (block, channel): a thread writes only its plane's sums of dy and of dy * (x - mean)."""
+    L, (NB, C) = lane_count(x), totals.shape
+    for task in numba.prange(NB * C):
+        plane = np.intp(task)
+        block, c = divmod(plane, C)
+        images = min(L, N - block * L)
+        totals[block, c], products[block, c] = _plane_sums(
+            row, columns, dy, x, 0, mean[c], plane * P * L, P, images
+        )  # fmt: skip
+    for c in range(C):
+        dbias[c], along[c] = 0, 0
+        for block in range(NB):
+            dbias[c] += totals[block, c]
+            along[c] += products[block, c]
+
+
+@parallel_kernel
+def _input_gradient(dy, x, dx, mean, scale, level, slope, N, C, P):
+    """Parallel over planes (block, channel): a thread writes only its plane."""
+    L = lane_count(x)
+    for task in numba.prange((N + L - 1) // L * C):
+        plane = np.intp(task)
+        block, c = divmod(plane, C)
+        center, factor, constant, rise = mean[c], scale[c], level[c], slope[c]
+        for i in range(plane * P * L, (plane + 1) * P * L):
+            dx[i] = (dy[i] - constant - (x[i] - center) * rise) * factor
+        if block == N // L:  # some lanes hold no image
+            for i in range(plane * P * L, (plane + 1) * P * L, L):
+                dx[i + N % L : i + L] = 0

@@ -1,0 +1,45 @@
+"""Batch normalization and its gradients, all channels at once."""
+
+import numpy as np
+
+
+@np.errstate(invalid="ignore")
+def batch_moments(x):
+    """See `fastcnn.functional.batch_norm`: mean and biased variance of each channel, in float64."""
+    return x.mean(_all_but_channels(x), np.float64), x.var(_all_but_channels(x), np.float64)  # (C,) each
+
+
+@np.errstate(invalid="ignore")
+def batch_norm(x, mean, invstd, weight, bias):
+    """See `fastcnn.functional.batch_norm`."""
+    y = (x - _beside(x, mean)) * _beside(x, _scale(invstd, weight))
+    return y if bias is None else y + _beside(x, bias)
+
+
+@np.errstate(invalid="ignore")
+def batch_norm_backward(dy, x, mean, invstd, weight, training: bool, input_grad: bool):
+    """See `fastcnn.functional.batch_norm_backward`."""
+    channels, count = _all_but_channels(x), x.size // x.shape[1]
+    normalized = (x - _beside(x, mean)) * _beside(x, invstd)
+    dbias = dy.sum(channels)  # (C,)
+    dweight = (dy * normalized).sum(channels)  # (C,)
+    if not input_grad:
+        return None, dweight, dbias
+    dx = dy
+    if training:  # what each value does to the mean, and to the variance
+        dx = dy - _beside(x, dbias / count) - normalized * _beside(x, dweight / count)
+    return dx * _beside(x, _scale(invstd, weight)), dweight, dbias
+
+
+def _scale(invstd: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    return invstd if weight is None else invstd * weight
+
+
+def _all_but_channels(x: np.ndarray) -> tuple[int, ...]:
+    """Axes of a batch but for the second."""
+    return (0, *range(2, x.ndim))
+
+
+def _beside(x: np.ndarray, channels: np.ndarray) -> np.ndarray:
+    """One value for each channel, in a shape that broadcasts with ``x``: (C,) or (C, 1, 1)."""
+    return channels.reshape(-1, *(1,) * (x.ndim - 2))

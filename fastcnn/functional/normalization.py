@@ -1,0 +1,226 @@
+"""Batch normalization and its gradient."""
+
+import math
+
+import numpy as np
+
+from fastcnn import _validate, backends
+
+
+def batch_norm(
+    x: np.ndarray,
+    running_mean: np.ndarray | None,
+    running_var: np.ndarray | None,
+    weight: np.ndarray | None = None,
+    bias: np.ndarray | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    *,
+    return_statistics: bool = False,
+    backend: str | None = None,
+) -> np.ndarray | tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each channel less its mean, by its standard deviation: as ``torch.nn.functional.batch_norm``.
+
+    With ``invstd = 1 / sqrt(var + eps)`` it is ``y = (x - mean) * invstd * weight + bias``. In training, the mean and
+    the (biased) variance are those of the channel in this batch, and the running statistics move towards them: the
+    running mean becomes ``(1 - momentum) * running_mean + momentum * mean``, the running variance likewise, but with
+    the unbiased variance, ``var * n / (n - 1)`` of n values. Else the mean and the variance are the running ones.
+
+    Sums are kept in float64, or in float32 of deviations from a mean, so that the variance of large numbers that differ
+    little is good. About 10 flops a value, and ``x`` is read twice and ``y`` written once in training.
+
+    Parameters
+    ----------
+    x : ndarray of shape (N, C, H, W) or (N, C), float32 or float64
+        Images, or rows of features.
+    running_mean, running_var : ndarray of shape (C,), dtype of `x`
+        Training changes them in place; it may do without them, both None.
+    weight, bias : ndarray of shape (C,), dtype of `x`, optional
+        By default 1 and 0.
+    training : bool, default False
+        Whether to use the statistics of the batch.
+    momentum : float, default 0.1
+        How far the running statistics move.
+    eps : float, default 1e-5
+        Added to the variance.
+    return_statistics : bool, default False
+        Whether to return what `x` was normalized with too, which `batch_norm_backward` needs.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    y : ndarray of the shape and dtype of `x`
+    mean, invstd : ndarray of shape (C,), dtype of `x`
+        Only with `return_statistics`.
+
+    Raises
+    ------
+    TypeError
+        If an array is not a float32 or float64 array, or the dtypes differ.
+    ValueError
+        If shapes do not fit each other, running statistics are missing or cannot be changed, or there is only one value
+        for each channel to train with.
+
+    References
+    ----------
+    S. Ioffe and C. Szegedy, "Batch normalization: accelerating deep network training by reducing internal covariate
+    shift", ICML 2015, algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> x, mean, var = np.array([[1.0], [3.0]]), np.zeros(1), np.ones(1)
+    >>> F.batch_norm(x, mean, var, training=True, momentum=0.5, eps=0)
+    array([[-1.],
+           [ 1.]])
+    >>> mean, var
+    (array([1.]), array([1.5]))
+    >>> F.batch_norm(x, mean, np.array([4.0]), eps=0)
+    array([[0.],
+           [1.]])
+    """
+    x = _images_or_rows("x", x)
+    running = _running_statistics(x, running_mean, running_var, training)
+    weight, bias = _by_channel("weight", weight, x), _by_channel("bias", bias, x)
+    momentum, eps = checked_momentum(momentum), checked_eps(eps)
+    if training:
+        check_enough_values("`x`", x.shape)
+    implementation = backends.load(backend)
+    native, mean, invstd = normalize(
+        implementation, implementation.pack(x), running, weight, bias, bool(training), momentum, eps
+    )
+    y = implementation.unpack(native)
+    return (y, mean, invstd) if return_statistics else y
+
+
+def batch_norm_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    mean: np.ndarray,
+    invstd: np.ndarray,
+    weight: np.ndarray | None = None,
+    training: bool = False,
+    *,
+    input_grad: bool = True,
+    backend: str | None = None,
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    """Gradients of `batch_norm`.
+
+    With ``z = (x - mean) * invstd`` and sums over the n values of a channel, ``dweight = sum(dy * z)``, ``dbias =
+    sum(dy)``, and ``dx = weight * invstd * dy`` when the statistics are given. In training, where they depend on ``x``,
+    it is ``dx = weight * invstd * (dy - dbias / n - z * dweight / n)``.
+
+    Parameters
+    ----------
+    dy : ndarray of the shape and dtype of `x`
+        Gradient of the loss by the output.
+    x, weight, training, backend
+        As given to `batch_norm`.
+    mean, invstd : ndarray of shape (C,), dtype of `x`
+        As returned by `batch_norm` with ``return_statistics=True``.
+    input_grad : bool, default True
+        Whether to compute ``dx``.
+
+    Returns
+    -------
+    dx : ndarray of the shape of `x`, or None
+    dweight, dbias : ndarray of shape (C,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `batch_norm`; and if `dy` has not the shape of `x`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> x, dy = np.array([[1.0], [3.0], [5.0]]), np.array([[6.0], [0.0], [0.0]])
+    >>> _, mean, invstd = F.batch_norm(x, None, None, training=True, eps=4 / 3, return_statistics=True)
+    >>> mean, invstd
+    (array([3.]), array([0.5]))
+    >>> dx, dweight, dbias = F.batch_norm_backward(dy, x, mean, invstd, training=True)
+    >>> dx.ravel(), dweight, dbias
+    (array([ 1., -1.,  0.]), array([-6.]), array([6.]))
+    """
+    x = _images_or_rows("x", x)
+    dy = _validate.floats("dy", dy, like=("x", x))
+    _validate.shape("dy", dy, x.shape, "the shape of `x`")
+    mean, invstd, weight = (
+        _by_channel(name, array, x) for name, array in (("mean", mean), ("invstd", invstd), ("weight", weight))
+    )
+    if mean is None or invstd is None:
+        raise TypeError("`mean` and `invstd` must be arrays, as from batch_norm with return_statistics=True, not None.")
+    if training:
+        check_enough_values("`x`", x.shape)
+    implementation = backends.load(backend)
+    dx, dweight, dbias = implementation.batch_norm_backward(
+        implementation.pack(dy), implementation.pack(x), mean, invstd, weight, bool(training), bool(input_grad)
+    )
+    return implementation.unpack(dx) if input_grad else None, dweight, dbias
+
+
+@np.errstate(invalid="ignore", divide="ignore")
+def normalize(implementation, x, running, weight, bias, training: bool, momentum: float, eps: float):
+    """`batch_norm` behind the checks: y, mean and invstd.
+
+    ``x`` and y are in the backend's layout; ``running`` is (running_mean, running_var), or None in training.
+    """
+    if training:
+        mean, var = implementation.batch_moments(x)
+        if running is not None:
+            count = math.prod(x.shape) // x.shape[1]
+            for average, new in zip(running, (mean, var * count / (count - 1)), strict=True):
+                average[...] = (1 - momentum) * average + momentum * new
+    else:
+        mean, var = (average.astype(np.float64) for average in running)
+    mean, invstd = mean.astype(x.dtype), (1 / np.sqrt(var + eps)).astype(x.dtype)
+    return implementation.batch_norm(x, mean, invstd, weight, bias), mean, invstd
+
+
+def checked_momentum(momentum) -> float:
+    """A finite number: PyTorch takes any."""
+    return _validate.number("momentum", momentum, -np.finfo(float).max, np.finfo(float).max)
+
+
+def checked_eps(eps) -> float:
+    """A number that does not make a variance negative."""
+    return _validate.number("eps", eps, 0, math.inf, below_high=True)
+
+
+def check_enough_values(name: str, shape: tuple[int, ...]) -> None:
+    """Raise ValueError if a batch of this shape has only one value for each channel."""
+    if math.prod(shape) == shape[1]:
+        raise ValueError(
+            f"{name} has one value for each channel (shape {shape}): training needs at least 2, for their variance."
+        )
+
+
+def _images_or_rows(name: str, array) -> np.ndarray:
+    array = _validate.floats(name, array)
+    if array.ndim not in (2, 4):
+        raise ValueError(f"`{name}` must be (N, C, H, W) or (N, C) but its shape is {array.shape}.")
+    return array
+
+
+def _by_channel(name: str, array: np.ndarray | None, x: np.ndarray) -> np.ndarray | None:
+    if array is None:
+        return None
+    array = _validate.floats(name, array, 1, like=("x", x))
+    return _validate.shape(name, array, (x.shape[1],), "one value for each channel of `x`")
+
+
+def _running_statistics(x, running_mean, running_var, training: bool) -> tuple[np.ndarray, np.ndarray] | None:
+    """The caller's own arrays, which may be changed."""
+    if running_mean is None and running_var is None and training:
+        return None
+    for name, array in (("running_mean", running_mean), ("running_var", running_var)):
+        if array is None:
+            raise ValueError(f"`{name}` is None, but only training can do without both running statistics.")
+        _by_channel(name, array, x)
+        if training and not array.flags.writeable:
+            raise ValueError(f"`{name}` is read-only, but training changes it.")
+    return running_mean, running_var

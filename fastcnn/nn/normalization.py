@@ -1,0 +1,161 @@
+"""Batch normalization as layers."""
+
+import numpy as np
+
+from fastcnn import _validate
+from fastcnn.functional.normalization import check_enough_values, checked_eps, checked_momentum, normalize
+from fastcnn.nn import init
+from fastcnn.nn.module import Buffer, Module
+
+
+class _BatchNorm(Module):
+    """What the layers for images and for rows share: all but the number of axes."""
+
+    _axes: tuple[int, str]
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        dtype=np.float32,
+    ):
+        self.num_features = _validate.count("num_features", num_features)
+        self.eps = checked_eps(eps)
+        self.momentum = None if momentum is None else checked_momentum(momentum)
+        self.affine, self.track_running_stats = bool(affine), bool(track_running_stats)
+        self.dtype = np.dtype(dtype)
+        ones = init.parameter((num_features,), dtype)
+        ones.data[...] = 1
+        self.weight = ones if affine else None
+        self.bias = init.parameter((num_features,), dtype) if affine else None
+        tracked = track_running_stats
+        self.running_mean = Buffer(np.zeros_like(ones.data)) if tracked else None
+        self.running_var = Buffer(np.ones_like(ones.data)) if tracked else None
+        self.num_batches_tracked = Buffer(np.zeros((), np.int64)) if tracked else None
+
+    def forward_native(self, x, backend):
+        """See `fastcnn.functional.batch_norm`."""
+        if len(x.shape) != self._axes[0] or x.shape[1] != self.num_features or x.dtype != self.dtype:
+            self._explain(x)
+        running, momentum = None, self.momentum
+        self._of_batch = self.training or not self.track_running_stats
+        if self._of_batch:
+            check_enough_values(f"The input of {self}", x.shape)
+        if self.track_running_stats:
+            running = self.running_mean.data, self.running_var.data
+            if self.training:
+                self.num_batches_tracked.data += 1
+            if momentum is None:
+                momentum = 1 / max(1, int(self.num_batches_tracked.data))
+        weight, bias = self.weight and self.weight.data, self.bias and self.bias.data
+        y, *self._statistics = normalize(backend, x, running, weight, bias, self._of_batch, momentum, self.eps)
+        self._x = x
+        return y
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """See `fastcnn.functional.batch_norm_backward`."""
+        weight = self.weight and self.weight.data
+        dx, dweight, dbias = backend.batch_norm_backward(
+            dy, self._x, *self._statistics, weight, self._of_batch, input_grad
+        )
+        if self.affine:
+            self.weight.accumulate(dweight)
+            self.bias.accumulate(dbias)
+        return dx
+
+    def _explain(self, x) -> None:
+        """Say what does not fit."""
+        axes, layout = self._axes
+        if len(x.shape) != axes:
+            raise ValueError(f"{self} needs {layout} but its input has shape {x.shape}.")
+        if x.shape[1] != self.num_features:
+            raise ValueError(f"{self} needs {self.num_features} channels but its input has shape {x.shape}.")
+        raise TypeError(f"{self} is {self.dtype} but its input is {x.dtype}.")
+
+    def extra_repr(self) -> str:
+        """Channels, and what differs from its default."""
+        options = {"eps": 1e-5, "momentum": 0.1, "affine": True, "track_running_stats": True}
+        changed = "".join(f", {k}={getattr(self, k)!r}" for k, v in options.items() if getattr(self, k) != v)
+        return f"{self.num_features}{changed}"
+
+
+class BatchNorm2d(_BatchNorm):
+    """Each channel of images less its mean, by its standard deviation; see `fastcnn.functional.batch_norm`.
+
+    In training mode with the statistics of the batch; else with the running ones, if they are tracked.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels.
+    eps : float, default 1e-5
+        Added to the variance.
+    momentum : float or None, default 0.1
+        How far the running statistics move at each batch; None makes them the average over all batches.
+    affine : bool, default True
+        Whether to scale and shift each channel, by a trained weight and bias.
+    track_running_stats : bool, default True
+        Whether there are running statistics; without, evaluation too uses those of the batch.
+    dtype : {float32, float64}
+        Of the parameters and running statistics, and so of the input.
+
+    Attributes
+    ----------
+    weight, bias : Parameter of shape (num_features,), or None
+        1 and 0 at first.
+    running_mean, running_var : Buffer of shape (num_features,), or None
+        0 and 1 at first.
+    num_batches_tracked : Buffer of shape (), int64, or None
+        Batches seen in training mode.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> layer = nn.BatchNorm2d(1, eps=0, dtype=np.float64)
+    >>> layer(np.array([[[[1.0, 3.0]]]]))[0, 0]
+    array([[-1.,  1.]])
+    >>> layer.running_mean.data, layer.running_var.data
+    (array([0.2]), array([1.1]))
+    """
+
+    _axes = 4, "images (N, C, H, W)"
+
+
+class BatchNorm1d(_BatchNorm):
+    """Each feature of rows less its mean, by its standard deviation: `BatchNorm2d` for rows (N, features).
+
+    Parameters
+    ----------
+    num_features, eps, momentum, affine, track_running_stats, dtype
+        As in `BatchNorm2d`.
+
+    Attributes
+    ----------
+    weight, bias, running_mean, running_var, num_batches_tracked
+        As in `BatchNorm2d`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> nn.BatchNorm1d(2, eps=0, dtype=np.float64)(np.array([[1.0, 10.0], [3.0, 50.0]]))
+    array([[-1., -1.],
+           [ 1.,  1.]])
+    """
+
+    _axes = 2, "rows (N, features)"
