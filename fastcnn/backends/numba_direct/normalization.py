@@ -15,10 +15,12 @@ from fastcnn.backends.numba_direct.layout import BlockedArray, empty
 from fastcnn.backends.numba_direct.simd import (
     lane_count,
     tile_add,
+    tile_add_columns,
     tile_full,
     tile_multiply_add,
     tile_read,
     tile_save,
+    tile_store,
     tile_subtract,
 )
 
@@ -38,7 +40,7 @@ def batch_norm(x: BlockedArray, mean, invstd, weight, bias) -> BlockedArray:
     """See `fastcnn.functional.batch_norm`."""
     y = empty(x.shape, x.dtype)
     bias = np.zeros_like(mean) if bias is None else flat(bias)
-    _normalize(x.blocks.reshape(-1), y.blocks.reshape(-1), flat(mean), _scale(invstd, weight), bias, *_sizes(x))
+    _normalize(_ROW, x.blocks.reshape(-1), y.blocks.reshape(-1), flat(mean), _scale(invstd, weight), bias, *_sizes(x))
     return y
 
 
@@ -55,7 +57,7 @@ def batch_norm_backward(dy: BlockedArray, x: BlockedArray, mean, invstd, weight,
         dx = empty(x.shape, x.dtype)
         level, slope = (dbias / (N * P)).astype(x.dtype), (dweight * invstd / (N * P)).astype(x.dtype)
         flat_dx = dx.blocks.reshape(-1)
-        _input_gradient(flat_dy, flat_x, flat_dx, mean, _scale(invstd, weight), level, slope, N, C, P)
+        _input_gradient(_ROW, flat_dy, flat_x, flat_dx, mean, _scale(invstd, weight), level, slope, N, C, P)
     elif input_grad:
         dx = batch_norm(dy, np.zeros_like(mean), invstd, weight, None)
     return dx, dweight.astype(x.dtype), dbias.astype(x.dtype)
@@ -82,21 +84,18 @@ def _plane_sums(row, columns, a, b, shift_a, shift_b, at, P, images):
         other = tile_subtract(tile_read(row, columns, b, at + p * L, 0, L), zeros_b)
         total, products = tile_add(total, value), tile_multiply_add(value, other, products)
     zero_a, zero_b = tile_full(row, row, a, shift_a), tile_full(row, row, b, shift_b)
-    last_total, last_products = tile_full(row, row, a, 0), tile_full(row, row, a, 0)
+    rest, rest_products = tile_add_columns(total), tile_add_columns(products)
     for p in range(whole, P):
         value = tile_subtract(tile_read(row, row, a, at + p * L, 0, 0), zero_a)
         other = tile_subtract(tile_read(row, row, b, at + p * L, 0, 0), zero_b)
-        last_total, last_products = tile_add(last_total, value), tile_multiply_add(value, other, last_products)
-    lanes = np.empty((2, (COLUMNS + 1) * L), a.dtype)
-    tile_save(total, lanes, 0)
-    tile_save(last_total, lanes, COLUMNS * L)
-    tile_save(products, lanes, (COLUMNS + 1) * L)
-    tile_save(last_products, lanes, (2 * COLUMNS + 1) * L)
-    sums = 0.0, 0.0
-    for vector in range(COLUMNS + 1):
-        for lane in range(images):
-            sums = sums[0] + lanes[0, vector * L + lane], sums[1] + lanes[1, vector * L + lane]
-    return sums
+        rest, rest_products = tile_add(rest, value), tile_multiply_add(value, other, rest_products)
+    lanes = np.empty(2 * L, a.dtype)
+    tile_save(rest, lanes, 0)
+    tile_save(rest_products, lanes, L)
+    sum_a, sum_products = 0.0, 0.0
+    for lane in range(images):
+        sum_a, sum_products = sum_a + lanes[lane], sum_products + lanes[L + lane]
+    return sum_a, sum_products
 
 
 @parallel_kernel
@@ -129,15 +128,17 @@ def _moments(row, columns, x, means, squares, mean, var, N, P):
 
 
 @parallel_kernel
-def _normalize(x, y, mean, scale, shift, N, C, P):
+def _normalize(one, x, y, mean, scale, shift, N, C, P):
     """Parallel over planes (block, channel): a thread writes only its plane."""
     L = lane_count(x)
     for task in numba.prange((N + L - 1) // L * C):
         plane = np.intp(task)
         block, c = divmod(plane, C)
-        center, factor, level = mean[c], scale[c], shift[c]
-        for i in range(plane * P * L, (plane + 1) * P * L):
-            y[i] = (x[i] - center) * factor + level
+        center, factor = tile_full(one, one, x, mean[c]), tile_full(one, one, x, scale[c])
+        level = tile_full(one, one, x, shift[c])
+        for p in range(plane * P, (plane + 1) * P):
+            deviation = tile_subtract(tile_read(one, one, x, p * L, 0, 0), center)
+            tile_store(tile_multiply_add(deviation, factor, level), y, p * L, 0, 0, 0)
         if block == N // L:  # some lanes hold no image
             for i in range(plane * P * L, (plane + 1) * P * L, L):
                 y[i + N % L : i + L] = 0
@@ -162,15 +163,18 @@ def _gradient_sums(row, columns, dy, x, mean, totals, products, dbias, along, N,
 
 
 @parallel_kernel
-def _input_gradient(dy, x, dx, mean, scale, level, slope, N, C, P):
+def _input_gradient(one, dy, x, dx, mean, scale, level, slope, N, C, P):
     """Parallel over planes (block, channel): a thread writes only its plane."""
     L = lane_count(x)
     for task in numba.prange((N + L - 1) // L * C):
         plane = np.intp(task)
         block, c = divmod(plane, C)
-        center, factor, constant, rise = mean[c], scale[c], level[c], slope[c]
-        for i in range(plane * P * L, (plane + 1) * P * L):
-            dx[i] = (dy[i] - constant - (x[i] - center) * rise) * factor
+        center, factor = tile_full(one, one, x, mean[c]), tile_full(one, one, x, scale[c])
+        constant, rise = tile_full(one, one, x, -level[c] * scale[c]), tile_full(one, one, x, -slope[c] * scale[c])
+        for p in range(plane * P, (plane + 1) * P):
+            deviation = tile_subtract(tile_read(one, one, x, p * L, 0, 0), center)
+            through = tile_multiply_add(tile_read(one, one, dy, p * L, 0, 0), factor, constant)
+            tile_store(tile_multiply_add(deviation, rise, through), dx, p * L, 0, 0, 0)
         if block == N // L:  # some lanes hold no image
             for i in range(plane * P * L, (plane + 1) * P * L, L):
                 dx[i + N % L : i + L] = 0

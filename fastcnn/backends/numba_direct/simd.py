@@ -7,6 +7,8 @@ lengths. LLVM keeps the vectors of a tile in registers as long as R * C + C + 1 
 Vectors are read and written at offsets, in elements, into flat arrays. Nothing is checked: callers keep inside.
 """
 
+import functools
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -567,6 +569,19 @@ tile_add = intrinsic(_elementwise("fadd"))
 
 tile_subtract = intrinsic(_elementwise("fsub"))
 """a - b, lane by lane, of tiles of one size and of floats."""
+
+
+@intrinsic
+def tile_add_columns(typingctx, tile):
+    """The sum of the columns of a tile of floats, as a tile of one column."""
+    one = TileType(tile.rows, 1, tile.dtype)
+
+    def codegen(context, builder, signature, args):
+        code = _Code(context, builder, tile)
+        rows = ([code.at(args[0], r, c) for c in range(tile.columns)] for r in range(tile.rows))
+        return _Code(context, builder, one).build(functools.reduce(builder.fadd, row) for row in rows)
+
+    return one(tile), codegen
 
 
 @intrinsic
