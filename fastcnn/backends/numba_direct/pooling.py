@@ -1,8 +1,9 @@
 """Max- and average-pooling and their gradients on batch-blocked images.
 
-The inner loop runs over the lanes of one pixel; the loop over a row of outputs stands inside the loop over the taps, so
-that neighbouring steps do not wait for each other.
+Several outputs of a row stand side by side in a tile, so that none waits for the one before.
 """
+
+import functools
 
 import numba
 import numpy as np
@@ -12,13 +13,17 @@ from fastcnn.backends.numba_direct._jit import parallel_kernel, taps_inside
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty
 from fastcnn.backends.numba_direct.simd import (
     lane_count,
+    tile_add,
+    tile_add_inside,
     tile_add_steps,
     tile_add_to_winners,
+    tile_divide_columns,
     tile_full,
     tile_max,
     tile_max_inside,
     tile_put_to_winners,
     tile_read,
+    tile_read_inside,
     tile_store,
 )
 
@@ -56,15 +61,33 @@ def relu_winners(y: BlockedArray, indices: BlockedArray) -> None:
 def avg_pool2d(x: BlockedArray, windows: Windows, count_include_pad: bool) -> BlockedArray:
     """See `fastcnn.functional.avg_pool2d`."""
     y = empty((*x.shape[:2], windows.OH, windows.OW), x.dtype)
-    _avg_pool(_planes(x), _planes(y), tuple(windows), count_include_pad)
+    flat = x.blocks.reshape(-1), y.blocks.reshape(-1), _counts(windows, count_include_pad, x.dtype)
+    _avg_pool((0,), pool_columns(windows.OW), *flat, len(x.blocks) * x.shape[1], tuple(windows))
     return y
 
 
 def avg_pool2d_backward(dy: BlockedArray, windows: Windows, count_include_pad: bool) -> BlockedArray:
     """See `fastcnn.functional.avg_pool2d_backward`."""
     dx = empty((*dy.shape[:2], windows.H, windows.W), dy.dtype)
-    _avg_pool_gradient(_planes(dy), _planes(dx), tuple(windows), count_include_pad)
+    flat = dy.blocks.reshape(-1), dx.blocks.reshape(-1), _counts(windows, count_include_pad, dy.dtype)
+    planes = len(dy.blocks) * dy.shape[1]
+    _avg_pool_gradient((0,), pool_columns(windows.OW), *flat, planes, tuple(windows), tiled(windows))
     return dx
+
+
+@functools.lru_cache(1024)
+def _counts(w: Windows, include_pad: bool, dtype) -> np.ndarray:
+    """Pixels of each window that its mean counts, in one dimension: of the image, and of the padding if asked."""
+
+    def along(outputs, stride, taps, extent, before, after):
+        first = np.arange(outputs) * stride - before
+        if include_pad:  # but nothing past it
+            return np.minimum(first + taps, extent + after) - first
+        return np.minimum(first + taps, extent) - np.maximum(first, 0)
+
+    rows = along(w.OH, w.SH, w.KH, w.H, w.top, w.bottom)
+    columns = along(w.OW, w.SW, w.KW, w.W, w.left, w.right)
+    return np.outer(rows, columns).astype(dtype).reshape(-1)
 
 
 def _planes(x: BlockedArray) -> np.ndarray:
@@ -82,15 +105,6 @@ def tiled(w: Windows) -> bool:
     return (w.KH * w.OH, w.KW * w.OW) == (w.H, w.W) and (w.SH, w.SW, w.DH, w.DW, w.top, w.left) == (
         w.KH, w.KW, 1, 1, 0, 0,
     )  # fmt: skip
-
-
-@numba.njit(inline="always")
-def _outputs(tap, before, dilation, stride, outputs, extent):
-    """Range of the outputs whose tap lies inside the image: 0 <= o * stride + tap * dilation - before < extent."""
-    shift = before - tap * dilation
-    start = max(0, (shift + stride - 1) // stride)
-    stop = min(outputs, (extent - 1 + shift) // stride + 1)
-    return start, stop
 
 
 @parallel_kernel
@@ -175,55 +189,59 @@ def _scatter(dy, indices, dx):
                         dx[plane, place // W, place % W, lane] += dy[plane, oy, ox, lane]
 
 
-@numba.njit(inline="always")
-def _count(first, last, before, after, extent, include_pad):
-    """Pixels of a window from ``first`` to ``last`` that the mean counts, along one axis."""
-    if include_pad:
-        return min(last, extent + after - 1) - max(first, -before) + 1
-    return min(last, extent - 1) - max(first, 0) + 1
-
-
 @parallel_kernel
-def _avg_pool(x, y, windows, include_pad):
+def _avg_pool(row, columns, x, y, counts, planes, windows):
     """Parallel over (plane, output row): a thread writes only that row."""
     H, W, KH, KW, SH, SW, top, bottom, left, right, DH, DW, OH, OW = windows
-    L = lane_count(x)
-    for task in numba.prange(len(x) * OH):
+    L, COLUMNS = lane_count(x), len(columns)
+    for task in numba.prange(planes * OH):
         plane, oy = divmod(np.intp(task), OH)
-        first_row = oy * SH - top
-        ky_start, ky_stop = taps_inside(KH, first_row, DH, H)
-        height = _count(first_row, first_row + KH - 1, top, bottom, H, include_pad)
-        total = y[plane, oy]
-        total[:] = 0
-        for ky in range(ky_start, ky_stop):
-            for kx in range(KW):
-                start, stop = _outputs(kx, left, DW, SW, OW, W)
-                for ox in range(start, stop):
-                    for lane in range(L):
-                        total[ox, lane] += x[plane, first_row + ky, ox * SW + kx - left, lane]
-        for ox in range(OW):
-            first = ox * SW - left
-            count = height * _count(first, first + KW - 1, left, right, W, include_pad)
-            for lane in range(L):
-                total[ox, lane] /= count
+        iy = oy * SH - top
+        first, last = taps_inside(KH, iy, 1, H)
+        for ox in range(0, OW, COLUMNS):
+            start, stop = ox * SW - left, (ox + COLUMNS - 1) * SW - left + KW - 1
+            total = tile_full(row, columns, x, 0)
+            for ky in range(first, last):
+                at = (plane * H * W + (iy + ky) * W + start) * L
+                if start >= 0 and stop < W:
+                    for kx in range(KW):
+                        total = tile_add(total, tile_read(row, columns, x, at + kx * L, 0, SW * L))
+                else:
+                    for kx in range(KW):
+                        pixels = tile_read_inside(row, columns, x, at + kx * L, SW * L, start + kx, SW, W)
+                        total = tile_add(total, pixels)
+            mean = tile_divide_columns(total, counts, oy * OW + ox)
+            tile_store(mean, y, ((plane * OH + oy) * OW + ox) * L, 0, L, 0)
 
 
 @parallel_kernel
-def _avg_pool_gradient(dy, dx, windows, include_pad):
+def _avg_pool_gradient(row, columns, dy, dx, counts, planes, windows, tiled):
     """Parallel over planes: a thread writes only its plane."""
     H, W, KH, KW, SH, SW, top, bottom, left, right, DH, DW, OH, OW = windows
-    L = lane_count(dy)
-    for plane in numba.prange(len(dx)):
-        dx[plane] = 0
+    L, COLUMNS = lane_count(dy), len(columns)
+    for task in numba.prange(planes):
+        plane = np.intp(task)
+        zeroed = H if tiled else 0  # rows of the plane that need no zeros any more
         for oy in range(OH):
-            first_row = oy * SH - top
-            ky_start, ky_stop = taps_inside(KH, first_row, DH, H)
-            height = _count(first_row, first_row + KH - 1, top, bottom, H, include_pad)
-            for ox in range(OW):
-                first = ox * SW - left
-                kx_start, kx_stop = taps_inside(KW, first, DW, W)
-                count = height * _count(first, first + KW - 1, left, right, W, include_pad)
-                for ky in range(ky_start, ky_stop):
-                    for kx in range(kx_start, kx_stop):
-                        for lane in range(L):
-                            dx[plane, first_row + ky, first + kx, lane] += dy[plane, oy, ox, lane] / count
+            iy = oy * SH - top
+            first, last = taps_inside(KH, iy, 1, H)
+            if zeroed < iy + last:  # only now, so that they are in the cache when shares are added
+                dx[(plane * H + zeroed) * W * L : (plane * H + iy + last) * W * L] = 0
+                zeroed = iy + last
+            for ox in range(0, OW, COLUMNS):
+                start, stop = ox * SW - left, (ox + COLUMNS - 1) * SW - left + KW - 1
+                tile = tile_read(row, columns, dy, ((plane * OH + oy) * OW + ox) * L, 0, L)
+                share = tile_divide_columns(tile, counts, oy * OW + ox)
+                for ky in range(first, last):
+                    to = (plane * H * W + (iy + ky) * W + start) * L
+                    if tiled:
+                        for kx in range(KW):
+                            tile_store(share, dx, to + kx * L, 0, SW * L, 0)
+                    elif start >= 0 and stop < W:
+                        for kx in range(KW):
+                            before = tile_read(row, columns, dx, to + kx * L, 0, SW * L)
+                            tile_store(tile_add(before, share), dx, to + kx * L, 0, SW * L, 0)
+                    else:
+                        for kx in range(KW):
+                            tile_add_inside(share, dx, to + kx * L, SW * L, start + kx, SW, W)
+        dx[(plane * H + zeroed) * W * L : (plane + 1) * H * W * L] = 0

@@ -98,6 +98,17 @@ class _Code:
         # A negative pixel is a huge unsigned number.
         return [self.builder.icmp_unsigned("<", at, extent) for at in self.steps(pixel, pixel_step, self.tile.columns)]
 
+    def load_inside(self, array_type, array, offset, step, pixel, pixel_step, extent):
+        """The vectors at offset + c * step, for each column c: zeros unless its pixel is inside."""
+        base, zeros = self.data(array_type, array), self.zero_vector()
+        vectors = []
+        for at, inside in zip(
+            self.steps(offset, step, self.tile.columns), self.inside(pixel, pixel_step, extent), strict=True
+        ):
+            pointer = self.builder.select(inside, self.pointer(base, at), zeros)
+            vectors.append(self.builder.load(pointer, align=self.align))
+        return vectors
+
     def bits(self, flag):
         """A flag in every lane."""
         lanes = ir.VectorType(ir.IntType(1), self.vector.count)
@@ -310,13 +321,9 @@ def tile_fma_inside(
     def codegen(context, builder, signature, args):
         acc, scalars, scalar_offset, scalar_step, vectors, vector_offset, vector_step, pixel, pixel_step, extent = args
         code = _Code(context, builder, tile)
-        base, zeros = code.data(signature.args[4], vectors), code.zero_vector()
-        columns = []
-        for at, inside in zip(
-            code.steps(vector_offset, vector_step, tile.columns), code.inside(pixel, pixel_step, extent), strict=True
-        ):
-            pointer = builder.select(inside, code.pointer(base, at), zeros)
-            columns.append(builder.load(pointer, align=code.align))
+        columns = code.load_inside(
+            signature.args[4], vectors, vector_offset, vector_step, pixel, pixel_step, extent
+        )  # fmt: skip
         base = code.data(signature.args[1], scalars)
         rows = (
             code.splat(builder.load(builder.gep(base, [at])))
@@ -455,6 +462,39 @@ def tile_read(typingctx, rows, columns, array, offset, row_step, column_step):
 
 
 @intrinsic
+def tile_read_inside(typingctx, row, columns, array, offset, step, pixel, pixel_step, extent):
+    """`tile_read` of one row, whose column c is at pixel + c * pixel_step: zeros unless that is in 0 ... extent - 1."""
+    tile = TileType(row.count, columns.count, array.dtype)
+
+    def codegen(context, builder, signature, args):
+        _, _, array, offset, step, pixel, pixel_step, extent = args
+        code = _Code(context, builder, tile)
+        return code.build(code.load_inside(signature.args[2], array, offset, step, pixel, pixel_step, extent))
+
+    at = types.intp
+    return tile(row, columns, array, at, at, at, at, at), codegen
+
+
+@intrinsic
+def tile_add_inside(typingctx, tile, array, offset, step, pixel, pixel_step, extent):
+    """array[offset + c * step : + lanes] += tile[0, c] where pixel + c * pixel_step lies in 0 ... extent - 1."""
+    at = types.intp
+
+    def codegen(context, builder, signature, args):
+        tile_in, array, offset, step, pixel, pixel_step, extent = args
+        code = _Code(context, builder, tile)
+        base = code.data(signature.args[1], array)
+        for c, (at, inside) in enumerate(
+            zip(code.steps(offset, step, tile.columns), code.inside(pixel, pixel_step, extent), strict=True)
+        ):
+            with builder.if_then(inside):
+                code.store(builder.fadd(code.load(base, at), code.at(tile_in, 0, c)), base, at)
+        return context.get_dummy_value()
+
+    return types.void(tile, array, at, at, at, at, at), codegen
+
+
+@intrinsic
 def tile_max(typingctx, best, taps, x, offset, step, tap):
     """Let the vectors ``x[offset + c * step : + lanes]`` compete with the tile ``best`` of one row; returns both tiles.
 
@@ -582,6 +622,18 @@ def tile_add_columns(typingctx, tile):
         return _Code(context, builder, one).build(functools.reduce(builder.fadd, row) for row in rows)
 
     return one(tile), codegen
+
+
+@intrinsic
+def tile_divide_columns(typingctx, tile, numbers, offset):
+    """Column c of a tile of floats divided by ``numbers[offset + c]``."""
+
+    def codegen(context, builder, signature, args):
+        code = _Code(context, builder, tile)
+        divisors = [code.splat(number) for number in code.table(signature.args[1], args[1], args[2])] * tile.rows
+        return code.build(builder.fdiv(builder.extract_value(args[0], i), by) for i, by in enumerate(divisors))
+
+    return tile(tile, numbers, types.intp), codegen
 
 
 @intrinsic
