@@ -65,8 +65,8 @@ def _multiply_add(rows, columns, operands, out, tasks):
     for task in numba.prange(tasks):
         tile = tile_zeros(rows, columns, out)
         for _ in range(_STEPS):
-            tile = tile_fma(tile, operands, 0, 1, operands, 0, L)
-        tile_store(tile, out, np.intp(task) * len(rows) * len(columns) * L, len(columns) * L, L, 0)
+            tile = tile_fma(tile, operands, 0, 1, 0, operands, 0, L, 0)
+        tile_store(tile, out, np.intp(task) * len(rows) * len(columns) * L, len(columns) * L, L, 0, 0)
 
 
 @parallel_kernel

@@ -90,7 +90,7 @@ def _pack(lanes, one, x, blocks, N, F):
             whole = last - (last - first) % L
             for f in range(first, whole, L):
                 tile = tile_read(lanes, one, x, block * L * F + f, F, 0)
-                tile_store(tile_transpose(tile), blocks, (block * F + f) * L, L, 0, 0)
+                tile_store(tile_transpose(tile), blocks, (block * F + f) * L, L, 0, 0, 0)
         for f in range(whole, last):
             for lane in range(images):
                 blocks[(block * F + f) * L + lane] = x[(block * L + lane) * F + f]
@@ -112,7 +112,7 @@ def _unpack(lanes, one, blocks, x, N, F):
             whole = last - (last - first) % L
             for f in range(first, whole, L):
                 tile = tile_read(lanes, one, blocks, (block * F + f) * L, L, 0)
-                tile_store(tile_transpose(tile), x, block * L * F + f, F, 0, 0)
+                tile_store(tile_transpose(tile), x, block * L * F + f, F, 0, 0, 0)
         for f in range(whole, last):
             for lane in range(images):
                 x[(block * L + lane) * F + f] = blocks[(block * F + f) * L + lane]

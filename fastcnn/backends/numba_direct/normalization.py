@@ -138,7 +138,7 @@ def _normalize(one, x, y, mean, scale, shift, N, C, P):
         level = tile_full(one, one, x, shift[c])
         for p in range(plane * P, (plane + 1) * P):
             deviation = tile_subtract(tile_read(one, one, x, p * L, 0, 0), center)
-            tile_store(tile_multiply_add(deviation, factor, level), y, p * L, 0, 0, 0)
+            tile_store(tile_multiply_add(deviation, factor, level), y, p * L, 0, 0, 0, 0)
         if block == N // L:  # some lanes hold no image
             for i in range(plane * P * L, (plane + 1) * P * L, L):
                 y[i + N % L : i + L] = 0
@@ -174,7 +174,7 @@ def _input_gradient(one, dy, x, dx, mean, scale, level, slope, N, C, P):
         for p in range(plane * P, (plane + 1) * P):
             deviation = tile_subtract(tile_read(one, one, x, p * L, 0, 0), center)
             through = tile_multiply_add(tile_read(one, one, dy, p * L, 0, 0), factor, constant)
-            tile_store(tile_multiply_add(deviation, rise, through), dx, p * L, 0, 0, 0)
+            tile_store(tile_multiply_add(deviation, rise, through), dx, p * L, 0, 0, 0, 0)
         if block == N // L:  # some lanes hold no image
             for i in range(plane * P * L, (plane + 1) * P * L, L):
                 dx[i + N % L : i + L] = 0

@@ -135,8 +135,8 @@ def _max_pool(row, columns, x, y, indices, planes, windows):
                         )  # fmt: skip
             places = tile_add_steps(taps, (iy + first * DH) * W + start, SW)
             at = ((plane * OH + oy) * OW + ox) * L
-            tile_store(best, y, at, 0, L, 0)
-            tile_store(places, indices, at, 0, L, 0)
+            tile_store(best, y, at, 0, L, 0, 0)
+            tile_store(places, indices, at, 0, L, 0, 0)
 
 
 @parallel_kernel
@@ -211,7 +211,7 @@ def _avg_pool(row, columns, x, y, counts, planes, windows):
                         pixels = tile_read_inside(row, columns, x, at + kx * L, SW * L, start + kx, SW, W)
                         total = tile_add(total, pixels)
             mean = tile_divide_columns(total, counts, oy * OW + ox)
-            tile_store(mean, y, ((plane * OH + oy) * OW + ox) * L, 0, L, 0)
+            tile_store(mean, y, ((plane * OH + oy) * OW + ox) * L, 0, L, 0, 0)
 
 
 @parallel_kernel
@@ -236,11 +236,11 @@ def _avg_pool_gradient(row, columns, dy, dx, counts, planes, windows, tiled):
                     to = (plane * H * W + (iy + ky) * W + start) * L
                     if tiled:
                         for kx in range(KW):
-                            tile_store(share, dx, to + kx * L, 0, SW * L, 0)
+                            tile_store(share, dx, to + kx * L, 0, SW * L, 0, 0)
                     elif start >= 0 and stop < W:
                         for kx in range(KW):
                             before = tile_read(row, columns, dx, to + kx * L, 0, SW * L)
-                            tile_store(tile_add(before, share), dx, to + kx * L, 0, SW * L, 0)
+                            tile_store(tile_add(before, share), dx, to + kx * L, 0, SW * L, 0, 0)
                     else:
                         for kx in range(KW):
                             tile_add_inside(share, dx, to + kx * L, SW * L, start + kx, SW, W)

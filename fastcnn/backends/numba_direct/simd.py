@@ -109,6 +109,12 @@ class _Code:
             vectors.append(self.builder.load(pointer, align=self.align))
         return vectors
 
+    def splats(self, array_type, array, offset, step, tap):
+        """For each row r, the number at offset + r * step + tap in every lane."""
+        base = self.data(array_type, array)
+        for at in self.steps(offset, step, self.tile.rows):
+            yield self.splat(self.builder.load(self.builder.gep(self.builder.gep(base, [at]), [tap])))
+
     def bits(self, flag):
         """A flag in every lane."""
         lanes = ir.VectorType(ir.IntType(1), self.vector.count)
@@ -213,6 +219,15 @@ class _Code:
             for c, column in enumerate(columns)
         )
 
+    def after(self, vectors, number):
+        """The number, to be had only after the vectors.
+
+        LLVM would load the operands of all rows first, and then has not enough registers for the tile.
+        """
+        kinds = [vector.type for vector in vectors]
+        function = ir.FunctionType(number.type, [number.type, *kinds])
+        return self.builder.asm(function, "", ",".join(["=r", "0", *["v"] * len(kinds)]), [number, *vectors], False)
+
 
 @intrinsic
 def lane_count(typingctx, array):
@@ -290,45 +305,63 @@ def tile_splat(typingctx, rows, columns, values, offset, step):
 
 
 @intrinsic
-def tile_fma(typingctx, tile, scalars, scalar_offset, scalar_step, vectors, vector_offset, vector_step):
-    """tile[r, c] += scalars[scalar_offset + r * scalar_step] * vectors[vector_offset + c * vector_step : + lanes]."""
-    signature = tile(tile, scalars, types.intp, types.intp, vectors, types.intp, types.intp)
+def entry(typingctx, table, i):
+    """``table[i]``, without Python's rule for a negative ``i``, which takes two instructions in a loop."""
 
     def codegen(context, builder, signature, args):
-        acc, scalars, scalar_offset, scalar_step, vectors, vector_offset, vector_step = args
+        base = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.load(builder.gep(base, [args[1]]))
+
+    return table.dtype(table, types.intp), codegen
+
+
+@intrinsic
+def tile_fma(
+    typingctx, tile, scalars, scalar_offset, scalar_step, scalar_tap, vectors, vector_offset, vector_step, vector_tap
+):
+    """tile[r, c] += scalars[scalar_offset + r * scalar_step + scalar_tap] * vectors[vector_offset + ... : + lanes].
+
+    What changes from tap to tap stands by itself, so that a loop finds all else worked out before it.
+    """
+    at = types.intp
+    signature = tile(tile, scalars, at, at, at, vectors, at, at, at)
+
+    def codegen(context, builder, signature, args):
+        acc, scalars, scalar_offset, scalar_step, scalar_tap, vectors, vector_offset, vector_step, vector_tap = args
         code = _Code(context, builder, tile)
-        base = code.data(signature.args[4], vectors)
-        columns = [code.load(base, at) for at in code.steps(vector_offset, vector_step, tile.columns)]
+        base = code.data(signature.args[5], vectors)
+        places = code.steps(vector_offset, vector_step, tile.columns)
+        columns = [code.load(builder.gep(base, [place]), vector_tap) for place in places]
         base = code.data(signature.args[1], scalars)
-        rows = (
-            code.splat(builder.load(builder.gep(base, [at])))
-            for at in code.steps(scalar_offset, scalar_step, tile.rows)
-        )
-        return code.outer_product(acc, rows, columns)
+        vectors = []
+        for r, place in enumerate(code.steps(scalar_offset, scalar_step, tile.rows)):
+            if r:
+                scalar_tap = code.after(vectors[-tile.columns :], scalar_tap)
+            row = code.splat(builder.load(builder.gep(builder.gep(base, [place]), [scalar_tap])))
+            vectors += [code.multiply_add(row, column, code.at(acc, r, c)) for c, column in enumerate(columns)]
+        return code.build(vectors)
 
     return signature, codegen
 
 
 @intrinsic
 def tile_fma_inside(
-    typingctx, tile, scalars, scalar_offset, scalar_step, vectors, vector_offset, vector_step, pixel, pixel_step, extent
-):
+    typingctx, tile, scalars, scalar_offset, scalar_step, scalar_tap, vectors, vector_offset, vector_step, vector_tap,
+    pixel, pixel_step, extent,
+):  # fmt: skip
     """`tile_fma` whose column c is at pixel + c * pixel_step: a vector of zeros unless that is in 0 ... extent - 1."""
-    signature = tile(
-        tile, scalars, types.intp, types.intp, vectors, types.intp, types.intp, types.intp, types.intp, types.intp
-    )
+    at = types.intp
+    signature = tile(tile, scalars, at, at, at, vectors, at, at, at, at, at, at)
 
     def codegen(context, builder, signature, args):
-        acc, scalars, scalar_offset, scalar_step, vectors, vector_offset, vector_step, pixel, pixel_step, extent = args
+        acc, scalars, scalar_offset, scalar_step, scalar_tap, vectors, offset, step, tap, pixel, pixel_step, extent = (
+            args
+        )
         code = _Code(context, builder, tile)
         columns = code.load_inside(
-            signature.args[4], vectors, vector_offset, vector_step, pixel, pixel_step, extent
+            signature.args[5], vectors, builder.add(offset, tap), step, pixel, pixel_step, extent
         )  # fmt: skip
-        base = code.data(signature.args[1], scalars)
-        rows = (
-            code.splat(builder.load(builder.gep(base, [at])))
-            for at in code.steps(scalar_offset, scalar_step, tile.rows)
-        )
+        rows = code.splats(signature.args[1], scalars, scalar_offset, scalar_step, scalar_tap)
         return code.outer_product(acc, rows, columns)
 
     return signature, codegen
@@ -414,18 +447,28 @@ def tile_sums(typingctx, tile, out, offset, row_step, first_row, first_column):
 
 
 @intrinsic
-def tile_store(typingctx, tile, out, offset, row_step, column_step, first_row):
-    """out[offset + r * row_step + c * column_step : + lanes] = tile[r, c] for the rows r >= first_row."""
-    signature = types.void(tile, out, types.intp, types.intp, types.intp, types.intp)
+def tile_store(typingctx, tile, out, offset, row_step, column_step, first_row, first_column):
+    """out[offset + r * row_step + c * column_step : + lanes] = tile[r, c], for r >= first_row and c >= first_column."""
+    signature = types.void(tile, out, types.intp, types.intp, types.intp, types.intp, types.intp)
 
     def codegen(context, builder, signature, args):
-        acc, out, offset, row_step, column_step, first_row = args
+        acc, out, offset, row_step, column_step, first_row, first_column = args
         code = _Code(context, builder, tile)
         base = code.data(signature.args[1], out)
         for r, row in enumerate(code.steps(offset, row_step, tile.rows)):
             with builder.if_then(builder.icmp_signed(">=", code.constant(first_row, r), first_row)):
-                for c, at in enumerate(code.steps(row, column_step, tile.columns)):
-                    code.store(code.at(acc, r, c), base, at)
+                places = code.steps(row, column_step, tile.columns)
+                whole = builder.icmp_signed("==", first_column, code.constant(first_column, 0))
+                with builder.if_else(whole) as (then, otherwise):
+                    with then:
+                        for c, at in enumerate(places):
+                            code.store(code.at(acc, r, c), base, at)
+                    with otherwise:
+                        for c, at in enumerate(places):
+                            with builder.if_then(
+                                builder.icmp_signed("<=", first_column, code.constant(first_column, c))
+                            ):
+                                code.store(code.at(acc, r, c), base, at)
         return context.get_dummy_value()
 
     return signature, codegen
