@@ -102,7 +102,7 @@ def command_line() -> argparse.ArgumentParser:
     add("--optimizer", choices=("adam", "sgd"), default="adam", help="default: %(default)s")
     add("--lr", type=positive, metavar="RATE", help="highest learning rate (default: adam 0.006, sgd 0.1)")
     add("--seed", type=at_least(0), metavar="N", default=0, help="of weights and order (default: %(default)s)")
-    add("--threads", type=at_least(1), metavar="N", help="default: one for each processor")
+    add("--threads", type=at_least(1), metavar="N", help="default: one for each processor that this process may use")
     add("--limit", type=at_least(1), metavar="N", help="train on the first N images only")
     add("--out", type=Path, metavar="DIR", help="write history, curves and weights there")
     add("--json", type=Path, metavar="FILE", help="write the run's record there")

@@ -1,13 +1,24 @@
-"""How many threads compute: Numba's and, for NumPy's matrix products, BLAS's."""
+"""How many threads compute: Numba's and, for NumPy's matrix products, BLAS's.
 
+Numba remembers the number for each Python thread, so every call of an operation prepares the thread it comes from.
+"""
+
+import functools
+import math
 import os
+import sys
+import threading
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
-from fastcnn import _validate
+from fastcnn import _processors, _validate
+
+VARIABLE = "FASTCNN_NUM_THREADS"
 
 _requested: int | None = None
 _numba = None
+_forked = False  # from a process with threads of GNU OpenMP, which a fork does not take along
+_prepared = threading.local()  # `n`: what Numba uses in this Python thread
 
 
 def set_num_threads(n: int) -> None:
@@ -18,7 +29,9 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        From 1 to the number that Numba starts: the processors this process may use, or ``NUMBA_NUM_THREADS``.
+        At least 1. More than there are processors is possible before Numba is imported, that is, before the "numba"
+        backend is first used; after it, `n` is at most what Numba may start: the processors this process may use,
+        ``FASTCNN_NUM_THREADS`` or ``NUMBA_NUM_THREADS``, whichever was more.
 
     Raises
     ------
@@ -35,33 +48,107 @@ def set_num_threads(n: int) -> None:
     >>> fastcnn.set_num_threads(before)
     """
     global _requested
-    n = _validate.count("n", n)
-    if n > _most():
-        raise ValueError(
-            f"`n` is {n} but must be at most {_most()}, the processors that this process may use; "
-            f"set the environment variable NUMBA_NUM_THREADS before starting Python to have more threads."
-        )
-    _requested = n
-    threadpool_limits(n, user_api="blas")
-    if _numba is not None:
-        _numba.set_num_threads(n)
+    _requested = _startable("`n`", _validate.count("n", n))
+    for blas in _blas():
+        blas.set_num_threads(_requested)
 
 
 def get_num_threads() -> int:
-    """Return the number of threads that the "numba" backend uses."""
-    return _most() if _requested is None else _requested
+    """Return the number of threads that the "numba" backend uses.
+
+    The first that is set of: `set_num_threads`, the environment variable ``FASTCNN_NUM_THREADS``, and the processors
+    that this process may use, those of its affinity as far as its control group's quota pays for them, but not more
+    than ``NUMBA_NUM_THREADS``.
+    """
+    return _default() if _requested is None else _requested
+
+
+def before_numba() -> None:
+    """Let Numba start as many threads as were asked for: it decides when it is imported."""
+    if "numba" not in sys.modules and get_num_threads() > min(_processors.affinity(), _most()):
+        # It stays there: Numba compares its settings with the environment again and again.
+        os.environ["NUMBA_NUM_THREADS"] = str(get_num_threads())
 
 
 def attach(numba) -> None:
-    """Tell the numba module, once it is imported, what was asked before."""
+    """Make the numba module known, once it is imported, and start its threads."""
     global _numba
     _numba = numba
-    if _requested is not None:
-        numba.set_num_threads(_requested)
+    prepare("numba")
 
 
-def _most() -> int:
-    if _numba is not None:
-        return _numba.config.NUMBA_NUM_THREADS
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(os.environ.get("NUMBA_NUM_THREADS", usable))
+def prepare(backend: str) -> None:
+    """Make this Python thread ready to compute with a backend; called once in every call of an operation."""
+    if backend == "numba":
+        if _forked:
+            raise RuntimeError(
+                "This process was forked from one in which Numba had started its threads, and GNU OpenMP's threads do "
+                'not survive that: start processes with multiprocessing\'s "spawn" method, or fork before the first '
+                'computation, or use the backend "numpy".'
+            )
+        n = get_num_threads()
+        if getattr(_prepared, "n", None) != n:
+            _numba.set_num_threads(n)
+            _prepared.n = n
+    elif backend == "numpy":
+        _limit_blas()
+
+
+def _startable(what: str, n: int) -> int:
+    """``n``, if Numba has so many threads or may still start them."""
+    if n > _most():
+        raise ValueError(
+            f"{what} is {n} but must be at most {_most()}, the threads that Numba starts; "
+            f"set the environment variable NUMBA_NUM_THREADS before starting Python to have more threads."
+        )
+    return n
+
+
+def _most() -> float:
+    """How many threads Numba starts, or may be told to start before it is imported."""
+    if "numba" in sys.modules:
+        return sys.modules["numba"].config.NUMBA_NUM_THREADS
+    text = os.environ.get("NUMBA_NUM_THREADS", "")
+    return int(text) if text.isdecimal() else math.inf
+
+
+@functools.cache
+def _default() -> int:
+    """What holds when `set_num_threads` was not called."""
+    text = os.environ.get(VARIABLE)
+    if text is None:
+        return int(min(_processors.usable(), _most()))
+    what = f"The environment variable {VARIABLE}"
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{what} is {text!r} but must be a whole number of at least 1.")
+    return _startable(what, int(text))
+
+
+def _blas() -> list:
+    """Controllers of the BLAS libraries in this process."""
+    return ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+@functools.cache
+def _limit_blas() -> None:
+    """Unless `set_num_threads` did it: no more threads for BLAS than for Numba; its own settings may ask for fewer."""
+    for blas in _blas() if _requested is None else ():
+        if blas.num_threads > get_num_threads():
+            blas.set_num_threads(get_num_threads())
+
+
+def _layer() -> str | None:
+    """Numba's threading layer; None before it has started its threads."""
+    try:
+        return sys.modules["numba"].threading_layer()
+    except (KeyError, ValueError):
+        return None
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = sys.platform == "linux" and _layer() == "omp"  # where Numba's is GNU's, and ends the process
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,9 +1,13 @@
 """Fixtures: every test that takes ``backend`` runs once for each backend."""
 
+import os
+
 import numpy as np
 import pytest
 
 from fastcnn import backends
+
+os.environ["NUMBA_NUM_THREADS"] = "8"  # so that tests may ask for more threads than there are processors
 
 BACKENDS = backends.names()
 

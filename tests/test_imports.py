@@ -17,7 +17,8 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 MAY_IMPORT = {
     "_geometry": (),
     "_validate": (),
-    "_threads": ("_validate",),
+    "_processors": (),
+    "_threads": ("_processors", "_validate"),
     "backends": ("_geometry", "_threads"),
     "functional": ("_geometry", "_validate", "backends"),
     "nn": ("_geometry", "_validate", "backends", "functional"),

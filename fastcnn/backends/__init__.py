@@ -10,6 +10,8 @@ import os
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from fastcnn import _threads
+
 OPERATIONS = (
     "pack", "unpack", "flatten", "unflatten",
     "conv2d", "conv2d_backward", "conv2d_max_pool2d", "conv2d_max_pool2d_backward",
@@ -79,9 +81,14 @@ def use_backend(name: str):
 
 
 def load(name: str | None = None):
-    """The backend's package; ``None`` is the one that `get_backend` names."""
+    """The backend's package, ready for this Python thread; ``None`` is the one that `get_backend` names.
+
+    Called once in every call of an operation, a module or an optimizer.
+    """
     name = get_backend() if name is None else _known(name, "`backend`")
-    return importlib.import_module(f"{__name__}.{_PACKAGES[name]}")
+    package = importlib.import_module(f"{__name__}.{_PACKAGES[name]}")
+    _threads.prepare(name)
+    return package
 
 
 def _known(name: str, what: str) -> str:

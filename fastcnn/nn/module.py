@@ -141,7 +141,7 @@ class Module:
 
     training = True
     replayable = False  # whether a pass does nothing else than launch kernels of the backend; see fastcnn.nn.replay
-    _last = None  # (backend, y, recording) of the last forward
+    _last = None  # (backend's name, y, recording) of the last forward
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -170,7 +170,8 @@ class Module:
         TypeError, ValueError
             If `x` is not a float array of at least two axes, or does not fit a layer.
         """
-        backend = backends.load()
+        name = backends.get_backend()
+        backend = backends.load(name)
         x = _validate.floats("x", x)
         if x.ndim < 2:
             raise ValueError(f"`x` must have at least 2 dimensions, the first for the batch; its shape is {x.shape}.")
@@ -184,7 +185,7 @@ class Module:
             recording = None
             native = self.forward_native(backend.pack(x), backend)
             y = np.array(backend.unpack(native))  # a copy: the caller may change it, the layers remember their own
-        self._last = backend, y, recording
+        self._last = name, y, recording
         return y
 
     def backward(self, dy: np.ndarray, *, input_grad: bool = True) -> np.ndarray | None:
@@ -212,9 +213,10 @@ class Module:
             raise RuntimeError(
                 f"{type(self).__name__}.backward needs the output of a batch: call {type(self).__name__}.forward first."
             )
-        backend, y, recording = self._last
+        name, y, recording = self._last
         dy = _validate.floats("dy", dy, like=("y", y))
         _validate.shape("dy", dy, y.shape, "the shape of the last output")
+        backend = backends.load(name)
         if recording:
             with recording.lock:
                 if recording.is_valid():

@@ -1,5 +1,6 @@
 """The "numba" backend: direct convolution and pooling on register tiles, compiled, on all CPU threads."""
 
+from fastcnn.backends.numba_direct import _start  # noqa: F401 (the first: all others import Numba)
 from fastcnn.backends.numba_direct.activations import (
     dropout,
     dropout_backward,

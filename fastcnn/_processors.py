@@ -1,0 +1,54 @@
+"""How many processors this process may use."""
+
+import math
+import os
+from pathlib import Path
+
+
+def usable(root: Path = Path("/")) -> int:
+    """Processors that the affinity and the control groups leave to this process: their quota rounded up, at least 1."""
+    return max(1, min(affinity(), quota(root)))
+
+
+def affinity() -> int:
+    """Processors that the system may run this process on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def quota(root: Path = Path("/")) -> float:
+    """Processors whose time the control groups of this process may take, rounded up; infinite where none limits it.
+
+    References
+    ----------
+    Linux' Documentation/admin-guide/cgroup-v2.rst ("cpu.max") and Documentation/scheduler/sched-bwc.rst (version 1).
+    """
+    try:
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:  # not Linux
+        return math.inf
+    limits = [math.inf]
+    for group in groups:
+        _, controllers, path = group.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mount = root / "sys/fs/cgroup" / controllers
+        # Every group above has its own limit. In a container the path may be the host's: then only the mount is there.
+        folder = mount / path.lstrip("/")
+        while True:
+            limits.append(_limit(folder))
+            if folder == mount:
+                break
+            folder = folder.parent
+    return min(limits)
+
+
+def _limit(group: Path) -> float:
+    """The limit of one control group of version 1 or 2; infinite where there is none."""
+    try:
+        if (group / "cpu.max").exists():
+            time, period = (group / "cpu.max").read_text().split()
+        else:
+            time, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return math.ceil(int(time) / int(period)) if int(time) > 0 else math.inf  # -1 is no limit
+    except (OSError, ValueError, ZeroDivisionError):  # no such files, or "max"
+        return math.inf

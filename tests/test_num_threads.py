@@ -1,0 +1,133 @@
+"""How the number of threads is chosen, in processes of their own: Numba's is fixed when it is imported."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import fastcnn
+from fastcnn import _processors
+
+USE = "import numpy as np, fastcnn; from fastcnn import functional as F\n"
+RELU = "F.relu(np.ones((3, 4)), backend='numba')\n"
+
+
+def run(code: str, **environment) -> subprocess.CompletedProcess:
+    """Run a program in a fresh process that inherits no number of threads."""
+    inherited = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    command = [sys.executable, "-c", USE + code]
+    return subprocess.run(
+        command, env={**inherited, **environment}, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def printed(code: str, **environment) -> str:
+    done = run(code, **environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_default_is_what_the_process_may_use():
+    assert printed("print(fastcnn.get_num_threads())") == str(_processors.usable())
+
+
+def test_numba_is_the_most_that_it_may_start():
+    assert printed("print(fastcnn.get_num_threads())", NUMBA_NUM_THREADS="1") == "1"
+    assert printed("print(fastcnn.get_num_threads())", NUMBA_NUM_THREADS="99") == str(_processors.usable())
+
+
+def test_the_environment_and_set_num_threads_may_ask_for_more_than_there_are_processors():
+    both = "import numba; print(fastcnn.get_num_threads(), numba.get_num_threads())"
+    assert printed(RELU + both, FASTCNN_NUM_THREADS="7") == "7 7"
+    assert printed("fastcnn.set_num_threads(8)\n" + RELU + both) == "8 8"
+    assert printed("fastcnn.set_num_threads(3)\n" + RELU + both, FASTCNN_NUM_THREADS="7") == "3 3"
+
+
+@pytest.mark.parametrize("text", ["two", "0", "-1", "1.5", ""])
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_an_environment_that_makes_no_sense_is_named(text, backend):
+    done = run(f"F.relu(np.ones((3, 4)), backend={backend!r})", FASTCNN_NUM_THREADS=text)
+    assert done.returncode == 1
+    message = f"ValueError: The environment variable FASTCNN_NUM_THREADS is {text!r} but must be a whole number"
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("before", "environment"), [("import numba\n", {}), ("", {"NUMBA_NUM_THREADS": "2"}), (RELU, {})]
+)
+def test_more_than_numba_starts_is_an_error(before, environment):
+    done = run(before + "fastcnn.set_num_threads(99)", **environment)
+    assert done.returncode == 1
+    assert "ValueError: `n` is 99 but must be at most" in done.stderr
+    assert "set the environment variable NUMBA_NUM_THREADS before starting Python" in done.stderr
+
+
+def test_too_many_in_the_environment_is_an_error():
+    done = run(RELU, FASTCNN_NUM_THREADS="3", NUMBA_NUM_THREADS="2")
+    assert "ValueError: The environment variable FASTCNN_NUM_THREADS is 3 but must be at most 2" in done.stderr
+
+
+@pytest.mark.parametrize(("n", "error"), [(0, ValueError), (1.0, TypeError), (True, TypeError)])
+def test_what_is_no_number_of_threads_is_an_error(n, error):
+    with pytest.raises(error, match=r"`n`"):
+        fastcnn.set_num_threads(n)
+
+
+def test_every_python_thread_gets_the_number():
+    code = """
+import threading
+def use():
+    F.relu(np.ones((3, 4)), backend="numba")
+    import numba
+    seen.append(numba.get_num_threads())
+def in_threads(n):
+    for _ in range(n):
+        thread = threading.Thread(target=use)
+        thread.start()
+        thread.join()
+seen = []
+in_threads(1)
+fastcnn.set_num_threads(1)
+in_threads(1)
+use()
+fastcnn.set_num_threads(3)
+use()
+in_threads(2)
+print(*seen)
+"""
+    assert printed(code, FASTCNN_NUM_THREADS="5") == "5 1 1 3 3 3"
+
+
+def test_a_thread_that_only_calls_backward_gets_the_number():
+    code = """
+import threading
+from fastcnn import nn
+layer = nn.Linear(4, 2)
+layer(np.ones((3, 4), np.float32))
+import numba
+fastcnn.set_num_threads(1)
+def back(): layer.backward(np.ones((3, 2), np.float32)); print(numba.get_num_threads())
+thread = threading.Thread(target=back)
+thread.start()
+thread.join()
+"""
+    assert printed(code, FASTCNN_NUM_THREADS="2") == "1"
+
+
+def test_blas_is_governed_alike():
+    code = """
+from threadpoolctl import threadpool_info
+def blas(): return max([pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"], default=0)
+before = blas()
+F.relu(np.ones((3, 4)), backend="numpy")
+print(before, blas())
+fastcnn.set_num_threads(1)
+print(blas())
+"""
+    before, limited, last = map(int, printed(code, FASTCNN_NUM_THREADS="1").split())
+    if before == 0:
+        pytest.skip("NumPy's BLAS is not one that threadpoolctl knows")
+    assert (limited, last) == (1, 1)
+    before, unlimited, last = map(int, printed(code, OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1").split())
+    assert (before, unlimited) == (1, 1)  # it is never given more than it has
