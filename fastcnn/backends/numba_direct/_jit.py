@@ -5,6 +5,8 @@ do not depend on the processor's mood or the number of threads.
 """
 
 import functools
+import os
+import threading
 
 import numba
 import numpy as np
@@ -31,7 +33,31 @@ parallel = functools.partial(kernel, parallel=True)  # to be called by another k
 
 def parallel_kernel(function):
     """A kernel that Python launches on all threads."""
-    return launcher(parallel(function))
+    return launcher(one_at_a_time(parallel(function)))
+
+
+def one_at_a_time(kernel):
+    """The kernel, waiting for those of other Python threads where Numba would end the process otherwise.
+
+    That is where it has neither TBB nor GNU OpenMP. Wherever Python calls a kernel that calls a parallel one, this is
+    to be around it.
+    """
+    if numba.threading_layer() != "workqueue":
+        return kernel
+
+    @functools.wraps(kernel)
+    def alone(*args):
+        with _launch:
+            return kernel(*args)
+
+    return alone
+
+
+_launch = threading.Lock()
+if hasattr(os, "register_at_fork"):  # no child is to wait for a thread that it does not have
+    os.register_at_fork(before=_launch.acquire, after_in_parent=_launch.release, after_in_child=_launch.release)
+
+fastcnn._threads.attach(numba)
 
 
 def lanes(dtype) -> int:
@@ -64,6 +90,3 @@ def taps_inside(taps, first, dilation, extent):
     while start < stop and not 0 <= first + (stop - 1) * dilation < extent:
         stop -= 1
     return start, stop
-
-
-fastcnn._threads.attach(numba)

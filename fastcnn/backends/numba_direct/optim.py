@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numba
 import numpy as np
 
-from fastcnn.backends.numba_direct._jit import flat, kernel, parallel
+from fastcnn.backends.numba_direct._jit import flat, kernel, one_at_a_time, parallel
 from fastcnn.backends.numba_direct.simd import numbers_at
 
 _TOGETHER = 16  # parameters of a launch
@@ -107,6 +107,7 @@ def _share(task, first_task, sizes):
     return k, start, min(start + _CHUNK, sizes[k])
 
 
+@one_at_a_time
 @kernel
 def _sgd(parameters, grads, lr, weight_decay):
     first_task, sizes = _tasks(parameters)
@@ -125,6 +126,7 @@ def _sgd_chunks(parameters, grads, first_task, sizes, like, lr, weight_decay):
             parameter[i] -= lr * (grad[i] + weight_decay * parameter[i])
 
 
+@one_at_a_time
 @kernel
 def _sgd_momentum(parameters, grads, velocities, lr, momentum, weight_decay, nesterov):
     first_task, sizes = _tasks(parameters)
@@ -147,6 +149,7 @@ def _sgd_momentum_chunks(parameters, grads, velocities, first_task, sizes, like,
             parameter[i] -= lr * (g + momentum * velocity[i] if nesterov else velocity[i])
 
 
+@one_at_a_time
 @kernel
 def _adam(parameters, grads, means, squares, lrs, corrections, beta1, rest1, beta2, rest2, eps, weight_decay):
     first_task, sizes = _tasks(parameters)

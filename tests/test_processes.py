@@ -1,0 +1,122 @@
+"""Several Python threads may compute at once, and forked processes compute or say why they do not."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+STEP = """
+import numpy as np, sys, fastcnn
+from fastcnn import functional as F, nn, optim
+
+def train(seed, steps=20):
+    "The weights after some steps of a small net."
+    rng = np.random.default_rng(seed)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, rng=rng), nn.ReLU(), nn.Flatten(), nn.Linear(72, 4, rng=rng))
+    loss, optimizer = nn.CrossEntropyLoss(), optim.SGD(model.parameters(), 0.1)
+    x, labels = rng.standard_normal((40, 1, 8, 8)).astype(np.float32), rng.integers(0, 4, 40)
+    for _ in range(steps):
+        loss(model(x), labels)
+        optimizer.zero_grad()
+        model.backward(loss.backward(), input_grad=False)
+        optimizer.step()
+    return b"".join(parameter.data.tobytes() for parameter in model.parameters())
+"""
+TWO_THREADS = """
+import threading
+alone, together = [train(seed) for seed in (0, 1)], [None, None]
+
+def work(seed):
+    for _ in range(10):
+        together[seed] = train(seed)
+
+threads = [threading.Thread(target=work, args=(seed,)) for seed in (0, 1)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert alone == together
+import numba
+print(numba.threading_layer())
+"""
+FORK = """
+import multiprocessing
+
+def child(queue, call):
+    try:
+        queue.put(call())
+    except RuntimeError as error:
+        queue.put(str(error))
+
+def in_a_fork(call):
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    process = context.Process(target=child, args=(queue, call))
+    process.start()
+    process.join(60)
+    if process.is_alive():
+        process.kill()
+        return "hangs"
+    return "ended with " + str(process.exitcode) if queue.empty() else queue.get()
+"""
+LAYERS = ("omp", "workqueue")
+
+
+def run(code: str, layer: str) -> str:
+    """What a fresh process prints that computes on Numba's threading layer of that name."""
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "2"}
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", STEP + code]  # of a fork beside threads
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    if "No threading layer could be loaded" in done.stderr:
+        pytest.skip(f"this Numba has no {layer}")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_two_python_threads_train_at_once(layer):
+    assert run(TWO_THREADS, layer) == layer
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes are not forked, or OpenMP is not GNU's")
+class TestAfterFork:
+    def test_a_child_without_threads_says_so(self):
+        code = """
+train(0)
+def forward_here_backward_there():
+    layer.backward(np.ones((3, 2), np.float32))
+layer = nn.Linear(4, 2)
+layer(np.ones((3, 4), np.float32))
+for call in (lambda: train(0), forward_here_backward_there):
+    message = in_a_fork(call)
+    assert message.startswith("This process was forked from one in which Numba had started its threads"), message
+    assert 'multiprocessing\\'s "spawn" method' in message, message
+with fastcnn.use_backend("numpy"):
+    print(in_a_fork(lambda: train(0) == train(0)))
+"""
+        assert run(FORK + code, "omp") == "True"
+
+    def test_the_parent_goes_on(self):
+        assert run(FORK + "weights = train(0); in_a_fork(lambda: train(0)); print(train(0) == weights)", "omp") == "True"
+
+    def test_a_child_forked_before_the_first_computation_computes(self):
+        assert run(FORK + "weights = in_a_fork(lambda: train(0)); print(train(0) == weights)", "omp") == "True"
+
+    def test_a_layer_that_survives_a_fork_computes(self):
+        assert run(FORK + "weights = train(0); print(in_a_fork(lambda: train(0)) == weights)", "workqueue") == "True"
+
+    def test_a_child_waits_for_no_thread_of_its_parent(self):
+        code = """
+import threading, time
+ended = []
+train(0)
+thread = threading.Thread(target=lambda: [train(1) for _ in iter(lambda: len(ended), 1)])
+thread.start()
+weights = train(0)
+same = [in_a_fork(lambda: train(0)) == weights for _ in range(5)]
+ended.append(True)
+thread.join()
+print(same)
+"""
+        assert run(FORK + code, "workqueue") == "[True, True, True, True, True]"
