@@ -98,7 +98,8 @@ with fastcnn.use_backend("numpy"):
         assert run(FORK + code, "omp") == "True"
 
     def test_the_parent_goes_on(self):
-        assert run(FORK + "weights = train(0); in_a_fork(lambda: train(0)); print(train(0) == weights)", "omp") == "True"
+        code = "weights = train(0); in_a_fork(lambda: train(0)); print(train(0) == weights)"
+        assert run(FORK + code, "omp") == "True"
 
     def test_a_child_forked_before_the_first_computation_computes(self):
         assert run(FORK + "weights = in_a_fork(lambda: train(0)); print(train(0) == weights)", "omp") == "True"

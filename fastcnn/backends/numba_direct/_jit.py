@@ -14,6 +14,7 @@ from numba.core import config
 from numba.core.codegen import get_host_cpu_features
 
 import fastcnn._threads
+from fastcnn.backends.numba_direct import cache
 from fastcnn.backends.numba_direct.recording import launcher
 
 
@@ -27,7 +28,15 @@ _FEATURES = features()
 VECTOR_BYTES = 64 if "avx512f" in _FEATURES else 32 if "avx" in _FEATURES else 16
 REGISTERS = 32 if "avx512f" in _FEATURES or "neon" in _FEATURES else 16
 
-kernel = functools.partial(numba.njit, cache=True, error_model="numpy", nogil=True)
+
+def kernel(function, **options):
+    """A function that is compiled when it is first called with arguments of some types, or comes from the cache."""
+    compiled = numba.njit(error_model="numpy", nogil=True, **options)(function)
+    if not config.DISABLE_JIT:
+        cache.attach(compiled)
+    return compiled
+
+
 parallel = functools.partial(kernel, parallel=True)  # to be called by another kernel
 
 

@@ -1,0 +1,95 @@
+"""The folder of compiled kernels: survived when it is stale, broken or read-only, and announced when it lacks a kernel.
+
+Numba chooses the folder: ``NUMBA_CACHE_DIR``, or ``__pycache__`` beside a kernel's source, or the user's cache.
+"""
+
+import functools
+import hashlib
+import sys
+import warnings
+
+from numba.core.caching import FunctionCache, NullCache
+
+_PACKAGE = __name__.rpartition(".")[0]
+
+
+def attach(dispatcher) -> None:
+    """Give a kernel its place in the folder, or none if no folder can be written."""
+    try:
+        dispatcher._cache = _Cache(dispatcher.py_func)
+    except RuntimeError:
+        dispatcher._cache = _NoCache()
+
+
+class _Cache(FunctionCache):
+    """Numba's cache of one kernel.
+
+    By itself it raises errors for broken files, and does not see when a kernel calls what has changed in another file.
+    """
+
+    def __init__(self, function):
+        super().__init__(function)
+        self._cache_file._source_stamp = _stamp(function.__module__)
+
+    def load_overload(self, sig, target_context):
+        try:
+            code = super().load_overload(sig, target_context)
+        except Exception:  # whatever rubbish may raise
+            _warn(f"compiled kernels in {self.cache_path} cannot be read and are compiled again")
+            code = None
+            self._keep(self.flush)
+        if code is None:
+            _announce(f"kept in {self.cache_path} for the next time")
+        return code
+
+    def save_overload(self, sig, data):
+        self._keep(super().save_overload, sig, data)
+
+    def _keep(self, write, *args):
+        try:
+            write(*args)
+        except OSError as error:
+            _warn(f"compiled kernels cannot be kept in {self.cache_path}", f": {error.strerror}")
+
+
+class _NoCache(NullCache):
+    def load_overload(self, sig, target_context):
+        _warn(
+            "compiled kernels cannot be kept, so that every process compiles them: no folder can be written; "
+            "set the environment variable NUMBA_CACHE_DIR to one that can"
+        )
+        _announce("not kept for the next time")
+
+
+@functools.cache
+def _stamp(module: str) -> str:
+    """Hash of the sources that a kernel of a module may be made of: its own, and what is imported there."""
+    modules, found = {module}, [module]
+    while found:
+        values = vars(sys.modules[found.pop()]).values()
+        names = {getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in values}
+        new = {name for name in names if str(name).startswith(_PACKAGE)} - modules
+        modules |= new
+        found += new
+    sources = hashlib.sha256()
+    for name in sorted(modules):
+        sources.update(sys.modules[name].__loader__.get_data(sys.modules[name].__file__))
+    return sources.hexdigest()
+
+
+_said = set()
+
+
+def _warn(what: str, why: str = "") -> None:
+    """Say it once, with the first reason."""
+    if what not in _said:
+        _said.add(what)
+        warnings.warn(f"fastcnn: {what}{why}.", RuntimeWarning, stacklevel=2)
+
+
+def _announce(where: str) -> None:
+    """Say once, before the first kernel is compiled, why that call takes long."""
+    if "compiling" not in _said:
+        _said.add("compiling")
+        text = f"fastcnn: compiling kernels for this processor, some seconds each; {where}."
+        print(text, file=sys.stderr, flush=True)

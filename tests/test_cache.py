@@ -1,0 +1,97 @@
+"""The folder of compiled kernels may be new, stale, broken or read-only: the results are the same, and it is said."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastcnn
+
+RELU = "import numpy as np; from fastcnn import functional as F; print(F.relu(np.array([-1.0, 2.0]), backend='numba'))"
+COMPILING = "fastcnn: compiling kernels for this processor"
+
+
+def run(code: str, folder: Path, package: Path | None = None) -> str:
+    """What a fresh process that finds its results says on standard error."""
+    path = package or Path(fastcnn.__file__).parents[1]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(path), "PYTHONWARNINGS": "default"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, cwd=path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.stdout == "[0. 2.]\n", done.stderr
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory) -> Path:
+    """A folder with the kernels that `RELU` needs."""
+    folder = tmp_path_factory.mktemp("cache")
+    run(RELU, folder)
+    return folder
+
+
+@pytest.fixture
+def folder(filled, tmp_path) -> Path:
+    """A copy of it."""
+    return shutil.copytree(filled, tmp_path / "cache")
+
+
+def test_compiling_is_announced_once_and_loading_is_not(tmp_path):
+    said = run(RELU, tmp_path)
+    assert said.count(COMPILING) == 1
+    assert f"kept in {tmp_path}" in said
+    assert run(RELU, tmp_path) == ""
+
+
+def test_nothing_is_compiled_at_import(tmp_path):
+    assert run("import fastcnn.backends.numba_direct; print('[0. 2.]')", tmp_path) == ""
+    assert not list(tmp_path.rglob("*.nb*"))
+
+
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+@pytest.mark.parametrize("harm", ["empty", "truncated", "rubbish"])
+def test_broken_files_are_replaced(kind, harm, folder):
+    files = list(folder.rglob(f"*.{kind}"))
+    assert files
+    for file in files:
+        content = file.read_bytes()
+        harmed = {"empty": b"", "truncated": content[: len(content) // 2], "rubbish": b"rubbish" * 100}
+        file.write_bytes(harmed[harm])
+    said = run(RELU, folder)
+    assert said.count("RuntimeWarning: fastcnn: compiled kernels in ") == 1, said
+    assert "cannot be read and are compiled again" in said
+    assert str(folder) in said
+    assert run(RELU, folder) == ""
+
+
+def test_a_folder_that_cannot_be_used_any_more(folder):
+    (subfolder,) = folder.iterdir()
+    code = f"import fastcnn.backends.numba_direct, shutil; shutil.rmtree({str(subfolder)!r}); "
+    said = run(f"{code}open({str(subfolder)!r}, 'w').close(); {RELU}", folder)
+    assert said.count(f"RuntimeWarning: fastcnn: compiled kernels cannot be kept in {subfolder}") == 1, said
+
+
+def test_no_folder_at_all(tmp_path):
+    no_folder = "import numba.core.caching; numba.core.caching.CacheImpl._locator_classes = []; "
+    said = run(no_folder + RELU, tmp_path)
+    assert said.count("RuntimeWarning: fastcnn: compiled kernels cannot be kept") == 1, said
+    assert "set the environment variable NUMBA_CACHE_DIR" in said
+    assert said.count(COMPILING) == 1
+
+
+def test_a_folder_below_a_file_is_passed_over(tmp_path):
+    (tmp_path / "file").touch()
+    assert "Error" not in run(RELU, tmp_path / "file" / "folder")
+
+
+def test_kernels_are_compiled_again_when_what_they_call_has_changed(tmp_path):
+    package, folder = tmp_path / "package", tmp_path / "cache"
+    sources = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(fastcnn.__file__).parent, package / "fastcnn", ignore=sources)
+    assert COMPILING in run(RELU, folder, package)
+    for file, compiled_again in (("pooling", False), ("simd", True)):
+        with open(package / "fastcnn" / "backends" / "numba_direct" / f"{file}.py", "a") as source:
+            source.write("# changed\n")
+        assert (COMPILING in run(RELU, folder, package)) == compiled_again, file
