@@ -56,19 +56,17 @@ def installed(package: str):
 
 
 def best(what: str, *args) -> float:
-    """Call a function of `_peak`; to be called on fastcnn's side, for no other has Numba in its process."""
-    return getattr(importlib.import_module("_peak"), what)(*args)
+    """Call a function of fastcnn's peak.py; to be called on fastcnn's side, for no other has Numba in its process."""
+    return getattr(importlib.import_module("fastcnn.backends.numba_direct.peak"), what)(*args)
 
 
 def machine() -> dict:
     """Where fastcnn computes; to be called on its side."""
-    from fastcnn.backends.numba_direct import _jit, layout
+    from fastcnn.backends.numba_direct import _jit, cache
 
-    dispatcher = type(_jit.kernel(lambda: None))
-    kernel = next(value for value in vars(layout).values() if isinstance(value, dispatcher))
     return {
         **environment(),
         "vector_bytes": _jit.VECTOR_BYTES,
         "registers": _jit.REGISTERS,
-        "numba_cache": kernel.stats.cache_path,
+        "numba_cache": cache.folder(),
     }

@@ -1,8 +1,18 @@
-"""How many processors this process may use."""
+"""The processors that this process may use."""
 
 import math
 import os
+import platform
 from pathlib import Path
+
+
+def name() -> str:
+    """What the processor is called; Linux tells it in a file only."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def usable(root: Path = Path("/")) -> int:

@@ -49,8 +49,10 @@ def set_num_threads(n: int) -> None:
     """
     global _requested
     _requested = _startable("`n`", _validate.count("n", n))
-    for blas in _blas():
+    for blas in blas_libraries():
         blas.set_num_threads(_requested)
+    if _numba is not None and not _forked:
+        prepare("numba")
 
 
 def get_num_threads() -> int:
@@ -65,7 +67,7 @@ def get_num_threads() -> int:
 
 def before_numba() -> None:
     """Let Numba start as many threads as were asked for: it decides when it is imported."""
-    if "numba" not in sys.modules and get_num_threads() > min(_processors.affinity(), _most()):
+    if "numba" not in sys.modules and get_num_threads() > min(_processors.affinity(), most()):
         # It stays there: Numba compares its settings with the environment again and again.
         os.environ["NUMBA_NUM_THREADS"] = str(get_num_threads())
 
@@ -94,17 +96,7 @@ def prepare(backend: str) -> None:
         _limit_blas()
 
 
-def _startable(what: str, n: int) -> int:
-    """``n``, if Numba has so many threads or may still start them."""
-    if n > _most():
-        raise ValueError(
-            f"{what} is {n} but must be at most {_most()}, the threads that Numba starts; "
-            f"set the environment variable NUMBA_NUM_THREADS before starting Python to have more threads."
-        )
-    return n
-
-
-def _most() -> float:
+def most() -> float:
     """How many threads Numba starts, or may be told to start before it is imported."""
     if "numba" in sys.modules:
         return sys.modules["numba"].config.NUMBA_NUM_THREADS
@@ -112,32 +104,7 @@ def _most() -> float:
     return int(text) if text.isdecimal() else math.inf
 
 
-@functools.cache
-def _default() -> int:
-    """What holds when `set_num_threads` was not called."""
-    text = os.environ.get(VARIABLE)
-    if text is None:
-        return int(min(_processors.usable(), _most()))
-    what = f"The environment variable {VARIABLE}"
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"{what} is {text!r} but must be a whole number of at least 1.")
-    return _startable(what, int(text))
-
-
-def _blas() -> list:
-    """Controllers of the BLAS libraries in this process."""
-    return ThreadpoolController().select(user_api="blas").lib_controllers
-
-
-@functools.cache
-def _limit_blas() -> None:
-    """Unless `set_num_threads` did it: no more threads for BLAS than for Numba; its own settings may ask for fewer."""
-    for blas in _blas() if _requested is None else ():
-        if blas.num_threads > get_num_threads():
-            blas.set_num_threads(get_num_threads())
-
-
-def _layer() -> str | None:
+def layer() -> str | None:
     """Numba's threading layer; None before it has started its threads."""
     try:
         return sys.modules["numba"].threading_layer()
@@ -145,9 +112,44 @@ def _layer() -> str | None:
         return None
 
 
+def blas_libraries() -> list:
+    """Controllers of the BLAS libraries in this process."""
+    return ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+def _startable(what: str, n: int) -> int:
+    """``n``, if Numba has so many threads or may still start them."""
+    if n > most():
+        raise ValueError(
+            f"{what} is {n} but must be at most {most()}, the threads that Numba starts; "
+            f"set the environment variable NUMBA_NUM_THREADS before starting Python to have more threads."
+        )
+    return n
+
+
+@functools.cache
+def _default() -> int:
+    """What holds when `set_num_threads` was not called."""
+    text = os.environ.get(VARIABLE)
+    if text is None:
+        return int(min(_processors.usable(), most()))
+    what = f"The environment variable {VARIABLE}"
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{what} is {text!r} but must be a whole number of at least 1.")
+    return _startable(what, int(text))
+
+
+@functools.cache
+def _limit_blas() -> None:
+    """Unless `set_num_threads` did it: no more threads for BLAS than for Numba; its own settings may ask for fewer."""
+    for blas in blas_libraries() if _requested is None else ():
+        if blas.num_threads > get_num_threads():
+            blas.set_num_threads(get_num_threads())
+
+
 def _after_fork() -> None:
     global _forked
-    _forked = sys.platform == "linux" and _layer() == "omp"  # where Numba's is GNU's, and ends the process
+    _forked = sys.platform == "linux" and layer() == "omp"  # where Numba's is GNU's, and ends the process
 
 
 if hasattr(os, "register_at_fork"):

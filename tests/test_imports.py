@@ -25,9 +25,11 @@ MAY_IMPORT = {
     "optim": ("_validate", "backends", "nn"),  # nn knows no optimizer
     "models": ("_validate", "nn"),
     "data": ("_validate",),
-    "training": ("", "_validate", "functional", "nn", "optim"),  # and no concrete model
+    "training": ("", "_processors", "_threads", "_validate", "functional", "nn", "optim"),  # and no concrete model
     "plotting": (),  # sees a history, not a trainer
     "testing": ("_geometry",),
+    "commands": ("", "_processors", "_threads", "backends", "models", "nn", "optim"),
+    "__main__": ("", "commands"),
     "": ("_threads", "backends"),  # fastcnn itself; the other parts when they are first used
 }
 
@@ -39,7 +41,7 @@ HOME = {
     "matplotlib": "plotting.py",
     "pooch": "data/",
     "safetensors": "training/",
-    "tqdm": "training/",
+    "tqdm": ("training/", "commands/"),
 }
 
 

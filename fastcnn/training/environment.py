@@ -1,11 +1,10 @@
 """Where a run took place: without it, a time means nothing."""
 
 import platform
-import sys
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import fastcnn
+from fastcnn import _processors, _threads
 
 
 def environment() -> dict:
@@ -28,10 +27,10 @@ def environment() -> dict:
         "numpy": version("numpy"),
         "numba": _version("numba"),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": _processors.name(),
         "backend": fastcnn.get_backend(),
         "threads": fastcnn.get_num_threads(),
-        "threading_layer": _threading_layer(),
+        "threading_layer": _threads.layer(),
     }
 
 
@@ -39,21 +38,4 @@ def _version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
-        return None
-
-
-def _processor() -> str:
-    """Name of the processor; Linux tells it in a file only."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def _threading_layer() -> str | None:
-    numba = sys.modules.get("numba")
-    try:
-        return numba.threading_layer() if numba else None
-    except ValueError:  # no parallel function has run
         return None

@@ -21,6 +21,14 @@ def attach(dispatcher) -> None:
         dispatcher._cache = _NoCache()
 
 
+def folder() -> str | None:
+    """Where compiled kernels are kept; None where no folder can be written."""
+    try:
+        return _Cache(folder).cache_path  # all functions of this package have the same
+    except RuntimeError:
+        return None
+
+
 class _Cache(FunctionCache):
     """Numba's cache of one kernel.
 

@@ -1,4 +1,4 @@
-"""What the machine can do at best: multiply-adds, bytes, and launches of parallel kernels in a second."""
+"""What the machine can do at best: multiply-adds and bytes in a second, and the cost of launching a parallel kernel."""
 
 import time
 

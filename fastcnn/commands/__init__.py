@@ -1,0 +1,1 @@
+"""What ``python -m fastcnn`` does: one file for each command."""

@@ -1,0 +1,55 @@
+"""``python -m fastcnn info``: what a report of a problem or of a measurement needs."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+import fastcnn
+from fastcnn import _processors, _threads, backends
+
+_FEATURES = ("sse2", "avx", "avx2", "fma", "avx512f", "neon")  # what kernels are made of
+
+
+def info() -> int:
+    """Print it, a line for each thing."""
+    for name, value in lines():
+        print(f"{name:<16} {value}", flush=True)  # the last are measured: they take a moment
+    return 0
+
+
+def lines():
+    """Names and values."""
+    yield "fastcnn", fastcnn.__version__
+    yield "python", f"{platform.python_version()} on {platform.platform()}"
+    for package in ("numpy", "numba", "llvmlite"):
+        yield package, version(package)
+    for blas in _threads.blas_libraries():
+        yield "blas", f"{blas.internal_api} {blas.version or ''}, {_threads_of(blas.num_threads)}"
+    yield "processor", _processors.name()
+    backends.load("numba")
+    from fastcnn.backends.numba_direct import _jit, cache, peak, tiles
+
+    yield "features", " ".join(feature for feature in _FEATURES if feature in _jit.features())
+    yield "registers", f"{_jit.REGISTERS} of {_jit.VECTOR_BYTES} bytes"
+    yield "lanes", ", ".join(f"{_jit.lanes(dtype)} {dtype.__name__}" for dtype in (np.float32, np.float64))
+    yield "tiles", " ".join(f"{rows}x{columns}" for rows, columns in tiles._MENU[_jit.REGISTERS])
+    affinity, quota = _processors.affinity(), _processors.quota()
+    yield "processors", f"{affinity} by affinity, {'no quota' if quota > affinity else f'{quota} by quota'}"
+    yield "threads", f"{fastcnn.get_num_threads()} used; {_threads.most()} that Numba may start"
+    yield "threading layer", _threads.layer()
+    folder = cache.folder()
+    yield "cache folder", "none that can be written" if folder is None else f"{folder}, {size(folder)}"
+    yield "peak", f"{peak.peak_gflops():.0f} GFLOP/s in float32, measured on {_threads_of(fastcnn.get_num_threads())}"
+    yield "launch", f"{peak.launch_microseconds():.1f} us for a parallel kernel, measured"
+
+
+def size(folder: str) -> str:
+    """What the compiled kernels in a folder take."""
+    files = [file for kind in ("nbi", "nbc") for file in Path(folder).glob(f"*.{kind}")]
+    return f"{sum(file.stat().st_size for file in files) / 1e6:.1f} MB"
+
+
+def _threads_of(n: int) -> str:
+    return f"{n} thread{'s' * (n > 1)}"
