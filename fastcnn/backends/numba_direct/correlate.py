@@ -16,6 +16,7 @@ import numpy as np
 from fastcnn._geometry import Windows
 from fastcnn.backends.numba_direct import tiles
 from fastcnn.backends.numba_direct._jit import VECTOR_BYTES, kernel, parallel_kernel, scratch, taps_inside
+from fastcnn.backends.numba_direct.denormals import flush_denormals, restore_denormals
 from fastcnn.backends.numba_direct.plan import Plan, block_strides
 from fastcnn.backends.numba_direct.pooling import pool_columns
 from fastcnn.backends.numba_direct.simd import (
@@ -183,6 +184,7 @@ def _correlate_pixels(
     y0, yn, yo, yh, yw = y_strides
     filter_tiles = (O + R - 1) // R
     for task in numba.prange(NB * G * shares * OH):
+        mode = flush_denormals()
         rest, oy = divmod(np.intp(task), OH)  # the index is unsigned: with signed numbers it would become a float
         rest, share = divmod(rest, shares)
         n, g = divmod(rest, G)
@@ -191,6 +193,7 @@ def _correlate_pixels(
             (share + 1) * filter_tiles // shares, oy, sizes, x_strides, w_strides, steps,
             channels, x_taps, w_taps, along, first, count, y, y0 + n * yn + g * O * yo + oy * yh, yo, yw,
         )  # fmt: skip
+        restore_denormals(mode)
 
 
 @parallel_kernel
@@ -208,6 +211,7 @@ def _correlate_pool(
     pooled_rows, pooled_columns = OH // PH, OW // PW
     filter_tiles = (O + R - 1) // R
     for task in numba.prange(NB * G * filter_tiles * pooled_rows):
+        mode = flush_denormals()
         rest, py = divmod(np.intp(task), pooled_rows)
         rest, filter_tile = divmod(rest, filter_tiles)
         n, g = divmod(rest, G)
@@ -236,6 +240,7 @@ def _correlate_pool(
                     best, winners = tile_relu_winners(best, winners)
                 tile_store(best, y, (at + px) * L, 0, L, 0, 0)
                 tile_store(winners, places, (at + px) * L, 0, L, 0, 0)
+        restore_denormals(mode)
 
 
 @kernel
@@ -293,6 +298,7 @@ def _correlate_blocks(rows, columns, x, weight, bias, y, sizes, x_strides, w_str
     SH, SW, top, left, DH, DW = steps
     filter_tiles, block_tiles = (O + R - 1) // R, (NB + COLUMNS - 1) // COLUMNS
     for task in numba.prange(block_tiles * G * filter_tiles * OH):
+        mode = flush_denormals()
         rest, oy = divmod(np.intp(task), OH)
         rest, filter_tile = divmod(rest, filter_tiles)
         block_tile, g = divmod(rest, G)
@@ -311,3 +317,4 @@ def _correlate_blocks(rows, columns, x, weight, bias, y, sizes, x_strides, w_str
                         tile = tile_fma(tile, weight, w_at, wo, w_tap, x, x_at, xn, x_tap)
             y_at = y0 + n * yn + (g * O + o) * yo + oy * yh + ox * yw
             tile_store(tile, y, y_at, yo, yn, filter_tile * R - o, 0)
+        restore_denormals(mode)

@@ -11,6 +11,7 @@ import numba
 import numpy as np
 
 from fastcnn.backends.numba_direct._jit import flat, kernel, one_at_a_time, parallel
+from fastcnn.backends.numba_direct.denormals import flush_denormals, restore_denormals
 from fastcnn.backends.numba_direct.simd import numbers_at
 
 _TOGETHER = 16  # parameters of a launch
@@ -120,10 +121,12 @@ def _sgd(parameters, grads, lr, weight_decay):
 def _sgd_chunks(parameters, grads, first_task, sizes, like, lr, weight_decay):
     """Parallel over chunks: a thread writes only its chunk of one parameter."""
     for task in numba.prange(first_task[-1]):
+        mode = flush_denormals()
         k, start, stop = _share(np.intp(task), first_task, sizes)
         parameter, grad = numbers_at(parameters[k], like), numbers_at(grads[k], like)
         for i in range(start, stop):
             parameter[i] -= lr * (grad[i] + weight_decay * parameter[i])
+        restore_denormals(mode)
 
 
 @one_at_a_time
@@ -140,6 +143,7 @@ def _sgd_momentum(parameters, grads, velocities, lr, momentum, weight_decay, nes
 def _sgd_momentum_chunks(parameters, grads, velocities, first_task, sizes, like, lr, momentum, weight_decay, nesterov):
     """Parallel over chunks: a thread writes only its chunk of one parameter and its velocity."""
     for task in numba.prange(first_task[-1]):
+        mode = flush_denormals()
         k, start, stop = _share(np.intp(task), first_task, sizes)
         parameter, grad = numbers_at(parameters[k], like), numbers_at(grads[k], like)
         velocity = numbers_at(velocities[k], like)
@@ -147,6 +151,7 @@ def _sgd_momentum_chunks(parameters, grads, velocities, first_task, sizes, like,
             g = grad[i] + weight_decay * parameter[i]
             velocity[i] = momentum * velocity[i] + g
             parameter[i] -= lr * (g + momentum * velocity[i] if nesterov else velocity[i])
+        restore_denormals(mode)
 
 
 @one_at_a_time
@@ -166,6 +171,7 @@ def _adam_chunks(
 ):  # fmt: skip
     """Parallel over chunks: a thread writes only its chunk of one parameter and its moments."""
     for task in numba.prange(first_task[-1]):
+        mode = flush_denormals()
         k, start, stop = _share(np.intp(task), first_task, sizes)
         parameter, grad = numbers_at(parameters[k], like), numbers_at(grads[k], like)
         mean, square = numbers_at(means[k], like), numbers_at(squares[k], like)
@@ -175,3 +181,4 @@ def _adam_chunks(
             mean[i] = beta1 * mean[i] + rest1 * g
             square[i] = beta2 * square[i] + rest2 * g * g
             parameter[i] -= lr * mean[i] / (math.sqrt(square[i]) / correction + eps)
+        restore_denormals(mode)

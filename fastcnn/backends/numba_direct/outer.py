@@ -12,6 +12,7 @@ import numpy as np
 from fastcnn._geometry import Windows
 from fastcnn.backends.numba_direct import tiles
 from fastcnn.backends.numba_direct._jit import VECTOR_BYTES, parallel_kernel, scratch
+from fastcnn.backends.numba_direct.denormals import flush_denormals, restore_denormals
 from fastcnn.backends.numba_direct.layout import BlockedArray
 from fastcnn.backends.numba_direct.memory import aligned
 from fastcnn.backends.numba_direct.plan import Plan, block_strides, border_flag
@@ -110,6 +111,7 @@ def _outer(
     y_first, y_last = (-top + SH - 1) // SH, (H - 1 - top - down[-1]) // SH + 1
     x_first, x_last = (-left + SW - 1) // SW, (W - 1 - left - right[-1]) // SW + 1
     for task in numba.prange(parts * G * filter_tiles * chunks):
+        mode = flush_denormals()
         rest, chunk = divmod(np.intp(task), chunks)
         rest, filter_tile = divmod(rest, filter_tiles)
         part, g = divmod(rest, G)
@@ -192,6 +194,7 @@ def _outer(
                         else:
                             at = ((part * G + g) * O + o) * Q + q
                             tile_sums(tile, dweight, at, Q, filter_tile * R - o, tap_tile * COLUMNS - q)
+        restore_denormals(mode)
 
 
 @parallel_kernel

@@ -1,0 +1,67 @@
+"""Numbers too small to be normal count as zero in kernels: processors take up to 150 times as long for them.
+
+They come by themselves: the momentum of a filter that gets no gradient any more shrinks until it is such a number, and
+stays one. The mode is the processor's, of each thread, and other code must not notice it: a task sets it and sets it
+back. So the number of threads does not matter.
+"""
+
+import platform
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+_X86 = platform.machine().lower() in ("x86_64", "amd64")
+_ARM = platform.machine().lower() in ("aarch64", "arm64")
+_X86_ZEROS = 1 << 15 | 1 << 6  # MXCSR: "flush to zero" for results, "denormals are zeros" for operands
+_ARM_ZEROS = 1 << 24  # FPCR: "flush-to-zero" for both
+
+
+@intrinsic
+def flush_denormals(typingctx):
+    """From now on denormals are zeros in this thread; returns the mode of before, for `restore_denormals`."""
+
+    def codegen(context, builder, signature, args):
+        if not (_X86 or _ARM):
+            return ir.Constant(ir.IntType(64), 0)
+        before = _mode(builder)
+        _set_mode(builder, builder.or_(before, before.type(_X86_ZEROS if _X86 else _ARM_ZEROS)))
+        return builder.zext(before, ir.IntType(64)) if _X86 else before
+
+    return types.uint64(), codegen
+
+
+@intrinsic
+def restore_denormals(typingctx, mode):
+    """Set the mode that there was before `flush_denormals`."""
+
+    def codegen(context, builder, signature, args):
+        if _X86 or _ARM:
+            _set_mode(builder, builder.trunc(args[0], ir.IntType(32)) if _X86 else args[0])
+        return context.get_dummy_value()
+
+    return types.none(types.uint64), codegen
+
+
+def _mode(builder):
+    if _ARM:
+        return builder.call(_function(builder, ir.IntType(64), [], "llvm.aarch64.get.fpcr"), [])
+    place = cgutils.alloca_once(builder, ir.IntType(32))
+    _through_memory(builder, "llvm.x86.sse.stmxcsr", place)
+    return builder.load(place)
+
+
+def _set_mode(builder, mode) -> None:
+    if _ARM:
+        builder.call(_function(builder, ir.VoidType(), [ir.IntType(64)], "llvm.aarch64.set.fpcr"), [mode])
+    else:
+        _through_memory(builder, "llvm.x86.sse.ldmxcsr", cgutils.alloca_once_value(builder, mode))
+
+
+def _through_memory(builder, name: str, place) -> None:
+    pointer = ir.IntType(8).as_pointer()
+    builder.call(_function(builder, ir.VoidType(), [pointer], name), [builder.bitcast(place, pointer)])
+
+
+def _function(builder, result, arguments, name: str):
+    return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, arguments), name)
