@@ -74,6 +74,35 @@ def pool_windows(
     return windows
 
 
+def conv_transpose_windows(
+    image, kernel, stride: Pair = 1, padding: Pair = 0, output_padding: Pair = 0, dilation: Pair = 1
+) -> Windows:
+    """Windows of the convolution whose input gradient a transposed convolution of these images is.
+
+    They lie over its output, of ``H = (OH - 1) * SH - 2 * padding + KH_eff + output_padding`` rows, and there are OH of
+    them, one for each row of ``image``.
+    """
+    kernel, stride, dilation = pair("kernel_size", kernel), pair("stride", stride), pair("dilation", dilation)
+    pads, more = pair("padding", padding, 0), pair("output_padding", output_padding, 0)
+    extents = []
+    for name, outputs, taps, step, spread, pad, extra in zip(
+        ("height", "width"), image, kernel, stride, dilation, pads, more, strict=True
+    ):
+        if extra >= max(step, spread):
+            raise ValueError(
+                f"`output_padding` is {extra} along the {name} but must be smaller than `stride` ({step}) or "
+                f"`dilation` ({spread})."
+            )
+        extent = (outputs - 1) * step - 2 * pad + (taps - 1) * spread + 1 + extra
+        if extent < 1:
+            raise ValueError(
+                f"`padding` ({pad} along the {name}) leaves nothing of the output: its {name} would be {extent}."
+            )
+        extents.append(extent)
+    (top, left), (OH, OW) = pads, image
+    return Windows(*extents, *kernel, *stride, top, top, left, left, *dilation, OH, OW)
+
+
 class _Axis(NamedTuple):
     name: str
     extent: int

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastcnn._geometry import conv_windows, pair, pool_windows
+from fastcnn._geometry import conv_transpose_windows, conv_windows, pair, pool_windows
 
 
 def extents(windows):
@@ -93,6 +93,18 @@ def test_windows_are_all_that_fit_the_padded_image(a):
     else:
         with pytest.raises(ValueError, match="more than the padded image"):
             conv_windows(image, kernel, (a["stride"], 1), sides, (a["dilation"], 1))
+
+
+@given(axis)
+def test_transposed_windows_are_the_same_over_an_image_of_their_height(a):
+    image, kernel, pads = (a["extent"], 1), (a["taps"], 1), (a["before"], 0)
+    try:
+        windows = conv_windows(image, kernel, (a["stride"], 1), pads, (a["dilation"], 1))
+    except ValueError:
+        return
+    unread = (a["extent"] + 2 * a["before"] - (a["taps"] - 1) * a["dilation"] - 1) % a["stride"]
+    outputs = windows.OH, windows.OW
+    assert windows == conv_transpose_windows(outputs, kernel, (a["stride"], 1), pads, (unread, 0), (a["dilation"], 1))
 
 
 @given(axis)

@@ -6,10 +6,11 @@ import pytest
 import fastcnn
 from fastcnn import functional as F
 from fastcnn import models, nn, optim
-from fastcnn.testing import CONV_CASES, POOL_CASES, ConvCase, PoolCase
+from fastcnn.testing import CONV_CASES, CONV_TRANSPOSE_CASES, POOL_CASES, ConvCase, ConvTransposeCase, PoolCase
 
 # The tables' cases, and batches large enough that every thread has work to do.
 CONVS = (*CONV_CASES, ConvCase("many images", (100, 6, 14, 14), (16, 6, 5, 5)))
+CONV_TRANSPOSES = (*CONV_TRANSPOSE_CASES, ConvTransposeCase("many images", (100, 16, 7, 7), (16, 6, 4, 4), 2, 1))
 POOLS = (*POOL_CASES, PoolCase("many images", (100, 6, 15, 15), 3, 2, 1))
 
 
@@ -35,6 +36,15 @@ def test_numba_conv_is_the_same_on_1_and_2_threads(case, dtype, rng):
     x, weight, bias, dy = case.arrays(rng, dtype)
     options = {**case.options, "backend": "numba"}
     assert_same_bits(lambda: (F.conv2d(x, weight, bias, **options), *F.conv2d_backward(dy, x, weight, **options)))
+
+
+@pytest.mark.parametrize("case", CONV_TRANSPOSES, ids=lambda case: case.reason)
+def test_numba_conv_transpose_is_the_same_on_1_and_2_threads(case, dtype, rng):
+    x, weight, bias, dy = case.arrays(rng, dtype)
+    options = {**case.options, "backend": "numba"}
+    assert_same_bits(
+        lambda: (F.conv_transpose2d(x, weight, bias, **options), *F.conv_transpose2d_backward(dy, x, weight, **options))
+    )
 
 
 @pytest.mark.parametrize("case", POOLS, ids=lambda case: case.reason)

@@ -5,7 +5,7 @@ import pytest
 
 from fastcnn import backends
 from fastcnn import functional as F
-from fastcnn.testing import CONV_CASES, POOL_CASES, assert_close
+from fastcnn.testing import CONV_CASES, CONV_TRANSPOSE_CASES, POOL_CASES, assert_close
 
 torch = pytest.importorskip("torch")
 
@@ -54,6 +54,18 @@ def test_conv2d(backend, case, rng):
     ty.backward(torch.tensor(dy))
     same(F.conv2d(x, weight, bias, **case.options, backend=backend), ty)
     gradients = F.conv2d_backward(dy, x, weight, **case.options, backend=backend)
+    for gradient, tensor in zip(gradients, (tx, tweight, tbias), strict=True):
+        same(gradient, tensor.grad)
+
+
+@pytest.mark.parametrize("case", CONV_TRANSPOSE_CASES, ids=lambda case: case.reason)
+def test_conv_transpose2d(backend, case, rng):
+    x, weight, bias, dy = case.arrays(rng, np.float64)
+    tx, tweight, tbias = leaf(x), leaf(weight), leaf(np.zeros(dy.shape[1]) if bias is None else bias)
+    ty = torch.nn.functional.conv_transpose2d(tx, tweight, tbias, **case.options)
+    ty.backward(torch.tensor(dy))
+    same(F.conv_transpose2d(x, weight, bias, **case.options, backend=backend), ty)
+    gradients = F.conv_transpose2d_backward(dy, x, weight, **case.options, backend=backend)
     for gradient, tensor in zip(gradients, (tx, tweight, tbias), strict=True):
         same(gradient, tensor.grad)
 

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 OPERATIONS = (
     "pack", "unpack", "flatten", "unflatten",
     "conv2d", "conv2d_backward", "conv2d_max_pool2d", "conv2d_max_pool2d_backward",
+    "conv_transpose2d", "conv_transpose2d_backward",
     "max_pool2d", "max_pool2d_backward", "avg_pool2d", "avg_pool2d_backward",
     "linear", "linear_backward",
     "relu", "relu_backward", "leaky_relu", "leaky_relu_backward",

@@ -18,6 +18,7 @@ from fastcnn.functional.activations import (
     tanh_backward,
 )
 from fastcnn.functional.conv import conv2d, conv2d_backward
+from fastcnn.functional.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastcnn.functional.linear import linear, linear_backward
 from fastcnn.functional.losses import (
     cross_entropy,
@@ -36,6 +37,8 @@ __all__ = [
     "avg_pool2d_backward",
     "conv2d",
     "conv2d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "dropout",

@@ -23,6 +23,7 @@ from fastcnn.backends.naive.conv import (
     conv2d_max_pool2d,
     conv2d_max_pool2d_backward,
 )
+from fastcnn.backends.naive.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastcnn.backends.naive.layout import flatten, pack, unflatten, unpack
 from fastcnn.backends.naive.linear import linear, linear_backward
 from fastcnn.backends.naive.losses import (
@@ -46,6 +47,8 @@ __all__ = [
     "conv2d_backward",
     "conv2d_max_pool2d",
     "conv2d_max_pool2d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "dropout",

@@ -18,6 +18,7 @@ from fastcnn.backends.numba_direct.conv import (
     conv2d_max_pool2d,
     conv2d_max_pool2d_backward,
 )
+from fastcnn.backends.numba_direct.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastcnn.backends.numba_direct.layout import flatten, pack, unflatten, unpack
 from fastcnn.backends.numba_direct.linear import linear, linear_backward
 from fastcnn.backends.numba_direct.losses import (
@@ -41,6 +42,8 @@ __all__ = [
     "conv2d_backward",
     "conv2d_max_pool2d",
     "conv2d_max_pool2d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "dropout",

@@ -22,6 +22,7 @@ from fastcnn.backends.numpy_im2col.conv import (
     conv2d_max_pool2d,
     conv2d_max_pool2d_backward,
 )
+from fastcnn.backends.numpy_im2col.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastcnn.backends.numpy_im2col.layout import flatten, pack, unflatten, unpack
 from fastcnn.backends.numpy_im2col.linear import linear, linear_backward
 from fastcnn.backends.numpy_im2col.losses import (
@@ -45,6 +46,8 @@ __all__ = [
     "conv2d_backward",
     "conv2d_max_pool2d",
     "conv2d_max_pool2d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "dropout",
