@@ -13,6 +13,14 @@ from fastcnn.testing import central_difference
 LAYERS = {
     "Conv2d": (lambda rng: nn.Conv2d(2, 3, 3, stride=2, padding=(1, 0), rng=rng, dtype=np.float64), (3, 2, 6, 7)),
     "Conv2d, no bias": (lambda rng: nn.Conv2d(2, 3, 2, bias=False, rng=rng, dtype=np.float64), (3, 2, 4, 4)),
+    "ConvTranspose2d": (
+        lambda rng: nn.ConvTranspose2d(2, 4, 3, 2, 1, (1, 0), 2, rng=rng, dtype=np.float64),
+        (3, 2, 3, 4),
+    ),
+    "ConvTranspose2d, no bias": (
+        lambda rng: nn.ConvTranspose2d(2, 3, 2, bias=False, dilation=2, rng=rng, dtype=np.float64),
+        (3, 2, 3, 3),
+    ),
     "MaxPool2d": (lambda rng: nn.MaxPool2d(2, padding=1), (3, 2, 6, 6)),
     "AvgPool2d": (lambda rng: nn.AvgPool2d(3, 2, padding=1, count_include_pad=False), (3, 2, 5, 5)),
     "Linear": (lambda rng: nn.Linear(4, 3, rng=rng, dtype=np.float64), (5, 4)),
@@ -319,6 +327,16 @@ def test_names_are_those_of_torch():
     assert list(ours.items()) == [(name, tuple(tensor.shape)) for name, tensor in twin.state_dict().items()]
 
 
+@pytest.mark.parametrize("options", [{}, {"groups": 2, "stride": 2, "output_padding": 1}], ids=["plain", "groups"])
+def test_state_of_conv_transpose_is_that_of_torch(options, backend):
+    torch = pytest.importorskip("torch")
+    theirs = torch.nn.ConvTranspose2d(4, 6, 3, **options, dtype=torch.float64)
+    ours = nn.ConvTranspose2d(4, 6, 3, **options, dtype=np.float64)
+    ours.load_state_dict({name: tensor.numpy() for name, tensor in theirs.state_dict().items()})
+    x = np.random.default_rng(16).standard_normal((2, 4, 3, 5))
+    np.testing.assert_allclose(ours(x), theirs(torch.tensor(x)).detach().numpy(), rtol=1e-12, atol=1e-13)
+
+
 def test_load_state_dict_lists_every_fault_and_changes_nothing():
     layer = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2, 2))
     before = layer.state_dict()
@@ -349,6 +367,10 @@ def test_repr_shows_the_model():
         "  (3): Sequential(",
         "    (0): Conv2d(3, 4, kernel_size=(2, 2), bias=False)",
     ]
+    assert repr(nn.ConvTranspose2d(1, 2, 3, stride=2, padding=1, output_padding=(1, 0), bias=False)) == (
+        "ConvTranspose2d(1, 2, kernel_size=(3, 3), stride=(2, 2), padding=(1, 1), output_padding=(1, 0), bias=False)"
+    )
+    assert repr(nn.ConvTranspose2d(1, 2, 3)) == "ConvTranspose2d(1, 2, kernel_size=(3, 3))"
     assert repr(nn.Dropout(0.3)) == "Dropout(p=0.3)"
     assert repr(nn.AvgPool2d(2, count_include_pad=False)) == (
         "AvgPool2d(kernel_size=(2, 2), stride=(2, 2), count_include_pad=False)"
@@ -387,6 +409,12 @@ SIX = "Conv2d(6, 16, kernel_size=(5, 5))"
                      id="small image"),
         pytest.param(nn.Conv2d(1, 2, 5), FLOAT32.astype(np.float64), TypeError,
                      "has float32 parameters but its input is float64", id="other dtype"),
+        pytest.param(nn.ConvTranspose2d(6, 16, 5), FLOAT32, ValueError,
+                     "ConvTranspose2d(6, 16, kernel_size=(5, 5)) needs 6 input channels but its input has shape (8, 1",
+                     id="channels to transpose"),
+        pytest.param(nn.ConvTranspose2d(1, 2, 3, padding=2, dtype=np.float64), np.ones((1, 1, 2, 2)), ValueError,
+                     "cannot take an input of shape (1, 1, 2, 2). `padding` (2 along the height) leaves nothing",
+                     id="padding cuts all off"),
         pytest.param(nn.MaxPool2d(3), np.ones((1, 1, 2, 3)), ValueError,
                      "MaxPool2d(kernel_size=(3, 3), stride=(3, 3)) cannot take an input of shape (1, 1, 2, 3).",
                      id="image smaller than the pool"),
@@ -447,6 +475,13 @@ def test_backward_needs_forward(layer):
         pytest.param(lambda: nn.Conv2d(1, 1, 3, dtype=int), TypeError, "`dtype` must be float32 or", id="dtype"),
         pytest.param(lambda: nn.Conv2d(1, 1, 3, rng=0), TypeError, "`rng` must be a numpy.random.Generator, not int",
                      id="a seed as rng"),
+        pytest.param(lambda: nn.ConvTranspose2d(4, 6, 3, groups=4), ValueError,
+                     "`groups` is 4 but must divide `in_channels` (4) and `out_channels` (6)", id="transposed groups"),
+        pytest.param(lambda: nn.ConvTranspose2d(1, 1, 3, padding="same"), ValueError,
+                     "`padding` must be an int or a pair of ints, each at least 0, not 'same'", id="transposed same"),
+        pytest.param(lambda: nn.ConvTranspose2d(1, 1, 3, 2, 3, 2), ValueError,
+                     "`output_padding` is 2 along the height but must be smaller than `stride` (2) or `dilation` (1)",
+                     id="output padding of a stride"),
         pytest.param(lambda: nn.MaxPool2d(2, padding=2), ValueError, "must be at most half", id="wide padding"),
         pytest.param(lambda: nn.AvgPool2d(2, stride=(1, 2, 3)), ValueError, "`stride` must be", id="three strides"),
         pytest.param(lambda: nn.Linear(3, 0), ValueError, "`out_features` is 0", id="features"),

@@ -3,7 +3,7 @@
 from fastcnn.nn import init
 from fastcnn.nn.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from fastcnn.nn.containers import Flatten, Sequential
-from fastcnn.nn.conv import Conv2d
+from fastcnn.nn.conv import Conv2d, ConvTranspose2d
 from fastcnn.nn.dropout import Dropout
 from fastcnn.nn.linear import Linear
 from fastcnn.nn.losses import CrossEntropyLoss, MSELoss
@@ -13,6 +13,7 @@ from fastcnn.nn.pooling import AvgPool2d, MaxPool2d
 __all__ = [
     "AvgPool2d",
     "Conv2d",
+    "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
