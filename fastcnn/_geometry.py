@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 Pair = int | tuple[int, int]
+OutputSize = int | tuple[int | None, int | None]
 Padding = int | tuple[int, int] | tuple[int, int, int, int] | str
 
 
@@ -101,6 +102,40 @@ def conv_transpose_windows(
         extents.append(extent)
     (top, left), (OH, OW) = pads, image
     return Windows(*extents, *kernel, *stride, top, top, left, left, *dilation, OH, OW)
+
+
+class AdaptiveWindows(NamedTuple):
+    """Windows that cut images of one size into so many rows and columns: (start, stop) of each, in pixels.
+
+    ``regular`` says the same as `Windows`, where all are of one size and stand side by side; else it is None.
+    """
+
+    H: int
+    W: int
+    rows: tuple[tuple[int, int], ...]
+    columns: tuple[tuple[int, int], ...]
+    regular: Windows | None
+
+
+def adaptive_windows(image, output_size: OutputSize) -> AdaptiveWindows:
+    """Windows of an adaptive pooling: output o of n reads the pixels floor(o * H / n) ... ceil((o + 1) * H / n) - 1."""
+    sizes = (
+        (output_size,) * 2 if _is_int(output_size) else output_size if isinstance(output_size, (tuple, list)) else ()
+    )
+    if len(sizes) != 2 or not all(size is None or (_is_int(size) and size >= 1) for size in sizes):
+        raise ValueError(
+            "`output_size` must be an int or a pair of ints, each at least 1 (in a pair None leaves an axis as it is), "
+            f"not {output_size!r}."
+        )
+    OH, OW = (extent if size is None else int(size) for extent, size in zip(image, sizes, strict=True))
+    (H, W), regular = image, None
+    if H % OH == 0 and W % OW == 0:
+        regular = pool_windows(image, (H // OH, W // OW))
+    return AdaptiveWindows(H, W, _spans(H, OH), _spans(W, OW), regular)
+
+
+def _spans(extent: int, n: int) -> tuple[tuple[int, int], ...]:
+    return tuple((o * extent // n, -(-(o + 1) * extent // n)) for o in range(n))
 
 
 class _Axis(NamedTuple):

@@ -5,7 +5,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastcnn._geometry import Padding, Pair, Windows, conv_transpose_windows, conv_windows, pool_windows
+from fastcnn._geometry import (
+    AdaptiveWindows,
+    OutputSize,
+    Padding,
+    Pair,
+    Windows,
+    adaptive_windows,
+    conv_transpose_windows,
+    conv_windows,
+    pool_windows,
+)
 
 
 class ConvCase(NamedTuple):
@@ -104,17 +114,41 @@ class PoolCase(NamedTuple):
 
     def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray, np.ndarray]:
         """Draw x and dy; "distinct" values are at least 1/8 apart, so that a small step does not change a winner."""
-        x = rng.permutation(np.prod(self.x)).reshape(self.x) / 8 - 10
-        if self.values == "constant":
-            x[...] = -1
-        elif self.values == "few":
-            x = rng.integers(-1, 2, self.x).astype(float)
-        elif self.values == "all -inf":
-            x[...] = -np.inf
-        elif self.values != "distinct":
-            x[rng.random(self.x) < 0.4] = float(self.values)
+        x = _images(self.x, self.values, rng)
         dy = rng.standard_normal((*self.x[:2], self.windows.OH, self.windows.OW))
         return x.astype(dtype), dy.astype(dtype)
+
+
+class AdaptivePoolCase(NamedTuple):
+    """An adaptive pooling worth a test, and why; ``values`` says what the images hold."""
+
+    reason: str
+    x: tuple[int, int, int, int]
+    output_size: OutputSize
+    values: str = "distinct"
+
+    @property
+    def windows(self) -> AdaptiveWindows:
+        """Geometry of the case."""
+        return adaptive_windows(self.x[2:], self.output_size)
+
+    def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray, np.ndarray]:
+        """Draw x and dy, as `PoolCase` does."""
+        dy = rng.standard_normal((*self.x[:2], len(self.windows.rows), len(self.windows.columns)))
+        return _images(self.x, self.values, rng).astype(dtype), dy.astype(dtype)
+
+
+def _images(shape: tuple[int, ...], values: str, rng: np.random.Generator) -> np.ndarray:
+    x = rng.permutation(np.prod(shape)).reshape(shape) / 8 - 10
+    if values == "constant":
+        x[...] = -1
+    elif values == "few":
+        x = rng.integers(-1, 2, shape).astype(float)
+    elif values == "all -inf":
+        x[...] = -np.inf
+    elif values != "distinct":
+        x[rng.random(shape) < 0.4] = float(values)
+    return x
 
 
 CONV_CASES = (
@@ -255,6 +289,36 @@ POOL_CASES = (
     PoolCase("-inf everywhere, dilation", (2, 2, 6, 6), 3, 1, 2, 2, values="all -inf"),
 )
 """Poolings, small enough for the naive backend; average-pooling has those without dilation."""
+
+
+ADAPTIVE_POOL_CASES = (
+    AdaptivePoolCase("windows of one size", (2, 3, 6, 6), 3),
+    AdaptivePoolCase("windows of one size, different axes", (2, 2, 6, 8), (3, 2)),
+    AdaptivePoolCase("neighbours share a row", (2, 2, 5, 5), 3),
+    AdaptivePoolCase("one axis is regular", (2, 2, 6, 7), (3, 3)),
+    AdaptivePoolCase("windows of three heights", (2, 2, 10, 7), (7, 4)),
+    AdaptivePoolCase("global", (3, 4, 5, 7), 1),
+    AdaptivePoolCase("global along the width", (2, 2, 5, 7), (2, 1)),
+    AdaptivePoolCase("as it is", (2, 2, 4, 5), (4, 5)),
+    AdaptivePoolCase("both axes stay", (2, 2, 4, 5), (None, None)),
+    AdaptivePoolCase("one axis stays", (2, 2, 7, 5), (3, None)),
+    AdaptivePoolCase("larger than the image", (2, 2, 3, 4), (5, 7)),
+    AdaptivePoolCase("a whole multiple of the image", (2, 2, 2, 3), (4, 6)),
+    AdaptivePoolCase("larger along one axis", (2, 2, 3, 8), (5, 3)),
+    AdaptivePoolCase("image of one pixel", (3, 2, 1, 1), (2, 3)),
+    AdaptivePoolCase("batch of 1", (1, 2, 7, 7), 3),
+    AdaptivePoolCase("last batch block half full", (24, 2, 5, 4), 3),
+    AdaptivePoolCase("beyond two batch blocks", (40, 2, 5, 5), 2),
+    AdaptivePoolCase("one channel", (3, 1, 7, 5), 2),
+    AdaptivePoolCase("ties: all alike", (2, 2, 7, 7), 3, "constant"),
+    AdaptivePoolCase("ties: few values", (2, 2, 7, 8), 3, "few"),
+    AdaptivePoolCase("NaN", (18, 2, 7, 7), 3, "nan"),
+    AdaptivePoolCase("inf", (2, 2, 5, 7), 3, "inf"),
+    AdaptivePoolCase("-inf", (2, 2, 7, 5), 3, "-inf"),
+    AdaptivePoolCase("-inf everywhere", (2, 2, 7, 7), 3, "all -inf"),
+    AdaptivePoolCase("-inf everywhere, windows of one size", (2, 2, 6, 6), 3, "all -inf"),
+)
+"""Adaptive poolings, small enough for the naive backend."""
 
 
 def tolerance(dtype, length: int, magnitude: np.ndarray) -> np.ndarray:

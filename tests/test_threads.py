@@ -6,12 +6,23 @@ import pytest
 import fastcnn
 from fastcnn import functional as F
 from fastcnn import models, nn, optim
-from fastcnn.testing import CONV_CASES, CONV_TRANSPOSE_CASES, POOL_CASES, ConvCase, ConvTransposeCase, PoolCase
+from fastcnn.testing import (
+    ADAPTIVE_POOL_CASES,
+    CONV_CASES,
+    CONV_TRANSPOSE_CASES,
+    POOL_CASES,
+    AdaptivePoolCase,
+    ConvCase,
+    ConvTransposeCase,
+    PoolCase,
+)
 
 # The tables' cases, and batches large enough that every thread has work to do.
 CONVS = (*CONV_CASES, ConvCase("many images", (100, 6, 14, 14), (16, 6, 5, 5)))
 CONV_TRANSPOSES = (*CONV_TRANSPOSE_CASES, ConvTransposeCase("many images", (100, 16, 7, 7), (16, 6, 4, 4), 2, 1))
 POOLS = (*POOL_CASES, PoolCase("many images", (100, 6, 15, 15), 3, 2, 1))
+
+ADAPTIVE_POOLS = (*ADAPTIVE_POOL_CASES, AdaptivePoolCase("many images", (100, 6, 15, 15), 7))
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +69,19 @@ def test_numba_pooling_is_the_same_on_1_and_2_threads(case, dtype, rng):
             results.append(F.avg_pool2d(x, **case.options, backend="numba"))
             results.append(F.avg_pool2d_backward(dy, x.shape, **case.options, backend="numba"))
         return results
+
+    assert_same_bits(pool)
+
+
+@pytest.mark.parametrize("case", ADAPTIVE_POOLS, ids=lambda case: case.reason)
+def test_numba_adaptive_pooling_is_the_same_on_1_and_2_threads(case, dtype, rng):
+    x, dy = case.arrays(rng, dtype)
+
+    def pool():
+        y, indices = F.adaptive_max_pool2d(x, case.output_size, return_indices=True, backend="numba")
+        dx = F.adaptive_max_pool2d_backward(dy, indices, x.shape, backend="numba")
+        average = F.adaptive_avg_pool2d(x, case.output_size, backend="numba")
+        return y, indices, dx, average, F.adaptive_avg_pool2d_backward(dy, x.shape, backend="numba")
 
     assert_same_bits(pool)
 

@@ -5,7 +5,7 @@ import pytest
 
 from fastcnn import backends
 from fastcnn import functional as F
-from fastcnn.testing import CONV_CASES, CONV_TRANSPOSE_CASES, POOL_CASES, assert_close
+from fastcnn.testing import ADAPTIVE_POOL_CASES, CONV_CASES, CONV_TRANSPOSE_CASES, POOL_CASES, assert_close
 
 torch = pytest.importorskip("torch")
 
@@ -96,6 +96,28 @@ def test_avg_pool2d(backend, case, count_include_pad, rng):
     same(F.avg_pool2d(x, **case.options, count_include_pad=count_include_pad, backend=backend), ty)
     options = {**case.options, "count_include_pad": count_include_pad, "backend": backend}
     same(F.avg_pool2d_backward(dy, x.shape, **options), tx.grad)
+
+
+@pytest.mark.parametrize("case", ADAPTIVE_POOL_CASES, ids=lambda case: case.reason)
+def test_adaptive_max_pool2d(backend, dtype, case, rng):
+    x, dy = case.arrays(rng, dtype)
+    tx = leaf(x)
+    ty, tindices = torch.nn.functional.adaptive_max_pool2d(tx, case.output_size, return_indices=True)
+    ty.backward(torch.tensor(dy))
+    y, indices = F.adaptive_max_pool2d(x, case.output_size, return_indices=True, backend=backend)
+    np.testing.assert_array_equal(y, ty.detach().numpy())
+    np.testing.assert_array_equal(indices, tindices.numpy())
+    same(F.adaptive_max_pool2d_backward(dy, indices, x.shape, backend=backend), tx.grad)
+
+
+@pytest.mark.parametrize("case", ADAPTIVE_POOL_CASES, ids=lambda case: case.reason)
+def test_adaptive_avg_pool2d(backend, case, rng):
+    x, dy = case.arrays(rng, np.float64)
+    tx = leaf(x)
+    ty = torch.nn.functional.adaptive_avg_pool2d(tx, case.output_size)
+    ty.backward(torch.tensor(dy))
+    same(F.adaptive_avg_pool2d(x, case.output_size, backend=backend), ty)
+    same(F.adaptive_avg_pool2d_backward(dy, x.shape, backend=backend), tx.grad)
 
 
 def test_linear(backend, rng):

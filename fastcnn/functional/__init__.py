@@ -17,6 +17,12 @@ from fastcnn.functional.activations import (
     tanh,
     tanh_backward,
 )
+from fastcnn.functional.adaptive_pooling import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
+)
 from fastcnn.functional.conv import conv2d, conv2d_backward
 from fastcnn.functional.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastcnn.functional.linear import linear, linear_backward
@@ -33,6 +39,10 @@ from fastcnn.functional.losses import (
 from fastcnn.functional.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 
 __all__ = [
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
     "conv2d",

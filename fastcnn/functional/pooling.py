@@ -110,7 +110,7 @@ def max_pool2d_backward(
            [3., 0.]])
     """
     dy = _validate.floats("dy", dy, 4)
-    x_shape = _input_shape(x_shape, dy)
+    x_shape = input_shape(x_shape, dy)
     indices = _validate.indices("indices", indices, dy.shape, below=x_shape[2] * x_shape[3])
     implementation = backends.load(backend)
     places = implementation.pack(indices.astype(index_type(dy.dtype), copy=False))
@@ -203,7 +203,7 @@ def avg_pool2d_backward(
            [1., 1.]])
     """
     dy = _validate.floats("dy", dy, 4)
-    x_shape = _input_shape(x_shape, dy)
+    x_shape = input_shape(x_shape, dy)
     windows = pool_windows(x_shape[2:], kernel_size, stride, padding, 1, ceil_mode)
     _validate.shape("dy", dy, (*x_shape[:2], windows.OH, windows.OW), "the shape of the pooling's output")
     implementation = backends.load(backend)
@@ -211,7 +211,8 @@ def avg_pool2d_backward(
     return implementation.unpack(dx)
 
 
-def _input_shape(x_shape, dy: np.ndarray) -> tuple[int, int, int, int]:
+def input_shape(x_shape, dy: np.ndarray) -> tuple[int, int, int, int]:
+    """``x_shape`` if it is (N, C, H, W) with the N and C of ``dy``."""
     if not isinstance(x_shape, (tuple, list)) or len(x_shape) != 4:
         raise ValueError(f"`x_shape` must be (N, C, H, W), not {x_shape!r}.")
     x_shape = tuple(_validate.count("x_shape", extent) for extent in x_shape)

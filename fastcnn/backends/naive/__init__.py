@@ -17,6 +17,12 @@ from fastcnn.backends.naive.activations import (
     tanh,
     tanh_backward,
 )
+from fastcnn.backends.naive.adaptive_pooling import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
+)
 from fastcnn.backends.naive.conv import (
     conv2d,
     conv2d_backward,
@@ -41,6 +47,10 @@ from fastcnn.backends.naive.pooling import avg_pool2d, avg_pool2d_backward, max_
 
 __all__ = [
     "adam_update",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
     "conv2d",

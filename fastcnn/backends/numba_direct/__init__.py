@@ -12,6 +12,12 @@ from fastcnn.backends.numba_direct.activations import (
     tanh,
     tanh_backward,
 )
+from fastcnn.backends.numba_direct.adaptive_pooling import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
+)
 from fastcnn.backends.numba_direct.conv import (
     conv2d,
     conv2d_backward,
@@ -36,6 +42,10 @@ from fastcnn.backends.numba_direct.pooling import avg_pool2d, avg_pool2d_backwar
 
 __all__ = [
     "adam_update",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
     "conv2d",

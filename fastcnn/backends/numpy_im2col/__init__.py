@@ -16,6 +16,12 @@ from fastcnn.backends.numpy_im2col.activations import (
     tanh,
     tanh_backward,
 )
+from fastcnn.backends.numpy_im2col.adaptive_pooling import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
+)
 from fastcnn.backends.numpy_im2col.conv import (
     conv2d,
     conv2d_backward,
@@ -40,6 +46,10 @@ from fastcnn.backends.numpy_im2col.pooling import avg_pool2d, avg_pool2d_backwar
 
 __all__ = [
     "adam_update",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
     "conv2d",
