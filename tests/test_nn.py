@@ -23,6 +23,10 @@ LAYERS = {
     ),
     "MaxPool2d": (lambda rng: nn.MaxPool2d(2, padding=1), (3, 2, 6, 6)),
     "AvgPool2d": (lambda rng: nn.AvgPool2d(3, 2, padding=1, count_include_pad=False), (3, 2, 5, 5)),
+    "AdaptiveMaxPool2d": (lambda rng: nn.AdaptiveMaxPool2d((3, None)), (3, 2, 5, 6)),
+    "AdaptiveMaxPool2d, windows of one size": (lambda rng: nn.AdaptiveMaxPool2d(3), (3, 2, 6, 6)),
+    "AdaptiveAvgPool2d": (lambda rng: nn.AdaptiveAvgPool2d(3), (3, 2, 5, 6)),
+    "AdaptiveAvgPool2d, global": (lambda rng: nn.AdaptiveAvgPool2d(1), (3, 2, 5, 6)),
     "Linear": (lambda rng: nn.Linear(4, 3, rng=rng, dtype=np.float64), (5, 4)),
     "Linear, no bias": (lambda rng: nn.Linear(4, 3, bias=False, rng=rng, dtype=np.float64), (5, 4)),
     "ReLU": (lambda rng: nn.ReLU(), (3, 2, 2, 2)),
@@ -371,6 +375,7 @@ def test_repr_shows_the_model():
         "ConvTranspose2d(1, 2, kernel_size=(3, 3), stride=(2, 2), padding=(1, 1), output_padding=(1, 0), bias=False)"
     )
     assert repr(nn.ConvTranspose2d(1, 2, 3)) == "ConvTranspose2d(1, 2, kernel_size=(3, 3))"
+    assert repr(nn.AdaptiveAvgPool2d((1, None))) == "AdaptiveAvgPool2d(output_size=(1, None))"
     assert repr(nn.Dropout(0.3)) == "Dropout(p=0.3)"
     assert repr(nn.AvgPool2d(2, count_include_pad=False)) == (
         "AvgPool2d(kernel_size=(2, 2), stride=(2, 2), count_include_pad=False)"
@@ -420,6 +425,8 @@ SIX = "Conv2d(6, 16, kernel_size=(5, 5))"
                      id="image smaller than the pool"),
         pytest.param(nn.AvgPool2d(3), np.ones((1, 2)), ValueError,
                      "AvgPool2d(kernel_size=(3, 3), stride=(3, 3)) needs images (N, C, H, W)", id="pooling of rows"),
+        pytest.param(nn.AdaptiveAvgPool2d(3), np.ones((1, 2)), ValueError,
+                     "AdaptiveAvgPool2d(output_size=3) needs images (N, C, H, W)", id="adaptive pooling of rows"),
         pytest.param(nn.Linear(784, 10), FLOAT32, ValueError, "Flatten makes rows", id="images without Flatten"),
         pytest.param(nn.Linear(100, 10), FLOAT32.reshape(8, -1), ValueError,
                      "needs 100 input features but its input has shape (8, 784)", id="features"),
@@ -484,6 +491,8 @@ def test_backward_needs_forward(layer):
                      id="output padding of a stride"),
         pytest.param(lambda: nn.MaxPool2d(2, padding=2), ValueError, "must be at most half", id="wide padding"),
         pytest.param(lambda: nn.AvgPool2d(2, stride=(1, 2, 3)), ValueError, "`stride` must be", id="three strides"),
+        pytest.param(lambda: nn.AdaptiveMaxPool2d((1, 0)), ValueError,
+                     "`output_size` must be an int or a pair of ints", id="no columns of output"),
         pytest.param(lambda: nn.Linear(3, 0), ValueError, "`out_features` is 0", id="features"),
         pytest.param(lambda: nn.Linear(3, 1, dtype="f2"), TypeError, "not float16", id="half precision"),
         pytest.param(lambda: nn.Dropout(1), ValueError, "`p` is 1 but must be at least 0 and below 1", id="drop all"),

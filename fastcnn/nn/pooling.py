@@ -1,12 +1,13 @@
-"""Max- and average-pooling as layers."""
+"""Max- and average-pooling as layers, with windows of a given size and windows of a given number."""
 
 from functools import lru_cache
 
 from fastcnn import _geometry
-from fastcnn._geometry import Padding, Pair, Windows
+from fastcnn._geometry import AdaptiveWindows, OutputSize, Padding, Pair, Windows
 from fastcnn.nn.module import Module
 
 _windows = lru_cache(_geometry.pool_windows)
+_adaptive_windows = lru_cache(_geometry.adaptive_windows)
 
 
 class _Pool2d(Module):
@@ -120,3 +121,90 @@ class AvgPool2d(_Pool2d):
     def backward_native(self, dy, backend, input_grad: bool):
         """See `fastcnn.functional.avg_pool2d_backward`."""
         return backend.avg_pool2d_backward(dy, self._at, self.count_include_pad)
+
+
+class _AdaptivePool2d(Module):
+    """What the two adaptive poolings share: how many windows there are."""
+
+    def __init__(self, output_size: OutputSize):
+        self.output_size = tuple(output_size) if isinstance(output_size, list) else output_size
+        _adaptive_windows((1, 1), self.output_size)  # checks `output_size`
+
+    def windows(self, shape: tuple[int, ...]) -> AdaptiveWindows:
+        """Windows over images of this shape, (N, C, H, W)."""
+        if len(shape) != 4:
+            raise ValueError(f"{self} needs images (N, C, H, W) but its input has shape {shape}.")
+        return _adaptive_windows(shape[2:], self.output_size)
+
+    def extra_repr(self) -> str:
+        """Rows and columns of windows."""
+        return f"output_size={self.output_size}"
+
+
+class AdaptiveMaxPool2d(_AdaptivePool2d):
+    """Largest value in each of so many windows; see `fastcnn.functional.adaptive_max_pool2d`.
+
+    ``AdaptiveMaxPool2d(1)`` is global max-pooling.
+
+    Parameters
+    ----------
+    output_size : int or (int or None, int or None)
+        Rows and columns of windows; None leaves an axis as it is.
+
+    Raises
+    ------
+    ValueError
+        If `output_size` is not a size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> nn.AdaptiveMaxPool2d((1, 2))(np.arange(10.0).reshape(1, 1, 2, 5))[0, 0]
+    array([[7., 9.]])
+    """
+
+    def forward_native(self, x, backend):
+        """See `fastcnn.functional.adaptive_max_pool2d`."""
+        self._x_shape, self._at = x.shape, self.windows(x.shape)
+        y, self._indices = backend.adaptive_max_pool2d(x, self._at)
+        return y
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """See `fastcnn.functional.adaptive_max_pool2d_backward`."""
+        return backend.adaptive_max_pool2d_backward(dy, self._indices, self._x_shape, self._at)
+
+
+class AdaptiveAvgPool2d(_AdaptivePool2d):
+    """Mean of each of so many windows; see `fastcnn.functional.adaptive_avg_pool2d`.
+
+    ``AdaptiveAvgPool2d(1)`` is global average-pooling: the mean of each channel. Before a linear layer it makes a
+    network take images of any size.
+
+    Parameters
+    ----------
+    output_size : int or (int or None, int or None)
+        Rows and columns of windows; None leaves an axis as it is.
+
+    Raises
+    ------
+    ValueError
+        If `output_size` is not a size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    >>> head(np.arange(8.0).reshape(1, 2, 2, 2))
+    array([[1.5, 5.5]])
+    """
+
+    def forward_native(self, x, backend):
+        """See `fastcnn.functional.adaptive_avg_pool2d`."""
+        self._at = self.windows(x.shape)
+        return backend.adaptive_avg_pool2d(x, self._at)
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """See `fastcnn.functional.adaptive_avg_pool2d_backward`."""
+        return backend.adaptive_avg_pool2d_backward(dy, self._at)
