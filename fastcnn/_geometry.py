@@ -119,10 +119,9 @@ class AdaptiveWindows(NamedTuple):
 
 def adaptive_windows(image, output_size: OutputSize) -> AdaptiveWindows:
     """Windows of an adaptive pooling: output o of n reads the pixels floor(o * H / n) ... ceil((o + 1) * H / n) - 1."""
-    sizes = (
-        (output_size,) * 2 if _is_int(output_size) else output_size if isinstance(output_size, (tuple, list)) else ()
-    )
-    if len(sizes) != 2 or not all(size is None or (_is_int(size) and size >= 1) for size in sizes):
+    sizes = (output_size, output_size) if _is_int(output_size) else output_size
+    fits = isinstance(sizes, (tuple, list)) and len(sizes) == 2
+    if not fits or not all(size is None or (_is_int(size) and size >= 1) for size in sizes):
         raise ValueError(
             "`output_size` must be an int or a pair of ints, each at least 1 (in a pair None leaves an axis as it is), "
             f"not {output_size!r}."

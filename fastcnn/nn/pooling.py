@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from fastcnn import _geometry
+from fastcnn import _geometry, _validate
 from fastcnn._geometry import AdaptiveWindows, OutputSize, Padding, Pair, Windows
 from fastcnn.nn.module import Module
 
@@ -32,7 +32,13 @@ class _Pool2d(Module):
 
     def extra_repr(self) -> str:
         """Kernel, stride, and what differs from its default."""
-        options = {"padding": 0, "dilation": (1, 1), "ceil_mode": False, "count_include_pad": True}
+        options = {
+            "padding": 0,
+            "dilation": (1, 1),
+            "ceil_mode": False,
+            "count_include_pad": True,
+            "divisor_override": None,
+        }
         changed = "".join(f", {k}={getattr(self, k)!r}" for k, v in options.items() if getattr(self, k, v) != v)
         return f"kernel_size={self.kernel_size}, stride={self.stride}{changed}"
 
@@ -85,7 +91,7 @@ class AvgPool2d(_Pool2d):
 
     Parameters
     ----------
-    kernel_size, stride, padding, ceil_mode, count_include_pad
+    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
         As in `fastcnn.functional.avg_pool2d`.
 
     Raises
@@ -109,18 +115,20 @@ class AvgPool2d(_Pool2d):
         padding: Padding = 0,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
+        divisor_override: int | None = None,
     ):
         super().__init__(kernel_size, stride, padding, 1, ceil_mode)
         self.count_include_pad = bool(count_include_pad)
+        self.divisor_override = _validate.divisor("divisor_override", divisor_override)
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.avg_pool2d`."""
         self._at = self.windows(x.shape)
-        return backend.avg_pool2d(x, self._at, self.count_include_pad)
+        return backend.avg_pool2d(x, self._at, self.count_include_pad, self.divisor_override)
 
     def backward_native(self, dy, backend, input_grad: bool):
         """See `fastcnn.functional.avg_pool2d_backward`."""
-        return backend.avg_pool2d_backward(dy, self._at, self.count_include_pad)
+        return backend.avg_pool2d_backward(dy, self._at, self.count_include_pad, self.divisor_override)
 
 
 class _AdaptivePool2d(Module):

@@ -34,7 +34,7 @@ def adaptive_max_pool2d_backward(
 def adaptive_avg_pool2d(x: BlockedArray, windows: AdaptiveWindows) -> BlockedArray:
     """See `fastcnn.functional.adaptive_avg_pool2d`."""
     if windows.regular:
-        return pooling.avg_pool2d(x, windows.regular, True)
+        return pooling.avg_pool2d(x, windows.regular, True, None)
     y = empty((*x.shape[:2], len(windows.rows), len(windows.columns)), x.dtype)
     _avg_pool(_planes(x), _planes(y), _table(windows.rows), _table(windows.columns))
     return y
@@ -43,7 +43,7 @@ def adaptive_avg_pool2d(x: BlockedArray, windows: AdaptiveWindows) -> BlockedArr
 def adaptive_avg_pool2d_backward(dy: BlockedArray, windows: AdaptiveWindows) -> BlockedArray:
     """See `fastcnn.functional.adaptive_avg_pool2d_backward`."""
     if windows.regular:
-        return pooling.avg_pool2d_backward(dy, windows.regular, True)
+        return pooling.avg_pool2d_backward(dy, windows.regular, True, None)
     dx = empty((*dy.shape[:2], windows.H, windows.W), dy.dtype)
     _avg_pool_gradient(_planes(dy), _planes(dx), _table(windows.rows), _table(windows.columns))
     return dx

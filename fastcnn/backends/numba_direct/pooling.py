@@ -53,17 +53,21 @@ def relu_winners(y: BlockedArray, indices: BlockedArray) -> None:
     _relu_winners(y.blocks.reshape(-1), indices.blocks.reshape(-1))
 
 
-def avg_pool2d(x: BlockedArray, windows: Windows, count_include_pad: bool) -> BlockedArray:
+def avg_pool2d(
+    x: BlockedArray, windows: Windows, count_include_pad: bool, divisor_override: int | None
+) -> BlockedArray:
     """See `fastcnn.functional.avg_pool2d`."""
     y = empty((*x.shape[:2], windows.OH, windows.OW), x.dtype)
-    _avg_pool(_planes(x), _planes(y), tuple(windows), count_include_pad)
+    _avg_pool(_planes(x), _planes(y), tuple(windows), count_include_pad, divisor_override or 0)
     return y
 
 
-def avg_pool2d_backward(dy: BlockedArray, windows: Windows, count_include_pad: bool) -> BlockedArray:
+def avg_pool2d_backward(
+    dy: BlockedArray, windows: Windows, count_include_pad: bool, divisor_override: int | None
+) -> BlockedArray:
     """See `fastcnn.functional.avg_pool2d_backward`."""
     dx = empty((*dy.shape[:2], windows.H, windows.W), dy.dtype)
-    _avg_pool_gradient(_planes(dy), _planes(dx), tuple(windows), count_include_pad)
+    _avg_pool_gradient(_planes(dy), _planes(dx), tuple(windows), count_include_pad, divisor_override or 0)
     return dx
 
 
@@ -184,7 +188,7 @@ def _count(first, last, before, after, extent, include_pad):
 
 
 @parallel_kernel
-def _avg_pool(x, y, windows, include_pad):
+def _avg_pool(x, y, windows, include_pad, divisor):
     """Parallel over (plane, output row): a thread writes only that row."""
     H, W, KH, KW, SH, SW, top, bottom, left, right, DH, DW, OH, OW = windows
     L = lane_count(x)
@@ -203,13 +207,13 @@ def _avg_pool(x, y, windows, include_pad):
                         total[ox, lane] += x[plane, first_row + ky, ox * SW + kx - left, lane]
         for ox in range(OW):
             first = ox * SW - left
-            count = height * _count(first, first + KW - 1, left, right, W, include_pad)
+            count = divisor or height * _count(first, first + KW - 1, left, right, W, include_pad)
             for lane in range(L):
                 total[ox, lane] /= count
 
 
 @parallel_kernel
-def _avg_pool_gradient(dy, dx, windows, include_pad):
+def _avg_pool_gradient(dy, dx, windows, include_pad, divisor):
     """Parallel over planes: a thread writes only its plane."""
     H, W, KH, KW, SH, SW, top, bottom, left, right, DH, DW, OH, OW = windows
     L = lane_count(dy)
@@ -222,7 +226,7 @@ def _avg_pool_gradient(dy, dx, windows, include_pad):
             for ox in range(OW):
                 first = ox * SW - left
                 kx_start, kx_stop = taps_inside(KW, first, DW, W)
-                count = height * _count(first, first + KW - 1, left, right, W, include_pad)
+                count = divisor or height * _count(first, first + KW - 1, left, right, W, include_pad)
                 for ky in range(ky_start, ky_stop):
                     for kx in range(kx_start, kx_stop):
                         for lane in range(L):
