@@ -98,8 +98,9 @@ def _avg_pool(x, y, rows, columns):
                 for ix in range(left, right):
                     for lane in range(L):
                         total[lane] += x[plane, iy, ix, lane]
+            count = y.dtype.type((bottom - top) * (right - left))
             for lane in range(L):
-                total[lane] /= (bottom - top) * (right - left)
+                total[lane] /= count
 
 
 @parallel_kernel
@@ -108,12 +109,15 @@ def _avg_pool_gradient(dy, dx, rows, columns):
     L = dy.shape[3]
     for plane in numba.prange(len(dx)):
         dx[plane] = 0
+        share = np.empty(L, dy.dtype)
         for oy in range(len(rows)):
             top, bottom = rows[oy, 0], rows[oy, 1]
             for ox in range(len(columns)):
                 left, right = columns[ox, 0], columns[ox, 1]
-                count = (bottom - top) * (right - left)
+                count = dy.dtype.type((bottom - top) * (right - left))
+                for lane in range(L):
+                    share[lane] = dy[plane, oy, ox, lane] / count
                 for iy in range(top, bottom):
                     for ix in range(left, right):
                         for lane in range(L):
-                            dx[plane, iy, ix, lane] += dy[plane, oy, ox, lane] / count
+                            dx[plane, iy, ix, lane] += share[lane]

@@ -14,6 +14,8 @@ from fastcnn.backends.numba_direct.simd import (
     lane_count,
     tile_add_steps,
     tile_add_to_winners,
+    tile_fma,
+    tile_fma_inside,
     tile_full,
     tile_max,
     tile_max_inside,
@@ -58,7 +60,10 @@ def avg_pool2d(
 ) -> BlockedArray:
     """See `fastcnn.functional.avg_pool2d`."""
     y = empty((*x.shape[:2], windows.OH, windows.OW), x.dtype)
-    _avg_pool(_planes(x), _planes(y), tuple(windows), count_include_pad, divisor_override or 0)
+    columns, one = pool_columns(windows.OW), np.ones(1, x.dtype)
+    flat = x.blocks.reshape(-1), y.blocks.reshape(-1)
+    planes = len(x.blocks) * x.shape[1]
+    _avg_pool((0,), columns, *flat, one, planes, tuple(windows), count_include_pad, divisor_override or 0)
     return y
 
 
@@ -67,7 +72,8 @@ def avg_pool2d_backward(
 ) -> BlockedArray:
     """See `fastcnn.functional.avg_pool2d_backward`."""
     dx = empty((*dy.shape[:2], windows.H, windows.W), dy.dtype)
-    _avg_pool_gradient(_planes(dy), _planes(dx), tuple(windows), count_include_pad, divisor_override or 0)
+    divisor = divisor_override or 0
+    _avg_pool_gradient(_planes(dy), _planes(dx), tuple(windows), count_include_pad, divisor, tiled(windows))
     return dx
 
 
@@ -86,15 +92,6 @@ def tiled(w: Windows) -> bool:
     return (w.KH * w.OH, w.KW * w.OW) == (w.H, w.W) and (w.SH, w.SW, w.DH, w.DW, w.top, w.left) == (
         w.KH, w.KW, 1, 1, 0, 0,
     )  # fmt: skip
-
-
-@numba.njit(inline="always")
-def _outputs(tap, before, dilation, stride, outputs, extent):
-    """Range of the outputs whose tap lies inside the image: 0 <= o * stride + tap * dilation - before < extent."""
-    shift = before - tap * dilation
-    start = max(0, (shift + stride - 1) // stride)
-    stop = min(outputs, (extent - 1 + shift) // stride + 1)
-    return start, stop
 
 
 @parallel_kernel
@@ -188,37 +185,45 @@ def _count(first, last, before, after, extent, include_pad):
 
 
 @parallel_kernel
-def _avg_pool(x, y, windows, include_pad, divisor):
-    """Parallel over (plane, output row): a thread writes only that row."""
+def _avg_pool(row, columns, x, y, one, planes, windows, include_pad, divisor):
+    """Parallel over (plane, output row): a thread writes only that row. Its sums are products with ``one``."""
     H, W, KH, KW, SH, SW, top, bottom, left, right, DH, DW, OH, OW = windows
-    L = lane_count(x)
-    for task in numba.prange(len(x) * OH):
+    L, COLUMNS = lane_count(x), len(columns)
+    for task in numba.prange(planes * OH):
         plane, oy = divmod(np.intp(task), OH)
         first_row = oy * SH - top
         ky_start, ky_stop = taps_inside(KH, first_row, DH, H)
         height = _count(first_row, first_row + KH - 1, top, bottom, H, include_pad)
-        total = y[plane, oy]
-        total[:] = 0
-        for ky in range(ky_start, ky_stop):
-            for kx in range(KW):
-                start, stop = _outputs(kx, left, DW, SW, OW, W)
-                for ox in range(start, stop):
-                    for lane in range(L):
-                        total[ox, lane] += x[plane, first_row + ky, ox * SW + kx - left, lane]
-        for ox in range(OW):
-            first = ox * SW - left
-            count = divisor or height * _count(first, first + KW - 1, left, right, W, include_pad)
-            for lane in range(L):
-                total[ox, lane] /= count
+        for ox in range(0, OW, COLUMNS):
+            first, last = ox * SW - left, (ox + COLUMNS - 1) * SW - left + KW - 1
+            total = tile_full(row, columns, x, 0)
+            for ky in range(ky_start, ky_stop):
+                at = (plane * H * W + (first_row + ky) * W + first) * L
+                if first >= 0 and last < W:
+                    for kx in range(KW):
+                        total = tile_fma(total, one, 0, 0, x, at + kx * L, SW * L)
+                else:
+                    for kx in range(KW):
+                        total = tile_fma_inside(total, one, 0, 0, x, at + kx * L, SW * L, first + kx, SW, W)
+            at = ((plane * OH + oy) * OW + ox) * L
+            tile_store(total, y, at, 0, L, 0)
+            for column in range(COLUMNS):
+                first = (ox + column) * SW - left
+                count = divisor or height * _count(first, first + KW - 1, left, right, W, include_pad)
+                count = y.dtype.type(count)  # float32 by an integer would be divided in float64, at half the speed
+                for lane in range(L):
+                    y[at + column * L + lane] /= count
 
 
 @parallel_kernel
-def _avg_pool_gradient(dy, dx, windows, include_pad, divisor):
+def _avg_pool_gradient(dy, dx, windows, include_pad, divisor, tiled):
     """Parallel over planes: a thread writes only its plane."""
     H, W, KH, KW, SH, SW, top, bottom, left, right, DH, DW, OH, OW = windows
     L = lane_count(dy)
     for plane in numba.prange(len(dx)):
-        dx[plane] = 0
+        if not tiled:
+            dx[plane] = 0
+        share = np.empty(L, dy.dtype)
         for oy in range(OH):
             first_row = oy * SH - top
             ky_start, ky_stop = taps_inside(KH, first_row, DH, H)
@@ -227,7 +232,15 @@ def _avg_pool_gradient(dy, dx, windows, include_pad, divisor):
                 first = ox * SW - left
                 kx_start, kx_stop = taps_inside(KW, first, DW, W)
                 count = divisor or height * _count(first, first + KW - 1, left, right, W, include_pad)
+                count = dy.dtype.type(count)
+                for lane in range(L):
+                    share[lane] = dy[plane, oy, ox, lane] / count
                 for ky in range(ky_start, ky_stop):
                     for kx in range(kx_start, kx_stop):
-                        for lane in range(L):
-                            dx[plane, first_row + ky, first + kx, lane] += dy[plane, oy, ox, lane] / count
+                        pixel = dx[plane, first_row + ky, first + kx]
+                        if tiled:
+                            for lane in range(L):
+                                pixel[lane] = share[lane]
+                        else:
+                            for lane in range(L):
+                                pixel[lane] += share[lane]
