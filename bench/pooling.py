@@ -71,7 +71,7 @@ def native(case: PoolCase, kind: str):
         return y, backend.max_pool2d_backward(dy, indices, x.shape, windows)
 
     def average():
-        return backend.avg_pool2d(x, windows, True), backend.avg_pool2d_backward(dy, windows, True)
+        return backend.avg_pool2d(x, windows, True, None), backend.avg_pool2d_backward(dy, windows, True, None)
 
     return largest if kind == "max" else average
 

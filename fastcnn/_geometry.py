@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 Pair = int | tuple[int, int]
+OutputSize = int | tuple[int | None, int | None]
 Padding = int | tuple[int, int] | tuple[int, int, int, int] | str
 
 
@@ -72,6 +73,68 @@ def pool_windows(
                     f"taps, {axis.dilation} apart, the first at pixel {first} of {axis.extent}."
                 )
     return windows
+
+
+def conv_transpose_windows(
+    image, kernel, stride: Pair = 1, padding: Pair = 0, output_padding: Pair = 0, dilation: Pair = 1
+) -> Windows:
+    """Windows of the convolution whose input gradient a transposed convolution of these images is.
+
+    They lie over its output, of ``H = (OH - 1) * SH - 2 * padding + KH_eff + output_padding`` rows, and there are OH of
+    them, one for each row of ``image``.
+    """
+    kernel, stride, dilation = pair("kernel_size", kernel), pair("stride", stride), pair("dilation", dilation)
+    pads, more = pair("padding", padding, 0), pair("output_padding", output_padding, 0)
+    extents = []
+    for name, outputs, taps, step, spread, pad, extra in zip(
+        ("height", "width"), image, kernel, stride, dilation, pads, more, strict=True
+    ):
+        if extra >= max(step, spread):
+            raise ValueError(
+                f"`output_padding` is {extra} along the {name} but must be smaller than `stride` ({step}) or "
+                f"`dilation` ({spread})."
+            )
+        extent = (outputs - 1) * step - 2 * pad + (taps - 1) * spread + 1 + extra
+        if extent < 1:
+            raise ValueError(
+                f"`padding` ({pad} along the {name}) leaves nothing of the output: its {name} would be {extent}."
+            )
+        extents.append(extent)
+    (top, left), (OH, OW) = pads, image
+    return Windows(*extents, *kernel, *stride, top, top, left, left, *dilation, OH, OW)
+
+
+class AdaptiveWindows(NamedTuple):
+    """Windows that cut images of one size into so many rows and columns: (start, stop) of each, in pixels.
+
+    ``regular`` says the same as `Windows`, where all are of one size and stand side by side; else it is None.
+    """
+
+    H: int
+    W: int
+    rows: tuple[tuple[int, int], ...]
+    columns: tuple[tuple[int, int], ...]
+    regular: Windows | None
+
+
+def adaptive_windows(image, output_size: OutputSize) -> AdaptiveWindows:
+    """Windows of an adaptive pooling: output o of n reads the pixels floor(o * H / n) ... ceil((o + 1) * H / n) - 1."""
+    sizes = (output_size, output_size) if _is_int(output_size) else output_size
+    fits = isinstance(sizes, (tuple, list)) and len(sizes) == 2
+    if not fits or not all(size is None or (_is_int(size) and size >= 1) for size in sizes):
+        raise ValueError(
+            "`output_size` must be an int or a pair of ints, each at least 1 (in a pair None leaves an axis as it is), "
+            f"not {output_size!r}."
+        )
+    OH, OW = (extent if size is None else int(size) for extent, size in zip(image, sizes, strict=True))
+    (H, W), regular = image, None
+    if H % OH == 0 and W % OW == 0:
+        regular = pool_windows(image, (H // OH, W // OW))
+    return AdaptiveWindows(H, W, _spans(H, OH), _spans(W, OW), regular)
+
+
+def _spans(extent: int, n: int) -> tuple[tuple[int, int], ...]:
+    return tuple((o * extent // n, -(-(o + 1) * extent // n)) for o in range(n))
 
 
 class _Axis(NamedTuple):

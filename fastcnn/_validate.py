@@ -85,6 +85,15 @@ def count(name: str, value, least: int = 1) -> int:
     return int(value)
 
 
+def divisor(name: str, value) -> int | None:
+    """A whole number that is not 0, or None."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer))):
+        raise TypeError(f"`{name}` must be a whole number or None, not {value!r}.")
+    if value == 0:
+        raise ValueError(f"`{name}` must not be 0.")
+    return value if value is None else int(value)
+
+
 def choice(name: str, value, options: tuple[str, ...]) -> str:
     """One of ``options``."""
     if value not in options:

@@ -5,7 +5,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastcnn._geometry import Padding, Pair, Windows, conv_windows, pool_windows
+from fastcnn._geometry import (
+    AdaptiveWindows,
+    OutputSize,
+    Padding,
+    Pair,
+    Windows,
+    adaptive_windows,
+    conv_transpose_windows,
+    conv_windows,
+    pool_windows,
+)
 
 
 class ConvCase(NamedTuple):
@@ -33,6 +43,44 @@ class ConvCase(NamedTuple):
     def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray, ...]:
         """Draw x, weight, bias (or None) and dy, normally distributed."""
         dy = (self.x[0], self.weight[0], self.windows.OH, self.windows.OW)
+        x, weight, bias, dy = (rng.standard_normal(shape).astype(dtype) for shape in (self.x, self.weight, dy[1:2], dy))
+        return x, weight, bias if self.bias else None, dy
+
+
+class ConvTransposeCase(NamedTuple):
+    """A transposed convolution worth a test, and why; ``weight`` is (C, O / groups, KH, KW)."""
+
+    reason: str
+    x: tuple[int, int, int, int]
+    weight: tuple[int, int, int, int]
+    stride: Pair = 1
+    padding: Pair = 0
+    output_padding: Pair = 0
+    groups: int = 1
+    dilation: Pair = 1
+    bias: bool = True
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of `fastcnn.functional.conv_transpose2d`."""
+        return {
+            "stride": self.stride,
+            "padding": self.padding,
+            "output_padding": self.output_padding,
+            "groups": self.groups,
+            "dilation": self.dilation,
+        }
+
+    @property
+    def windows(self) -> Windows:
+        """Geometry of the case: windows over the output."""
+        return conv_transpose_windows(
+            self.x[2:], self.weight[2:], self.stride, self.padding, self.output_padding, self.dilation
+        )
+
+    def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray, ...]:
+        """Draw x, weight, bias (or None) and dy, normally distributed."""
+        dy = (self.x[0], self.weight[1] * self.groups, self.windows.H, self.windows.W)
         x, weight, bias, dy = (rng.standard_normal(shape).astype(dtype) for shape in (self.x, self.weight, dy[1:2], dy))
         return x, weight, bias if self.bias else None, dy
 
@@ -66,15 +114,7 @@ class PoolCase(NamedTuple):
 
     def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray, np.ndarray]:
         """Draw x and dy; "distinct" values are at least 1/8 apart, so that a small step does not change a winner."""
-        x = rng.permutation(np.prod(self.x)).reshape(self.x) / 8 - 10
-        if self.values == "constant":
-            x[...] = -1
-        elif self.values == "few":
-            x = rng.integers(-1, 2, self.x).astype(float)
-        elif self.values == "all -inf":
-            x[...] = -np.inf
-        elif self.values != "distinct":
-            x[rng.random(self.x) < 0.4] = float(self.values)
+        x = _images(self.x, self.values, rng)
         dy = rng.standard_normal((*self.x[:2], self.windows.OH, self.windows.OW))
         return x.astype(dtype), dy.astype(dtype)
 
@@ -103,6 +143,38 @@ class NormCase(NamedTuple):
         mean, var, weight, bias = rng.standard_normal((4, self.x[1]))
         arrays = x, mean, 0.5 + var * var, weight if self.weight else None, bias if self.bias else None, dy
         return tuple(None if array is None else array.astype(dtype) for array in arrays)
+
+
+class AdaptivePoolCase(NamedTuple):
+    """An adaptive pooling worth a test, and why; ``values`` says what the images hold."""
+
+    reason: str
+    x: tuple[int, int, int, int]
+    output_size: OutputSize
+    values: str = "distinct"
+
+    @property
+    def windows(self) -> AdaptiveWindows:
+        """Geometry of the case."""
+        return adaptive_windows(self.x[2:], self.output_size)
+
+    def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray, np.ndarray]:
+        """Draw x and dy, as `PoolCase` does."""
+        dy = rng.standard_normal((*self.x[:2], len(self.windows.rows), len(self.windows.columns)))
+        return _images(self.x, self.values, rng).astype(dtype), dy.astype(dtype)
+
+
+def _images(shape: tuple[int, ...], values: str, rng: np.random.Generator) -> np.ndarray:
+    x = rng.permutation(np.prod(shape)).reshape(shape) / 8 - 10
+    if values == "constant":
+        x[...] = -1
+    elif values == "few":
+        x = rng.integers(-1, 2, shape).astype(float)
+    elif values == "all -inf":
+        x[...] = -np.inf
+    elif values != "distinct":
+        x[rng.random(shape) < 0.4] = float(values)
+    return x
 
 
 CONV_CASES = (
@@ -152,6 +224,57 @@ CONV_CASES = (
     ConvCase("groups beyond two batch blocks", (40, 4, 4, 4), (4, 2, 3, 3), padding=1, groups=2),
 )
 """Convolutions, small enough for the naive backend."""
+
+CONV_TRANSPOSE_CASES = (
+    ConvTransposeCase("square", (2, 3, 4, 4), (3, 4, 3, 3)),
+    ConvTransposeCase("non-square image and kernel", (2, 2, 3, 6), (2, 3, 2, 3)),
+    ConvTransposeCase("stride of the kernel: nothing overlaps", (2, 2, 3, 4), (2, 3, 2, 2), stride=2),
+    ConvTransposeCase("stride smaller than the kernel", (2, 2, 3, 4), (2, 3, 3, 3), stride=2),
+    ConvTransposeCase("stride that does not divide the kernel", (2, 2, 3, 4), (2, 3, 5, 4), stride=(2, 3)),
+    ConvTransposeCase("stride wider than the kernel: pixels of bias alone", (2, 2, 3, 3), (2, 3, 2, 1), stride=3),
+    ConvTransposeCase("batch of 1", (1, 2, 4, 4), (2, 3, 3, 3)),
+    ConvTransposeCase("last batch block half full", (24, 2, 3, 3), (2, 3, 3, 3), stride=2),
+    ConvTransposeCase("beyond two batch blocks", (40, 2, 3, 3), (2, 3, 3, 3), stride=2, padding=1),
+    ConvTransposeCase("one channel", (3, 1, 3, 3), (1, 2, 3, 3)),
+    ConvTransposeCase("one output channel", (3, 4, 3, 3), (4, 1, 3, 3)),
+    ConvTransposeCase("7 output channels", (2, 2, 3, 3), (2, 7, 3, 3)),
+    ConvTransposeCase("17 channels to 13", (2, 17, 3, 3), (17, 13, 2, 2), stride=2),
+    ConvTransposeCase("1x1 kernel", (2, 3, 3, 4), (3, 4, 1, 1)),
+    ConvTransposeCase("1x1 kernel with stride", (2, 3, 3, 4), (3, 4, 1, 1), stride=2),
+    ConvTransposeCase("one pixel to a kernel", (3, 5, 1, 1), (5, 4, 4, 4)),
+    ConvTransposeCase("one pixel with stride", (3, 5, 1, 1), (5, 4, 3, 3), stride=2, output_padding=1),
+    ConvTransposeCase("one pixel to one", (3, 2, 1, 1), (2, 3, 3, 3), padding=1),
+    ConvTransposeCase("long rows", (2, 1, 2, 21), (1, 2, 3, 3), stride=(1, 2)),
+    ConvTransposeCase("padding", (2, 2, 4, 5), (2, 3, 3, 3), padding=1),
+    ConvTransposeCase("different padding of the axes", (2, 2, 4, 5), (2, 3, 3, 3), padding=(0, 2)),
+    ConvTransposeCase("padding larger than the kernel", (2, 2, 6, 6), (2, 3, 2, 2), padding=2),
+    ConvTransposeCase("padding with stride", (2, 2, 4, 5), (2, 3, 4, 4), stride=2, padding=1),
+    ConvTransposeCase("output padding", (2, 2, 4, 3), (2, 3, 3, 3), stride=2, padding=1, output_padding=1),
+    ConvTransposeCase("output padding of one axis", (2, 2, 3, 3), (2, 3, 3, 3), stride=3, output_padding=(0, 2)),
+    ConvTransposeCase(
+        "output padding no tap reaches", (2, 2, 3, 3), (2, 3, 1, 1), stride=3, padding=0, output_padding=2
+    ),
+    ConvTransposeCase(
+        "output padding of a stride, below the dilation",
+        (2, 2, 3, 4),
+        (2, 3, 3, 3),
+        stride=2,
+        output_padding=2,
+        dilation=4,
+    ),
+    ConvTransposeCase("no bias", (2, 2, 4, 4), (2, 3, 3, 3), bias=False),
+    ConvTransposeCase("no bias, stride wider than the kernel", (2, 2, 3, 3), (2, 3, 2, 2), stride=3, bias=False),
+    ConvTransposeCase("dilation", (2, 2, 4, 3), (2, 3, 3, 3), dilation=2),
+    ConvTransposeCase("dilation of one axis", (2, 2, 4, 3), (2, 3, 3, 2), dilation=(1, 3)),
+    ConvTransposeCase("stride 2 with dilation 3", (2, 2, 4, 3), (2, 3, 3, 3), stride=2, dilation=3),
+    ConvTransposeCase("stride 4 with dilation 2", (2, 2, 3, 3), (2, 3, 3, 3), stride=4, dilation=2),
+    ConvTransposeCase("two groups", (2, 4, 3, 3), (4, 3, 3, 3), groups=2),
+    ConvTransposeCase("depthwise", (2, 3, 4, 4), (3, 1, 4, 4), stride=2, padding=1, groups=3),
+    ConvTransposeCase("depthwise, two filters a channel", (2, 3, 3, 3), (3, 2, 3, 3), groups=3),
+    ConvTransposeCase("all together", (2, 4, 4, 3), (4, 3, 3, 2), (3, 2), (2, 1), (1, 2), 2, (2, 3)),
+    ConvTransposeCase("groups beyond two batch blocks", (40, 4, 2, 2), (4, 2, 3, 3), 2, 1, 1, 2),
+)
+"""Transposed convolutions, small enough for the naive backend."""
 
 POOL_CASES = (
     PoolCase("windows side by side", (2, 3, 6, 6), 2),
@@ -214,6 +337,34 @@ NORM_CASES = (
     NormCase("images of different brightness", (40, 2, 6, 6), values="a level for each image"),
 )
 """Batch normalizations, small enough for the naive backend."""
+ADAPTIVE_POOL_CASES = (
+    AdaptivePoolCase("windows of one size", (2, 3, 6, 6), 3),
+    AdaptivePoolCase("windows of one size, different axes", (2, 2, 6, 8), (3, 2)),
+    AdaptivePoolCase("neighbours share a row", (2, 2, 5, 5), 3),
+    AdaptivePoolCase("one axis is regular", (2, 2, 6, 7), (3, 3)),
+    AdaptivePoolCase("windows of three heights", (2, 2, 10, 7), (7, 4)),
+    AdaptivePoolCase("global", (3, 4, 5, 7), 1),
+    AdaptivePoolCase("global along the width", (2, 2, 5, 7), (2, 1)),
+    AdaptivePoolCase("as it is", (2, 2, 4, 5), (4, 5)),
+    AdaptivePoolCase("both axes stay", (2, 2, 4, 5), (None, None)),
+    AdaptivePoolCase("one axis stays", (2, 2, 7, 5), (3, None)),
+    AdaptivePoolCase("larger than the image", (2, 2, 3, 4), (5, 7)),
+    AdaptivePoolCase("a whole multiple of the image", (2, 2, 2, 3), (4, 6)),
+    AdaptivePoolCase("larger along one axis", (2, 2, 3, 8), (5, 3)),
+    AdaptivePoolCase("image of one pixel", (3, 2, 1, 1), (2, 3)),
+    AdaptivePoolCase("batch of 1", (1, 2, 7, 7), 3),
+    AdaptivePoolCase("last batch block half full", (24, 2, 5, 4), 3),
+    AdaptivePoolCase("beyond two batch blocks", (40, 2, 5, 5), 2),
+    AdaptivePoolCase("one channel", (3, 1, 7, 5), 2),
+    AdaptivePoolCase("ties: all alike", (2, 2, 7, 7), 3, "constant"),
+    AdaptivePoolCase("ties: few values", (2, 2, 7, 8), 3, "few"),
+    AdaptivePoolCase("NaN", (18, 2, 7, 7), 3, "nan"),
+    AdaptivePoolCase("inf", (2, 2, 5, 7), 3, "inf"),
+    AdaptivePoolCase("-inf", (2, 2, 7, 5), 3, "-inf"),
+    AdaptivePoolCase("-inf everywhere", (2, 2, 7, 7), 3, "all -inf"),
+    AdaptivePoolCase("-inf everywhere, windows of one size", (2, 2, 6, 6), 3, "all -inf"),
+)
+"""Adaptive poolings, small enough for the naive backend."""
 
 
 def tolerance(dtype, length: int, magnitude: np.ndarray) -> np.ndarray:

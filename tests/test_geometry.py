@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastcnn._geometry import conv_windows, pair, pool_windows
+from fastcnn._geometry import adaptive_windows, conv_transpose_windows, conv_windows, pair, pool_windows
 
 
 def extents(windows):
@@ -96,6 +96,18 @@ def test_windows_are_all_that_fit_the_padded_image(a):
 
 
 @given(axis)
+def test_transposed_windows_are_the_same_over_an_image_of_their_height(a):
+    image, kernel, pads = (a["extent"], 1), (a["taps"], 1), (a["before"], 0)
+    try:
+        windows = conv_windows(image, kernel, (a["stride"], 1), pads, (a["dilation"], 1))
+    except ValueError:
+        return
+    unread = (a["extent"] + 2 * a["before"] - (a["taps"] - 1) * a["dilation"] - 1) % a["stride"]
+    outputs = windows.OH, windows.OW
+    assert windows == conv_transpose_windows(outputs, kernel, (a["stride"], 1), pads, (unread, 0), (a["dilation"], 1))
+
+
+@given(axis)
 def test_same_adds_the_least_padding_that_gives_a_window_for_each_stride(a):
     windows = conv_windows((a["extent"], 1), (a["taps"], 1), (a["stride"], 1), "same", (a["dilation"], 1))
     wanted = len(range(0, a["extent"], a["stride"]))
@@ -145,6 +157,35 @@ def test_pair_says_what_it_wants(value):
 def test_pair_takes_numpy_integers_and_lists():
     assert pair("stride", np.int64(3)) == (3, 3)
     assert pair("stride", [np.int32(1), 2]) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("image", "size", "rows", "columns", "regular"),
+    [
+        pytest.param((4, 6), (2, 3), ((0, 2), (2, 4)), ((0, 2), (2, 4), (4, 6)), True, id="side by side"),
+        # 5 pixels to 3: floor(5 / 3) = 1, ceil(5 / 3) = 2, ceil(10 / 3) = 4
+        pytest.param((5, 3), (3, 1), ((0, 2), (1, 4), (3, 5)), ((0, 3),), False, id="neighbours share a row"),
+        pytest.param((2, 2), (3, None), ((0, 1), (0, 2), (1, 2)), ((0, 1), (1, 2)), False, id="more rows than pixels"),
+        pytest.param((1, 2), 2, ((0, 1), (0, 1)), ((0, 1), (1, 2)), False, id="one pixel read twice"),
+        pytest.param((2, 1), (None, None), ((0, 1), (1, 2)), ((0, 1),), True, id="every pixel for itself"),
+    ],
+)
+def test_adaptive_windows_by_hand(image, size, rows, columns, regular):
+    windows = adaptive_windows(image, size)
+    assert (windows.rows, windows.columns) == (rows, columns)
+    assert (windows.regular is not None) == regular
+
+
+@given(st.integers(1, 12), st.integers(1, 12))
+def test_regular_adaptive_windows_are_those_of_a_pooling(extent, outputs):
+    windows = adaptive_windows((extent, 1), (outputs, 1))
+    heights = {stop - start for start, stop in windows.rows}
+    covered = [row for start, stop in windows.rows for row in range(start, stop)]
+    assert set(covered) == set(range(extent))
+    assert (windows.regular is not None) == (covered == list(range(extent)) and len(heights) == 1)
+    if windows.regular:
+        assert windows.regular == pool_windows((extent, 1), (heights.pop(), 1))
+        assert outputs == windows.regular.OH
 
 
 @pytest.mark.parametrize("value", [-1, 0.5, "full", None, (1,), (1, 2, 3), (0, 0, -1, 0), (1, -1), True], ids=repr)

@@ -18,6 +18,8 @@ def rng():
     [
         pytest.param(lambda rng: nn.Conv2d(4, 50, (3, 5), rng=rng), 60, id="convolution"),
         pytest.param(lambda rng: nn.Conv2d(4, 50, (3, 5), groups=2, rng=rng), 30, id="groups see fewer channels"),
+        pytest.param(lambda rng: nn.ConvTranspose2d(4, 50, (3, 5), rng=rng), 750, id="transposed: the outputs count"),
+        pytest.param(lambda rng: nn.ConvTranspose2d(4, 50, (3, 5), groups=2, rng=rng), 375, id="transposed, groups"),
         pytest.param(lambda rng: nn.Linear(40, 80, rng=rng), 40, id="linear"),
     ],
 )

@@ -13,6 +13,14 @@ from fastcnn.testing import central_difference
 LAYERS = {
     "Conv2d": (lambda rng: nn.Conv2d(2, 3, 3, stride=2, padding=(1, 0), rng=rng, dtype=np.float64), (3, 2, 6, 7)),
     "Conv2d, no bias": (lambda rng: nn.Conv2d(2, 3, 2, bias=False, rng=rng, dtype=np.float64), (3, 2, 4, 4)),
+    "ConvTranspose2d": (
+        lambda rng: nn.ConvTranspose2d(2, 4, 3, 2, 1, (1, 0), 2, rng=rng, dtype=np.float64),
+        (3, 2, 3, 4),
+    ),
+    "ConvTranspose2d, no bias": (
+        lambda rng: nn.ConvTranspose2d(2, 3, 2, bias=False, dilation=2, rng=rng, dtype=np.float64),
+        (3, 2, 3, 3),
+    ),
     "MaxPool2d": (lambda rng: nn.MaxPool2d(2, padding=1), (3, 2, 6, 6)),
     "AvgPool2d": (lambda rng: nn.AvgPool2d(3, 2, padding=1, count_include_pad=False), (3, 2, 5, 5)),
     "BatchNorm2d": (lambda rng: nn.BatchNorm2d(2, dtype=np.float64), (3, 2, 4, 5)),
@@ -23,6 +31,11 @@ LAYERS = {
         (3, 2, 4, 5),
     ),
     "BatchNorm1d": (lambda rng: nn.BatchNorm1d(4, dtype=np.float64), (5, 4)),
+    "AvgPool2d, divisor": (lambda rng: nn.AvgPool2d(2, divisor_override=3), (3, 2, 4, 4)),
+    "AdaptiveMaxPool2d": (lambda rng: nn.AdaptiveMaxPool2d((3, None)), (3, 2, 5, 6)),
+    "AdaptiveMaxPool2d, windows of one size": (lambda rng: nn.AdaptiveMaxPool2d(3), (3, 2, 6, 6)),
+    "AdaptiveAvgPool2d": (lambda rng: nn.AdaptiveAvgPool2d(3), (3, 2, 5, 6)),
+    "AdaptiveAvgPool2d, global": (lambda rng: nn.AdaptiveAvgPool2d(1), (3, 2, 5, 6)),
     "Linear": (lambda rng: nn.Linear(4, 3, rng=rng, dtype=np.float64), (5, 4)),
     "Linear, no bias": (lambda rng: nn.Linear(4, 3, bias=False, rng=rng, dtype=np.float64), (5, 4)),
     "ReLU": (lambda rng: nn.ReLU(), (3, 2, 2, 2)),
@@ -138,11 +151,24 @@ def test_gradient_of_a_whole_net(backend):
     assert gradient @ direction == pytest.approx(central_difference(loss, start, direction), rel=1e-6)
 
 
-def test_all_backends_compute_the_same():
+def small_decoder(rng) -> nn.Sequential:
+    """To a small image and up again, so that lanes without an image hold biases; takes (N, 2, 7, 6)."""
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3, stride=2, rng=rng, dtype=np.float64),
+        nn.ReLU(),
+        nn.ConvTranspose2d(4, 3, 3, stride=2, output_padding=1, rng=rng, dtype=np.float64),
+        nn.AdaptiveMaxPool2d((5, 3)),
+        nn.ConvTranspose2d(3, 2, 2, rng=rng, dtype=np.float64),
+        nn.AdaptiveAvgPool2d((4, None)),
+    )
+
+
+@pytest.mark.parametrize("make", [small_net, small_decoder])
+def test_all_backends_compute_the_same(make):
     x = np.random.default_rng(2).standard_normal((19, 2, 7, 6))
     results = []
     for name in ("naive", "numpy", "numba"):
-        model = small_net(np.random.default_rng(3))
+        model = make(np.random.default_rng(3))
         with fastcnn.use_backend(name):
             y = model(x)
             results.append([y, model.backward(y), *(parameter.grad for parameter in model.parameters())])
@@ -327,6 +353,16 @@ def test_names_are_those_of_torch():
     assert list(ours.items()) == [(name, tuple(tensor.shape)) for name, tensor in twin.state_dict().items()]
 
 
+@pytest.mark.parametrize("options", [{}, {"groups": 2, "stride": 2, "output_padding": 1}], ids=["plain", "groups"])
+def test_state_of_conv_transpose_is_that_of_torch(options, backend):
+    torch = pytest.importorskip("torch")
+    theirs = torch.nn.ConvTranspose2d(4, 6, 3, **options, dtype=torch.float64)
+    ours = nn.ConvTranspose2d(4, 6, 3, **options, dtype=np.float64)
+    ours.load_state_dict({name: tensor.numpy() for name, tensor in theirs.state_dict().items()})
+    x = np.random.default_rng(16).standard_normal((2, 4, 3, 5))
+    np.testing.assert_allclose(ours(x), theirs(torch.tensor(x)).detach().numpy(), rtol=1e-12, atol=1e-13)
+
+
 def test_load_state_dict_lists_every_fault_and_changes_nothing():
     layer = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2, 2))
     before = layer.state_dict()
@@ -357,6 +393,11 @@ def test_repr_shows_the_model():
         "  (3): Sequential(",
         "    (0): Conv2d(3, 4, kernel_size=(2, 2), bias=False)",
     ]
+    assert repr(nn.ConvTranspose2d(1, 2, 3, stride=2, padding=1, output_padding=(1, 0), bias=False)) == (
+        "ConvTranspose2d(1, 2, kernel_size=(3, 3), stride=(2, 2), padding=(1, 1), output_padding=(1, 0), bias=False)"
+    )
+    assert repr(nn.ConvTranspose2d(1, 2, 3)) == "ConvTranspose2d(1, 2, kernel_size=(3, 3))"
+    assert repr(nn.AdaptiveAvgPool2d((1, None))) == "AdaptiveAvgPool2d(output_size=(1, None))"
     assert repr(nn.Dropout(0.3)) == "Dropout(p=0.3)"
     assert repr(nn.AvgPool2d(2, count_include_pad=False)) == (
         "AvgPool2d(kernel_size=(2, 2), stride=(2, 2), count_include_pad=False)"
@@ -395,11 +436,19 @@ SIX = "Conv2d(6, 16, kernel_size=(5, 5))"
                      id="small image"),
         pytest.param(nn.Conv2d(1, 2, 5), FLOAT32.astype(np.float64), TypeError,
                      "has float32 parameters but its input is float64", id="other dtype"),
+        pytest.param(nn.ConvTranspose2d(6, 16, 5), FLOAT32, ValueError,
+                     "ConvTranspose2d(6, 16, kernel_size=(5, 5)) needs 6 input channels but its input has shape (8, 1",
+                     id="channels to transpose"),
+        pytest.param(nn.ConvTranspose2d(1, 2, 3, padding=2, dtype=np.float64), np.ones((1, 1, 2, 2)), ValueError,
+                     "cannot take an input of shape (1, 1, 2, 2). `padding` (2 along the height) leaves nothing",
+                     id="padding cuts all off"),
         pytest.param(nn.MaxPool2d(3), np.ones((1, 1, 2, 3)), ValueError,
                      "MaxPool2d(kernel_size=(3, 3), stride=(3, 3)) cannot take an input of shape (1, 1, 2, 3).",
                      id="image smaller than the pool"),
         pytest.param(nn.AvgPool2d(3), np.ones((1, 2)), ValueError,
                      "AvgPool2d(kernel_size=(3, 3), stride=(3, 3)) needs images (N, C, H, W)", id="pooling of rows"),
+        pytest.param(nn.AdaptiveAvgPool2d(3), np.ones((1, 2)), ValueError,
+                     "AdaptiveAvgPool2d(output_size=3) needs images (N, C, H, W)", id="adaptive pooling of rows"),
         pytest.param(nn.Linear(784, 10), FLOAT32, ValueError, "Flatten makes rows", id="images without Flatten"),
         pytest.param(nn.Linear(100, 10), FLOAT32.reshape(8, -1), ValueError,
                      "needs 100 input features but its input has shape (8, 784)", id="features"),
@@ -455,8 +504,19 @@ def test_backward_needs_forward(layer):
         pytest.param(lambda: nn.Conv2d(1, 1, 3, dtype=int), TypeError, "`dtype` must be float32 or", id="dtype"),
         pytest.param(lambda: nn.Conv2d(1, 1, 3, rng=0), TypeError, "`rng` must be a numpy.random.Generator, not int",
                      id="a seed as rng"),
+        pytest.param(lambda: nn.ConvTranspose2d(4, 6, 3, groups=4), ValueError,
+                     "`groups` is 4 but must divide `in_channels` (4) and `out_channels` (6)", id="transposed groups"),
+        pytest.param(lambda: nn.ConvTranspose2d(1, 1, 3, padding="same"), ValueError,
+                     "`padding` must be an int or a pair of ints, each at least 0, not 'same'", id="transposed same"),
+        pytest.param(lambda: nn.ConvTranspose2d(1, 1, 3, 2, 3, 2), ValueError,
+                     "`output_padding` is 2 along the height but must be smaller than `stride` (2) or `dilation` (1)",
+                     id="output padding of a stride"),
         pytest.param(lambda: nn.MaxPool2d(2, padding=2), ValueError, "must be at most half", id="wide padding"),
         pytest.param(lambda: nn.AvgPool2d(2, stride=(1, 2, 3)), ValueError, "`stride` must be", id="three strides"),
+        pytest.param(lambda: nn.AvgPool2d(2, divisor_override=0), ValueError, "`divisor_override` must not be 0",
+                     id="divisor"),
+        pytest.param(lambda: nn.AdaptiveMaxPool2d((1, 0)), ValueError,
+                     "`output_size` must be an int or a pair of ints", id="no columns of output"),
         pytest.param(lambda: nn.Linear(3, 0), ValueError, "`out_features` is 0", id="features"),
         pytest.param(lambda: nn.Linear(3, 1, dtype="f2"), TypeError, "not float16", id="half precision"),
         pytest.param(lambda: nn.Dropout(1), ValueError, "`p` is 1 but must be at least 0 and below 1", id="drop all"),

@@ -12,7 +12,11 @@ max_cases = pytest.mark.parametrize("case", POOL_CASES, ids=lambda case: case.re
 avg_cases = pytest.mark.parametrize(
     "case", [case for case in POOL_CASES if case.dilation == 1], ids=lambda case: case.reason
 )
-count_include_pad = pytest.mark.parametrize("count_include_pad", [True, False], ids=["count pad", "pixels only"])
+divisors = pytest.mark.parametrize(
+    "divisor",
+    [(True, None), (False, None), (True, 3)],  # count_include_pad, divisor_override
+    ids=["count pad", "pixels only", "divisor"],
+)
 padded_case = next(case for case in POOL_CASES if case.reason == "four different sides")
 
 NAN, INF = np.nan, np.inf
@@ -77,6 +81,10 @@ def test_max_pool_backward_by_hand(backend, dtype):
                      [[2, 6, 4]], id="ceil_mode counts padding, not what is past it"),
         pytest.param([[2, 4, 6, 8]], {"kernel_size": (1, 3), "stride": 2, "padding": (0, 0, 1, 1), "ceil_mode": True,
                      "count_include_pad": False}, [[3, 6, 8]], id="ceil_mode, pixels only"),
+        pytest.param([[1, 2, 6]], {"kernel_size": (1, 2), "stride": 1, "divisor_override": 4}, [[0.75, 2]],
+                     id="divisor"),
+        pytest.param([[4, 8]], {"kernel_size": 2, "padding": (0, 1, 1, 1), "divisor_override": -1}, [[-4, -8]],
+                     id="negative divisor: minus the sum of what is inside"),
         pytest.param([[NAN, 1, 2, 3]], {"kernel_size": (1, 2)}, [[NAN, 2.5]], id="NaN in its window only"),
         pytest.param([[INF, -INF, INF, 3]], {"kernel_size": (1, 2)}, [[NAN, INF]], id="inf - inf"),
     ],
@@ -99,6 +107,8 @@ def test_avg_pool_by_hand(backend, dtype, x, options, y):
                      [[2, 2, 2, 6]], id="padding does not count"),
         # windows (1, 2, 3), (4, past, past): the second has one place
         pytest.param([[3, 5]], {"kernel_size": (1, 3), "ceil_mode": True}, [[1, 1, 1, 5]], id="nothing past the image"),
+        pytest.param([[2, 4, 6]], {"kernel_size": (1, 2), "stride": 1, "divisor_override": -2}, [[-1, -3, -5, -3]],
+                     id="divisor"),
         pytest.param([[3]], {"kernel_size": (1, 3)}, [[1, 1, 1, 0]], id="a pixel that no window reads"),
     ],
 )  # fmt: skip
@@ -115,10 +125,10 @@ def max_results(case, arrays, backend):
     return y, indices, F.max_pool2d_backward(dy, indices, x.shape, backend=backend)
 
 
-def avg_results(case, arrays, count_include_pad, backend):
+def avg_results(case, arrays, divisor, backend):
     """y, dx."""
     x, dy = arrays
-    options = {**case.options, "count_include_pad": count_include_pad, "backend": backend}
+    options = {**case.options, "count_include_pad": divisor[0], "divisor_override": divisor[1], "backend": backend}
     return F.avg_pool2d(x, **options), F.avg_pool2d_backward(dy, x.shape, **options)
 
 
@@ -130,11 +140,11 @@ def naive_max(case, dtype):
 
 
 @functools.cache
-def naive_avg(case, count_include_pad, dtype):
+def naive_avg(case, divisor, dtype):
     """What naive computes, and the means of the absolute values."""
     arrays = case.arrays(np.random.default_rng(0), dtype)
     sizes = [np.abs(array) for array in arrays]
-    return avg_results(case, arrays, count_include_pad, "naive"), avg_results(case, sizes, count_include_pad, "naive")
+    return avg_results(case, arrays, divisor, "naive"), avg_results(case, sizes, divisor, "naive")
 
 
 @max_cases
@@ -147,10 +157,10 @@ def test_max_pool_agrees_with_naive(fast_backend, dtype, case, rng):
 
 
 @avg_cases
-@count_include_pad
-def test_avg_pool_agrees_with_naive(fast_backend, dtype, case, count_include_pad, rng):
-    actual = avg_results(case, case.arrays(rng, dtype), count_include_pad, fast_backend)
-    for a, expected, magnitude in zip(actual, *naive_avg(case, count_include_pad, dtype), strict=True):
+@divisors
+def test_avg_pool_agrees_with_naive(fast_backend, dtype, case, divisor, rng):
+    actual = avg_results(case, case.arrays(rng, dtype), divisor, fast_backend)
+    for a, expected, magnitude in zip(actual, *naive_avg(case, divisor, dtype), strict=True):
         assert_close(a, expected, case.windows.KH * case.windows.KW, magnitude)
 
 
@@ -171,14 +181,14 @@ def test_max_pool_gradient_is_a_central_difference(backend, case, rng):
 @pytest.mark.parametrize(
     "case", [c for c in POOL_CASES if c.values == "distinct" and c.dilation == 1], ids=lambda case: case.reason
 )
-@count_include_pad
-def test_avg_pool_gradient_is_a_central_difference(backend, case, count_include_pad, rng):
+@divisors
+def test_avg_pool_gradient_is_a_central_difference(backend, case, divisor, rng):
     x, dy = case.arrays(rng, np.float64)
-    _, dx = avg_results(case, (x, dy), count_include_pad, backend)
+    _, dx = avg_results(case, (x, dy), divisor, backend)
     direction = rng.standard_normal(x.shape)
 
     def loss(v):
-        y = F.avg_pool2d(v, **case.options, count_include_pad=count_include_pad, backend=backend)
+        y, _ = avg_results(case, (v, dy), divisor, backend)
         return float((y * dy).sum())
 
     slope = central_difference(loss, x, direction, step=1.0)  # linear: exact up to rounding
@@ -186,7 +196,7 @@ def test_avg_pool_gradient_is_a_central_difference(backend, case, count_include_
 
 
 @pytest.mark.parametrize(
-    "pooling", [max_results, functools.partial(avg_results, count_include_pad=False)], ids=["max", "avg"]
+    "pooling", [max_results, functools.partial(avg_results, divisor=(False, None))], ids=["max", "avg"]
 )
 def test_memory_order_does_not_matter_and_inputs_stay(backend, memory_order, pooling, rng):
     arrays = padded_case.arrays(rng, np.float32)

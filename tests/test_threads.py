@@ -6,12 +6,26 @@ import pytest
 import fastcnn
 from fastcnn import functional as F
 from fastcnn import models, nn, optim
-from fastcnn.testing import CONV_CASES, NORM_CASES, POOL_CASES, ConvCase, NormCase, PoolCase
+from fastcnn.testing import (
+    ADAPTIVE_POOL_CASES,
+    CONV_CASES,
+    CONV_TRANSPOSE_CASES,
+    NORM_CASES,
+    POOL_CASES,
+    AdaptivePoolCase,
+    ConvCase,
+    ConvTransposeCase,
+    NormCase,
+    PoolCase,
+)
 
 # The tables' cases, and batches large enough that every thread has work to do.
 CONVS = (*CONV_CASES, ConvCase("many images", (100, 6, 14, 14), (16, 6, 5, 5)))
+CONV_TRANSPOSES = (*CONV_TRANSPOSE_CASES, ConvTransposeCase("many images", (100, 16, 7, 7), (16, 6, 4, 4), 2, 1))
 NORMS = (*NORM_CASES, NormCase("many images", (100, 6, 15, 15)), NormCase("many rows", (500, 40)))
 POOLS = (*POOL_CASES, PoolCase("many images", (100, 6, 15, 15), 3, 2, 1))
+
+ADAPTIVE_POOLS = (*ADAPTIVE_POOL_CASES, AdaptivePoolCase("many images", (100, 6, 15, 15), 7))
 
 
 THREADS = (1, 2, 3, 8)
@@ -40,6 +54,15 @@ def test_numba_conv_is_the_same_on_any_number_of_threads(case, dtype, rng):
     assert_same_bits(lambda: (F.conv2d(x, weight, bias, **options), *F.conv2d_backward(dy, x, weight, **options)))
 
 
+@pytest.mark.parametrize("case", CONV_TRANSPOSES, ids=lambda case: case.reason)
+def test_numba_conv_transpose_is_the_same_on_any_number_of_threads(case, dtype, rng):
+    x, weight, bias, dy = case.arrays(rng, dtype)
+    options = {**case.options, "backend": "numba"}
+    assert_same_bits(
+        lambda: (F.conv_transpose2d(x, weight, bias, **options), *F.conv_transpose2d_backward(dy, x, weight, **options))
+    )
+
+
 @pytest.mark.parametrize("case", POOLS, ids=lambda case: case.reason)
 def test_numba_pooling_is_the_same_on_any_number_of_threads(case, dtype, rng):
     x, dy = case.arrays(rng, dtype)
@@ -57,7 +80,7 @@ def test_numba_pooling_is_the_same_on_any_number_of_threads(case, dtype, rng):
 
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 @pytest.mark.parametrize("case", NORMS, ids=lambda case: case.reason)
-def test_numba_batch_norm_is_the_same_on_1_and_2_threads(case, training, dtype, rng):
+def test_numba_batch_norm_is_the_same_on_any_number_of_threads(case, training, dtype, rng):
     x, running_mean, running_var, weight, bias, dy = case.arrays(rng, dtype)
 
     def normalize():
@@ -68,6 +91,19 @@ def test_numba_batch_norm_is_the_same_on_1_and_2_threads(case, training, dtype, 
         return y, *running, *F.batch_norm_backward(dy, x, mean, invstd, weight, training, backend="numba")
 
     assert_same_bits(normalize)
+
+
+@pytest.mark.parametrize("case", ADAPTIVE_POOLS, ids=lambda case: case.reason)
+def test_numba_adaptive_pooling_is_the_same_on_any_number_of_threads(case, dtype, rng):
+    x, dy = case.arrays(rng, dtype)
+
+    def pool():
+        y, indices = F.adaptive_max_pool2d(x, case.output_size, return_indices=True, backend="numba")
+        dx = F.adaptive_max_pool2d_backward(dy, indices, x.shape, backend="numba")
+        average = F.adaptive_avg_pool2d(x, case.output_size, backend="numba")
+        return y, indices, dx, average, F.adaptive_avg_pool2d_backward(dy, x.shape, backend="numba")
+
+    assert_same_bits(pool)
 
 
 @pytest.mark.parametrize("N", [1, 40, 500])

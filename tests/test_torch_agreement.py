@@ -5,7 +5,7 @@ import pytest
 
 from fastcnn import backends
 from fastcnn import functional as F
-from fastcnn.testing import CONV_CASES, NORM_CASES, POOL_CASES, assert_close
+from fastcnn.testing import ADAPTIVE_POOL_CASES, CONV_CASES, CONV_TRANSPOSE_CASES, NORM_CASES, POOL_CASES, assert_close
 
 torch = pytest.importorskip("torch")
 
@@ -58,6 +58,18 @@ def test_conv2d(backend, case, rng):
         same(gradient, tensor.grad)
 
 
+@pytest.mark.parametrize("case", CONV_TRANSPOSE_CASES, ids=lambda case: case.reason)
+def test_conv_transpose2d(backend, case, rng):
+    x, weight, bias, dy = case.arrays(rng, np.float64)
+    tx, tweight, tbias = leaf(x), leaf(weight), leaf(np.zeros(dy.shape[1]) if bias is None else bias)
+    ty = torch.nn.functional.conv_transpose2d(tx, tweight, tbias, **case.options)
+    ty.backward(torch.tensor(dy))
+    same(F.conv_transpose2d(x, weight, bias, **case.options, backend=backend), ty)
+    gradients = F.conv_transpose2d_backward(dy, x, weight, **case.options, backend=backend)
+    for gradient, tensor in zip(gradients, (tx, tweight, tbias), strict=True):
+        same(gradient, tensor.grad)
+
+
 @pytest.mark.parametrize("case", [case for case in POOL_CASES if pytorch_has(case)], ids=lambda case: case.reason)
 def test_max_pool2d(backend, dtype, case, rng):
     x, dy = case.arrays(rng, dtype)
@@ -106,6 +118,28 @@ def test_batch_norm(backend, case, training, rng):
     for gradient, tensor in zip(gradients, (tweight, tbias), strict=True):
         if tensor is not None:
             same(gradient, tensor.grad, magnitude=np.full(x.shape[1], np.abs(dy).sum() * magnitude.max()))
+
+
+@pytest.mark.parametrize("case", ADAPTIVE_POOL_CASES, ids=lambda case: case.reason)
+def test_adaptive_max_pool2d(backend, dtype, case, rng):
+    x, dy = case.arrays(rng, dtype)
+    tx = leaf(x)
+    ty, tindices = torch.nn.functional.adaptive_max_pool2d(tx, case.output_size, return_indices=True)
+    ty.backward(torch.tensor(dy))
+    y, indices = F.adaptive_max_pool2d(x, case.output_size, return_indices=True, backend=backend)
+    np.testing.assert_array_equal(y, ty.detach().numpy())
+    np.testing.assert_array_equal(indices, tindices.numpy())
+    same(F.adaptive_max_pool2d_backward(dy, indices, x.shape, backend=backend), tx.grad)
+
+
+@pytest.mark.parametrize("case", ADAPTIVE_POOL_CASES, ids=lambda case: case.reason)
+def test_adaptive_avg_pool2d(backend, case, rng):
+    x, dy = case.arrays(rng, np.float64)
+    tx = leaf(x)
+    ty = torch.nn.functional.adaptive_avg_pool2d(tx, case.output_size)
+    ty.backward(torch.tensor(dy))
+    same(F.adaptive_avg_pool2d(x, case.output_size, backend=backend), ty)
+    same(F.adaptive_avg_pool2d_backward(dy, x.shape, backend=backend), tx.grad)
 
 
 def test_linear(backend, rng):

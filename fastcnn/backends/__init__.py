@@ -15,8 +15,10 @@ from fastcnn import _threads
 OPERATIONS = (
     "pack", "unpack", "flatten", "unflatten",
     "conv2d", "conv2d_backward", "conv2d_max_pool2d", "conv2d_max_pool2d_backward",
+    "conv_transpose2d", "conv_transpose2d_backward",
     "max_pool2d", "max_pool2d_backward", "avg_pool2d", "avg_pool2d_backward",
     "batch_moments", "batch_norm", "batch_norm_backward",
+    "adaptive_max_pool2d", "adaptive_max_pool2d_backward", "adaptive_avg_pool2d", "adaptive_avg_pool2d_backward",
     "linear", "linear_backward",
     "relu", "relu_backward", "leaky_relu", "leaky_relu_backward",
     "tanh", "tanh_backward", "sigmoid", "sigmoid_backward",
@@ -25,6 +27,9 @@ OPERATIONS = (
     "cross_entropy", "cross_entropy_backward", "mse_loss", "mse_loss_backward",
     "sgd_update", "adam_update",
 )  # fmt: skip
+
+RECORDING = ("recording", "repack", "replay")
+"""What a backend may have besides: passes that are made again without Python in between (see `fastcnn.nn.replay`)."""
 
 _PACKAGES = {"naive": "naive", "numpy": "numpy_im2col", "numba": "numba_direct"}
 _process_wide: str | None = None

@@ -18,7 +18,14 @@ from fastcnn.functional.activations import (
     tanh,
     tanh_backward,
 )
+from fastcnn.functional.adaptive_pooling import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
+)
 from fastcnn.functional.conv import conv2d, conv2d_backward
+from fastcnn.functional.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastcnn.functional.linear import linear, linear_backward
 from fastcnn.functional.losses import (
     cross_entropy,
@@ -34,12 +41,18 @@ from fastcnn.functional.normalization import batch_norm, batch_norm_backward
 from fastcnn.functional.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 
 __all__ = [
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
     "batch_norm",
     "batch_norm_backward",
     "conv2d",
     "conv2d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "dropout",

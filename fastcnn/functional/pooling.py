@@ -110,7 +110,7 @@ def max_pool2d_backward(
            [3., 0.]])
     """
     dy = _validate.floats("dy", dy, 4)
-    x_shape = _input_shape(x_shape, dy)
+    x_shape = input_shape(x_shape, dy)
     indices = _validate.indices("indices", indices, dy.shape, below=x_shape[2] * x_shape[3])
     implementation = backends.load(backend)
     places = implementation.pack(indices.astype(index_type(dy.dtype), copy=False))
@@ -125,6 +125,7 @@ def avg_pool2d(
     padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
+    divisor_override: int | None = None,
     *,
     backend: str | None = None,
 ) -> np.ndarray:
@@ -139,6 +140,8 @@ def avg_pool2d(
     count_include_pad : bool, default True
         Whether the mean counts the zeros of the padding. What a window of `ceil_mode` covers past the padded image is
         never counted.
+    divisor_override : int, optional
+        What each sum is divided by in place of the count; not 0.
 
     Returns
     -------
@@ -159,8 +162,9 @@ def avg_pool2d(
     """
     x = _validate.floats("x", x, 4)
     windows = pool_windows(x.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
+    options = bool(count_include_pad), _validate.divisor("divisor_override", divisor_override)
     implementation = backends.load(backend)
-    return implementation.unpack(implementation.avg_pool2d(implementation.pack(x), windows, bool(count_include_pad)))
+    return implementation.unpack(implementation.avg_pool2d(implementation.pack(x), windows, *options))
 
 
 def avg_pool2d_backward(
@@ -171,10 +175,11 @@ def avg_pool2d_backward(
     padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
+    divisor_override: int | None = None,
     *,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Gradient of `avg_pool2d`: each ``dy``, divided by its window's count, is added to the pixels of its window.
+    """Gradient of `avg_pool2d`: each ``dy``, divided as its window's sum was, is added to the pixels of its window.
 
     Parameters
     ----------
@@ -182,7 +187,7 @@ def avg_pool2d_backward(
         Gradient of the loss by the output.
     x_shape : (int, int, int, int)
         Shape of the input, (N, C, H, W).
-    kernel_size, stride, padding, ceil_mode, count_include_pad, backend
+    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, backend
         As given to `avg_pool2d`.
 
     Returns
@@ -203,15 +208,17 @@ def avg_pool2d_backward(
            [1., 1.]])
     """
     dy = _validate.floats("dy", dy, 4)
-    x_shape = _input_shape(x_shape, dy)
+    x_shape = input_shape(x_shape, dy)
     windows = pool_windows(x_shape[2:], kernel_size, stride, padding, 1, ceil_mode)
     _validate.shape("dy", dy, (*x_shape[:2], windows.OH, windows.OW), "the shape of the pooling's output")
+    options = bool(count_include_pad), _validate.divisor("divisor_override", divisor_override)
     implementation = backends.load(backend)
-    dx = implementation.avg_pool2d_backward(implementation.pack(dy), windows, bool(count_include_pad))
+    dx = implementation.avg_pool2d_backward(implementation.pack(dy), windows, *options)
     return implementation.unpack(dx)
 
 
-def _input_shape(x_shape, dy: np.ndarray) -> tuple[int, int, int, int]:
+def input_shape(x_shape, dy: np.ndarray) -> tuple[int, int, int, int]:
+    """``x_shape`` if it is (N, C, H, W) with the N and C of ``dy``."""
     if not isinstance(x_shape, (tuple, list)) or len(x_shape) != 4:
         raise ValueError(f"`x_shape` must be (N, C, H, W), not {x_shape!r}.")
     x_shape = tuple(_validate.count("x_shape", extent) for extent in x_shape)

@@ -3,20 +3,23 @@
 from fastcnn.nn import init
 from fastcnn.nn.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from fastcnn.nn.containers import Flatten, Sequential
-from fastcnn.nn.conv import Conv2d
+from fastcnn.nn.conv import Conv2d, ConvTranspose2d
 from fastcnn.nn.dropout import Dropout
 from fastcnn.nn.linear import Linear
 from fastcnn.nn.losses import CrossEntropyLoss, MSELoss
 from fastcnn.nn.module import Buffer, Module, Parameter
 from fastcnn.nn.normalization import BatchNorm1d, BatchNorm2d
-from fastcnn.nn.pooling import AvgPool2d, MaxPool2d
+from fastcnn.nn.pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
 
 __all__ = [
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
     "Buffer",
     "Conv2d",
+    "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",

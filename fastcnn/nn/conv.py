@@ -1,4 +1,4 @@
-"""Convolution as a layer."""
+"""Convolution and transposed convolution as layers."""
 
 from functools import lru_cache
 
@@ -10,9 +10,76 @@ from fastcnn.nn import init
 from fastcnn.nn.module import Module
 
 _windows = lru_cache(_geometry.conv_windows)
+_transpose_windows = lru_cache(_geometry.conv_transpose_windows)
 
 
-class Conv2d(Module):
+class _Conv2d(Module):
+    """What the two convolutions share; each says in ``windows(image)`` where its windows lie."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair,
+        padding: Padding,
+        dilation: Pair,
+        groups: int,
+    ):
+        self.in_channels = _validate.count("in_channels", in_channels)
+        self.out_channels = _validate.count("out_channels", out_channels)
+        self.kernel_size = _geometry.pair("kernel_size", kernel_size)
+        self.stride = _geometry.pair("stride", stride)
+        self.padding = padding
+        self.dilation = _geometry.pair("dilation", dilation)
+        self.groups = _validate.count("groups", groups)
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"`groups` is {groups} but must divide `in_channels` ({in_channels}) and `out_channels` "
+                f"({out_channels})."
+            )
+
+    def remember(self, x) -> Windows:
+        """Check the input and keep it for `backward_native`; returns where the windows lie."""
+        shape = x.shape
+        if len(shape) != 4 or shape[1] != self.in_channels or x.dtype != self.weight.dtype:
+            self._explain(x)
+        try:
+            windows = self.windows(shape[2:])
+        except ValueError as error:
+            raise ValueError(f"{self} cannot take an input of shape {shape}. {error}") from None
+        self._x, self._at = x, windows
+        return windows
+
+    def remembered(self) -> tuple:
+        """What the gradients need of the last batch: its input, the filters, the windows and the groups."""
+        return self._x, self.weight.data, self._at, self.groups
+
+    def learn(self, dx, dweight: np.ndarray, dbias: np.ndarray):
+        """Add the gradients of the parameters; return that of the input."""
+        self.weight.accumulate(dweight)
+        if self.bias:
+            self.bias.accumulate(dbias)
+        return dx
+
+    def _explain(self, x) -> None:
+        """Say what does not fit."""
+        if len(x.shape) != 4:
+            raise ValueError(f"{self} needs images (N, C, H, W) but its input has shape {x.shape}.")
+        if x.shape[1] != self.in_channels:
+            raise ValueError(f"{self} needs {self.in_channels} input channels but its input has shape {x.shape}.")
+        raise TypeError(f"{self} has {self.weight.dtype} parameters but its input is {x.dtype}.")
+
+    def extra_repr(self) -> str:
+        """Channels, kernel, and what differs from its default."""
+        defaults = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1}
+        options = {name: getattr(self, name, default) for name, default in defaults.items()}
+        changed = "".join(f", {k}={v!r}" for k, v in options.items() if v not in (defaults[k], (defaults[k],) * 2))
+        bias = "" if self.bias else ", bias=False"
+        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}{changed}{bias}"
+
+
+class Conv2d(_Conv2d):
     """Convolution with trained filters; see `fastcnn.functional.conv2d`.
 
     Parameters
@@ -65,19 +132,10 @@ class Conv2d(Module):
         rng: np.random.Generator | None = None,
         dtype=np.float32,
     ):
-        self.in_channels = _validate.count("in_channels", in_channels)
-        self.out_channels = _validate.count("out_channels", out_channels)
-        self.kernel_size = KH, KW = _geometry.pair("kernel_size", kernel_size)
-        self.stride = _geometry.pair("stride", stride)
-        self.padding = tuple(padding) if isinstance(padding, list) else padding
-        self.dilation = DH, DW = _geometry.pair("dilation", dilation)
-        self.groups = _validate.count("groups", groups)
-        if in_channels % groups or out_channels % groups:
-            raise ValueError(
-                f"`groups` is {groups} but must divide `in_channels` ({in_channels}) and `out_channels` "
-                f"({out_channels})."
-            )
-        _windows((KH * DH, KW * DW), self.kernel_size, self.stride, self.padding, self.dilation)  # checks `padding`
+        padding = tuple(padding) if isinstance(padding, list) else padding
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
+        (KH, KW), (DH, DW) = self.kernel_size, self.dilation
+        self.windows((KH * DH, KW * DW))  # checks `padding`
         self.weight = init.parameter((out_channels, in_channels // groups, KH, KW), dtype)
         self.bias = init.parameter((out_channels,), dtype) if bias else None
         init.default_(self.weight, self.bias, init.generator(rng))
@@ -87,44 +145,88 @@ class Conv2d(Module):
         windows = self.remember(x)
         return backend.conv2d(x, self.weight.data, self.bias and self.bias.data, windows, self.groups)
 
-    def remember(self, x) -> Windows:
-        """Check the input and keep it for `backward_native`; returns where the windows lie in it."""
-        shape = x.shape
-        if len(shape) != 4 or shape[1] != self.in_channels or x.dtype != self.weight.dtype:
-            self._explain(x)
-        try:
-            windows = _windows(shape[2:], self.kernel_size, self.stride, self.padding, self.dilation)
-        except ValueError as error:
-            raise ValueError(f"{self} cannot take an input of shape {shape}. {error}") from None
-        self._x, self._at = x, windows
-        return windows
+    def windows(self, image: tuple[int, int]) -> Windows:
+        """Over the input."""
+        return _windows(image, self.kernel_size, self.stride, self.padding, self.dilation)
 
     def backward_native(self, dy, backend, input_grad: bool):
         """See `fastcnn.functional.conv2d_backward`."""
         return self.learn(*backend.conv2d_backward(dy, *self.remembered(), input_grad, True))
 
-    def remembered(self) -> tuple:
-        """What the gradients need of the last batch: its input, the filters, the windows and the groups."""
-        return self._x, self.weight.data, self._at, self.groups
 
-    def learn(self, dx, dweight: np.ndarray, dbias: np.ndarray):
-        """Add the gradients of the parameters; return that of the input."""
-        self.weight.accumulate(dweight)
-        if self.bias:
-            self.bias.accumulate(dbias)
-        return dx
+class ConvTranspose2d(_Conv2d):
+    """Transposed convolution with trained filters; see `fastcnn.functional.conv_transpose2d`.
 
-    def _explain(self, x) -> None:
-        """Say what does not fit."""
-        if len(x.shape) != 4:
-            raise ValueError(f"{self} needs images (N, C, H, W) but its input has shape {x.shape}.")
-        if x.shape[1] != self.in_channels:
-            raise ValueError(f"{self} needs {self.in_channels} input channels but its input has shape {x.shape}.")
-        raise TypeError(f"{self} has {self.weight.dtype} parameters but its input is {x.dtype}.")
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels of the input and of the output.
+    kernel_size : int or (int, int)
+        Taps of a filter, (height, width).
+    stride, padding, output_padding, groups, dilation
+        As in `fastcnn.functional.conv_transpose2d`; `groups` divides both channels.
+    bias : bool, default True
+        Whether a trained value is added to each output channel.
+    rng : numpy.random.Generator, optional
+        Draws the initial filters, uniformly in ±1 / sqrt(out_channels / groups * KH * KW) as PyTorch does; by default a
+        fresh one.
+    dtype : {float32, float64}
+        Of the parameters, and so of the images.
 
-    def extra_repr(self) -> str:
-        """Channels, kernel, and what differs from its default."""
-        options = {"stride": (1, 1), "padding": 0, "dilation": (1, 1), "groups": 1}
-        changed = "".join(f", {k}={getattr(self, k)!r}" for k, v in options.items() if getattr(self, k) != v)
-        bias = "" if self.bias else ", bias=False"
-        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}{changed}{bias}"
+    Attributes
+    ----------
+    weight : Parameter of shape (in_channels, out_channels / groups, KH, KW)
+    bias : Parameter of shape (out_channels,), or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range, or `groups` does not divide the channels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> layer = nn.ConvTranspose2d(16, 8, 3, stride=2, padding=1, output_padding=1, rng=np.random.default_rng(0))
+    >>> layer(np.zeros((4, 16, 7, 7), np.float32)).shape
+    (4, 8, 14, 14)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair = 0,
+        output_padding: Pair = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Pair = 1,
+        *,
+        rng: np.random.Generator | None = None,
+        dtype=np.float32,
+    ):
+        padding = _geometry.pair("padding", padding, 0)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
+        self.output_padding = _geometry.pair("output_padding", output_padding, 0)
+        enough = 2 * max(padding) + 1  # pixels, so many that `padding` leaves some of the output
+        self.windows((enough, enough))  # checks `output_padding`
+        self.weight = init.parameter((in_channels, out_channels // groups, *self.kernel_size), dtype)
+        self.bias = init.parameter((out_channels,), dtype) if bias else None
+        init.default_(self.weight, self.bias, init.generator(rng))
+
+    def forward_native(self, x, backend):
+        """See `fastcnn.functional.conv_transpose2d`."""
+        windows = self.remember(x)
+        return backend.conv_transpose2d(x, self.weight.data, self.bias and self.bias.data, windows, self.groups)
+
+    def windows(self, image: tuple[int, int]) -> Windows:
+        """Over the output."""
+        return _transpose_windows(
+            image, self.kernel_size, self.stride, self.padding, self.output_padding, self.dilation
+        )
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """See `fastcnn.functional.conv_transpose2d_backward`."""
+        return self.learn(*backend.conv_transpose2d_backward(dy, *self.remembered(), input_grad, True))

@@ -77,7 +77,7 @@ class Recording:
             self._memories = [(module, _memory(module)) for module in self._modules]
         else:
             launches, native, y = self._forward
-            backend.pack(x, out=native)
+            backend.repack(x, native)
             backend.replay(launches)
         return backend.unpack(y)
 
@@ -88,7 +88,7 @@ class Recording:
         if recorded is None or not recorded.is_free():  # somebody has a gradient of before, or it is to be added to
             recorded = self._record_backward(dy, input_grad)
         else:
-            backend.pack(dy, out=recorded.dy)
+            backend.repack(dy, recorded.dy)
             backend.replay(recorded.launches)
         for parameter, grad in recorded.grads:
             parameter.accumulate(grad)

@@ -17,12 +17,19 @@ from fastcnn.backends.naive.activations import (
     tanh,
     tanh_backward,
 )
+from fastcnn.backends.naive.adaptive_pooling import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
+)
 from fastcnn.backends.naive.conv import (
     conv2d,
     conv2d_backward,
     conv2d_max_pool2d,
     conv2d_max_pool2d_backward,
 )
+from fastcnn.backends.naive.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastcnn.backends.naive.layout import flatten, pack, unflatten, unpack
 from fastcnn.backends.naive.linear import linear, linear_backward
 from fastcnn.backends.naive.losses import (
@@ -41,6 +48,10 @@ from fastcnn.backends.naive.pooling import avg_pool2d, avg_pool2d_backward, max_
 
 __all__ = [
     "adam_update",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
     "batch_moments",
@@ -50,6 +61,8 @@ __all__ = [
     "conv2d_backward",
     "conv2d_max_pool2d",
     "conv2d_max_pool2d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "dropout",

@@ -43,7 +43,7 @@ def max_pool2d_backward(dy, indices, x_shape, windows: Windows | None):
 
 
 @np.errstate(invalid="ignore")
-def avg_pool2d(x, windows: Windows, count_include_pad: bool):
+def avg_pool2d(x, windows: Windows, count_include_pad: bool, divisor_override: int | None):
     """See `fastcnn.functional.avg_pool2d`."""
     H, W, KH, KW, SH, SW, top, _, left, _, DH, DW, OH, OW = windows
     N, C = x.shape[:2]
@@ -60,12 +60,13 @@ def avg_pool2d(x, windows: Windows, count_include_pad: bool):
                             ix = ox * SW + kx * DW - left
                             if 0 <= iy < H and 0 <= ix < W:
                                 total += x64[n, c, iy, ix]
-                    y[n, c, oy, ox] = total / _count(oy, ox, windows, count_include_pad)
+                    divisor = divisor_override or _count(oy, ox, windows, count_include_pad)
+                    y[n, c, oy, ox] = total / divisor
     return y.astype(x.dtype)
 
 
 @np.errstate(invalid="ignore")
-def avg_pool2d_backward(dy, windows: Windows, count_include_pad: bool):
+def avg_pool2d_backward(dy, windows: Windows, count_include_pad: bool, divisor_override: int | None):
     """See `fastcnn.functional.avg_pool2d_backward`."""
     H, W, KH, KW, SH, SW, top, _, left, _, DH, DW, OH, OW = windows
     N, C = dy.shape[:2]
@@ -74,7 +75,8 @@ def avg_pool2d_backward(dy, windows: Windows, count_include_pad: bool):
         for c in range(C):
             for oy in range(OH):
                 for ox in range(OW):
-                    share = np.float64(dy[n, c, oy, ox]) / _count(oy, ox, windows, count_include_pad)
+                    divisor = divisor_override or _count(oy, ox, windows, count_include_pad)
+                    share = np.float64(dy[n, c, oy, ox]) / divisor
                     for ky in range(KH):
                         for kx in range(KW):
                             iy = oy * SH + ky * DH - top

@@ -13,13 +13,20 @@ from fastcnn.backends.numba_direct.activations import (
     tanh,
     tanh_backward,
 )
+from fastcnn.backends.numba_direct.adaptive_pooling import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
+)
 from fastcnn.backends.numba_direct.conv import (
     conv2d,
     conv2d_backward,
     conv2d_max_pool2d,
     conv2d_max_pool2d_backward,
 )
-from fastcnn.backends.numba_direct.layout import flatten, pack, unflatten, unpack
+from fastcnn.backends.numba_direct.conv_transpose import conv_transpose2d, conv_transpose2d_backward
+from fastcnn.backends.numba_direct.layout import flatten, pack, repack, unflatten, unpack
 from fastcnn.backends.numba_direct.linear import linear, linear_backward
 from fastcnn.backends.numba_direct.losses import (
     cross_entropy,
@@ -38,6 +45,10 @@ from fastcnn.backends.numba_direct.recording import recording, replay
 
 __all__ = [
     "adam_update",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
     "batch_moments",
@@ -47,6 +58,8 @@ __all__ = [
     "conv2d_backward",
     "conv2d_max_pool2d",
     "conv2d_max_pool2d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "dropout",
@@ -66,6 +79,7 @@ __all__ = [
     "recording",
     "relu",
     "relu_backward",
+    "repack",
     "replay",
     "sgd_update",
     "sigmoid",

@@ -45,11 +45,16 @@ def empty(shape: tuple[int, ...], dtype) -> BlockedArray:
     return BlockedArray(aligned(blocks, dtype), shape)
 
 
-def pack(x: np.ndarray, out: BlockedArray | None = None) -> BlockedArray:
-    """Put an array of shape (N, ...) into the batch-blocked layout; into ``out`` if there is one of its shape."""
-    out = empty(x.shape, x.dtype) if out is None else out
-    _pack(*_transposing(x.dtype), flat(x), out.blocks.reshape(-1), len(x), x.size // len(x))
+def pack(x: np.ndarray) -> BlockedArray:
+    """Put an array of shape (N, ...) into the batch-blocked layout."""
+    out = empty(x.shape, x.dtype)
+    repack(x, out)
     return out
+
+
+def repack(x: np.ndarray, out: BlockedArray) -> None:
+    """`pack` into an array of the same shape that is there already."""
+    _pack(*_transposing(x.dtype), flat(x), out.blocks.reshape(-1), len(x), x.size // len(x))
 
 
 def unpack(native: BlockedArray) -> np.ndarray:

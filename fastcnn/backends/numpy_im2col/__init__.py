@@ -16,12 +16,19 @@ from fastcnn.backends.numpy_im2col.activations import (
     tanh,
     tanh_backward,
 )
+from fastcnn.backends.numpy_im2col.adaptive_pooling import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
+)
 from fastcnn.backends.numpy_im2col.conv import (
     conv2d,
     conv2d_backward,
     conv2d_max_pool2d,
     conv2d_max_pool2d_backward,
 )
+from fastcnn.backends.numpy_im2col.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastcnn.backends.numpy_im2col.layout import flatten, pack, unflatten, unpack
 from fastcnn.backends.numpy_im2col.linear import linear, linear_backward
 from fastcnn.backends.numpy_im2col.losses import (
@@ -40,6 +47,10 @@ from fastcnn.backends.numpy_im2col.pooling import avg_pool2d, avg_pool2d_backwar
 
 __all__ = [
     "adam_update",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
     "batch_moments",
@@ -49,6 +60,8 @@ __all__ = [
     "conv2d_backward",
     "conv2d_max_pool2d",
     "conv2d_max_pool2d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "dropout",

@@ -38,20 +38,20 @@ def max_pool2d_backward(dy, indices, x_shape, windows: Windows | None):
 
 
 @np.errstate(invalid="ignore")
-def avg_pool2d(x, windows: Windows, count_include_pad: bool):
+def avg_pool2d(x, windows: Windows, count_include_pad: bool, divisor_override: int | None):
     """See `fastcnn.functional.avg_pool2d`."""
     padded_x = padded(x, windows)
     y = np.zeros((*x.shape[:2], windows.OH, windows.OW), x.dtype)
     for _, _, pixels in taps(windows):
         y += padded_x[pixels]
-    y /= _counts(windows, count_include_pad)  # (N, C, OH, OW)
+    y /= divisor_override or _counts(windows, count_include_pad)  # (N, C, OH, OW)
     return y
 
 
 @np.errstate(invalid="ignore")
-def avg_pool2d_backward(dy, windows: Windows, count_include_pad: bool):
+def avg_pool2d_backward(dy, windows: Windows, count_include_pad: bool, divisor_override: int | None):
     """See `fastcnn.functional.avg_pool2d_backward`."""
-    share = dy / _counts(windows, count_include_pad).astype(dy.dtype)
+    share = dy / (divisor_override or _counts(windows, count_include_pad).astype(dy.dtype))
     dx = np.zeros((*dy.shape[:2], *padded_extent(windows)), dy.dtype)
     for _, _, pixels in taps(windows):
         dx[pixels] += share

@@ -1,0 +1,170 @@
+"""Max- and average-pooling to a given size, and their gradients."""
+
+import numpy as np
+
+from fastcnn import _validate, backends
+from fastcnn._geometry import OutputSize, adaptive_windows
+from fastcnn.functional.pooling import input_shape, max_pool2d_backward
+
+
+def adaptive_max_pool2d(
+    x: np.ndarray, output_size: OutputSize, *, return_indices: bool = False, backend: str | None = None
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """Largest value in each of so many windows, as ``torch.nn.functional.adaptive_max_pool2d``.
+
+    Output row ``oy`` of OH reads the rows ``floor(oy * H / OH)`` to ``ceil((oy + 1) * H / OH) - 1``, and columns are
+    alike: where OH divides H the windows are of one size and stand side by side, else neighbours share a row. Equal
+    values and NaN are treated as in `max_pool2d`.
+
+    Parameters
+    ----------
+    x : ndarray of shape (N, C, H, W), float32 or float64
+        Images.
+    output_size : int or (int or None, int or None)
+        (OH, OW), or one number for both; None leaves an axis as it is. They may be larger than H and W.
+    return_indices : bool, default False
+        Whether to return the winners' places too, which `adaptive_max_pool2d_backward` needs.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    y : ndarray of shape (N, C, OH, OW), dtype of `x`
+    indices : ndarray of shape (N, C, OH, OW), int64
+        Only with `return_indices`: ``iy * W + ix`` of each winner, its flat place in its plane of `x`.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not a float32 or float64 array.
+    ValueError
+        If `x` is not (N, C, H, W), or `output_size` is not a size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> y, indices = F.adaptive_max_pool2d(np.arange(10.0).reshape(1, 1, 2, 5), (1, 2), return_indices=True)
+    >>> y[0, 0], indices[0, 0]
+    (array([[7., 9.]]), array([[7, 9]]))
+    """
+    x = _validate.floats("x", x, 4)
+    windows = adaptive_windows(x.shape[2:], output_size)
+    implementation = backends.load(backend)
+    y, indices = implementation.adaptive_max_pool2d(implementation.pack(x), windows)
+    y = implementation.unpack(y)
+    return (y, implementation.unpack(indices).astype(np.int64)) if return_indices else y
+
+
+def adaptive_max_pool2d_backward(
+    dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, int, int, int], *, backend: str | None = None
+) -> np.ndarray:
+    """Gradient of `adaptive_max_pool2d`: each ``dy`` is added at the place of its window's winner.
+
+    It is `max_pool2d_backward`, under its own name.
+
+    Parameters
+    ----------
+    dy : ndarray of shape (N, C, OH, OW), float32 or float64
+        Gradient of the loss by the output.
+    indices : ndarray of shape (N, C, OH, OW), integers
+        As returned by `adaptive_max_pool2d`.
+    x_shape : (int, int, int, int)
+        Shape of the input, (N, C, H, W).
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    ndarray of shape `x_shape`, dtype of `dy`
+
+    Raises
+    ------
+    TypeError
+        If `dy` is not a float array or `indices` is not an array of integers.
+    ValueError
+        If shapes do not fit or an index lies outside the plane.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.adaptive_max_pool2d_backward(np.array([[[[3.0, 4.0]]]]), np.array([[[[2, 2]]]]), (1, 1, 1, 3))[0, 0]
+    array([[0., 0., 7.]])
+    """
+    return max_pool2d_backward(dy, indices, x_shape, backend=backend)
+
+
+def adaptive_avg_pool2d(x: np.ndarray, output_size: OutputSize, *, backend: str | None = None) -> np.ndarray:
+    """Mean of each of so many windows, as ``torch.nn.functional.adaptive_avg_pool2d``.
+
+    With `output_size` 1 it is the mean of each channel: global average-pooling.
+
+    Parameters
+    ----------
+    x : ndarray of shape (N, C, H, W), float32 or float64
+        Images.
+    output_size, backend
+        As in `adaptive_max_pool2d`, and so are the windows.
+
+    Returns
+    -------
+    ndarray of shape (N, C, OH, OW), dtype of `x`
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `adaptive_max_pool2d`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.adaptive_avg_pool2d(np.arange(5.0).reshape(1, 1, 1, 5), (None, 2))[0, 0]
+    array([[1., 3.]])
+    >>> F.adaptive_avg_pool2d(np.arange(16.0).reshape(1, 1, 4, 4), 1)[0, 0]
+    array([[7.5]])
+    """
+    x = _validate.floats("x", x, 4)
+    windows = adaptive_windows(x.shape[2:], output_size)
+    implementation = backends.load(backend)
+    return implementation.unpack(implementation.adaptive_avg_pool2d(implementation.pack(x), windows))
+
+
+def adaptive_avg_pool2d_backward(
+    dy: np.ndarray, x_shape: tuple[int, int, int, int], *, backend: str | None = None
+) -> np.ndarray:
+    """Gradient of `adaptive_avg_pool2d`: each ``dy``, divided by the pixels of its window, is added to all of them.
+
+    Parameters
+    ----------
+    dy : ndarray of shape (N, C, OH, OW), float32 or float64
+        Gradient of the loss by the output, whose size says what `output_size` was.
+    x_shape : (int, int, int, int)
+        Shape of the input, (N, C, H, W).
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    ndarray of shape `x_shape`, dtype of `dy`
+
+    Raises
+    ------
+    TypeError
+        If `dy` is not a float array.
+    ValueError
+        If `dy` and `x_shape` differ in N or C.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.adaptive_avg_pool2d_backward(np.array([[[[3.0, 6.0]]]]), (1, 1, 1, 5))[0, 0]
+    array([[1., 1., 3., 2., 2.]])
+    """
+    dy = _validate.floats("dy", dy, 4)
+    x_shape = input_shape(x_shape, dy)
+    windows = adaptive_windows(x_shape[2:], dy.shape[2:])
+    implementation = backends.load(backend)
+    return implementation.unpack(implementation.adaptive_avg_pool2d_backward(implementation.pack(dy), windows))

@@ -1,0 +1,167 @@
+"""Transposed convolution and its gradients."""
+
+import numpy as np
+
+from fastcnn import _validate, backends
+from fastcnn._geometry import Pair, Windows, conv_transpose_windows
+
+
+def conv_transpose2d(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    groups: int = 1,
+    dilation: Pair = 1,
+    *,
+    backend: str | None = None,
+) -> np.ndarray:
+    """Spread images over larger ones, as ``torch.nn.functional.conv_transpose2d``: the input gradient of `conv2d`.
+
+    Each ``x[n, c, iy, ix] * weight[c, o, ky, kx]`` is added to ``y[n, o, oy, ox]`` with ``oy = iy * stride + ky *
+    dilation - padding`` and ``ox`` alike, where that lies inside the output; then ``bias[o]``. So with the same
+    filters, stride, padding, dilation and groups it gives the ``dx`` of a `conv2d` whose ``dy`` is `x`.
+
+    Parameters
+    ----------
+    x : ndarray of shape (N, C, H, W), float32 or float64
+        Images.
+    weight : ndarray of shape (C, O / groups, KH, KW), dtype of `x`
+        Filters; note that the input's channels come first.
+    bias : ndarray of shape (O,), dtype of `x`, optional
+        Added to each output channel.
+    stride : int or (int, int), default 1
+        Pixels of the output between neighbouring pixels of the input, (height, width).
+    padding : int or (int, int), default 0
+        Pixels cut off the output on both sides.
+    output_padding : int or (int, int), default 0
+        Pixels added to the output at the bottom and at the right, smaller than the stride or the dilation: as many
+        as `stride` sizes of an image give the same output of `conv2d`, and this says which is meant.
+    groups : int, default 1
+        The channels are cut into so many groups and each makes its own part of the output's; divides C.
+    dilation : int or (int, int), default 1
+        Pixels between the taps of a filter.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use; see `fastcnn.get_backend` for the default.
+
+    Returns
+    -------
+    ndarray of shape (N, O, OH, OW), dtype of `x`
+        ``OH = (H - 1) * stride - 2 * padding + dilation * (KH - 1) + output_padding + 1``; OW alike.
+
+    Raises
+    ------
+    TypeError
+        If an array is not a float32 or float64 array, or the dtypes differ.
+    ValueError
+        If shapes do not fit each other, or nothing would be left of the output.
+
+    Notes
+    -----
+    Cost: ``2 * N * C * H * W * (O / groups) * KH * KW`` floating-point operations.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> x, weight = np.array([[[[1.0, 2.0]]]]), np.array([[[[1.0, 1.0], [10.0, 10.0]]]])
+    >>> F.conv_transpose2d(x, weight)[0, 0]
+    array([[ 1.,  3.,  2.],
+           [10., 30., 20.]])
+    >>> F.conv_transpose2d(x, weight, stride=2)[0, 0]
+    array([[ 1.,  1.,  2.,  2.],
+           [10., 10., 20., 20.]])
+    """
+    x, weight, windows = _checked(x, weight, stride, padding, output_padding, groups, dilation)
+    if bias is not None:
+        bias = _validate.floats("bias", bias, 1, like=("x", x))
+        _validate.shape("bias", bias, (weight.shape[1] * groups,), "one value for each output channel")
+    implementation = backends.load(backend)
+    y = implementation.conv_transpose2d(implementation.pack(x), weight, bias, windows, groups)
+    return implementation.unpack(y)
+
+
+def conv_transpose2d_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    groups: int = 1,
+    dilation: Pair = 1,
+    *,
+    input_grad: bool = True,
+    weight_grad: bool = True,
+    backend: str | None = None,
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+    """Gradients of `conv_transpose2d` by its input, its filters and its bias.
+
+    ``dx`` is the `conv2d` of ``dy`` with the same filters; ``dweight`` is that of `conv2d_backward` with the roles of
+    ``x`` and ``dy`` exchanged; ``dbias[o]`` is the sum of ``dy[:, o]``.
+
+    Parameters
+    ----------
+    dy : ndarray of shape (N, O, OH, OW), dtype of `x`
+        Gradient of the loss by the output.
+    x, weight, stride, padding, output_padding, groups, dilation, backend
+        As given to `conv_transpose2d`.
+    input_grad, weight_grad : bool, default True
+        Whether to compute ``dx``, and whether to compute ``dweight`` and ``dbias``.
+
+    Returns
+    -------
+    dx : ndarray of shape (N, C, H, W) or None
+    dweight : ndarray of shape (C, O / groups, KH, KW) or None
+    dbias : ndarray of shape (O,) or None
+        None stands for what was not asked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv_transpose2d`; and if `dy` has not the shape of the output.
+
+    Notes
+    -----
+    Cost: that of `conv_transpose2d` for each of ``dx`` and ``dweight``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> x, weight = np.array([[[[1.0, 2.0]]]]), np.array([[[[1.0, 1.0], [10.0, 10.0]]]])
+    >>> dx, dweight, dbias = F.conv_transpose2d_backward(np.ones((1, 1, 2, 3)), x, weight)
+    >>> dx[0, 0]
+    array([[22., 22.]])
+    >>> dweight[0, 0]
+    array([[3., 3.],
+           [3., 3.]])
+    >>> dbias
+    array([6.])
+    """
+    x, weight, windows = _checked(x, weight, stride, padding, output_padding, groups, dilation)
+    dy = _validate.floats("dy", dy, 4, like=("x", x))
+    y_shape = len(x), weight.shape[1] * groups, windows.H, windows.W
+    _validate.shape("dy", dy, y_shape, "the shape of the transposed convolution's output")
+    implementation = backends.load(backend)
+    dx, dweight, dbias = implementation.conv_transpose2d_backward(
+        implementation.pack(dy), implementation.pack(x), weight, windows, groups, input_grad, weight_grad
+    )
+    return None if dx is None else implementation.unpack(dx), dweight, dbias
+
+
+def _checked(x, weight, stride, padding, output_padding, groups, dilation) -> tuple[np.ndarray, np.ndarray, Windows]:
+    x = _validate.floats("x", x, 4)
+    weight = _validate.floats("weight", weight, 4, like=("x", x))
+    groups = _validate.count("groups", groups)
+    if len(weight) != x.shape[1]:
+        raise ValueError(
+            f"`weight` has {len(weight)} input channels (the first of its shape {weight.shape}) but `x` has "
+            f"{x.shape[1]} (shape {x.shape})."
+        )
+    if len(weight) % groups:
+        raise ValueError(f"`groups` is {groups} but must divide the channels of `x` ({x.shape[1]}).")
+    windows = conv_transpose_windows(x.shape[2:], weight.shape[2:], stride, padding, output_padding, dilation)
+    return x, weight, windows
