@@ -32,6 +32,7 @@ RECORDING = ("recording", "repack", "replay")
 """What a backend may have besides: passes that are made again without Python in between (see `fastcnn.nn.replay`)."""
 
 _PACKAGES = {"naive": "naive", "numpy": "numpy_im2col", "numba": "numba_direct"}
+_loaded = {}  # packages by the backend's name
 _process_wide: str | None = None
 _context: ContextVar[str | None] = ContextVar("fastcnn_backend", default=None)
 
@@ -91,7 +92,9 @@ def load(name: str | None = None):
     Called once in every call of an operation, a module or an optimizer.
     """
     name = get_backend() if name is None else _known(name, "`backend`")
-    package = importlib.import_module(f"{__name__}.{_PACKAGES[name]}")
+    package = _loaded.get(name)
+    if package is None:
+        package = _loaded[name] = importlib.import_module(f"{__name__}.{_PACKAGES[name]}")
     _threads.prepare(name)
     return package
 

@@ -163,7 +163,7 @@ def cross_entropy(
     >>> round(F.cross_entropy(np.zeros((3, 10)), np.array([1, 5, 9])), 6)
     2.302585
     """
-    logits, target, scale = _checked_classes(logits, target, reduction)
+    logits, target, scale = checked_classes(logits, target, reduction)
     return float(backends.load(backend).cross_entropy(logits, target, scale))
 
 
@@ -193,7 +193,7 @@ def cross_entropy_backward(
     >>> F.cross_entropy_backward(np.zeros((1, 2)), np.array([0]))
     array([[-0.5,  0.5]])
     """
-    logits, target, scale = _checked_classes(logits, target, reduction)
+    logits, target, scale = checked_classes(logits, target, reduction)
     return backends.load(backend).cross_entropy_backward(logits, target, scale)
 
 
@@ -225,7 +225,7 @@ def mse_loss(x: np.ndarray, target: np.ndarray, reduction: str = "mean", *, back
     >>> F.mse_loss(np.array([1.0, 3.0]), np.array([0.0, 0.0]))
     5.0
     """
-    x, target, scale = _checked_targets(x, target, reduction)
+    x, target, scale = checked_targets(x, target, reduction)
     return float(backends.load(backend).mse_loss(x, target, scale))
 
 
@@ -255,17 +255,19 @@ def mse_loss_backward(
     >>> F.mse_loss_backward(np.array([1.0, 3.0]), np.array([0.0, 0.0]))
     array([1., 3.])
     """
-    x, target, scale = _checked_targets(x, target, reduction)
+    x, target, scale = checked_targets(x, target, reduction)
     return backends.load(backend).mse_loss_backward(x, target, scale).reshape(np.shape(x))
 
 
-def _checked_classes(logits, target, reduction: str) -> tuple[np.ndarray, np.ndarray, float]:
+def checked_classes(logits, target, reduction: str) -> tuple[np.ndarray, np.ndarray, float]:
+    """Arguments of `cross_entropy` as backends take them: the arrays, and what the sum over rows is multiplied by."""
     logits = _validate.floats("logits", logits, 2)
     target = _validate.indices("target", target, logits.shape[:1], below=logits.shape[1])
     return logits, target, 1 / len(logits) if _validate.choice("reduction", reduction, _REDUCTIONS) == "mean" else 1.0
 
 
-def _checked_targets(x, target, reduction: str) -> tuple[np.ndarray, np.ndarray, float]:
+def checked_targets(x, target, reduction: str) -> tuple[np.ndarray, np.ndarray, float]:
+    """Arguments of `mse_loss` as backends take them: the arrays, and what the sum over elements is multiplied by."""
     x = _validate.floats("x", x)
     target = _validate.floats("target", target, like=("x", x))
     _validate.shape("target", target, x.shape, "that of `x`")

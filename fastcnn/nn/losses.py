@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from fastcnn import _validate, backends, functional
+from fastcnn import _validate, backends
+from fastcnn.functional.losses import checked_classes, checked_targets
 
 
 class _Loss:
     """What the losses share: they remember their last batch for ``backward``."""
 
-    _last = None  # (x, target, backend's name) of the last call
+    _last = None  # arguments and backend of the last call
 
     def __init__(self, reduction: str = "mean"):
         self.reduction = _validate.choice("reduction", reduction, ("mean", "sum"))
@@ -26,10 +27,10 @@ class _Loss:
         TypeError, ValueError
             As the function that computes it.
         """
-        backend = backends.get_backend()
-        loss = self._forward(x, target, self.reduction, backend=backend)
-        self._last = x, target, backend
-        return loss
+        backend = backends.load()
+        checked = self._check(x, target, self.reduction)
+        self._last = checked, backend
+        return float(getattr(backend, self._operation)(*checked))
 
     def backward(self) -> np.ndarray:
         """Gradient of the last loss by ``x``, of its shape and dtype.
@@ -41,8 +42,8 @@ class _Loss:
         """
         if self._last is None:
             raise RuntimeError(f"{type(self).__name__}.backward needs a loss: call {self!r}(x, target) first.")
-        x, target, backend = self._last
-        return self._backward(x, target, self.reduction, backend=backend)
+        checked, backend = self._last
+        return getattr(backend, f"{self._operation}_backward")(*checked).reshape(checked[0].shape)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(reduction={self.reduction!r})"
@@ -72,8 +73,8 @@ class CrossEntropyLoss(_Loss):
     array([[-0.5,  0.5]])
     """
 
-    _forward = staticmethod(functional.cross_entropy)
-    _backward = staticmethod(functional.cross_entropy_backward)
+    _operation = "cross_entropy"
+    _check = staticmethod(checked_classes)
 
 
 class MSELoss(_Loss):
@@ -100,5 +101,5 @@ class MSELoss(_Loss):
     array([1., 3.])
     """
 
-    _forward = staticmethod(functional.mse_loss)
-    _backward = staticmethod(functional.mse_loss_backward)
+    _operation = "mse_loss"
+    _check = staticmethod(checked_targets)

@@ -64,8 +64,8 @@ class Adam(Optimizer):
         self.mean = self._zeros()
         self.square = self._zeros()
 
-    def _update(self, places: list[int], backend) -> None:
+    def _update(self, backend, places, parameters, grads) -> None:
         for i in places:
             self.steps[i] += 1
         states = ([state[i] for i in places] for state in (self.mean, self.square, self.steps))
-        backend.adam_update(*self._arrays(places), *states, self.lr, *self.betas, self.eps, self.weight_decay)
+        backend.adam_update(parameters, grads, *states, self.lr, *self.betas, self.eps, self.weight_decay)

@@ -11,7 +11,7 @@ from fastcnn.nn import Parameter
 
 
 class Optimizer:
-    """Base of the optimizers; one defines ``_update(places, backend)``, for the parameters at these places.
+    """Base of the optimizers; one defines ``_update(backend, places, parameters, grads)``.
 
     Parameters
     ----------
@@ -49,9 +49,11 @@ class Optimizer:
         TypeError, ValueError
             If a gradient has not the shape and dtype of its parameter; no parameter has changed.
         """
-        trained = [i for i, parameter in enumerate(self.params) if parameter.grad is not None]
-        for i in trained:
-            data, grad = self.params[i].data, self.params[i].grad
+        places, parameters, grads = [], [], []
+        for i, parameter in enumerate(self.params):
+            data, grad = parameter.data, parameter.grad
+            if grad is None:
+                continue
             if grad.shape != data.shape or grad.dtype != data.dtype:
                 raise ValueError(
                     f"The gradient of parameter {i} has shape {grad.shape} and dtype {grad.dtype} "
@@ -59,8 +61,11 @@ class Optimizer:
                 )
             if not data.flags.carray:
                 raise ValueError(f"Parameter {i} cannot be changed in place: its array is read-only or strided.")
-        if trained:
-            self._update(trained, backends.load())
+            places.append(i)
+            parameters.append(data)
+            grads.append(grad)
+        if places:
+            self._update(backends.load(), places, parameters, grads)
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -95,13 +100,9 @@ class Optimizer:
                 raise ValueError(f"The state's {name!r} does not fit the parameters: {_shapes(state[name])}.")
         vars(self).update(copy.deepcopy(dict(state)))
 
-    def _update(self, places: list[int], backend) -> None:
-        raise NotImplementedError(f"{type(self).__name__} must define _update(places, backend).")
-
-    def _arrays(self, places: list[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """The parameters at these places, and their gradients."""
-        trained = [self.params[i] for i in places]
-        return [parameter.data for parameter in trained], [parameter.grad for parameter in trained]
+    def _update(self, backend, places: list[int], parameters: list[np.ndarray], grads: list[np.ndarray]) -> None:
+        """Change the parameters that stand at these places."""
+        raise NotImplementedError(f"{type(self).__name__} must define _update(backend, places, parameters, grads).")
 
     def _zeros(self) -> list[np.ndarray]:
         """A buffer of zeros for each parameter."""

@@ -63,6 +63,6 @@ class SGD(Optimizer):
             raise ValueError("`nesterov` is True but `momentum` is 0; Nesterov's rule needs a momentum.")
         self.velocity = self._zeros()
 
-    def _update(self, places: list[int], backend) -> None:
+    def _update(self, backend, places, parameters, grads) -> None:
         velocities = [self.velocity[i] for i in places] if self.momentum else None
-        backend.sgd_update(*self._arrays(places), velocities, self.lr, self.momentum, self.weight_decay, self.nesterov)
+        backend.sgd_update(parameters, grads, velocities, self.lr, self.momentum, self.weight_decay, self.nesterov)
