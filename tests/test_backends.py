@@ -37,6 +37,7 @@ def test_each_way_to_choose_goes_before_the_next(monkeypatch):
 
 def test_an_explicit_backend_goes_before_all(monkeypatch):
     loaded = []
+    monkeypatch.setattr(backends, "_loaded", {})
     monkeypatch.setattr(backends.importlib, "import_module", lambda name: loaded.append(name) or fake)
     fake = type("", (), {"pack": lambda x: x, "unpack": lambda x: x, "relu": lambda x: x})
     with fastcnn.use_backend("naive"):

@@ -128,8 +128,10 @@ def _correlate_plan(sizes, x_strides, w_strides, y_strides, steps) -> Plan:
     _, SW, _, left, _, DW = steps
     taps = [sum(0 <= ox * SW + left + kx * DW < W for kx in range(KW)) for ox in range(OW)]
     border = () if min(taps) == KW else (0,)
-    by_pixels, by_blocks = tiles.choose(O, OW), tiles.choose(O, NB)
-    pixels_cost = tiles.cycles(by_pixels, O, OW) * NB * KW
+    whole = [n == KW for n in taps]
+    sides = (whole.index(True), whole[::-1].index(True)) if any(whole) else (OW, 0)
+    by_pixels, by_blocks = tiles.choose(O, OW, sides), tiles.choose(O, NB)
+    pixels_cost = tiles.cycles(by_pixels, O, OW, sides) * NB * KW
     blocks_cost = tiles.cycles(by_blocks, O, NB) * sum(taps) * _FAR
     if blocks_cost < pixels_cost:
         return Plan(_correlate_blocks, by_blocks, (sizes, x_strides, w_strides, y_strides, steps))

@@ -80,15 +80,24 @@ def sum_outer(
     parts, _, groups, _, _, Og, *_ = plan.numbers[0]
     O, taps = groups * Og, len(plan.numbers[-1])
     dweight, dbias = aligned((parts * O * taps,), dy.dtype), aligned((parts * O,), dy.dtype)
-    plan(dy.blocks, dy.blocks if indices is None else indices.blocks, x.blocks, dweight, dbias)
+    row = _zeros(plan.numbers[0][7] * plan.numbers[3][1] * x.blocks.shape[-1], dy.dtype)
+    plan(dy.blocks, dy.blocks if indices is None else indices.blocks, x.blocks, dweight, dbias, row)
     if parts > 1:
         _add_parts(dweight, dbias, parts)
     return dweight[: O * taps], dbias[:O]
 
 
+@functools.lru_cache(64)
+def _zeros(size: int, dtype) -> np.ndarray:
+    """A row of pixels outside the image, aligned as vectors are."""
+    row = aligned((size,), dtype)
+    row[:] = 0
+    return row
+
+
 @parallel_kernel
 def _outer(
-    rows, columns, border, pooled, dy, indices, x, dweight, dbias, sizes, dy_strides, x_strides, steps, pool,
+    rows, columns, border, pooled, dy, indices, x, dweight, dbias, zeros, sizes, dy_strides, x_strides, steps, pool,
     offsets, down, right,
 ):  # fmt: skip
     """Parallel over (part of the batch, group, filter tile, chunk of taps): a thread writes only those taps' sums.
@@ -121,6 +130,7 @@ def _outer(
         sums = scratch((last_tile - first_tile) * tile_size, x)
         bias_sums, ones, none = scratch(R * L, x), np.ones(L, x.dtype), np.zeros(1, np.int64)
         patches = -(-OH // patch_rows) * -(-OW // patch_columns) * ((part + 1) * NB // parts - part * NB // parts)
+        places, zeros_at = np.empty(COLUMNS, np.int64), (zeros.ctypes.data - x.ctypes.data) // x.itemsize
         patch = 0
         source, source_o, source_h, source_w = dy, yo, yh, yw
         if len(pooled) > 0:
@@ -171,18 +181,26 @@ def _outer(
                             x_at = n * xn + g * xg + iy * xh + left * xw
                             start, stop = x_start, x_stop
                             if len(border) > 0:
-                                inside = y_first <= oy < y_last
-                                start = max(x_start, min(x_first, x_stop)) if inside else x_stop
+                                start = max(x_start, min(x_first, x_stop))
                                 stop = max(start, min(x_last, x_stop))
+                                for c in range(COLUMNS):  # rows outside are a row of zeros
+                                    inside = 0 <= iy + down[q + c] < H
+                                    places[c] = x_at + offsets[q + c] if inside else zeros_at - start * SW * xw
                                 for ox in range(x_start, start):
                                     tile = tile_outer_inside(
                                         tile, source, y_at + ox * source_w, source_o, x, x_at + ox * SW * xw,
                                         offsets, q, iy, down, H, ox * SW + left, right, W,
                                     )  # fmt: skip
-                            for ox in range(start, stop):
-                                tile = tile_outer(
-                                    tile, source, y_at + ox * source_w, source_o, x, x_at + ox * SW * xw, offsets, q
-                                )
+                            if len(border) > 0:
+                                for ox in range(start, stop):
+                                    tile = tile_outer(
+                                        tile, source, y_at + ox * source_w, source_o, x, ox * SW * xw, places, 0
+                                    )
+                            else:
+                                for ox in range(start, stop):
+                                    tile = tile_outer(
+                                        tile, source, y_at + ox * source_w, source_o, x, x_at + ox * SW * xw, offsets, q
+                                    )
                             if len(border) > 0:
                                 for ox in range(stop, x_stop):
                                     tile = tile_outer_inside(
