@@ -80,19 +80,26 @@ def sum_outer(
     parts, _, groups, _, _, Og, *_ = plan.numbers[0]
     O, taps = groups * Og, len(plan.numbers[-1])
     dweight, dbias = aligned((parts * O * taps,), dy.dtype), aligned((parts * O,), dy.dtype)
-    row = _zeros(plan.numbers[0][7] * plan.numbers[3][1] * x.blocks.shape[-1], dy.dtype)
-    plan(dy.blocks, dy.blocks if indices is None else indices.blocks, x.blocks, dweight, dbias, row)
+    outside = _zeros(_longest_run(plan), dy.dtype)
+    plan(dy.blocks, dy.blocks if indices is None else indices.blocks, x.blocks, dweight, dbias, outside)
     if parts > 1:
         _add_parts(dweight, dbias, parts)
     return dweight[: O * taps], dbias[:O]
 
 
+def _longest_run(plan: Plan) -> int:
+    """Numbers that a tap outside the image reads in a run along a row, or along a column of a patch."""
+    (*_, OW, patch_rows, _), _, (_, _, xh, xw), (SH, SW, _, _), *_ = plan.numbers
+    _, _, border, _ = plan.tile
+    return max(OW * SW * xw, patch_rows * SH * xh) if border else 1
+
+
 @functools.lru_cache(64)
 def _zeros(size: int, dtype) -> np.ndarray:
-    """A row of pixels outside the image, aligned as vectors are."""
-    row = aligned((size,), dtype)
-    row[:] = 0
-    return row
+    """What is outside the image, aligned as vectors are."""
+    zeros = aligned((size,), dtype)
+    zeros[:] = 0
+    return zeros
 
 
 @parallel_kernel
@@ -130,7 +137,7 @@ def _outer(
         sums = scratch((last_tile - first_tile) * tile_size, x)
         bias_sums, ones, none = scratch(R * L, x), np.ones(L, x.dtype), np.zeros(1, np.int64)
         patches = -(-OH // patch_rows) * -(-OW // patch_columns) * ((part + 1) * NB // parts - part * NB // parts)
-        places, zeros_at = np.empty(COLUMNS, np.int64), (zeros.ctypes.data - x.ctypes.data) // x.itemsize
+        starts, zeros_at = np.empty(COLUMNS, np.int64), (zeros.ctypes.data - x.ctypes.data) // x.itemsize
         patch = 0
         source, source_o, source_h, source_w = dy, yo, yh, yw
         if len(pooled) > 0:
@@ -175,37 +182,46 @@ def _outer(
                             tile = tile_full(rows, columns, x, 0)
                         else:
                             tile = tile_load(rows, columns, sums, tile_at)
-                        for oy in range(y_start, y_stop):
-                            iy = oy * SH + top
-                            y_at = source_at + oy * source_h
-                            x_at = n * xn + g * xg + iy * xh + left * xw
-                            start, stop = x_start, x_stop
-                            if len(border) > 0:
-                                start = max(x_start, min(x_first, x_stop))
-                                stop = max(start, min(x_last, x_stop))
-                                for c in range(COLUMNS):  # rows outside are a row of zeros
-                                    inside = 0 <= iy + down[q + c] < H
-                                    places[c] = x_at + offsets[q + c] if inside else zeros_at - start * SW * xw
-                                for ox in range(x_start, start):
-                                    tile = tile_outer_inside(
-                                        tile, source, y_at + ox * source_w, source_o, x, x_at + ox * SW * xw,
-                                        offsets, q, iy, down, H, ox * SW + left, right, W,
+                        image_at = n * xn + g * xg + top * xh + left * xw
+                        if len(border) == 0:
+                            for oy in range(y_start, y_stop):
+                                for ox in range(x_start, x_stop):
+                                    tile = tile_outer(
+                                        tile, source, source_at + oy * source_h + ox * source_w, source_o,
+                                        x, image_at + oy * SH * xh + ox * SW * xw, offsets, q,
                                     )  # fmt: skip
-                            if len(border) > 0:
-                                for ox in range(start, stop):
+                        else:
+                            # Outputs whose taps are inside along the row, row by row; the others column by column. Taps
+                            # that are outside then read zeros, all along.
+                            x0, y0 = max(x_start, min(x_first, x_stop)), max(y_start, min(y_first, y_stop))
+                            x1, y1 = max(x0, min(x_last, x_stop)), max(y0, min(y_last, y_stop))
+                            for oy in range(y_start, y_stop):
+                                row_at = image_at + oy * SH * xh
+                                for c in range(COLUMNS):
+                                    inside = 0 <= oy * SH + top + down[q + c] < H
+                                    starts[c] = row_at + offsets[q + c] if inside else zeros_at - x0 * SW * xw
+                                for ox in range(x0, x1):
                                     tile = tile_outer(
-                                        tile, source, y_at + ox * source_w, source_o, x, ox * SW * xw, places, 0
-                                    )
-                            else:
-                                for ox in range(start, stop):
+                                        tile, source, source_at + oy * source_h + ox * source_w, source_o,
+                                        x, ox * SW * xw, starts, 0,
+                                    )  # fmt: skip
+                            for side in range(x_stop - x_start - (x1 - x0)):
+                                ox = x_start + side if x_start + side < x0 else x1 + x_start + side - x0
+                                column_at = image_at + ox * SW * xw
+                                for c in range(COLUMNS):
+                                    inside = 0 <= ox * SW + left + right[q + c] < W
+                                    starts[c] = column_at + offsets[q + c] if inside else zeros_at - y0 * SH * xh
+                                for oy in range(y0, y1):
                                     tile = tile_outer(
-                                        tile, source, y_at + ox * source_w, source_o, x, x_at + ox * SW * xw, offsets, q
-                                    )
-                            if len(border) > 0:
-                                for ox in range(stop, x_stop):
+                                        tile, source, source_at + oy * source_h + ox * source_w, source_o,
+                                        x, oy * SH * xh, starts, 0,
+                                    )  # fmt: skip
+                                for corner in range(y_stop - y_start - (y1 - y0)):
+                                    oy = y_start + corner if y_start + corner < y0 else y1 + y_start + corner - y0
                                     tile = tile_outer_inside(
-                                        tile, source, y_at + ox * source_w, source_o, x, x_at + ox * SW * xw,
-                                        offsets, q, iy, down, H, ox * SW + left, right, W,
+                                        tile, source, source_at + oy * source_h + ox * source_w, source_o,
+                                        x, column_at + oy * SH * xh, offsets, q, oy * SH + top, down, H,
+                                        ox * SW + left, right, W,
                                     )  # fmt: skip
                         if patch < patches:
                             tile_save(tile, sums, tile_at)
