@@ -130,7 +130,7 @@ def _correlate_plan(sizes, x_strides, w_strides, y_strides, steps) -> Plan:
     border = () if min(taps) == KW else (0,)
     whole = [n == KW for n in taps]
     sides = (whole.index(True), whole[::-1].index(True)) if any(whole) else (OW, 0)
-    by_pixels, by_blocks = tiles.choose(O, OW, sides), tiles.choose(O, NB)
+    by_pixels, by_blocks = tiles.choose(O, OW, sides), tiles.choose(O, NB, slack=1.2)
     pixels_cost = tiles.cycles(by_pixels, O, OW, sides) * NB * KW
     blocks_cost = tiles.cycles(by_blocks, O, NB) * sum(taps) * _FAR
     if blocks_cost < pixels_cost:

@@ -59,7 +59,7 @@ def matrix_gradient_plan(NB: int, C: int, O: int, L: int) -> Plan:
 
 def _outer_plan(NB: int, G: int, image, O: int, outputs, border, strides, table, pool=(1, 1)) -> Plan:
     taps = len(table[0])
-    rows, columns = tiles.choose(O, taps)
+    rows, columns = tiles.choose(O, taps, slack=1.15)
     tasks = G * -(-O // len(rows)) * -(-taps // (_CHUNK * len(columns)))
     parts = min(NB, -(-_TASKS // tasks))
     patch = max(1, _PATCH_BYTES // (len(rows) * VECTOR_BYTES))

@@ -7,7 +7,7 @@ from fastcnn.backends.numba_direct._jit import REGISTERS
 # (rows, columns): few, because each is compiled when it is first used; 1 x 1 fits every layer. A tile too large for the
 # registers spills and runs at half its speed: 32 hold 6x4 and 8x3 beside the operands, 16 hold 3x4.
 _MENU = {
-    32: ((4, 6), (8, 3), (6, 4), (4, 5), (3, 7), (8, 2), (4, 4), (8, 1), (4, 2), (4, 1), (2, 8), (2, 4), (2, 1),
+    32: ((4, 6), (6, 4), (8, 3), (4, 5), (3, 7), (8, 2), (4, 4), (8, 1), (4, 2), (4, 1), (2, 8), (2, 4), (2, 1),
          (1, 8), (1, 4), (1, 1)),
     16: ((3, 4), (2, 5), (4, 3), (4, 2), (6, 1), (4, 1), (2, 4), (2, 2), (2, 1), (1, 8), (1, 4), (1, 1)),
 }  # fmt: skip
@@ -16,10 +16,15 @@ Tile = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @functools.cache
-def choose(rows: int, columns: int, border: tuple[int, int] = (0, 0)) -> Tile:
-    """The cheapest tile for an output of so many rows (filters) and columns, as the two tuples that kernels take."""
-    fitting = [tile for tile in _MENU[REGISTERS] if tile[0] <= rows and tile[1] <= columns]
-    return min((((0,) * R, (0,) * C) for R, C in fitting), key=lambda tile: cycles(tile, rows, columns, border))
+def choose(rows: int, columns: int, border: tuple[int, int] = (0, 0), slack: float = 1.0) -> Tile:
+    """The cheapest tile for an output of so many rows (filters) and columns, as the two tuples that kernels take.
+
+    With a ``slack`` above 1, the first tile of the menu that costs at most so many times as much: each tile that more
+    is another kernel to compile, two seconds for the filters' gradient.
+    """
+    fitting = [((0,) * tile[0], (0,) * tile[1]) for tile in _MENU[REGISTERS] if tile[0] <= rows and tile[1] <= columns]
+    best = min(cycles(tile, rows, columns, border) for tile in fitting)
+    return next(tile for tile in fitting if cycles(tile, rows, columns, border) <= slack * best)
 
 
 def cycles(tile: Tile, rows: int, columns: int, border: tuple[int, int] = (0, 0)) -> float:
