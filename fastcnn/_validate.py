@@ -51,10 +51,11 @@ def indices(name: str, array, expected: tuple[int, ...], below: int) -> np.ndarr
         raise TypeError(f"`{name}` must be a numpy array of integers, not {what}.")
     if array.shape != tuple(expected):
         raise ValueError(f"`{name}` has shape {array.shape} but must have {tuple(expected)}.")
-    if array.size and array.view(f"u{array.itemsize}").max() >= below:  # a negative number is a huge unsigned one
+    if array.size:
         low, high = int(array.min()), int(array.max())
-        wrong = low if low < 0 else high
-        raise ValueError(f"`{name}` holds {wrong}, but its values must be from 0 to {below - 1}.")
+        if low < 0 or high >= below:
+            wrong = low if low < 0 else high
+            raise ValueError(f"`{name}` holds {wrong}, but its values must be from 0 to {below - 1}.")
     return np.ascontiguousarray(array, dtype=np.int64)
 
 

@@ -193,3 +193,11 @@ def test_labels_of_any_integer_type(backend, kind, rng):
     assert F.cross_entropy(logits, target.astype(kind), backend=backend) == F.cross_entropy(
         logits, target, backend=backend
     )
+
+
+@pytest.mark.parametrize("kind", [">i4", ">u2", "<i8", "u1"])
+def test_labels_may_be_integers_of_any_size_and_byte_order(backend, kind):
+    logits, labels = np.eye(3), np.array([2, 0, 1])
+    assert F.cross_entropy(logits, labels.astype(kind), backend=backend) == F.cross_entropy(
+        logits, labels, backend=backend
+    )
