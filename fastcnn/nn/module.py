@@ -219,7 +219,7 @@ class Module:
         backend = backends.load(name)
         if recording:
             with recording.lock:
-                if recording.is_valid():
+                if recording.is_current() and recording.is_replayable():
                     return recording.backward(dy, bool(input_grad))
                 recording.restore()
         dx = self.backward_native(backend.pack(dy), backend, input_grad)

@@ -30,15 +30,12 @@ def find(model, backend, x: np.ndarray) -> "Recording | None":
         return None
     recordings, key = vars(model).setdefault("_recordings", {}), (backend, x.shape, x.dtype)
     found = recordings.get(key)
-    if found is None or not found.is_valid():
+    if found is None or not found.is_current():
         recordings.pop(key, None)
-        found = Recording(model, backend)
-        if not found.is_valid():
-            return None
         while len(recordings) >= _KEPT:
             del recordings[next(iter(recordings))]
-        recordings[key] = found
-    return found
+        found = recordings[key] = Recording(model, backend)
+    return found if found.is_replayable() else None
 
 
 class Recording:
@@ -57,14 +54,13 @@ class Recording:
         self._forward = None
         self._backward = {}  # by whether there is a gradient of the input
 
-    def is_valid(self) -> bool:
-        """Whether nothing has changed since, and the layers do nothing else than launch kernels."""
-        return (
-            self._sound
-            and self._changes == _changes
-            and all(module.replayable for module in self._modules)
-            and all(parameter.data is data for parameter, data in self._parameters)
-        )
+    def is_current(self) -> bool:
+        """Whether nothing has changed since."""
+        return self._changes == _changes and all(parameter.data is data for parameter, data in self._parameters)
+
+    def is_replayable(self) -> bool:
+        """Whether the layers, as they are now, do nothing else than launch kernels."""
+        return self._sound and all(module.replayable for module in self._modules)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Output of the model."""

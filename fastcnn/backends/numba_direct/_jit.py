@@ -6,6 +6,7 @@ do not depend on the processor's mood or the number of threads.
 
 import functools
 import os
+import platform
 import threading
 
 import numba
@@ -24,6 +25,8 @@ def features() -> frozenset[str]:
     return frozenset(flag[1:] for flag in flags.split(",") if flag.startswith("+"))
 
 
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+ARM = platform.machine().lower() in ("aarch64", "arm64")
 _FEATURES = features()
 VECTOR_BYTES = 64 if "avx512f" in _FEATURES else 32 if "avx" in _FEATURES else 16
 REGISTERS = 32 if "avx512f" in _FEATURES or "neon" in _FEATURES else 16

@@ -20,7 +20,13 @@ def adaptive_max_pool2d(x: BlockedArray, windows: AdaptiveWindows) -> tuple[Bloc
         return pooling.max_pool2d(x, windows.regular)
     shape = (*x.shape[:2], len(windows.rows), len(windows.columns))
     y, indices = empty(shape, x.dtype), empty(shape, index_type(x.dtype))
-    _max_pool(_planes(x), _planes(y), _planes(indices), _table(windows.rows), _table(windows.columns))
+    _max_pool(
+        pooling.as_planes(x),
+        pooling.as_planes(y),
+        pooling.as_planes(indices),
+        _table(windows.rows),
+        _table(windows.columns),
+    )
     return y, indices
 
 
@@ -36,7 +42,7 @@ def adaptive_avg_pool2d(x: BlockedArray, windows: AdaptiveWindows) -> BlockedArr
     if windows.regular:
         return pooling.avg_pool2d(x, windows.regular, True, None)
     y = empty((*x.shape[:2], len(windows.rows), len(windows.columns)), x.dtype)
-    _avg_pool(_planes(x), _planes(y), _table(windows.rows), _table(windows.columns))
+    _avg_pool(pooling.as_planes(x), pooling.as_planes(y), _table(windows.rows), _table(windows.columns))
     return y
 
 
@@ -45,13 +51,8 @@ def adaptive_avg_pool2d_backward(dy: BlockedArray, windows: AdaptiveWindows) -> 
     if windows.regular:
         return pooling.avg_pool2d_backward(dy, windows.regular, True, None)
     dx = empty((*dy.shape[:2], windows.H, windows.W), dy.dtype)
-    _avg_pool_gradient(_planes(dy), _planes(dx), _table(windows.rows), _table(windows.columns))
+    _avg_pool_gradient(pooling.as_planes(dy), pooling.as_planes(dx), _table(windows.rows), _table(windows.columns))
     return dx
-
-
-def _planes(x: BlockedArray) -> np.ndarray:
-    """(NB * C, H, W, L): pooling treats every channel alike."""
-    return x.blocks.reshape(-1, *x.blocks.shape[2:])
 
 
 @functools.lru_cache(1024)

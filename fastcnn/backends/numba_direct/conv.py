@@ -10,7 +10,7 @@ from fastcnn.backends.numba_direct.correlate import forward_plan, input_gradient
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty, flatten, unflatten
 from fastcnn.backends.numba_direct.linear import linear, linear_backward
 from fastcnn.backends.numba_direct.outer import sum_outer, weight_gradient_plan
-from fastcnn.backends.numba_direct.plan import zero_bias
+from fastcnn.backends.numba_direct.plan import zeros
 from fastcnn.backends.numba_direct.pooling import max_pool2d, max_pool2d_backward, relu_winners, tiled
 
 
@@ -20,7 +20,7 @@ def conv2d(x: BlockedArray, weight, bias, windows: Windows, groups: int) -> Bloc
     if _covers_image(windows, groups):
         return unflatten(linear(flatten(x), weight.reshape(O, -1), bias), (O, 1, 1))
     y = empty((x.shape[0], O, windows.OH, windows.OW), x.dtype)
-    bias = zero_bias(O, x.dtype) if bias is None else bias
+    bias = zeros(O, x.dtype) if bias is None else bias
     forward_plan(windows, groups, weight.shape, x.blocks.shape)(x.blocks, weight, bias, y.blocks)
     return y
 
@@ -37,7 +37,7 @@ def conv2d_max_pool2d(
         return y, indices
     shape = (x.shape[0], len(weight), pool.OH, pool.OW)
     y, indices = empty(shape, x.dtype), empty(shape, index_type(x.dtype))
-    bias = zero_bias(len(weight), x.dtype) if bias is None else bias
+    bias = zeros(len(weight), x.dtype) if bias is None else bias
     plan(x.blocks, weight, bias, y.blocks, indices.blocks)
     return y, indices
 
@@ -57,7 +57,7 @@ def conv2d_backward(
     dx = dweight = dbias = None
     if input_grad:
         dx = empty(x.shape, x.dtype)
-        bias = zero_bias(x.shape[1], x.dtype)
+        bias = zeros(x.shape[1], x.dtype)
         for plan in input_gradient_plans(windows, groups, weight.shape, x.blocks.shape):
             plan(dy.blocks, weight, bias, dx.blocks)
     if weight_grad:

@@ -8,14 +8,14 @@ from fastcnn.backends.numba_direct._jit import parallel_kernel
 from fastcnn.backends.numba_direct.conv import conv2d, conv2d_backward
 from fastcnn.backends.numba_direct.correlate import input_gradient_plans
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty
-from fastcnn.backends.numba_direct.plan import zero_bias
+from fastcnn.backends.numba_direct.plan import zeros
 
 
 def conv_transpose2d(x: BlockedArray, weight, bias, windows: Windows, groups: int) -> BlockedArray:
     """See `fastcnn.functional.conv_transpose2d`."""
     O = weight.shape[1] * groups
     y = empty((x.shape[0], O, windows.H, windows.W), x.dtype)
-    bias = zero_bias(O, x.dtype) if bias is None else bias
+    bias = zeros(O, x.dtype) if bias is None else bias
     for plan in input_gradient_plans(windows, groups, weight.shape, y.blocks.shape):
         plan(x.blocks, weight, bias, y.blocks)  # each writes its own pixels, and the bias there
     return y

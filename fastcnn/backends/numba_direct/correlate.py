@@ -17,7 +17,7 @@ from fastcnn._geometry import Windows
 from fastcnn.backends.numba_direct import tiles
 from fastcnn.backends.numba_direct._jit import VECTOR_BYTES, kernel, parallel_kernel, scratch, taps_inside
 from fastcnn.backends.numba_direct.denormals import flush_denormals, restore_denormals
-from fastcnn.backends.numba_direct.plan import Plan, block_strides
+from fastcnn.backends.numba_direct.plan import TASKS, Plan, block_strides
 from fastcnn.backends.numba_direct.pooling import pool_columns
 from fastcnn.backends.numba_direct.simd import (
     entry,
@@ -36,7 +36,6 @@ from fastcnn.backends.numba_direct.simd import (
 _FAR = 1.25  # reading vectors from several blocks costs about so much more a step than reading neighbouring pixels
 _X_BYTES = 24 * 1024  # of `x` that a tile of pixels reads for a chunk of channels: half a first-level cache
 _TAPS = 512  # in a list: what is looked up should leave room there
-_TASKS = 16  # rows are cut into shares of their filters until there are so many tasks, whatever the number of threads
 
 
 @functools.lru_cache(1024)
@@ -135,7 +134,7 @@ def _correlate_plan(sizes, x_strides, w_strides, y_strides, steps) -> Plan:
     blocks_cost = tiles.cycles(by_blocks, O, NB) * sum(taps) * _FAR
     if blocks_cost < pixels_cost:
         return Plan(_correlate_blocks, by_blocks, (sizes, x_strides, w_strides, y_strides, steps))
-    shares = min(-(-O // len(by_pixels[0])), -(-_TASKS // (NB * G * OH)))
+    shares = min(-(-O // len(by_pixels[0])), -(-TASKS // (NB * G * OH)))
     lists = _tap_lists(sizes, x_strides, w_strides, steps, len(by_pixels[1]))
     return Plan(
         _correlate_pixels, (*by_pixels, border), (sizes, x_strides, w_strides, y_strides, steps, shares, *lists)
@@ -147,8 +146,8 @@ def _tap_lists(sizes, x_strides, w_strides, steps, columns: int):
     along the row; then where an output row's list begins and how many taps of a channel it has.
 
     Rows at the border have lists of their own, without the taps outside the image. Since channels come first, a list
-    serves a chunk of fewer channels too. One loop over such a list is faster than three nested ones, of which the
-    innermost is over a few columns: 157 instead of 200 microseconds for LeNet-5's C3.
+    serves a chunk of fewer channels too. For LeNet-5's C3, which has neither border nor chunks, one loop over a list
+    takes as long as three nested ones.
     """
     _, _, C, H, _, _, OH, _, KH, KW = sizes
     _, xc, xh, xw = x_strides

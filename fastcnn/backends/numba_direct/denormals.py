@@ -5,14 +5,12 @@ stays one. The mode is the processor's, of each thread, and other code must not 
 back. So the number of threads does not matter.
 """
 
-import platform
-
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-_X86 = platform.machine().lower() in ("x86_64", "amd64")
-_ARM = platform.machine().lower() in ("aarch64", "arm64")
+from fastcnn.backends.numba_direct._jit import ARM, X86
+
 _X86_ZEROS = 1 << 15 | 1 << 6  # MXCSR: "flush to zero" for results, "denormals are zeros" for operands
 _ARM_ZEROS = 1 << 24  # FPCR: "flush-to-zero" for both
 
@@ -22,11 +20,11 @@ def flush_denormals(typingctx):
     """From now on denormals are zeros in this thread; returns the mode of before, for `restore_denormals`."""
 
     def codegen(context, builder, signature, args):
-        if not (_X86 or _ARM):
+        if not (X86 or ARM):
             return ir.Constant(ir.IntType(64), 0)
         before = _mode(builder)
-        _set_mode(builder, builder.or_(before, before.type(_X86_ZEROS if _X86 else _ARM_ZEROS)))
-        return builder.zext(before, ir.IntType(64)) if _X86 else before
+        _set_mode(builder, builder.or_(before, before.type(_X86_ZEROS if X86 else _ARM_ZEROS)))
+        return builder.zext(before, ir.IntType(64)) if X86 else before
 
     return types.uint64(), codegen
 
@@ -36,15 +34,15 @@ def restore_denormals(typingctx, mode):
     """Set the mode that there was before `flush_denormals`."""
 
     def codegen(context, builder, signature, args):
-        if _X86 or _ARM:
-            _set_mode(builder, builder.trunc(args[0], ir.IntType(32)) if _X86 else args[0])
+        if X86 or ARM:
+            _set_mode(builder, builder.trunc(args[0], ir.IntType(32)) if X86 else args[0])
         return context.get_dummy_value()
 
     return types.none(types.uint64), codegen
 
 
 def _mode(builder):
-    if _ARM:
+    if ARM:
         return builder.call(_function(builder, ir.IntType(64), [], "llvm.aarch64.get.fpcr"), [])
     place = cgutils.alloca_once(builder, ir.IntType(32))
     _through_memory(builder, "llvm.x86.sse.stmxcsr", place)
@@ -52,7 +50,7 @@ def _mode(builder):
 
 
 def _set_mode(builder, mode) -> None:
-    if _ARM:
+    if ARM:
         builder.call(_function(builder, ir.VoidType(), [ir.IntType(64)], "llvm.aarch64.set.fpcr"), [mode])
     else:
         _through_memory(builder, "llvm.x86.sse.ldmxcsr", cgutils.alloca_once_value(builder, mode))

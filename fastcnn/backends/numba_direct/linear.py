@@ -3,14 +3,14 @@
 from fastcnn.backends.numba_direct.correlate import matrix_plan
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty
 from fastcnn.backends.numba_direct.outer import matrix_gradient_plan, sum_outer
-from fastcnn.backends.numba_direct.plan import zero_bias
+from fastcnn.backends.numba_direct.plan import zeros
 
 
 def linear(x: BlockedArray, weight, bias) -> BlockedArray:
     """See `fastcnn.functional.linear`."""
     (N, C), O, (NB, _, L) = x.shape, len(weight), x.blocks.shape
     y = empty((N, O), x.dtype)
-    bias = zero_bias(O, x.dtype) if bias is None else bias
+    bias = zeros(O, x.dtype) if bias is None else bias
     matrix_plan(NB, C, O, L, (C, 1))(x.blocks, weight, bias, y.blocks)
     return y
 
@@ -21,7 +21,7 @@ def linear_backward(dy: BlockedArray, x: BlockedArray, weight, input_grad: bool,
     dx = dweight = dbias = None
     if input_grad:
         dx = empty((N, C), x.dtype)
-        matrix_plan(NB, O, C, L, (1, C))(dy.blocks, weight, zero_bias(C, x.dtype), dx.blocks)
+        matrix_plan(NB, O, C, L, (1, C))(dy.blocks, weight, zeros(C, x.dtype), dx.blocks)
     if weight_grad:
         dweight, dbias = sum_outer(dy, x, matrix_gradient_plan(NB, C, O, L))
         dweight = dweight.reshape(weight.shape)

@@ -15,7 +15,7 @@ from fastcnn.backends.numba_direct._jit import VECTOR_BYTES, parallel_kernel, sc
 from fastcnn.backends.numba_direct.denormals import flush_denormals, restore_denormals
 from fastcnn.backends.numba_direct.layout import BlockedArray
 from fastcnn.backends.numba_direct.memory import aligned
-from fastcnn.backends.numba_direct.plan import Plan, block_strides, border_flag
+from fastcnn.backends.numba_direct.plan import TASKS, Plan, block_strides, border_flag, zeros
 from fastcnn.backends.numba_direct.pooling import pool_columns
 from fastcnn.backends.numba_direct.simd import (
     lane_count,
@@ -31,7 +31,6 @@ from fastcnn.backends.numba_direct.simd import (
 
 _CHUNK = 32  # tiles of taps that a task sums side by side: some 50 KB, which the second-level cache holds
 _PATCH_BYTES = 26 * 1024  # of `dy` that they all go over in turn: it leaves room for `x` in the first-level cache
-_TASKS = 16  # a sum over the batch is cut into parts until there are so many tasks, whatever the number of threads
 
 
 @functools.lru_cache(1024)
@@ -61,7 +60,7 @@ def _outer_plan(NB: int, G: int, image, O: int, outputs, border, strides, table,
     taps = len(table[0])
     rows, columns = tiles.choose(O, taps, slack=1.15)
     tasks = G * -(-O // len(rows)) * -(-taps // (_CHUNK * len(columns)))
-    parts = min(NB, -(-_TASKS // tasks))
+    parts = min(NB, -(-TASKS // tasks))
     patch = max(1, _PATCH_BYTES // (len(rows) * VECTOR_BYTES))
     patch_columns = min(outputs[1], patch)
     patch_rows, pooled = min(outputs[0], max(1, patch // patch_columns)), ()
@@ -80,8 +79,8 @@ def sum_outer(
     parts, _, groups, _, _, Og, *_ = plan.numbers[0]
     O, taps = groups * Og, len(plan.numbers[-1])
     dweight, dbias = aligned((parts * O * taps,), dy.dtype), aligned((parts * O,), dy.dtype)
-    outside = _zeros(_longest_run(plan), dy.dtype)
-    plan(dy.blocks, dy.blocks if indices is None else indices.blocks, x.blocks, dweight, dbias, outside)
+    arrays = dy.blocks, dy.blocks if indices is None else indices.blocks, x.blocks, dweight, dbias
+    plan(*arrays, zeros(_longest_run(plan), dy.dtype))
     if parts > 1:
         _add_parts(dweight, dbias, parts)
     return dweight[: O * taps], dbias[:O]
@@ -94,17 +93,9 @@ def _longest_run(plan: Plan) -> int:
     return max(OW * SW * xw, patch_rows * SH * xh) if border else 1
 
 
-@functools.lru_cache(64)
-def _zeros(size: int, dtype) -> np.ndarray:
-    """What is outside the image, aligned as vectors are."""
-    zeros = aligned((size,), dtype)
-    zeros[:] = 0
-    return zeros
-
-
 @parallel_kernel
 def _outer(
-    rows, columns, border, pooled, dy, indices, x, dweight, dbias, zeros, sizes, dy_strides, x_strides, steps, pool,
+    rows, columns, border, pooled, dy, indices, x, dweight, dbias, outside, sizes, dy_strides, x_strides, steps, pool,
     offsets, down, right,
 ):  # fmt: skip
     """Parallel over (part of the batch, group, filter tile, chunk of taps): a thread writes only those taps' sums.
@@ -137,7 +128,7 @@ def _outer(
         sums = scratch((last_tile - first_tile) * tile_size, x)
         bias_sums, ones, none = scratch(R * L, x), np.ones(L, x.dtype), np.zeros(1, np.int64)
         patches = -(-OH // patch_rows) * -(-OW // patch_columns) * ((part + 1) * NB // parts - part * NB // parts)
-        starts, zeros_at = np.empty(COLUMNS, np.int64), (zeros.ctypes.data - x.ctypes.data) // x.itemsize
+        starts, outside_at = np.empty(COLUMNS, np.int64), (outside.ctypes.data - x.ctypes.data) // x.itemsize
         patch = 0
         source, source_o, source_h, source_w = dy, yo, yh, yw
         if len(pooled) > 0:
@@ -199,7 +190,7 @@ def _outer(
                                 row_at = image_at + oy * SH * xh
                                 for c in range(COLUMNS):
                                     inside = 0 <= oy * SH + top + down[q + c] < H
-                                    starts[c] = row_at + offsets[q + c] if inside else zeros_at - x0 * SW * xw
+                                    starts[c] = row_at + offsets[q + c] if inside else outside_at - x0 * SW * xw
                                 for ox in range(x0, x1):
                                     tile = tile_outer(
                                         tile, source, source_at + oy * source_h + ox * source_w, source_o,
@@ -210,7 +201,7 @@ def _outer(
                                 column_at = image_at + ox * SW * xw
                                 for c in range(COLUMNS):
                                     inside = 0 <= ox * SW + left + right[q + c] < W
-                                    starts[c] = column_at + offsets[q + c] if inside else zeros_at - y0 * SH * xh
+                                    starts[c] = column_at + offsets[q + c] if inside else outside_at - y0 * SH * xh
                                 for oy in range(y0, y1):
                                     tile = tile_outer(
                                         tile, source, source_at + oy * source_h + ox * source_w, source_o,

@@ -7,6 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fastcnn.backends.numba_direct._jit import flat
+from fastcnn.backends.numba_direct.memory import aligned
+
+TASKS = 16  # work is cut into parts until there are so many, whatever the number of threads
 
 
 class Plan(NamedTuple):
@@ -32,6 +35,8 @@ def border_flag(first: int, last: int, extent: int) -> tuple[int, ...]:
 
 
 @functools.cache
-def zero_bias(count: int, dtype) -> np.ndarray:
-    """Zeros, not made read-only: Numba would compile every kernel again for that."""
-    return np.zeros(count, dtype)
+def zeros(count: int, dtype) -> np.ndarray:
+    """No bias, or what is outside an image; not made read-only, as Numba would compile every kernel again for that."""
+    array = aligned((count,), dtype)
+    array[:] = 0
+    return array

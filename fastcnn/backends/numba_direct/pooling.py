@@ -45,7 +45,7 @@ def max_pool2d_backward(
     """See `fastcnn.functional.max_pool2d_backward`."""
     dx = empty(x_shape, dy.dtype)
     if windows is None:
-        _scatter(_planes(dy), _planes(indices), _planes(dx))
+        _scatter(as_planes(dy), as_planes(indices), as_planes(dx))
     else:
         columns = pool_columns(windows.OW)
         flat = dy.blocks.reshape(-1), indices.blocks.reshape(-1), dx.blocks.reshape(-1)
@@ -98,7 +98,7 @@ def _counts(w: Windows, include_pad: bool, divisor_override: int | None, dtype) 
     return np.outer(rows, columns).astype(dtype).reshape(-1)
 
 
-def _planes(x: BlockedArray) -> np.ndarray:
+def as_planes(x: BlockedArray) -> np.ndarray:
     """(NB * C, H, W, L): pooling treats every channel alike."""
     return x.blocks.reshape(-1, *x.blocks.shape[2:])
 

@@ -8,16 +8,14 @@ Vectors are read and written at offsets, in elements, into flat arrays. Nothing 
 """
 
 import functools
-import platform
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-from fastcnn.backends.numba_direct._jit import VECTOR_BYTES
+from fastcnn.backends.numba_direct._jit import VECTOR_BYTES, X86
 
-_X86 = platform.machine().lower() in ("x86_64", "amd64")
 _I32 = ir.IntType(32)
 _NUMBER = {
     types.float32: ir.FloatType(),
@@ -231,7 +229,7 @@ class _Code:
         LLVM would load the numbers of all rows first, and then has too few registers for the tile: with 6 x 4 vectors
         a convolution ran at a third of the speed.
         """
-        if not _X86:
+        if not X86:
             return number
         kinds = [vector.type for vector in vectors]
         function = ir.FunctionType(number.type, [number.type, *kinds])
