@@ -18,17 +18,17 @@ from fastcnn.backends.numba_direct import tiles
 from fastcnn.backends.numba_direct._jit import VECTOR_BYTES, kernel, parallel_kernel, scratch, taps_inside
 from fastcnn.backends.numba_direct.denormals import flush_denormals, restore_denormals
 from fastcnn.backends.numba_direct.plan import TASKS, Plan, block_strides
-from fastcnn.backends.numba_direct.pooling import pool_columns
 from fastcnn.backends.numba_direct.simd import (
     entry,
     lane_count,
     tile_add_steps,
     tile_fma,
     tile_fma_inside,
-    tile_full,
-    tile_max,
+    tile_load,
+    tile_max_columns,
     tile_read,
     tile_relu_winners,
+    tile_save,
     tile_splat,
     tile_store,
 )
@@ -108,13 +108,30 @@ def matrix_plan(NB: int, C: int, O: int, L: int, weight_strides: tuple[int, int]
 
 @functools.lru_cache(1024)
 def pooled_plan(w: Windows, groups: int, weight_shape, blocks_shape, pool: tuple[int, int], relu: bool) -> Plan | None:
-    """The forward pass with a max-pooling of every (PH, PW) outputs; None where tiles of blocks are cheaper."""
-    plan = forward_plan(w, groups, weight_shape, blocks_shape)
-    if plan.kernel is not _correlate_pixels:
+    """The forward pass with a max-pooling of every (PH, PW) outputs.
+
+    None where a window reaches over the border, which would take another kernel, and where no tile holds whole windows
+    of the pooling.
+    """
+    (O, Cg, KH, KW), (H, W), (PH, PW) = weight_shape, blocks_shape[2:4], pool
+    tile = tiles.choose_windows(O // groups, w.OW // PW, PH * PW)
+    last_row, last_column = (w.OH - 1) * w.SH + (KH - 1) * w.DH, (w.OW - 1) * w.SW + (KW - 1) * w.DW
+    if tile is None or max(w.top, w.left, last_row - w.top - H + 1, last_column - w.left - W + 1) > 0:
         return None
-    sizes, x_strides, w_strides, _, steps, _, *taps = plan.numbers
-    numbers = sizes, x_strides, w_strides, steps, (0,), pool_columns(w.OW // pool[1]), pool, relu, *taps
-    return Plan(_correlate_pool, plan.tile, numbers)
+    sizes, x_strides, w_strides, _, steps, *_ = forward_plan(w, groups, weight_shape, blocks_shape).numbers
+    rows, outputs = tile
+    columns = tuple(
+        ky * w.SH * x_strides[2] + (px * PW + kx) * w.SW * x_strides[3]
+        for ky in range(PH)
+        for kx in range(PW)
+        for px in range(len(outputs))
+    )
+    places = tuple(ky * w.OW + kx for ky in range(PH) for kx in range(PW))
+    pixels = ((PH - 1) * w.SH + KH) * ((len(outputs) * PW - 1) * w.SW + KW)
+    channels = _chunk(Cg, pixels, KH * KW)
+    x_taps, w_taps, _ = _tap_list(channels, range(KH), KW, x_strides, w_strides, steps)
+    numbers = sizes, x_strides, w_strides, steps, pool, relu, places, channels, x_taps, w_taps
+    return Plan(_correlate_pool, (rows, columns, outputs), numbers)
 
 
 def _correlate_plan(sizes, x_strides, w_strides, y_strides, steps) -> Plan:
@@ -142,33 +159,43 @@ def _correlate_plan(sizes, x_strides, w_strides, y_strides, steps) -> Plan:
 
 
 def _tap_lists(sizes, x_strides, w_strides, steps, columns: int):
-    """The channels of a chunk; then for the taps in the order (c, ky, kx) where they are in x, in the filters, and
-    along the row; then where an output row's list begins and how many taps of a channel it has.
+    """The channels of a chunk; the taps of all lists (see `_tap_list`); then where an output row's list begins and how
+    many taps of a channel it has.
 
     Rows at the border have lists of their own, without the taps outside the image. Since channels come first, a list
     serves a chunk of fewer channels too. For LeNet-5's C3, which has neither border nor chunks, one loop over a list
     takes as long as three nested ones.
     """
     _, _, C, H, _, _, OH, _, KH, KW = sizes
-    _, xc, xh, xw = x_strides
-    _, _, _, wc, wy, wx = w_strides
     SH, SW, top, _, DH, DW = steps
-    pixels = min(columns * KW, (columns - 1) * SW + (KW - 1) * abs(DW) + 1)
-    most = max(1, min(_X_BYTES // max(1, KH * pixels * VECTOR_BYTES), _TAPS // max(1, KH * KW)))
-    channels = -(-C // -(-C // most))  # all chunks about the same
+    pixels = KH * min(columns * KW, (columns - 1) * SW + (KW - 1) * abs(DW) + 1)
+    channels = _chunk(C, pixels, KH * KW)
     begins, lists, first, count = {}, [np.empty((3, 0), np.int64)], [], []
     for oy in range(OH):
         inside = tuple(ky for ky in range(KH) if 0 <= oy * SH + top + ky * DH < H)
         if inside not in begins:
             begins[inside] = sum(taps.shape[1] for taps in lists)
-            c, at, kx = np.meshgrid(np.arange(channels), np.arange(len(inside)), np.arange(KW), indexing="ij")
-            ky = np.array(inside, np.int64)[at]
-            places = c * xc + ky * DH * xh + kx * DW * xw, c * wc + ky * wy + kx * wx, kx * DW
-            lists.append(np.stack(places).reshape(3, -1))
+            lists.append(_tap_list(channels, inside, KW, x_strides, w_strides, steps))
         first.append(begins[inside])
         count.append(len(inside) * KW)
     x_taps, w_taps, along = np.ascontiguousarray(np.concatenate(lists, axis=1))
     return channels, x_taps, w_taps, along, np.array(first), np.array(count)
+
+
+def _tap_list(channels: int, kys, KW: int, x_strides, w_strides, steps) -> np.ndarray:
+    """For the taps in the order (c, ky, kx) where they are in x, in the filters, and along the row."""
+    *_, xc, xh, xw = x_strides
+    *_, wc, wy, wx = w_strides
+    *_, DH, DW = steps
+    c, ky, kx = np.meshgrid(np.arange(channels), np.array(kys, np.int64), np.arange(KW), indexing="ij")
+    places = c * xc + ky * DH * xh + kx * DW * xw, c * wc + ky * wy + kx * wx, kx * DW
+    return np.stack(places).reshape(3, -1)
+
+
+def _chunk(C: int, pixels: int, taps: int) -> int:
+    """How many channels a tile goes over at once, that reads so many pixels and has so many taps of each."""
+    most = max(1, min(_X_BYTES // max(1, pixels * VECTOR_BYTES), _TAPS // max(1, taps)))
+    return -(-C // -(-C // most))  # all chunks about the same
 
 
 @parallel_kernel
@@ -199,48 +226,54 @@ def _correlate_pixels(
 
 @parallel_kernel
 def _correlate_pool(
-    rows, columns, border, x, weight, bias, y, places, sizes, x_strides, w_strides, steps,
-    pool_row, pool_columns, pool, relu, channels, x_taps, w_taps, along, first, count,
+    rows, columns, outputs, x, weight, bias, y, indices, sizes, x_strides, w_strides, steps,
+    pool, relu, places, channels, x_taps, w_taps,
 ):  # fmt: skip
     """Parallel over (block, group, filter tile, pooled row): a thread writes only that row of those filters.
 
-    The rows of the convolution that a pooled row needs stay in the first-level cache and are never written out.
+    A tile is some filters by the windows of some neighbouring ``outputs`` of the pooling: its column (ky, kx, px) is
+    pixel (ky, kx) of window px, ``columns`` from the first pixel in x. The greatest of each window is found in the
+    registers; its place in the plane is that of the window's first pixel plus one of ``places``.
     """
-    R, L = len(rows), lane_count(x)
+    R, P = len(rows), len(outputs)
+    L = lane_count(x)
     NB, G, C, H, W, O, OH, OW, KH, KW = sizes
+    xn, xc, xh, xw = x_strides
+    w0, wg, wo, wc, wy, wx = w_strides
+    SH, SW, top, left, DH, DW = steps
     PH, PW = pool
     pooled_rows, pooled_columns = OH // PH, OW // PW
-    filter_tiles = (O + R - 1) // R
+    filter_tiles, output_tiles, size = (O + R - 1) // R, (pooled_columns + P - 1) // P, R * len(columns) * L
     for task in numba.prange(NB * G * filter_tiles * pooled_rows):
         mode = flush_denormals()
         rest, py = divmod(np.intp(task), pooled_rows)
         rest, filter_tile = divmod(rest, filter_tiles)
         n, g = divmod(rest, G)
         o = min(filter_tile * R, O - R)
-        conv_rows = scratch(R * PH * OW * L, x)
-        for ky in range(PH):
-            _row(
-                rows, columns, border, x, weight, bias, n, g, filter_tile, filter_tile + 1, py * PH + ky,
-                sizes, x_strides, w_strides, steps, channels, x_taps, w_taps, along, first, count,
-                conv_rows, (ky - o * PH) * OW * L, PH * OW * L, L,
-            )  # fmt: skip
-        for r in range(filter_tile * R - o, R):
-            at = (((n * G + g) * O + o + r) * pooled_rows + py) * pooled_columns
-            for px in range(0, pooled_columns, len(pool_columns)):
-                from_at = (r * PH * OW + px * PW) * L
-                best, taps = (
-                    tile_read(pool_row, pool_columns, conv_rows, from_at, 0, PW * L),
-                    tile_full(pool_row, pool_columns, places, 0),
-                )
-                for ky in range(PH):
-                    for kx in range(PW):
-                        tap = ky * OW + kx
-                        best, taps = tile_max(best, taps, conv_rows, from_at + tap * L, PW * L, tap)
-                winners = tile_add_steps(taps, py * PH * OW + px * PW, PW)
-                if relu:
-                    best, winners = tile_relu_winners(best, winners)
-                tile_store(best, y, (at + px) * L, 0, L, 0, 0)
-                tile_store(winners, places, (at + px) * L, 0, L, 0, 0)
+        sums = scratch(output_tiles * size if channels < C else 0, x)
+        for c in range(0, C, channels):
+            for output_tile in range(output_tiles):
+                px = min(output_tile * P, pooled_columns - P)
+                x_at = n * xn + (g * C + c) * xc + (py * PH * SH + top) * xh + (px * PW * SW + left) * xw
+                w_at = w0 + g * wg + o * wo + c * wc
+                if c == 0:
+                    tile = tile_splat(rows, columns, bias, g * O + o, 1)
+                else:
+                    tile = tile_load(rows, columns, sums, output_tile * size)
+                for q in range(min(channels, C - c) * KH * KW):
+                    tile = tile_fma(tile, weight, w_at, wo, entry(w_taps, q), x, x_at, columns, entry(x_taps, q))
+                if c + channels < C:
+                    tile_save(tile, sums, output_tile * size)
+                else:
+                    best, winners = tile_max_columns(outputs, tile, places, indices)
+                    winners = tile_add_steps(winners, py * PH * OW + px * PW, PW)
+                    if relu:
+                        best, winners = tile_relu_winners(best, winners)
+                    plane = pooled_rows * pooled_columns * L
+                    at = ((n * G + g) * O + o) * plane + (py * pooled_columns + px) * L
+                    first_row, first_column = filter_tile * R - o, output_tile * P - px
+                    tile_store(best, y, at, plane, L, first_row, first_column)
+                    tile_store(winners, indices, at, plane, L, first_row, first_column)
         restore_denormals(mode)
 
 

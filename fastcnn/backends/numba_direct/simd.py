@@ -64,6 +64,12 @@ class _Code:
             offsets.append(self.builder.add(offsets[-1], step))
         return offsets
 
+    def column_offsets(self, start, kind, step):
+        """Offsets of the tile's columns: ``step`` apart, or from ``start`` as far as a tuple says."""
+        if isinstance(kind, types.BaseTuple):
+            return [self.builder.add(start, self.builder.extract_value(step, c)) for c in range(self.tile.columns)]
+        return self.steps(start, step, self.tile.columns)
+
     def packed(self, start):
         """Offsets of the tile's vectors where they stand one after the other."""
         return self.steps(start, self.constant(start, self.vector.count), self.tile.rows * self.tile.columns)
@@ -133,11 +139,10 @@ class _Code:
             for c in range(self.tile.columns)
         ]
 
-    def competes(self, base, offset, best):
-        """Where the vector at ``offset`` wins over ``best``, being greater or NaN; and the vector."""
-        value = self.load(base, offset)
+    def wins(self, value, best):
+        """Where ``value`` wins over ``best``, being greater or NaN."""
         greater, nan = self.builder.fcmp_ordered(">", value, best), self.builder.fcmp_unordered("uno", value, value)
-        return self.builder.or_(greater, nan), value
+        return self.builder.or_(greater, nan)
 
     def transposed(self, rows):
         """The lanes i of all rows as row i: in step ``s``, rows r and r ^ s exchange the lanes whose bit s differs."""
@@ -329,16 +334,17 @@ def tile_fma(
 ):
     """tile[r, c] += scalars[scalar_offset + r * scalar_step + scalar_tap] * vectors[vector_offset + ... : + lanes].
 
-    What changes from tap to tap stands by itself, so that a loop finds all else worked out before it.
+    What changes from tap to tap stands by itself, so that a loop finds all else worked out before it. The step of the
+    vectors is that from column to column, or a tuple that says for each column how far it is from the first.
     """
     at = types.intp
-    signature = tile(tile, scalars, at, at, at, vectors, at, at, at)
+    signature = tile(tile, scalars, at, at, at, vectors, at, vector_step, at)
 
     def codegen(context, builder, signature, args):
-        acc, scalars, scalar_offset, scalar_step, scalar_tap, vectors, vector_offset, vector_step, vector_tap = args
+        acc, scalars, scalar_offset, scalar_step, scalar_tap, vectors, vector_offset, step, vector_tap = args
         code = _Code(context, builder, tile)
         base = code.data(signature.args[5], vectors)
-        places = code.steps(vector_offset, vector_step, tile.columns)
+        places = code.column_offsets(vector_offset, vector_step, step)
         columns = [code.load(builder.gep(base, [place]), vector_tap) for place in places]
         return code.products(acc, signature.args[1], scalars, scalar_offset, scalar_step, scalar_tap, columns)
 
@@ -552,7 +558,8 @@ def tile_max(typingctx, best, taps, x, offset, step, tap):
         base, number = code.data(signature.args[2], x), index.splat(context.cast(builder, tap, types.intp, taps.dtype))
         new_best, new_taps = [], []
         for c, at in enumerate(code.steps(offset, step, best.columns)):
-            wins, value = code.competes(base, at, code.at(best_in, 0, c))
+            value = code.load(base, at)
+            wins = code.wins(value, code.at(best_in, 0, c))
             new_best.append(builder.select(wins, value, code.at(best_in, 0, c)))
             new_taps.append(builder.select(wins, number, index.at(taps_in, 0, c)))
         return context.make_tuple(builder, signature.return_type, [code.build(new_best), index.build(new_taps)])
@@ -581,7 +588,8 @@ def tile_max_inside(typingctx, best, taps, x, offset, step, tap, pixel, pixel_st
         ):
             # Outside there may be no memory: the first vector is read instead, and not used.
             at = builder.select(inside, at, code.constant(at, 0))
-            wins, value = code.competes(base, at, code.at(best_in, 0, c))
+            value = code.load(base, at)
+            wins = code.wins(value, code.at(best_in, 0, c))
             wins = builder.or_(wins, builder.icmp_signed("==", index.at(taps_in, 0, c), none))
             wins = builder.and_(wins, code.bits(inside))
             new_best.append(builder.select(wins, value, code.at(best_in, 0, c)))
@@ -592,14 +600,51 @@ def tile_max_inside(typingctx, best, taps, x, offset, step, tap, pixel, pixel_st
 
 
 @intrinsic
+def tile_max_columns(typingctx, columns, tile, numbers, like):
+    """The winners among the columns c, c + C, c + 2 * C, ... of a tile, C being the length of the tuple ``columns``.
+
+    Returns two tiles of C columns: the winners, the first being the greatest, or a NaN, and for each its entry of the
+    tuple ``numbers``, as an integer of the type of the array ``like``.
+    """
+    best, taps = TileType(tile.rows, columns.count, tile.dtype), TileType(tile.rows, columns.count, like.dtype)
+    pair = types.Tuple((best, taps))
+
+    def codegen(context, builder, signature, args):
+        code, index = _Code(context, builder, tile), _Code(context, builder, taps)
+        names = [
+            index.splat(context.cast(builder, builder.extract_value(args[2], i), types.intp, taps.dtype))
+            for i in range(numbers.count)
+        ]
+        new_best, new_taps = [], []
+        for r in range(tile.rows):
+            for c in range(best.columns):
+                winner, name = code.at(args[1], r, c), names[0]
+                for i in range(1, numbers.count):
+                    value = code.at(args[1], r, c + i * best.columns)
+                    wins = code.wins(value, winner)
+                    winner, name = builder.select(wins, value, winner), builder.select(wins, names[i], name)
+                new_best.append(winner)
+                new_taps.append(name)
+        tiles = _Code(context, builder, best).build(new_best), index.build(new_taps)
+        return context.make_tuple(builder, signature.return_type, tiles)
+
+    return pair(columns, tile, numbers, like), codegen
+
+
+@intrinsic
 def tile_add_steps(typingctx, tile, start, step):
-    """Add ``start + c * step`` to every lane of column c of a tile of integers of one row."""
+    """Add ``start + c * step`` to every lane of column c of a tile of integers."""
     signature = tile(tile, types.intp, types.intp)
 
     def codegen(context, builder, signature, args):
         code = _Code(context, builder, tile)
-        numbers = (context.cast(builder, n, types.intp, tile.dtype) for n in code.steps(args[1], args[2], tile.columns))
-        return code.build(builder.add(code.at(args[0], 0, c), code.splat(n)) for c, n in enumerate(numbers))
+        numbers = [
+            code.splat(context.cast(builder, number, types.intp, tile.dtype))
+            for number in code.steps(args[1], args[2], tile.columns)
+        ]
+        return code.build(
+            builder.add(code.at(args[0], r, c), numbers[c]) for r in range(tile.rows) for c in range(tile.columns)
+        )
 
     return signature, codegen
 
@@ -613,11 +658,11 @@ def tile_relu_winners(typingctx, best, places):
         code, index = _Code(context, builder, best), _Code(context, builder, places)
         zero, nobody = ir.Constant(code.vector, None), index.splat(ir.Constant(index.vector.element, -1))
         new_best, new_places = [], []
-        for c in range(best.columns):
-            value = code.at(args[0], 0, c)
+        for i in range(best.rows * best.columns):
+            value = builder.extract_value(args[0], i)
             negative = builder.fcmp_ordered("<=", value, zero)  # so compared, NaN stays NaN
             new_best.append(builder.select(negative, zero, value))
-            new_places.append(builder.select(negative, nobody, index.at(args[1], 0, c)))
+            new_places.append(builder.select(negative, nobody, builder.extract_value(args[1], i)))
         return context.make_tuple(builder, signature.return_type, [code.build(new_best), index.build(new_places)])
 
     return pair(best, places), codegen

@@ -7,7 +7,7 @@ from fastcnn.backends.numba_direct._jit import REGISTERS
 # (rows, columns): few, because each is compiled when it is first used; 1 x 1 fits every layer. A tile too large for the
 # registers spills and runs at half its speed: 32 hold 6x4 and 8x3 beside the operands, 16 hold 3x4.
 _MENU = {
-    32: ((4, 6), (6, 4), (8, 3), (4, 5), (3, 7), (8, 2), (4, 4), (8, 1), (4, 2), (4, 1), (2, 8), (2, 4), (2, 1),
+    32: ((4, 6), (6, 4), (8, 3), (3, 8), (4, 5), (3, 7), (8, 2), (4, 4), (8, 1), (4, 2), (4, 1), (2, 8), (2, 4), (2, 1),
          (1, 8), (1, 4), (1, 1)),
     16: ((3, 4), (2, 5), (4, 3), (4, 2), (6, 1), (4, 1), (2, 4), (2, 2), (2, 1), (1, 8), (1, 4), (1, 1)),
 }  # fmt: skip
@@ -27,17 +27,38 @@ def choose(rows: int, columns: int, border: tuple[int, int] = (0, 0), slack: flo
     return next(tile for tile in fitting if cycles(tile, rows, columns, border) <= slack * best)
 
 
+@functools.cache
+def choose_windows(rows: int, outputs: int, pixels: int) -> Tile | None:
+    """The cheapest tile of rows (filters) by outputs of a pooling, each a window of so many pixels.
+
+    None if no tile of the menu holds a window.
+    """
+    fitting = [
+        ((0,) * R, (0,) * (C // pixels))
+        for R, C in _MENU[REGISTERS]
+        if C % pixels == 0 and rows >= R and C // pixels <= outputs
+    ]
+    whole = {tile: -(-rows // len(tile[0])) * -(-outputs // len(tile[1])) for tile in fitting}
+    return min(fitting, key=lambda tile: whole[tile] * _tap_cycles(len(tile[0]), len(tile[1]) * pixels), default=None)
+
+
 def cycles(tile: Tile, rows: int, columns: int, border: tuple[int, int] = (0, 0)) -> float:
     """Cycles for one tap of a whole output, the last tiles overlapping their neighbours.
 
-    Two fused multiply-adds and two loads start in a cycle; eight multiply-adds are in flight (four cycles long, two at
-    a time), so a smaller tile waits; the loop itself takes about one cycle. ``border`` says how many columns at either
-    end have taps outside the image: for tiles with such columns each tap asks where every column is, some three
-    instructions a column, of which four or five start in a cycle.
+    ``border`` says how many columns at either end have taps outside the image: for tiles with such columns each tap
+    asks where every column is, some three instructions a column, of which four or five start in a cycle.
     """
     R, C = len(tile[0]), len(tile[1])
     column_tiles = -(-columns // C)
     outside = min(column_tiles, sum(-(-side // C) for side in border))
-    inside_cycles = max(R * C, R + C, 8) / 2
-    outside_cycles = max(inside_cycles, (R * C + R + 4 * C + 4) / 4.5)
-    return -(-rows // R) * ((column_tiles - outside) * (inside_cycles + 1) + outside * (outside_cycles + 1))
+    outside_cycles = max(_tap_cycles(R, C), (R * C + R + 4 * C + 4) / 4.5 + 1)
+    return -(-rows // R) * ((column_tiles - outside) * _tap_cycles(R, C) + outside * outside_cycles)
+
+
+def _tap_cycles(R: int, C: int) -> float:
+    """Cycles for one tap of a tile.
+
+    Two fused multiply-adds and two loads start in a cycle; eight multiply-adds are in flight (four cycles long, two at
+    a time), so a smaller tile waits; the loop itself takes about one cycle.
+    """
+    return max(R * C, R + C, 8) / 2 + 1
