@@ -5,6 +5,7 @@ Each check returns the canonical form that backends rely on: a C-contiguous floa
 
 import numpy as np
 
+_FLOATS = np.dtype(np.float32), np.dtype(np.float64)
 _LAYOUTS = {2: "(N, features)", 4: "(N, C, H, W)"}
 
 
@@ -12,7 +13,7 @@ def floats(name: str, array, ndim: int | None = None, like=None) -> np.ndarray:
     """A C-contiguous float array, of ``ndim`` axes and of the dtype of ``like``, a (name, array), where given."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"`{name}` must be a numpy array, not {type(array).__name__}.")
-    if array.dtype not in (np.float32, np.float64):
+    if array.dtype not in _FLOATS:
         raise TypeError(f"`{name}` must be float32 or float64, not {array.dtype}; convert it with .astype(np.float32).")
     if ndim is not None and array.ndim != ndim:
         layout = f", {_LAYOUTS[ndim]}," if ndim in _LAYOUTS else ""
@@ -51,12 +52,11 @@ def indices(name: str, array, expected: tuple[int, ...], below: int) -> np.ndarr
         raise TypeError(f"`{name}` must be a numpy array of integers, not {what}.")
     if array.shape != tuple(expected):
         raise ValueError(f"`{name}` has shape {array.shape} but must have {tuple(expected)}.")
-    if array.size:
-        low, high = int(array.min()), int(array.max())
-        if low < 0 or high >= below:
-            wrong = low if low < 0 else high
-            raise ValueError(f"`{name}` holds {wrong}, but its values must be from 0 to {below - 1}.")
-    return np.ascontiguousarray(array, dtype=np.int64)
+    canonical = np.ascontiguousarray(array, dtype=np.int64)
+    if array.size and canonical.view(np.uint64).max() >= below:  # a negative number is a huge unsigned one
+        wrong = min(array.min(), 0) or array.max()
+        raise ValueError(f"`{name}` holds {wrong}, but its values must be from 0 to {below - 1}.")
+    return canonical
 
 
 def number(name: str, value, low: float, high: float, *, below_high: bool = False) -> float:

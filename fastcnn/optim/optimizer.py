@@ -63,7 +63,7 @@ class Optimizer:
                 raise ValueError(f"Parameter {i} cannot be changed in place: its array is read-only or strided.")
             places.append(i)
             parameters.append(data)
-            grads.append(grad)
+            grads.append(np.ascontiguousarray(grad))
         if places:
             self._update(backends.load(), places, parameters, grads)
 

@@ -83,10 +83,15 @@ def _log_softmax_gradient(dy, y):
 def _softmax(x):
     y = np.empty_like(x)
     for n in range(len(x)):
-        largest, log_total = _log_sum_exp(x[n])
-        total = math.exp(log_total)
+        largest = x[n, 0]
+        for value in x[n]:
+            largest = value if value > largest else largest
+        total = x.dtype.type(0)
         for k in range(x.shape[1]):
-            y[n, k] = math.exp(x[n, k] - largest) / total
+            y[n, k] = math.exp(x[n, k] - largest)
+            total += y[n, k]
+        for k in range(x.shape[1]):
+            y[n, k] /= total
     return y
 
 

@@ -1,22 +1,23 @@
 """Steps of the optimizers: one launch for all parameters, in one pass over each.
 
-Kernels take many arrays as one table of addresses, so that one compiled kernel serves models of any number of
+Kernels take many arrays as one table of their addresses, so that one compiled kernel serves models of any number of
 parameters, and a step costs one launch. One launch for each of LeNet-5's ten parameters took 70 microseconds, this 15.
 """
 
 import functools
 import math
+import weakref
 from collections.abc import Iterator
 
 import numba
 import numpy as np
 
-from fastcnn.backends.numba_direct._jit import flat, kernel, one_at_a_time, parallel
+from fastcnn.backends.numba_direct._jit import flat, kernel, parallel_kernel
 from fastcnn.backends.numba_direct.denormals import flush_denormals, restore_denormals
 from fastcnn.backends.numba_direct.simd import numbers_at
 
-_TOGETHER = 16  # parameters of a launch
 _CHUNK = 2048  # numbers that a task takes
+_KEPT = 64  # tables of addresses
 
 
 def sgd_update(
@@ -29,13 +30,14 @@ def sgd_update(
     nesterov: bool,
 ) -> None:
     """See `fastcnn.optim.SGD`; changes ``parameters`` and ``velocities``."""
-    for rows in _launches(parameters, grads, velocities or grads):
-        parameter, grad, velocity = map(_sixteen, zip(*rows, strict=True))
+    for parameter, grad, velocity in _of_one_dtype(parameters, grads, velocities or grads):
         number = parameter[0].dtype.type
+        tables = _addresses(parameter), _addresses(grad)
         if velocities is None:
-            _sgd(parameter, grad, number(lr), number(weight_decay))
+            _sgd(*tables, *_tasks(parameter), number(lr), number(weight_decay))
         else:
-            _sgd_momentum(parameter, grad, velocity, number(lr), number(momentum), number(weight_decay), nesterov)
+            tables = *tables, _addresses(velocity)
+            _sgd_momentum(*tables, *_tasks(parameter), number(lr), number(momentum), number(weight_decay), nesterov)
 
 
 def adam_update(
@@ -51,12 +53,12 @@ def adam_update(
     weight_decay: float,
 ) -> None:
     """See `fastcnn.optim.Adam`; changes ``parameters``, ``means`` and ``squares``."""
-    for rows in _launches(parameters, grads, means, squares, steps):
-        *arrays, counts = zip(*rows, strict=True)
+    for *arrays, counts in _of_one_dtype(parameters, grads, means, squares, steps):
         dtype = arrays[0][0].dtype
         number = dtype.type
         _adam(
-            *map(_sixteen, arrays),
+            *map(_addresses, arrays),
+            *_tasks(arrays[0]),
             np.array([lr / (1 - beta1**step) for step in counts], dtype),
             np.array([math.sqrt(1 - beta2**step) for step in counts], dtype),
             number(beta1),
@@ -68,40 +70,40 @@ def adam_update(
         )
 
 
-def _launches(parameters, *others) -> Iterator[list[tuple]]:
-    """What belongs to each parameter in a row, as many rows of one dtype as a launch takes."""
-    for dtype in {parameter.dtype: None for parameter in parameters}:
+def _of_one_dtype(parameters, *others) -> Iterator[list]:
+    """The lists, once for each dtype of the parameters, with what belongs to those."""
+    dtypes = dict.fromkeys(parameter.dtype for parameter in parameters)
+    if len(dtypes) == 1:
+        yield [parameters, *others]
+        return
+    for dtype in dtypes:
         rows = [row for row in zip(parameters, *others, strict=True) if row[0].dtype == dtype]
-        for start in range(0, len(rows), _TOGETHER):
-            yield rows[start : start + _TOGETHER]
+        yield list(map(list, zip(*rows, strict=True)))
 
 
-def _sixteen(arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-    """The arrays in one dimension, and empty ones: the length of a tuple is part of its type for Numba."""
-    return (*map(flat, arrays), *_nothing(arrays[0].dtype)[len(arrays) :])
+_tables = {}  # by the arrays' identities: weak references to them, and their addresses
 
 
-@functools.cache
-def _nothing(dtype) -> tuple[np.ndarray, ...]:
-    return (np.empty(0, dtype),) * _TOGETHER
-
-
-@kernel
-def _addresses(arrays):
-    addresses = np.empty(len(arrays), np.int64)
-    for k in range(len(arrays)):
-        addresses[k] = arrays[k].ctypes.data
+def _addresses(arrays: list[np.ndarray]) -> np.ndarray:
+    """Where each of the arrays begins, which are the same from step to step: asking takes longer than looking up."""
+    key = tuple(map(id, arrays))
+    references, addresses = _tables.get(key, ((), None))
+    if addresses is None or not all(r() is array for r, array in zip(references, arrays, strict=True)):
+        addresses = np.array([array.__array_interface__["data"][0] for array in arrays])
+        while len(_tables) >= _KEPT:
+            del _tables[next(iter(_tables))]
+        _tables[key] = [weakref.ref(array) for array in arrays], addresses
     return addresses
 
 
-@kernel
-def _tasks(arrays):
-    """The first task of each array, last how many tasks there are; and the sizes of the arrays."""
-    first_task, sizes = np.zeros(len(arrays) + 1, np.int64), np.empty(len(arrays), np.int64)
-    for k in range(len(arrays)):
-        sizes[k] = arrays[k].size
-        first_task[k + 1] = first_task[k] + (sizes[k] + _CHUNK - 1) // _CHUNK
-    return first_task, sizes
+def _tasks(parameters: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The first task of each parameter, last how many tasks there are; their sizes; and an array of their dtype."""
+    return *_first_tasks(tuple(parameter.size for parameter in parameters)), flat(parameters[0])
+
+
+@functools.lru_cache(_KEPT)
+def _first_tasks(sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    return np.cumsum([0, *(-(-size // _CHUNK) for size in sizes)]), np.array(sizes)
 
 
 @kernel
@@ -114,17 +116,8 @@ def _share(task, first_task, sizes):
     return k, start, min(start + _CHUNK, sizes[k])
 
 
-@one_at_a_time
-@kernel
-def _sgd(parameters, grads, lr, weight_decay):
-    first_task, sizes = _tasks(parameters)
-    _sgd_chunks(
-        _addresses(parameters), _addresses(grads), first_task, sizes, parameters[0], lr, weight_decay
-    )  # fmt: skip
-
-
-@parallel
-def _sgd_chunks(parameters, grads, first_task, sizes, like, lr, weight_decay):
+@parallel_kernel
+def _sgd(parameters, grads, first_task, sizes, like, lr, weight_decay):
     """Parallel over chunks: a thread writes only its chunk of one parameter."""
     for task in numba.prange(first_task[-1]):
         mode = flush_denormals()
@@ -135,18 +128,8 @@ def _sgd_chunks(parameters, grads, first_task, sizes, like, lr, weight_decay):
         restore_denormals(mode)
 
 
-@one_at_a_time
-@kernel
-def _sgd_momentum(parameters, grads, velocities, lr, momentum, weight_decay, nesterov):
-    first_task, sizes = _tasks(parameters)
-    _sgd_momentum_chunks(
-        _addresses(parameters), _addresses(grads), _addresses(velocities), first_task, sizes, parameters[0],
-        lr, momentum, weight_decay, nesterov,
-    )  # fmt: skip
-
-
-@parallel
-def _sgd_momentum_chunks(parameters, grads, velocities, first_task, sizes, like, lr, momentum, weight_decay, nesterov):
+@parallel_kernel
+def _sgd_momentum(parameters, grads, velocities, first_task, sizes, like, lr, momentum, weight_decay, nesterov):
     """Parallel over chunks: a thread writes only its chunk of one parameter and its velocity."""
     for task in numba.prange(first_task[-1]):
         mode = flush_denormals()
@@ -160,18 +143,8 @@ def _sgd_momentum_chunks(parameters, grads, velocities, first_task, sizes, like,
         restore_denormals(mode)
 
 
-@one_at_a_time
-@kernel
-def _adam(parameters, grads, means, squares, lrs, corrections, beta1, rest1, beta2, rest2, eps, weight_decay):
-    first_task, sizes = _tasks(parameters)
-    _adam_chunks(
-        _addresses(parameters), _addresses(grads), _addresses(means), _addresses(squares), first_task, sizes,
-        parameters[0], lrs, corrections, beta1, rest1, beta2, rest2, eps, weight_decay,
-    )  # fmt: skip
-
-
-@parallel
-def _adam_chunks(
+@parallel_kernel
+def _adam(
     parameters, grads, means, squares, first_task, sizes, like, lrs, corrections,
     beta1, rest1, beta2, rest2, eps, weight_decay,
 ):  # fmt: skip
