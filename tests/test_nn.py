@@ -81,6 +81,13 @@ FUSED = {
     "overlapping windows": (nn.Conv2d, (2, 3, 3), (3, 2, 9, 9), nn.MaxPool2d(3, 2), True),
     "windows that leave a row out": (nn.Conv2d, (2, 3, 2), (3, 2, 8, 8), nn.MaxPool2d(2), True),
     "more blocks than pixels": (nn.Conv2d, (3, 5, 3, 1, 1), (128, 3, 4, 4), nn.MaxPool2d(2), True),
+    "chunks of channels": (nn.Conv2d, (48, 5, 3), (3, 48, 8, 8), nn.MaxPool2d(2), True),
+    "windows of two pixels": (nn.Conv2d, (2, 5, 3), (3, 2, 6, 6), nn.MaxPool2d((1, 2)), True),
+    "ReLU, no pooling": (nn.Conv2d, (2, 5, 3), (3, 2, 12, 12), None, True),
+    "ReLU after chunks of channels": (nn.Conv2d, (48, 5, 3, 1, 1), (3, 48, 8, 8), None, True),
+    "ReLU of the whole image, as LeNet's C5": (nn.Conv2d, (3, 5, 6), (40, 3, 6, 6), None, True),
+    "ReLU, more blocks than pixels": (nn.Conv2d, (3, 5, 3, 1, 1), (128, 3, 4, 4), None, True),
+    "ReLU of a fully connected layer": (nn.Linear, (12, 7), (20, 12), None, True),
 }
 
 
@@ -89,10 +96,10 @@ FUSED = {
 def test_fused_neighbours_change_no_bit(make, options, shape, pool, relu, dtype, fast_backend):
     rng = np.random.default_rng(0)
     conv = make(*options, rng=rng, dtype=dtype)
-    layers = (conv, nn.ReLU(), pool) if relu else (conv, pool)
+    layers = [layer for layer in (conv, nn.ReLU() if relu else None, pool) if layer]
     x = rng.standard_normal(shape).astype(dtype)
-    x[0, :, :6, :6] = 0  # ties: the bias alone
-    x[-1, 0, -1, -1] = np.nan
+    x[0, ..., :6] = 0  # ties: the bias alone
+    x[-1, ..., -1] = np.nan
     with fastcnn.use_backend(fast_backend):
         expected = x
         for layer in layers:
@@ -103,7 +110,7 @@ def test_fused_neighbours_change_no_bit(make, options, shape, pool, relu, dtype,
         gradients = [parameter.grad for parameter in conv.parameters()]
         conv.zero_grad()
         chain = nn.Sequential(*layers)
-        assert [type(unit) for unit in chain.units] == [fusion.ConvMaxPool]
+        assert [type(unit) for unit in chain.units] == [fusion.ConvMaxPool if pool else fusion.WithReLU]
         np.testing.assert_array_equal(chain(x), expected)
         np.testing.assert_array_equal(chain.backward(dy), dx)
         for parameter, gradient in zip(conv.parameters(), gradients, strict=True):

@@ -14,12 +14,12 @@ from fastcnn import _threads
 
 OPERATIONS = (
     "pack", "unpack", "flatten", "unflatten",
-    "conv2d", "conv2d_backward", "conv2d_max_pool2d", "conv2d_max_pool2d_backward",
+    "conv2d", "conv2d_backward", "conv2d_relu", "conv2d_max_pool2d", "conv2d_max_pool2d_backward",
     "conv_transpose2d", "conv_transpose2d_backward",
     "max_pool2d", "max_pool2d_backward", "avg_pool2d", "avg_pool2d_backward",
     "batch_moments", "batch_norm", "batch_norm_backward",
     "adaptive_max_pool2d", "adaptive_max_pool2d_backward", "adaptive_avg_pool2d", "adaptive_avg_pool2d_backward",
-    "linear", "linear_backward",
+    "linear", "linear_backward", "linear_relu",
     "relu", "relu_backward", "leaky_relu", "leaky_relu_backward",
     "tanh", "tanh_backward", "sigmoid", "sigmoid_backward",
     "dropout", "dropout_backward",

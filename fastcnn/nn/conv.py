@@ -142,8 +142,15 @@ class Conv2d(_Conv2d):
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.conv2d`."""
+        return self._forward(backend.conv2d, x)
+
+    def forward_native_relu(self, x, backend):
+        """See `fastcnn.nn.fusion`."""
+        return self._forward(backend.conv2d_relu, x)
+
+    def _forward(self, operation, x):
         windows = self.remember(x)
-        return backend.conv2d(x, self.weight.data, self.bias and self.bias.data, windows, self.groups)
+        return operation(x, self.weight.data, self.bias and self.bias.data, windows, self.groups)
 
     def windows(self, image: tuple[int, int]) -> Windows:
         """Over the input."""

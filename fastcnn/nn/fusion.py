@@ -1,19 +1,24 @@
 """Neighbours in a `Sequential` that compute as one.
 
-A max-pooling takes a convolution's rows while they are in the cache, and ReLU acts on what the pooling leaves: the
-largest value of a window is the same before and after ReLU, and where all of a window is negative no gradient passes
-either way. Such a window has no winner (its index is -1), so that the gradient of the pooling is that of both. Outputs
-and gradients are those of the layers one by one, bit for bit; there is only less to do.
+ReLU acts on what a convolution or a fully connected layer has in its registers, before it is stored. A max-pooling
+takes a convolution's windows there too, and ReLU then acts on what the pooling leaves: the largest value of a window is
+the same before and after ReLU, and where all of a window is negative no gradient passes either way. Such a window has
+no winner (its index is -1), so that the gradient of the pooling is that of both. Outputs and gradients are those of the
+layers one by one, bit for bit; there is only less to do.
 """
 
 from fastcnn.nn.activations import ReLU
 from fastcnn.nn.conv import Conv2d
+from fastcnn.nn.linear import Linear
 from fastcnn.nn.module import Module
 from fastcnn.nn.pooling import MaxPool2d
 
 
 def fuse(layers: tuple[Module, ...]) -> list[Module]:
-    """The layers, but one `ConvMaxPool` for each convolution that a max-pooling follows, at once or after ReLU."""
+    """The layers, but one `ConvMaxPool` for each convolution that a max-pooling follows, at once or after ReLU.
+
+    And one `WithReLU` for any other convolution or fully connected layer that ReLU follows.
+    """
     units, rest = [], list(layers)
     while rest:
         kinds = [type(layer) for layer in rest[:3]]
@@ -21,6 +26,9 @@ def fuse(layers: tuple[Module, ...]) -> list[Module]:
             units.append(ConvMaxPool(rest.pop(0), rest.pop(0), relu=False))
         elif kinds == [Conv2d, ReLU, MaxPool2d]:
             units.append(ConvMaxPool(rest.pop(0), rest.pop(1), relu=True))
+            rest.pop(0)
+        elif kinds[:2] in ([Conv2d, ReLU], [Linear, ReLU]):
+            units.append(WithReLU(rest.pop(0)))
             rest.pop(0)
         else:
             units.append(rest.pop(0))
@@ -59,3 +67,26 @@ class ConvMaxPool(Module):
         return self.conv.learn(
             *backend.conv2d_max_pool2d_backward(dy, self._indices, *self.conv.remembered(), self._at, input_grad, True)
         )
+
+
+class WithReLU(Module):
+    """A convolution or a fully connected layer, and ReLU.
+
+    Parameters
+    ----------
+    layer : Conv2d or Linear
+    """
+
+    replayable = True
+
+    def __init__(self, layer: Conv2d | Linear):
+        self.layer = layer
+
+    def forward_native(self, x, backend):
+        """One call of the backend."""
+        self._y = self.layer.forward_native_relu(x, backend)
+        return self._y
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """ReLU's gradient, then the layer's."""
+        return self.layer.backward_native(backend.relu_backward(dy, self._y), backend, input_grad)

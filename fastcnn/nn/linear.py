@@ -57,10 +57,17 @@ class Linear(Module):
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.linear`."""
+        return self._forward(backend.linear, x)
+
+    def forward_native_relu(self, x, backend):
+        """See `fastcnn.nn.fusion`."""
+        return self._forward(backend.linear_relu, x)
+
+    def _forward(self, operation, x):
         if len(x.shape) != 2 or x.shape[1] != self.in_features or x.dtype != self.weight.dtype:
             self._explain(x)
         self._x = x
-        return backend.linear(x, self.weight.data, self.bias and self.bias.data)
+        return operation(x, self.weight.data, self.bias and self.bias.data)
 
     def backward_native(self, dy, backend, input_grad: bool):
         """See `fastcnn.functional.linear_backward`."""

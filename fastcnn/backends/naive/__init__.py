@@ -28,10 +28,11 @@ from fastcnn.backends.naive.conv import (
     conv2d_backward,
     conv2d_max_pool2d,
     conv2d_max_pool2d_backward,
+    conv2d_relu,
 )
 from fastcnn.backends.naive.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastcnn.backends.naive.layout import flatten, pack, unflatten, unpack
-from fastcnn.backends.naive.linear import linear, linear_backward
+from fastcnn.backends.naive.linear import linear, linear_backward, linear_relu
 from fastcnn.backends.naive.losses import (
     cross_entropy,
     cross_entropy_backward,
@@ -61,6 +62,7 @@ __all__ = [
     "conv2d_backward",
     "conv2d_max_pool2d",
     "conv2d_max_pool2d_backward",
+    "conv2d_relu",
     "conv_transpose2d",
     "conv_transpose2d_backward",
     "cross_entropy",
@@ -72,6 +74,7 @@ __all__ = [
     "leaky_relu_backward",
     "linear",
     "linear_backward",
+    "linear_relu",
     "log_softmax",
     "log_softmax_backward",
     "max_pool2d",

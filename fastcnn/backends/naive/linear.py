@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from fastcnn.backends.naive import activations
+
 
 @np.errstate(invalid="ignore")  # an inf or NaN that came in may make a NaN: no fault of ours
 def linear(x, weight, bias):
@@ -15,6 +17,11 @@ def linear(x, weight, bias):
                 total += x64[n, c] * weight64[o, c]
             y[n, o] = total
     return y.astype(x.dtype)
+
+
+def linear_relu(x, weight, bias):
+    """See `fastcnn.nn.fusion`."""
+    return activations.relu(linear(x, weight, bias))
 
 
 @np.errstate(invalid="ignore")

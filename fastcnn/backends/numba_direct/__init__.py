@@ -24,10 +24,11 @@ from fastcnn.backends.numba_direct.conv import (
     conv2d_backward,
     conv2d_max_pool2d,
     conv2d_max_pool2d_backward,
+    conv2d_relu,
 )
 from fastcnn.backends.numba_direct.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastcnn.backends.numba_direct.layout import flatten, pack, repack, unflatten, unpack
-from fastcnn.backends.numba_direct.linear import linear, linear_backward
+from fastcnn.backends.numba_direct.linear import linear, linear_backward, linear_relu
 from fastcnn.backends.numba_direct.losses import (
     cross_entropy,
     cross_entropy_backward,
@@ -58,6 +59,7 @@ __all__ = [
     "conv2d_backward",
     "conv2d_max_pool2d",
     "conv2d_max_pool2d_backward",
+    "conv2d_relu",
     "conv_transpose2d",
     "conv_transpose2d_backward",
     "cross_entropy",
@@ -69,6 +71,7 @@ __all__ = [
     "leaky_relu_backward",
     "linear",
     "linear_backward",
+    "linear_relu",
     "log_softmax",
     "log_softmax_backward",
     "max_pool2d",

@@ -8,7 +8,7 @@ the filters where they lie is as fast as packing them for the tiles.
 from fastcnn._geometry import Windows, index_type
 from fastcnn.backends.numba_direct.correlate import forward_plan, input_gradient_plans, pooled_plan
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty, flatten, unflatten
-from fastcnn.backends.numba_direct.linear import linear, linear_backward
+from fastcnn.backends.numba_direct.linear import linear, linear_backward, linear_relu
 from fastcnn.backends.numba_direct.outer import sum_outer, weight_gradient_plan
 from fastcnn.backends.numba_direct.plan import zeros
 from fastcnn.backends.numba_direct.pooling import max_pool2d, max_pool2d_backward, relu_winners, tiled
@@ -16,13 +16,12 @@ from fastcnn.backends.numba_direct.pooling import max_pool2d, max_pool2d_backwar
 
 def conv2d(x: BlockedArray, weight, bias, windows: Windows, groups: int) -> BlockedArray:
     """See `fastcnn.functional.conv2d`."""
-    O = len(weight)
-    if _covers_image(windows, groups):
-        return unflatten(linear(flatten(x), weight.reshape(O, -1), bias), (O, 1, 1))
-    y = empty((x.shape[0], O, windows.OH, windows.OW), x.dtype)
-    bias = zeros(O, x.dtype) if bias is None else bias
-    forward_plan(windows, groups, weight.shape, x.blocks.shape)(x.blocks, weight, bias, y.blocks)
-    return y
+    return _conv2d(x, weight, bias, windows, groups, relu=False)
+
+
+def conv2d_relu(x: BlockedArray, weight, bias, windows: Windows, groups: int) -> BlockedArray:
+    """See `fastcnn.nn.fusion`."""
+    return _conv2d(x, weight, bias, windows, groups, relu=True)
 
 
 def conv2d_max_pool2d(
@@ -79,6 +78,17 @@ def conv2d_max_pool2d_backward(
     plan = weight_gradient_plan(windows, groups, weight.shape, x.blocks.shape, (pool.KH, pool.KW))
     dweight, dbias = sum_outer(dy, x, plan, indices)
     return None, dweight.reshape(weight.shape), dbias
+
+
+def _conv2d(x: BlockedArray, weight, bias, windows: Windows, groups: int, relu: bool) -> BlockedArray:
+    O = len(weight)
+    if _covers_image(windows, groups):
+        product = linear_relu if relu else linear
+        return unflatten(product(flatten(x), weight.reshape(O, -1), bias), (O, 1, 1))
+    y = empty((x.shape[0], O, windows.OH, windows.OW), x.dtype)
+    bias = zeros(O, x.dtype) if bias is None else bias
+    forward_plan(windows, groups, weight.shape, x.blocks.shape, relu)(x.blocks, weight, bias, y.blocks)
+    return y
 
 
 def _covers_image(windows: Windows, groups: int) -> bool:

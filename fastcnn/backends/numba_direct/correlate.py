@@ -27,6 +27,7 @@ from fastcnn.backends.numba_direct.simd import (
     tile_load,
     tile_max_columns,
     tile_read,
+    tile_relu,
     tile_relu_winners,
     tile_save,
     tile_splat,
@@ -39,15 +40,15 @@ _TAPS = 512  # in a list: what is looked up should leave room there
 
 
 @functools.lru_cache(1024)
-def forward_plan(w: Windows, groups: int, weight_shape, blocks_shape) -> Plan:
-    """The convolution."""
+def forward_plan(w: Windows, groups: int, weight_shape, blocks_shape, relu: bool = False) -> Plan:
+    """The convolution, with ReLU if asked."""
     (O, Cg, KH, KW), (NB, C, H, W, L) = weight_shape, blocks_shape
     Og = O // groups
     sizes = NB, groups, Cg, H, W, Og, w.OH, w.OW, KH, KW
     x_strides, y_strides = block_strides(C, H, W, L), (0, *block_strides(O, w.OH, w.OW, L))
     w_strides = 0, Og * Cg * KH * KW, Cg * KH * KW, KH * KW, KW, 1
     steps = w.SH, w.SW, -w.top, -w.left, w.DH, w.DW
-    return _correlate_plan(sizes, x_strides, w_strides, y_strides, steps)
+    return _correlate_plan(sizes, x_strides, w_strides, y_strides, steps, relu)
 
 
 @functools.lru_cache(1024)
@@ -99,11 +100,11 @@ def _residues(extent: int, stride: int, dilation: int, taps: int, before: int) -
 
 
 @functools.lru_cache(1024)
-def matrix_plan(NB: int, C: int, O: int, L: int, weight_strides: tuple[int, int]) -> Plan:
+def matrix_plan(NB: int, C: int, O: int, L: int, weight_strides: tuple[int, int], relu: bool = False) -> Plan:
     """C features to O: a 1x1 convolution of one pixel; ``weight_strides`` are those of outputs and inputs."""
     sizes = NB, 1, C, 1, 1, O, 1, 1, 1, 1
     x_strides, y_strides = (C * L, L, 0, 0), (0, O * L, L, 0, 0)
-    return _correlate_plan(sizes, x_strides, (0, 0, *weight_strides, 0, 0), y_strides, (1, 1, 0, 0, 1, 1))
+    return _correlate_plan(sizes, x_strides, (0, 0, *weight_strides, 0, 0), y_strides, (1, 1, 0, 0, 1, 1), relu)
 
 
 @functools.lru_cache(1024)
@@ -134,7 +135,7 @@ def pooled_plan(w: Windows, groups: int, weight_shape, blocks_shape, pool: tuple
     return Plan(_correlate_pool, (rows, columns, outputs), numbers)
 
 
-def _correlate_plan(sizes, x_strides, w_strides, y_strides, steps) -> Plan:
+def _correlate_plan(sizes, x_strides, w_strides, y_strides, steps, relu=False) -> Plan:
     """The cheaper of the two kernels: tiles of neighbouring pixels, or tiles of the same pixel of several blocks.
 
     Pixels share what the first-level cache holds; but next to the border they multiply zeros, where blocks take exactly
@@ -150,11 +151,11 @@ def _correlate_plan(sizes, x_strides, w_strides, y_strides, steps) -> Plan:
     pixels_cost = tiles.cycles(by_pixels, O, OW, sides) * NB * KW
     blocks_cost = tiles.cycles(by_blocks, O, NB) * sum(taps) * _FAR
     if blocks_cost < pixels_cost:
-        return Plan(_correlate_blocks, by_blocks, (sizes, x_strides, w_strides, y_strides, steps))
+        return Plan(_correlate_blocks, by_blocks, (sizes, x_strides, w_strides, y_strides, steps, relu))
     shares = min(-(-O // len(by_pixels[0])), -(-TASKS // (NB * G * OH)))
     lists = _tap_lists(sizes, x_strides, w_strides, steps, len(by_pixels[1]))
     return Plan(
-        _correlate_pixels, (*by_pixels, border), (sizes, x_strides, w_strides, y_strides, steps, shares, *lists)
+        _correlate_pixels, (*by_pixels, border), (sizes, x_strides, w_strides, y_strides, steps, relu, shares, *lists)
     )
 
 
@@ -200,7 +201,7 @@ def _chunk(C: int, pixels: int, taps: int) -> int:
 
 @parallel_kernel
 def _correlate_pixels(
-    rows, columns, border, x, weight, bias, y, sizes, x_strides, w_strides, y_strides, steps, shares,
+    rows, columns, border, x, weight, bias, y, sizes, x_strides, w_strides, y_strides, steps, relu, shares,
     channels, x_taps, w_taps, along, first, count,
 ):  # fmt: skip
     """Parallel over (block, group, share of the filters, output row): a thread writes only that row of those filters.
@@ -219,7 +220,7 @@ def _correlate_pixels(
         _row(
             rows, columns, border, x, weight, bias, n, g, share * filter_tiles // shares,
             (share + 1) * filter_tiles // shares, oy, sizes, x_strides, w_strides, steps,
-            channels, x_taps, w_taps, along, first, count, y, y0 + n * yn + g * O * yo + oy * yh, yo, yw,
+            relu, channels, x_taps, w_taps, along, first, count, y, y0 + n * yn + g * O * yo + oy * yh, yo, yw,
         )  # fmt: skip
         restore_denormals(mode)
 
@@ -280,7 +281,7 @@ def _correlate_pool(
 @kernel
 def _row(
     rows, columns, border, x, weight, bias, n, g, first_tile, last_tile, oy, sizes, x_strides, w_strides, steps,
-    channels, x_taps, w_taps, along, first, count, out, out_at, out_o, out_w,
+    relu, channels, x_taps, w_taps, along, first, count, out, out_at, out_o, out_w,
 ):  # fmt: skip
     """One output row of some filter tiles, that of the filter o from ``out[out_at + o * out_o]`` on.
 
@@ -315,11 +316,13 @@ def _row(
                             tile, weight, w_at, wo, entry(w_taps, q), x, x_at, SW * xw, entry(x_taps, q),
                             ix + entry(along, q), SW, W,
                         )  # fmt: skip
+                if relu and c + channels >= C:
+                    tile = tile_relu(tile)
                 tile_store(tile, out, at, out_o, out_w, filter_tile * R - o, column_tile * COLUMNS - ox)
 
 
 @parallel_kernel
-def _correlate_blocks(rows, columns, x, weight, bias, y, sizes, x_strides, w_strides, y_strides, steps):
+def _correlate_blocks(rows, columns, x, weight, bias, y, sizes, x_strides, w_strides, y_strides, steps, relu):
     """Parallel over (tile of blocks, group, filter tile, output row): a thread writes only that row of those filters.
 
     A tile is some filters by the same pixel of several blocks.
@@ -349,6 +352,8 @@ def _correlate_blocks(rows, columns, x, weight, bias, y, sizes, x_strides, w_str
                     for c in range(C):  # the innermost: it is the longest
                         w_tap, x_tap = c * wc + ky * wy + kx * wx, c * xc + ky * DH * xh + kx * DW * xw
                         tile = tile_fma(tile, weight, w_at, wo, w_tap, x, x_at, xn, x_tap)
+            if relu:
+                tile = tile_relu(tile)
             y_at = y0 + n * yn + (g * O + o) * yo + oy * yh + ox * yw
             tile_store(tile, y, y_at, yo, yn, filter_tile * R - o, 0)
         restore_denormals(mode)

@@ -8,11 +8,12 @@ from fastcnn.backends.numba_direct.plan import zeros
 
 def linear(x: BlockedArray, weight, bias) -> BlockedArray:
     """See `fastcnn.functional.linear`."""
-    (N, C), O, (NB, _, L) = x.shape, len(weight), x.blocks.shape
-    y = empty((N, O), x.dtype)
-    bias = zeros(O, x.dtype) if bias is None else bias
-    matrix_plan(NB, C, O, L, (C, 1))(x.blocks, weight, bias, y.blocks)
-    return y
+    return _linear(x, weight, bias, relu=False)
+
+
+def linear_relu(x: BlockedArray, weight, bias) -> BlockedArray:
+    """See `fastcnn.nn.fusion`."""
+    return _linear(x, weight, bias, relu=True)
 
 
 def linear_backward(dy: BlockedArray, x: BlockedArray, weight, input_grad: bool, weight_grad: bool):
@@ -26,3 +27,11 @@ def linear_backward(dy: BlockedArray, x: BlockedArray, weight, input_grad: bool,
         dweight, dbias = sum_outer(dy, x, matrix_gradient_plan(NB, C, O, L))
         dweight = dweight.reshape(weight.shape)
     return dx, dweight, dbias
+
+
+def _linear(x: BlockedArray, weight, bias, relu: bool) -> BlockedArray:
+    (N, C), O, (NB, _, L) = x.shape, len(weight), x.blocks.shape
+    y = empty((N, O), x.dtype)
+    bias = zeros(O, x.dtype) if bias is None else bias
+    matrix_plan(NB, C, O, L, (C, 1), relu)(x.blocks, weight, bias, y.blocks)
+    return y

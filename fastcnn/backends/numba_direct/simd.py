@@ -144,6 +144,12 @@ class _Code:
         greater, nan = self.builder.fcmp_ordered(">", value, best), self.builder.fcmp_unordered("uno", value, value)
         return self.builder.or_(greater, nan)
 
+    def relu(self, vector):
+        """ReLU of a vector, and where that is zero."""
+        zero = ir.Constant(self.vector, None)
+        negative = self.builder.fcmp_ordered("<=", vector, zero)  # so compared, NaN stays NaN
+        return self.builder.select(negative, zero, vector), negative
+
     def transposed(self, rows):
         """The lanes i of all rows as row i: in step ``s``, rows r and r ^ s exchange the lanes whose bit s differs."""
         count, step = self.vector.count, 1
@@ -650,18 +656,28 @@ def tile_add_steps(typingctx, tile, start, step):
 
 
 @intrinsic
+def tile_relu(typingctx, tile):
+    """ReLU of a tile of floats."""
+
+    def codegen(context, builder, signature, args):
+        code = _Code(context, builder, tile)
+        return code.build(code.relu(builder.extract_value(args[0], i))[0] for i in range(tile.rows * tile.columns))
+
+    return tile(tile), codegen
+
+
+@intrinsic
 def tile_relu_winners(typingctx, best, places):
     """ReLU of the tile ``best``, and ``places`` with -1, nobody, where it is zero."""
     pair = types.Tuple((best, places))
 
     def codegen(context, builder, signature, args):
         code, index = _Code(context, builder, best), _Code(context, builder, places)
-        zero, nobody = ir.Constant(code.vector, None), index.splat(ir.Constant(index.vector.element, -1))
+        nobody = index.splat(ir.Constant(index.vector.element, -1))
         new_best, new_places = [], []
         for i in range(best.rows * best.columns):
-            value = builder.extract_value(args[0], i)
-            negative = builder.fcmp_ordered("<=", value, zero)  # so compared, NaN stays NaN
-            new_best.append(builder.select(negative, zero, value))
+            value, negative = code.relu(builder.extract_value(args[0], i))
+            new_best.append(value)
             new_places.append(builder.select(negative, nobody, builder.extract_value(args[1], i)))
         return context.make_tuple(builder, signature.return_type, [code.build(new_best), index.build(new_places)])
 

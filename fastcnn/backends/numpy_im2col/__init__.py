@@ -27,10 +27,11 @@ from fastcnn.backends.numpy_im2col.conv import (
     conv2d_backward,
     conv2d_max_pool2d,
     conv2d_max_pool2d_backward,
+    conv2d_relu,
 )
 from fastcnn.backends.numpy_im2col.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastcnn.backends.numpy_im2col.layout import flatten, pack, unflatten, unpack
-from fastcnn.backends.numpy_im2col.linear import linear, linear_backward
+from fastcnn.backends.numpy_im2col.linear import linear, linear_backward, linear_relu
 from fastcnn.backends.numpy_im2col.losses import (
     cross_entropy,
     cross_entropy_backward,
@@ -60,6 +61,7 @@ __all__ = [
     "conv2d_backward",
     "conv2d_max_pool2d",
     "conv2d_max_pool2d_backward",
+    "conv2d_relu",
     "conv_transpose2d",
     "conv_transpose2d_backward",
     "cross_entropy",
@@ -71,6 +73,7 @@ __all__ = [
     "leaky_relu_backward",
     "linear",
     "linear_backward",
+    "linear_relu",
     "log_softmax",
     "log_softmax_backward",
     "max_pool2d",

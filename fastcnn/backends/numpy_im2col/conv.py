@@ -24,6 +24,11 @@ def conv2d(x, weight, bias, windows: Windows, groups: int):
     return np.ascontiguousarray(y.swapaxes(0, 1))  # (N, O, OH, OW)
 
 
+def conv2d_relu(x, weight, bias, windows: Windows, groups: int):
+    """See `fastcnn.nn.fusion`."""
+    return activations.relu(conv2d(x, weight, bias, windows, groups))
+
+
 def conv2d_max_pool2d(x, weight, bias, windows: Windows, groups: int, pool: Windows, relu: bool):
     """See `fastcnn.nn.fusion`."""
     y, indices = max_pool2d(conv2d(x, weight, bias, windows, groups), pool)

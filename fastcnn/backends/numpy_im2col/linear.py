@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from fastcnn.backends.numpy_im2col import activations
+
 
 @np.errstate(invalid="ignore")
 def linear(x, weight, bias):
@@ -10,6 +12,11 @@ def linear(x, weight, bias):
     if bias is not None:
         y += bias
     return y
+
+
+def linear_relu(x, weight, bias):
+    """See `fastcnn.nn.fusion`."""
+    return activations.relu(linear(x, weight, bias))
 
 
 @np.errstate(invalid="ignore")
