@@ -21,7 +21,6 @@ from fastcnn.backends.numba_direct.plan import TASKS, Plan, block_strides
 from fastcnn.backends.numba_direct.simd import (
     entry,
     lane_count,
-    tile_add_steps,
     tile_fma,
     tile_fma_inside,
     tile_load,
@@ -32,6 +31,7 @@ from fastcnn.backends.numba_direct.simd import (
     tile_save,
     tile_splat,
     tile_store,
+    tile_store_bytes,
 )
 
 _FAR = 1.25  # reading vectors from several blocks costs about so much more a step than reading neighbouring pixels
@@ -127,11 +127,10 @@ def pooled_plan(w: Windows, groups: int, weight_shape, blocks_shape, pool: tuple
         for kx in range(PW)
         for px in range(len(outputs))
     )
-    places = tuple(ky * w.OW + kx for ky in range(PH) for kx in range(PW))
     pixels = ((PH - 1) * w.SH + KH) * ((len(outputs) * PW - 1) * w.SW + KW)
     channels = _chunk(Cg, pixels, KH * KW)
     x_taps, w_taps, _ = _tap_list(channels, range(KH), KW, x_strides, w_strides, steps)
-    numbers = sizes, x_strides, w_strides, steps, pool, relu, places, channels, x_taps, w_taps
+    numbers = sizes, x_strides, w_strides, steps, pool, relu, channels, x_taps, w_taps
     return Plan(_correlate_pool, (rows, columns, outputs), numbers)
 
 
@@ -227,14 +226,14 @@ def _correlate_pixels(
 
 @parallel_kernel
 def _correlate_pool(
-    rows, columns, outputs, x, weight, bias, y, indices, sizes, x_strides, w_strides, steps,
-    pool, relu, places, channels, x_taps, w_taps,
+    rows, columns, outputs, x, weight, bias, y, winners, sizes, x_strides, w_strides, steps,
+    pool, relu, channels, x_taps, w_taps,
 ):  # fmt: skip
     """Parallel over (block, group, filter tile, pooled row): a thread writes only that row of those filters.
 
     A tile is some filters by the windows of some neighbouring ``outputs`` of the pooling: its column (ky, kx, px) is
     pixel (ky, kx) of window px, ``columns`` from the first pixel in x. The greatest of each window is found in the
-    registers; its place in the plane is that of the window's first pixel plus one of ``places``.
+    registers, and that it is pixel ky * PW + kx is kept as ``winners``, -1 for nobody.
     """
     R, P = len(rows), len(outputs)
     L = lane_count(x)
@@ -266,15 +265,14 @@ def _correlate_pool(
                 if c + channels < C:
                     tile_save(tile, sums, output_tile * size)
                 else:
-                    best, winners = tile_max_columns(outputs, tile, places, indices)
-                    winners = tile_add_steps(winners, py * PH * OW + px * PW, PW)
+                    best, pixels = tile_max_columns(outputs, tile)
                     if relu:
-                        best, winners = tile_relu_winners(best, winners)
+                        best, pixels = tile_relu_winners(best, pixels)
                     plane = pooled_rows * pooled_columns * L
                     at = ((n * G + g) * O + o) * plane + (py * pooled_columns + px) * L
                     first_row, first_column = filter_tile * R - o, output_tile * P - px
                     tile_store(best, y, at, plane, L, first_row, first_column)
-                    tile_store(winners, indices, at, plane, L, first_row, first_column)
+                    tile_store_bytes(pixels, winners, at, plane, L, first_row, first_column)
         restore_denormals(mode)
 
 
@@ -355,5 +353,5 @@ def _correlate_blocks(rows, columns, x, weight, bias, y, sizes, x_strides, w_str
             if relu:
                 tile = tile_relu(tile)
             y_at = y0 + n * yn + (g * O + o) * yo + oy * yh + ox * yw
-            tile_store(tile, y, y_at, yo, yn, filter_tile * R - o, 0)
+            tile_store(tile, y, y_at, yo, yn, filter_tile * R - o, block_tile * COLUMNS - n)
         restore_denormals(mode)

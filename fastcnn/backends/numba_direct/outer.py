@@ -16,19 +16,20 @@ from fastcnn.backends.numba_direct.denormals import flush_denormals, restore_den
 from fastcnn.backends.numba_direct.layout import BlockedArray
 from fastcnn.backends.numba_direct.memory import aligned
 from fastcnn.backends.numba_direct.plan import TASKS, Plan, block_strides, border_flag, zeros
-from fastcnn.backends.numba_direct.pooling import pool_columns
+from fastcnn.backends.numba_direct.pooling import pool_columns, put_windows
 from fastcnn.backends.numba_direct.simd import (
     lane_count,
     tile_full,
     tile_load,
     tile_outer,
     tile_outer_inside,
-    tile_put_to_winners,
     tile_read,
+    tile_read_bytes,
     tile_save,
     tile_sums,
 )
 
+_NO_WINNERS = np.empty(0, np.int8)
 _CHUNK = 32  # tiles of taps that a task sums side by side: some 50 KB, which the second-level cache holds
 _PATCH_BYTES = 26 * 1024  # of `dy` that they all go over in turn: it leaves room for `x` in the first-level cache
 
@@ -73,13 +74,13 @@ def _outer_plan(NB: int, G: int, image, O: int, outputs, border, strides, table,
 
 
 def sum_outer(
-    dy: BlockedArray, x: BlockedArray, plan: Plan, indices: BlockedArray | None = None
+    dy: BlockedArray, x: BlockedArray, plan: Plan, winners: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gradients of the filters, in one dimension, and of the bias; ``indices`` are those of a pooled ``dy``."""
+    """Gradients of the filters, in one dimension, and of the bias; ``winners`` are those of a pooled ``dy``."""
     parts, _, groups, _, _, Og, *_ = plan.numbers[0]
     O, taps = groups * Og, len(plan.numbers[-1])
     dweight, dbias = aligned((parts * O * taps,), dy.dtype), aligned((parts * O,), dy.dtype)
-    arrays = dy.blocks, dy.blocks if indices is None else indices.blocks, x.blocks, dweight, dbias
+    arrays = dy.blocks, _NO_WINNERS if winners is None else winners, x.blocks, dweight, dbias
     plan(*arrays, zeros(_longest_run(plan), dy.dtype))
     if parts > 1:
         _add_parts(dweight, dbias, parts)
@@ -95,7 +96,7 @@ def _longest_run(plan: Plan) -> int:
 
 @parallel_kernel
 def _outer(
-    rows, columns, border, pooled, dy, indices, x, dweight, dbias, outside, sizes, dy_strides, x_strides, steps, pool,
+    rows, columns, border, pooled, dy, winners, x, dweight, dbias, outside, sizes, dy_strides, x_strides, steps, pool,
     offsets, down, right,
 ):  # fmt: skip
     """Parallel over (part of the batch, group, filter tile, chunk of taps): a thread writes only those taps' sums.
@@ -103,7 +104,7 @@ def _outer(
     ``offsets`` says where tap q is in x. Each part of the batch has sums of its own, which `_add_parts` adds up. All
     taps of the chunk go over one patch of outputs, whose ``dy`` stays in the first-level cache, before the next.
     With a tuple ``pooled`` that is not empty, its zeros as many as the columns of a tile of pooled outputs, ``dy`` and
-    ``indices`` are those of a pooling (PH, PW) of the outputs, and each patch is made from them.
+    ``winners`` are those of a pooling (PH, PW) of the outputs, and each patch is made from them.
     """
     R, COLUMNS = len(rows), len(columns)
     parts, NB, G, H, W, O, OH, OW, patch_rows, patch_columns = sizes
@@ -145,12 +146,9 @@ def _outer(
                             for px in range(0, OW // PW, len(pooled)):
                                 at = n * yn + (g * O + o + r) * yo + py * yh + px * L
                                 tile = tile_read((0,), pooled, dy, at, 0, L)
-                                places = tile_read((0,), pooled, indices, at, 0, L)
-                                for ky in range(PH):
-                                    for kx in range(PW):
-                                        place = (py * PH + ky) * OW + px * PW + kx
-                                        to = r * source_o + source_at + place * L
-                                        tile_put_to_winners(tile, places, source, to, PW * L, place, PW, 0, 0, 1)
+                                pixels = tile_read_bytes((0,), pooled, dy, winners, at, L)
+                                to = r * source_o + source_at + (py * PH * OW + px * PW) * L
+                                put_windows(tile, pixels, source, to, PH, PW, OW, L)
                 for x_start in range(0, OW, patch_columns):
                     x_stop = min(x_start + patch_columns, OW)
                     patch += 1

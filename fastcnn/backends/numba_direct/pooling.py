@@ -23,6 +23,7 @@ from fastcnn.backends.numba_direct.simd import (
     tile_max_inside,
     tile_put_to_winners,
     tile_read,
+    tile_read_bytes,
     tile_read_inside,
     tile_store,
 )
@@ -50,6 +51,14 @@ def max_pool2d_backward(
         columns = pool_columns(windows.OW)
         flat = dy.blocks.reshape(-1), indices.blocks.reshape(-1), dx.blocks.reshape(-1)
         _max_pool_gradient((0,), columns, *flat, len(dx.blocks) * x_shape[1], tuple(windows), tiled(windows))
+    return dx
+
+
+def put_back(dy: BlockedArray, winners: np.ndarray, shape: tuple[int, ...], windows: Windows) -> BlockedArray:
+    """The gradient of a pooling whose windows cover every pixel once, from which pixel of each window won."""
+    dx = empty(shape, dy.dtype)
+    flat = dy.blocks.reshape(-1), winners.reshape(-1), dx.blocks.reshape(-1)
+    _put_back((0,), pool_columns(windows.OW), *flat, len(dx.blocks) * shape[1] * windows.OH, windows.OW, windows[2:4])
     return dx
 
 
@@ -172,6 +181,26 @@ def _max_pool_gradient(row, columns, dy, indices, dx, planes, windows, tiled):
                             tile_put_to_winners(tile, places, dx, to, SW * L, place, SW, ix, SW, W)
                         else:
                             tile_add_to_winners(tile, places, dx, to, SW * L, place, SW, ix, SW, W)
+
+
+@numba.njit(inline="always")
+def put_windows(dy, pixels, dx, to, PH, PW, W, L):
+    """Hand a tile of one row on to the windows of (PH, PW) pixels from ``dx[to]`` on: the pixel that won gets it."""
+    for ky in range(PH):
+        for kx in range(PW):
+            tile_put_to_winners(dy, pixels, dx, to + (ky * W + kx) * L, PW * L, ky * PW + kx, 0, 0, 0, 1)
+
+
+@parallel_kernel
+def _put_back(row, columns, dy, winners, dx, lines, OW, pool):
+    """Parallel over lines of windows: a thread writes only the PH rows of pixels of its line."""
+    (PH, PW), L = pool, lane_count(dy)
+    for task in numba.prange(lines):
+        line = np.intp(task)
+        for ox in range(0, OW, len(columns)):
+            at = (line * OW + ox) * L
+            tile, pixels = tile_read(row, columns, dy, at, 0, L), tile_read_bytes(row, columns, dy, winners, at, L)
+            put_windows(tile, pixels, dx, (line * PH * OW + ox) * PW * L, PH, PW, OW * PW, L)
 
 
 @parallel_kernel

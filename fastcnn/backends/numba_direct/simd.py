@@ -83,6 +83,18 @@ class _Code:
     def store(self, vector, base, offset):
         self.builder.store(vector, self.pointer(base, offset), align=self.align)
 
+    def store_bytes(self, vector, base, offset):
+        """Store integers as bytes."""
+        kind = ir.VectorType(ir.IntType(8), self.vector.count)
+        pointer = self.builder.bitcast(self.builder.gep(base, [offset]), kind.as_pointer())
+        self.builder.store(self.builder.trunc(vector, kind), pointer, align=1)
+
+    def load_bytes(self, base, offset):
+        """Load bytes as integers."""
+        kind = ir.VectorType(ir.IntType(8), self.vector.count)
+        pointer = self.builder.bitcast(self.builder.gep(base, [offset]), kind.as_pointer())
+        return self.builder.sext(self.builder.load(pointer, align=1), self.vector)
+
     def splat(self, scalar):
         """The number in every lane."""
         undefined = ir.Constant(self.vector, ir.Undefined)
@@ -458,32 +470,56 @@ def tile_sums(typingctx, tile, out, offset, row_step, first_row, first_column):
     return signature, codegen
 
 
+def _store(narrow: bool):
+    """The intrinsic that stores a tile, with the numbers as they are or as bytes."""
+
+    def store(typingctx, tile, out, offset, row_step, column_step, first_row, first_column):
+        signature = types.void(tile, out, types.intp, types.intp, types.intp, types.intp, types.intp)
+
+        def codegen(context, builder, signature, args):
+            acc, out, offset, row_step, column_step, first_row, first_column = args
+            code = _Code(context, builder, tile)
+            base = code.data(signature.args[1], out)
+            put = code.store_bytes if narrow else code.store
+            for r, row in enumerate(code.steps(offset, row_step, tile.rows)):
+                with builder.if_then(builder.icmp_signed(">=", code.constant(first_row, r), first_row)):
+                    places = code.steps(row, column_step, tile.columns)
+                    whole = builder.icmp_signed("==", first_column, code.constant(first_column, 0))
+                    with builder.if_else(whole) as (then, otherwise):
+                        with then:
+                            for c, at in enumerate(places):
+                                put(code.at(acc, r, c), base, at)
+                        with otherwise:
+                            for c, at in enumerate(places):
+                                with builder.if_then(
+                                    builder.icmp_signed("<=", first_column, code.constant(first_column, c))
+                                ):
+                                    put(code.at(acc, r, c), base, at)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return store
+
+
+tile_store = intrinsic(_store(narrow=False))
+"""out[offset + r * row_step + c * column_step : + lanes] = tile[r, c], for r >= first_row and c >= first_column."""
+
+tile_store_bytes = intrinsic(_store(narrow=True))
+"""The same of a tile of integers, into an array of int8."""
+
+
 @intrinsic
-def tile_store(typingctx, tile, out, offset, row_step, column_step, first_row, first_column):
-    """out[offset + r * row_step + c * column_step : + lanes] = tile[r, c], for r >= first_row and c >= first_column."""
-    signature = types.void(tile, out, types.intp, types.intp, types.intp, types.intp, types.intp)
+def tile_read_bytes(typingctx, row, columns, like, array, offset, step):
+    """The tile of one row that `tile_store_bytes` wrote, of integers as large as the numbers of the array ``like``."""
+    tile = TileType(row.count, columns.count, types.int32 if like.dtype == types.float32 else types.int64)
 
     def codegen(context, builder, signature, args):
-        acc, out, offset, row_step, column_step, first_row, first_column = args
         code = _Code(context, builder, tile)
-        base = code.data(signature.args[1], out)
-        for r, row in enumerate(code.steps(offset, row_step, tile.rows)):
-            with builder.if_then(builder.icmp_signed(">=", code.constant(first_row, r), first_row)):
-                places = code.steps(row, column_step, tile.columns)
-                whole = builder.icmp_signed("==", first_column, code.constant(first_column, 0))
-                with builder.if_else(whole) as (then, otherwise):
-                    with then:
-                        for c, at in enumerate(places):
-                            code.store(code.at(acc, r, c), base, at)
-                    with otherwise:
-                        for c, at in enumerate(places):
-                            with builder.if_then(
-                                builder.icmp_signed("<=", first_column, code.constant(first_column, c))
-                            ):
-                                code.store(code.at(acc, r, c), base, at)
-        return context.get_dummy_value()
+        base = code.data(signature.args[3], args[3])
+        return code.build(code.load_bytes(base, at) for at in code.steps(args[4], args[5], tile.columns))
 
-    return signature, codegen
+    return tile(row, columns, like, array, types.intp, types.intp), codegen
 
 
 @intrinsic
@@ -606,51 +642,43 @@ def tile_max_inside(typingctx, best, taps, x, offset, step, tap, pixel, pixel_st
 
 
 @intrinsic
-def tile_max_columns(typingctx, columns, tile, numbers, like):
+def tile_max_columns(typingctx, columns, tile):
     """The winners among the columns c, c + C, c + 2 * C, ... of a tile, C being the length of the tuple ``columns``.
 
-    Returns two tiles of C columns: the winners, the first being the greatest, or a NaN, and for each its entry of the
-    tuple ``numbers``, as an integer of the type of the array ``like``.
+    Returns two tiles of C columns: the winners, the first being the greatest, or a NaN, and which they are: 0, 1, ...
     """
-    best, taps = TileType(tile.rows, columns.count, tile.dtype), TileType(tile.rows, columns.count, like.dtype)
-    pair = types.Tuple((best, taps))
+    integer = types.int32 if tile.dtype == types.float32 else types.int64
+    best, which = TileType(tile.rows, columns.count, tile.dtype), TileType(tile.rows, columns.count, integer)
+    pair = types.Tuple((best, which))
 
     def codegen(context, builder, signature, args):
-        code, index = _Code(context, builder, tile), _Code(context, builder, taps)
-        names = [
-            index.splat(context.cast(builder, builder.extract_value(args[2], i), types.intp, taps.dtype))
-            for i in range(numbers.count)
-        ]
-        new_best, new_taps = [], []
+        code, index = _Code(context, builder, tile), _Code(context, builder, which)
+        names = [index.splat(ir.Constant(index.vector.element, i)) for i in range(tile.columns // best.columns)]
+        new_best, new_which = [], []
         for r in range(tile.rows):
             for c in range(best.columns):
                 winner, name = code.at(args[1], r, c), names[0]
-                for i in range(1, numbers.count):
+                for i in range(1, len(names)):
                     value = code.at(args[1], r, c + i * best.columns)
                     wins = code.wins(value, winner)
                     winner, name = builder.select(wins, value, winner), builder.select(wins, names[i], name)
                 new_best.append(winner)
-                new_taps.append(name)
-        tiles = _Code(context, builder, best).build(new_best), index.build(new_taps)
+                new_which.append(name)
+        tiles = _Code(context, builder, best).build(new_best), index.build(new_which)
         return context.make_tuple(builder, signature.return_type, tiles)
 
-    return pair(columns, tile, numbers, like), codegen
+    return pair(columns, tile), codegen
 
 
 @intrinsic
 def tile_add_steps(typingctx, tile, start, step):
-    """Add ``start + c * step`` to every lane of column c of a tile of integers."""
+    """Add ``start + c * step`` to every lane of column c of a tile of integers of one row."""
     signature = tile(tile, types.intp, types.intp)
 
     def codegen(context, builder, signature, args):
         code = _Code(context, builder, tile)
-        numbers = [
-            code.splat(context.cast(builder, number, types.intp, tile.dtype))
-            for number in code.steps(args[1], args[2], tile.columns)
-        ]
-        return code.build(
-            builder.add(code.at(args[0], r, c), numbers[c]) for r in range(tile.rows) for c in range(tile.columns)
-        )
+        numbers = (context.cast(builder, n, types.intp, tile.dtype) for n in code.steps(args[1], args[2], tile.columns))
+        return code.build(builder.add(code.at(args[0], 0, c), code.splat(n)) for c, n in enumerate(numbers))
 
     return signature, codegen
 
