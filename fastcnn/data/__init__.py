@@ -1,11 +1,17 @@
-"""Data: IDX files, MNIST, the embedded digits, and what turns them into batches."""
+"""Data: sets by name, one's own pictures, and what turns them into batches."""
 
+from . import augment
+from .cifar import cifar10
 from .dataset import Dataset
 from .digits import digits
 from .errors import DataError, DownloadError
 from .idx import read_idx
+from .image_folder import image_folder
+from .load import load, names
 from .loader import DataLoader
-from .mnist import mnist, mnist_or_digits
+from .mnist import fashion_mnist, kmnist, mnist, mnist_or_digits
+from .npz import npz
+from .pictures import read_image
 from .transforms import mean_and_std, pad_images, standardize
 
 __all__ = [
@@ -13,11 +19,20 @@ __all__ = [
     "DataLoader",
     "Dataset",
     "DownloadError",
+    "augment",
+    "cifar10",
     "digits",
+    "fashion_mnist",
+    "image_folder",
+    "kmnist",
+    "load",
     "mean_and_std",
     "mnist",
     "mnist_or_digits",
+    "names",
+    "npz",
     "pad_images",
     "read_idx",
+    "read_image",
     "standardize",
 ]

@@ -6,6 +6,8 @@ import numpy as np
 
 from fastcnn import _validate
 
+MOST_UNNAMED = 10_000  # classes that are named by their numbers: labels without names are small numbers
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -19,24 +21,27 @@ class Dataset:
         The class of each image, from 0.
     source : str
         What data this is, for people to read: "MNIST from /data/mnist".
+    classes : tuple of str
+        The names of the classes, by label; without them, "0", "1" and so on up to the highest label.
 
     Raises
     ------
     TypeError, ValueError
-        An array has another dtype or shape, or there are not as many labels as images.
+        An array has another dtype or shape, there are not as many labels as images, or a label is that of no class.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastcnn.data import Dataset
     >>> data = Dataset(np.zeros((5, 1, 28, 28), np.uint8), np.arange(5), "five empty pictures")
-    >>> len(data), data.limit(2)
-    (5, Dataset(source='five empty pictures, the first 2 images'))
+    >>> len(data), data.classes, data.limit(2).source
+    (5, ('0', '1', '2', '3', '4'), 'five empty pictures, the first 2 images')
     """
 
     images: np.ndarray = field(repr=False)
     labels: np.ndarray = field(repr=False)
     source: str
+    classes: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self):
         _validate.uint8_images(self.images)
@@ -47,6 +52,16 @@ class Dataset:
             raise ValueError(
                 f"`labels` has shape {self.labels.shape} but must have {(len(self.images),)}, one for each of `images`."
             )
+        if not isinstance(self.classes, tuple) or not all(isinstance(name, str) for name in self.classes):
+            raise TypeError(f"`classes` must be a tuple of names, not {self.classes!r:.60}.")
+        low, high = int(self.labels.min()), int(self.labels.max())
+        if not self.classes and high < MOST_UNNAMED:
+            object.__setattr__(self, "classes", tuple(map(str, range(high + 1))))  # the one way into a frozen dataclass
+        if low < 0 or high >= len(self.classes):
+            raise ValueError(
+                f"`labels` holds {low if low < 0 else high}, but its values must be from 0 to "
+                f"{(len(self.classes) or MOST_UNNAMED) - 1}."
+            )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -55,4 +70,4 @@ class Dataset:
         """The first ``n`` images, as views; the data set itself if it has no more than that."""
         if _validate.count("n", n, least=1) >= len(self):
             return self
-        return Dataset(self.images[:n], self.labels[:n], f"{self.source}, the first {n} images")
+        return Dataset(self.images[:n], self.labels[:n], f"{self.source}, the first {n} images", self.classes)

@@ -146,7 +146,8 @@ def digits(n_train: int = 60_000, n_test: int = 10_000, *, seed: int = 0) -> tup
     sizes = _validate.count("n_train", n_train, least=1), _validate.count("n_test", n_test, least=1)
     streams = np.random.SeedSequence(_validate.count("seed", seed, least=0)).spawn(2)
     source = f"embedded digits, seed {seed}"
-    train, test = (Dataset(*_draw(n, stream), source) for n, stream in zip(sizes, streams, strict=True))
+    classes = tuple("0123456789")
+    train, test = (Dataset(*_draw(n, stream), source, classes) for n, stream in zip(sizes, streams, strict=True))
     return train, test
 
 

@@ -1,10 +1,14 @@
 """Batches."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 
 from fastcnn import _validate
+
+Batch = tuple[np.ndarray, np.ndarray]
 
 
 class DataLoader:
@@ -22,15 +26,21 @@ class DataLoader:
         Take the images in a new random order each epoch. Batches are then copies; without it, C-contiguous arrays give
         batches that are views.
     rng : numpy.random.Generator
-        Where the orders come from: one permutation an epoch. Needed by ``shuffle``.
+        Where randomness comes from: one permutation an epoch for ``shuffle``, then one number for ``augment``. Give the
+        loader a generator of its own, which nothing else draws from, if its state is to be saved.
     drop_last : bool
         Leave out the last batch if it is not full.
+    augment : callable
+        ``augment(images, rng)`` gives the images of a batch another form, see `fastcnn.data.augment`. What it draws
+        depends on the epoch and on the batch's place in it, and on nothing else.
+    prefetch : bool
+        Prepare the next batch in a thread while this one is used. The batches are the same.
 
     Raises
     ------
     TypeError, ValueError
         ``images`` or ``labels`` is not an array, they differ in length, ``batch_size`` is not a whole number of at
-        least 1, or ``rng`` is missing.
+        least 1, ``augment`` is not callable, or ``rng`` is missing.
 
     Examples
     --------
@@ -41,7 +51,18 @@ class DataLoader:
     (3, [(2, [0, 1]), (2, [2, 3]), (1, [4])])
     """
 
-    def __init__(self, images, labels, batch_size: int, *, shuffle: bool = False, rng=None, drop_last: bool = False):
+    def __init__(
+        self,
+        images,
+        labels,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        rng=None,
+        drop_last: bool = False,
+        augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
+        prefetch: bool = False,
+    ):
         for name, array in (("images", images), ("labels", labels)):
             if not isinstance(array, np.ndarray) or array.ndim == 0:
                 raise TypeError(f"`{name}` must be a numpy array of at least 1 dimension, not {array!r:.60}.")
@@ -50,10 +71,12 @@ class DataLoader:
                 f"`images` has length {len(images)} (shape {images.shape}) but `labels` has {len(labels)} "
                 f"(shape {labels.shape}); there must be one label for each image."
             )
-        if shuffle and not isinstance(rng, np.random.Generator):
+        if augment is not None and not callable(augment):
+            raise TypeError(f"`augment` must be callable, augment(images, rng), not {augment!r:.60}.")
+        if (shuffle or augment) and not isinstance(rng, np.random.Generator):
             raise TypeError(
-                f"`rng` is {rng!r:.60} but `shuffle=True` needs a numpy.random.Generator, such as "
-                "numpy.random.default_rng(0)."
+                f"`rng` is {rng!r:.60} but `{'shuffle=True' if shuffle else 'augment'}` needs a "
+                "numpy.random.Generator, such as numpy.random.default_rng(0)."
             )
         self.images = images
         self.labels = labels
@@ -61,15 +84,134 @@ class DataLoader:
         self.shuffle = shuffle
         self.rng = rng
         self.drop_last = drop_last
+        self.augment = augment
+        self.prefetch = prefetch
+        self._epoch = None  # the epoch that is going on: as `state_dict` has it
+        self._skip = 0  # batches that the next iteration leaves out, as they were handed out before
 
     def __len__(self) -> int:
         """Batches in an epoch."""
         full, rest = divmod(len(self.images), self.batch_size)
         return full if self.drop_last or rest == 0 else full + 1
 
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def __iter__(self) -> Iterator[Batch]:
+        epoch = self._epoch = {"rng": self._rng_state(), "batches": self._skip}
+        self._skip = 0
         order = self.rng.permutation(len(self.images)) if self.shuffle else None
-        for first in range(0, len(self) * self.batch_size, self.batch_size):
-            batch = slice(first, first + self.batch_size)
-            which = batch if order is None else order[batch]
-            yield np.ascontiguousarray(self.images[which]), np.ascontiguousarray(self.labels[which])
+        seed = int(self.rng.integers(2**63)) if self.augment else None
+
+        def batch(i: int) -> Batch:
+            which = slice(i * self.batch_size, (i + 1) * self.batch_size)
+            if order is not None:
+                which = order[which]
+            images, labels = np.ascontiguousarray(self.images[which]), np.ascontiguousarray(self.labels[which])
+            return (images if seed is None else self._augmented(images, (seed, i))), labels
+
+        indices = range(epoch["batches"], len(self))
+        with closing(_prefetched(batch, indices) if self.prefetch else (batch(i) for i in indices)) as batches:
+            for images, labels in batches:
+                epoch["batches"] += 1
+                yield images, labels
+        if self._epoch is epoch:  # and not one that another iteration has begun since
+            self._epoch = None
+
+    def state_dict(self) -> dict:
+        """Where the loader is: what `load_state_dict` needs to go on from here, fit for JSON.
+
+        Within an epoch that is the generator's state at its start and how many of its batches have been handed out, the
+        one in use included; after it, nothing but the generator's state.
+
+        Returns
+        -------
+        dict
+            ``"rng"``, the state of the generator or None without one; ``"batches"``; and, to be checked, ``"images"``
+            and ``"batch_size"``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastcnn.data import DataLoader
+        >>> def loader():
+        ...     rng = np.random.default_rng(0)
+        ...     return DataLoader(np.zeros(6), np.arange(6), 2, shuffle=True, rng=rng)
+        >>> one, other = loader(), loader()
+        >>> batches = iter(one)
+        >>> _ = next(batches)
+        >>> other.load_state_dict(one.state_dict())
+        >>> [labels.tolist() for _, labels in batches] == [labels.tolist() for _, labels in other]
+        True
+        """
+        epoch = self._epoch or {"rng": self._rng_state(), "batches": self._skip}
+        return {**epoch, "images": len(self.images), "batch_size": self.batch_size}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from where another loader of the same images and settings was.
+
+        The next iteration hands out what was left of its epoch, which may be nothing, and computes no batch before
+        that; those that follow are its next epochs.
+
+        Parameters
+        ----------
+        state : dict
+            From `state_dict`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            It is not of such a loader. Nothing has changed.
+        """
+        own = self.state_dict()
+        if not isinstance(state, dict) or state.keys() != own.keys():
+            raise ValueError(f"`state` must be a dictionary with {', '.join(own)}, not {state!r:.60}.")
+        for name in ("images", "batch_size"):
+            if state[name] != own[name]:
+                raise ValueError(f"`state` has {name} {state[name]} but this loader has {own[name]}.")
+        batches = _validate.count("state['batches']", state["batches"], least=0)
+        if batches > len(self):
+            raise ValueError(f"`state` has handed out {batches} batches but an epoch has {len(self)}.")
+        if (state["rng"] is None) != (self.rng is None):
+            raise ValueError(
+                f"`state` is of a loader with{'out' * (state['rng'] is None)} a generator, unlike this one."
+            )
+        if self.rng is not None:
+            bits = self.rng.bit_generator
+            try:
+                type(bits)().state = state["rng"]  # a bad state stops here
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
+                kind = type(bits).__name__
+                raise ValueError(f"`state['rng']` is not the state of a {kind}, this loader's generator.") from error
+            bits.state = state["rng"]
+        self._epoch, self._skip = None, batches
+
+    def _rng_state(self) -> dict | None:
+        return None if self.rng is None else _plain(self.rng.bit_generator.state)
+
+    def _augmented(self, images: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
+        """The images of one batch, which the augmentation may write to if they are no view of all images."""
+        if np.may_share_memory(images, self.images):
+            images = images.copy()
+        result = self.augment(images, np.random.default_rng(seed))
+        if not isinstance(result, np.ndarray) or len(result) != len(images):
+            what = getattr(result, "shape", type(result).__name__)
+            raise ValueError(f"`augment` must return an array of {len(images)} images, as it was given, not {what}.")
+        return result
+
+
+def _prefetched(make: Callable[[int], Batch], indices: range) -> Iterator[Batch]:
+    """``make(i)`` for each index, the next one begun in a thread when one is handed out.
+
+    What it raises there is raised here. The thread ends with the iteration, however that ends.
+    """
+    with ThreadPoolExecutor(1, "fastcnn-batches") as thread:
+        ahead = None
+        for i in indices:
+            now = ahead or thread.submit(make, i)
+            ahead = thread.submit(make, i + 1) if i + 1 in indices else None
+            yield now.result()
+
+
+def _plain(state):
+    """A generator's state as JSON takes it: some hold arrays."""
+    if isinstance(state, dict):
+        return {key: _plain(value) for key, value in state.items()}
+    return state.tolist() if isinstance(state, np.ndarray | np.generic) else state

@@ -1,9 +1,6 @@
-"""MNIST: from a folder, from the cache, or from the network."""
+"""MNIST and the data sets in its form: from a folder, from the cache, or from the network."""
 
-import os
-import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -11,19 +8,62 @@ from .dataset import Dataset
 from .digits import digits
 from .errors import DataError, DownloadError
 from .idx import read_idx
+from .sources import Source
 
 TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
-# The original files, as Yann LeCun and Corinna Cortes published them
-MD5 = {
-    "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-    "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
-    "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
-    "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
-}
-MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
-TIMEOUT = 10  # seconds to wait for a mirror to connect, and for each further piece of a file
+
+def _sums(*sha256: str) -> dict[str, str]:
+    """The four files with their SHA-256 sums."""
+    return {f"{file}.gz": sum for file, sum in zip(TRAIN + TEST, sha256, strict=True)}
+
+
+# The sums are those of TensorFlow Datasets (url_checksums) and of torchvision for Ruby.
+MNIST = Source(
+    "MNIST",
+    "mnist",
+    _sums(
+        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    ),
+    ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
+)
+FASHION_MNIST = Source(
+    "Fashion-MNIST",
+    "fashion-mnist",
+    _sums(
+        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    ),
+    (
+        "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    ),
+)
+KMNIST = Source(
+    "KMNIST",
+    "kmnist",
+    _sums(
+        "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+        "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
+        "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+        "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+    ),
+    (
+        "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+        "https://storage.googleapis.com/s4tf-hosted-binaries/datasets/KMNIST/",
+    ),
+)
+
+DIGITS = tuple("0123456789")
+FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+HIRAGANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 
 
 def mnist(root=None, *, download: bool = True) -> tuple[Dataset, Dataset]:
@@ -31,8 +71,8 @@ def mnist(root=None, *, download: bool = True) -> tuple[Dataset, Dataset]:
 
     The four IDX files, plain or .gz, come from the folder ``root``; without it, from the folder that the environment
     variable FASTCNN_DATA names; without that, from the user's cache folder, into which they are downloaded first if
-    need be (11 MB, checked by MD5). They may lie in the folder itself or in its subfolder ``mnist``. A folder that was
-    named must hold them: nothing is downloaded in its place.
+    need be (11 MB, checked by SHA-256). They may lie in the folder itself or in its subfolder ``mnist``. A folder that
+    was named must hold them: nothing is downloaded in its place.
 
     Parameters
     ----------
@@ -67,18 +107,83 @@ def mnist(root=None, *, download: bool = True) -> tuple[Dataset, Dataset]:
     Traceback (most recent call last):
     FileNotFoundError: `root` is no-such-folder, but there is no such folder.
     """
-    if root is not None:
-        return _read(_locate(Path(root), "`root`"))
-    if folder := os.environ.get("FASTCNN_DATA"):
-        return _read(_locate(Path(folder), "FASTCNN_DATA"))
-    cache = _cache()
-    try:
-        return _read(_locate(cache, "The cache folder"))
-    except FileNotFoundError:
-        if not download:
-            raise
-    _download(cache)
-    return _read(_locate(cache, "The cache folder"))
+    return _load(MNIST, DIGITS, root, download)
+
+
+def fashion_mnist(root=None, *, download: bool = True) -> tuple[Dataset, Dataset]:
+    """Fashion-MNIST [1]_: 60,000 training and 10,000 test images of clothes, bags and shoes, 28x28 grey levels.
+
+    The files have the names of `mnist`'s and come from the same places (31 MB), in the subfolder ``fashion-mnist``.
+    Below FASTCNN_DATA, which is one folder for all data sets, only that subfolder counts.
+
+    Parameters
+    ----------
+    root : str or path-like
+        The folder, see `mnist`.
+    download : bool
+        See `mnist`.
+
+    Returns
+    -------
+    train, test : Dataset
+        Images of uint8, shape (N, 1, 28, 28), and labels of int64 from 0 to 9.
+
+    Raises
+    ------
+    FileNotFoundError, DownloadError, DataError
+        See `mnist`.
+
+    References
+    ----------
+    .. [1] H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning
+       algorithms", 2017, https://arxiv.org/abs/1708.07747.
+
+    Examples
+    --------
+    >>> from fastcnn.data import fashion_mnist
+    >>> fashion_mnist("no-such-folder")
+    Traceback (most recent call last):
+    FileNotFoundError: `root` is no-such-folder, but there is no such folder.
+    """
+    return _load(FASHION_MNIST, FASHION, root, download)
+
+
+def kmnist(root=None, *, download: bool = True) -> tuple[Dataset, Dataset]:
+    """Kuzushiji-MNIST [1]_: 60,000 training and 10,000 test images of ten cursive hiragana, 28x28 grey levels.
+
+    The files have the names of `mnist`'s and come from the same places (21 MB), in the subfolder ``kmnist``. Below
+    FASTCNN_DATA, which is one folder for all data sets, only that subfolder counts.
+
+    Parameters
+    ----------
+    root : str or path-like
+        The folder, see `mnist`.
+    download : bool
+        See `mnist`.
+
+    Returns
+    -------
+    train, test : Dataset
+        Images of uint8, shape (N, 1, 28, 28), and labels of int64 from 0 to 9.
+
+    Raises
+    ------
+    FileNotFoundError, DownloadError, DataError
+        See `mnist`.
+
+    References
+    ----------
+    .. [1] T. Clanuwat et al., "Deep learning for classical Japanese literature", 2018,
+       https://arxiv.org/abs/1812.01718.
+
+    Examples
+    --------
+    >>> from fastcnn.data import kmnist
+    >>> kmnist("no-such-folder")
+    Traceback (most recent call last):
+    FileNotFoundError: `root` is no-such-folder, but there is no such folder.
+    """
+    return _load(KMNIST, HIRAGANA, root, download)
 
 
 def mnist_or_digits(root=None) -> tuple[Dataset, Dataset]:
@@ -113,43 +218,47 @@ def mnist_or_digits(root=None) -> tuple[Dataset, Dataset]:
         return mnist(root)
     except DownloadError as error:
         why = f"embedded digits (no MNIST folder given; {error.reason})"
-    train, test = digits()
-    return Dataset(train.images, train.labels, why), Dataset(test.images, test.labels, why)
+    return tuple(Dataset(part.images, part.labels, why, part.classes) for part in digits())
 
 
-def _locate(folder: Path, name: str) -> dict[str, Path]:
+def _load(source: Source, classes: tuple[str, ...], root, download: bool) -> tuple[Dataset, Dataset]:
+    """Training and test data from the four files."""
+    files = source.find(root, download, lambda folder, name: _locate(source, folder, name))
+    train, test = (_read_pair(source.title, classes, *(files[file] for file in pair)) for pair in (TRAIN, TEST))
+    return train, test
+
+
+def _locate(source: Source, folder: Path, name: str) -> dict[str, Path]:
     """The paths of the four files, all in ``folder`` or all in its subfolder."""
-    folder = folder.expanduser()
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{name} is {folder}, but there is no such folder.")
+    places = [folder / source.folder, folder]
+    if name == "FASTCNN_DATA" and source is not MNIST:
+        places.pop()  # files of these names in the folder itself would be MNIST's
     lacks = []
-    for place in (folder, folder / "mnist"):
+    for place in places:
         candidates = {file: (place / file, place / f"{file}.gz") for file in TRAIN + TEST}
         found = {file: path for file, paths in candidates.items() for path in reversed(paths) if path.is_file()}
         if len(found) == len(candidates):
             return found
         lacks.append((place, [file for file in candidates if file not in found]))
     place, missing = min(lacks, key=lambda lack: len(lack[1]))
-    where = f"{folder} and its subfolder mnist lack" if len(missing) == len(TRAIN + TEST) else f"{place} lacks"
+    if len(places) > 1 and len(missing) == len(TRAIN + TEST):
+        where = f"{folder} and its subfolder {source.folder} lack"
+    else:
+        where = f"{place} lacks"
     raise FileNotFoundError(f"{name} is {folder}, but {where} {', '.join(missing)} (plain or with .gz).")
 
 
-def _read(files: dict[str, Path]) -> tuple[Dataset, Dataset]:
-    """Training and test data from the four files."""
-    return _read_pair(*(files[file] for file in TRAIN)), _read_pair(*(files[file] for file in TEST))
-
-
-def _read_pair(images_path: Path, labels_path: Path) -> Dataset:
+def _read_pair(title: str, classes: tuple[str, ...], images_path: Path, labels_path: Path) -> Dataset:
     images = read_idx(images_path)
     if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28) or len(images) == 0:
         raise DataError(
-            f"{images_path}: the shape is {images.shape} and the type {images.dtype} but MNIST's images are "
+            f"{images_path}: the shape is {images.shape} and the type {images.dtype} but {title}'s images are "
             "(N, 28, 28) and uint8, at least one."
         )
     labels = read_idx(labels_path)
     if labels.dtype != np.uint8 or labels.ndim != 1:
         raise DataError(
-            f"{labels_path}: the shape is {labels.shape} and the type {labels.dtype} but MNIST's labels are (N,) and "
+            f"{labels_path}: the shape is {labels.shape} and the type {labels.dtype} but {title}'s labels are (N,) and "
             "uint8."
         )
     if len(labels) != len(images):
@@ -160,50 +269,4 @@ def _read_pair(images_path: Path, labels_path: Path) -> Dataset:
     if labels.max() > 9:
         at = int(np.argmax(labels > 9))
         raise DataError(f"{labels_path}: label {at} is {labels[at]} but must be from 0 to 9.")
-    return Dataset(images[:, None], labels.astype(np.int64), f"MNIST from {images_path.parent}")
-
-
-def _cache() -> Path:
-    """The user's cache folder for MNIST, whether or not it exists."""
-    try:
-        import pooch
-    except ImportError as error:
-        raise DownloadError(
-            "pooch, which downloads MNIST, is not installed",
-            'Install it with pip install "fastcnn[data]", or name a folder that holds MNIST by `root` or FASTCNN_DATA.',
-        ) from error
-    return Path(pooch.os_cache("fastcnn")) / "mnist"
-
-
-def _download(folder: Path) -> None:
-    """Put the four original files into ``folder``, from the first mirror that gives them all."""
-    import pooch
-
-    advice = f"Put {', '.join(MD5)} into {folder}, or into a folder that you name by `root` or FASTCNN_DATA."
-    failures = []
-    log = pooch.get_logger()
-    level = log.level
-    log.setLevel("ERROR")  # at INFO, it prints a paragraph a file
-    try:
-        for mirror in MIRRORS:
-            try:
-                for file, md5 in MD5.items():
-                    _fetch(mirror + file, f"md5:{md5}", folder)
-                return
-            except (OSError, ValueError) as error:
-                # pooch's one ValueError here is a wrong hash; what requests raises is an OSError
-                what = f"the MD5 of {file} is wrong" if isinstance(error, ValueError) else type(error).__name__
-                failures.append(f"{urlsplit(mirror).netloc}: {what}")
-                if mirror == MIRRORS[-1]:
-                    raise DownloadError(f"MNIST could not be downloaded ({'; '.join(failures)})", advice) from error
-    finally:
-        log.setLevel(level)
-
-
-def _fetch(url: str, known_hash: str, folder: Path) -> None:
-    import pooch
-
-    file = url.rpartition("/")[2]
-    long = file.startswith("train-images")  # 10 MB; the others are gone before a bar could be read
-    downloader = pooch.HTTPDownloader(progressbar=long and sys.stderr.isatty(), timeout=TIMEOUT)
-    pooch.retrieve(url, known_hash, fname=file, path=folder, downloader=downloader)
+    return Dataset(images[:, None], labels.astype(np.int64), f"{title} from {images_path.parent}", classes)

@@ -7,10 +7,11 @@ from fastcnn import _validate
 CHUNK = 256  # images at a time: the temporaries stay in the cache
 
 
-def mean_and_std(images: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation of all pixels of ``images / 255``.
+def mean_and_std(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of ``images / 255``, of each channel by itself.
 
-    Computed from the histogram of the 256 grey levels, in whole numbers: exact, and without a copy of the images.
+    Computed from the histogram of the 256 levels, in whole numbers: exact, and without a copy of the images. Take them
+    from the training images only: the test images must not tell anything before the test.
 
     Parameters
     ----------
@@ -19,7 +20,7 @@ def mean_and_std(images: np.ndarray) -> tuple[float, float]:
 
     Returns
     -------
-    mean, std : float
+    mean, std : ndarray of float64, shape (C,)
         Both on the scale from 0 (black) to 1 (white); ``std`` is the population's, as in `numpy.std`.
 
     Raises
@@ -32,28 +33,26 @@ def mean_and_std(images: np.ndarray) -> tuple[float, float]:
     >>> import numpy as np
     >>> from fastcnn.data import mean_and_std
     >>> mean_and_std(np.array([0, 255], np.uint8).reshape(1, 1, 1, 2))
-    (0.5, 0.5)
+    (array([0.5]), array([0.5]))
     """
-    histogram = np.zeros(256, np.int64)
-    for chunk in _chunks(_validate.uint8_images(images)):
-        histogram += np.bincount(images[chunk].ravel(), minlength=256)
-    counts = histogram.tolist()
-    n = sum(counts)
-    total = sum(level * count for level, count in enumerate(counts))
-    squares = sum(level * level * count for level, count in enumerate(counts))
-    return total / n / 255, (squares * n - total * total) ** 0.5 / n / 255  # integers up to the root: nothing cancels
+    C = _validate.uint8_images(images).shape[1]
+    histograms = np.zeros((C, 256), np.int64)
+    for chunk in _chunks(images):
+        for c in range(C):
+            histograms[c] += np.bincount(images[chunk, c].ravel(), minlength=256)
+    return tuple(np.array(values) for values in zip(*map(_moments, histograms.tolist()), strict=True))
 
 
-def standardize(images: np.ndarray, mean: float, std: float, dtype=np.float32) -> np.ndarray:
+def standardize(images: np.ndarray, mean, std, dtype=np.float32) -> np.ndarray:
     """``(images / 255 - mean) / std`` as floats.
 
-    There are only 256 grey levels, so each is computed once, in float64, and looked up for every pixel.
+    There are only 256 levels, so each is computed once, in float64, and looked up for every pixel.
 
     Parameters
     ----------
     images : ndarray of uint8, shape (N, C, H, W)
         Images.
-    mean, std : float
+    mean, std : float or array of float, shape (C,)
         As from `mean_and_std` of the training images; ``std`` must be positive.
     dtype : dtype
         float32 or float64.
@@ -66,8 +65,8 @@ def standardize(images: np.ndarray, mean: float, std: float, dtype=np.float32) -
     Raises
     ------
     TypeError, ValueError
-        ``images`` is not uint8 or has not 4 dimensions, ``mean`` or ``std`` is not finite, ``std`` is not positive, or
-        ``dtype`` is another one.
+        ``images`` is not uint8 or has not 4 dimensions, ``mean`` or ``std`` has another shape or is not finite, ``std``
+        is not positive, or ``dtype`` is another one.
 
     Examples
     --------
@@ -76,19 +75,21 @@ def standardize(images: np.ndarray, mean: float, std: float, dtype=np.float32) -
     >>> standardize(np.array([0, 51, 255], np.uint8).reshape(1, 1, 1, 3), mean=0.2, std=0.4).ravel()
     array([-0.5,  0. ,  2. ], dtype=float32)
     """
-    _validate.uint8_images(images)
+    C = _validate.uint8_images(images).shape[1]
     dtype = np.dtype(dtype)
     if dtype not in (np.float32, np.float64):
         raise TypeError(f"`dtype` must be float32 or float64, not {dtype}.")
-    if not np.isfinite(mean):
-        raise ValueError(f"`mean` is {mean} but must be finite.")
-    if not (np.isfinite(std) and std > 0):
-        raise ValueError(f"`std` is {std} but must be finite and positive; images of one grey level have none.")
-    table = ((np.arange(256) / 255 - mean) / std).astype(dtype)
+    mean, std = (_per_channel(name, values, C) for name, values in (("mean", mean), ("std", std)))
+    if not np.isfinite(mean).all():
+        raise ValueError(f"`mean` is {_shown(mean)} but must be finite.")
+    if not (np.isfinite(std) & (std > 0)).all():
+        raise ValueError(f"`std` is {_shown(std)} but must be finite and positive; images of one level have none.")
+    tables = ((np.arange(256) / 255 - mean) / std).astype(dtype)  # (C, 256)
     out = np.empty(images.shape, dtype)
     for chunk in _chunks(images):
-        # "clip" clips nothing here; "raise" would make numpy write to a buffer first
-        np.take(table, images[chunk], out=out[chunk], mode="clip")
+        for c in range(C):
+            # "clip" clips nothing here; "raise" would make numpy write to a buffer first
+            np.take(tables[c], images[chunk, c], out=out[chunk, c], mode="clip")
     return out
 
 
@@ -131,3 +132,24 @@ def pad_images(images: np.ndarray, padding: int) -> np.ndarray:
 def _chunks(images: np.ndarray):
     """Slices of `CHUNK` images."""
     return (slice(n, n + CHUNK) for n in range(0, len(images), CHUNK))
+
+
+def _moments(counts: list[int]) -> tuple[float, float]:
+    """Mean and standard deviation, on the scale from 0 to 1, of the levels that occur so often."""
+    n = sum(counts)
+    total = sum(level * count for level, count in enumerate(counts))
+    squares = sum(level * level * count for level, count in enumerate(counts))
+    return total / n / 255, (squares * n - total * total) ** 0.5 / n / 255  # integers up to the root: nothing cancels
+
+
+def _per_channel(name: str, values, C: int) -> np.ndarray:
+    """Floats of shape (C, 1) or (1, 1)."""
+    array = np.asarray(values, np.float64)
+    if array.shape not in ((), (1,), (C,)):
+        raise ValueError(f"`{name}` has shape {array.shape} but must be a number, or {C}, one for each channel.")
+    return array.reshape(-1, 1)
+
+
+def _shown(values: np.ndarray) -> str:
+    """One number, or all of them."""
+    return str(values.item() if values.size == 1 else values.ravel().tolist())

@@ -1,0 +1,96 @@
+"""What all augmentations share: their checks, and doing one after another."""
+
+import numpy as np
+
+from fastcnn import _validate
+
+
+class Compose:
+    """Augmentations one after another.
+
+    Parameters
+    ----------
+    *augments : callable
+        Each ``augment(images, rng)``. Any function of that form will do: put ``lambda images, rng:
+        standardize(images, mean, std)`` last and a `DataLoader` may keep its images as uint8, a quarter of the memory.
+
+    Raises
+    ------
+    TypeError
+        One is not callable.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn.data.augment import Compose, HorizontalFlip, PadAndCrop
+    >>> augment = Compose(PadAndCrop(4, 32), HorizontalFlip())
+    >>> augment(np.zeros((8, 3, 32, 32), np.uint8), np.random.default_rng(0)).shape
+    (8, 3, 32, 32)
+    """
+
+    def __init__(self, *augments):
+        for augment in augments:
+            if not callable(augment):
+                raise TypeError(f"`augments` must be callable, augment(images, rng), not {augment!r:.60}.")
+        self.augments = augments
+
+    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Augment a batch."""
+        for augment in self.augments:
+            images = augment(images, rng)
+        return images
+
+    def __repr__(self) -> str:
+        return f"Compose({', '.join(map(repr, self.augments))})"
+
+
+class Augment:
+    """A batch is checked, then changed by `_apply`; the representation shows the settings, which are its attributes."""
+
+    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Augment a batch.
+
+        Parameters
+        ----------
+        images : ndarray of float32, float64 or uint8, shape (N, C, H, W)
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        ndarray of the same dtype, C-contiguous
+            A new one.
+
+        Raises
+        ------
+        TypeError, ValueError
+            ``images`` or ``rng`` is not that.
+        """
+        if isinstance(images, np.ndarray) and images.dtype == np.uint8:
+            _validate.uint8_images(images)
+        else:
+            _validate.floats("images", images, ndim=4)
+        return self._apply(images, _validate.generator("rng", rng))
+
+    def _apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
+
+def checked_fill(fill):
+    """A float, or a tuple of floats, one for each channel."""
+    values = np.asarray(fill)
+    if values.dtype.kind not in "iuf" or values.ndim > 1 or values.size == 0 or not np.isfinite(values).all():
+        raise ValueError(f"`fill` is {fill!r:.60} but must be a finite number, or one for each channel.")
+    return tuple(values.tolist()) if values.ndim else float(values)
+
+
+def fill_for(fill, images: np.ndarray) -> np.ndarray:
+    """``fill`` in the dtype of ``images``, of shape (1 or C, 1, 1)."""
+    values = np.atleast_1d(np.asarray(fill))
+    if len(values) not in (1, images.shape[1]):
+        raise ValueError(f"`fill` has {len(values)} numbers but `images` have {images.shape[1]} channels.")
+    if images.dtype == np.uint8 and not ((values >= 0) & (values <= 255) & (values == np.rint(values))).all():
+        raise ValueError(f"`fill` is {fill} but must be whole numbers from 0 to 255, as `images` are uint8.")
+    return values.astype(images.dtype)[:, None, None]

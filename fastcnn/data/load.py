@@ -1,0 +1,79 @@
+"""Data by name or path, as it is written on a command line."""
+
+from pathlib import Path
+
+from .cifar import cifar10
+from .dataset import Dataset
+from .digits import digits
+from .image_folder import image_folder
+from .mnist import fashion_mnist, kmnist, mnist
+from .npz import npz
+
+BY_NAME = {"mnist": mnist, "fashion-mnist": fashion_mnist, "kmnist": kmnist, "cifar10": cifar10}
+
+
+def names() -> tuple[str, ...]:
+    """The data sets that `load` knows by name.
+
+    Examples
+    --------
+    >>> from fastcnn import data
+    >>> data.names()
+    ('mnist', 'fashion-mnist', 'kmnist', 'cifar10', 'digits')
+    """
+    return (*BY_NAME, "digits")
+
+
+def load(name, root=None, **options) -> tuple[Dataset, Dataset]:
+    """Training and test data by the name of a data set, or from a path.
+
+    Parameters
+    ----------
+    name : str or path-like
+        One of `names`, an ``.npz`` archive (see `npz`) or a folder of pictures (see `image_folder`). A name goes before
+        a folder that is called so; write ``./mnist`` for that.
+    root : str or path-like
+        The folder of a data set that is downloaded otherwise, see `mnist`.
+    **options
+        Those of `image_folder`, for a folder of pictures only.
+
+    Returns
+    -------
+    train, test : Dataset
+
+    Raises
+    ------
+    ValueError
+        There is nothing of that name, or ``root`` or an option is given that it does not take.
+    FileNotFoundError, DownloadError, DataError, ImportError, TypeError
+        See the functions named above.
+
+    Examples
+    --------
+    >>> from fastcnn import data
+    >>> train, test = data.load("digits")
+    >>> len(train), len(test)
+    (60000, 10000)
+    >>> data.load("imagenet")
+    Traceback (most recent call last):
+    ValueError: `name` is 'imagenet' but must be mnist, fashion-mnist, kmnist, cifar10 or digits, the path of a folder \
+of images, or that of an .npz archive.
+    """
+    path = Path(name).expanduser()
+    is_folder = str(name) not in names() and path.is_dir()
+    if options and not is_folder:
+        raise ValueError(f"`{next(iter(options))}` is only for a folder of images, which {name} is not.")
+    if root is not None and str(name) not in BY_NAME:
+        raise ValueError(f"`root` is {root} but is only for {', '.join(BY_NAME)}, not for {name}.")
+    if str(name) in BY_NAME:
+        return BY_NAME[str(name)](root)
+    if str(name) == "digits":
+        return digits()
+    if is_folder:
+        return image_folder(path, **options)
+    if path.suffix == ".npz":
+        return npz(path)
+    raise ValueError(
+        f"`name` is {str(name)!r} but must be {', '.join(BY_NAME)} or digits, the path of a folder of images, or that "
+        "of an .npz archive."
+    )

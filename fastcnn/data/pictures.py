@@ -1,0 +1,123 @@
+"""Picture files."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from fastcnn import _validate
+
+from .errors import DataError
+
+GREY = ("1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes that hold no colour
+
+
+def read_image(path, size=None, *, channels: int | None = None) -> np.ndarray:
+    """A picture file as an array: PNG, JPEG and whatever else Pillow reads.
+
+    It stands as its EXIF orientation says; what is transparent lies on white; of an animation it is the first picture;
+    16-bit grey levels lose their lower eight.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    size : int or (int, int)
+        Height and width in pixels, to which it is resized (bilinear, antialiased; its proportions are not kept).
+        Without it, it keeps its own.
+    channels : 1 or 3
+        Grey, or red, green, blue. Without it, 1 for files that cannot hold colour, otherwise 3.
+
+    Returns
+    -------
+    ndarray of uint8, shape (C, H, W)
+
+    Raises
+    ------
+    DataError
+        It is not a picture, is damaged, or has more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``. A ValueError.
+    OSError
+        The file is missing or cannot be read.
+    ImportError
+        Pillow is not installed.
+    TypeError, ValueError
+        ``size`` or ``channels`` is not one.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from fastcnn.data import read_image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "dot.pgm")
+    ...     _ = file.write_bytes(b"P5 3 1 255 " + bytes([0, 255, 0]))
+    ...     read_image(file), read_image(file, 2, channels=3).shape
+    (array([[[  0, 255,   0]]], dtype=uint8), (3, 2, 2))
+    """
+    return _read(Path(path), _pair(size), _channels(channels))
+
+
+def has_colour(path: Path) -> bool:
+    """Whether the file can hold colour, from its header."""
+    with _open(path) as image:
+        return image.mode not in GREY
+
+
+def _read(path: Path, size: tuple[int, int] | None, channels: int | None) -> np.ndarray:
+    """See `read_image`."""
+    from PIL import Image, ImageOps
+
+    with _open(path) as image:
+        try:
+            channels = channels or (1 if image.mode in GREY else 3)
+            image = ImageOps.exif_transpose(image)
+            if image.mode.startswith("I;16"):
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            if image.has_transparency_data:
+                white = Image.new("RGBA", image.size, "white")
+                image = Image.alpha_composite(white, image.convert("RGBA"))
+            image = image.convert("L" if channels == 1 else "RGB")
+            if size is not None and image.size != size[::-1]:
+                image = image.resize(size[::-1], Image.Resampling.BILINEAR)
+            pixels = np.array(image)
+        except Exception as error:  # what decoders raise: OSError, SyntaxError, ValueError, struct.error, ...
+            raise DataError(f"{path} is damaged: {error}.") from error
+    return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _open(path: Path):
+    """The picture, its pixels not yet decoded."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError('Pictures need Pillow; install it with pip install "fastcnn[data]".') from error
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(path)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} has too many pixels: {error}") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise  # the system's: no such file, no permission
+        raise DataError(f"{path} is not a picture that Pillow can read.") from error
+    except Exception as error:  # see `_read`
+        raise DataError(f"{path} is damaged: {error}.") from error
+    if image.mode in ("I", "F"):
+        image.close()
+        raise DataError(f"{path} holds numbers of 32 bits ({image.mode}) but must hold grey levels or colours.")
+    return image
+
+
+def _pair(size) -> tuple[int, int] | None:
+    """Height and width."""
+    if size is None:
+        return None
+    height, width = size if isinstance(size, tuple | list) and len(size) == 2 else (size, size)
+    return _validate.count("size", height, least=1), _validate.count("size", width, least=1)
+
+
+def _channels(channels) -> int | None:
+    if channels not in (None, 1, 3):
+        raise ValueError(f"`channels` is {channels!r} but must be 1 (grey) or 3 (red, green, blue).")
+    return channels
