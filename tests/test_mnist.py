@@ -1,5 +1,6 @@
-"""MNIST from folders, from the cache and from mirrors, and the digits where there is none."""
+"""MNIST and its relatives from folders, from the cache and from mirrors, and the digits where there is none."""
 
+import dataclasses
 import functools
 import gc
 import gzip
@@ -15,7 +16,17 @@ import warnings
 import numpy as np
 import pytest
 
-from fastcnn.data import DataError, Dataset, DownloadError, mean_and_std, mnist, mnist_or_digits
+from fastcnn.data import (
+    DataError,
+    Dataset,
+    DownloadError,
+    fashion_mnist,
+    kmnist,
+    mean_and_std,
+    mnist,
+    mnist_or_digits,
+    sources,
+)
 
 module = importlib.import_module("fastcnn.data.mnist")  # `fastcnn.data.mnist` is the function
 NAMES = module.TRAIN + module.TEST
@@ -62,6 +73,7 @@ def test_a_folder_that_is_named(tmp_path, place, compress):
     assert (train.images.dtype, train.labels.dtype) == (np.uint8, np.int64)
     assert train.images.tobytes() == small_mnist()[NAMES[0]][16:]
     assert train.labels.tolist() == [5, 0, 4, 1, 9]
+    assert train.classes == test.classes == tuple("0123456789")
     assert test.labels.tolist() == [7, 2, 1]
     assert train.source == test.source == f"MNIST from {folder}"
 
@@ -87,7 +99,7 @@ def test_a_home_folder_is_found(tmp_path, monkeypatch):
 @pytest.mark.parametrize("load", [mnist, mnist_or_digits])
 @pytest.mark.parametrize("named_by", ["`root`", "FASTCNN_DATA"])
 def test_a_named_folder_that_lacks_files_is_an_error_and_nothing_is_downloaded(tmp_path, monkeypatch, named_by, load):
-    monkeypatch.setattr(module, "_download", lambda folder: pytest.fail("it downloads"))
+    monkeypatch.setattr(sources.Source, "_download", lambda source, folder: pytest.fail("it downloads"))
 
     def refuses(folder, sentence):
         if named_by == "FASTCNN_DATA":
@@ -101,6 +113,41 @@ def test_a_named_folder_that_lacks_files_is_an_error_and_nothing_is_downloaded(t
     del files[NAMES[1]], files[NAMES[3]]
     write(tmp_path / "mnist", files)
     refuses(tmp_path, f"{tmp_path / 'mnist'} lacks {NAMES[1]}, {NAMES[3]} (plain or with .gz).")
+
+
+@pytest.mark.parametrize(
+    ("load", "folder", "title", "classes"),
+    [
+        (fashion_mnist, "fashion-mnist", "Fashion-MNIST", ("T-shirt/top", "Ankle boot")),
+        (kmnist, "kmnist", "KMNIST", ("o", "wo")),
+    ],
+    ids=["Fashion-MNIST", "KMNIST"],
+)
+def test_mnists_relatives_are_read_alike(tmp_path, monkeypatch, load, folder, title, classes):
+    place = write(tmp_path / folder, small_mnist())
+    for root in (tmp_path, place):
+        train, test = load(root)
+        assert (train.source, train.classes[0], train.classes[9]) == (f"{title} from {place}", *classes)
+        assert (train.labels.tolist(), test.labels.tolist()) == ([5, 0, 4, 1, 9], [7, 2, 1])
+    monkeypatch.setenv("FASTCNN_DATA", str(tmp_path))
+    assert load()[0].source == f"{title} from {place}"
+    monkeypatch.setenv("FASTCNN_DATA", str(place))  # what lies there directly would be MNIST
+    with pytest.raises(FileNotFoundError, match=re.escape(f"FASTCNN_DATA is {place}, but {place / folder} lacks ")):
+        load()
+
+
+def test_a_folder_of_several_data_sets_keeps_them_apart(tmp_path):
+    write(tmp_path, small_mnist())
+    other = small_mnist() | {NAMES[3]: idx(np.array([0, 0, 0], np.uint8))}
+    write(tmp_path / "kmnist", other)
+    assert mnist(tmp_path)[1].labels.tolist() == [7, 2, 1]
+    assert kmnist(tmp_path)[1].labels.tolist() == [0, 0, 0]
+
+
+def test_sums_are_sha256_and_no_two_files_share_one():
+    sums = [sum for source in (module.MNIST, module.FASHION_MNIST, module.KMNIST) for sum in source.sha256.values()]
+    assert len(set(sums)) == 12
+    assert all(re.fullmatch("[0-9a-f]{64}", sum) for sum in sums)
 
 
 BAD = {
@@ -172,9 +219,8 @@ def mirrors(tmp_path, monkeypatch):
         servers.append(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler))
         threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
     urls = tuple(f"http://127.0.0.1:{server.server_port}/" for server in servers)
-    monkeypatch.setattr(module, "MIRRORS", urls)
-    sums = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in folders[1].iterdir()}
-    monkeypatch.setattr(module, "MD5", {file: sums[file] for file in module.MD5})
+    sums = {file: hashlib.sha256((folders[1] / file).read_bytes()).hexdigest() for file in module.MNIST.sha256}
+    monkeypatch.setattr(module, "MNIST", dataclasses.replace(module.MNIST, mirrors=urls, sha256=sums))
     yield folders
     for server in servers:
         server.shutdown()
@@ -190,7 +236,7 @@ def test_a_download_goes_to_the_cache_and_is_used_again(cache, mirrors, capfd):
     train, _ = mnist()
     assert train.labels.tolist() == [5, 0, 4, 1, 9]
     assert train.source == f"MNIST from {cache}"
-    assert sorted(path.name for path in cache.iterdir()) == sorted(module.MD5)
+    assert sorted(path.name for path in cache.iterdir()) == sorted(module.MNIST.sha256)
     assert capfd.readouterr() == ("", "")  # no log, and no bar where there is no terminal
     assert sys.modules["pooch"].get_logger().level == level
 
@@ -207,9 +253,22 @@ def test_a_mirror_whose_file_has_another_hash_is_not_believed(cache, mirrors):
     assert mnist()[1].labels.tolist() == [7, 2, 1]  # from the second mirror
     (mirrors[1] / "t10k-labels-idx1-ubyte.gz").write_bytes(b"please sign in to this network")
     (cache / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(DownloadError, match=r"127\.0\.0\.1:\d+: the MD5 of t10k-labels-idx1-ubyte\.gz is wrong"):
+    with pytest.raises(DownloadError, match=r"127\.0\.0\.1:\d+: the SHA-256 of t10k-labels-idx1-ubyte\.gz is wrong"):
         mnist()
     assert not (cache / "t10k-labels-idx1-ubyte.gz").exists()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_an_interrupted_download_goes_on_with_the_files_that_are_missing(cache, mirrors):
+    last = mirrors[1] / "t10k-labels-idx1-ubyte.gz"
+    content = last.read_bytes()
+    last.unlink()
+    with pytest.raises(DownloadError, match=re.escape(f"HTTPError). Put {last.name} into {cache}, or all of its")):
+        mnist()
+    for path in mirrors[1].iterdir():
+        path.unlink()
+    last.write_bytes(content)
+    assert mnist()[1].labels.tolist() == [7, 2, 1]
 
 
 def test_the_real_mirrors_are_asked_in_turn(cache, monkeypatch):
@@ -217,6 +276,7 @@ def test_the_real_mirrors_are_asked_in_turn(cache, monkeypatch):
     calls = []
 
     def retrieve(url, known_hash, fname, path, downloader):
+        assert path == cache
         calls.append((url, known_hash, downloader.kwargs["timeout"]))
         if "ossci" in url:
             raise ConnectionError("no route to host")
@@ -225,9 +285,9 @@ def test_the_real_mirrors_are_asked_in_turn(cache, monkeypatch):
     monkeypatch.setattr(pooch, "retrieve", retrieve)
     assert len(mnist()[0]) == 5
     first = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
-    files = list(module.MD5)
+    files = list(module.MNIST.sha256)
     assert [url for url, _, _ in calls] == [first[0] + files[0], *(first[1] + file for file in files)]
-    assert calls[0][1:] == ("md5:f68b3c2dcbeaaa9fbdd348bbdeb94873", 10)
+    assert calls[0][1:] == (f"sha256:{module.MNIST.sha256[files[0]]}", 10)
 
 
 @pytest.fixture
@@ -250,14 +310,15 @@ def test_without_a_network_the_error_says_what_to_put_where(offline):
         mnist()
     assert str(error.value) == (
         f"{OFFLINE}. Put train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz, "
-        f"t10k-labels-idx1-ubyte.gz into {offline}, or into a folder that you name by `root` or FASTCNN_DATA."
+        f"t10k-labels-idx1-ubyte.gz into {offline}, or all of its files into a folder that you name by `root` or "
+        "FASTCNN_DATA."
     )
     assert isinstance(error.value, OSError)
     assert isinstance(error.value.__cause__, ConnectionError)
 
 
 def test_download_false_does_not_download(cache, monkeypatch):
-    monkeypatch.setattr(module, "_download", lambda folder: pytest.fail("it downloads"))
+    monkeypatch.setattr(sources.Source, "_download", lambda source, folder: pytest.fail("it downloads"))
     with pytest.raises(FileNotFoundError, match="The cache folder is "):
         mnist(download=False)
 
@@ -306,6 +367,7 @@ def test_the_real_mnist():
 def test_limit_takes_the_first_images():
     data = few_digits()[0]
     one = data.limit(1)
+    assert one.classes == data.classes
     assert (len(one), one.labels.tolist(), one.source) == (1, [0], "embedded digits, seed 0, the first 1 images")
     assert np.shares_memory(one.images, data.images)
     assert data.limit(2) is data
@@ -328,6 +390,8 @@ BAD_ARRAYS = {
     "uint8 labels": (IMAGES, LABELS.astype(np.uint8), TypeError, "`labels` must be a numpy array of int64, not uint8"),
     "labels in a list": (IMAGES, [0, 0, 0], TypeError, "`labels` must be a numpy array of int64, not list"),
     "a label too few": (IMAGES, LABELS[:2], ValueError, "`labels` has shape (2,) but must have (3,)"),
+    "a negative label": (IMAGES, LABELS - 1, ValueError, "`labels` holds -1, but its values must be from 0 to 9999."),
+    "labels that are no classes": (IMAGES, LABELS + 10**15, ValueError, "`labels` holds 1000000000000000, but"),
 }
 
 
@@ -335,3 +399,12 @@ BAD_ARRAYS = {
 def test_a_data_set_checks_its_arrays(images, labels, error, sentence):
     with pytest.raises(error, match=re.escape(sentence)):
         Dataset(images, labels, "bad")
+
+
+def test_classes_have_names():
+    assert Dataset(IMAGES, np.array([0, 2, 1]), "unnamed").classes == ("0", "1", "2")
+    assert Dataset(IMAGES, LABELS, "named", ("cat", "dog")).classes == ("cat", "dog")
+    with pytest.raises(ValueError, match=re.escape("`labels` holds 2, but its values must be from 0 to 1.")):
+        Dataset(IMAGES, LABELS + 2, "a class too few", ("cat", "dog"))
+    with pytest.raises(TypeError, match="`classes` must be a tuple of names, not 'cat'"):
+        Dataset(IMAGES, LABELS, "one name", "cat")

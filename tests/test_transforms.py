@@ -22,11 +22,15 @@ def strided(images):
 
 @pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray, strided])
 def test_mean_and_std(images, layout):
-    assert mean_and_std(layout(images)) == pytest.approx(((images / 255).mean(), (images / 255).std()), rel=1e-13)
+    images[:, 1] //= 2  # channels differ
+    mean, std = mean_and_std(layout(images))
+    np.testing.assert_allclose(mean, (images / 255).mean((0, 2, 3)), rtol=1e-13, strict=True)
+    np.testing.assert_allclose(std, (images / 255).std((0, 2, 3)), rtol=1e-13, strict=True)
 
 
 def test_mean_and_std_of_one_grey_level_are_exact():
-    assert mean_and_std(np.full((3, 1, 100, 100), 51, np.uint8)) == (0.2, 0.0)
+    mean, std = mean_and_std(np.full((3, 1, 100, 100), 51, np.uint8))
+    assert (mean.tolist(), std.tolist()) == ([0.2], [0.0])
 
 
 @pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray, strided])
@@ -38,8 +42,16 @@ def test_standardize(images, dtype, layout):
 
 
 def test_standardized_images_have_mean_0_and_std_1(images):
+    images[:, 1] //= 2
     result = standardize(images, *mean_and_std(images), dtype=np.float64)
-    assert (result.mean(), result.std()) == pytest.approx((0, 1), abs=1e-12)
+    np.testing.assert_allclose(result.mean((0, 2, 3)), 0, atol=1e-12)
+    np.testing.assert_allclose(result.std((0, 2, 3)), 1, atol=1e-12)
+
+
+def test_standardize_takes_a_number_for_each_channel(images):
+    result = standardize(images, (0.25, 0.5), [0.1, 0.2], np.float64)
+    np.testing.assert_allclose(result[:, 0], (images[:, 0] / 255 - 0.25) / 0.1, atol=1e-13)
+    np.testing.assert_allclose(result[:, 1], (images[:, 1] / 255 - 0.5) / 0.2, atol=1e-13)
 
 
 def test_no_large_temporaries():
@@ -85,7 +97,21 @@ def test_bad_images(bad, error, sentence, transform):
 
 
 BAD_SCALES = {
-    "one grey level": (0.5, 0.0, np.float32, ValueError, "`std` is 0.0 but must be finite and positive; images of one"),
+    "one grey level": (
+        0.5,
+        0.0,
+        np.float32,
+        ValueError,
+        "`std` is 0.0 but must be finite and positive; images of one",
+    ),
+    "one channel of one level": (0.5, [1.0, 0.0], np.float32, ValueError, "`std` is [1.0, 0.0] but must be finite and"),
+    "means of three channels": (
+        [0.1] * 3,
+        1,
+        np.float32,
+        ValueError,
+        "`mean` has shape (3,) but must be a number",
+    ),
     "negative std": (0.5, -1.0, np.float32, ValueError, "`std` is -1.0 but must be finite and positive"),
     "std not a number": (0.5, np.nan, np.float32, ValueError, "`std` is nan but must be finite and positive"),
     "infinite mean": (np.inf, 1.0, np.float32, ValueError, "`mean` is inf but must be finite."),

@@ -84,7 +84,7 @@ def standardize(images: np.ndarray, mean, std, dtype=np.float32) -> np.ndarray:
         raise ValueError(f"`mean` is {_shown(mean)} but must be finite.")
     if not (np.isfinite(std) & (std > 0)).all():
         raise ValueError(f"`std` is {_shown(std)} but must be finite and positive; images of one level have none.")
-    tables = ((np.arange(256) / 255 - mean) / std).astype(dtype)  # (C, 256)
+    tables = np.broadcast_to(((np.arange(256) / 255 - mean) / std).astype(dtype), (C, 256))
     out = np.empty(images.shape, dtype)
     for chunk in _chunks(images):
         for c in range(C):
