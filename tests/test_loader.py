@@ -1,6 +1,10 @@
 """Batches: every image once, with its own label."""
 
+import contextlib
+import gc
+import json
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -91,6 +95,18 @@ BAD = {
         "`rng` is None but `shuffle=True` needs a numpy.random.Generator, such as numpy.random.default_rng(0).",
     ),
     "a seed for a generator": ((X, Y, 2), {"shuffle": True, "rng": 3}, TypeError, "`rng` is 3 but `shuffle=True`"),
+    "augmentation without a generator": (
+        (X, Y, 2),
+        {"augment": lambda images, rng: images},
+        TypeError,
+        "`rng` is None but `augment` needs a numpy.random.Generator",
+    ),
+    "augmentation that is no function": (
+        (X, Y, 2),
+        {"augment": "flip", "rng": np.random.default_rng(0)},
+        TypeError,
+        "`augment` must be callable, augment(images, rng), not 'flip'.",
+    ),
     "images in a list": (([1, 2], Y[:2], 2), {}, TypeError, "`images` must be a numpy array of at least 1 dimension"),
     "a label for all": ((X, np.array(3), 2), {}, TypeError, "`labels` must be a numpy array of at least 1 dimension"),
 }
@@ -100,3 +116,230 @@ BAD = {
 def test_bad_arguments(arguments, options, error, sentence):
     with pytest.raises(error, match=re.escape(sentence)):
         DataLoader(*arguments, **options)
+
+
+# ---- augmentation and threads ----
+
+
+def noise(images, rng):
+    """Something random that may be written to the images themselves."""
+    images += rng.random(images.shape, np.float32)
+    return images
+
+
+def loader(n=10, batch_size=3, *, seed=0, bits=np.random.PCG64, **options):
+    rng = np.random.Generator(bits(seed))
+    return DataLoader(*arrays(n), batch_size, **{"shuffle": True, "rng": rng, "augment": noise, **options})
+
+
+def equal(batches, expected):
+    """Whether two lists of batches are the same, bit for bit."""
+    assert len(batches) == len(expected)
+    for ours, theirs in zip(batches, expected, strict=True):
+        for array, wanted in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(array, wanted, strict=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"shuffle": False}, {"augment": None}], ids=["both", "augment", "shuffle"])
+def test_a_thread_changes_nothing(options):
+    one, other = loader(**options), loader(prefetch=True, **options)
+    for _ in range(3):
+        equal(list(other), list(one))
+
+
+def test_augmentation_leaves_the_order_alone():
+    labels = [[y.tolist() for _, y in loader(augment=augment)] for augment in (None, noise)]
+    assert labels[0] == labels[1]
+
+
+def test_augmentation_is_another_in_each_epoch_and_batch():
+    one = loader(6, 3, shuffle=False)
+    first, second = ([x - np.floor(x) for x, _ in one] for _ in range(2))
+    assert not np.allclose(first[0], first[1])
+    assert not np.allclose(first[0], second[0])
+
+
+@pytest.mark.parametrize("shuffle", [False, True], ids=["in order", "shuffled"])
+def test_augmentation_that_writes_to_its_batch_does_not_change_the_data(shuffle):
+    one = loader(shuffle=shuffle)
+    list(one)
+    np.testing.assert_array_equal(one.images, arrays(10)[0])
+
+
+@pytest.mark.parametrize("prefetch", [False, True], ids=["same thread", "prefetch"])
+def test_augmentation_must_return_as_many_images(prefetch):
+    bad = loader(augment=lambda images, rng: images[:1], prefetch=prefetch)
+    with pytest.raises(
+        ValueError, match=re.escape("must return an array of 3 images, as it was given, not (1, 1, 2, 3)")
+    ):
+        next(iter(bad))
+
+
+def threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("fastcnn-batches")]
+
+
+def test_an_error_in_the_thread_is_raised_here_at_its_batch():
+    def third_fails(images, rng):
+        if 7.0 in images:
+            raise FloatingPointError("seven")
+        return images
+
+    handed_out = []
+    with pytest.raises(FloatingPointError, match="seven"):
+        for _, labels in loader(shuffle=False, augment=third_fails, prefetch=True):
+            handed_out.append(labels.tolist())
+    assert handed_out == [[0, 1, 2], [3, 4, 5]]
+    gc.collect()
+    assert not threads()
+
+
+@pytest.mark.parametrize("how", ["break", "exception", "Ctrl-C"])
+def test_leaving_an_epoch_early_ends_its_thread(how):
+    def leave():
+        for x, _ in loader(100, 1, prefetch=True):
+            assert x.shape == (1, 1, 2, 3)
+            assert len(threads()) == 1
+            if how == "break":
+                break
+            raise {"exception": RuntimeError, "Ctrl-C": KeyboardInterrupt}[how]
+
+    with contextlib.suppress(RuntimeError, KeyboardInterrupt):
+        leave()
+    gc.collect()
+    assert not threads()
+
+
+def test_one_batch_is_prepared_ahead_and_no_more():
+    made, ready = [], threading.Event()
+
+    def count(images, rng):
+        made.append(int(images[0, 0, 0, 0]))
+        if len(made) == 2:
+            ready.set()
+        return images
+
+    batches = iter(loader(100, 1, shuffle=False, augment=count, prefetch=True))
+    next(batches)
+    assert ready.wait(10)
+    assert made == [0, 1]
+    batches.close()
+    assert made == [0, 1]
+    assert not threads()
+
+
+# ---- going on where another loader was ----
+
+BITS = [np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.random.Philox, np.random.SFC64]
+
+
+@pytest.mark.parametrize("bits", BITS, ids=lambda bits: bits.__name__)
+@pytest.mark.parametrize("prefetch", [False, True], ids=["same thread", "prefetch"])
+def test_a_run_that_was_stopped_at_any_batch_goes_on_with_the_next(bits, prefetch):
+    uninterrupted = loader(bits=bits)
+    expected = [batch for _ in range(3) for batch in uninterrupted]
+    for stop in range(len(expected) + 1):
+        one = loader(bits=bits, prefetch=prefetch)
+        seen, state = [], one.state_dict()
+        while len(seen) < stop:
+            for batch in one:
+                seen.append(batch)
+                state = json.loads(json.dumps(one.state_dict()))
+                if len(seen) == stop:
+                    break
+        other = loader(seed=5, bits=bits, prefetch=not prefetch)
+        other.load_state_dict(state)
+        while len(seen) < len(expected):
+            seen.extend(other)
+        equal(seen, expected)
+
+
+def test_the_state_after_an_epoch_is_that_of_a_new_one():
+    one = loader()
+    list(one)
+    state = one.state_dict()
+    assert state["batches"] == 0
+    assert state["rng"] == one.rng.bit_generator.state
+    other = loader(seed=5)
+    other.load_state_dict(state)
+    equal(list(other), list(one))
+
+
+def test_the_state_within_the_last_batch_leaves_nothing_of_the_epoch():
+    one = loader()
+    for _ in one:
+        state = one.state_dict()
+    assert state["batches"] == len(one)
+    other = loader(seed=5)
+    other.load_state_dict(state)
+    assert list(other) == []
+    equal(list(other), list(one))
+
+
+def test_a_loaded_state_is_the_state():
+    one = loader()
+    next(iter(one))
+    other = loader(seed=5)
+    other.load_state_dict(one.state_dict())
+    assert other.state_dict() == one.state_dict()
+    equal(list(other)[:1], list(loader())[1:2])
+
+
+def test_going_on_computes_no_batch_twice():
+    calls = []
+
+    def count(images, rng):
+        calls.append(len(images))
+        return images
+
+    one = loader()
+    batches = iter(one)
+    next(batches), next(batches), next(batches)
+    other = loader(augment=count)
+    other.load_state_dict(one.state_dict())
+    list(other)
+    assert calls == [1]
+
+
+def test_without_randomness_the_state_is_a_place():
+    one, other = (loader(shuffle=False, augment=None, rng=None) for _ in range(2))
+    next(iter(one))
+    assert one.state_dict() == {"rng": None, "batches": 1, "images": 10, "batch_size": 3}
+    other.load_state_dict(one.state_dict())
+    assert [y.tolist() for _, y in other] == [[3, 4, 5], [6, 7, 8], [9]]
+    assert len(list(other)) == 4
+
+
+def test_a_new_iteration_after_an_early_end_is_a_new_epoch():
+    one, expected = loader(), loader()
+    list(expected)
+    next(iter(one))
+    equal(list(one), list(expected))
+    assert one.state_dict()["batches"] == 0
+
+
+STATE = loader().state_dict()
+BAD_STATES = {
+    "no dictionary": (None, "`state` must be a dictionary with rng, batches, images, batch_size, not None."),
+    "a part of it": ({"batches": 1}, "`state` must be a dictionary with rng, batches, images, batch_size, not {'b"),
+    "other data": ({**STATE, "images": 11}, "`state` has images 11 but this loader has 10."),
+    "other batches": ({**STATE, "batch_size": 4}, "`state` has batch_size 4 but this loader has 3."),
+    "more batches than there are": ({**STATE, "batches": 5}, "`state` has handed out 5 batches but an epoch has 4."),
+    "fewer than none": ({**STATE, "batches": -1}, "`state['batches']` is -1 but must be at least 0."),
+    "no generator": ({**STATE, "rng": None}, "`state` is of a loader without a generator, but this one has one."),
+    "another generator": (
+        loader(bits=np.random.MT19937).state_dict(),
+        "`state['rng']` is not the state of a PCG64, this loader's generator.",
+    ),
+    "a number for a state": ({**STATE, "rng": 3}, "`state['rng']` is not the state of a PCG64"),
+    "a state without numbers": ({**STATE, "rng": {"bit_generator": "PCG64"}}, "`state['rng']` is not the state of a"),
+}
+
+
+@pytest.mark.parametrize(("state", "sentence"), BAD_STATES.values(), ids=BAD_STATES)
+def test_a_bad_state_changes_nothing(state, sentence):
+    one = loader()
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        one.load_state_dict(state)
+    assert one.state_dict() == STATE
+    equal(list(one), list(loader()))

@@ -34,7 +34,8 @@ class DataLoader:
         ``augment(images, rng)`` gives the images of a batch another form, see `fastcnn.data.augment`. What it draws
         depends on the epoch and on the batch's place in it, and on nothing else.
     prefetch : bool
-        Prepare the next batch in a thread while this one is used. The batches are the same.
+        Prepare the next batch in a thread while this one is used. The batches are the same. It pays where augmentation
+        is work and processors are idle, as when kernels run on fewer threads than there are processors.
 
     Raises
     ------
@@ -85,6 +86,8 @@ class DataLoader:
         self.rng = rng
         self.drop_last = drop_last
         self.augment = augment
+        # Off by default: kernels take all processors, and a LeNet-5's epoch on two was 1 to 9 % longer with it, from no
+        # augmentation to elastic distortion. With kernels on one of the two it was 3 % longer to 33 % shorter.
         self.prefetch = prefetch
         self._epoch = None  # the epoch that is going on: as `state_dict` has it
         self._skip = 0  # batches that the next iteration leaves out, as they were handed out before
@@ -169,10 +172,10 @@ class DataLoader:
         batches = _validate.count("state['batches']", state["batches"], least=0)
         if batches > len(self):
             raise ValueError(f"`state` has handed out {batches} batches but an epoch has {len(self)}.")
-        if (state["rng"] is None) != (self.rng is None):
-            raise ValueError(
-                f"`state` is of a loader with{'out' * (state['rng'] is None)} a generator, unlike this one."
-            )
+        if state["rng"] is None and self.rng is not None:
+            raise ValueError("`state` is of a loader without a generator, but this one has one.")
+        if state["rng"] is not None and self.rng is None:
+            raise ValueError("`state` is of a loader with a generator, but this one has none.")
         if self.rng is not None:
             bits = self.rng.bit_generator
             try:
