@@ -1,10 +1,9 @@
 """CIFAR-10 in its binary form: from a folder, from the cache, or from the network."""
 
+import gzip
 import os
 import tarfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ ARCHIVE = "cifar-10-binary.tar.gz"
 EXTRACTED = "cifar-10-batches-bin"  # the folder within the archive
 RECORD = 1 + 3 * 32 * 32  # bytes: a label, then red, green and blue, 32 rows of 32 each
 MOST = 10_000  # records in a file
+CHUNK = 1 << 20  # bytes read at a time
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 # The sum is that of TensorFlow Datasets (url_checksums) and of torchvision for Ruby.
@@ -70,7 +70,7 @@ def cifar10(root=None, *, download: bool = True) -> tuple[Dataset, Dataset]:
     """
     place = CIFAR10.find(root, download, _locate)
     batches = _from_archive(place) if place.name == ARCHIVE else _from_folder(place)
-    train, test = (_dataset([batches[file] for file in files], place.parent) for files in (TRAIN, TEST))
+    train, test = (_dataset([batches[file] for file in files], place) for files in (TRAIN, TEST))
     return train, test
 
 
@@ -100,24 +100,20 @@ def _from_folder(folder: Path) -> dict[str, np.ndarray]:
 def _from_archive(path: Path) -> dict[str, np.ndarray]:
     """File name -> its records, from the archive; nothing is written to the disk."""
     batches = {}
-    with _damage(path), tarfile.open(path, "r:gz") as archive:
-        for member in archive:
-            name = member.name.rpartition("/")[2]
-            if name in TRAIN + TEST and member.isfile() and name not in batches:
-                batches[name] = _records(archive.extractfile(member), member.size, f"{path}, {member.name}")
+    with open(path, "rb") as file:
+        try:
+            with gzip.open(file) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+                for member in archive:
+                    name = member.name.rpartition("/")[2]
+                    if name in TRAIN + TEST and member.isfile() and name not in batches:
+                        batches[name] = _records(archive.extractfile(member), member.size, f"{path}, {member.name}")
+                while stream.read(CHUNK):  # only at its very end does gzip compare the checksum of it all
+                    pass
+        except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+            raise DataError(f"{path}: the archive is damaged ({error}); get the file again.") from error
     if missing := [name for name in TRAIN + TEST if name not in batches]:
         raise DataError(f"{path} lacks {', '.join(missing)}; it must be CIFAR-10's binary version.")
     return batches
-
-
-@contextmanager
-def _damage(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the system's: the file cannot be read at all
-        raise DataError(f"{path}: the archive is damaged ({error}); get the file again.") from error
 
 
 def _records(file, size: int, name: str) -> np.ndarray:
@@ -136,7 +132,7 @@ def _records(file, size: int, name: str) -> np.ndarray:
     return records
 
 
-def _dataset(batches: list[np.ndarray], folder: Path) -> Dataset:
+def _dataset(batches: list[np.ndarray], place: Path) -> Dataset:
     images = np.concatenate([batch[:, 1:] for batch in batches]).reshape(-1, 3, 32, 32)
     labels = np.concatenate([batch[:, 0] for batch in batches]).astype(np.int64)
-    return Dataset(images, labels, f"CIFAR-10 from {folder}", CLASSES)
+    return Dataset(images, labels, f"CIFAR-10 from {place}", CLASSES)

@@ -81,8 +81,8 @@ def image_folder(
     if channels is None:
         paths = (path for part in (train, test) for paths in part.values() for path in paths)
         channels = 3 if any(map(has_colour, paths)) else 1
-    train = _dataset(train, size, channels, str(root))
-    return train, _dataset(test, train.images.shape[2:], channels, str(root), resize=size is not None)
+    train = _dataset(train, size, None, channels, str(root))
+    return train, _dataset(test, size, train.images.shape[2:], channels, str(root))
 
 
 def _files(folder: Path) -> dict[str, list[Path]]:
@@ -121,16 +121,17 @@ def _split(root: Path, files: dict[str, list[Path]], test_fraction: float, rng) 
     return train, test
 
 
-def _dataset(files: dict[str, list[Path]], size, channels: int, source: str, resize: bool = True) -> Dataset:
-    """Read them all; with ``resize=False``, or without ``size``, pictures must agree with it or with the first."""
+def _dataset(files: dict[str, list[Path]], size, expected, channels: int, source: str) -> Dataset:
+    """Read them all; what has another size than is ``expected``, or than the first, is an error."""
     images, labels = [], []
     for label, paths in enumerate(files.values()):
         for path in paths:
-            image = _read(path, size if resize else None, channels)
-            if image.shape[1:] != (size := size or image.shape[1:]):
+            image = _read(path, size, channels)
+            found, expected = image.shape[1:], expected or image.shape[1:]
+            if found != expected:
                 raise DataError(
-                    f"{path} has {image.shape[1]}x{image.shape[2]} pixels (height x width) but those before it have "
-                    f"{size[0]}x{size[1]}; give `size`, to which all are resized."
+                    f"{path} has {found[0]}x{found[1]} pixels (height x width) but those before it have "
+                    f"{expected[0]}x{expected[1]}; give `size`, to which all are resized."
                 )
             images.append(image)
             labels.append(label)

@@ -53,15 +53,14 @@ def npz(path) -> tuple[Dataset, Dataset]:
     ((5, 1, 8, 8), array([0, 1]), ('0', '1', '2'))
     """
     path = Path(path)
-    try:
-        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            if missing := [key for key in KEYS if f"{key}.npy" not in archive.namelist()]:
-                held = ", ".join(name.removesuffix(".npy") for name in archive.namelist()[:10]) or "nothing"
-                raise DataError(f"{path} lacks {', '.join(missing)}; it holds {held}.")
-            size = path.stat().st_size
-            x_train, y_train, x_test, y_test = (_array(archive, key, size, f"{path}, {key}") for key in KEYS)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise DataError(f"{path}: the archive is damaged or no .npz ({error}).") from error
+    with open(path, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                x_train, y_train, x_test, y_test = _arrays(archive, path)
+        except DataError:
+            raise
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
+            raise DataError(f"{path}: the archive is damaged or no .npz ({error}).") from error
     images = _images(x_train, f"{path}, x_train"), _images(x_test, f"{path}, x_test")
     if images[0].shape[1:] != images[1].shape[1:]:
         raise DataError(
@@ -72,6 +71,15 @@ def npz(path) -> tuple[Dataset, Dataset]:
     classes = tuple(map(str, range(max(int(part.max()) for part in labels) + 1)))
     train, test = (Dataset(*part, str(path), classes) for part in zip(images, labels, strict=True))
     return train, test
+
+
+def _arrays(archive: zipfile.ZipFile, path: Path) -> list[np.ndarray]:
+    """The four arrays."""
+    held = archive.namelist()
+    if missing := [key for key in KEYS if f"{key}.npy" not in held]:
+        held = ", ".join(name.removesuffix(".npy") for name in held[:10]) or "nothing"
+        raise DataError(f"{path} lacks {', '.join(missing)}; it holds {held}.")
+    return [_array(archive, key, path.stat().st_size, f"{path}, {key}") for key in KEYS]
 
 
 def _array(archive: zipfile.ZipFile, key: str, size: int, name: str) -> np.ndarray:
@@ -92,9 +100,7 @@ def _array(archive: zipfile.ZipFile, key: str, size: int, name: str) -> np.ndarr
             raise DataError(f"{name} is {dtype} but must be of whole numbers.")
         promised, follow = math.prod(shape) * dtype.itemsize, info.file_size - stream.tell()
         if promised != follow:
-            raise DataError(
-                f"{name}: the header promises {promised} bytes (shape {shape}, {dtype}) but {follow} follow."
-            )
+            raise DataError(f"{name}: the header promises {promised} bytes ({dtype}, {shape}) but {follow} follow.")
         if info.compress_size > size or info.file_size > most * info.compress_size:
             raise DataError(f"{name}: {info.compress_size} of the file's {size} bytes cannot hold {info.file_size}.")
         stream.seek(0)

@@ -1,0 +1,285 @@
+"""Folders of pictures, and picture files: what is read, and what is refused."""
+
+import re
+import struct
+import sys
+import zlib
+
+import numpy as np
+import pytest
+
+from fastcnn.data import DataError, image_folder, read_image
+
+Image = pytest.importorskip("PIL.Image", reason='Pillow comes with pip install "fastcnn[data]"')
+
+
+def save(path, pixels, mode=None, **options):
+    """Write an array as a picture, in a folder that may be new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(np.asarray(pixels))
+    (image.convert(mode) if mode else image).save(path, **options)
+    return path
+
+
+def level(value, shape=(4, 5)):
+    return np.full(shape, value, np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Ten cats of levels 0 to 9, five dogs of levels 100 to 104, and what systems leave."""
+    for name, first, n in (("dog", 100, 5), ("cat", 0, 10)):
+        for i in range(n):
+            save(tmp_path / name / f"{i}.png", level(first + i))
+        (tmp_path / name / ".DS_Store").write_bytes(b"\0")
+        (tmp_path / name / "Thumbs.db").write_bytes(b"\0")
+    (tmp_path / "README.txt").write_text("beside the classes")
+    (tmp_path / ".git").mkdir()
+    return tmp_path
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def levels(data):
+    return data.images[:, 0, 0, 0].tolist()
+
+
+# ---- folders ----
+
+
+def test_a_part_of_each_class_is_held_out(folder):
+    train, test = image_folder(folder, rng=rng())
+    assert (train.images.shape, test.images.shape) == ((12, 1, 4, 5), (3, 1, 4, 5))
+    assert train.labels.tolist() == [0] * 8 + [1] * 4
+    assert test.labels.tolist() == [0, 0, 1]
+    assert train.classes == test.classes == ("cat", "dog")
+    assert train.source == str(folder)
+    assert sorted(levels(train) + levels(test)) == [*range(10), *range(100, 105)]
+    assert levels(train) == sorted(levels(train))
+
+
+def test_the_split_follows_from_the_generator(folder):
+    splits = [levels(image_folder(folder, rng=rng(seed))[1]) for seed in (0, 0, 1, 2, 3)]
+    assert splits[0] == splits[1]
+    assert len({tuple(split) for split in splits}) > 1
+
+
+@pytest.mark.parametrize(("fraction", "held_out"), [(0.0, [1, 1]), (0.5, [5, 2]), (1.0, [9, 4])])
+def test_training_and_test_data_have_a_picture_of_each_class(folder, fraction, held_out):
+    test = image_folder(folder, test_fraction=fraction, rng=rng())[1]
+    assert np.bincount(test.labels).tolist() == held_out
+
+
+def test_train_and_test_folders(tmp_path):
+    for part, first in (("train", 10), ("test", 50)):
+        for label, name in enumerate("ab"):
+            save(tmp_path / part / name / "x.png", level(first + label))
+    train, test = image_folder(tmp_path)
+    assert (levels(train), levels(test), test.labels.tolist(), test.classes) == ([10, 11], [50, 51], [0, 1], ("a", "b"))
+    (tmp_path / "test" / "c").mkdir()
+    with pytest.raises(DataError, match="is empty; there must be pictures of the class in it"):
+        image_folder(tmp_path)
+    save(tmp_path / "test" / "c" / "x.png", level(0))
+    with pytest.raises(DataError, match="train and test must have the same classes, but only one has c"):
+        image_folder(tmp_path)
+
+
+@pytest.mark.parametrize(("size", "shape"), [(8, (8, 8)), ((2, 3), (2, 3)), ((4, 5), (4, 5))])
+def test_pictures_are_resized(folder, size, shape):
+    save(folder / "cat" / "large.png", level(9, (40, 50)))
+    train, test = image_folder(folder, size, rng=rng())
+    assert train.images.shape[2:] == test.images.shape[2:] == shape
+    assert sorted(levels(train) + levels(test)) == sorted([*range(10), 9, *range(100, 105)])
+
+
+def test_the_first_picture_of_another_size_is_named(tmp_path):
+    for part in ("train", "test"):
+        for i in range(3):
+            save(tmp_path / part / "a" / f"{i}.png", level(i))
+    odd = save(tmp_path / "test" / "a" / "1.png", level(0, (5, 4)))
+    sentence = f"{odd} has 5x4 pixels (height x width) but those before it have 4x5; give `size`, to which"
+    with pytest.raises(DataError, match=re.escape(sentence)):
+        image_folder(tmp_path)
+    odd = save(tmp_path / "train" / "a" / "2.png", level(0, (4, 4)))  # which is read before
+    with pytest.raises(DataError, match=re.escape(f"{odd} has 4x4 pixels")):
+        image_folder(tmp_path)
+    assert image_folder(tmp_path, (4, 5))[1].images.shape == (3, 1, 4, 5)
+
+
+def test_one_picture_in_colour_makes_all_so(folder):
+    assert image_folder(folder, rng=rng())[0].images.shape[1] == 1
+    assert image_folder(folder, channels=3, rng=rng())[0].images.shape[1] == 3
+    save(folder / "dog" / "red.png", np.dstack([level(200), level(0), level(0)]))
+    train, test = image_folder(folder, rng=rng())
+    assert train.images.shape[1] == test.images.shape[1] == 3
+    assert image_folder(folder, channels=1, rng=rng())[0].images.shape[1] == 1
+
+
+def bad_folder(tmp_path, what):
+    """What is wrong, in a folder that is good otherwise; the path that must be named."""
+    save(tmp_path / "a" / "1.png", level(1))
+    save(tmp_path / "a" / "2.png", level(2))
+    if what == "a text file":
+        (tmp_path / "a" / "notes.txt").write_text("not a picture")
+        return tmp_path / "a" / "notes.txt", "is not a picture that Pillow can read."
+    if what == "an empty file":
+        (tmp_path / "a" / "3.png").write_bytes(b"")
+        return tmp_path / "a" / "3.png", "is not a picture that Pillow can read."
+    if what == "a picture cut off":
+        whole = save(tmp_path / "a" / "3.png", rng().integers(0, 256, (30, 30), dtype=np.uint8)).read_bytes()
+        (tmp_path / "a" / "3.png").write_bytes(whole[:200])
+        return tmp_path / "a" / "3.png", "is damaged: "
+    if what == "a folder in a class":
+        save(tmp_path / "a" / "more" / "3.png", level(3))
+        return tmp_path / "a" / "more", f"is a folder, but {tmp_path / 'a'} must hold the pictures of the class"
+    if what == "an empty class":
+        (tmp_path / "b").mkdir()
+        return tmp_path / "b", "is empty; there must be pictures of the class in it."
+    save(tmp_path / "b" / "1.png", level(1))
+    return tmp_path / "b", "has only one picture, but one for training and one for testing are needed."
+
+
+WRONG = [
+    "a text file",
+    "an empty file",
+    "a picture cut off",
+    "a folder in a class",
+    "an empty class",
+    "a single picture",
+]
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong_is_named(tmp_path, what):
+    path, sentence = bad_folder(tmp_path, what)
+    with pytest.raises(DataError, match=re.escape(f"{path} {sentence}")):
+        image_folder(tmp_path, rng=rng())
+
+
+def test_folders_that_are_none(tmp_path):
+    with pytest.raises(FileNotFoundError, match="but there is no such folder"):
+        image_folder(tmp_path / "nowhere")
+    save(tmp_path / "1.png", level(1))
+    with pytest.raises(DataError, match=re.escape(f"{tmp_path} has no subfolders; there must be one for each class")):
+        image_folder(tmp_path)
+
+
+BAD_ARGUMENTS = {
+    "no generator": ({"rng": None}, TypeError, "`rng` is None but"),
+    "a seed": ({"rng": 3}, TypeError, "has no subfolders train and test, and to hold out test images needs a numpy."),
+    "two channels": ({"channels": 2}, ValueError, "`channels` is 2 but must be 1 (grey) or 3 (red, green, blue)."),
+    "no height": ({"size": (0, 3)}, ValueError, "`size` is 0 but must be at least 1."),
+    "three sizes": ({"size": (1, 2, 3)}, TypeError, "`size` must be a whole number, not (1, 2, 3)."),
+    "more than all": (
+        {"test_fraction": 1.5},
+        ValueError,
+        "`test_fraction` is 1.5 but must be at least 0 and at most 1",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "error", "sentence"), BAD_ARGUMENTS.values(), ids=BAD_ARGUMENTS)
+def test_bad_arguments(folder, arguments, error, sentence):
+    with pytest.raises(error, match=re.escape(sentence)):
+        image_folder(folder, **{"rng": rng(), **arguments})
+
+
+# ---- files ----
+
+COLOURS = rng().integers(0, 256, (6, 5, 3), dtype=np.uint8)
+GREYS = rng().integers(0, 256, (6, 5), dtype=np.uint8)
+
+
+def test_colours_and_greys_come_back(tmp_path):
+    np.testing.assert_array_equal(
+        read_image(save(tmp_path / "c.png", COLOURS)), COLOURS.transpose(2, 0, 1), strict=True
+    )
+    np.testing.assert_array_equal(read_image(save(tmp_path / "g.png", GREYS)), GREYS[None], strict=True)
+    three = read_image(tmp_path / "g.png", channels=3)
+    np.testing.assert_array_equal(three, np.stack([GREYS] * 3), strict=True)
+    assert three.flags.c_contiguous
+    grey = read_image(tmp_path / "c.png", channels=1)[0]
+    np.testing.assert_allclose(grey, COLOURS @ [0.299, 0.587, 0.114], atol=1)  # ITU-R 601, as in Pillow
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("1", 1), ("L", 1), ("P", 3), ("CMYK", 3), ("RGBA", 3), ("LA", 1)])
+def test_modes_of_pillow(tmp_path, mode, channels):
+    path = save(tmp_path / ("a.tif" if mode == "CMYK" else "a.png"), level(255), mode)
+    np.testing.assert_array_equal(read_image(path), np.full((channels, 4, 5), 255, np.uint8), strict=True)
+
+
+def test_16_bits_keep_their_upper_eight(tmp_path):
+    path = save(tmp_path / "deep.png", np.array([[0, 255, 256, 65535]], np.uint16))
+    assert read_image(path).tolist() == [[[0, 0, 1, 255]]]
+    with pytest.raises(
+        DataError, match=re.escape("holds numbers of 32 bits (F) but must hold grey levels or colours.")
+    ):
+        read_image(save(tmp_path / "float.tif", np.zeros((2, 2), np.float32)))
+
+
+def test_what_is_transparent_lies_on_white(tmp_path):
+    ink = np.zeros((1, 3, 4), np.uint8)
+    ink[0, :, 3] = [0, 255, 128]  # black everywhere, and nothing of it to be seen on the left
+    assert read_image(save(tmp_path / "a.png", ink), channels=1)[0, 0].tolist() == [255, 0, 127]
+
+
+def test_a_photograph_stands_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held at its right side: turn it clockwise
+    path = save(tmp_path / "a.png", GREYS, exif=exif)
+    np.testing.assert_array_equal(read_image(path)[0], np.rot90(GREYS, -1))
+
+
+def test_resizing_averages(tmp_path):
+    board = np.indices((40, 40)).sum(0) % 2 * 255
+    small = read_image(save(tmp_path / "a.png", board.astype(np.uint8)), 4)
+    np.testing.assert_allclose(small, 127, atol=6)
+
+
+def png(width, height, data=b""):
+    """A picture of one bit a pixel whose header says any size."""
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(data)),
+        (b"IEND", b""),
+    ]
+    body = (struct.pack(">I", len(c)) + kind + c + struct.pack(">I", zlib.crc32(kind + c)) for kind, c in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+
+
+@pytest.mark.parametrize("side", [10_000, 100_000], ids=["Pillow would warn", "Pillow would refuse"])
+def test_decompression_bombs_are_refused(tmp_path, side):
+    (tmp_path / "bomb.png").write_bytes(png(side, side))
+    with pytest.raises(DataError, match=re.escape(f"{tmp_path / 'bomb.png'} has too many pixels: ")):
+        read_image(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.gif", "a.tif", "a.bmp", "a.webp"])
+def test_damage_is_a_data_error_or_another_picture(tmp_path, name):
+    path = save(tmp_path / name, COLOURS)
+    whole = path.read_bytes()
+    found = 0
+    for at in range(0, len(whole), 2):
+        for content in (whole[:at], whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :]):
+            path.write_bytes(content)
+            try:
+                assert read_image(path).dtype == np.uint8
+            except DataError as error:
+                assert str(path) in str(error)  # noqa: PT017
+                found += 1
+    assert found > 0
+
+
+def test_a_missing_file_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        read_image(tmp_path / "nowhere.png")
+
+
+def test_without_pillow_the_error_says_how_to_get_it(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(
+        ImportError, match=re.escape('Pictures need Pillow; install it with pip install "fastcnn[data]".')
+    ):
+        image_folder(folder, rng=rng())

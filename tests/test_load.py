@@ -1,0 +1,69 @@
+"""Data by name or path."""
+
+import re
+
+import numpy as np
+import pytest
+
+from fastcnn import data
+from fastcnn.data import load
+
+
+@pytest.fixture(autouse=True)
+def _no_folder(monkeypatch):
+    monkeypatch.delenv("FASTCNN_DATA", raising=False)
+
+
+@pytest.mark.parametrize("name", [name for name in data.names() if name != "digits"])
+def test_each_name_goes_to_its_loader(name, tmp_path):
+    with pytest.raises(FileNotFoundError, match=re.escape(f"`root` is {tmp_path}, but ")) as error:
+        load(name, tmp_path)
+    assert name.removesuffix("10") in str(error.value)  # its subfolder is named: cifar-10
+
+
+def test_a_folder_of_images_with_its_options(tmp_path):
+    pytest.importorskip("PIL")
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for i in range(4):
+            (tmp_path / name / f"{i}.pgm").write_bytes(b"P5 2 2 255 " + bytes([i] * 4))
+    train, test = load(tmp_path, size=6, channels=3, test_fraction=0.5, rng=np.random.default_rng(0))
+    assert train.images.shape == test.images.shape == (4, 3, 6, 6)
+    with pytest.raises(TypeError, match="sise"):
+        load(tmp_path, sise=6)
+
+
+def test_a_name_goes_before_a_folder_that_is_called_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mnist").mkdir()
+    with pytest.raises(FileNotFoundError, match="`root` is nowhere"):
+        load("mnist", "nowhere")
+    with pytest.raises(data.DataError, match="mnist has no subfolders"):
+        load("./mnist")
+
+
+def test_an_archive(tmp_path):
+    x, y = np.zeros((3, 4, 4), np.uint8), np.arange(3)
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    assert len(load(str(tmp_path / "a.npz"))[1]) == 3
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        load(tmp_path / "nowhere.npz")
+
+
+KNOWN = "must be mnist, fashion-mnist, kmnist, cifar10 or digits, the path of a folder of images, or that of an .npz"
+BAD = {
+    "an unknown name": (("imagenet",), {}, f"`name` is 'imagenet' but {KNOWN}"),
+    "no such folder": (("no/such/folder",), {}, f"`name` is 'no/such/folder' but {KNOWN}"),
+    "a root for digits": (
+        ("digits", "data"),
+        {},
+        "`root` is data but is only for mnist, fashion-mnist, kmnist, cifar10,",
+    ),
+    "a size for MNIST": (("mnist",), {"size": 32}, "`size` is only for a folder of images, which mnist is not."),
+}
+
+
+@pytest.mark.parametrize(("arguments", "options", "sentence"), BAD.values(), ids=BAD)
+def test_bad_arguments(arguments, options, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        load(*arguments, **options)
