@@ -188,6 +188,78 @@ def tanh_backward(dy: np.ndarray, y: np.ndarray, *, backend: str | None = None) 
     return _map("tanh_backward", backend, {"dy": dy, "y": y})
 
 
+def scaled_tanh(
+    x: np.ndarray, amplitude: float = 1.7159, slope: float = 2 / 3, *, backend: str | None = None
+) -> np.ndarray:
+    """``amplitude * tanh(slope * x)``, LeNet-5's squashing function of 1998.
+
+    With the default numbers it maps 1 to 1 and -1 to -1, and its second derivative is largest there.
+
+    Parameters
+    ----------
+    x : ndarray of any shape, float32 or float64
+    amplitude, slope : float, default 1.7159 and 2 / 3
+        Above 0.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `x`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `x` is not a float32 or float64 array, or is empty, or `amplitude` or `slope` is not a positive number.
+
+    References
+    ----------
+    Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition", Proceedings
+    of the IEEE 86(11), 1998, appendix A.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.scaled_tanh(np.array([0.0, 1.0, 1e9])).round(4)
+    array([0.    , 1.    , 1.7159])
+    """
+    return _map("scaled_tanh", backend, {"x": x}, *tanh_scales(amplitude, slope))
+
+
+def scaled_tanh_backward(
+    dy: np.ndarray, y: np.ndarray, amplitude: float = 1.7159, slope: float = 2 / 3, *, backend: str | None = None
+) -> np.ndarray:
+    """Gradient of `scaled_tanh` from its output: ``dy * slope * (amplitude - y**2 / amplitude)``.
+
+    Parameters
+    ----------
+    dy : ndarray of any shape, float32 or float64
+        Gradient of the loss by the output.
+    y : ndarray of the shape and dtype of `dy`
+        The output.
+    amplitude, slope, backend
+        As in `scaled_tanh`.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `dy`
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `scaled_tanh`; and if the arrays have not one shape and dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.scaled_tanh_backward(np.array([4.0]), np.array([1.0]), 2.0, 0.5)
+    array([3.])
+    """
+    return _map("scaled_tanh_backward", backend, {"dy": dy, "y": y}, *tanh_scales(amplitude, slope))
+
+
 def sigmoid(x: np.ndarray, *, backend: str | None = None) -> np.ndarray:
     """Logistic function ``1 / (1 + exp(-x))``, without overflow for any ``x``.
 
@@ -332,6 +404,12 @@ def dropout_mask(shape: tuple[int, ...], dtype, p: float, rng: np.random.Generat
     """Zeros with probability ``p``, else ``1 / (1 - p)``; the mask of `dropout`."""
     keep = rng.random(shape, dtype=np.float32) >= p
     return np.multiply(keep, 1 / (1 - p), dtype=dtype)
+
+
+def tanh_scales(amplitude: float, slope: float) -> tuple[float, float]:
+    """The two numbers of `scaled_tanh`, checked."""
+    least, most = sys.float_info.min, sys.float_info.max
+    return _validate.number("amplitude", amplitude, least, most), _validate.number("slope", slope, least, most)
 
 
 def _slope(negative_slope: float) -> float:

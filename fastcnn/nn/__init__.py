@@ -1,15 +1,19 @@
 """Layers, in PyTorch's words: plain NumPy arrays in and out, and a ``backward`` beside every ``forward``."""
 
 from fastcnn.nn import init
-from fastcnn.nn.activations import LeakyReLU, ReLU, Sigmoid, Tanh
-from fastcnn.nn.containers import Flatten, Sequential
+from fastcnn.nn.activations import LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
+from fastcnn.nn.containers import Flatten, Identity, Sequential
 from fastcnn.nn.conv import Conv2d, ConvTranspose2d
 from fastcnn.nn.dropout import Dropout
 from fastcnn.nn.linear import Linear
 from fastcnn.nn.losses import CrossEntropyLoss, MSELoss
 from fastcnn.nn.module import Buffer, Module, Parameter
 from fastcnn.nn.normalization import BatchNorm1d, BatchNorm2d
-from fastcnn.nn.pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d
+from fastcnn.nn.pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from fastcnn.nn.residual import Residual, ResizeChannels
+from fastcnn.nn.separable import DepthwiseSeparableConv2d
+from fastcnn.nn.summary import summarize
+from fastcnn.nn.trace import trace
 
 __all__ = [
     "AdaptiveAvgPool2d",
@@ -21,8 +25,11 @@ __all__ = [
     "Conv2d",
     "ConvTranspose2d",
     "CrossEntropyLoss",
+    "DepthwiseSeparableConv2d",
     "Dropout",
     "Flatten",
+    "GlobalAvgPool2d",
+    "Identity",
     "LeakyReLU",
     "Linear",
     "MSELoss",
@@ -30,8 +37,13 @@ __all__ = [
     "Module",
     "Parameter",
     "ReLU",
+    "Residual",
+    "ResizeChannels",
+    "ScaledTanh",
     "Sequential",
     "Sigmoid",
     "Tanh",
     "init",
+    "summarize",
+    "trace",
 ]

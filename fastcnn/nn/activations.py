@@ -3,6 +3,7 @@
 import math
 
 from fastcnn import _validate
+from fastcnn.functional.activations import tanh_scales
 from fastcnn.nn.module import Module
 
 
@@ -66,6 +67,38 @@ class Tanh(Module):
     def backward_native(self, dy, backend, input_grad: bool):
         """See `fastcnn.functional.tanh_backward`."""
         return backend.tanh_backward(dy, self._y)
+
+
+class ScaledTanh(Module):
+    """``amplitude * tanh(slope * x)``; see `fastcnn.functional.scaled_tanh`.
+
+    Parameters
+    ----------
+    amplitude, slope : float, default 1.7159 and 2 / 3
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is not a positive number.
+    """
+
+    replayable = True
+
+    def __init__(self, amplitude: float = 1.7159, slope: float = 2 / 3):
+        self.amplitude, self.slope = tanh_scales(amplitude, slope)
+
+    def forward_native(self, x, backend):
+        """See `fastcnn.functional.scaled_tanh`."""
+        self._y = backend.scaled_tanh(x, self.amplitude, self.slope)
+        return self._y
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """See `fastcnn.functional.scaled_tanh_backward`."""
+        return backend.scaled_tanh_backward(dy, self._y, self.amplitude, self.slope)
+
+    def extra_repr(self) -> str:
+        """The two numbers."""
+        return f"amplitude={self.amplitude:g}, slope={self.slope:g}"
 
 
 class Sigmoid(Module):

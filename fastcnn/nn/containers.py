@@ -1,4 +1,4 @@
-"""Modules that hold or rearrange: Sequential and Flatten."""
+"""Modules that hold, rearrange or do nothing: Sequential, Flatten, Identity."""
 
 from collections.abc import Iterator
 
@@ -100,3 +100,25 @@ class Flatten(Module):
     def backward_native(self, dy, backend, input_grad: bool):
         """Give the features their shape back."""
         return backend.unflatten(dy, self._shape)
+
+
+class Identity(Module):
+    """Gives what it is given: a place for a layer that is not there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> nn.Identity()(np.array([[1.0, 2.0]]))
+    array([[1., 2.]])
+    """
+
+    replayable = True
+
+    def forward_native(self, x, backend):
+        """The input itself."""
+        return x
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """The gradient itself."""
+        return dy

@@ -1,5 +1,6 @@
 """Convolution and transposed convolution as layers."""
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -156,6 +157,10 @@ class Conv2d(_Conv2d):
         """Over the input."""
         return _windows(image, self.kernel_size, self.stride, self.padding, self.dilation)
 
+    def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
+        """Every value of the filters at every pixel of the output."""
+        return self.weight.size * math.prod(y_shape[1:])
+
     def backward_native(self, dy, backend, input_grad: bool):
         """See `fastcnn.functional.conv2d_backward`."""
         return self.learn(*backend.conv2d_backward(dy, *self.remembered(), input_grad, True))
@@ -233,6 +238,10 @@ class ConvTranspose2d(_Conv2d):
         return _transpose_windows(
             image, self.kernel_size, self.stride, self.padding, self.output_padding, self.dilation
         )
+
+    def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
+        """Every value of the filters at every pixel of the input."""
+        return self.weight.size * math.prod(x_shape[1:])
 
     def backward_native(self, dy, backend, input_grad: bool):
         """See `fastcnn.functional.conv_transpose2d_backward`."""

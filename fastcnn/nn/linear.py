@@ -77,6 +77,10 @@ class Linear(Module):
             self.bias.accumulate(dbias)
         return dx
 
+    def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
+        """Every weight once."""
+        return self.weight.size
+
     def _explain(self, x) -> None:
         """Say what does not fit."""
         if len(x.shape) != 2:

@@ -5,7 +5,7 @@ packed into the backend's own layout and unpacked again. Behind it, ``forward_na
 activations from layer to layer in that layout, so that a model packs once and unpacks once, however deep it is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -324,6 +324,41 @@ class Module:
             raise ValueError(f"The state does not fit this {type(self).__name__}: {'; '.join(faults)}.")
         for name, value in own.items():
             value.data[...] = state[name]
+
+    def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
+        """Multiply-adds for one image, (C, H, W) or (features,) in and out; without those of the modules inside."""
+        return 0
+
+    def summary(self, input_shape: Sequence[int] | None = None) -> None:
+        """Print all layers: output, parameters, multiply-adds and memory of the output, for one image.
+
+        `fastcnn.nn.summarize` returns the same as numbers, and says what they are.
+
+        Parameters
+        ----------
+        input_shape : sequence of int, optional
+            Of one image, (C, H, W), or of one row, (features,); by default the model's own ``input_shape``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there is no `input_shape`, or it does not fit a layer.
+
+        Examples
+        --------
+        >>> from fastcnn import nn
+        >>> nn.Sequential(nn.Conv2d(1, 8, 3, bias=False), nn.MaxPool2d(2)).summary((1, 28, 28))
+        layer                output  parameters  multiply-adds  memory, kB
+        ------------------------------------------------------------------
+        Sequential      8 x 13 x 13
+          0: Conv2d     8 x 26 x 26          72         48,672        21.6
+          1: MaxPool2d  8 x 13 x 13                                    5.4
+        ------------------------------------------------------------------
+        total                                72         48,672        27.0
+        """
+        from fastcnn.nn.summary import summarize  # which needs this class
+
+        print(summarize(self, input_shape))
 
     def extra_repr(self) -> str:
         """Arguments of a layer, for its repr."""

@@ -220,3 +220,30 @@ class AdaptiveAvgPool2d(_AdaptivePool2d):
     def backward_native(self, dy, backend, input_grad: bool):
         """See `fastcnn.functional.adaptive_avg_pool2d_backward`."""
         return backend.adaptive_avg_pool2d_backward(dy, self._at)
+
+
+class GlobalAvgPool2d(Module):
+    """Mean of each channel, (N, C, H, W) to (N, C): ``AdaptiveAvgPool2d(1)`` and `Flatten` in one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> nn.GlobalAvgPool2d()(np.arange(8.0).reshape(1, 2, 2, 2))
+    array([[1.5, 5.5]])
+    """
+
+    replayable = True
+
+    def forward_native(self, x, backend):
+        """See `fastcnn.functional.adaptive_avg_pool2d`."""
+        if len(x.shape) != 4:
+            raise ValueError(f"{self} needs images (N, C, H, W) but its input has shape {x.shape}.")
+        self._at = _adaptive_windows(x.shape[2:], 1)
+        y = backend.adaptive_avg_pool2d(x, self._at)
+        self._shape = y.shape[1:]
+        return backend.flatten(y)
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """See `fastcnn.functional.adaptive_avg_pool2d_backward`."""
+        return backend.adaptive_avg_pool2d_backward(backend.unflatten(dy, self._shape), self._at)

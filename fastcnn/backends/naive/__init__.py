@@ -12,6 +12,8 @@ from fastcnn.backends.naive.activations import (
     leaky_relu_backward,
     relu,
     relu_backward,
+    scaled_tanh,
+    scaled_tanh_backward,
     sigmoid,
     sigmoid_backward,
     tanh,
@@ -46,6 +48,7 @@ from fastcnn.backends.naive.losses import (
 from fastcnn.backends.naive.normalization import batch_moments, batch_norm, batch_norm_backward
 from fastcnn.backends.naive.optim import adam_update, sgd_update
 from fastcnn.backends.naive.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastcnn.backends.naive.residual import add, resize_channels
 
 __all__ = [
     "adam_update",
@@ -53,6 +56,7 @@ __all__ = [
     "adaptive_avg_pool2d_backward",
     "adaptive_max_pool2d",
     "adaptive_max_pool2d_backward",
+    "add",
     "avg_pool2d",
     "avg_pool2d_backward",
     "batch_moments",
@@ -84,6 +88,9 @@ __all__ = [
     "pack",
     "relu",
     "relu_backward",
+    "resize_channels",
+    "scaled_tanh",
+    "scaled_tanh_backward",
     "sgd_update",
     "sigmoid",
     "sigmoid_backward",

@@ -38,6 +38,16 @@ def tanh_backward(dy, y):
     return _each(lambda d, v: d * (1 - v * v), dy, y)
 
 
+def scaled_tanh(x, amplitude: float, slope: float):
+    """See `fastcnn.functional.scaled_tanh`."""
+    return _each(lambda v: amplitude * math.tanh(slope * v), x)
+
+
+def scaled_tanh_backward(dy, y, amplitude: float, slope: float):
+    """See `fastcnn.functional.scaled_tanh_backward`."""
+    return _each(lambda d, v: d * slope * (amplitude - v * v / amplitude), dy, y)
+
+
 def sigmoid(x):
     """See `fastcnn.functional.sigmoid`; exp of a negative number only, which cannot overflow."""
     return _each(lambda v: 1 / (1 + math.exp(-v)) if v >= 0 else math.exp(v) / (1 + math.exp(v)), x)

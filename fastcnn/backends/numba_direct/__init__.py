@@ -8,6 +8,8 @@ from fastcnn.backends.numba_direct.activations import (
     leaky_relu_backward,
     relu,
     relu_backward,
+    scaled_tanh,
+    scaled_tanh_backward,
     sigmoid,
     sigmoid_backward,
     tanh,
@@ -43,6 +45,7 @@ from fastcnn.backends.numba_direct.normalization import batch_moments, batch_nor
 from fastcnn.backends.numba_direct.optim import adam_update, sgd_update
 from fastcnn.backends.numba_direct.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from fastcnn.backends.numba_direct.recording import recording, replay
+from fastcnn.backends.numba_direct.residual import add, resize_channels
 
 __all__ = [
     "adam_update",
@@ -50,6 +53,7 @@ __all__ = [
     "adaptive_avg_pool2d_backward",
     "adaptive_max_pool2d",
     "adaptive_max_pool2d_backward",
+    "add",
     "avg_pool2d",
     "avg_pool2d_backward",
     "batch_moments",
@@ -84,6 +88,9 @@ __all__ = [
     "relu_backward",
     "repack",
     "replay",
+    "resize_channels",
+    "scaled_tanh",
+    "scaled_tanh_backward",
     "sgd_update",
     "sigmoid",
     "sigmoid_backward",

@@ -38,6 +38,18 @@ def tanh_backward(dy: BlockedArray, y: BlockedArray) -> BlockedArray:
     return _map(_tanh_gradient, dy, y)
 
 
+def scaled_tanh(x: BlockedArray, amplitude: float, slope: float) -> BlockedArray:
+    """See `fastcnn.functional.scaled_tanh`."""
+    number = x.dtype.type
+    return _map(_scaled_tanh, x, amplitude=number(amplitude), slope=number(slope))
+
+
+def scaled_tanh_backward(dy: BlockedArray, y: BlockedArray, amplitude: float, slope: float) -> BlockedArray:
+    """See `fastcnn.functional.scaled_tanh_backward`."""
+    number = y.dtype.type
+    return _map(_scaled_tanh_gradient, dy, y, amplitude=number(amplitude), slope=number(slope))
+
+
 def sigmoid(x: BlockedArray) -> BlockedArray:
     """See `fastcnn.functional.sigmoid`."""
     return _map(_sigmoid, x)
@@ -101,6 +113,18 @@ def _tanh(y, x):
 def _tanh_gradient(dx, dy, y):
     for i in numba.prange(dy.size):
         dx[i] = dy[i] * (1 - y[i] * y[i])
+
+
+@parallel_kernel
+def _scaled_tanh(y, x, amplitude, slope):
+    for i in numba.prange(x.size):
+        y[i] = amplitude * math.tanh(slope * x[i])
+
+
+@parallel_kernel
+def _scaled_tanh_gradient(dx, dy, y, amplitude, slope):
+    for i in numba.prange(dy.size):
+        dx[i] = dy[i] * slope * (amplitude - y[i] * y[i] / amplitude)
 
 
 @parallel_kernel

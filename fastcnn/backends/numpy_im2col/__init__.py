@@ -11,6 +11,8 @@ from fastcnn.backends.numpy_im2col.activations import (
     leaky_relu_backward,
     relu,
     relu_backward,
+    scaled_tanh,
+    scaled_tanh_backward,
     sigmoid,
     sigmoid_backward,
     tanh,
@@ -45,6 +47,7 @@ from fastcnn.backends.numpy_im2col.losses import (
 from fastcnn.backends.numpy_im2col.normalization import batch_moments, batch_norm, batch_norm_backward
 from fastcnn.backends.numpy_im2col.optim import adam_update, sgd_update
 from fastcnn.backends.numpy_im2col.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastcnn.backends.numpy_im2col.residual import add, resize_channels
 
 __all__ = [
     "adam_update",
@@ -52,6 +55,7 @@ __all__ = [
     "adaptive_avg_pool2d_backward",
     "adaptive_max_pool2d",
     "adaptive_max_pool2d_backward",
+    "add",
     "avg_pool2d",
     "avg_pool2d_backward",
     "batch_moments",
@@ -83,6 +87,9 @@ __all__ = [
     "pack",
     "relu",
     "relu_backward",
+    "resize_channels",
+    "scaled_tanh",
+    "scaled_tanh_backward",
     "sgd_update",
     "sigmoid",
     "sigmoid_backward",

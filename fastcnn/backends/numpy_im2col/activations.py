@@ -37,6 +37,18 @@ def tanh_backward(dy, y):
     return dy * (1 - y * y)
 
 
+@np.errstate(over="ignore")
+def scaled_tanh(x, amplitude: float, slope: float):
+    """See `fastcnn.functional.scaled_tanh`."""
+    return amplitude * np.tanh(slope * x)
+
+
+@np.errstate(invalid="ignore")
+def scaled_tanh_backward(dy, y, amplitude: float, slope: float):
+    """See `fastcnn.functional.scaled_tanh_backward`."""
+    return dy * slope * (amplitude - y * y / amplitude)
+
+
 def sigmoid(x):
     """See `fastcnn.functional.sigmoid`; exp of a negative number only, which cannot overflow."""
     e = np.exp(-np.abs(x))

@@ -1,0 +1,113 @@
+"""Residual connections: what a chain computes is added to what goes past it."""
+
+from fastcnn import _validate
+from fastcnn.nn.containers import Identity
+from fastcnn.nn.module import Module
+
+
+class Residual(Module):
+    """``body(x) + shortcut(x)``: the body learns what is to be added to its input.
+
+    Parameters
+    ----------
+    body : Module
+        Often a `Sequential`.
+    shortcut : Module, optional
+        Gives the input the shape of the body's output where the two differ; by default `Identity`.
+
+    Attributes
+    ----------
+    body, shortcut : Module
+
+    Raises
+    ------
+    TypeError
+        If one is not a `Module`.
+    ValueError
+        If both are the same: a layer remembers one batch only.
+
+    References
+    ----------
+    K. He, X. Zhang, S. Ren, J. Sun, "Deep residual learning for image recognition", CVPR 2016, equations (1) and (2).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> block = nn.Residual(nn.ReLU())
+    >>> block(np.array([[-1.0, 2.0]]))
+    array([[-1.,  4.]])
+    >>> block.backward(np.array([[1.0, 1.0]]))
+    array([[1., 2.]])
+    """
+
+    replayable = True
+
+    def __init__(self, body: Module, shortcut: Module | None = None):
+        shortcut = Identity() if shortcut is None else shortcut
+        for name, module in (("body", body), ("shortcut", shortcut)):
+            if not isinstance(module, Module):
+                raise TypeError(f"`{name}` must be a Module, not {type(module).__name__}.")
+        if body is shortcut:
+            raise ValueError(f"`body` and `shortcut` are the same {type(body).__name__}; make two layers.")
+        self.body, self.shortcut = body, shortcut
+
+    def forward_native(self, x, backend):
+        """Both, and their sum."""
+        y, past = self.body.forward_native(x, backend), self.shortcut.forward_native(x, backend)
+        if y.shape != past.shape:
+            raise ValueError(
+                f"A {type(self).__name__}'s body makes {y.shape} of an input of shape {x.shape}, but its shortcut "
+                f"makes {past.shape}; give it a shortcut of the same shape."
+            )
+        return backend.add(y, past)
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """The gradient goes both ways, and the two that come back are added."""
+        dx = self.body.backward_native(dy, backend, input_grad)
+        past = self.shortcut.backward_native(dy, backend, input_grad)
+        return backend.add(dx, past) if input_grad else None
+
+
+class ResizeChannels(Module):
+    """The first ``channels`` channels; where an image has fewer, zeros follow.
+
+    With ``AvgPool2d(1, stride=2)`` before it, which takes every second pixel, it is the shortcut without parameters of
+    He et al. 2016 (option A). Its gradient resizes back.
+
+    Parameters
+    ----------
+    channels : int
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `channels` is not a whole number of at least 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> nn.ResizeChannels(3)(np.ones((1, 2, 1, 1))).ravel()
+    array([1., 1., 0.])
+    """
+
+    replayable = True
+
+    def __init__(self, channels: int):
+        self.channels = _validate.count("channels", channels)
+
+    def forward_native(self, x, backend):
+        """Copy, leave off or fill up."""
+        if len(x.shape) != 4:
+            raise ValueError(f"{self} needs images (N, C, H, W) but its input has shape {x.shape}.")
+        self._channels = x.shape[1]
+        return backend.resize_channels(x, self.channels)
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """Leave off or fill up the other way."""
+        return backend.resize_channels(dy, self._channels)
+
+    def extra_repr(self) -> str:
+        """Number of channels."""
+        return f"channels={self.channels}"

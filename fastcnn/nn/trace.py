@@ -1,0 +1,98 @@
+"""A pass through a model, module by module: what goes into each and what comes out."""
+
+import copy
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from fastcnn import _validate, backends
+from fastcnn.nn.module import Module
+
+
+class Step(NamedTuple):
+    """What one module made of a batch.
+
+    Attributes
+    ----------
+    name : str
+        Dotted, as in `Module.state_dict`; "" is the model itself.
+    module : Module
+    depth : int
+        0 is the model itself, 1 what is directly inside it, and so on.
+    x, y : ndarray of shape (N, C, H, W) or (N, features)
+        What it was given, and its output.
+    """
+
+    name: str
+    module: Module
+    depth: int
+    x: np.ndarray
+    y: np.ndarray
+
+
+def trace(model: Module, x: np.ndarray) -> list[Step]:
+    """Pass a batch through a copy of ``model`` and keep what every module in it was given and gave.
+
+    The model stays as it is, its running statistics and generators too. No modules are fused: what a convolution gives
+    is there before its ReLU and its pooling.
+
+    Parameters
+    ----------
+    model : Module
+        In training or evaluation mode, as it is.
+    x : ndarray of shape (N, C, H, W) or (N, features), float32 or float64
+
+    Returns
+    -------
+    list of Step
+        In the order in which the modules are called, the model itself first. A module that is called twice is there
+        twice.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `x` is not a float array, or does not fit a layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> model = nn.Sequential(nn.Flatten(), nn.Residual(nn.ReLU()))
+    >>> for step in nn.trace(model, np.ones((1, 2, 3, 3))):
+    ...     print(step.depth, repr(step.name), type(step.module).__name__, step.y.shape)
+    0 '' Sequential (1, 18)
+    1 '0' Flatten (1, 18)
+    1 '1' Residual (1, 18)
+    2 '1.body' ReLU (1, 18)
+    2 '1.shortcut' Identity (1, 18)
+    """
+    x = _validate.floats("x", x)
+    backend = backends.load()
+    twin, steps = copy.deepcopy(model), []
+    for (name, module, depth), (_, copied, _) in zip(_named(model), _named(twin), strict=True):
+        if hasattr(copied, "units"):
+            vars(copied)["units"] = list(copied.layers)
+        vars(copied)["forward_native"] = _noting(copied.forward_native, steps, name, module, depth)
+    twin.forward_native(backend.pack(x), backend)
+    return steps
+
+
+def _named(module: Module, name: str = "", depth: int = 0) -> Iterator[tuple[str, Module, int]]:
+    """Dotted names, modules and depths of a module and all inside it."""
+    yield name, module, depth
+    for child_name, child in module.named_children():
+        yield from _named(child, f"{name}.{child_name}".lstrip("."), depth + 1)
+
+
+def _noting(forward_native, steps: list[Step], name: str, module: Module, depth: int):
+    """The method, which also notes its step, at the place where it began."""
+
+    def noting(x, backend):
+        place = len(steps)
+        steps.append(None)
+        y = forward_native(x, backend)
+        steps[place] = Step(name, module, depth, backend.unpack(x), backend.unpack(y))
+        return y
+
+    return noting
