@@ -14,6 +14,7 @@ ACTIVATIONS = {
     "relu": ({}, True),
     "leaky_relu": ({"negative_slope": 0.1}, False),
     "tanh": ({}, True),
+    "scaled_tanh": ({"amplitude": 2.0, "slope": 0.5}, True),
     "sigmoid": ({}, True),
 }
 activations = pytest.mark.parametrize("name", ACTIVATIONS)
@@ -36,6 +37,7 @@ def backward(name, dy, x, backend):
         pytest.param("leaky_relu", [-2, 0, 3, INF, -INF, NAN], [-0.2, 0, 3, INF, -INF, NAN], id="leaky_relu"),
         # tanh(log 3 / 2) = (sqrt 3 - 1/sqrt 3) / (sqrt 3 + 1/sqrt 3) = (3 - 1) / (3 + 1)
         pytest.param("tanh", [0, LOG3 / 2, -LOG3 / 2, INF, -INF, NAN], [0, 0.5, -0.5, 1, -1, NAN], id="tanh"),
+        pytest.param("scaled_tanh", [0, LOG3, -LOG3, INF, -INF, NAN], [0, 1, -1, 2, -2, NAN], id="scaled_tanh"),
         pytest.param("sigmoid", [0, LOG3, -LOG3, INF, -INF, NAN], [0.5, 0.75, 0.25, 1, 0, NAN], id="sigmoid"),
         pytest.param("sigmoid", [1e4, -1e4, 90, -800], [1, 0, 1, 0], id="sigmoid does not overflow"),
     ],
@@ -50,6 +52,7 @@ def test_forward_by_hand(backend, dtype, name, x, y):
         pytest.param("relu", [0, 2, NAN, 0, 0], [5, 5, 5, INF, NAN], [0, 5, 5, 0, 0], id="relu, from its output"),
         pytest.param("leaky_relu", [-2, 0, 3, NAN], [5, 5, 5, 5], [0.5, 0.5, 5, 0.5], id="leaky_relu, from its input"),
         pytest.param("tanh", [0.5, -1, NAN], [4, 4, 4], [3, 0, NAN], id="tanh, from its output"),
+        pytest.param("scaled_tanh", [1, -2, NAN], [4, 4, 4], [3, 0, NAN], id="scaled_tanh, from its output"),
         pytest.param("sigmoid", [0.5, 0.25, 1, NAN], [4, 16, 4, 4], [1, 3, 0, NAN], id="sigmoid, from its output"),
         pytest.param("sigmoid", [0, 0.5], [INF, NAN], [NAN, NAN], id="0 times inf is NaN"),
     ],

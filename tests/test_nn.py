@@ -7,6 +7,7 @@ import pytest
 
 import fastcnn
 from fastcnn import nn
+from fastcnn.models import residual_block
 from fastcnn.nn import fusion
 from fastcnn.testing import central_difference
 
@@ -45,6 +46,29 @@ LAYERS = {
     "Flatten": (lambda rng: nn.Flatten(), (3, 2, 2, 2)),
     "Flatten of rows": (lambda rng: nn.Flatten(), (3, 4)),
     "Dropout, evaluated": (lambda rng: nn.Dropout(0.5, rng=rng).eval(), (3, 4)),
+    "ScaledTanh": (lambda rng: nn.ScaledTanh(), (5, 4)),
+    "Identity": (lambda rng: nn.Identity(), (3, 2, 2, 2)),
+    "GlobalAvgPool2d": (lambda rng: nn.GlobalAvgPool2d(), (3, 2, 5, 6)),
+    "ResizeChannels, more": (lambda rng: nn.ResizeChannels(5), (3, 2, 3, 4)),
+    "ResizeChannels, fewer": (lambda rng: nn.ResizeChannels(1), (3, 2, 3, 4)),
+    "Residual": (
+        lambda rng: nn.Residual(nn.Sequential(nn.Conv2d(2, 2, 3, padding=1, rng=rng, dtype=np.float64), nn.Tanh())),
+        (3, 2, 4, 5),
+    ),
+    "Residual, both ways trained": (
+        lambda rng: nn.Residual(nn.Linear(4, 3, rng=rng, dtype=np.float64), nn.Linear(4, 3, rng=rng, dtype=np.float64)),
+        (5, 4),
+    ),
+    "Residual of He's option A": (
+        lambda rng: nn.Residual(
+            nn.Conv2d(2, 4, 3, 2, 1, rng=rng, dtype=np.float64), nn.Sequential(nn.AvgPool2d(1, 2), nn.ResizeChannels(4))
+        ),
+        (3, 2, 5, 6),
+    ),
+    "DepthwiseSeparableConv2d": (
+        lambda rng: nn.DepthwiseSeparableConv2d(3, 4, stride=2, rng=rng, dtype=np.float64),
+        (3, 3, 6, 5),
+    ),
     "Sequential, empty": (lambda rng: nn.Sequential(), (3, 4)),
 }
 
@@ -170,7 +194,20 @@ def small_decoder(rng) -> nn.Sequential:
     )
 
 
-@pytest.mark.parametrize("make", [small_net, small_decoder])
+def small_resnet(rng) -> nn.Sequential:
+    """Blocks of every kind of shortcut; lanes without an image hold biases. Takes (N, 2, 7, 6)."""
+    body = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1, rng=rng, dtype=np.float64), nn.LeakyReLU())
+    return nn.Sequential(
+        nn.Residual(body),
+        residual_block(2, 4, 2, rng=rng, dtype=np.float64),
+        residual_block(4, 6, shortcut="projection", rng=rng, dtype=np.float64),
+        nn.DepthwiseSeparableConv2d(6, 3, rng=rng, dtype=np.float64),
+        nn.GlobalAvgPool2d(),
+        nn.Residual(nn.ScaledTanh(), nn.Linear(3, 3, rng=rng, dtype=np.float64)),
+    )
+
+
+@pytest.mark.parametrize("make", [small_net, small_decoder, small_resnet])
 def test_all_backends_compute_the_same(make):
     x = np.random.default_rng(2).standard_normal((19, 2, 7, 6))
     results = []
@@ -456,6 +493,13 @@ SIX = "Conv2d(6, 16, kernel_size=(5, 5))"
                      "AvgPool2d(kernel_size=(3, 3), stride=(3, 3)) needs images (N, C, H, W)", id="pooling of rows"),
         pytest.param(nn.AdaptiveAvgPool2d(3), np.ones((1, 2)), ValueError,
                      "AdaptiveAvgPool2d(output_size=3) needs images (N, C, H, W)", id="adaptive pooling of rows"),
+        pytest.param(nn.GlobalAvgPool2d(), np.ones((1, 2)), ValueError,
+                     "GlobalAvgPool2d() needs images (N, C, H, W) but its input has shape (1, 2)", id="mean of rows"),
+        pytest.param(nn.ResizeChannels(3), np.ones((1, 2)), ValueError,
+                     "ResizeChannels(channels=3) needs images (N, C, H, W)", id="channels of rows"),
+        pytest.param(nn.Residual(nn.Conv2d(1, 4, 5)), FLOAT32, ValueError,
+                     "A Residual's body makes (8, 4, 24, 24) of an input of shape (8, 1, 28, 28), but its shortcut "
+                     "makes (8, 1, 28, 28); give it a shortcut of the same shape.", id="a body that changes the shape"),
         pytest.param(nn.Linear(784, 10), FLOAT32, ValueError, "Flatten makes rows", id="images without Flatten"),
         pytest.param(nn.Linear(100, 10), FLOAT32.reshape(8, -1), ValueError,
                      "needs 100 input features but its input has shape (8, 784)", id="features"),
@@ -534,6 +578,14 @@ def test_backward_needs_forward(layer):
                      "Layer 1 of Sequential must be a Module, not ufunc", id="no module"),
         pytest.param(lambda: nn.Sequential(*[nn.ReLU()] * 2), ValueError, "Layer 1 of Sequential, ReLU(), stands there",
                      id="a layer twice"),
+        pytest.param(lambda: nn.Residual(np.tanh), TypeError, "`body` must be a Module, not ufunc", id="no body"),
+        pytest.param(lambda: nn.Residual(nn.ReLU(), "identity"), TypeError, "`shortcut` must be a Module, not str",
+                     id="no shortcut"),
+        pytest.param(lambda: nn.Residual(*[nn.ReLU()] * 2), ValueError, "`body` and `shortcut` are the same ReLU",
+                     id="a layer as body and shortcut"),
+        pytest.param(lambda: nn.ResizeChannels(0), ValueError, "`channels` is 0", id="no channels"),
+        pytest.param(lambda: nn.ScaledTanh(0), ValueError, "`amplitude` is 0 but must be at least", id="amplitude"),
+        pytest.param(lambda: nn.ScaledTanh(slope="1"), TypeError, "`slope` must be a number", id="slope of tanh"),
         pytest.param(lambda: nn.Parameter([1.0]), TypeError, "`data` must be a numpy array", id="parameter"),
     ],
 )  # fmt: skip

@@ -1,5 +1,24 @@
 """Networks from the literature, each as one annotated list."""
 
-from fastcnn.models.lenet5 import LeNet5
+from fastcnn.models.lenet5 import LeNet5, LeNet5Classic
+from fastcnn.models.mlp import MLP
+from fastcnn.models.mobilenet import SmallMobileNet
+from fastcnn.models.registry import NAMES, build
+from fastcnn.models.resnet import ResNet20, residual_block
+from fastcnn.models.small import Conv4Conv8, Conv8, Conv12Conv24
+from fastcnn.models.vgg import VGG7
 
-__all__ = ["LeNet5"]
+__all__ = [
+    "MLP",
+    "NAMES",
+    "VGG7",
+    "Conv4Conv8",
+    "Conv8",
+    "Conv12Conv24",
+    "LeNet5",
+    "LeNet5Classic",
+    "ResNet20",
+    "SmallMobileNet",
+    "build",
+    "residual_block",
+]

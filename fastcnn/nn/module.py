@@ -351,10 +351,10 @@ class Module:
         layer                output  parameters  multiply-adds  memory, kB
         ------------------------------------------------------------------
         Sequential      8 x 13 x 13
-          0: Conv2d     8 x 26 x 26          72         48,672        21.6
-          1: MaxPool2d  8 x 13 x 13                                    5.4
+          0: Conv2d     8 x 26 x 26          72         48,672       21.63
+          1: MaxPool2d  8 x 13 x 13                                   5.41
         ------------------------------------------------------------------
-        total                                72         48,672        27.0
+        total                                72         48,672       27.04
         """
         from fastcnn.nn.summary import summarize  # which needs this class
 

@@ -104,6 +104,8 @@ def summarize(model: Module, input_shape: Sequence[int] | None = None) -> Summar
     input_shape = getattr(model, "input_shape", None) if input_shape is None else input_shape
     if input_shape is None:
         raise ValueError(f"`input_shape` is needed, (C, H, W): this {type(model).__name__} has none of its own.")
+    if not isinstance(input_shape, Sequence) or not input_shape:
+        raise TypeError(f"`input_shape` must be a sequence of whole numbers, (C, H, W), not {input_shape!r}.")
     shape = tuple(_validate.count(f"input_shape[{i}]", size) for i, size in enumerate(input_shape))
     parameters = {id(parameter): parameter for parameter in model.parameters()}.values()
     dtype = next((parameter.dtype for parameter in parameters), np.dtype(np.float32))
@@ -143,5 +145,5 @@ def _owner(array: np.ndarray) -> np.ndarray:
 
 def _numbers(row: Row | Summary) -> tuple[str, str, str]:
     """The columns of numbers, empty for 0."""
-    numbers = (row.parameters, ","), (row.multiply_adds, ","), (row.memory / 1000, ",.1f")
+    numbers = (row.parameters, ","), (row.multiply_adds, ","), (row.memory / 1000, ",.2f")
     return tuple(f"{number:{form}}" if number else "" for number, form in numbers)

@@ -37,7 +37,6 @@ def tanh_backward(dy, y):
     return dy * (1 - y * y)
 
 
-@np.errstate(over="ignore")
 def scaled_tanh(x, amplitude: float, slope: float):
     """See `fastcnn.functional.scaled_tanh`."""
     return amplitude * np.tanh(slope * x)

@@ -3,7 +3,7 @@
 import numpy as np
 
 
-@np.errstate(invalid="ignore", over="ignore")
+@np.errstate(invalid="ignore")
 def add(a, b):
     """See `fastcnn.nn.Residual`."""
     return a + b

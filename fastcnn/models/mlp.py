@@ -1,0 +1,72 @@
+"""Fully connected networks."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from fastcnn import _validate
+from fastcnn.nn import Flatten, Linear, ReLU, Sequential, init
+
+
+class MLP(Sequential):
+    """Fully connected layers with ReLU: 311,650 parameters for 10 classes of 28x28 grey images.
+
+    Parameters
+    ----------
+    num_classes : int, default 10
+    in_channels : int, default 1
+        Channels of the images.
+    image_size : int, default 28
+        Height and width of the images, in pixels.
+    hidden : sequence of int, default (392,)
+        Sizes of the hidden layers. (392, 196) makes 386,718 parameters.
+    rng : numpy.random.Generator, optional
+        Draws the initial parameters; by default a fresh one.
+    dtype : {float32, float64}
+        Of the parameters, and so of the images.
+
+    Attributes
+    ----------
+    input_shape : (int, int, int)
+        Of an image, (C, H, W).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+
+    Notes
+    -----
+    Cost: 311,248 multiply-adds an image forward, 386,120 with two hidden layers. The nets of a course report at
+    Tsinghua University: 98.32 % and 98.75 % of MNIST's test set after 100 epochs.
+
+    Examples
+    --------
+    >>> from fastcnn.models import MLP
+    >>> [sum(parameter.size for parameter in MLP(hidden=sizes).parameters()) for sizes in [(392,), (392, 196)]]
+    [311650, 386718]
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        in_channels: int = 1,
+        image_size: int = 28,
+        *,
+        hidden: Sequence[int] = (392,),
+        rng: np.random.Generator | None = None,
+        dtype=np.float32,
+    ):
+        if isinstance(hidden, str) or not isinstance(hidden, Sequence):
+            raise TypeError(f"`hidden` must be a sequence of whole numbers, not {hidden!r}.")
+        sizes = [_validate.count(f"hidden[{i}]", size) for i, size in enumerate(hidden)]
+        inputs = _validate.count("in_channels", in_channels) * _validate.count("image_size", image_size) ** 2
+        start = {"rng": init.generator(rng), "dtype": dtype}
+        steps = [(Linear(*pair, **start), ReLU()) for pair in pairwise((inputs, *sizes))]
+        super().__init__(
+            Flatten(),
+            *(layer for step in steps for layer in step),
+            Linear((inputs, *sizes)[-1], num_classes, **start),
+        )
+        self.input_shape = (in_channels, image_size, image_size)

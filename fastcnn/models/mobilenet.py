@@ -1,0 +1,86 @@
+"""A small MobileNet."""
+
+import numpy as np
+
+from fastcnn import _validate
+from fastcnn.nn import (
+    BatchNorm2d,
+    Conv2d,
+    DepthwiseSeparableConv2d,
+    GlobalAvgPool2d,
+    Linear,
+    ReLU,
+    Sequential,
+    init,
+)
+
+
+class SmallMobileNet(Sequential):
+    """A convolution and five depthwise-separable ones: 136,778 parameters for 10 classes of 32x32 colour images.
+
+    The beginning of the first MobileNet, for images of 32 instead of 224 pixels: its first convolution does not halve
+    the image, and the layers after 256 channels are left out (it has 13 depthwise-separable convolutions, to 1024
+    channels).
+
+    Parameters
+    ----------
+    num_classes : int, default 10
+    in_channels : int, default 3
+        Channels of the images.
+    image_size : int, default 32
+        Height and width of the images, in pixels; parameters do not depend on it.
+    rng : numpy.random.Generator, optional
+        Draws the initial parameters; by default a fresh one.
+    dtype : {float32, float64}
+        Of the parameters, and so of the images.
+
+    Attributes
+    ----------
+    input_shape : (int, int, int)
+        Of an image, (C, H, W).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+
+    Notes
+    -----
+    Cost: 16,525,824 multiply-adds an image forward.
+
+    References
+    ----------
+    A. G. Howard et al., "MobileNets: efficient convolutional neural networks for mobile vision applications",
+    arXiv:1704.04861, 2017, table 1.
+
+    Examples
+    --------
+    >>> from fastcnn.models import SmallMobileNet
+    >>> sum(parameter.size for parameter in SmallMobileNet().parameters())
+    136778
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        in_channels: int = 3,
+        image_size: int = 32,
+        *,
+        rng: np.random.Generator | None = None,
+        dtype=np.float32,
+    ):
+        _validate.count("image_size", image_size)
+        start = {"rng": init.generator(rng), "dtype": dtype}
+        super().__init__(
+            Conv2d(in_channels, 32, 3, padding=1, bias=False, **start),  # 32 @ 32x32
+            BatchNorm2d(32, dtype=dtype),
+            ReLU(),
+            DepthwiseSeparableConv2d(32, 64, **start),  # 64 @ 32x32
+            DepthwiseSeparableConv2d(64, 128, stride=2, **start),  # 128 @ 16x16
+            DepthwiseSeparableConv2d(128, 128, **start),
+            DepthwiseSeparableConv2d(128, 256, stride=2, **start),  # 256 @ 8x8
+            DepthwiseSeparableConv2d(256, 256, **start),
+            GlobalAvgPool2d(),
+            Linear(256, num_classes, **start),
+        )
+        self.input_shape = (in_channels, image_size, image_size)

@@ -1,0 +1,181 @@
+"""Small convolutional networks of public write-ups on training with NumPy, named by their convolutions."""
+
+import numpy as np
+
+from fastcnn import _validate
+from fastcnn.nn import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, init
+
+
+class Conv8(Sequential):
+    """One convolution of 8 filters: 13,602 parameters for 10 classes of 28x28 grey images.
+
+    Parameters
+    ----------
+    num_classes : int, default 10
+    in_channels : int, default 1
+        Channels of the images.
+    image_size : int, default 28
+        Height and width of the images, in pixels, at least 4.
+    rng : numpy.random.Generator, optional
+        Draws the initial parameters; by default a fresh one.
+    dtype : {float32, float64}
+        Of the parameters, and so of the images.
+
+    Attributes
+    ----------
+    input_shape : (int, int, int)
+        Of an image, (C, H, W).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+
+    Notes
+    -----
+    Cost: 62,192 multiply-adds an image forward.
+
+    References
+    ----------
+    V. Zhou, "CNNs, Part 1: an introduction to convolutional neural networks", 2019, code: vzhou842/cnn-from-scratch.
+
+    Examples
+    --------
+    >>> from fastcnn.models import Conv8
+    >>> sum(parameter.size for parameter in Conv8().parameters())  # 72 + 13,530
+    13602
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        in_channels: int = 1,
+        image_size: int = 28,
+        *,
+        rng: np.random.Generator | None = None,
+        dtype=np.float32,
+    ):
+        side = (_validate.count("image_size", image_size, 4) - 2) // 2  # pixels along each side after pooling
+        start = {"rng": init.generator(rng), "dtype": dtype}
+        super().__init__(
+            Conv2d(in_channels, 8, 3, bias=False, **start),  # 8 @ 26x26
+            MaxPool2d(2),  # 8 @ 13x13
+            Flatten(),
+            Linear(8 * side * side, num_classes, **start),
+        )
+        self.input_shape = (in_channels, image_size, image_size)
+
+
+class Conv4Conv8(Sequential):
+    """Convolutions of 4 and 8 filters, with average-pooling: 4,842 parameters for 10 classes of 28x28 grey images.
+
+    Parameters
+    ----------
+    num_classes, in_channels, rng, dtype
+        As in `Conv8`.
+    image_size : int, default 28
+        Height and width of the images, in pixels, at least 4.
+
+    Attributes
+    ----------
+    input_shape : (int, int, int)
+        Of an image, (C, H, W).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+
+    Notes
+    -----
+    Cost: 239,120 multiply-adds an image forward. The net of a course report at Tsinghua University, which compares it
+    with `MLP`: 98.58 % of MNIST's test set after 30 epochs.
+
+    Examples
+    --------
+    >>> from fastcnn.models import Conv4Conv8
+    >>> sum(parameter.size for parameter in Conv4Conv8().parameters())  # 104 + 808 + 3,930
+    4842
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        in_channels: int = 1,
+        image_size: int = 28,
+        *,
+        rng: np.random.Generator | None = None,
+        dtype=np.float32,
+    ):
+        side = _validate.count("image_size", image_size, 4) // 4
+        start = {"rng": init.generator(rng), "dtype": dtype}
+        super().__init__(
+            Conv2d(in_channels, 4, 5, padding=2, **start),  # 4 @ 28x28
+            ReLU(),
+            AvgPool2d(2),  # 4 @ 14x14
+            Conv2d(4, 8, 5, padding=2, **start),  # 8 @ 14x14
+            ReLU(),
+            AvgPool2d(2),  # 8 @ 7x7
+            Flatten(),
+            Linear(8 * side * side, num_classes, **start),
+        )
+        self.input_shape = (in_channels, image_size, image_size)
+
+
+class Conv12Conv24(Sequential):
+    """Convolutions of 12 and 24 filters: 8,938 parameters for 10 classes of 28x28 grey images.
+
+    Parameters
+    ----------
+    num_classes, in_channels, rng, dtype
+        As in `Conv8`.
+    image_size : int, default 28
+        Height and width of the images, in pixels, at least 12.
+
+    Attributes
+    ----------
+    input_shape : (int, int, int)
+        Of an image, (C, H, W).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+
+    Notes
+    -----
+    Cost: 438,000 multiply-adds an image forward.
+
+    References
+    ----------
+    Code: wuziheng/CNN-Numpy, 2018.
+
+    Examples
+    --------
+    >>> from fastcnn.models import Conv12Conv24
+    >>> sum(parameter.size for parameter in Conv12Conv24().parameters())  # 312 + 2,616 + 6,010
+    8938
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        in_channels: int = 1,
+        image_size: int = 28,
+        *,
+        rng: np.random.Generator | None = None,
+        dtype=np.float32,
+    ):
+        side = ((_validate.count("image_size", image_size, 12) - 4) // 2 - 2) // 2
+        start = {"rng": init.generator(rng), "dtype": dtype}
+        super().__init__(
+            Conv2d(in_channels, 12, 5, **start),  # 12 @ 24x24
+            ReLU(),
+            MaxPool2d(2),  # 12 @ 12x12
+            Conv2d(12, 24, 3, **start),  # 24 @ 10x10
+            ReLU(),
+            MaxPool2d(2),  # 24 @ 5x5
+            Flatten(),
+            Linear(24 * side * side, num_classes, **start),
+        )
+        self.input_shape = (in_channels, image_size, image_size)
