@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "models": ("_validate", "nn"),
     "data": ("_validate",),
     "training": ("", "_processors", "_threads", "_validate", "functional", "nn", "optim"),  # and no concrete model
-    "plotting": (),  # sees a history, not a trainer
+    "plotting": ("_validate", "nn"),  # sees a history, not a trainer
     "testing": ("_geometry",),
     "commands": ("", "_processors", "_threads", "backends", "models", "nn", "optim"),
     "__main__": ("", "commands"),
@@ -38,7 +38,7 @@ HOME = {
     "numba": "backends/numba_direct/",
     "llvmlite": "backends/numba_direct/",
     "threadpoolctl": "_threads.py",
-    "matplotlib": "plotting.py",
+    "matplotlib": "plotting/",
     "pooch": "data/",
     "PIL": "data/",
     "safetensors": "training/",

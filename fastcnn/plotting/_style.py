@@ -1,0 +1,78 @@
+"""What all figures have in common."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastcnn import _validate
+
+# M. Okabe and K. Ito's colours, which all eyes can tell apart, without black and the yellow that is faint on white
+BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
+GREY, LIGHT, DARK = "#BCC6CE", "#E6E6E6", "#444444"
+
+
+def figure(width: float, height: float):
+    """A new figure, its size in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
+def curves(axes, title: str, x_label: str) -> None:
+    """A plain frame for curves."""
+    axes.set_title(title, loc="left", fontweight="bold")
+    axes.set_xlabel(x_label)
+    axes.set_xlim(left=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color=LIGHT, linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def logarithmic(axes) -> None:
+    """Losses on a logarithmic scale, with plain numbers; an axis of less than one decade has numbers in between."""
+    from matplotlib.ticker import LogLocator, StrMethodFormatter
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_locator(LogLocator(subs=()))
+
+
+def bare(axes) -> None:
+    """A picture needs no ticks; its frame is thin."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set(color=GREY, linewidth=0.6)
+
+
+def picture(image: np.ndarray) -> tuple[np.ndarray, dict]:
+    """An image (C, H, W) as matplotlib draws it, and how: in colour if it has three channels, else the mean, in grey.
+
+    Bytes are drawn as they are, other numbers from their lowest to their highest.
+    """
+    if image.dtype != np.uint8:
+        image = np.nan_to_num(image.astype(np.float64), posinf=0, neginf=0)
+        image = (image - image.min()) / (np.ptp(image) or 1)
+        white = 1
+    else:
+        white = 255
+    if len(image) == 3:
+        return np.moveaxis(image, 0, -1), {}
+    return image.mean(axis=0), {"cmap": "gray", "vmin": 0, "vmax": white}
+
+
+def class_names(classes: Sequence[str] | None, count: int) -> list[str]:
+    """Names for so many classes; without, their numbers."""
+    if classes is None:
+        return [str(k) for k in range(count)]
+    if len(classes) != count:
+        raise ValueError(f"`classes` has {len(classes)} names but there are {count} classes.")
+    return [str(name) for name in classes]
+
+
+def images(name: str, array) -> np.ndarray:
+    """An array (N, C, H, W) of 1 or 3 channels."""
+    if not isinstance(array, np.ndarray) or array.ndim != 4 or array.shape[1] not in (1, 3):
+        what = f"of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise ValueError(f"`{name}` must be an array (N, C, H, W) with C of 1 or 3, not {what}.")
+    return array if array.dtype == np.uint8 else _validate.floats(name, array)

@@ -1,0 +1,82 @@
+"""Which classes are taken for which."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastcnn.plotting import _style
+
+
+def plot_confusion(matrix: np.ndarray, classes: Sequence[str] | None = None):
+    """A confusion matrix: numbers of images by true class (rows) and predicted class (columns).
+
+    The colour is the share of the row, on a scale that shows small shares too: what is wrong is what matters.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (K, K), integers
+        Of each true class, how many images were taken for each class.
+    classes : sequence of str, optional
+        Names of the classes; by default their numbers.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If `matrix` is not a square of numbers from 0, or there is not one name for each class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn.plotting import plot_confusion
+    >>> figure = plot_confusion(np.array([[97, 3], [1, 99]]), ["cat", "dog"])
+    >>> figure.axes[0].get_title(loc="left")
+    '196 of 200 right, 98.00 %'
+    """
+    from matplotlib.colors import PowerNorm
+    from matplotlib.ticker import PercentFormatter
+
+    matrix = np.asarray(matrix)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.dtype.kind not in "iu" or not matrix.size:
+        raise ValueError(f"`matrix` must be (K, K), whole numbers, not {matrix.dtype} of shape {matrix.shape}.")
+    if matrix.min() < 0:
+        raise ValueError(f"`matrix` holds {matrix.min()}, but numbers of images are at least 0.")
+    K = len(matrix)
+    names = _style.class_names(classes, K)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    longest = max(map(len, names))
+    side = 1.8 + max(0.45 * K, 2.2) + 0.07 * longest
+    figure = _style.figure(side + 0.9, side)
+    axes = figure.subplots()
+    drawn = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.35, 0, 1))
+    bar = figure.colorbar(
+        drawn, shrink=0.85, ticks=(0, 0.001, 0.01, 0.05, 0.2, 0.5, 1), label="share of the true class"
+    )
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1, None))
+    bar.outline.set_visible(False)
+    for k, row in enumerate(matrix):
+        for j, number in enumerate(row):
+            if number:
+                color = "white" if shares[k, j] > 0.15 else _style.DARK
+                weight = "bold" if j == k else "normal"
+                digits = len(str(number))
+                axes.text(j, k, number, ha="center", va="center", color=color, fontweight=weight, fontsize=11 - digits)
+    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if longest > 3 else {}
+    axes.set_xticks(range(K), names, **turned)
+    axes.set_yticks(range(K), names)
+    axes.set_xticks(np.arange(K + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(K + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    total, right = int(matrix.sum()), int(matrix.trace())
+    percent = f", {right / total:.2%}".replace("%", " %") if total else ""
+    axes.set_title(f"{right:,} of {total:,} right{percent}", loc="left", fontweight="bold")
+    return figure

@@ -1,0 +1,92 @@
+"""What a classifier gets wrong."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastcnn import _validate
+from fastcnn.plotting import _style
+
+
+def plot_mistakes(
+    images: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: Sequence[str] | None = None,
+    count: int = 16,
+):
+    """The images of which a classifier is wrong, the surest first.
+
+    Above each stand its class, the one it is taken for, and the probability of that.
+
+    Parameters
+    ----------
+    images : ndarray of shape (N, C, H, W), uint8, float32 or float64
+        C is 1 or 3. Bytes are drawn as they are, other images each from its lowest to its highest number.
+    labels : ndarray of shape (N,), integers
+    probabilities : ndarray of shape (N, K), float32 or float64
+        As from `fastcnn.functional.softmax`.
+    classes : sequence of str, optional
+        Names of the classes; by default their numbers.
+    count : int, default 16
+        How many at most.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    TypeError, ValueError
+        If the arrays are not as described, or no image is taken for another class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn.plotting import plot_mistakes
+    >>> images, labels = np.zeros((3, 1, 8, 8), np.uint8), np.array([0, 1, 1])
+    >>> figure = plot_mistakes(images, labels, np.array([[0.9, 0.1], [0.7, 0.3], [0.6, 0.4]]), ["cat", "dog"])
+    >>> figure.get_suptitle()
+    '2 of 3 images are wrong'
+    """
+    images = _style.images("images", images)
+    probabilities = _validate.floats("probabilities", probabilities, 2)
+    if len(probabilities) != len(images):
+        raise ValueError(f"`probabilities` has {len(probabilities)} rows but there are {len(images)} images.")
+    K = probabilities.shape[1]
+    labels = _validate.indices("labels", labels, (len(images),), K)
+    names = _style.class_names(classes, K)
+    count = _validate.count("count", count)
+    predicted, surety = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    (wrong,) = np.nonzero(predicted != labels)
+    if not len(wrong):
+        raise ValueError("`probabilities` are highest for the right class of every image: there is no mistake to draw.")
+    shown = wrong[np.argsort(-surety[wrong], kind="stable")[:count]]
+
+    longest = max(map(len, names))
+    across = 8 if longest <= 3 else 6 if longest <= 6 else 4
+    columns = min(len(shown), across)
+    rows = -(-len(shown) // columns)
+    width = 9.6 / across
+    figure = _style.figure(max(width * columns, 3.2), (width + 0.25) * rows + 0.45)
+    for i, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        if i >= len(shown):
+            axes.set_axis_off()
+            continue
+        n = shown[i]
+        pixels, how = _style.picture(images[n])
+        axes.imshow(pixels, **how)
+        _style.bare(axes)
+        axes.set_title(f"{names[labels[n]]} → {names[predicted[n]]}  {_percent(surety[n])}", fontsize="small")
+    more = f"; the surest {len(shown)}" if len(shown) < len(wrong) else ""
+    are = "is" if len(wrong) == 1 else "are"
+    title = f"{len(wrong):,} of {len(images):,} images {are} wrong{more}"
+    figure.suptitle(title, fontweight="bold", fontsize="large")
+    return figure
+
+
+def _percent(share: float) -> str:
+    """As a whole number of percent, but never 100."""
+    return f"{min(round(100 * float(share)), 99)} %"
