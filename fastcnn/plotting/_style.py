@@ -28,21 +28,35 @@ def curves(axes, title: str, x_label: str) -> None:
     axes.set_axisbelow(True)
 
 
-def logarithmic(axes) -> None:
-    """Losses on a logarithmic scale, with plain numbers; an axis of less than one decade has numbers in between."""
-    from matplotlib.ticker import LogLocator, StrMethodFormatter
+def logarithmic(axes, bottom: float | None = None) -> None:
+    """A logarithmic scale with plain numbers on it, for curves that are there already."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.set_ylim(bottom=bottom)
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(MaxNLocator(6) if high < 10 * low else LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.yaxis.set_minor_locator(LogLocator(subs=()))
 
 
-def bare(axes) -> None:
-    """A picture needs no ticks; its frame is thin."""
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set(color=GREY, linewidth=0.6)
+def canvas(width: float, height: float, inches: float, title: str, least: float = 0):
+    """A figure and axes on which `tile` and ``text`` place things, in units of so many inches; y goes downwards."""
+    width = max(width, least / inches)
+    whole = figure(inches * width + 0.1, inches * height + 0.4)
+    axes = whole.subplots()
+    axes.set_title(title, loc="left", fontweight="bold")
+    axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal", autoscale_on=False)
+    axes.set_axis_off()
+    return whole, axes
+
+
+def tile(axes, pixels: np.ndarray, left: float, top: float, width: float = 1, height: float = 1, **how) -> None:
+    """A picture in a thin frame; ``how`` is for matplotlib's imshow."""
+    from matplotlib.patches import Rectangle
+
+    axes.imshow(pixels, extent=(left, left + width, top + height, top), **how)
+    axes.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=GREY, linewidth=0.6))
 
 
 def picture(image: np.ndarray) -> tuple[np.ndarray, dict]:

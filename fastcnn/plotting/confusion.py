@@ -39,7 +39,6 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str] | None = None):
     '196 of 200 right, 98.00 %'
     """
     from matplotlib.colors import PowerNorm
-    from matplotlib.ticker import PercentFormatter
 
     matrix = np.asarray(matrix)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.dtype.kind not in "iu" or not matrix.size:
@@ -50,28 +49,26 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str] | None = None):
     names = _style.class_names(classes, K)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     longest = max(map(len, names))
-    side = 1.8 + max(0.45 * K, 2.2) + 0.07 * longest
+    cell = max(min(0.5, 12 / K), 2.4 / K)  # inches
+    side = 1.2 + cell * K + 0.07 * longest
     figure = _style.figure(side + 0.9, side)
     axes = figure.subplots()
     drawn = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.35, 0, 1))
-    bar = figure.colorbar(
-        drawn, shrink=0.85, ticks=(0, 0.001, 0.01, 0.05, 0.2, 0.5, 1), label="share of the true class"
-    )
-    bar.ax.yaxis.set_major_formatter(PercentFormatter(1, None))
+    marks = (0, 0.001, 0.01, 0.05, 0.2, 0.5, 1)
+    bar = figure.colorbar(drawn, shrink=0.85, ticks=marks, label="share of the true class")
+    bar.ax.set_yticklabels([f"{100 * mark:g} %" for mark in marks])
     bar.outline.set_visible(False)
-    for k, row in enumerate(matrix):
-        for j, number in enumerate(row):
-            if number:
-                color = "white" if shares[k, j] > 0.15 else _style.DARK
-                weight = "bold" if j == k else "normal"
-                digits = len(str(number))
-                axes.text(j, k, number, ha="center", va="center", color=color, fontweight=weight, fontsize=11 - digits)
+    for k, j in np.argwhere(matrix) if cell > 0.3 else ():  # in smaller cells there is no room for numbers
+        color = "white" if shares[k, j] > 0.15 else _style.DARK
+        number, weight = str(matrix[k, j]), "bold" if j == k else "normal"
+        axes.text(j, k, number, ha="center", va="center", color=color, fontweight=weight, fontsize=12 - len(number))
     turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if longest > 3 else {}
-    axes.set_xticks(range(K), names, **turned)
-    axes.set_yticks(range(K), names)
+    small = {"fontsize": min(10, 60 * cell)}
+    axes.set_xticks(range(K), names, **turned, **small)
+    axes.set_yticks(range(K), names, **small)
     axes.set_xticks(np.arange(K + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(K + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.grid(which="minor", color="white", linewidth=3 * cell)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("predicted")

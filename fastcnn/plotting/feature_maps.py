@@ -11,8 +11,8 @@ _MAPS, _ACROSS = 64, 8  # as many as are drawn of one layer; as many as stand si
 def plot_feature_maps(model: nn.Module, image: np.ndarray, layer: str | int | None = None):
     """An image and the maps that a layer makes of it; or its way through the whole model.
 
-    Each map is drawn from its lowest value, dark, to its highest, bright. At most 64 maps of a layer are drawn, and on
-    the way through the model the first 8 of each.
+    Each map is drawn from its lowest value, dark, to its highest, bright; maps of one pixel together. At most 64 maps
+    of a layer are drawn, and on the way through the model the first 8 of each.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def plot_feature_maps(model: nn.Module, image: np.ndarray, layer: str | int | No
     >>> from fastcnn import models
     >>> from fastcnn.plotting import plot_feature_maps
     >>> figure = plot_feature_maps(models.LeNet5().eval(), np.ones((1, 32, 32), np.float32), 3)
-    >>> figure.get_suptitle()
+    >>> figure.axes[0].get_title(loc="left")
     '3: Conv2d, 16 maps of 10 x 10'
     """
     if not isinstance(image, np.ndarray) or image.ndim != 3:
@@ -73,50 +73,45 @@ def _title(step: nn.Step) -> str:
 def _one(image: np.ndarray, step: nn.Step):
     """The image on the left, the maps of a layer on the right."""
     maps = step.y[0][:_MAPS]
-    columns = min(len(maps), _ACROSS)
-    rows = -(-len(maps) // columns)
-    figure = _style.figure(1.1 * columns + 2.4, max(1.1 * rows, 1.9) + 0.5)
-    left, right = figure.subfigures(1, 2, width_ratios=(2.2, 1.1 * columns))
-    _draw(left.subplots(), image, "input")
-    for i, axes in enumerate(right.subplots(rows, columns, squeeze=False).flat):
-        _draw_map(axes, maps[i] if i < len(maps) else None)
-    more = f"; the first {_MAPS}" if len(maps) < step.y.shape[1] else ""
-    figure.suptitle(_title(step) + more, fontweight="bold", fontsize="large")
+    across = min(_ACROSS, -(-len(maps) // 2))
+    rows = -(-len(maps) // across)
+    title = _title(step) + f"; the first {_MAPS}" * (len(maps) < step.y.shape[1])
+    figure, axes = _style.canvas(2.5 + 1.1 * across, max(1.1 * rows, 2.1), 1, title, least=4)
+    _draw(axes, image, 0, 0, 2.1)
+    one_scale = {"vmin": maps.min(), "vmax": maps.max()} if maps[0].size == 1 else {}
+    for i, values in enumerate(maps):
+        _draw_map(axes, values, 2.5 + 1.1 * (i % across), 1.1 * (i // across), **one_scale)
     return figure
 
 
 def _through(image: np.ndarray, steps: list[nn.Step]):
     """A row for each layer, the image on top."""
-    figure = _style.figure(9.6, 0.95 * (len(steps) + 1) + 0.2)
-    grid = figure.subplots(len(steps) + 1, _ACROSS)
-    _draw(grid[0, 0], image)
-    _label(grid[0, 0], "input", image.shape)
-    for axes in grid[0, 1:]:
-        axes.set_axis_off()
-    for row, step in zip(grid[1:], steps, strict=True):
-        maps = step.y[0]
-        _label(row[0], f"{step.name}: {type(step.module).__name__}", maps.shape)
-        for i, axes in enumerate(row):
-            _draw_map(axes, maps[i] if i < len(maps) else None)
+    names = ["input", *(f"{step.name}: {type(step.module).__name__}" for step in steps)]
+    left = 0.4 + 0.072 * max(map(len, names))
+    most = max(min(len(step.y[0]), _ACROSS) for step in steps)
+    title = "Through the layers" + f"; the first {_ACROSS} maps of each" * any(len(s.y[0]) > _ACROSS for s in steps)
+    figure, axes = _style.canvas(left + 1.1 * most, 1.1 * len(names), 0.95, title, least=4)
+    for row, name in enumerate(names):
+        shape = image.shape if row == 0 else steps[row - 1].y.shape[1:]
+        text = f"{name}\n{' x '.join(map(str, shape))}"
+        axes.text(left - 0.15, 1.1 * row + 0.5, text, ha="right", va="center", fontsize="small")
+    _draw(axes, image, left, 0, 1)
+    for row, step in enumerate(steps, 1):
+        for i, values in enumerate(step.y[0][:_ACROSS]):
+            _draw_map(axes, values, left + 1.1 * i, 1.1 * row)
     return figure
 
 
-def _label(axes, name: str, shape: tuple[int, ...]) -> None:
-    """The name of a row, on its left."""
-    text = f"{name}\n{' x '.join(map(str, shape))}"
-    axes.set_ylabel(text, rotation=0, ha="right", va="center", labelpad=8, fontsize="small")
-
-
-def _draw(axes, image: np.ndarray, title: str = "") -> None:
+def _draw(axes, image: np.ndarray, left: float, top: float, size: float) -> None:
     pixels, how = _style.picture(image)
-    axes.imshow(pixels, **how)
-    axes.set_title(title, fontsize="medium")
-    _style.bare(axes)
+    _fit(axes, pixels, left, top, size, **how)
 
 
-def _draw_map(axes, values: np.ndarray | None) -> None:
-    if values is None:
-        axes.set_axis_off()
-    else:
-        axes.imshow(values, cmap="viridis")
-        _style.bare(axes)
+def _draw_map(axes, values: np.ndarray, left: float, top: float, **how) -> None:
+    _fit(axes, values, left, top, 1, cmap="viridis", **how)
+
+
+def _fit(axes, pixels: np.ndarray, left: float, top: float, size: float, **how) -> None:
+    """In a square, the pixels stay square."""
+    H, W = pixels.shape[:2]
+    _style.tile(axes, pixels, left, top, size * W / max(H, W), size * H / max(H, W), **how)

@@ -1,5 +1,6 @@
 """What a classifier gets wrong."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,7 +49,7 @@ def plot_mistakes(
     >>> from fastcnn.plotting import plot_mistakes
     >>> images, labels = np.zeros((3, 1, 8, 8), np.uint8), np.array([0, 1, 1])
     >>> figure = plot_mistakes(images, labels, np.array([[0.9, 0.1], [0.7, 0.3], [0.6, 0.4]]), ["cat", "dog"])
-    >>> figure.get_suptitle()
+    >>> figure.axes[0].get_title(loc="left")
     '2 of 3 images are wrong'
     """
     images = _style.images("images", images)
@@ -66,27 +67,23 @@ def plot_mistakes(
     shown = wrong[np.argsort(-surety[wrong], kind="stable")[:count]]
 
     longest = max(map(len, names))
-    across = 8 if longest <= 3 else 6 if longest <= 6 else 4
-    columns = min(len(shown), across)
-    rows = -(-len(shown) // columns)
-    width = 9.6 / across
-    figure = _style.figure(max(width * columns, 3.2), (width + 0.25) * rows + 0.45)
-    for i, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
-        if i >= len(shown):
-            axes.set_axis_off()
-            continue
-        n = shown[i]
+    most = 8 if longest <= 3 else 5 if longest <= 8 else 4
+    across = min(len(shown), most)
+    more = f"; the surest {len(shown)}" * (len(shown) < len(wrong))
+    title = f"{len(wrong):,} of {len(images):,} images {'is' if len(wrong) == 1 else 'are'} wrong{more}"
+    inches = 9 / most  # an image's width
+    words, high = 0.27 / inches, images.shape[2] / images.shape[3]  # in units of it: the line above, and the height
+    wide, tall = 1.1, words + high + 0.07
+    figure, axes = _style.canvas(wide * across, tall * -(-len(shown) // across), inches, title, least=5)
+    for i, n in enumerate(shown):
+        left, top = wide * (i % across), tall * (i // across)
+        text = f"{names[labels[n]]} → {names[predicted[n]]}  {_percent(surety[n])}"
+        axes.text(left, top + words / 2, text, va="center", fontsize="small")
         pixels, how = _style.picture(images[n])
-        axes.imshow(pixels, **how)
-        _style.bare(axes)
-        axes.set_title(f"{names[labels[n]]} → {names[predicted[n]]}  {_percent(surety[n])}", fontsize="small")
-    more = f"; the surest {len(shown)}" if len(shown) < len(wrong) else ""
-    are = "is" if len(wrong) == 1 else "are"
-    title = f"{len(wrong):,} of {len(images):,} images {are} wrong{more}"
-    figure.suptitle(title, fontweight="bold", fontsize="large")
+        _style.tile(axes, pixels, left, top + words, 1, high, **how)
     return figure
 
 
 def _percent(share: float) -> str:
-    """As a whole number of percent, but never 100."""
-    return f"{min(round(100 * float(share)), 99)} %"
+    """With one decimal, rounded down: never 100 where something is left."""
+    return f"{math.floor(1000 * float(share)) / 10:.1f} %"
