@@ -1,10 +1,14 @@
-"""LeNet-5, on its own and beside its twin in PyTorch."""
+"""LeNet-5 and the other models, on their own and beside their twins in PyTorch."""
+
+import inspect
+import json
 
 import numpy as np
 import pytest
 
 import fastcnn
 from fastcnn import models, nn, optim
+from fastcnn.testing import central_difference
 
 
 @pytest.fixture
@@ -119,3 +123,175 @@ def test_twenty_steps_follow_torch(batch, fast_backend):
     np.testing.assert_allclose(losses, their_losses, rtol=1e-4)
     for (name, parameter), theirs in zip(model.named_parameters(), twin.parameters(), strict=True):
         np.testing.assert_allclose(parameter.data, theirs.detach().numpy(), atol=1e-4, err_msg=name)
+
+
+# multiply-adds and parameters, worked by hand
+COSTS = {
+    "lenet5": (416_520, 61_706),
+    "lenet5_classic": (416_520, 61_706),
+    "conv8": (26 * 26 * 8 * 9 + 13_520, 72 + 13_530),
+    "conv4_conv8": (28 * 28 * 4 * 25 + 14 * 14 * 8 * 100 + 3_920, 4_842),
+    "conv12_conv24": (24 * 24 * 12 * 25 + 10 * 10 * 24 * 108 + 6_000, 312 + 2_616 + 6_010),
+    "mlp": (784 * 392 + 3_920, 311_650),
+    "vgg7": (1024 * (864 + 9_216) + 256 * (18_432 + 36_864) + 64 * (73_728 + 147_456) + 1_280, 286_560 + 896 + 1_290),
+    "resnet20": (1024 * (432 + 6 * 2_304) + 256 * (4_608 + 5 * 9_216) + 64 * (18_432 + 5 * 36_864) + 640, 269_722),
+    "small_mobilenet": (
+        1024 * (864 + 288 + 2_048) + 256 * (576 + 8_192 + 1_152 + 16_384) + 64 * (1_152 + 32_768 + 2_304 + 65_536)
+        + 2_560,
+        136_778,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_costs_by_hand(name):
+    model = models.build(name)
+    summary = nn.summarize(model)
+    assert (summary.multiply_adds, summary.parameters) == COSTS[name]
+    said = type(model).__doc__ if name != "lenet5_classic" else models.LeNet5.__doc__
+    assert f"{summary.parameters:,}" in said
+    assert f"{summary.multiply_adds:,}" in said
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_a_name_and_json_options_make_the_same_model(name):
+    options = json.loads(json.dumps({"num_classes": 7, "in_channels": 2, "image_size": 20}))
+    model = models.build(name, **options, rng=np.random.default_rng(0), dtype=np.float64)
+    twin = models.build(name, **options, rng=np.random.default_rng(0), dtype=np.float64)
+    assert model.input_shape == (2, 20, 20)
+    for (key, a), b in zip(model.state_dict().items(), twin.state_dict().values(), strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=key)
+    with fastcnn.use_backend("numpy"):
+        assert model.eval()(np.zeros((2, *model.input_shape))).shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_the_smallest_image(name):
+    sizes = {"lenet5": 16, "lenet5_classic": 16, "conv8": 4, "conv4_conv8": 4, "conv12_conv24": 12, "vgg7": 8}
+    least = sizes.get(name, 1)
+    with fastcnn.use_backend("numpy"):
+        model = models.build(name, image_size=least).eval()
+        assert model(np.zeros((1, *model.input_shape), np.float32)).shape == (1, 10)
+    with pytest.raises(ValueError, match=f"`image_size` is {least - 1} but must be at least {least}"):
+        models.build(name, image_size=least - 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "error", "text"),
+    [
+        pytest.param("lenet6", {}, ValueError, "There is no model 'lenet6'; the models are 'lenet5', ", id="name"),
+        pytest.param(None, {}, ValueError, "There is no model None", id="no name"),
+        pytest.param("resnet20", {"depth": 32}, ValueError,
+                     "The model 'resnet20' has no option `depth`; it has num_classes, in_channels, image_size, ",
+                     id="option"),
+        pytest.param("resnet20", {"shortcut": "none"}, ValueError, "`shortcut` is 'none' but must be one of 'pad'",
+                     id="value"),
+        pytest.param("lenet5", {"num_classes": 2.5}, TypeError, "must be a whole number, not 2.5", id="half a class"),
+        pytest.param("mlp", {"hidden": 392}, TypeError, "`hidden` must be a sequence of whole numbers, not 392",
+                     id="no list"),
+        pytest.param("mlp", {"hidden": [392, 0]}, ValueError, "`hidden[1]` is 0 but must be at least 1", id="no unit"),
+        pytest.param("lenet5", {"rng": 0}, TypeError, "`rng` must be a numpy.random.Generator", id="a seed"),
+    ],
+)  # fmt: skip
+def test_build_says_what_is_wrong(name, options, error, text):
+    with pytest.raises(error) as raised:
+        models.build(name, **options)
+    assert text in str(raised.value)
+
+
+def test_all_models_have_names():
+    classes = {value for value in vars(models).values() if inspect.isclass(value)}
+    assert {type(models.build(name)) for name in models.NAMES} == classes
+
+
+def test_mlp_of_lists():
+    sizes = {(): 7_850, (392,): 311_650, (392, 196): 386_718}
+    for hidden, size in sizes.items():
+        assert nn.summarize(models.build("mlp", hidden=list(hidden))).parameters == size
+
+
+def test_mnist_without_padding():
+    summary = nn.summarize(models.LeNet5(image_size=28))
+    assert summary.parameters == 44_426  # C5 is 256 to 120
+
+
+def their_resnet(torch, shortcut):
+    """ResNet-20 in PyTorch, with fastcnn's names."""
+
+    class Residual(torch.nn.Module):
+        def __init__(self, body, past):
+            super().__init__()
+            self.body, self.shortcut = body, past
+
+        def forward(self, x):
+            return self.body(x) + self.shortcut(x)
+
+    class Pad(torch.nn.Module):
+        def forward(self, x):
+            return torch.nn.functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, x.shape[1]))
+
+    def block(i, o, stride=1):
+        past = torch.nn.Identity()
+        if stride > 1:
+            conv = torch.nn.Conv2d(i, o, 1, stride, bias=False)
+            past = Pad() if shortcut == "pad" else torch.nn.Sequential(conv, torch.nn.BatchNorm2d(o))
+        body = torch.nn.Sequential(
+            torch.nn.Conv2d(i, o, 3, stride, 1, bias=False), torch.nn.BatchNorm2d(o), torch.nn.ReLU(),
+            torch.nn.Conv2d(o, o, 3, 1, 1, bias=False), torch.nn.BatchNorm2d(o),
+        )  # fmt: skip
+        return torch.nn.Sequential(Residual(body, past), torch.nn.ReLU())
+
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, 16, 3, 1, 1, bias=False), torch.nn.BatchNorm2d(16), torch.nn.ReLU(),
+        block(16, 16), block(16, 16), block(16, 16), block(16, 32, 2), block(32, 32), block(32, 32),
+        block(32, 64, 2), block(64, 64), block(64, 64),
+        torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()), torch.nn.Linear(64, 10),
+    ).double()  # fmt: skip
+
+
+@pytest.mark.parametrize("shortcut", ["pad", "projection"])
+def test_resnet20_is_that_of_torch(shortcut, fast_backend):
+    torch = pytest.importorskip("torch")
+    model = models.ResNet20(shortcut=shortcut, rng=np.random.default_rng(4), dtype=np.float64)
+    twin = their_resnet(torch, shortcut)
+    assert list(twin.state_dict()) == list(model.state_dict())
+    twin.load_state_dict({name: torch.tensor(array) for name, array in model.state_dict().items()})
+    images = np.random.default_rng(5).standard_normal((3, 3, 16, 16))
+    x = torch.tensor(images, requires_grad=True)
+    theirs, ours = twin(x), model(images)
+    np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-8, atol=1e-10)
+    dy = np.random.default_rng(6).standard_normal(ours.shape)
+    theirs.backward(torch.tensor(dy))
+    np.testing.assert_allclose(model.backward(dy), x.grad.numpy(), rtol=1e-6, atol=1e-8)
+    for (name, parameter), their in zip(model.named_parameters(), twin.parameters(), strict=True):
+        np.testing.assert_allclose(parameter.grad, their.grad.numpy(), rtol=1e-6, atol=1e-8, err_msg=name)
+    for name, buffer in model.named_buffers():
+        np.testing.assert_allclose(buffer.data, dict(twin.named_buffers())[name].numpy(), rtol=1e-9, err_msg=name)
+
+
+def test_gradients_of_a_small_resnet_are_central_differences(backend):
+    rng = np.random.default_rng(7)
+    with fastcnn.use_backend(backend):
+        model = nn.Sequential(
+            nn.Conv2d(3, 2, 3, padding=1, bias=False, rng=rng, dtype=np.float64),
+            nn.BatchNorm2d(2, dtype=np.float64),
+            nn.ReLU(),
+            models.residual_block(2, 2, rng=rng, dtype=np.float64),
+            models.residual_block(2, 4, 2, rng=rng, dtype=np.float64),
+            models.residual_block(4, 6, 2, shortcut="projection", rng=rng, dtype=np.float64),
+            nn.GlobalAvgPool2d(),
+            nn.Linear(6, 3, rng=rng, dtype=np.float64),
+        )
+        x, labels, criterion = rng.standard_normal((3, 3, 6, 6)), np.array([0, 2, 1]), nn.CrossEntropyLoss()
+        criterion(model(x), labels)
+        model.backward(criterion.backward(), input_grad=False)
+        for name, parameter in model.named_parameters():
+            direction, data = rng.standard_normal(parameter.shape), parameter.data
+
+            def loss(values, parameter=parameter):
+                parameter.data = values
+                return criterion(model(x), labels)
+
+            slope = central_difference(loss, data, direction)
+            parameter.data = data
+            assert (parameter.grad * direction).sum() == pytest.approx(slope, rel=1e-5, abs=1e-8), name

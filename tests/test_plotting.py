@@ -1,4 +1,4 @@
-"""The figure of a run."""
+"""Figures: that they hold the numbers, and what they say to bad input."""
 
 import subprocess
 import sys
@@ -6,7 +6,15 @@ import sys
 import numpy as np
 import pytest
 
-from fastcnn.plotting import plot_history
+from fastcnn import models, nn, use_backend
+from fastcnn.plotting import (
+    compare_histories,
+    plot_confusion,
+    plot_feature_maps,
+    plot_filters,
+    plot_history,
+    plot_mistakes,
+)
 from fastcnn.training import Epoch, History
 
 pytest.importorskip("matplotlib")
@@ -47,3 +55,178 @@ def test_nothing_to_draw():
 def test_importing_does_not_import_matplotlib():
     code = "import fastcnn.plotting, fastcnn.training, sys; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def title(figure) -> str:
+    return figure.axes[0].get_title(loc="left")
+
+
+def words(figure) -> list[str]:
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def pictures(figure) -> list[np.ndarray]:
+    return [np.asarray(image.get_array()) for image in figure.axes[0].get_images()]
+
+
+@pytest.mark.parametrize("count", [1, 3, 15])
+def test_runs_side_by_side(count, tmp_path):
+    figure = compare_histories({f"run {i}": HISTORY for i in range(count)})
+    figure.savefig(tmp_path / "runs.png")
+    loss, by_epoch, by_time = figure.axes
+    lines = loss.get_lines()
+    assert [line.get_label() for line in lines] == [f"run {i}, at last 98.33 %" for i in range(count)]
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == count
+    np.testing.assert_allclose(lines[-1].get_xydata(), [(1, 0.5), (2, 0.25), (3, 0.5 / 3)])
+    np.testing.assert_allclose(by_epoch.get_lines()[0].get_ydata(), [95, 97.5, 100 - 5 / 3])
+    np.testing.assert_allclose(by_time.get_lines()[0].get_xdata(), [0.5, 1.0, 1.5])
+
+
+@pytest.mark.parametrize("highest", [0.011, 0.09, 900.0], ids=["less than a decade", "one decade", "many decades"])
+def test_a_logarithmic_axis_has_numbers(highest):
+    epochs = [Epoch(i, 3, 0.5, loss, 0.9, loss, 0.9, 0.006, 1e5) for i, loss in ((1, highest), (2, 0.01))]
+    figure = compare_histories({"run": History(epochs)})
+    figure.canvas.draw()
+    low, high = figure.axes[0].get_ylim()
+    assert sum(low <= tick <= high for tick in figure.axes[0].get_yticks()) >= 3
+
+
+def test_confusion_holds_the_numbers(tmp_path):
+    figure = plot_confusion(np.array([[970, 0, 30], [1, 998, 1], [0, 0, 0]]), ["cat", "dog", "mouse"])
+    figure.savefig(tmp_path / "confusion.png")
+    assert words(figure) == ["970", "30", "1", "998", "1"]  # nothing where there is nothing
+    np.testing.assert_allclose(pictures(figure)[0], [[0.97, 0, 0.03], [0.001, 0.998, 0.001], [0, 0, 0]])
+    assert title(figure) == "1,968 of 2,000 right, 98.40 %"
+    axes = figure.axes[0]
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("true", "predicted")
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog", "mouse"]
+
+
+def test_confusion_of_many_classes_stays_a_picture():
+    figure = plot_confusion(np.eye(100, dtype=int))
+    assert max(figure.get_size_inches()) < 16
+    assert not words(figure)
+
+
+def test_filters_are_the_weights(rng):
+    layer = nn.Conv2d(1, 6, (5, 3), rng=rng)
+    figure = plot_filters(layer)
+    assert title(figure) == "6 filters, 5 x 3"
+    np.testing.assert_array_equal(pictures(figure), layer.weight.data[:, 0])
+    limit = np.abs(layer.weight.data).max()
+    assert {image.get_clim() for image in figure.axes[0].get_images()} == {(-limit, limit)}
+
+
+def test_filters_of_colours(rng):
+    layer = nn.Conv2d(3, 2, 3, rng=rng)
+    layer.weight.data[0] = 0
+    drawn = pictures(plot_filters(layer))
+    np.testing.assert_array_equal(drawn[0], np.full((3, 3, 3), 0.5))  # zero is grey
+    largest = np.abs(layer.weight.data).max()
+    np.testing.assert_allclose(drawn[1], 0.5 + np.moveaxis(layer.weight.data[1], 0, -1) / (2 * largest), rtol=1e-6)
+
+
+def test_filters_of_many_channels(rng):
+    layer = nn.Conv2d(20, 40, 1, rng=rng)
+    figure = plot_filters(layer)
+    assert title(figure) == "40 filters across, 20 channels down, 1 x 1; the first 32 filters and 16 channels"
+    np.testing.assert_array_equal(np.ravel(pictures(figure)), layer.weight.data[:32, :16].ravel())
+    assert words(figure) == [str(i) for i in [*range(32), *range(16)]]
+
+
+@pytest.fixture
+def lenet5():
+    with use_backend("numpy"):
+        yield models.LeNet5(rng=np.random.default_rng(0)).eval()
+
+
+IMAGE = np.random.default_rng(3).standard_normal((1, 32, 32)).astype(np.float32)
+
+
+@pytest.mark.parametrize("layer", [0, "0", 3, 5, 6])
+def test_maps_of_a_layer(lenet5, layer, tmp_path):
+    figure = plot_feature_maps(lenet5, IMAGE, layer)
+    figure.savefig(tmp_path / "maps.png")
+    image, *maps = pictures(figure)
+    np.testing.assert_allclose(image, (IMAGE[0] - IMAGE.min()) / np.ptp(IMAGE), rtol=1e-6)
+    x = IMAGE[None]
+    for one in lenet5[: int(layer) + 1]:
+        x = one(x)
+    np.testing.assert_array_equal(maps, x[0, :64])
+    assert f"{x.shape[1]} maps of" in title(figure)
+
+
+def test_maps_through_the_model(lenet5):
+    figure = plot_feature_maps(lenet5, IMAGE)
+    assert [text.splitlines()[0] for text in words(figure)] == [
+        "input", "0: Conv2d", "1: ReLU", "2: MaxPool2d", "3: Conv2d", "4: ReLU", "5: MaxPool2d",
+    ]  # fmt: skip
+    assert len(pictures(figure)) == 1 + 3 * 6 + 3 * 8
+
+
+def test_maps_of_a_layer_inside_and_of_a_colour_image():
+    with use_backend("numpy"):
+        block = models.residual_block(3, 4, rng=np.random.default_rng(0)).eval()
+        image = np.random.default_rng(1).standard_normal((3, 6, 4)).astype(np.float32)
+        figure = plot_feature_maps(block, image, "0.body.2")
+    assert title(figure) == "0.body.2: ReLU, 4 maps of 6 x 4"
+    assert pictures(figure)[0].shape == (6, 4, 3)
+
+
+SURE = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.99999, 0.00001]])
+DIGITS = np.random.default_rng(2).integers(0, 256, (4, 1, 5, 5)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_mistakes_come_the_surest_first(dtype, tmp_path):
+    figure = plot_mistakes(DIGITS, np.array([0, 0, 0, 1]), SURE.astype(dtype), ["cat", "dog"])
+    figure.savefig(tmp_path / "mistakes.png")
+    assert title(figure) == "3 of 4 images are wrong"
+    assert words(figure) == ["dog → cat  99.9 %", "cat → dog  80.0 %", "cat → dog  70.0 %"]
+    np.testing.assert_array_equal(pictures(figure), DIGITS[[3, 1, 2], 0])
+
+
+def test_as_many_mistakes_as_asked():
+    figure = plot_mistakes(DIGITS.astype(np.float32), np.array([0, 0, 0, 1]), SURE, count=1)
+    assert title(figure) == "3 of 4 images are wrong; the surest 1"
+    assert words(figure) == ["1 → 0  99.9 %"]
+    assert len(pictures(figure)) == 1
+
+
+@pytest.mark.parametrize(
+    ("draw", "error", "text"),
+    [
+        pytest.param(lambda: compare_histories({}), ValueError, "`histories` has no run", id="no run"),
+        pytest.param(lambda: compare_histories({"a": History()}), ValueError, "The run 'a' in `histories` has no",
+                     id="no epoch"),
+        pytest.param(lambda: plot_confusion(np.ones((2, 3), int)), ValueError, "`matrix` must be (K, K), whole",
+                     id="no square"),
+        pytest.param(lambda: plot_confusion(np.ones((2, 2))), ValueError, "whole numbers, not float64", id="shares"),
+        pytest.param(lambda: plot_confusion(-np.ones((2, 2), int)), ValueError, "`matrix` holds -1", id="negative"),
+        pytest.param(lambda: plot_confusion(np.ones((2, 2), int), ["cat"]), ValueError,
+                     "`classes` has 1 names but there are 2 classes", id="names"),
+        pytest.param(lambda: plot_filters(nn.Linear(2, 2)), TypeError, "`layer` must be a Conv2d, not Linear",
+                     id="no convolution"),
+        pytest.param(lambda: plot_feature_maps(nn.ReLU(), IMAGE[0]), ValueError,
+                     "`image` must be an array (C, H, W), not one of shape (32, 32)", id="no channels"),
+        pytest.param(lambda: plot_feature_maps(nn.Sequential(nn.ReLU()), IMAGE, 1), ValueError,
+                     "`model` has no layer '1'; its layers are '', '0'", id="no layer"),
+        pytest.param(lambda: plot_feature_maps(nn.Sequential(nn.Flatten()), IMAGE, 0), ValueError,
+                     "Layer '0' makes no maps: its output has shape (1024,)", id="rows"),
+        pytest.param(lambda: plot_feature_maps(nn.Sequential(nn.Flatten()), IMAGE), ValueError,
+                     "No layer directly inside `model` makes maps", id="only rows"),
+        pytest.param(lambda: plot_mistakes(DIGITS[:, 0], np.zeros(4, int), SURE), ValueError,
+                     "`images` must be an array (N, C, H, W) with C of 1 or 3, not of shape (4, 5, 5)", id="images"),
+        pytest.param(lambda: plot_mistakes(DIGITS, np.array([0, 1, 1, 0]), SURE), ValueError,
+                     "there is no mistake to draw", id="all right"),
+        pytest.param(lambda: plot_mistakes(DIGITS, np.zeros(4, int), SURE[:3]), ValueError,
+                     "`probabilities` has 3 rows but there are 4 images", id="rows of probabilities"),
+        pytest.param(lambda: plot_mistakes(DIGITS, np.full(4, 2), SURE), ValueError, "`labels` holds 2", id="label"),
+        pytest.param(lambda: plot_mistakes(DIGITS, np.zeros(4, int), SURE, count=0), ValueError, "`count` is 0",
+                     id="none"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_drawn_is_said(draw, error, text):
+    with use_backend("numpy"), pytest.raises(error) as raised:
+        draw()
+    assert text in str(raised.value)

@@ -1,6 +1,5 @@
 """What a classifier gets wrong."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -85,5 +84,5 @@ def plot_mistakes(
 
 
 def _percent(share: float) -> str:
-    """With one decimal, rounded down: never 100 where something is left."""
-    return f"{math.floor(1000 * float(share)) / 10:.1f} %"
+    """With one decimal, and never 100: nobody is that sure."""
+    return f"{min(100 * float(share), 99.9):.1f} %"
