@@ -12,8 +12,8 @@ from fastcnn.nn.normalization import BatchNorm1d, BatchNorm2d
 from fastcnn.nn.pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from fastcnn.nn.residual import Residual, ResizeChannels
 from fastcnn.nn.separable import DepthwiseSeparableConv2d
-from fastcnn.nn.summary import Summary, summarize
-from fastcnn.nn.trace import Step, trace
+from fastcnn.nn.summaries import Summary, summarize
+from fastcnn.nn.tracing import Step, trace
 
 __all__ = [
     "AdaptiveAvgPool2d",

@@ -356,7 +356,7 @@ class Module:
         ------------------------------------------------------------------
         total                                72         48,672       27.04
         """
-        from fastcnn.nn.summary import summarize  # which needs this class
+        from fastcnn.nn.summaries import summarize  # which needs this class
 
         print(summarize(self, input_shape))
 

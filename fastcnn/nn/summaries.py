@@ -9,7 +9,7 @@ import numpy as np
 from fastcnn import _validate
 from fastcnn.backends import use_backend
 from fastcnn.nn.module import Module, Parameter
-from fastcnn.nn.trace import Step, trace
+from fastcnn.nn.tracing import Step, trace
 
 
 class Row(NamedTuple):
