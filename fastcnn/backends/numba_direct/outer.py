@@ -126,9 +126,9 @@ def _outer(
         o = min(filter_tile * R, O - R)  # the last tile overlaps its neighbour and stores only its own rows
         first_tile = chunk * _CHUNK
         last_tile = min(first_tile + _CHUNK, (Q + COLUMNS - 1) // COLUMNS)
-        sums = scratch((last_tile - first_tile) * tile_size, x)
-        bias_sums, ones, none = scratch(R * L, x), np.ones(L, x.dtype), np.zeros(1, np.int64)
         patches = -(-OH // patch_rows) * -(-OW // patch_columns) * ((part + 1) * NB // parts - part * NB // parts)
+        sums = scratch((last_tile - first_tile) * tile_size if patches > 1 else 0, x)
+        bias_sums, ones, none = scratch(R * L, x), np.ones(L, x.dtype), np.zeros(1, np.int64)
         starts, outside_at = np.empty(COLUMNS, np.int64), (outside.ctypes.data - x.ctypes.data) // x.itemsize
         patch = 0
         source, source_o, source_h, source_w = dy, yo, yh, yw
