@@ -8,6 +8,7 @@ from fastcnn.testing import assert_close, central_difference
 
 NAN, INF = np.nan, np.inf
 LOG3 = np.log(3)
+ROOT2, ERF1 = np.sqrt(2), 0.8427007929497149  # erf(1) is in every table
 
 # (operation, options), and whether its gradient wants the output (else the input)
 ACTIVATIONS = {
@@ -16,18 +17,28 @@ ACTIVATIONS = {
     "tanh": ({}, True),
     "scaled_tanh": ({"amplitude": 2.0, "slope": 0.5}, True),
     "sigmoid": ({}, True),
+    "gelu": ({}, False),
+    "gelu, by tanh": ({"approximate": "tanh"}, False),
+    "silu": ({}, False),
+    "elu": ({}, False),
+    "elu, alpha": ({"alpha": 0.3}, False),
 }
 activations = pytest.mark.parametrize("name", ACTIVATIONS)
 
 
 def forward(name, x, backend):
-    return getattr(F, name)(x, **ACTIVATIONS[name][0], backend=backend)
+    return getattr(F, name.split(",")[0])(x, **ACTIVATIONS[name][0], backend=backend)
 
 
 def backward(name, dy, x, backend):
     options, wants_output = ACTIVATIONS[name]
     known = forward(name, x, "naive") if wants_output else x
-    return getattr(F, f"{name}_backward")(dy, known, **options, backend=backend)
+    return getattr(F, f"{name.split(',')[0]}_backward")(dy, known, **options, backend=backend)
+
+
+def magnitude(name, x, y):
+    """Where y is x times a small number, it is right to the digits of x."""
+    return np.where(np.isfinite(x), x, 0) if name[:4] in ("gelu", "silu") else y
 
 
 @pytest.mark.parametrize(
@@ -40,10 +51,29 @@ def backward(name, dy, x, backend):
         pytest.param("scaled_tanh", [0, LOG3, -LOG3, INF, -INF, NAN], [0, 1, -1, 2, -2, NAN], id="scaled_tanh"),
         pytest.param("sigmoid", [0, LOG3, -LOG3, INF, -INF, NAN], [0.5, 0.75, 0.25, 1, 0, NAN], id="sigmoid"),
         pytest.param("sigmoid", [1e4, -1e4, 90, -800], [1, 0, 1, 0], id="sigmoid does not overflow"),
+        pytest.param(
+            "gelu",
+            [0, ROOT2, -ROOT2, 1e4, -1e4, INF, -INF, NAN],
+            [0, ROOT2 * (1 + ERF1) / 2, -ROOT2 * (1 - ERF1) / 2, 1e4, 0, INF, NAN, NAN],
+            id="gelu",
+        ),
+        pytest.param(
+            "gelu, by tanh",
+            [0, 1, -1, 1e4, -1e4, INF, -INF, NAN],
+            [0, 0.8411919906082768, -0.15880800939172324, 1e4, 0, INF, NAN, NAN],
+            id="gelu by tanh",
+        ),
+        pytest.param(
+            "silu", [0, LOG3, -LOG3, INF, -INF, NAN], [0, 0.75 * LOG3, -0.25 * LOG3, INF, NAN, NAN], id="silu"
+        ),
+        pytest.param("silu", [1e4, -1e4, 90, -800], [1e4, 0, 90, 0], id="silu does not overflow"),
+        pytest.param("elu", [0, 2, -LOG3, -1e4, INF, -INF, NAN], [0, 2, -2 / 3, -1, INF, -1, NAN], id="elu"),
+        pytest.param("elu, alpha", [-LOG3, -INF], [-0.2, -0.3], id="elu, alpha"),
     ],
 )
 def test_forward_by_hand(backend, dtype, name, x, y):
-    assert_close(forward(name, np.array(x, dtype), backend), np.array(y, dtype), length=8)
+    y = np.array(y, dtype)
+    assert_close(forward(name, np.array(x, dtype), backend), y, 8, magnitude(name, np.array(x, dtype), y))
 
 
 @pytest.mark.parametrize(
@@ -54,12 +84,17 @@ def test_forward_by_hand(backend, dtype, name, x, y):
         pytest.param("tanh", [0.5, -1, NAN], [4, 4, 4], [3, 0, NAN], id="tanh, from its output"),
         pytest.param("scaled_tanh", [1, -2, NAN], [4, 4, 4], [3, 0, NAN], id="scaled_tanh, from its output"),
         pytest.param("sigmoid", [0.5, 0.25, 1, NAN], [4, 16, 4, 4], [1, 3, 0, NAN], id="sigmoid, from its output"),
+        pytest.param("silu", [0, LOG3], [4, 16], [2, 12 + 3 * LOG3], id="silu, from its input"),
+        pytest.param("elu", [-LOG3, 0, 2, NAN], [6, 6, 6, 6], [2, 6, 6, NAN], id="elu, from its input"),
+        pytest.param("elu, alpha", [-LOG3], [5], [0.5], id="elu with alpha"),
+        pytest.param("gelu", [0, 40, -40], [6, 6, 6], [3, 6, 0], id="gelu, from its input"),
+        pytest.param("gelu, by tanh", [0, 40, -40], [6, 6, 6], [3, 6, 0], id="gelu by tanh, from its input"),
         pytest.param("sigmoid", [0, 0.5], [INF, NAN], [NAN, NAN], id="0 times inf is NaN"),
     ],
 )
 def test_backward_by_hand(backend, dtype, name, known, dy, dx):
     dy, known = np.array(dy, dtype), np.array(known, dtype)
-    actual = getattr(F, f"{name}_backward")(dy, known, **ACTIVATIONS[name][0], backend=backend)
+    actual = getattr(F, f"{name.split(',')[0]}_backward")(dy, known, **ACTIVATIONS[name][0], backend=backend)
     assert_close(actual, np.array(dx, dtype), length=8)
 
 
@@ -76,7 +111,8 @@ def test_gradients_are_central_differences(backend, name, rng):
 @pytest.mark.parametrize("shape", [(), (7,), (40, 3), (17, 2, 3, 5), (2, 3, 4, 5, 6)], ids=str)
 def test_agrees_with_naive_for_any_shape(fast_backend, dtype, name, shape, rng):
     x, dy = (np.array(3 * rng.standard_normal(shape), dtype) for _ in range(2))
-    assert_close(forward(name, x, fast_backend), forward(name, x, "naive"), length=8)
+    y = forward(name, x, "naive")
+    assert_close(forward(name, x, fast_backend), y, 8, magnitude(name, x, y))
     # 1 - y * y loses digits where y is near 1: the magnitude is that of dy
     assert_close(backward(name, dy, x, fast_backend), backward(name, dy, x, "naive"), length=8, magnitude=dy)
 
@@ -84,7 +120,8 @@ def test_agrees_with_naive_for_any_shape(fast_backend, dtype, name, shape, rng):
 @activations
 def test_agrees_with_naive_over_the_whole_range(fast_backend, dtype, name):
     x = np.concatenate([-np.logspace(3, -6, 500), [0], np.logspace(-6, 3, 500)]).astype(dtype)
-    assert_close(forward(name, x, fast_backend), forward(name, x, "naive"), length=8)
+    y = forward(name, x, "naive")
+    assert_close(forward(name, x, fast_backend), y, 8, magnitude(name, x, y))
 
 
 @activations

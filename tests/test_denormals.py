@@ -44,6 +44,18 @@ def test_products_are_zero_too(dtype):
     assert not F.linear(np.full((3, 5), small), np.full((2, 5), small)).any()
 
 
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "gelu", "silu", "elu", "leaky_relu"])
+def test_activations_of_them_are_those_of_zero(name, dtype):
+    x = np.full(5000, tiny(dtype))
+    np.testing.assert_array_equal(getattr(F, name)(x), getattr(F, name)(np.zeros_like(x)))
+    assert not getattr(F, f"{name}_backward")(x, -np.ones_like(x)).any()
+
+
+def test_softmax_leaves_none(dtype):
+    limit = np.log(np.finfo(dtype).tiny)
+    assert (F.softmax(np.array([[0, limit + 1, limit - 1]], dtype)) > 0).tolist() == [[True, True, False]]
+
+
 @pytest.mark.parametrize("make", [lambda p: optim.SGD(p, 0.1, momentum=0.9), lambda p: optim.Adam(p, 0.1)])
 def test_what_an_optimizer_remembers_fades_to_zero(make, dtype):
     parameter = nn.Parameter(np.ones(5000, dtype))

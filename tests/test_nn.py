@@ -43,6 +43,13 @@ LAYERS = {
     "LeakyReLU": (lambda rng: nn.LeakyReLU(0.2), (3, 2, 2, 2)),
     "Tanh": (lambda rng: nn.Tanh(), (5, 4)),
     "Sigmoid": (lambda rng: nn.Sigmoid(), (5, 4)),
+    "GELU": (lambda rng: nn.GELU(), (5, 4)),
+    "GELU, by tanh": (lambda rng: nn.GELU("tanh"), (5, 4)),
+    "SiLU": (lambda rng: nn.SiLU(), (3, 2, 2, 2)),
+    "ELU": (lambda rng: nn.ELU(0.5), (3, 2, 2, 2)),
+    "Softmax": (lambda rng: nn.Softmax(), (5, 4)),
+    "Softmax of channels": (lambda rng: nn.Softmax(), (3, 4, 2, 3)),
+    "Softmax of columns": (lambda rng: nn.Softmax(-1), (3, 4, 2, 3)),
     "Flatten": (lambda rng: nn.Flatten(), (3, 2, 2, 2)),
     "Flatten of rows": (lambda rng: nn.Flatten(), (3, 4)),
     "Dropout, evaluated": (lambda rng: nn.Dropout(0.5, rng=rng).eval(), (3, 4)),
@@ -572,6 +579,11 @@ def test_backward_needs_forward(layer):
         pytest.param(lambda: nn.Linear(3, 1, dtype="f2"), TypeError, "not float16", id="half precision"),
         pytest.param(lambda: nn.Dropout(1), ValueError, "`p` is 1 but must be at least 0 and below 1", id="drop all"),
         pytest.param(lambda: nn.Dropout(rng=1), TypeError, "`rng` must be", id="a seed as Dropout's rng"),
+        pytest.param(lambda: nn.GELU("erf"), ValueError, "`approximate` is 'erf' but must be one of 'none', 'tanh'",
+                     id="gelu"),
+        pytest.param(lambda: nn.ELU(np.nan), ValueError, "`alpha` is nan", id="alpha"),
+        pytest.param(lambda: nn.Softmax(0), ValueError, "`dim` is 0, the axis of the batch", id="softmax of the batch"),
+        pytest.param(lambda: nn.Softmax(None), TypeError, "`dim` must be a whole number, not None", id="softmax, None"),
         pytest.param(lambda: nn.LeakyReLU("0"), TypeError, "`negative_slope` must be a number", id="slope"),
         pytest.param(lambda: nn.CrossEntropyLoss("none"), ValueError, "`reduction` is 'none'", id="reduction"),
         pytest.param(lambda: nn.Sequential(nn.ReLU(), np.tanh), TypeError,
@@ -601,3 +613,18 @@ def test_conv2d_takes_every_form_of_padding(padding):
     layer = nn.Conv2d(1, 2, 3, padding=padding, dtype=np.float64)
     expected = fastcnn.functional.conv2d(x, layer.weight.data, layer.bias.data, padding=padding, backend="naive")
     np.testing.assert_allclose(layer(x), expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("dim", [2, -2, -3])
+def test_softmax_needs_its_axis(dim, backend):
+    with pytest.raises(ValueError, match=rf"Softmax\(dim={dim}\) needs an axis {dim} behind that of the batch; its in"):
+        nn.Softmax(dim)(np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, -1])
+def test_softmax_of_images_is_that_of_the_function(dim, dtype, backend):
+    x = np.random.default_rng(0).standard_normal((19, 3, 5, 20)).astype(dtype)
+    layer, y = nn.Softmax(dim), fastcnn.functional.softmax(x, dim, backend="naive")
+    np.testing.assert_allclose(layer(x), y, rtol=1e-5 if dtype == np.float32 else 1e-12)
+    dx = fastcnn.functional.softmax_backward(x, y, dim, backend="naive")
+    np.testing.assert_allclose(layer.backward(x), dx, atol=1e-6 if dtype == np.float32 else 1e-12)

@@ -120,6 +120,30 @@ def test_numba_linear_and_losses_are_the_same_on_any_number_of_threads(N, dtype,
     assert_same_bits(layer)
 
 
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "gelu", "silu", "elu", "leaky_relu"])
+def test_numba_activations_are_the_same_on_any_number_of_threads(name, dtype, rng):
+    x, dy = (3 * rng.standard_normal((2, 50, 3, 17, 13))).astype(dtype)
+    x[0, 0, 0, :4] = np.nan, np.inf, np.finfo(dtype).tiny / 2, -np.inf
+    assert_same_bits(
+        lambda: (
+            getattr(F, name)(x, backend="numba"),
+            getattr(F, f"{name}_backward")(dy, x, backend="numba"),
+        )
+    )
+
+
+@pytest.mark.parametrize("shape", [(40, 10), (3, 700), (500, 33)], ids=str)
+def test_numba_softmax_is_the_same_on_any_number_of_threads(shape, dtype, rng):
+    x, dy = (3 * rng.standard_normal((2, *shape))).astype(dtype)
+
+    def both():
+        y, log_y = F.softmax(x, backend="numba"), F.log_softmax(x, backend="numba")
+        gradients = F.softmax_backward(dy, y, backend="numba"), F.log_softmax_backward(dy, log_y, backend="numba")
+        return y, log_y, *gradients
+
+    assert_same_bits(both)
+
+
 def test_training_lenet5_is_the_same_on_any_number_of_threads(dtype):
     def train():
         rng = np.random.default_rng(0)

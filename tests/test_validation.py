@@ -204,6 +204,12 @@ BAD_INPUT = [
     Bad("a seed, not a generator", F.dropout, (X,), TypeError, "`rng` must be a numpy.random.Generator, not int.",
         {"rng": 0}),
     # losses
+    Bad("unknown formula", F.gelu, (ROWS, "erf"), ValueError,
+        "`approximate` is 'erf' but must be one of 'none', 'tanh'."),
+    Bad("alpha that is not finite", F.elu, (ROWS, np.inf), ValueError, "`alpha` is inf but must be at least"),
+    Bad("alpha that is no number", F.elu_backward, (ROWS, ROWS, "1"), TypeError, "`alpha` must be a number, not str."),
+    Bad("gradient and input of two dtypes", F.silu_backward, (f32(3), np.ones(3)), TypeError,
+        "`x` is float64 but `dy` is float32; give both the same dtype."),
     Bad("axis out of range", F.softmax, (ROWS, 2), ValueError, "`dim` is 2 but `x` has 2 axes: shape (2, 10)."),
     Bad("axis of a fraction", F.log_softmax, (ROWS, 0.5), ValueError, "`dim` is 0.5 but `x` has 2 axes"),
     Bad("label out of range", F.cross_entropy, (ROWS, np.array([0, 10])), ValueError,

@@ -22,6 +22,7 @@ OPERATIONS = (
     "linear", "linear_backward", "linear_relu",
     "relu", "relu_backward", "leaky_relu", "leaky_relu_backward",
     "tanh", "tanh_backward", "scaled_tanh", "scaled_tanh_backward", "sigmoid", "sigmoid_backward",
+    "gelu", "gelu_backward", "silu", "silu_backward", "elu", "elu_backward",
     "dropout", "dropout_backward", "add", "resize_channels",
     "softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
     "cross_entropy", "cross_entropy_backward", "mse_loss", "mse_loss_backward",

@@ -9,6 +9,10 @@ changes its arguments, but for the running statistics of `batch_norm`. ``backend
 from fastcnn.functional.activations import (
     dropout,
     dropout_backward,
+    elu,
+    elu_backward,
+    gelu,
+    gelu_backward,
     leaky_relu,
     leaky_relu_backward,
     relu,
@@ -17,6 +21,8 @@ from fastcnn.functional.activations import (
     scaled_tanh_backward,
     sigmoid,
     sigmoid_backward,
+    silu,
+    silu_backward,
     tanh,
     tanh_backward,
 )
@@ -29,18 +35,10 @@ from fastcnn.functional.adaptive_pooling import (
 from fastcnn.functional.conv import conv2d, conv2d_backward
 from fastcnn.functional.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastcnn.functional.linear import linear, linear_backward
-from fastcnn.functional.losses import (
-    cross_entropy,
-    cross_entropy_backward,
-    log_softmax,
-    log_softmax_backward,
-    mse_loss,
-    mse_loss_backward,
-    softmax,
-    softmax_backward,
-)
+from fastcnn.functional.losses import cross_entropy, cross_entropy_backward, mse_loss, mse_loss_backward
 from fastcnn.functional.normalization import batch_norm, batch_norm_backward
 from fastcnn.functional.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastcnn.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -59,6 +57,10 @@ __all__ = [
     "cross_entropy_backward",
     "dropout",
     "dropout_backward",
+    "elu",
+    "elu_backward",
+    "gelu",
+    "gelu_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
@@ -75,6 +77,8 @@ __all__ = [
     "scaled_tanh_backward",
     "sigmoid",
     "sigmoid_backward",
+    "silu",
+    "silu_backward",
     "softmax",
     "softmax_backward",
     "tanh",

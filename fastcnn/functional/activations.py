@@ -92,7 +92,7 @@ def leaky_relu(x: np.ndarray, negative_slope: float = 0.01, *, backend: str | No
     >>> F.leaky_relu(np.array([-1.0, 2.0]), 0.1)
     array([-0.1,  2. ])
     """
-    return _map("leaky_relu", backend, {"x": x}, _slope(negative_slope))
+    return _map("leaky_relu", backend, {"x": x}, _finite("negative_slope", negative_slope))
 
 
 def leaky_relu_backward(
@@ -126,7 +126,7 @@ def leaky_relu_backward(
     >>> F.leaky_relu_backward(np.array([5.0, 5.0]), np.array([-1.0, 2.0]), 0.1)
     array([0.5, 5. ])
     """
-    return _map("leaky_relu_backward", backend, {"dy": dy, "x": x}, _slope(negative_slope))
+    return _map("leaky_relu_backward", backend, {"dy": dy, "x": x}, _finite("negative_slope", negative_slope))
 
 
 def tanh(x: np.ndarray, *, backend: str | None = None) -> np.ndarray:
@@ -319,6 +319,214 @@ def sigmoid_backward(dy: np.ndarray, y: np.ndarray, *, backend: str | None = Non
     return _map("sigmoid_backward", backend, {"dy": dy, "y": y})
 
 
+def gelu(x: np.ndarray, approximate: str = "none", *, backend: str | None = None) -> np.ndarray:
+    """``x`` times the probability that a normally distributed number is below it.
+
+    With ``approximate="tanh"`` that probability is ``(1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))) / 2``, which is
+    right to 0.0005.
+
+    Parameters
+    ----------
+    x : ndarray of any shape, float32 or float64
+    approximate : {"none", "tanh"}, default "none"
+        Which formula.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `x`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `x` is not a float32 or float64 array, or is empty, or `approximate` is unknown.
+
+    References
+    ----------
+    D. Hendrycks and K. Gimpel, "Gaussian error linear units (GELUs)", arXiv:1606.08415, 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.gelu(np.array([-10.0, 0.0, 1.0])).round(4)
+    array([-0.    ,  0.    ,  0.8413])
+    >>> F.gelu(np.array([-10.0, 0.0, 1.0]), approximate="tanh").round(4)
+    array([-0.    ,  0.    ,  0.8412])
+    """
+    return _map("gelu", backend, {"x": x}, _approximate(approximate))
+
+
+def gelu_backward(
+    dy: np.ndarray, x: np.ndarray, approximate: str = "none", *, backend: str | None = None
+) -> np.ndarray:
+    """Gradient of `gelu`: ``dy * (P(X < x) + x * p(x))``, with the density ``p(x) = exp(-x^2 / 2) / sqrt(2 pi)``.
+
+    With ``approximate="tanh"`` it is the derivative of that formula.
+
+    Parameters
+    ----------
+    dy : ndarray of any shape, float32 or float64
+        Gradient of the loss by the output.
+    x : ndarray of the shape and dtype of `dy`
+        The input.
+    approximate : {"none", "tanh"}, default "none"
+        Which formula.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `dy`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the arrays are not float arrays of one shape and dtype, or `approximate` is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.gelu_backward(np.array([2.0, 1.0]), np.array([0.0, 10.0]))
+    array([1., 1.])
+    """
+    return _map("gelu_backward", backend, {"dy": dy, "x": x}, _approximate(approximate))
+
+
+def silu(x: np.ndarray, *, backend: str | None = None) -> np.ndarray:
+    """``x * sigmoid(x)``, also called swish.
+
+    Parameters
+    ----------
+    x : ndarray of any shape, float32 or float64
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `x`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `x` is not a float32 or float64 array, or is empty.
+
+    References
+    ----------
+    S. Elfwing, E. Uchibe and K. Doya, "Sigmoid-weighted linear units for neural network function approximation in
+    reinforcement learning", arXiv:1702.03118, 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.silu(np.array([-1000.0, 0.0, 1000.0]))
+    array([  -0.,    0., 1000.])
+    """
+    return _map("silu", backend, {"x": x})
+
+
+def silu_backward(dy: np.ndarray, x: np.ndarray, *, backend: str | None = None) -> np.ndarray:
+    """Gradient of `silu`: ``dy * s * (1 + x * (1 - s))`` with ``s = sigmoid(x)``.
+
+    Parameters
+    ----------
+    dy : ndarray of any shape, float32 or float64
+        Gradient of the loss by the output.
+    x : ndarray of the shape and dtype of `dy`
+        The input.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `dy`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the arrays are not float arrays of one shape and dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.silu_backward(np.array([4.0]), np.array([0.0]))
+    array([2.])
+    """
+    return _map("silu_backward", backend, {"dy": dy, "x": x})
+
+
+def elu(x: np.ndarray, alpha: float = 1.0, *, backend: str | None = None) -> np.ndarray:
+    """``x`` where it is positive, ``alpha * (exp(x) - 1)`` elsewhere.
+
+    Parameters
+    ----------
+    x : ndarray of any shape, float32 or float64
+    alpha : float, default 1
+        What a very negative ``x`` becomes, but for its sign.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `x`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `x` is not a float32 or float64 array, or is empty, or `alpha` is not a finite number.
+
+    References
+    ----------
+    D.-A. Clevert, T. Unterthiner and S. Hochreiter, "Fast and accurate deep network learning by exponential linear
+    units (ELUs)", ICLR 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.elu(np.array([-1000.0, 0.0, 2.0]))
+    array([-1.,  0.,  2.])
+    """
+    return _map("elu", backend, {"x": x}, _finite("alpha", alpha))
+
+
+def elu_backward(dy: np.ndarray, x: np.ndarray, alpha: float = 1.0, *, backend: str | None = None) -> np.ndarray:
+    """Gradient of `elu`: ``dy`` where the input ``x`` is positive, else ``dy * alpha * exp(x)`` (at 0 too).
+
+    Parameters
+    ----------
+    dy : ndarray of any shape, float32 or float64
+        Gradient of the loss by the output.
+    x : ndarray of the shape and dtype of `dy`
+        The input.
+    alpha : float, default 1
+        What a very negative ``x`` becomes, but for its sign.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `dy`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the arrays are not float arrays of one shape and dtype, or `alpha` is not a finite number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.elu_backward(np.array([3.0, 3.0]), np.array([0.0, 2.0]), alpha=0.5)
+    array([1.5, 3. ])
+    """
+    return _map("elu_backward", backend, {"dy": dy, "x": x}, _finite("alpha", alpha))
+
+
 def dropout(
     x: np.ndarray, p: float = 0.5, training: bool = True, *, rng: np.random.Generator, backend: str | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -412,8 +620,12 @@ def tanh_scales(amplitude: float, slope: float) -> tuple[float, float]:
     return _validate.number("amplitude", amplitude, least, most), _validate.number("slope", slope, least, most)
 
 
-def _slope(negative_slope: float) -> float:
-    return _validate.number("negative_slope", negative_slope, -sys.float_info.max, sys.float_info.max)
+def _finite(name: str, value: float) -> float:
+    return _validate.number(name, value, -sys.float_info.max, sys.float_info.max)
+
+
+def _approximate(approximate: str) -> str:
+    return _validate.choice("approximate", approximate, ("none", "tanh"))
 
 
 def _map(operation: str, backend: str | None, arrays: dict[str, np.ndarray], *options) -> np.ndarray:

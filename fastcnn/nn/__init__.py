@@ -1,7 +1,7 @@
 """Layers, in PyTorch's words: plain NumPy arrays in and out, and a ``backward`` beside every ``forward``."""
 
 from fastcnn.nn import init
-from fastcnn.nn.activations import LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
+from fastcnn.nn.activations import ELU, GELU, LeakyReLU, ReLU, ScaledTanh, Sigmoid, SiLU, Softmax, Tanh
 from fastcnn.nn.containers import Flatten, Identity, Sequential
 from fastcnn.nn.conv import Conv2d, ConvTranspose2d
 from fastcnn.nn.dropout import Dropout
@@ -16,6 +16,8 @@ from fastcnn.nn.summaries import Summary, summarize
 from fastcnn.nn.tracing import Step, trace
 
 __all__ = [
+    "ELU",
+    "GELU",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "AvgPool2d",
@@ -41,7 +43,9 @@ __all__ = [
     "ResizeChannels",
     "ScaledTanh",
     "Sequential",
+    "SiLU",
     "Sigmoid",
+    "Softmax",
     "Step",
     "Summary",
     "Tanh",

@@ -1,6 +1,8 @@
 """Activations as layers; the formulas are in `fastcnn.functional`."""
 
-import math
+import sys
+
+import numpy as np
 
 from fastcnn import _validate
 from fastcnn.functional.activations import tanh_scales
@@ -32,13 +34,15 @@ class LeakyReLU(Module):
     Raises
     ------
     TypeError, ValueError
-        If `negative_slope` is not a number.
+        If `negative_slope` is not a finite number.
     """
 
     replayable = True
 
     def __init__(self, negative_slope: float = 0.01):
-        self.negative_slope = _validate.number("negative_slope", negative_slope, -math.inf, math.inf)
+        self.negative_slope = _validate.number(
+            "negative_slope", negative_slope, -sys.float_info.max, sys.float_info.max
+        )
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.leaky_relu`."""
@@ -114,3 +118,135 @@ class Sigmoid(Module):
     def backward_native(self, dy, backend, input_grad: bool):
         """See `fastcnn.functional.sigmoid_backward`."""
         return backend.sigmoid_backward(dy, self._y)
+
+
+class GELU(Module):
+    """``x`` times the probability that a normally distributed number is below it; see `fastcnn.functional.gelu`.
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}, default "none"
+
+    Raises
+    ------
+    ValueError
+        If `approximate` is unknown.
+    """
+
+    replayable = True
+
+    def __init__(self, approximate: str = "none"):
+        self.approximate = _validate.choice("approximate", approximate, ("none", "tanh"))
+
+    def forward_native(self, x, backend):
+        """See `fastcnn.functional.gelu`."""
+        self._x = x
+        return backend.gelu(x, self.approximate)
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """See `fastcnn.functional.gelu_backward`."""
+        return backend.gelu_backward(dy, self._x, self.approximate)
+
+    def extra_repr(self) -> str:
+        """Which formula."""
+        return f"approximate={self.approximate!r}"
+
+
+class SiLU(Module):
+    """``x * sigmoid(x)``; see `fastcnn.functional.silu`."""
+
+    replayable = True
+
+    def forward_native(self, x, backend):
+        """See `fastcnn.functional.silu`."""
+        self._x = x
+        return backend.silu(x)
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """See `fastcnn.functional.silu_backward`."""
+        return backend.silu_backward(dy, self._x)
+
+
+class ELU(Module):
+    """``x``, or ``alpha * (exp(x) - 1)`` where it is negative; see `fastcnn.functional.elu`.
+
+    Parameters
+    ----------
+    alpha : float, default 1
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `alpha` is not a finite number.
+    """
+
+    replayable = True
+
+    def __init__(self, alpha: float = 1.0):
+        self.alpha = _validate.number("alpha", alpha, -sys.float_info.max, sys.float_info.max)
+
+    def forward_native(self, x, backend):
+        """See `fastcnn.functional.elu`."""
+        self._x = x
+        return backend.elu(x, self.alpha)
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """See `fastcnn.functional.elu_backward`."""
+        return backend.elu_backward(dy, self._x, self.alpha)
+
+    def extra_repr(self) -> str:
+        """Alpha."""
+        return f"alpha={self.alpha}"
+
+
+class Softmax(Module):
+    """Probabilities that sum to 1 along one axis; see `fastcnn.functional.softmax`.
+
+    To train a classifier, let the model end with logits and use `CrossEntropyLoss`, which has softmax within.
+
+    Parameters
+    ----------
+    dim : int, default 1
+        The axis of the classes: the channels of images (N, C, H, W), the features of rows. Not that of the batch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `dim` is not a whole number or is 0; from a call, if the input has no such axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> nn.Softmax()(np.array([[5.0, 5.0], [0.0, 1000.0]]))
+    array([[0.5, 0.5],
+           [0. , 1. ]])
+    """
+
+    replayable = True
+
+    def __init__(self, dim: int = 1):
+        if isinstance(dim, bool) or not isinstance(dim, (int, np.integer)):
+            raise TypeError(f"`dim` must be a whole number, not {dim!r}.")
+        if dim == 0:
+            raise ValueError("`dim` is 0, the axis of the batch, but images are independent of each other.")
+        self.dim = int(dim)
+
+    def forward_native(self, x, backend):
+        """See `fastcnn.functional.softmax`."""
+        axes = len(x.shape)
+        if not -axes < self.dim < axes:
+            raise ValueError(
+                f"{self} needs an axis {self.dim} behind that of the batch; its input has shape {x.shape}."
+            )
+        self._axis = self.dim % axes
+        self._y = backend.softmax(x, self._axis)
+        return self._y
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """See `fastcnn.functional.softmax_backward`."""
+        return backend.softmax_backward(dy, self._y, self._axis)
+
+    def extra_repr(self) -> str:
+        """Axis."""
+        return f"dim={self.dim}"

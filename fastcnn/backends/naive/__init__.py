@@ -8,6 +8,10 @@ here is clever and none is shared with another backend.
 from fastcnn.backends.naive.activations import (
     dropout,
     dropout_backward,
+    elu,
+    elu_backward,
+    gelu,
+    gelu_backward,
     leaky_relu,
     leaky_relu_backward,
     relu,
@@ -16,6 +20,8 @@ from fastcnn.backends.naive.activations import (
     scaled_tanh_backward,
     sigmoid,
     sigmoid_backward,
+    silu,
+    silu_backward,
     tanh,
     tanh_backward,
 )
@@ -35,20 +41,12 @@ from fastcnn.backends.naive.conv import (
 from fastcnn.backends.naive.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastcnn.backends.naive.layout import flatten, pack, unflatten, unpack
 from fastcnn.backends.naive.linear import linear, linear_backward, linear_relu
-from fastcnn.backends.naive.losses import (
-    cross_entropy,
-    cross_entropy_backward,
-    log_softmax,
-    log_softmax_backward,
-    mse_loss,
-    mse_loss_backward,
-    softmax,
-    softmax_backward,
-)
+from fastcnn.backends.naive.losses import cross_entropy, cross_entropy_backward, mse_loss, mse_loss_backward
 from fastcnn.backends.naive.normalization import batch_moments, batch_norm, batch_norm_backward
 from fastcnn.backends.naive.optim import adam_update, sgd_update
 from fastcnn.backends.naive.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from fastcnn.backends.naive.residual import add, resize_channels
+from fastcnn.backends.naive.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 __all__ = [
     "adam_update",
@@ -73,7 +71,11 @@ __all__ = [
     "cross_entropy_backward",
     "dropout",
     "dropout_backward",
+    "elu",
+    "elu_backward",
     "flatten",
+    "gelu",
+    "gelu_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
@@ -94,6 +96,8 @@ __all__ = [
     "sgd_update",
     "sigmoid",
     "sigmoid_backward",
+    "silu",
+    "silu_backward",
     "softmax",
     "softmax_backward",
     "tanh",

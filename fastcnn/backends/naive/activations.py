@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 
+_SQRT_2_BY_PI = math.sqrt(2 / math.pi)
+
 
 def relu(x):
     """See `fastcnn.functional.relu`."""
@@ -50,12 +52,53 @@ def scaled_tanh_backward(dy, y, amplitude: float, slope: float):
 
 def sigmoid(x):
     """See `fastcnn.functional.sigmoid`; exp of a negative number only, which cannot overflow."""
-    return _each(lambda v: 1 / (1 + math.exp(-v)) if v >= 0 else math.exp(v) / (1 + math.exp(v)), x)
+    return _each(_sigmoid, x)
 
 
 def sigmoid_backward(dy, y):
     """See `fastcnn.functional.sigmoid_backward`."""
     return _each(lambda d, v: d * v * (1 - v), dy, y)
+
+
+def silu(x):
+    """See `fastcnn.functional.silu`."""
+    return _each(lambda v: v * _sigmoid(v), x)
+
+
+def silu_backward(dy, x):
+    """See `fastcnn.functional.silu_backward`; ``1 - sigmoid(x)`` is ``sigmoid(-x)``."""
+    return _each(lambda d, v: d * _sigmoid(v) * (1 + v * _sigmoid(-v)), dy, x)
+
+
+def elu(x, alpha: float):
+    """See `fastcnn.functional.elu`."""
+    return _each(lambda v: v if v > 0 else alpha * math.expm1(v), x)
+
+
+def elu_backward(dy, x, alpha: float):
+    """See `fastcnn.functional.elu_backward`."""
+    return _each(lambda d, v: d if v > 0 else d * alpha * math.exp(v), dy, x)
+
+
+def gelu(x, approximate: str):
+    """See `fastcnn.functional.gelu`."""
+    if approximate == "tanh":
+        return _each(lambda v: v * _sigmoid(2 * _SQRT_2_BY_PI * (v + 0.044715 * v * v * v)), x)
+    return _each(lambda v: v * _normal(v), x)
+
+
+def gelu_backward(dy, x, approximate: str):
+    """See `fastcnn.functional.gelu_backward`."""
+
+    def by_tanh(d, v):
+        inner = 2 * _SQRT_2_BY_PI * (v + 0.044715 * v * v * v)
+        slope = 2 * _SQRT_2_BY_PI * (1 + 3 * 0.044715 * v * v)
+        return d * _sigmoid(inner) * (1 + v * _sigmoid(-inner) * slope)
+
+    def exact(d, v):
+        return d * (_normal(v) + v * math.exp(-v * v / 2) / math.sqrt(2 * math.pi))
+
+    return _each(by_tanh if approximate == "tanh" else exact, dy, x)
 
 
 def dropout(x, mask):
@@ -66,6 +109,15 @@ def dropout(x, mask):
 def dropout_backward(dy, mask):
     """See `fastcnn.functional.dropout_backward`."""
     return _each(lambda d, m: d * m, dy, mask)
+
+
+def _sigmoid(v: float) -> float:
+    return 1 / (1 + math.exp(-v)) if v >= 0 else math.exp(v) / (1 + math.exp(v))
+
+
+def _normal(v: float) -> float:
+    """The normal distribution."""
+    return math.erfc(-v / math.sqrt(2)) / 2
 
 
 def _each(function, *arrays):

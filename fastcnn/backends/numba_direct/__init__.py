@@ -4,6 +4,10 @@ from fastcnn.backends.numba_direct import _start  # noqa: F401 (the first: all o
 from fastcnn.backends.numba_direct.activations import (
     dropout,
     dropout_backward,
+    elu,
+    elu_backward,
+    gelu,
+    gelu_backward,
     leaky_relu,
     leaky_relu_backward,
     relu,
@@ -12,6 +16,8 @@ from fastcnn.backends.numba_direct.activations import (
     scaled_tanh_backward,
     sigmoid,
     sigmoid_backward,
+    silu,
+    silu_backward,
     tanh,
     tanh_backward,
 )
@@ -31,21 +37,13 @@ from fastcnn.backends.numba_direct.conv import (
 from fastcnn.backends.numba_direct.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastcnn.backends.numba_direct.layout import flatten, pack, repack, unflatten, unpack
 from fastcnn.backends.numba_direct.linear import linear, linear_backward, linear_relu
-from fastcnn.backends.numba_direct.losses import (
-    cross_entropy,
-    cross_entropy_backward,
-    log_softmax,
-    log_softmax_backward,
-    mse_loss,
-    mse_loss_backward,
-    softmax,
-    softmax_backward,
-)
+from fastcnn.backends.numba_direct.losses import cross_entropy, cross_entropy_backward, mse_loss, mse_loss_backward
 from fastcnn.backends.numba_direct.normalization import batch_moments, batch_norm, batch_norm_backward
 from fastcnn.backends.numba_direct.optim import adam_update, sgd_update
 from fastcnn.backends.numba_direct.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from fastcnn.backends.numba_direct.recording import recording, replay
 from fastcnn.backends.numba_direct.residual import add, resize_channels
+from fastcnn.backends.numba_direct.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 __all__ = [
     "adam_update",
@@ -70,7 +68,11 @@ __all__ = [
     "cross_entropy_backward",
     "dropout",
     "dropout_backward",
+    "elu",
+    "elu_backward",
     "flatten",
+    "gelu",
+    "gelu_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
@@ -94,6 +96,8 @@ __all__ = [
     "sgd_update",
     "sigmoid",
     "sigmoid_backward",
+    "silu",
+    "silu_backward",
     "softmax",
     "softmax_backward",
     "tanh",

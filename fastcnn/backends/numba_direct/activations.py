@@ -3,9 +3,15 @@
 import math
 
 import numba
+import numpy as np
 
+from fastcnn.backends.numba_direct import exp
 from fastcnn.backends.numba_direct._jit import parallel_kernel
+from fastcnn.backends.numba_direct.denormals import flush_denormals, restore_denormals
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty
+
+_CHUNK = 4096  # numbers that a task takes
+_BEND = 2 * math.sqrt(2 / math.pi)
 
 
 def relu(x: BlockedArray) -> BlockedArray:
@@ -60,6 +66,36 @@ def sigmoid_backward(dy: BlockedArray, y: BlockedArray) -> BlockedArray:
     return _map(_sigmoid_gradient, dy, y)
 
 
+def gelu(x: BlockedArray, approximate: str) -> BlockedArray:
+    """See `fastcnn.functional.gelu`."""
+    return _map(_gelu_tanh if approximate == "tanh" else _gelu, x)
+
+
+def gelu_backward(dy: BlockedArray, x: BlockedArray, approximate: str) -> BlockedArray:
+    """See `fastcnn.functional.gelu_backward`."""
+    return _map(_gelu_tanh_gradient if approximate == "tanh" else _gelu_gradient, dy, x)
+
+
+def silu(x: BlockedArray) -> BlockedArray:
+    """See `fastcnn.functional.silu`."""
+    return _map(_silu, x)
+
+
+def silu_backward(dy: BlockedArray, x: BlockedArray) -> BlockedArray:
+    """See `fastcnn.functional.silu_backward`."""
+    return _map(_silu_gradient, dy, x)
+
+
+def elu(x: BlockedArray, alpha: float) -> BlockedArray:
+    """See `fastcnn.functional.elu`."""
+    return _map(_elu, x, alpha=x.dtype.type(alpha))
+
+
+def elu_backward(dy: BlockedArray, x: BlockedArray, alpha: float) -> BlockedArray:
+    """See `fastcnn.functional.elu_backward`."""
+    return _map(_elu_gradient, dy, x, alpha=x.dtype.type(alpha))
+
+
 def dropout(x: BlockedArray, mask: BlockedArray) -> BlockedArray:
     """See `fastcnn.functional.dropout`."""
     return _map(_multiply, x, mask)
@@ -76,7 +112,31 @@ def _map(kernel, first: BlockedArray, *others: BlockedArray, **options) -> Block
     return out
 
 
-# Each kernel is parallel over elements: a thread writes only those it is given.
+@numba.njit(inline="always")
+def _tasks(x):
+    return (x.size + _CHUNK - 1) // _CHUNK
+
+
+@numba.njit(inline="always")
+def _share(task, x):
+    """The elements that a task is about."""
+    start = np.intp(task) * _CHUNK
+    return start, min(start + _CHUNK, x.size)
+
+
+@exp.for_each_dtype
+def _bent(dtype):
+    """What `fastcnn.functional.gelu` takes tanh of, doubled, as (1 + tanh(a)) / 2 is sigmoid(2 a); its derivative."""
+    linear, cubic, three = dtype(_BEND), dtype(_BEND * 0.044715), dtype(3)
+
+    def bent(x):
+        bend = x * x * cubic
+        return x * (linear + bend), linear + three * bend
+
+    return bent
+
+
+# Each kernel is parallel over elements, most of them over chunks: a thread writes only those it is given.
 
 
 @parallel_kernel
@@ -93,54 +153,180 @@ def _relu_gradient(dx, dy, y):
 
 @parallel_kernel
 def _leaky_relu(y, x, negative_slope):
-    for i in numba.prange(x.size):
-        y[i] = x[i] if x[i] > 0 else x[i] * negative_slope
+    for task in numba.prange(_tasks(x)):
+        mode = flush_denormals()
+        start, stop = _share(task, x)
+        for i in range(start, stop):
+            y[i] = x[i] if x[i] > 0 else x[i] * negative_slope
+        restore_denormals(mode)
 
 
 @parallel_kernel
 def _leaky_relu_gradient(dx, dy, x, negative_slope):
-    for i in numba.prange(dy.size):
-        dx[i] = dy[i] if x[i] > 0 else dy[i] * negative_slope
+    for task in numba.prange(_tasks(x)):
+        mode = flush_denormals()
+        start, stop = _share(task, x)
+        for i in range(start, stop):
+            dx[i] = dy[i] if x[i] > 0 else dy[i] * negative_slope
+        restore_denormals(mode)
 
 
 @parallel_kernel
 def _tanh(y, x):
-    for i in numba.prange(x.size):
-        y[i] = math.tanh(x[i])
+    for task in numba.prange(_tasks(x)):
+        mode = flush_denormals()
+        start, stop = _share(task, x)
+        for i in range(start, stop):
+            y[i] = exp.tanh(x[i])
+        restore_denormals(mode)
 
 
 @parallel_kernel
 def _tanh_gradient(dx, dy, y):
-    for i in numba.prange(dy.size):
-        dx[i] = dy[i] * (1 - y[i] * y[i])
+    for task in numba.prange(_tasks(y)):
+        mode = flush_denormals()
+        start, stop = _share(task, y)
+        one = y.dtype.type(1)
+        for i in range(start, stop):
+            dx[i] = dy[i] * (one - y[i] * y[i])
+        restore_denormals(mode)
 
 
 @parallel_kernel
 def _scaled_tanh(y, x, amplitude, slope):
-    for i in numba.prange(x.size):
-        y[i] = amplitude * math.tanh(slope * x[i])
+    for task in numba.prange(_tasks(x)):
+        mode = flush_denormals()
+        start, stop = _share(task, x)
+        for i in range(start, stop):
+            y[i] = amplitude * exp.tanh(slope * x[i])
+        restore_denormals(mode)
 
 
 @parallel_kernel
 def _scaled_tanh_gradient(dx, dy, y, amplitude, slope):
-    for i in numba.prange(dy.size):
-        dx[i] = dy[i] * slope * (amplitude - y[i] * y[i] / amplitude)
+    for task in numba.prange(_tasks(y)):
+        mode = flush_denormals()
+        start, stop = _share(task, y)
+        for i in range(start, stop):
+            dx[i] = dy[i] * slope * (amplitude - y[i] * y[i] / amplitude)
+        restore_denormals(mode)
 
 
 @parallel_kernel
 def _sigmoid(y, x):
-    for i in numba.prange(x.size):
-        small = math.exp(-abs(x[i]))
-        y[i] = (1 if x[i] >= 0 else small) / (1 + small)
+    for task in numba.prange(_tasks(x)):
+        mode = flush_denormals()
+        start, stop = _share(task, x)
+        for i in range(start, stop):
+            y[i], _ = exp.sigmoid(x[i])
+        restore_denormals(mode)
 
 
 @parallel_kernel
 def _sigmoid_gradient(dx, dy, y):
-    for i in numba.prange(dy.size):
-        dx[i] = dy[i] * y[i] * (1 - y[i])
+    for task in numba.prange(_tasks(y)):
+        mode = flush_denormals()
+        start, stop = _share(task, y)
+        one = y.dtype.type(1)
+        for i in range(start, stop):
+            dx[i] = dy[i] * y[i] * (one - y[i])
+        restore_denormals(mode)
+
+
+@parallel_kernel
+def _gelu(y, x):
+    for task in numba.prange(_tasks(x)):
+        mode = flush_denormals()
+        start, stop = _share(task, x)
+        for i in range(start, stop):
+            below, _ = exp.normal(x[i])
+            y[i] = x[i] * below
+        restore_denormals(mode)
+
+
+@parallel_kernel
+def _gelu_gradient(dx, dy, x):
+    for task in numba.prange(_tasks(x)):
+        mode = flush_denormals()
+        start, stop = _share(task, x)
+        for i in range(start, stop):
+            below, density = exp.normal(x[i])
+            dx[i] = dy[i] * (below + x[i] * density)
+        restore_denormals(mode)
+
+
+@parallel_kernel
+def _gelu_tanh(y, x):
+    for task in numba.prange(_tasks(x)):
+        mode = flush_denormals()
+        start, stop = _share(task, x)
+        for i in range(start, stop):
+            part, _ = exp.sigmoid(_bent(x[i])[0])
+            y[i] = x[i] * part
+        restore_denormals(mode)
+
+
+@parallel_kernel
+def _gelu_tanh_gradient(dx, dy, x):
+    for task in numba.prange(_tasks(x)):
+        mode = flush_denormals()
+        start, stop = _share(task, x)
+        one = x.dtype.type(1)
+        for i in range(start, stop):
+            bent, slope = _bent(x[i])
+            part, rest = exp.sigmoid(bent)
+            dx[i] = dy[i] * part * (one + x[i] * rest * slope)
+        restore_denormals(mode)
+
+
+@parallel_kernel
+def _silu(y, x):
+    for task in numba.prange(_tasks(x)):
+        mode = flush_denormals()
+        start, stop = _share(task, x)
+        for i in range(start, stop):
+            part, _ = exp.sigmoid(x[i])
+            y[i] = x[i] * part
+        restore_denormals(mode)
+
+
+@parallel_kernel
+def _silu_gradient(dx, dy, x):
+    for task in numba.prange(_tasks(x)):
+        mode = flush_denormals()
+        start, stop = _share(task, x)
+        one = x.dtype.type(1)
+        for i in range(start, stop):
+            part, rest = exp.sigmoid(x[i])
+            dx[i] = dy[i] * part * (one + x[i] * rest)
+        restore_denormals(mode)
+
+
+@parallel_kernel
+def _elu(y, x, alpha):
+    for task in numba.prange(_tasks(x)):
+        mode = flush_denormals()
+        start, stop = _share(task, x)
+        for i in range(start, stop):
+            y[i] = x[i] if x[i] > 0 else alpha * exp.expm1(x[i])
+        restore_denormals(mode)
+
+
+@parallel_kernel
+def _elu_gradient(dx, dy, x, alpha):
+    for task in numba.prange(_tasks(x)):
+        mode = flush_denormals()
+        start, stop = _share(task, x)
+        for i in range(start, stop):
+            dx[i] = dy[i] if x[i] > 0 else dy[i] * alpha * exp.exp(x[i])
+        restore_denormals(mode)
 
 
 @parallel_kernel
 def _multiply(y, x, mask):
-    for i in numba.prange(x.size):
-        y[i] = x[i] * mask[i]
+    for task in numba.prange(_tasks(x)):
+        mode = flush_denormals()
+        start, stop = _share(task, x)
+        for i in range(start, stop):
+            y[i] = x[i] * mask[i]
+        restore_denormals(mode)

@@ -1,30 +1,10 @@
-"""Softmax and the losses, row by row on plain (rows, classes) arrays: a batch of logits is too small for threads."""
+"""The losses, row by row on plain (rows, classes) arrays: a batch of logits is too small for threads."""
 
 import math
 
 import numpy as np
 
 from fastcnn.backends.numba_direct._jit import kernel
-
-
-def softmax(x: np.ndarray) -> np.ndarray:
-    """See `fastcnn.functional.softmax`."""
-    return _softmax(x)
-
-
-def softmax_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """See `fastcnn.functional.softmax_backward`."""
-    return _softmax_gradient(dy, y)
-
-
-def log_softmax(x: np.ndarray) -> np.ndarray:
-    """See `fastcnn.functional.log_softmax`."""
-    return _log_softmax(x)
-
-
-def log_softmax_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """See `fastcnn.functional.log_softmax_backward`."""
-    return _log_softmax_gradient(dy, y)
 
 
 def cross_entropy(logits: np.ndarray, target: np.ndarray, scale: float) -> float:
@@ -60,26 +40,6 @@ def _log_sum_exp(row):
 
 
 @kernel
-def _log_softmax(x):
-    y = np.empty_like(x)
-    for n in range(len(x)):
-        largest, log_total = _log_sum_exp(x[n])
-        for k in range(x.shape[1]):
-            y[n, k] = (x[n, k] - largest) - log_total
-    return y
-
-
-@kernel
-def _log_softmax_gradient(dy, y):
-    dx = np.empty_like(dy)
-    for n in range(len(dy)):
-        total = dy[n].sum()
-        for k in range(dy.shape[1]):
-            dx[n, k] = dy[n, k] - math.exp(y[n, k]) * total
-    return dx
-
-
-@kernel
 def _softmax(x):
     y = np.empty_like(x)
     for n in range(len(x)):
@@ -93,16 +53,6 @@ def _softmax(x):
         for k in range(x.shape[1]):
             y[n, k] /= total
     return y
-
-
-@kernel
-def _softmax_gradient(dy, y):
-    dx = np.empty_like(dy)
-    for n in range(len(dy)):
-        along = (dy[n] * y[n]).sum()
-        for k in range(dy.shape[1]):
-            dx[n, k] = y[n, k] * (dy[n, k] - along)
-    return dx
 
 
 @kernel

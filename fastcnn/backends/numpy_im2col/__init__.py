@@ -7,6 +7,10 @@ is switched off for that alone. An overflow of finite numbers still warns.
 from fastcnn.backends.numpy_im2col.activations import (
     dropout,
     dropout_backward,
+    elu,
+    elu_backward,
+    gelu,
+    gelu_backward,
     leaky_relu,
     leaky_relu_backward,
     relu,
@@ -15,6 +19,8 @@ from fastcnn.backends.numpy_im2col.activations import (
     scaled_tanh_backward,
     sigmoid,
     sigmoid_backward,
+    silu,
+    silu_backward,
     tanh,
     tanh_backward,
 )
@@ -34,20 +40,12 @@ from fastcnn.backends.numpy_im2col.conv import (
 from fastcnn.backends.numpy_im2col.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastcnn.backends.numpy_im2col.layout import flatten, pack, unflatten, unpack
 from fastcnn.backends.numpy_im2col.linear import linear, linear_backward, linear_relu
-from fastcnn.backends.numpy_im2col.losses import (
-    cross_entropy,
-    cross_entropy_backward,
-    log_softmax,
-    log_softmax_backward,
-    mse_loss,
-    mse_loss_backward,
-    softmax,
-    softmax_backward,
-)
+from fastcnn.backends.numpy_im2col.losses import cross_entropy, cross_entropy_backward, mse_loss, mse_loss_backward
 from fastcnn.backends.numpy_im2col.normalization import batch_moments, batch_norm, batch_norm_backward
 from fastcnn.backends.numpy_im2col.optim import adam_update, sgd_update
 from fastcnn.backends.numpy_im2col.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from fastcnn.backends.numpy_im2col.residual import add, resize_channels
+from fastcnn.backends.numpy_im2col.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 __all__ = [
     "adam_update",
@@ -72,7 +70,11 @@ __all__ = [
     "cross_entropy_backward",
     "dropout",
     "dropout_backward",
+    "elu",
+    "elu_backward",
     "flatten",
+    "gelu",
+    "gelu_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
@@ -93,6 +95,8 @@ __all__ = [
     "sgd_update",
     "sigmoid",
     "sigmoid_backward",
+    "silu",
+    "silu_backward",
     "softmax",
     "softmax_backward",
     "tanh",

@@ -3,7 +3,11 @@
 ``x <= 0`` and ``x > 0`` are both False for a NaN: which of the two stands in a line is PyTorch's choice for NaNs.
 """
 
+import math
+
 import numpy as np
+
+_SQRT_2_BY_PI = math.sqrt(2 / math.pi)
 
 
 def relu(x):
@@ -61,6 +65,47 @@ def sigmoid_backward(dy, y):
 
 
 @np.errstate(invalid="ignore")
+def silu(x):
+    """See `fastcnn.functional.silu`."""
+    return x * sigmoid(x)
+
+
+@np.errstate(invalid="ignore")
+def silu_backward(dy, x):
+    """See `fastcnn.functional.silu_backward`; ``1 - sigmoid(x)`` is ``sigmoid(-x)``."""
+    return dy * sigmoid(x) * (1 + x * sigmoid(-x))
+
+
+def elu(x, alpha: float):
+    """See `fastcnn.functional.elu`; expm1 of a negative number only, which cannot overflow."""
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+@np.errstate(invalid="ignore")
+def elu_backward(dy, x, alpha: float):
+    """See `fastcnn.functional.elu_backward`."""
+    return np.where(x > 0, dy, dy * alpha * np.exp(np.minimum(x, 0)))
+
+
+@np.errstate(invalid="ignore", over="ignore")  # a power may overflow where the result is finite
+def gelu(x, approximate: str):
+    """See `fastcnn.functional.gelu`."""
+    if approximate == "tanh":
+        return x * sigmoid(2 * _SQRT_2_BY_PI * (x + 0.044715 * x * x * x))
+    return x * _normal(x)
+
+
+@np.errstate(invalid="ignore", over="ignore")
+def gelu_backward(dy, x, approximate: str):
+    """See `fastcnn.functional.gelu_backward`."""
+    if approximate == "tanh":
+        inner = 2 * _SQRT_2_BY_PI * (x + 0.044715 * x * x * x)
+        slope = 2 * _SQRT_2_BY_PI * (1 + 3 * 0.044715 * x * x)
+        return dy * sigmoid(inner) * (1 + x * sigmoid(-inner) * slope)
+    return dy * (_normal(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi))
+
+
+@np.errstate(invalid="ignore")
 def dropout(x, mask):
     """See `fastcnn.functional.dropout`."""
     return x * mask
@@ -70,3 +115,8 @@ def dropout(x, mask):
 def dropout_backward(dy, mask):
     """See `fastcnn.functional.dropout_backward`."""
     return dy * mask
+
+
+def _normal(x):
+    """The normal distribution; NumPy has no error function."""
+    return np.vectorize(lambda v: math.erfc(-v / math.sqrt(2)) / 2, otypes=[x.dtype])(x)

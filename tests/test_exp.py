@@ -1,0 +1,91 @@
+"""The numba backend's own exponential function and its relatives, beside wider numbers."""
+
+import math
+
+import numpy as np
+import pytest
+
+numba = pytest.importorskip("numba")
+
+from fastcnn.backends.numba_direct import exp  # noqa: E402
+
+if numba.config.DISABLE_JIT:
+    pytest.skip("they are made of LLVM code", allow_module_level=True)
+
+
+def over(body: str):
+    """A kernel that puts ``body``, an expression in v, into y for each v of x."""
+    scope = {"exp": exp}
+    exec(f"def kernel(y, x):\n    for i in range(x.size):\n        v = x[i]\n        y[i] = {body}\n", scope)
+    compiled = numba.njit(error_model="numpy")(scope["kernel"])
+
+    def function(x):
+        y = np.empty_like(x)
+        compiled(y, x)
+        return y
+
+    return function
+
+
+def numbers(dtype):
+    """The whole range, the neighbourhood of 0, and both sides of every limit."""
+    last = 1.1 * math.log(np.finfo(dtype).max)
+    near = np.logspace(-12, 1, 30_001)
+    x = np.concatenate([np.linspace(-last, last, 100_001), np.linspace(-3, 3, 100_001), near, -near]).astype(dtype)
+    limits = np.log([dtype(t) for t in (np.finfo(dtype).max, np.finfo(dtype).tiny, np.finfo(dtype).smallest_subnormal)])
+    around = [np.nextafter(dtype(limit), dtype(way)) for limit in limits for way in (-np.inf, np.inf)]
+    return np.concatenate([x, np.array(around, dtype), limits.astype(dtype)])
+
+
+FUNCTIONS = {
+    "exp": ("exp.exp(v)", np.exp, 1.1),
+    "expm1": ("exp.expm1(-abs(v))", lambda x: np.expm1(-np.abs(x)), 1.1),
+    "tanh": ("exp.tanh(v)", np.tanh, 2.6),
+    "sigmoid": ("exp.sigmoid(v)[0]", lambda x: 1 / (1 + np.exp(-x)), 2.5),
+    "1 - sigmoid": ("exp.sigmoid(v)[1]", lambda x: 1 / (1 + np.exp(x)), 2.5),
+}
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant <= 52, reason="longdouble is float64 here")
+@pytest.mark.parametrize(("body", "reference", "units"), FUNCTIONS.values(), ids=FUNCTIONS)
+def test_they_are_right_to_the_last_places(body, reference, units, dtype):
+    x = numbers(dtype)
+    y = over(body)(x)
+    with np.errstate(over="ignore", under="ignore"):
+        expected = reference(x.astype(np.longdouble))
+        rounded = expected.astype(dtype)
+    np.testing.assert_array_equal(np.isinf(y), np.isinf(rounded))
+    normal = np.isfinite(rounded) & (np.abs(rounded) >= np.finfo(dtype).tiny)
+    errors = np.abs(y[normal] - expected[normal]) / np.spacing(np.abs(rounded[normal]))
+    assert errors.max() < units, x[normal][errors.argmax()]
+    small = np.abs(rounded) < np.finfo(dtype).tiny
+    assert (np.abs(y[small] - expected[small]) <= 2 * np.finfo(dtype).smallest_subnormal).all()
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param("exp.exp(v)", [np.nan, np.inf, 0, 1, 1, np.inf, 0], id="exp"),
+        pytest.param("exp.expm1(-abs(v))", [np.nan, -1, -1, 0, 0, -1, -1], id="expm1"),
+        pytest.param("exp.tanh(v)", [np.nan, 1, -1, 0, 0, 1, -1], id="tanh"),
+        pytest.param("exp.sigmoid(v)[0]", [np.nan, 1, 0, 0.5, 0.5, 1, 0], id="sigmoid"),
+        pytest.param("exp.normal(v)[0]", [np.nan, 1, 0, 0.5, 0.5, 1, 0], id="normal"),
+        pytest.param("exp.normal(v)[1]", [np.nan, 0, 0, (2 * np.pi) ** -0.5, (2 * np.pi) ** -0.5, 0, 0], id="density"),
+    ],
+)
+def test_odd_numbers(body, expected, dtype):
+    x = np.array([np.nan, np.inf, -np.inf, 0, -0.0, 1e30, -1e30], dtype)
+    rtol = 2e-14 if dtype == np.float64 else 2e-7
+    np.testing.assert_allclose(over(body)(x), np.array(expected, dtype), rtol)
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(np.float32, 2e-7), (np.float64, 2e-14)], ids=["float32", "float64"])
+def test_the_normal_distribution(dtype, error):
+    x = np.concatenate([np.linspace(-40, 40, 40_001), np.linspace(-4, 4, 40_001)]).astype(dtype)
+    expected = np.array([math.erfc(-v / math.sqrt(2)) / 2 for v in x.tolist()])
+    assert np.abs(over("exp.normal(v)[0]")(x) - expected).max() < error
+
+
+def test_python_cannot_call_them():
+    with pytest.raises(NotImplementedError, match="tanh can be called by compiled kernels only"):
+        exp.tanh(1.0)
