@@ -119,6 +119,26 @@ class PoolCase(NamedTuple):
         return x.astype(dtype), dy.astype(dtype)
 
 
+class CrossEntropyCase(NamedTuple):
+    """A cross-entropy worth a test, and why; ``ignored`` is the part of the labels that are `ignore_index`."""
+
+    reason: str
+    logits: tuple[int, int]
+    weight: bool = False
+    ignore_index: int = -100
+    ignored: float = 0.0
+    label_smoothing: float = 0.0
+    reduction: str = "mean"
+
+    def arguments(self, rng: np.random.Generator, dtype) -> tuple:
+        """Draw logits, labels and weights (or None); the options of `fastcnn.functional.cross_entropy` follow."""
+        N, classes = self.logits
+        logits, labels = (3 * rng.standard_normal(self.logits)).astype(dtype), rng.integers(0, classes, N)
+        labels[1:][rng.random(N - 1) < self.ignored] = self.ignore_index
+        weight = rng.uniform(0.2, 3, classes).astype(dtype)
+        return logits, labels, weight if self.weight else None, self.ignore_index, self.reduction, self.label_smoothing
+
+
 class NormCase(NamedTuple):
     """A batch normalization worth a test, and why; ``values`` says what the channels hold."""
 
@@ -316,6 +336,23 @@ POOL_CASES = (
 )
 """Poolings, small enough for the naive backend; average-pooling has those without dilation."""
 
+
+CROSS_ENTROPY_CASES = (
+    CrossEntropyCase("plain", (24, 10)),
+    CrossEntropyCase("weights", (24, 10), weight=True),
+    CrossEntropyCase("ignored labels", (24, 10), ignored=0.4),
+    CrossEntropyCase("a class is ignored", (40, 3), ignore_index=1, ignored=0.2),
+    CrossEntropyCase("smoothing", (24, 10), label_smoothing=0.1),
+    CrossEntropyCase("nothing but smoothing", (5, 4), label_smoothing=1.0),
+    CrossEntropyCase("weights and smoothing", (24, 10), True, label_smoothing=0.2),
+    CrossEntropyCase("weights and ignored labels", (24, 10), True, ignored=0.4),
+    CrossEntropyCase("all together", (40, 7), True, -1, 0.3, 0.1),
+    CrossEntropyCase("all together, sum", (40, 7), True, -1, 0.3, 0.1, "sum"),
+    CrossEntropyCase("all but one ignored", (5, 4), True, ignored=1.0),
+    CrossEntropyCase("batch of 1", (1, 10), True, label_smoothing=0.1),
+    CrossEntropyCase("100 classes", (3, 100), True, label_smoothing=0.1),
+)
+"""Cross-entropies, small enough for the naive backend."""
 
 NORM_CASES = (
     NormCase("images", (4, 3, 5, 6)),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastcnn import functional as F
-from fastcnn.testing import assert_close, central_difference
+from fastcnn.testing import CROSS_ENTROPY_CASES, assert_close, central_difference
 
 NAN, INF = np.nan, np.inf
 LOG3 = np.log(3)
@@ -75,7 +75,7 @@ def test_softmax_along_any_axis(backend, dim, rng):
 def test_cross_entropy_by_hand(backend, dtype, logits, target, losses):
     logits, target = np.array(logits, dtype), np.array(target)
     for reduction, expected in (("mean", np.mean(losses)), ("sum", np.sum(losses))):
-        loss = F.cross_entropy(logits, target, reduction, backend=backend)
+        loss = F.cross_entropy(logits, target, reduction=reduction, backend=backend)
         assert isinstance(loss, float)
         assert loss == pytest.approx(expected, rel=1e-6 if dtype == np.float32 else 1e-14, abs=1e-14, nan_ok=True)
 
@@ -83,12 +83,77 @@ def test_cross_entropy_by_hand(backend, dtype, logits, target, losses):
 def test_cross_entropy_backward_by_hand(backend, dtype):
     logits, target = np.array([[0, LOG3], [0, LOG3]], dtype), np.array([1, 0])
     expected = np.array([[0.25, -0.25], [-0.75, 0.75]], dtype)
-    dlogits = F.cross_entropy_backward(logits, target, "sum", backend=backend)
+    dlogits = F.cross_entropy_backward(logits, target, reduction="sum", backend=backend)
     assert_close(dlogits, expected, 8, np.ones((2, 2)))
     dlogits = F.cross_entropy_backward(logits, target, backend=backend)
     assert_close(dlogits, expected / 2, 8, np.ones((2, 2)))
     dlogits = F.cross_entropy_backward(np.array([[-INF, 0, 0]], dtype), np.array([0]), backend=backend)
     np.testing.assert_array_equal(dlogits, [[-1, 0.5, 0.5]])
+
+
+@pytest.mark.parametrize(
+    ("options", "loss", "dlogits"),
+    [
+        # probabilities 1/4 and 3/4 in both rows, targets 1 and 0: losses log(4/3) and log(4)
+        pytest.param({"weight": [1, 3]}, (3 * np.log(4 / 3) + np.log(4)) / 4,
+                     [[3 / 16, -3 / 16], [-3 / 16, 3 / 16]], id="weights"),
+        pytest.param({"weight": [1, 3], "reduction": "sum"}, 3 * np.log(4 / 3) + np.log(4),
+                     [[3 / 4, -3 / 4], [-3 / 4, 3 / 4]], id="weights, sum"),
+        pytest.param({"weight": [0, 3]}, np.log(4 / 3), [[1 / 4, -1 / 4], [0, 0]], id="a weight of 0"),
+        pytest.param({"ignore_index": 0}, np.log(4 / 3), [[1 / 4, -1 / 4], [0, 0]], id="an ignored row"),
+        pytest.param({"ignore_index": 1, "reduction": "sum"}, np.log(4), [[0, 0], [-3 / 4, 3 / 4]], id="another, sum"),
+        # half for the target, and a quarter for each class: shares 1/4, 3/4 and 3/4, 1/4
+        pytest.param({"label_smoothing": 0.5, "reduction": "sum"},
+                     (np.log(4) + 3 * np.log(4 / 3)) / 4 + (3 * np.log(4) + np.log(4 / 3)) / 4,
+                     [[0, 0], [-1 / 2, 1 / 2]], id="smoothing"),
+        # shares: 1/4 * 1, (1/2 + 1/4) * 3 and (1/2 + 1/4) * 1, 1/4 * 3; divided by the weights of the targets, 3 + 1
+        pytest.param({"label_smoothing": 0.5, "weight": [1, 3]},
+                     (0.25 * np.log(4) + 2.25 * np.log(4 / 3) + 0.75 * np.log(4) + 0.75 * np.log(4 / 3)) / 4,
+                     [[0.375 / 4, -0.375 / 4], [-0.375 / 4, 0.375 / 4]], id="smoothing with weights"),
+    ],
+)  # fmt: skip
+def test_cross_entropy_with_options_by_hand(backend, dtype, options, loss, dlogits):
+    logits, target = np.array([[0, LOG3], [0, LOG3]], dtype), np.array([1, 0])
+    if "weight" in options:
+        options = {**options, "weight": np.array(options["weight"], dtype)}
+    actual = F.cross_entropy(logits, target, **options, backend=backend)
+    assert actual == pytest.approx(loss, rel=1e-6 if dtype == np.float32 else 1e-14)
+    gradient = F.cross_entropy_backward(logits, target, **options, backend=backend)
+    assert_close(gradient, np.array(dlogits, dtype), 8, np.full((2, 2), 4))
+
+
+def test_an_ignored_row_may_hold_anything(backend, dtype):
+    logits, target = np.array([[NAN, INF], [0, 0]], dtype), np.array([-100, 1])
+    assert F.cross_entropy(logits, target, backend=backend) == pytest.approx(np.log(2), rel=1e-6)
+    np.testing.assert_array_equal(F.cross_entropy_backward(logits, target, backend=backend), [[0, 0], [0.5, -0.5]])
+
+
+def test_the_sum_of_ignored_rows_is_zero(backend):
+    logits, target = np.ones((2, 3)), np.array([-100, -100])
+    assert F.cross_entropy(logits, target, reduction="sum", backend=backend) == 0
+    assert not F.cross_entropy_backward(logits, target, reduction="sum", backend=backend).any()
+
+
+@pytest.mark.parametrize("case", CROSS_ENTROPY_CASES, ids=lambda case: case.reason)
+def test_cross_entropy_agrees_with_naive(fast_backend, dtype, case, rng):
+    arguments = case.arguments(rng, dtype)
+    logits, target = arguments[:2]
+    before = [np.copy(array) for array in arguments[:3] if array is not None]
+    loss, expected = (np.array(F.cross_entropy(*arguments, backend=b), dtype) for b in (fast_backend, "naive"))
+    assert_close(loss, expected, logits.size + 8, np.array(abs(expected) + np.abs(logits).max() * len(target)))
+    dlogits, expected = (F.cross_entropy_backward(*arguments, backend=b) for b in (fast_backend, "naive"))
+    assert_close(dlogits, expected, logits.shape[1] + 8, np.full(logits.shape, 3 * (1 + 2 * np.abs(logits).max())))
+    assert not dlogits[target == case.ignore_index].any()
+    for array, copy in zip([array for array in arguments[:3] if array is not None], before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+@pytest.mark.parametrize("case", CROSS_ENTROPY_CASES, ids=lambda case: case.reason)
+def test_cross_entropy_gradients_are_central_differences(backend, case, rng):
+    logits, *others = case.arguments(rng, np.float64)
+    gradient, direction = F.cross_entropy_backward(logits, *others, backend=backend), rng.standard_normal(logits.shape)
+    slope = central_difference(lambda v: F.cross_entropy(v, *others, backend=backend), logits, direction)
+    assert slope == pytest.approx((gradient * direction).sum(), rel=1e-6, abs=1e-9)
 
 
 def test_mse_loss_by_hand(backend, dtype):
@@ -125,8 +190,8 @@ def test_softmax_gradients_are_central_differences(backend, name, rng):
 def test_loss_gradients_are_central_differences(backend, reduction, rng):
     x, other, direction = rng.standard_normal((3, 4, 7))
     target = rng.integers(0, 7, 4)
-    gradient = F.cross_entropy_backward(x, target, reduction, backend=backend)
-    slope = central_difference(lambda v: F.cross_entropy(v, target, reduction, backend=backend), x, direction)
+    gradient = F.cross_entropy_backward(x, target, reduction=reduction, backend=backend)
+    slope = central_difference(lambda v: F.cross_entropy(v, target, reduction=reduction, backend=backend), x, direction)
     assert slope == pytest.approx((gradient * direction).sum(), rel=1e-7, abs=1e-9)
     gradient = F.mse_loss_backward(x, other, reduction, backend=backend)
     slope = central_difference(lambda v: F.mse_loss(v, other, reduction, backend=backend), x, direction)
@@ -158,7 +223,9 @@ def test_losses_agree_with_naive(fast_backend, dtype, shape, reduction, rng):
     rows = shape[0] if reduction == "sum" else 1
 
     def both(name, *arguments):
-        values = [getattr(F, name)(*arguments, reduction, backend=backend) for backend in (fast_backend, "naive")]
+        values = [
+            getattr(F, name)(*arguments, reduction=reduction, backend=backend) for backend in (fast_backend, "naive")
+        ]
         return [np.array(value, dtype) for value in values]
 
     assert_close(*both("cross_entropy", x, target), length, np.array(rows * (1 + 3 * largest)))

@@ -5,7 +5,15 @@ import pytest
 
 from fastcnn import backends
 from fastcnn import functional as F
-from fastcnn.testing import ADAPTIVE_POOL_CASES, CONV_CASES, CONV_TRANSPOSE_CASES, NORM_CASES, POOL_CASES, assert_close
+from fastcnn.testing import (
+    ADAPTIVE_POOL_CASES,
+    CONV_CASES,
+    CONV_TRANSPOSE_CASES,
+    CROSS_ENTROPY_CASES,
+    NORM_CASES,
+    POOL_CASES,
+    assert_close,
+)
 
 torch = pytest.importorskip("torch")
 
@@ -213,9 +221,20 @@ def test_cross_entropy(backend, row, target):
         tlogits.grad = None
         tloss = torch.nn.functional.cross_entropy(tlogits, torch.tensor(labels), reduction=reduction)
         tloss.backward()
-        loss = F.cross_entropy(logits, labels, reduction, backend=backend)
+        loss = F.cross_entropy(logits, labels, reduction=reduction, backend=backend)
         assert loss == pytest.approx(tloss.item(), rel=1e-12, nan_ok=True)
-        same(F.cross_entropy_backward(logits, labels, reduction, backend=backend), tlogits.grad)
+        same(F.cross_entropy_backward(logits, labels, reduction=reduction, backend=backend), tlogits.grad)
+
+
+@pytest.mark.parametrize("case", CROSS_ENTROPY_CASES, ids=lambda case: case.reason)
+def test_cross_entropy_with_options(backend, case, rng):
+    logits, target, weight, ignore_index, reduction, smoothing = arguments = case.arguments(rng, np.float64)
+    tlogits, tweight = leaf(logits), None if weight is None else torch.tensor(weight)
+    options = {"ignore_index": ignore_index, "reduction": reduction, "label_smoothing": smoothing}
+    tloss = torch.nn.functional.cross_entropy(tlogits, torch.tensor(target), tweight, **options)
+    tloss.backward()
+    assert F.cross_entropy(*arguments, backend=backend) == pytest.approx(tloss.item(), rel=1e-12)
+    same(F.cross_entropy_backward(*arguments, backend=backend), tlogits.grad)
 
 
 def test_mse_loss(backend, rng):

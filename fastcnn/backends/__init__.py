@@ -25,7 +25,8 @@ OPERATIONS = (
     "gelu", "gelu_backward", "silu", "silu_backward", "elu", "elu_backward",
     "dropout", "dropout_backward", "add", "resize_channels",
     "softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
-    "cross_entropy", "cross_entropy_backward", "mse_loss", "mse_loss_backward",
+    "cross_entropy", "cross_entropy_backward", "soft_cross_entropy", "soft_cross_entropy_backward",
+    "mse_loss", "mse_loss_backward",
     "sgd_update", "adam_update",
 )  # fmt: skip
 

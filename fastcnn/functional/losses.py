@@ -8,17 +8,35 @@ _REDUCTIONS = ("mean", "sum")
 
 
 def cross_entropy(
-    logits: np.ndarray, target: np.ndarray, reduction: str = "mean", *, backend: str | None = None
+    logits: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+    *,
+    backend: str | None = None,
 ) -> float:
     """Negative log-likelihood of the target classes under `softmax` of the logits, computed from `log_softmax`.
+
+    With the logarithms ``l`` of a row's probabilities, its target ``t`` and its weight ``w[t]``, the row's loss is
+    ``-w[t] * l[t]``. With label smoothing ``e`` it is ``-(1 - e) * w[t] * l[t] - e / classes * sum(w * l)``: a part of
+    the likelihood that is asked for is shared out among all classes. The mean is over the rows' weights: the sum of the
+    losses is divided by the sum of ``w[t]``, as in ``torch.nn.functional.cross_entropy``.
 
     Parameters
     ----------
     logits : ndarray of shape (N, classes), float32 or float64
     target : ndarray of shape (N,), integers
-        Class of each row, from 0 to classes - 1.
+        Class of each row, from 0 to classes - 1, or `ignore_index`.
+    weight : ndarray of shape (classes,), dtype of `logits`, optional
+        Of each class, at least 0; by default 1.
+    ignore_index : int, default -100
+        Rows with this target do not count, and have no gradient.
     reduction : {"mean", "sum"}, default "mean"
-        Over the N rows.
+        Over the rows.
+    label_smoothing : float, default 0
+        From 0 to 1.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -29,9 +47,14 @@ def cross_entropy(
     Raises
     ------
     TypeError
-        If `logits` is not a float array or `target` is not an array of integers.
+        If `logits` or `weight` is not a float array or `target` is not an array of integers.
     ValueError
-        If shapes do not fit, a class is out of range, or `reduction` is unknown.
+        If shapes do not fit, a class or a number is out of range, or `reduction` is unknown; and if no row has a weight
+        and the mean is wanted, which in PyTorch is NaN.
+
+    References
+    ----------
+    C. Szegedy et al., "Rethinking the Inception architecture for computer vision", CVPR 2016, section 7 (smoothing).
 
     Examples
     --------
@@ -39,19 +62,31 @@ def cross_entropy(
     >>> from fastcnn import functional as F
     >>> round(F.cross_entropy(np.zeros((3, 10)), np.array([1, 5, 9])), 6)
     2.302585
+    >>> round(F.cross_entropy(np.zeros((3, 10)), np.array([1, -100, -100]), reduction="sum"), 6)  # one row counts
+    2.302585
     """
-    logits, target, scale = checked_classes(logits, target, reduction)
-    return float(backends.load(backend).cross_entropy(logits, target, scale))
+    operation, arguments = checked_classes(logits, target, weight, ignore_index, reduction, label_smoothing)
+    return float(getattr(backends.load(backend), operation)(*arguments))
 
 
 def cross_entropy_backward(
-    logits: np.ndarray, target: np.ndarray, reduction: str = "mean", *, backend: str | None = None
+    logits: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+    *,
+    backend: str | None = None,
 ) -> np.ndarray:
     """Gradient of `cross_entropy` by the logits: ``softmax(logits) - onehot(target)``, divided by N for the mean.
 
+    With weights and smoothing the row of ``onehot`` is that of the shares ``s = (1 - e) * w[t] * onehot + e / classes *
+    w``, the gradient is ``softmax(logits) * sum(s) - s``, and N is the sum of ``w[t]``.
+
     Parameters
     ----------
-    logits, target, reduction, backend
+    logits, target, weight, ignore_index, reduction, label_smoothing, backend
         As given to `cross_entropy`.
 
     Returns
@@ -69,9 +104,11 @@ def cross_entropy_backward(
     >>> from fastcnn import functional as F
     >>> F.cross_entropy_backward(np.zeros((1, 2)), np.array([0]))
     array([[-0.5,  0.5]])
+    >>> F.cross_entropy_backward(np.zeros((1, 2)), np.array([0]), label_smoothing=0.5)
+    array([[-0.25,  0.25]])
     """
-    logits, target, scale = checked_classes(logits, target, reduction)
-    return backends.load(backend).cross_entropy_backward(logits, target, scale)
+    operation, arguments = checked_classes(logits, target, weight, ignore_index, reduction, label_smoothing)
+    return getattr(backends.load(backend), f"{operation}_backward")(*arguments)
 
 
 def mse_loss(x: np.ndarray, target: np.ndarray, reduction: str = "mean", *, backend: str | None = None) -> float:
@@ -102,8 +139,8 @@ def mse_loss(x: np.ndarray, target: np.ndarray, reduction: str = "mean", *, back
     >>> F.mse_loss(np.array([1.0, 3.0]), np.array([0.0, 0.0]))
     5.0
     """
-    x, target, scale = checked_targets(x, target, reduction)
-    return float(backends.load(backend).mse_loss(x, target, scale))
+    operation, arguments = checked_targets(x, target, reduction)
+    return float(getattr(backends.load(backend), operation)(*arguments))
 
 
 def mse_loss_backward(
@@ -132,20 +169,64 @@ def mse_loss_backward(
     >>> F.mse_loss_backward(np.array([1.0, 3.0]), np.array([0.0, 0.0]))
     array([1., 3.])
     """
-    x, target, scale = checked_targets(x, target, reduction)
-    return backends.load(backend).mse_loss_backward(x, target, scale).reshape(np.shape(x))
+    operation, arguments = checked_targets(x, target, reduction)
+    return getattr(backends.load(backend), f"{operation}_backward")(*arguments).reshape(np.shape(x))
 
 
-def checked_classes(logits, target, reduction: str) -> tuple[np.ndarray, np.ndarray, float]:
-    """Arguments of `cross_entropy` as backends take them: the arrays, and what the sum over rows is multiplied by."""
+def checked_classes(logits, target, weight, ignore_index, reduction: str, label_smoothing) -> tuple[str, tuple]:
+    """The backend's operation for `cross_entropy`, and its arguments.
+
+    They are the logits, what is asked of them, and what the sum over rows is multiplied by. Asked for is a class of
+    each row; or, where there is more to say than that, the share of each class in each row.
+    """
     logits = _validate.floats("logits", logits, 2)
-    target = _validate.indices("target", target, logits.shape[:1], below=logits.shape[1])
-    return logits, target, 1 / len(logits) if _validate.choice("reduction", reduction, _REDUCTIONS) == "mean" else 1.0
+    mean = _validate.choice("reduction", reduction, _REDUCTIONS) == "mean"
+    smoothing = _validate.number("label_smoothing", label_smoothing, 0, 1)
+    weight = checked_weight(weight, logits)
+    N, classes = logits.shape
+    ignore_index = checked_index(ignore_index)
+    integers = isinstance(target, np.ndarray) and target.dtype.kind in "iu"
+    if weight is None and not smoothing and not (integers and ignore_index in target):
+        target = _validate.indices("target", target, (N,), below=classes)
+        return "cross_entropy", (logits, target, 1 / N if mean else 1.0)
+    kept = np.not_equal(target, ignore_index) if integers else True
+    target = _validate.indices("target", np.where(kept, target, 0) if integers else target, (N,), below=classes)
+    weight = np.ones(classes, logits.dtype) if weight is None else weight
+    shares = np.tile(weight * (smoothing / classes), (N, 1))
+    shares[np.arange(N), target] += (1 - smoothing) * weight[target]
+    shares[~kept] = 0
+    total = weight[target][kept].sum(dtype=np.float64)
+    if mean and total == 0:
+        raise ValueError(
+            "The mean of no rows is not a number: all of `target` have the weight 0 or are `ignore_index`; leave such "
+            'a batch out, or use `reduction="sum"`.'
+        )
+    return "soft_cross_entropy", (logits, shares, 1 / float(total) if mean else 1.0)
 
 
-def checked_targets(x, target, reduction: str) -> tuple[np.ndarray, np.ndarray, float]:
-    """Arguments of `mse_loss` as backends take them: the arrays, and what the sum over elements is multiplied by."""
+def checked_weight(weight, logits: np.ndarray | None = None) -> np.ndarray | None:
+    """Weights of classes, of those of the logits where these are given."""
+    if weight is None:
+        return None
+    weight = _validate.floats("weight", weight, 1, like=None if logits is None else ("logits", logits))
+    if logits is not None:
+        _validate.shape("weight", weight, logits.shape[1:], "one value for each class of `logits`")
+    if not (np.isfinite(weight) & (weight >= 0)).all():
+        raise ValueError(f"`weight` holds {weight[~(np.isfinite(weight) & (weight >= 0))][0]}, not a number from 0 up.")
+    return weight
+
+
+def checked_targets(x, target, reduction: str) -> tuple[str, tuple]:
+    """The backend's operation for `mse_loss`, and its arguments: arrays, and what the sum is multiplied by."""
     x = _validate.floats("x", x)
     target = _validate.floats("target", target, like=("x", x))
     _validate.shape("target", target, x.shape, "that of `x`")
-    return x, target, 1 / x.size if _validate.choice("reduction", reduction, _REDUCTIONS) == "mean" else 1.0
+    mean = _validate.choice("reduction", reduction, _REDUCTIONS) == "mean"
+    return "mse_loss", (x, target, 1 / x.size if mean else 1.0)
+
+
+def checked_index(ignore_index) -> int:
+    """Any whole number."""
+    if isinstance(ignore_index, bool) or not isinstance(ignore_index, (int, np.integer)):
+        raise TypeError(f"`ignore_index` must be a whole number, not {ignore_index!r}.")
+    return int(ignore_index)

@@ -3,13 +3,13 @@
 import numpy as np
 
 from fastcnn import _validate, backends
-from fastcnn.functional.losses import checked_classes, checked_targets
+from fastcnn.functional.losses import checked_classes, checked_index, checked_targets, checked_weight
 
 
 class _Loss:
     """What the losses share: they remember their last batch for ``backward``."""
 
-    _last = None  # arguments and backend of the last call
+    _last = None  # operation, its arguments and backend of the last call
 
     def __init__(self, reduction: str = "mean"):
         self.reduction = _validate.choice("reduction", reduction, ("mean", "sum"))
@@ -28,9 +28,9 @@ class _Loss:
             As the function that computes it.
         """
         backend = backends.load()
-        checked = self._check(x, target, self.reduction)
-        self._last = checked, backend
-        return float(getattr(backend, self._operation)(*checked))
+        operation, arguments = self._check(x, target)
+        self._last = operation, arguments, backend
+        return float(getattr(backend, operation)(*arguments))
 
     def backward(self) -> np.ndarray:
         """Gradient of the last loss by ``x``, of its shape and dtype.
@@ -42,8 +42,12 @@ class _Loss:
         """
         if self._last is None:
             raise RuntimeError(f"{type(self).__name__}.backward needs a loss: call {self!r}(x, target) first.")
-        checked, backend = self._last
-        return getattr(backend, f"{self._operation}_backward")(*checked).reshape(checked[0].shape)
+        operation, arguments, backend = self._last
+        return getattr(backend, f"{operation}_backward")(*arguments).reshape(arguments[0].shape)
+
+    def _check(self, x, target) -> tuple[str, tuple]:
+        """The backend's operation and its arguments."""
+        raise NotImplementedError(f"{type(self).__name__} must define _check(x, target).")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(reduction={self.reduction!r})"
@@ -54,13 +58,19 @@ class CrossEntropyLoss(_Loss):
 
     Parameters
     ----------
+    weight : ndarray of shape (classes,), dtype of the logits, optional
+        Of each class, at least 0; by default 1.
+    ignore_index : int, default -100
+        Rows with this target do not count. A batch of nothing else has no mean, and is an error.
     reduction : {"mean", "sum"}, default "mean"
-        Over the rows.
+        Over the rows, or over their weights.
+    label_smoothing : float, default 0
+        Part of the likelihood that is shared out among all classes.
 
     Raises
     ------
-    ValueError
-        If `reduction` is unknown.
+    TypeError, ValueError
+        If an argument is out of range.
 
     Examples
     --------
@@ -73,8 +83,26 @@ class CrossEntropyLoss(_Loss):
     array([[-0.5,  0.5]])
     """
 
-    _operation = "cross_entropy"
-    _check = staticmethod(checked_classes)
+    def __init__(
+        self,
+        weight: np.ndarray | None = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ):
+        super().__init__(reduction)
+        self.weight = checked_weight(weight)
+        self.ignore_index = checked_index(ignore_index)
+        self.label_smoothing = _validate.number("label_smoothing", label_smoothing, 0, 1)
+
+    def _check(self, x, target):
+        return checked_classes(x, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
+
+    def __repr__(self) -> str:
+        weight = "" if self.weight is None else f", weight={self.weight!r}"
+        ignored = "" if self.ignore_index == -100 else f", ignore_index={self.ignore_index}"
+        smoothing = f", label_smoothing={self.label_smoothing}" if self.label_smoothing else ""
+        return f"CrossEntropyLoss(reduction={self.reduction!r}{weight}{ignored}{smoothing})"
 
 
 class MSELoss(_Loss):
@@ -101,5 +129,5 @@ class MSELoss(_Loss):
     array([1., 3.])
     """
 
-    _operation = "mse_loss"
-    _check = staticmethod(checked_targets)
+    def _check(self, x, target):
+        return checked_targets(x, target, self.reduction)

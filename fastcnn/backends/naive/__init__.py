@@ -41,7 +41,14 @@ from fastcnn.backends.naive.conv import (
 from fastcnn.backends.naive.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastcnn.backends.naive.layout import flatten, pack, unflatten, unpack
 from fastcnn.backends.naive.linear import linear, linear_backward, linear_relu
-from fastcnn.backends.naive.losses import cross_entropy, cross_entropy_backward, mse_loss, mse_loss_backward
+from fastcnn.backends.naive.losses import (
+    cross_entropy,
+    cross_entropy_backward,
+    mse_loss,
+    mse_loss_backward,
+    soft_cross_entropy,
+    soft_cross_entropy_backward,
+)
 from fastcnn.backends.naive.normalization import batch_moments, batch_norm, batch_norm_backward
 from fastcnn.backends.naive.optim import adam_update, sgd_update
 from fastcnn.backends.naive.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
@@ -98,6 +105,8 @@ __all__ = [
     "sigmoid_backward",
     "silu",
     "silu_backward",
+    "soft_cross_entropy",
+    "soft_cross_entropy_backward",
     "softmax",
     "softmax_backward",
     "tanh",

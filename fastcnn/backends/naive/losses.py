@@ -20,6 +20,27 @@ def cross_entropy_backward(logits, target, scale: float):
     return dlogits
 
 
+def soft_cross_entropy(logits, shares, scale: float) -> float:
+    """Cross-entropy in which every class has a share of a row; see `fastcnn.functional.cross_entropy`."""
+    loss = 0.0
+    for row, parts in zip(logits.tolist(), shares.tolist(), strict=True):
+        for log, part in zip(logarithms(row), parts, strict=True):
+            if part != 0:  # a class without a share may be impossible, and a row without any may be NaN
+                loss -= part * log
+    return scale * loss
+
+
+def soft_cross_entropy_backward(logits, shares, scale: float):
+    """See `soft_cross_entropy`."""
+    dlogits = np.zeros_like(logits)
+    for n, (row, parts) in enumerate(zip(logits.tolist(), shares.tolist(), strict=True)):
+        total = sum(parts)
+        if total != 0:
+            logs = logarithms(row)
+            dlogits[n] = [scale * (math.exp(log) * total - part) for log, part in zip(logs, parts, strict=True)]
+    return dlogits
+
+
 def mse_loss(x, target, scale: float) -> float:
     """See `fastcnn.functional.mse_loss`; ``scale`` times the sum over elements."""
     return scale * sum((float(a) - float(b)) * (float(a) - float(b)) for a, b in zip(x.flat, target.flat, strict=True))

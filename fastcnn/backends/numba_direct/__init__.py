@@ -37,7 +37,14 @@ from fastcnn.backends.numba_direct.conv import (
 from fastcnn.backends.numba_direct.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastcnn.backends.numba_direct.layout import flatten, pack, repack, unflatten, unpack
 from fastcnn.backends.numba_direct.linear import linear, linear_backward, linear_relu
-from fastcnn.backends.numba_direct.losses import cross_entropy, cross_entropy_backward, mse_loss, mse_loss_backward
+from fastcnn.backends.numba_direct.losses import (
+    cross_entropy,
+    cross_entropy_backward,
+    mse_loss,
+    mse_loss_backward,
+    soft_cross_entropy,
+    soft_cross_entropy_backward,
+)
 from fastcnn.backends.numba_direct.normalization import batch_moments, batch_norm, batch_norm_backward
 from fastcnn.backends.numba_direct.optim import adam_update, sgd_update
 from fastcnn.backends.numba_direct.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
@@ -98,6 +105,8 @@ __all__ = [
     "sigmoid_backward",
     "silu",
     "silu_backward",
+    "soft_cross_entropy",
+    "soft_cross_entropy_backward",
     "softmax",
     "softmax_backward",
     "tanh",

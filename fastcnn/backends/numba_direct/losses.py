@@ -17,6 +17,16 @@ def cross_entropy_backward(logits: np.ndarray, target: np.ndarray, scale: float)
     return _cross_entropy_gradient(logits, target, logits.dtype.type(scale))
 
 
+def soft_cross_entropy(logits: np.ndarray, shares: np.ndarray, scale: float) -> float:
+    """Cross-entropy in which every class has a share of a row; see `fastcnn.functional.cross_entropy`."""
+    return _soft_cross_entropy(logits, shares) * scale
+
+
+def soft_cross_entropy_backward(logits: np.ndarray, shares: np.ndarray, scale: float) -> np.ndarray:
+    """See `soft_cross_entropy`."""
+    return _soft_cross_entropy_gradient(logits, shares, logits.dtype.type(scale))
+
+
 def mse_loss(x: np.ndarray, target: np.ndarray, scale: float) -> float:
     """See `fastcnn.functional.mse_loss`; the sum is multiplied by ``scale``."""
     return _squared_error(x.reshape(-1), target.reshape(-1)) * scale
@@ -71,6 +81,27 @@ def _cross_entropy_gradient(logits, target, scale):
         dlogits[n, target[n]] -= 1
         for k in range(logits.shape[1]):
             dlogits[n, k] *= scale
+    return dlogits
+
+
+@kernel
+def _soft_cross_entropy(logits, shares):
+    loss = 0.0
+    for n in range(len(logits)):
+        largest, log_total = _log_sum_exp(logits[n])
+        for k in range(logits.shape[1]):
+            if shares[n, k] != 0:  # a class without a share may be impossible, and a row without any may be NaN
+                loss += shares[n, k] * (log_total - (logits[n, k] - largest))
+    return loss
+
+
+@kernel
+def _soft_cross_entropy_gradient(logits, shares, scale):
+    dlogits = _softmax(logits)
+    for n in range(len(logits)):
+        total = shares[n].sum()
+        for k in range(logits.shape[1]):
+            dlogits[n, k] = scale * (dlogits[n, k] * total - shares[n, k]) if total != 0 else 0
     return dlogits
 
 

@@ -40,7 +40,14 @@ from fastcnn.backends.numpy_im2col.conv import (
 from fastcnn.backends.numpy_im2col.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastcnn.backends.numpy_im2col.layout import flatten, pack, unflatten, unpack
 from fastcnn.backends.numpy_im2col.linear import linear, linear_backward, linear_relu
-from fastcnn.backends.numpy_im2col.losses import cross_entropy, cross_entropy_backward, mse_loss, mse_loss_backward
+from fastcnn.backends.numpy_im2col.losses import (
+    cross_entropy,
+    cross_entropy_backward,
+    mse_loss,
+    mse_loss_backward,
+    soft_cross_entropy,
+    soft_cross_entropy_backward,
+)
 from fastcnn.backends.numpy_im2col.normalization import batch_moments, batch_norm, batch_norm_backward
 from fastcnn.backends.numpy_im2col.optim import adam_update, sgd_update
 from fastcnn.backends.numpy_im2col.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
@@ -97,6 +104,8 @@ __all__ = [
     "sigmoid_backward",
     "silu",
     "silu_backward",
+    "soft_cross_entropy",
+    "soft_cross_entropy_backward",
     "softmax",
     "softmax_backward",
     "tanh",
