@@ -27,6 +27,13 @@ OPTIMIZERS = {
     "Adam": (optim.Adam, {"lr": 0.1}),
     "Adam, other betas and eps": (optim.Adam, {"lr": 0.1, "betas": (0.7, 0.9), "eps": 1e-3}),
     "Adam, weight decay": (optim.Adam, {"lr": 0.1, "weight_decay": 0.02}),
+    "AdamW": (optim.AdamW, {"lr": 0.1}),
+    "AdamW, all options": (optim.AdamW, {"lr": 0.1, "betas": (0.7, 0.9), "eps": 1e-3, "weight_decay": 0.3}),
+    "RMSprop": (optim.RMSprop, {"lr": 0.01}),
+    "RMSprop, other alpha and eps": (optim.RMSprop, {"lr": 0.01, "alpha": 0.8, "eps": 1e-3, "weight_decay": 0.02}),
+    "RMSprop, momentum": (optim.RMSprop, {"lr": 0.01, "momentum": 0.9}),
+    "RMSprop, centered": (optim.RMSprop, {"lr": 0.01, "alpha": 0.9, "centered": True}),
+    "RMSprop, all options": (optim.RMSprop, {"lr": 0.01, "centered": True, "momentum": 0.5, "weight_decay": 0.02}),
 }
 all_optimizers = pytest.mark.parametrize(("make", "options"), OPTIMIZERS.values(), ids=OPTIMIZERS)
 
@@ -39,6 +46,19 @@ all_optimizers = pytest.mark.parametrize(("make", "options"), OPTIMIZERS.values(
         pytest.param(lambda p: optim.SGD(p, 0.5, 0.5), [1 - 0.5 * 2, 0 - 0.5 * (0.5 * 2 + 2)], id="momentum"),
         pytest.param(lambda p: optim.SGD(p, 0.5, 0.5, nesterov=True), [1 - 0.5 * 3, -0.5 - 0.5 * (2 + 0.5 * 3)],
                      id="Nesterov"),
+        # loses 0.1 in each step, of itself; then the gradient's
+        pytest.param(lambda p: optim.SGD(p, 0.5, decay_per_step=0.1), [0.9 - 1, -0.09 - 1], id="decay in each step"),
+        pytest.param(lambda p: optim.SGD(p, 0.5, 0.5, decay_per_step=0.1), [0.9 - 1, -0.09 - 1.5],
+                     id="decay in each step, momentum"),
+        pytest.param(lambda p: optim.AdamW(p, 0.5, eps=0, weight_decay=0.2), [0.9 - 0.5, 0.36 - 0.5], id="AdamW"),
+        # squares 4 * 3/4 = 3, then 3 / 4 + 3 = 3.75
+        pytest.param(lambda p: optim.RMSprop(p, 0.5, 0.25, eps=0), [1 - 1 / 3**0.5, 1 - 1 / 3**0.5 - 1 / 3.75**0.5],
+                     id="RMSprop"),
+        # means 1.5, then 1.875; variances 3 - 2.25, then 3.75 - 3.515625
+        pytest.param(lambda p: optim.RMSprop(p, 0.5, 0.25, eps=0, centered=True),
+                     [1 - 1 / 0.75**0.5, 1 - 1 / 0.75**0.5 - 1 / 0.234375**0.5], id="RMSprop, centered"),
+        pytest.param(lambda p: optim.RMSprop(p, 0.5, 0, eps=0, momentum=0.5), [0.5, 0.5 - 0.75],
+                     id="RMSprop, momentum"),
         pytest.param(lambda p: optim.Adam(p, 0.5, eps=0), [0.5, 0.0], id="Adam's first steps are the learning rate"),
     ],
 )  # fmt: skip
@@ -148,6 +168,9 @@ def test_a_gradient_that_does_not_fit_changes_nothing(grad):
         pytest.param(lambda p: optim.SGD([p], 1, nesterov=True), ValueError, "rule needs a momentum", id="Nesterov"),
         pytest.param(lambda p: optim.Adam([p], betas=0.9), ValueError, "`betas` must be a pair", id="one beta"),
         pytest.param(lambda p: optim.Adam([p], betas=(0.9, 1.0)), ValueError, "`betas` is 1.0", id="beta of 1"),
+        pytest.param(lambda p: optim.SGD([p], 1, decay_per_step=2), ValueError, "`decay_per_step` is 2", id="decays"),
+        pytest.param(lambda p: optim.RMSprop([p], alpha=1), ValueError, "`alpha` is 1 but must be", id="alpha of 1"),
+        pytest.param(lambda p: optim.RMSprop([p], momentum=-1), ValueError, "`momentum` is -1", id="RMSprop momentum"),
         pytest.param(lambda p: optim.Adam([p], eps=-1), ValueError, "`eps` is -1", id="eps"),
     ],
 )
@@ -165,3 +188,31 @@ def test_a_state_of_something_else_changes_nothing():
     with pytest.raises(ValueError, match="'mean' does not fit the parameters"):
         adam.load_state_dict(optim.Adam([two], lr=7.0).state_dict())
     assert adam.lr == 1e-3
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_variance_is_not_below_zero(dtype, backend):
+    parameter = nn.Parameter(np.zeros(200, dtype))
+    optimizer = optim.RMSprop([parameter], alpha=0.9, centered=True)
+    for _ in range(300):  # of one gradient: what is left of the variance is rounding
+        parameter.grad = np.linspace(1, 3, 200).astype(dtype)
+        optimizer.step()
+    assert np.isfinite(parameter.data).all()
+
+
+@pytest.mark.parametrize("rows", OPTIMIZERS)
+def test_the_number_of_threads_does_not_matter(rows):
+    make, options = OPTIMIZERS[rows]
+    before, results = fastcnn.get_num_threads(), []
+    for threads in (1, 2, 3, 8):
+        fastcnn.set_num_threads(threads)
+        rng = np.random.default_rng(0)
+        ours = [nn.Parameter(rng.standard_normal(5000).astype(np.float32)) for _ in range(3)]
+        optimizer = make(ours, **options)
+        for _ in range(3):
+            for parameter in ours:
+                parameter.grad = rng.standard_normal(5000).astype(np.float32)
+            optimizer.step()
+        results.append([parameter.data.tobytes() for parameter in ours])
+    fastcnn.set_num_threads(before)
+    assert all(result == results[0] for result in results)

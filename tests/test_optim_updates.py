@@ -116,6 +116,31 @@ def test_adam_agrees_with_naive(fast_backend, dtype, options, shape):
         assert_close(a, e, 5 * 15, np.full(shape, 4.0))
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("centered", [False, True], ids=["", "centered"])
+@pytest.mark.parametrize("shape", [(1,), (120,), (84, 33)], ids=str)
+def test_rmsprop_agrees_with_naive(fast_backend, dtype, centered, momentum, shape):
+    def step(backend, parameter, grad, state, number, options):
+        square, mean, velocity = ([array] for array in state)
+        lists = [parameter], [grad], square, mean if centered else None, velocity if momentum else None
+        backends.load(backend).rmsprop_update(*lists, 0.01, 0.5, 0.1, momentum, 0.1)
+
+    actual, expected = (follow(step, shape, 3, dtype, {}, b) for b in (fast_backend, "naive"))
+    for a, e in zip(actual, expected, strict=True):
+        assert_close(a, e, 5 * 30, np.full(shape, 16.0))
+
+
+def test_decay_takes_its_part_whatever_the_rate(backend, dtype):
+    update = backends.load(backend)
+    parameter, grad, mean, square = (np.full(3, value, dtype) for value in (1, 5, 0, 0))
+    update.sgd_update([parameter], [grad], None, 0.0, 0.0, 0.0, False, 0.25)
+    assert_close(parameter, np.full(3, 0.75, dtype), 8)
+    update.sgd_update([parameter], [grad], [mean], 0.0, 0.9, 0.0, False, 0.5)
+    assert_close(parameter, np.full(3, 0.375, dtype), 8)
+    update.adam_update([parameter], [grad], [mean], [square], [1], 0.0, 0.9, 0.99, 1e-8, 0.0, 0.5)
+    assert_close(parameter, np.full(3, 0.1875, dtype), 8)
+
+
 def test_a_gradient_of_nan_stays_where_it_is(backend, dtype):
     grad = np.array([1, np.nan, np.inf], dtype)
     parameter, velocity = np.ones(3, dtype), np.zeros(3, dtype)
@@ -124,6 +149,10 @@ def test_a_gradient_of_nan_stays_where_it_is(backend, dtype):
     assert np.isfinite(parameter).tolist() == [True, False, False]
     parameter, mean, square = (np.full(3, value, dtype) for value in (1, 0, 0))
     adam(backend, parameter, grad, mean, square, 1)
+    assert np.isfinite(parameter).tolist() == [True, False, False]
+    parameter, mean, square, velocity = (np.full(3, value, dtype) for value in (1, 0, 0, 0))
+    lists = [parameter], [grad], [square], [mean], [velocity]
+    backends.load(backend).rmsprop_update(*lists, 0.1, 0.9, 1e-8, 0.9, 0.0)
     assert np.isfinite(parameter).tolist() == [True, False, False]
 
 
@@ -140,10 +169,12 @@ def test_many_parameters_at_once_are_as_one_by_one(backend, shapes):
         update.sgd_update(together[0], grads, together[1], 0.1, 0.9, 0.1, False)
         steps = [step + 1 + k for k in range(len(shapes))]
         update.adam_update(together[0], grads, together[1], together[2], steps, 0.1, 0.9, 0.99, 1e-8, 0.1)
+        update.rmsprop_update(together[0], grads, together[1], together[2], together[1], 0.1, 0.9, 1e-3, 0.9, 0.1)
         for k, grad in enumerate(grads):
             parameter, velocity, square = ([state[k]] for state in alone)
             update.sgd_update(parameter, [grad], velocity, 0.1, 0.9, 0.1, False)
             update.adam_update(parameter, [grad], velocity, square, [steps[k]], 0.1, 0.9, 0.99, 1e-8, 0.1)
+            update.rmsprop_update(parameter, [grad], velocity, square, velocity, 0.1, 0.9, 1e-3, 0.9, 0.1)
     for one, other in zip(together, alone, strict=True):
         for a, b in zip(one, other, strict=True):
             np.testing.assert_array_equal(a, b)

@@ -27,7 +27,7 @@ OPERATIONS = (
     "softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
     "cross_entropy", "cross_entropy_backward", "soft_cross_entropy", "soft_cross_entropy_backward",
     "mse_loss", "mse_loss_backward",
-    "sgd_update", "adam_update",
+    "sgd_update", "adam_update", "rmsprop_update",
 )  # fmt: skip
 
 RECORDING = ("recording", "repack", "replay")

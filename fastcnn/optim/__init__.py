@@ -1,8 +1,23 @@
 """Optimizers and learning-rate schedules, with PyTorch's words and rules."""
 
-from fastcnn.optim.adam import Adam
+from fastcnn.optim.adam import Adam, AdamW
+from fastcnn.optim.averaging import ExponentialMovingAverage
+from fastcnn.optim.clipping import clip_grad_norm, clip_grad_value
 from fastcnn.optim.optimizer import Optimizer
+from fastcnn.optim.rmsprop import RMSprop
 from fastcnn.optim.schedules import OneCycleLR, Schedule, StepLR
 from fastcnn.optim.sgd import SGD
 
-__all__ = ["SGD", "Adam", "OneCycleLR", "Optimizer", "Schedule", "StepLR"]
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "ExponentialMovingAverage",
+    "OneCycleLR",
+    "Optimizer",
+    "RMSprop",
+    "Schedule",
+    "StepLR",
+    "clip_grad_norm",
+    "clip_grad_value",
+]

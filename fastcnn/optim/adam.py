@@ -1,4 +1,4 @@
-"""Adam."""
+"""Adam and AdamW."""
 
 import math
 from collections.abc import Iterable
@@ -68,4 +68,55 @@ class Adam(Optimizer):
         for i in places:
             self.steps[i] += 1
         states = ([state[i] for i in places] for state in (self.mean, self.square, self.steps))
-        backend.adam_update(parameters, grads, *states, self.lr, *self.betas, self.eps, self.weight_decay)
+        backend.adam_update(parameters, grads, *states, self.lr, *self.betas, self.eps, *self._decays())
+
+    def _decays(self) -> tuple[float, float]:
+        """What is added to the gradient for each unit of a parameter; what part of itself the parameter loses."""
+        return self.weight_decay, 0.0
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay, as ``torch.optim.AdamW``.
+
+    The parameter loses what it does in `Adam` without weight decay, and ``lr * weight_decay`` times itself: the decay
+    is not divided by the size of the gradients.
+
+    Parameters
+    ----------
+    params, lr, betas, eps
+        As in `Adam`.
+    weight_decay : float, default 0.01
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are no parameters, or a number is out of range.
+
+    References
+    ----------
+    I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn, optim
+    >>> weight = nn.Parameter(np.array([1.0]))
+    >>> optimizer = optim.AdamW([weight], lr=0.1, weight_decay=0.5)
+    >>> weight.grad = np.array([5.0])
+    >>> optimizer.step()  # loses 0.1 * 0.5 and 0.1
+    >>> weight.data
+    array([0.85])
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Parameter],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ):
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+    def _decays(self) -> tuple[float, float]:
+        return 0.0, self.lr * self.weight_decay

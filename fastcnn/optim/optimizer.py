@@ -29,15 +29,7 @@ class Optimizer:
     """
 
     def __init__(self, params: Iterable[Parameter], lr: float, weight_decay: float):
-        if not isinstance(params, Iterable):
-            raise TypeError(f"`params` must be parameters, as from model.parameters(), not {type(params).__name__}.")
-        self.params = list(params)
-        for parameter in self.params:
-            if not isinstance(parameter, Parameter):
-                raise TypeError(f"`params` must hold Parameters only, not {type(parameter).__name__}.")
-        if not self.params:
-            raise ValueError("`params` holds no parameter; an iterator such as model.parameters() can be used once.")
-        self.params = list(dict.fromkeys(self.params))  # each once
+        self.params = checked_parameters(params)
         self.lr = _validate.number("lr", lr, 0, math.inf, below_high=True)
         self.weight_decay = _validate.number("weight_decay", weight_decay, 0, math.inf, below_high=True)
 
@@ -107,6 +99,19 @@ class Optimizer:
     def _zeros(self) -> list[np.ndarray]:
         """A buffer of zeros for each parameter."""
         return [np.zeros_like(parameter.data) for parameter in self.params]
+
+
+def checked_parameters(params) -> list[Parameter]:
+    """At least one parameter, each once."""
+    if not isinstance(params, Iterable):
+        raise TypeError(f"`params` must be parameters, as from model.parameters(), not {type(params).__name__}.")
+    params = list(params)
+    for parameter in params:
+        if not isinstance(parameter, Parameter):
+            raise TypeError(f"`params` must hold Parameters only, not {type(parameter).__name__}.")
+    if not params:
+        raise ValueError("`params` holds no parameter; an iterator such as model.parameters() can be used once.")
+    return list(dict.fromkeys(params))
 
 
 def _shapes(value):

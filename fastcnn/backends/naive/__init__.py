@@ -50,7 +50,7 @@ from fastcnn.backends.naive.losses import (
     soft_cross_entropy_backward,
 )
 from fastcnn.backends.naive.normalization import batch_moments, batch_norm, batch_norm_backward
-from fastcnn.backends.naive.optim import adam_update, sgd_update
+from fastcnn.backends.naive.optim import adam_update, rmsprop_update, sgd_update
 from fastcnn.backends.naive.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from fastcnn.backends.naive.residual import add, resize_channels
 from fastcnn.backends.naive.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
@@ -98,6 +98,7 @@ __all__ = [
     "relu",
     "relu_backward",
     "resize_channels",
+    "rmsprop_update",
     "scaled_tanh",
     "scaled_tanh_backward",
     "sgd_update",

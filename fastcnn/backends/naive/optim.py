@@ -1,13 +1,14 @@
 """One step of each optimizer, in place, one number after the other, as PyTorch's documentation states it.
 
-Every argument before the settings is a list with an item for each parameter.
+Every argument before the settings is a list with an item for each parameter. ``weight_decay`` times the parameter is
+added to its gradient; ``decay`` is the part of itself that a parameter loses, whatever its gradient.
 """
 
 import numpy as np
 
 
 @np.errstate(invalid="ignore")  # an inf or NaN that came in may make a NaN: no fault of ours
-def sgd_update(parameters, grads, velocities, lr, momentum, weight_decay, nesterov):
+def sgd_update(parameters, grads, velocities, lr, momentum, weight_decay, nesterov, decay=0.0):
     """Step of stochastic gradient descent; ``velocities`` is None without momentum (``torch.optim.SGD``)."""
     for k, (parameter, grad) in enumerate(zip(parameters, grads, strict=True)):
         for i in np.ndindex(parameter.shape):
@@ -17,12 +18,12 @@ def sgd_update(parameters, grads, velocities, lr, momentum, weight_decay, nester
                 v = momentum * np.float64(velocities[k][i]) + d
                 velocities[k][i] = v
                 d = d + momentum * v if nesterov else v
-            parameter[i] = p - lr * d
+            parameter[i] = p - decay * p - lr * d
 
 
 @np.errstate(invalid="ignore")
-def adam_update(parameters, grads, means, squares, steps, lr, beta1, beta2, eps, weight_decay):
-    """Step of Adam, for each parameter its own (from 1); decay is added to the gradient (``torch.optim.Adam``)."""
+def adam_update(parameters, grads, means, squares, steps, lr, beta1, beta2, eps, weight_decay, decay=0.0):
+    """Step of Adam, for each parameter its own (from 1) (``torch.optim.Adam``, and with ``decay`` ``AdamW``)."""
     for parameter, grad, mean, square, step in zip(parameters, grads, means, squares, steps, strict=True):
         for i in np.ndindex(parameter.shape):
             p = np.float64(parameter[i])
@@ -32,4 +33,24 @@ def adam_update(parameters, grads, means, squares, steps, lr, beta1, beta2, eps,
             mean[i], square[i] = m, s
             m_hat = m / (1 - beta1**step)  # both moments start at 0: this undoes the bias towards it
             s_hat = s / (1 - beta2**step)
-            parameter[i] = p - lr * m_hat / (np.sqrt(s_hat) + eps)
+            parameter[i] = p - decay * p - lr * m_hat / (np.sqrt(s_hat) + eps)
+
+
+@np.errstate(invalid="ignore")
+def rmsprop_update(parameters, grads, squares, means, velocities, lr, alpha, eps, momentum, weight_decay):
+    """Step of RMSprop; ``means`` is None unless centered, ``velocities`` without momentum (``torch.optim.RMSprop``)."""
+    for k, (parameter, grad, square) in enumerate(zip(parameters, grads, squares, strict=True)):
+        for i in np.ndindex(parameter.shape):
+            p = np.float64(parameter[i])
+            g = grad[i] + weight_decay * p
+            s = alpha * np.float64(square[i]) + (1 - alpha) * g * g
+            square[i] = s
+            if means is not None:
+                m = alpha * np.float64(means[k][i]) + (1 - alpha) * g
+                means[k][i] = m
+                s = 0.0 if s < m * m else s - m * m  # by rounding alone; NaN stays
+            d = g / (np.sqrt(s) + eps)
+            if velocities is not None:
+                d = momentum * np.float64(velocities[k][i]) + d
+                velocities[k][i] = d
+            parameter[i] = p - lr * d

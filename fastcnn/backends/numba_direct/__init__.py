@@ -46,7 +46,7 @@ from fastcnn.backends.numba_direct.losses import (
     soft_cross_entropy_backward,
 )
 from fastcnn.backends.numba_direct.normalization import batch_moments, batch_norm, batch_norm_backward
-from fastcnn.backends.numba_direct.optim import adam_update, sgd_update
+from fastcnn.backends.numba_direct.optim import adam_update, rmsprop_update, sgd_update
 from fastcnn.backends.numba_direct.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from fastcnn.backends.numba_direct.recording import recording, replay
 from fastcnn.backends.numba_direct.residual import add, resize_channels
@@ -98,6 +98,7 @@ __all__ = [
     "repack",
     "replay",
     "resize_channels",
+    "rmsprop_update",
     "scaled_tanh",
     "scaled_tanh_backward",
     "sgd_update",

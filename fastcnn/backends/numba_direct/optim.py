@@ -28,16 +28,18 @@ def sgd_update(
     momentum: float,
     weight_decay: float,
     nesterov: bool,
+    decay: float = 0.0,
 ) -> None:
     """See `fastcnn.optim.SGD`; changes ``parameters`` and ``velocities``."""
     for parameter, grad, velocity in _of_one_dtype(parameters, grads, velocities or grads):
         number = parameter[0].dtype.type
         tables = _addresses(parameter), _addresses(grad)
         if velocities is None:
-            _sgd(*tables, *_tasks(parameter), number(lr), number(weight_decay))
+            _sgd(*tables, *_tasks(parameter), number(lr), number(weight_decay), number(decay))
         else:
             tables = *tables, _addresses(velocity)
-            _sgd_momentum(*tables, *_tasks(parameter), number(lr), number(momentum), number(weight_decay), nesterov)
+            numbers = number(lr), number(momentum), number(weight_decay), number(decay)
+            _sgd_momentum(*tables, *_tasks(parameter), *numbers, nesterov)
 
 
 def adam_update(
@@ -51,8 +53,9 @@ def adam_update(
     beta2: float,
     eps: float,
     weight_decay: float,
+    decay: float = 0.0,
 ) -> None:
-    """See `fastcnn.optim.Adam`; changes ``parameters``, ``means`` and ``squares``."""
+    """See `fastcnn.optim.Adam` and `AdamW`; changes ``parameters``, ``means`` and ``squares``."""
     for *arrays, counts in _of_one_dtype(parameters, grads, means, squares, steps):
         dtype = arrays[0][0].dtype
         number = dtype.type
@@ -67,6 +70,36 @@ def adam_update(
             number(1 - beta2),
             number(eps),
             number(weight_decay),
+            number(decay),
+        )
+
+
+def rmsprop_update(
+    parameters: list[np.ndarray],
+    grads: list[np.ndarray],
+    squares: list[np.ndarray],
+    means: list[np.ndarray] | None,
+    velocities: list[np.ndarray] | None,
+    lr: float,
+    alpha: float,
+    eps: float,
+    momentum: float,
+    weight_decay: float,
+) -> None:
+    """See `fastcnn.optim.RMSprop`; changes ``parameters``, ``squares``, ``means`` and ``velocities``."""
+    for arrays in _of_one_dtype(parameters, grads, squares, means or grads, velocities or grads):
+        number = arrays[0][0].dtype.type
+        _rmsprop(
+            *map(_addresses, arrays),
+            *_tasks(arrays[0]),
+            number(lr),
+            number(alpha),
+            number(1 - alpha),
+            number(eps),
+            number(momentum),
+            number(weight_decay),
+            means is not None,
+            velocities is not None,
         )
 
 
@@ -117,19 +150,21 @@ def _share(task, first_task, sizes):
 
 
 @parallel_kernel
-def _sgd(parameters, grads, first_task, sizes, like, lr, weight_decay):
+def _sgd(parameters, grads, first_task, sizes, like, lr, weight_decay, decay):
     """Parallel over chunks: a thread writes only its chunk of one parameter."""
     for task in numba.prange(first_task[-1]):
         mode = flush_denormals()
         k, start, stop = _share(np.intp(task), first_task, sizes)
         parameter, grad = numbers_at(parameters[k], like), numbers_at(grads[k], like)
         for i in range(start, stop):
-            parameter[i] -= lr * (grad[i] + weight_decay * parameter[i])
+            parameter[i] -= lr * (grad[i] + weight_decay * parameter[i]) + decay * parameter[i]
         restore_denormals(mode)
 
 
 @parallel_kernel
-def _sgd_momentum(parameters, grads, velocities, first_task, sizes, like, lr, momentum, weight_decay, nesterov):
+def _sgd_momentum(
+    parameters, grads, velocities, first_task, sizes, like, lr, momentum, weight_decay, decay, nesterov
+):  # fmt: skip
     """Parallel over chunks: a thread writes only its chunk of one parameter and its velocity."""
     for task in numba.prange(first_task[-1]):
         mode = flush_denormals()
@@ -139,14 +174,15 @@ def _sgd_momentum(parameters, grads, velocities, first_task, sizes, like, lr, mo
         for i in range(start, stop):
             g = grad[i] + weight_decay * parameter[i]
             velocity[i] = momentum * velocity[i] + g
-            parameter[i] -= lr * (g + momentum * velocity[i] if nesterov else velocity[i])
+            step = g + momentum * velocity[i] if nesterov else velocity[i]
+            parameter[i] -= lr * step + decay * parameter[i]
         restore_denormals(mode)
 
 
 @parallel_kernel
 def _adam(
     parameters, grads, means, squares, first_task, sizes, like, lrs, corrections,
-    beta1, rest1, beta2, rest2, eps, weight_decay,
+    beta1, rest1, beta2, rest2, eps, weight_decay, decay,
 ):  # fmt: skip
     """Parallel over chunks: a thread writes only its chunk of one parameter and its moments."""
     for task in numba.prange(first_task[-1]):
@@ -159,5 +195,33 @@ def _adam(
             g = grad[i] + weight_decay * parameter[i]
             mean[i] = beta1 * mean[i] + rest1 * g
             square[i] = beta2 * square[i] + rest2 * g * g
-            parameter[i] -= lr * mean[i] / (math.sqrt(square[i]) / correction + eps)
+            parameter[i] -= lr * mean[i] / (math.sqrt(square[i]) / correction + eps) + decay * parameter[i]
+        restore_denormals(mode)
+
+
+@parallel_kernel
+def _rmsprop(
+    parameters, grads, squares, means, velocities, first_task, sizes, like,
+    lr, alpha, rest, eps, momentum, weight_decay, centered, moving,
+):  # fmt: skip
+    """Parallel over chunks: a thread writes only its chunk of one parameter and its states."""
+    for task in numba.prange(first_task[-1]):
+        mode = flush_denormals()
+        k, start, stop = _share(np.intp(task), first_task, sizes)
+        parameter, grad = numbers_at(parameters[k], like), numbers_at(grads[k], like)
+        square, mean = numbers_at(squares[k], like), numbers_at(means[k], like)
+        velocity = numbers_at(velocities[k], like)
+        for i in range(start, stop):
+            g = grad[i] + weight_decay * parameter[i]
+            square[i] = alpha * square[i] + rest * g * g
+            spread = square[i]
+            if centered:
+                mean[i] = alpha * mean[i] + rest * g
+                spread -= mean[i] * mean[i]
+                spread = like.dtype.type(0) if spread < 0 else spread  # by rounding alone; NaN stays
+            step = g / (math.sqrt(spread) + eps)
+            if moving:
+                velocity[i] = momentum * velocity[i] + step
+                step = velocity[i]
+            parameter[i] -= lr * step
         restore_denormals(mode)

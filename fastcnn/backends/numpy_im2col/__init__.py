@@ -49,7 +49,7 @@ from fastcnn.backends.numpy_im2col.losses import (
     soft_cross_entropy_backward,
 )
 from fastcnn.backends.numpy_im2col.normalization import batch_moments, batch_norm, batch_norm_backward
-from fastcnn.backends.numpy_im2col.optim import adam_update, sgd_update
+from fastcnn.backends.numpy_im2col.optim import adam_update, rmsprop_update, sgd_update
 from fastcnn.backends.numpy_im2col.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from fastcnn.backends.numpy_im2col.residual import add, resize_channels
 from fastcnn.backends.numpy_im2col.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
@@ -97,6 +97,7 @@ __all__ = [
     "relu",
     "relu_backward",
     "resize_channels",
+    "rmsprop_update",
     "scaled_tanh",
     "scaled_tanh_backward",
     "sgd_update",

@@ -1,6 +1,7 @@
 """One step of each optimizer, in place, as PyTorch's documentation states it.
 
-Every argument before the settings is a list with an item for each parameter.
+Every argument before the settings is a list with an item for each parameter. ``weight_decay`` times the parameter is
+added to its gradient; ``decay`` is the part of itself that a parameter loses, whatever its gradient.
 """
 
 import math
@@ -9,7 +10,7 @@ import numpy as np
 
 
 @np.errstate(invalid="ignore")
-def sgd_update(parameters, grads, velocities, lr, momentum, weight_decay, nesterov):
+def sgd_update(parameters, grads, velocities, lr, momentum, weight_decay, nesterov, decay=0.0):
     """Step of stochastic gradient descent; ``velocities`` is None without momentum (``torch.optim.SGD``)."""
     for k, (parameter, grad) in enumerate(zip(parameters, grads, strict=True)):
         if weight_decay:
@@ -19,12 +20,14 @@ def sgd_update(parameters, grads, velocities, lr, momentum, weight_decay, nester
             velocity *= momentum
             velocity += grad
             grad = grad + momentum * velocity if nesterov else velocity
+        if decay:
+            parameter -= decay * parameter
         parameter -= lr * grad
 
 
 @np.errstate(invalid="ignore")
-def adam_update(parameters, grads, means, squares, steps, lr, beta1, beta2, eps, weight_decay):
-    """Step of Adam, for each parameter its own (from 1); decay is added to the gradient (``torch.optim.Adam``)."""
+def adam_update(parameters, grads, means, squares, steps, lr, beta1, beta2, eps, weight_decay, decay=0.0):
+    """Step of Adam, for each parameter its own (from 1) (``torch.optim.Adam``, and with ``decay`` ``AdamW``)."""
     for parameter, grad, mean, square, step in zip(parameters, grads, means, squares, steps, strict=True):
         if weight_decay:
             grad = grad + weight_decay * parameter
@@ -36,4 +39,27 @@ def adam_update(parameters, grads, means, squares, steps, lr, beta1, beta2, eps,
         denominator = np.sqrt(square)
         denominator /= math.sqrt(1 - beta2**step)
         denominator += eps
+        if decay:
+            parameter -= decay * parameter
         parameter -= (lr / (1 - beta1**step)) * mean / denominator
+
+
+@np.errstate(invalid="ignore")
+def rmsprop_update(parameters, grads, squares, means, velocities, lr, alpha, eps, momentum, weight_decay):
+    """Step of RMSprop; ``means`` is None unless centered, ``velocities`` without momentum (``torch.optim.RMSprop``)."""
+    for k, (parameter, grad, square) in enumerate(zip(parameters, grads, squares, strict=True)):
+        if weight_decay:
+            grad = grad + weight_decay * parameter
+        square *= alpha
+        square += (1 - alpha) * np.square(grad)
+        spread = square
+        if means is not None:
+            means[k] *= alpha
+            means[k] += (1 - alpha) * grad
+            spread = np.maximum(square - np.square(means[k]), 0)  # below 0 by rounding alone
+        step = grad / (np.sqrt(spread) + eps)
+        if velocities is not None:
+            velocities[k] *= momentum
+            velocities[k] += step
+            step = velocities[k]
+        parameter -= lr * step

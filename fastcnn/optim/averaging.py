@@ -1,0 +1,130 @@
+"""The average of a model's weights over its training."""
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+
+from fastcnn import _validate
+from fastcnn.nn import Module, Parameter
+from fastcnn.optim.optimizer import checked_parameters
+
+
+class ExponentialMovingAverage:
+    """A running average of parameters: with each update ``average = decay * average + (1 - decay) * parameter``.
+
+    It often classifies better than the parameters themselves, which still move about. It begins with the parameters as
+    they are, and remembers about the last ``1 / (1 - decay)`` updates. Buffers, as the running statistics of batch
+    normalization, are not averaged: they are averages by themselves.
+
+    Parameters
+    ----------
+    params : Module or iterable of Parameter
+        What to average: all parameters of a model, or those.
+    decay : float, default 0.999
+        From 0 to 1.
+
+    Attributes
+    ----------
+    averages : list of ndarray
+        One for each parameter, of its shape and dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are no parameters, or `decay` is out of range.
+
+    References
+    ----------
+    B. T. Polyak, A. B. Juditsky, "Acceleration of stochastic approximation by averaging", SIAM Journal on Control and
+    Optimization 30 (1992), of the plain average; the exponential one is ``torch.optim.swa_utils.get_ema_avg_fn``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn, optim
+    >>> weight = nn.Parameter(np.array([0.0]))
+    >>> average = optim.ExponentialMovingAverage([weight], decay=0.75)
+    >>> weight.data[:] = 8.0
+    >>> average.update()  # after each step of the optimizer
+    >>> with average.applied():
+    ...     print(weight.data)
+    [2.]
+    >>> weight.data
+    array([8.])
+    """
+
+    def __init__(self, params: Module | Iterable[Parameter], decay: float = 0.999):
+        self.params = checked_parameters(params.parameters() if isinstance(params, Module) else params)
+        self.decay = _validate.number("decay", decay, 0, 1)
+        self.averages = [parameter.data.copy() for parameter in self.params]
+        self._is_applied = False
+
+    def update(self) -> None:
+        """Take in the parameters as they are now.
+
+        Raises
+        ------
+        RuntimeError
+            Within `applied`, where the parameters are the averages.
+        """
+        self._refuse_if_applied("update")
+        for average, parameter in zip(self.averages, self.params, strict=True):
+            average *= self.decay
+            average += (1 - self.decay) * parameter.data
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Let the parameters be the averages within a ``with`` block; after it they are, bit for bit, what they were.
+
+        Raises
+        ------
+        RuntimeError
+            Within another such block of the same averages.
+        """
+        self._refuse_if_applied("applied")
+        before = [parameter.data.copy() for parameter in self.params]
+        self._is_applied = True
+        try:
+            self._set(self.averages)
+            yield
+        finally:
+            self._set(before)
+            self._is_applied = False
+
+    def state_dict(self) -> dict:
+        """Copy of the decay and the averages."""
+        return {"decay": self.decay, "averages": copy.deepcopy(self.averages)}
+
+    def load_state_dict(self, state: Mapping) -> None:
+        """Go on from a state.
+
+        Parameters
+        ----------
+        state : mapping
+            As from `state_dict`, of parameters of the same shapes and dtypes.
+
+        Raises
+        ------
+        ValueError
+            If it is the state of something else; nothing has changed.
+        RuntimeError
+            Within `applied`.
+        """
+        self._refuse_if_applied("load_state_dict")
+        if state.keys() != {"decay", "averages"}:
+            raise ValueError(f"The state has {', '.join(map(repr, state))} but must have 'decay', 'averages'.")
+        kinds = [[(a.shape, a.dtype) for a in arrays] for arrays in (state["averages"], self.averages)]
+        if kinds[0] != kinds[1]:
+            raise ValueError(f"The state's averages do not fit the parameters: {kinds[0]}.")
+        self.decay = _validate.number("decay", state["decay"], 0, 1)
+        self.averages = [np.array(array) for array in state["averages"]]
+
+    def _set(self, arrays: list[np.ndarray]) -> None:
+        for parameter, array in zip(self.params, arrays, strict=True):
+            parameter.data[...] = array
+
+    def _refuse_if_applied(self, what: str) -> None:
+        if self._is_applied:
+            raise RuntimeError(f"{what} is not for within `applied`, where the parameters are the averages.")

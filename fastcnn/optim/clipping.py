@@ -1,0 +1,98 @@
+"""Gradients that are too large, made smaller before a step."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from fastcnn import _validate
+from fastcnn.nn import Parameter
+from fastcnn.optim.optimizer import checked_parameters
+
+
+def clip_grad_norm(params: Iterable[Parameter], max_norm: float, *, error_if_nonfinite: bool = False) -> float:
+    """Scale all gradients alike so that their norm is at most ``max_norm``, as ``torch.nn.utils.clip_grad_norm_``.
+
+    The norm is that of all gradients together, as one vector: the root of the sum of their squares, in float64. If it
+    is larger than `max_norm`, all gradients are multiplied by ``max_norm / (norm + 1e-6)``. A gradient becomes a new
+    array: one that somebody took before stays as it was.
+
+    Parameters
+    ----------
+    params : iterable of Parameter
+        As from ``model.parameters()``; those without a gradient do not count.
+    max_norm : float
+        At least 0.
+    error_if_nonfinite : bool, default False
+        Whether a norm that is inf or NaN is an error. Else, as in PyTorch, all gradients become NaN by a NaN, and by an
+        inf zeros, and NaN where it was.
+
+    Returns
+    -------
+    float
+        The norm as it was before.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are no parameters or `max_norm` is out of range.
+    FloatingPointError
+        If asked for; no gradient has changed.
+
+    References
+    ----------
+    R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural networks", ICML 2013, section 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn, optim
+    >>> weight = nn.Parameter(np.zeros(2))
+    >>> weight.grad = np.array([30.0, 40.0])
+    >>> optim.clip_grad_norm([weight], max_norm=1.0)
+    50.0
+    >>> weight.grad.round(6)
+    array([0.6, 0.8])
+    """
+    params = [parameter for parameter in checked_parameters(params) if parameter.grad is not None]
+    max_norm = _validate.number("max_norm", max_norm, 0, math.inf)
+    norm = math.sqrt(sum(float(np.square(parameter.grad, dtype=np.float64).sum()) for parameter in params))
+    if error_if_nonfinite and not math.isfinite(norm):
+        raise FloatingPointError(f"The norm of the gradients is {norm}; a gradient is not finite.")
+    factor = max_norm / (norm + 1e-6)
+    if not factor >= 1:
+        with np.errstate(invalid="ignore"):  # 0 * inf
+            for parameter in params:
+                parameter.grad = parameter.grad * factor
+    return norm
+
+
+def clip_grad_value(params: Iterable[Parameter], clip_value: float) -> None:
+    """Cut each number of each gradient to at most ``clip_value`` in size, as ``torch.nn.utils.clip_grad_value_``.
+
+    Parameters
+    ----------
+    params : iterable of Parameter
+        As from ``model.parameters()``; those without a gradient do not count.
+    clip_value : float
+        At least 0. NaN stays NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are no parameters or `clip_value` is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn, optim
+    >>> weight = nn.Parameter(np.zeros(3))
+    >>> weight.grad = np.array([-30.0, 0.5, 40.0])
+    >>> optim.clip_grad_value([weight], 1.0)
+    >>> weight.grad
+    array([-1. ,  0.5,  1. ])
+    """
+    clip_value = _validate.number("clip_value", clip_value, 0, math.inf)
+    for parameter in checked_parameters(params):
+        if parameter.grad is not None:
+            parameter.grad = np.clip(parameter.grad, -clip_value, clip_value)
