@@ -1,5 +1,8 @@
 """Schedules: their rates beside PyTorch's, step by step, and that buffers live on."""
 
+import json
+import math
+
 import numpy as np
 import pytest
 
@@ -14,6 +17,12 @@ def make_optimizer(kind: str) -> optim.Optimizer:
 SCHEDULES = {
     "StepLR": ("StepLR", {"step_size": 3}, 11),
     "StepLR, gamma": ("StepLR", {"step_size": 2, "gamma": 0.5}, 7),
+    "MultiStepLR": ("MultiStepLR", {"milestones": [2, 3, 7], "gamma": 0.5}, 11),
+    "ExponentialLR": ("ExponentialLR", {"gamma": 0.9}, 40),
+    "CosineAnnealingLR": ("CosineAnnealingLR", {"T_max": 10}, 11),
+    "CosineAnnealingLR, up and down again": ("CosineAnnealingLR", {"T_max": 7, "eta_min": 0.01}, 50),
+    "LinearLR": ("LinearLR", {}, 9),
+    "LinearLR, downwards": ("LinearLR", {"start_factor": 1.0, "end_factor": 0.25, "total_iters": 7}, 12),
     "OneCycleLR": ("OneCycleLR", {"max_lr": 0.5, "total_steps": 50}, 50),
     "OneCycleLR, straight": ("OneCycleLR", {"max_lr": 0.5, "total_steps": 50, "anneal_strategy": "linear"}, 50),
     "OneCycleLR, early peak": ("OneCycleLR", {"max_lr": 0.5, "total_steps": 37, "pct_start": 0.15}, 37),
@@ -98,12 +107,176 @@ def test_a_loaded_state_goes_on_as_if_never_stopped(name, options, steps):
     assert (second.lr, second.momentum) == (first.lr, first.momentum)
 
 
+def warm_up_and_cosine(lib, optimizer):
+    """LinearLR, then CosineAnnealingLR, of fastcnn.optim or torch.optim.lr_scheduler."""
+    parts = [lib.LinearLR(optimizer, 0.1, total_iters=5), lib.CosineAnnealingLR(optimizer, 12, 0.001)]
+    return lib.SequentialLR(optimizer, parts, [5])
+
+
+def three_parts(lib, optimizer):
+    parts = [lib.LinearLR(optimizer), lib.ExponentialLR(optimizer, 0.9), lib.StepLR(optimizer, 2, 0.5)]
+    return lib.SequentialLR(optimizer, parts, milestones=[3, 6])
+
+
+sequences = pytest.mark.parametrize("make", [warm_up_and_cosine, three_parts])
+
+
+@sequences
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler", "ignore:The epoch parameter in `scheduler.step")
+def test_every_step_of_a_sequence_is_that_of_torch(make):
+    torch = pytest.importorskip("torch")
+    ours, theirs = make_optimizer("SGD"), torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], 0.1, momentum=0.9)
+    schedule, twin = make(optim, ours), make(torch.optim.lr_scheduler, theirs)
+    for i in range(17):
+        assert ours.lr == pytest.approx(theirs.param_groups[0]["lr"], rel=1e-12), i
+        schedule.step()
+        twin.step()
+
+
+def test_a_sequence_by_hand():
+    optimizer, rates = make_optimizer("SGD"), []
+    optimizer.lr = 8.0
+    parts = [optim.LinearLR(optimizer, 0.25, total_iters=3, every="batch"),
+             optim.MultiStepLR(optimizer, [2], every="batch"),
+             optim.CosineAnnealingLR(optimizer, 2, every="batch")]  # fmt: skip
+    schedule = optim.SequentialLR(optimizer, parts, [2, 5])
+    assert schedule.every == "batch"
+    for _ in range(8):
+        rates.append(optimizer.lr)
+        schedule.step()
+    assert rates == pytest.approx([2, 4, 8, 8, 0.8, 8, 4, 0], abs=1e-12)
+
+
+@sequences
+@pytest.mark.parametrize("done", [0, 2, 5, 9])
+def test_a_loaded_sequence_goes_on_as_if_never_stopped(make, done):
+    first, second = make_optimizer("SGD"), make_optimizer("SGD")
+    schedule, resumed = make(optim, first), make(optim, second)
+    for _ in range(done):
+        schedule.step()
+    resumed.load_state_dict(json.loads(json.dumps(schedule.state_dict())))
+    second.load_state_dict(first.state_dict())
+    for _ in range(7):
+        assert second.lr == first.lr
+        schedule.step()
+        resumed.step()
+
+
+def test_a_sequence_keeps_its_state_where_another_does_not_fit():
+    schedule = warm_up_and_cosine(optim, make_optimizer("SGD"))
+    schedule.step()
+    before = schedule.state_dict()
+    optimizer = make_optimizer("SGD")
+    other = optim.SequentialLR(optimizer, [optim.LinearLR(optimizer, 0.5), optim.StepLR(optimizer, 2)], [3])
+    with pytest.raises(ValueError, match="but that of CosineAnnealingLR has"):
+        schedule.load_state_dict(other.state_dict())
+    assert schedule.state_dict() == before
+
+
+PLATEAUS = {
+    "defaults": {"patience": 2},
+    "higher is better": {"mode": "max", "patience": 1},
+    "differences": {"threshold_mode": "abs", "threshold": 0.1, "patience": 1},
+    "differences, higher is better": {"mode": "max", "threshold_mode": "abs", "threshold": 0.1, "patience": 0},
+    "cooldown": {"factor": 0.5, "patience": 0, "cooldown": 3},
+    "lowest rate": {"factor": 0.5, "patience": 0, "min_lr": 0.02},
+    "changes too small to make": {"factor": 0.5, "patience": 0, "eps": 0.02},
+}
+
+
+@pytest.mark.parametrize("options", PLATEAUS.values(), ids=PLATEAUS)
+def test_plateaus_are_those_of_torch(options, rng):
+    torch = pytest.importorskip("torch")
+    ours, theirs = make_optimizer("SGD"), torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], 0.1)
+    schedule = optim.ReduceLROnPlateau(ours, **options)
+    twin = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, **options)
+    metrics = [float("nan"), *(3 * np.exp(-0.05 * np.arange(80)) + 0.2 * rng.standard_normal(80)), float("nan"), 0.1]
+    for i, metric in enumerate(metrics):
+        schedule.step(metric)
+        twin.step(metric)
+        assert ours.lr == pytest.approx(theirs.param_groups[0]["lr"], rel=1e-12), i
+
+
+def test_a_plateau_by_hand():
+    optimizer = make_optimizer("SGD")
+    schedule = optim.ReduceLROnPlateau(optimizer, patience=1, cooldown=1)
+    rates = []
+    for loss in (2.0, 1.0, 1.0, 1.0, 5.0, 5.0, 5.0):
+        schedule.step(loss)
+        rates.append(optimizer.lr)
+    assert rates == pytest.approx([0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.001])
+    assert schedule.best == 1
+
+
+def test_only_a_plateau_needs_a_metric():
+    assert optim.ReduceLROnPlateau.needs_metric
+    assert optim.ReduceLROnPlateau(make_optimizer("SGD")).every == "epoch"
+    assert not any(getattr(optim, name).needs_metric for name, _, _ in SCHEDULES.values())
+    with pytest.raises(TypeError):
+        optim.ReduceLROnPlateau(make_optimizer("SGD")).step()
+
+
+def test_a_loaded_plateau_goes_on_as_if_never_stopped():
+    first, second = make_optimizer("SGD"), make_optimizer("SGD")
+    options = {"factor": 0.5, "patience": 1, "cooldown": 1}
+    schedule, resumed = (optim.ReduceLROnPlateau(optimizer, **options) for optimizer in (first, second))
+    for loss in (1.0, math.nan, 2.0, 2.0):
+        schedule.step(loss)
+    resumed.load_state_dict(json.loads(json.dumps(schedule.state_dict())))
+    second.load_state_dict(first.state_dict())
+    for loss in (2.0, 0.5, 0.6, 0.7, 0.8, 0.9):
+        schedule.step(loss)
+        resumed.step(loss)
+        assert second.lr == first.lr
+
+
+@pytest.mark.parametrize("name", ["StepLR", "MultiStepLR", "ExponentialLR", "CosineAnnealingLR", "LinearLR"])
+def test_steps_may_be_batches(name):
+    options = next(options for other, options, _ in SCHEDULES.values() if other == name)
+    assert getattr(optim, name)(make_optimizer("SGD"), **options).every == "epoch"
+    assert getattr(optim, name)(make_optimizer("SGD"), **options, every="batch").every == "batch"
+
+
+def stepped(schedule):
+    schedule.step()
+    return schedule
+
+
 @pytest.mark.parametrize(
     ("make", "error", "text"),
     [
         pytest.param(lambda o: optim.StepLR(None, 3), TypeError, "`optimizer` must be an Optimizer", id="none"),
         pytest.param(lambda o: optim.StepLR(o, 0), ValueError, "`step_size` is 0 but must be at", id="step size"),
         pytest.param(lambda o: optim.StepLR(o, 1, -1), ValueError, "`gamma` is -1", id="gamma"),
+        pytest.param(lambda o: optim.StepLR(o, 1, every="step"), ValueError,
+                     "`every` is 'step' but must be one of 'batch', 'epoch'", id="every"),
+        pytest.param(lambda o: optim.MultiStepLR(o, 3), TypeError, "`milestones` must be a list of", id="milestone"),
+        pytest.param(lambda o: optim.MultiStepLR(o, [3, 2]), ValueError,
+                     "`milestones` is [3, 2], but each must be larger than the one before.", id="milestones"),
+        pytest.param(lambda o: optim.MultiStepLR(o, [0]), ValueError, "`milestones` is 0 but must be at", id="at once"),
+        pytest.param(lambda o: optim.ExponentialLR(o, np.inf), ValueError, "`gamma` is inf", id="factor of inf"),
+        pytest.param(lambda o: optim.CosineAnnealingLR(o, 2.5), TypeError, "`T_max` must be a whole", id="half a wave"),
+        pytest.param(lambda o: optim.CosineAnnealingLR(o, 2, -1), ValueError, "`eta_min` is -1", id="lowest rate"),
+        pytest.param(lambda o: optim.LinearLR(o, -1), ValueError, "`start_factor` is -1", id="start of a line"),
+        pytest.param(lambda o: optim.LinearLR(o, total_iters=0), ValueError, "`total_iters` is 0", id="no line"),
+        pytest.param(lambda o: optim.ReduceLROnPlateau(o, "low"), ValueError, "`mode` is 'low'", id="mode"),
+        pytest.param(lambda o: optim.ReduceLROnPlateau(o, factor=1.0), ValueError, "`factor` is 1.0", id="same rate"),
+        pytest.param(lambda o: optim.ReduceLROnPlateau(o, patience=-1), ValueError, "`patience` is -1", id="patience"),
+        pytest.param(lambda o: optim.SequentialLR(o, [], []), ValueError, "at least one schedule", id="no schedule"),
+        pytest.param(lambda o: optim.SequentialLR(o, [1], []), TypeError, "Schedule 0 must be a Schedule, not int",
+                     id="not a schedule"),
+        pytest.param(lambda o: optim.SequentialLR(o, [optim.LinearLR(o), optim.StepLR(o, 2)], []), ValueError,
+                     "`milestones` holds 0 numbers but must hold 1, one for", id="milestones of a sequence"),
+        pytest.param(lambda o: optim.SequentialLR(o, [optim.LinearLR(o), optim.ReduceLROnPlateau(o)], [3]), ValueError,
+                     "Schedule 1, ReduceLROnPlateau, needs a metric", id="plateau in a sequence"),
+        pytest.param(lambda o: optim.SequentialLR(o, [optim.LinearLR(o, every="batch"), optim.StepLR(o, 2)], [3]),
+                     ValueError, "Schedule 1, StepLR, is due every epoch but the first every batch", id="due"),
+        pytest.param(lambda o: optim.SequentialLR(make_optimizer("SGD"), [optim.LinearLR(o)], []), ValueError,
+                     "Schedule 0, LinearLR, belongs to another optimizer", id="two optimizers"),
+        pytest.param(lambda o: optim.SequentialLR(o, [stepped(optim.LinearLR(o))], []), ValueError,
+                     "Schedule 0, LinearLR, was stepped before: 1 times", id="stepped"),
+        pytest.param(lambda o: optim.SequentialLR(o, [optim.LinearLR(o)], []).load_state_dict({}), ValueError,
+                     "The state has 0 schedules but this sequence has 1", id="state of no sequence"),
         pytest.param(lambda o: optim.OneCycleLR(o, 1, 0), ValueError, "`total_steps` is 0", id="no steps"),
         pytest.param(lambda o: optim.OneCycleLR(o, 1, 9, 2), ValueError, "`pct_start` is 2", id="start"),
         pytest.param(lambda o: optim.OneCycleLR(o, 1, 9, anneal_strategy="exp"), ValueError,

@@ -1,110 +1,10 @@
-"""Learning rates that change during training. A schedule sets numbers of its optimizer and keeps all its buffers."""
+"""The one-cycle policy."""
 
 import math
-from collections.abc import Mapping
 
 from fastcnn import _validate
 from fastcnn.optim.optimizer import Optimizer
-
-
-class Schedule:
-    """Base of the schedules.
-
-    One defines ``_apply()``, which sets the learning rate of step ``self.steps``, and calls it when it is made: step 0.
-
-    Attributes
-    ----------
-    every : {"batch", "epoch"}
-        When `step` is due: after each batch, or after each epoch. `fastcnn.training.Trainer` obeys.
-    steps : int
-        How often `step` was called.
-    """
-
-    every: str
-
-    def __init__(self, optimizer: Optimizer):
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"`optimizer` must be an Optimizer, not {type(optimizer).__name__}.")
-        self.optimizer = optimizer
-        self.steps = 0
-
-    def step(self) -> None:
-        """Set the next learning rate."""
-        self.steps += 1
-        self._apply()
-
-    def state_dict(self) -> dict:
-        """All settings and the number of steps; the optimizer has its own."""
-        return {name: value for name, value in vars(self).items() if name != "optimizer"}
-
-    def load_state_dict(self, state: Mapping) -> None:
-        """Go on from a state.
-
-        Parameters
-        ----------
-        state : mapping
-            As from `state_dict` of a schedule of the same class. The optimizer's state is loaded by itself.
-
-        Raises
-        ------
-        ValueError
-            If it is the state of something else; nothing has changed.
-        """
-        own = self.state_dict()
-        if state.keys() != own.keys():
-            raise ValueError(
-                f"The state has {', '.join(map(repr, state))} but that of {type(self).__name__} has "
-                f"{', '.join(map(repr, own))}."
-            )
-        vars(self).update(state)
-
-    def _apply(self) -> None:
-        raise NotImplementedError(f"{type(self).__name__} must define _apply().")
-
-
-class StepLR(Schedule):
-    """Multiply the learning rate by ``gamma`` every ``step_size`` epochs, as ``torch.optim.lr_scheduler.StepLR``.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Its learning rate is that of the first `step_size` epochs.
-    step_size : int
-        Epochs.
-    gamma : float, default 0.1
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastcnn import nn, optim
-    >>> optimizer = optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
-    >>> schedule = optim.StepLR(optimizer, step_size=2, gamma=0.5)
-    >>> for epoch in range(5):
-    ...     print(epoch, optimizer.lr)
-    ...     schedule.step()
-    0 1.0
-    1 1.0
-    2 0.5
-    3 0.5
-    4 0.25
-    """
-
-    every = "epoch"
-
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1):
-        super().__init__(optimizer)
-        self.step_size = _validate.count("step_size", step_size)
-        self.gamma = _validate.number("gamma", gamma, 0, math.inf, below_high=True)
-        self.first_lr = optimizer.lr
-        self._apply()
-
-    def _apply(self) -> None:
-        self.optimizer.lr = self.first_lr * self.gamma ** (self.steps // self.step_size)
+from fastcnn.optim.schedules.schedule import Schedule
 
 
 class OneCycleLR(Schedule):
@@ -155,8 +55,6 @@ class OneCycleLR(Schedule):
     4 0.0000
     """
 
-    every = "batch"
-
     def __init__(
         self,
         optimizer: Optimizer,
@@ -170,7 +68,7 @@ class OneCycleLR(Schedule):
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
     ):
-        super().__init__(optimizer)
+        super().__init__(optimizer, "batch")
         self.max_lr = _validate.number("max_lr", max_lr, 0, math.inf, below_high=True)
         self.total_steps = _validate.count("total_steps", total_steps)
         self.pct_start = _validate.number("pct_start", pct_start, 0, 1)

@@ -1,0 +1,119 @@
+"""A learning rate that is lowered when training gets no better."""
+
+import math
+
+from fastcnn import _validate
+from fastcnn.optim.optimizer import Optimizer
+from fastcnn.optim.schedules.schedule import Schedule
+
+
+class ReduceLROnPlateau(Schedule):
+    """Lower the learning rate when a metric has not improved, as ``torch.optim.lr_scheduler.ReduceLROnPlateau``.
+
+    After more than `patience` epochs in a row without an improvement the rate is multiplied by `factor`. ``step`` takes
+    the metric of an epoch, such as the loss on the validation images; one that is not finite is no improvement.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Its learning rate is the first; it may be changed by others, too.
+    mode : {"min", "max"}, default "min"
+        Whether a lower metric is better, as of a loss, or a higher, as of an accuracy.
+    factor : float, default 0.1
+        Below 1.
+    patience : int, default 10
+        Epochs.
+    threshold : float, default 1e-4
+        An improvement is a larger one than this.
+    threshold_mode : {"rel", "abs"}, default "rel"
+        Whether `threshold` is a part of the best metric so far, or a difference from it.
+    cooldown : int, default 0
+        Epochs after a change of the rate that are not counted.
+    min_lr : float, default 0
+    eps : float, default 1e-8
+        A change of the rate that is not larger is not made.
+
+    Attributes
+    ----------
+    best : float or None
+        The best metric so far.
+    bad_epochs : int
+        Epochs without an improvement since.
+    cooldown_left : int
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn, optim
+    >>> optimizer = optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
+    >>> schedule = optim.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
+    >>> for loss in (3.0, 2.0, 2.1, 2.2, 2.3, 1.0):
+    ...     schedule.step(loss)
+    ...     print(loss, optimizer.lr)
+    3.0 1.0
+    2.0 1.0
+    2.1 1.0
+    2.2 0.5
+    2.3 0.5
+    1.0 0.5
+    """
+
+    needs_metric = True
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+        eps: float = 1e-8,
+    ):
+        super().__init__(optimizer, "epoch")
+        self.mode = _validate.choice("mode", mode, ("min", "max"))
+        self.factor = _validate.number("factor", factor, 0, 1, below_high=True)
+        self.patience = _validate.count("patience", patience, 0)
+        self.threshold = _validate.number("threshold", threshold, 0, math.inf, below_high=True)
+        self.threshold_mode = _validate.choice("threshold_mode", threshold_mode, ("rel", "abs"))
+        self.cooldown = _validate.count("cooldown", cooldown, 0)
+        self.min_lr = _validate.number("min_lr", min_lr, 0, math.inf, below_high=True)
+        self.eps = _validate.number("eps", eps, 0, math.inf, below_high=True)
+        self.best, self.bad_epochs, self.cooldown_left = None, 0, 0
+
+    def step(self, metric: float) -> None:
+        """Set the next learning rate.
+
+        Parameters
+        ----------
+        metric : float
+            Of the last epoch.
+        """
+        metric = float(metric)
+        self.steps += 1
+        if self._is_better(metric):
+            self.best, self.bad_epochs = metric, 0
+        else:
+            self.bad_epochs += 1
+        if self.cooldown_left > 0:
+            self.cooldown_left -= 1
+            self.bad_epochs = 0
+        if self.bad_epochs > self.patience:
+            lr = max(self.optimizer.lr * self.factor, self.min_lr)
+            if self.optimizer.lr - lr > self.eps:
+                self.optimizer.lr = lr
+            self.cooldown_left, self.bad_epochs = self.cooldown, 0
+
+    def _is_better(self, metric: float) -> bool:
+        if not math.isfinite(metric) or self.best is None:
+            return math.isfinite(metric)
+        margin = self.threshold if self.mode == "max" else -self.threshold
+        limit = self.best * (1 + margin) if self.threshold_mode == "rel" else self.best + margin
+        return metric > limit if self.mode == "max" else metric < limit
