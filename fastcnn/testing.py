@@ -365,6 +365,7 @@ NORM_CASES = (
     NormCase("last batch block half full, rows", (24, 7)),
     NormCase("full batch blocks", (32, 2, 3, 3)),
     NormCase("beyond two batch blocks", (40, 2, 3, 5)),
+    NormCase("rows beyond 64 blocks of 16", (1100, 3)),
     NormCase("no weight, no bias", (3, 2, 4, 4), weight=False, bias=False),
     NormCase("no weight", (3, 2, 4, 4), weight=False),
     NormCase("no bias", (3, 2, 4, 4), bias=False),

@@ -1,8 +1,9 @@
 """Batch normalization and its gradients on batch-blocked arrays.
 
 A plane, the pixels of one channel in one block of images, is summed lane by lane in the numbers' own type, in several
-vectors side by side; lanes, planes and blocks are added up in float64. What is in lanes that hold no image is never
-added, and they are written as zeros: no chain of layers can make them grow.
+vectors side by side; lanes and planes are added up in float64. Rows have one pixel; their planes are several blocks.
+What is in lanes that hold no image is never added, and they are written as zeros: no chain of layers can make them
+grow.
 """
 
 import math
@@ -10,7 +11,7 @@ import math
 import numba
 import numpy as np
 
-from fastcnn.backends.numba_direct._jit import flat, parallel_kernel
+from fastcnn.backends.numba_direct._jit import flat, kernel, parallel_kernel
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty
 from fastcnn.backends.numba_direct.simd import (
     lane_count,
@@ -24,13 +25,14 @@ from fastcnn.backends.numba_direct.simd import (
     tile_subtract,
 )
 
+_TOGETHER = 64  # blocks of rows that make a plane: moments of 1,024 rows by 512 take 0.05 ms instead of 1.15
 _ROW, _COLUMNS = (0,), (0,) * 4  # with two sums of each, enough vectors that no addition waits for the one before
 
 
 def batch_moments(x: BlockedArray) -> tuple[np.ndarray, np.ndarray]:
     """See `fastcnn.functional.batch_norm`: mean and biased variance of each channel, in float64."""
     N, C, P = _sizes(x)
-    means, squares = np.empty((2, len(x.blocks), C))
+    means, squares = np.empty((2, _planes(x), C))
     mean, var = np.empty((2, C))
     _moments(_ROW, _COLUMNS, x.blocks.reshape(-1), means, squares, mean, var, N, P)
     return mean, var
@@ -48,7 +50,7 @@ def batch_norm(x: BlockedArray, mean, invstd, weight, bias) -> BlockedArray:
 def batch_norm_backward(dy: BlockedArray, x: BlockedArray, mean, invstd, weight, training: bool, input_grad: bool):
     """See `fastcnn.functional.batch_norm_backward`."""
     N, C, P = _sizes(x)
-    parts = np.empty((2, len(x.blocks), C))
+    parts = np.empty((2, _planes(x), C))
     dbias, along = np.empty((2, C))
     flat_dy, flat_x, mean = dy.blocks.reshape(-1), x.blocks.reshape(-1), flat(mean)
     _gradient_sums(_ROW, _COLUMNS, flat_dy, flat_x, mean, parts[0], parts[1], dbias, along, N, P)
@@ -68,26 +70,46 @@ def _sizes(x: BlockedArray) -> tuple[int, int, int]:
     return x.shape[0], x.shape[1], math.prod(x.shape[2:])
 
 
+def _planes(x: BlockedArray) -> int:
+    """How many planes a channel has."""
+    N, _, P = _sizes(x)
+    whole, rest = divmod(N, x.blocks.shape[-1])
+    return (-(-whole // _TOGETHER) if P == 1 else whole) + (rest > 0)
+
+
 def _scale(invstd: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
     return flat(invstd) if weight is None else invstd * weight
 
 
 @numba.njit(inline="always")
-def _plane_sums(row, columns, a, b, shift_a, shift_b, at, P, images):
-    """Sums of ``a - shift_a`` and of ``(a - shift_a) * (b - shift_b)`` over a plane's images, in float64."""
+def _plane(x, k, c, N, C, P):
+    """Plane k of channel c: where its first vector is, how far apart they are, how many, and how many lanes count."""
+    L = lane_count(x)
+    together = _TOGETHER if P == 1 else 1
+    block = min(k * together, N // L)  # with fewer images, the last block is a plane by itself
+    if block == N // L:
+        blocks, images = 1, N % L
+    else:
+        blocks, images = min(together, N // L - block), L
+    return (block * C + c) * P * L, C * L if P == 1 else L, blocks * P, images
+
+
+@numba.njit(inline="always")
+def _plane_sums(row, columns, a, b, shift_a, shift_b, at, step, P, images):
+    """Sums of ``a - shift_a`` and of ``(a - shift_a) * (b - shift_b)`` over a plane, in float64."""
     L, COLUMNS = lane_count(a), len(columns)
     zeros_a, zeros_b = tile_full(row, columns, a, shift_a), tile_full(row, columns, b, shift_b)
     total, products = tile_full(row, columns, a, 0), tile_full(row, columns, a, 0)
     whole = P - P % COLUMNS
     for p in range(0, whole, COLUMNS):
-        value = tile_subtract(tile_read(row, columns, a, at + p * L, 0, L), zeros_a)
-        other = tile_subtract(tile_read(row, columns, b, at + p * L, 0, L), zeros_b)
+        value = tile_subtract(tile_read(row, columns, a, at + p * step, 0, step), zeros_a)
+        other = tile_subtract(tile_read(row, columns, b, at + p * step, 0, step), zeros_b)
         total, products = tile_add(total, value), tile_multiply_add(value, other, products)
     zero_a, zero_b = tile_full(row, row, a, shift_a), tile_full(row, row, b, shift_b)
     rest, rest_products = tile_add_columns(total), tile_add_columns(products)
     for p in range(whole, P):
-        value = tile_subtract(tile_read(row, row, a, at + p * L, 0, 0), zero_a)
-        other = tile_subtract(tile_read(row, row, b, at + p * L, 0, 0), zero_b)
+        value = tile_subtract(tile_read(row, row, a, at + p * step, 0, 0), zero_a)
+        other = tile_subtract(tile_read(row, row, b, at + p * step, 0, 0), zero_b)
         rest, rest_products = tile_add(rest, value), tile_multiply_add(value, other, rest_products)
     lanes = np.empty(2 * L, a.dtype)
     tile_save(rest, lanes, 0)
@@ -100,31 +122,40 @@ def _plane_sums(row, columns, a, b, shift_a, shift_b, at, P, images):
 
 @parallel_kernel
 def _moments(row, columns, x, means, squares, mean, var, N, P):
-    """Parallel over planes (block, channel): a thread writes only its plane's mean and sum of squared deviations.
+    """Parallel over planes and channels: a thread writes only its plane's mean and sum of squared deviations.
 
     The corrected two-pass algorithm: deviations from a first mean correct that mean and the squares, so that rounding
     in the first does no harm. T. F. Chan, G. H. Golub and R. J. LeVeque, "Algorithms for computing the sample variance:
     analysis and recommendations", The American Statistician 37 (1983), have it, and how planes are put together.
     """
-    L, (NB, C) = lane_count(x), means.shape
-    for task in numba.prange(NB * C):
-        plane = np.intp(task)
-        block, c = divmod(plane, C)
-        images = min(L, N - block * L)
-        at, count = plane * P * L, images * P
-        first = x.dtype.type(_plane_sums(row, columns, x, x, 0, 0, at, P, images)[0] / count)
-        total, square = _plane_sums(row, columns, x, x, first, first, at, P, images)
-        means[block, c] = first + total / count
+    planes, C = means.shape
+    for task in numba.prange(planes * C):
+        k, c = divmod(np.intp(task), C)
+        at, step, vectors, images = _plane(x, k, c, N, C, P)
+        count = vectors * images
+        first = x.dtype.type(_plane_sums(row, columns, x, x, 0, 0, at, step, vectors, images)[0] / count)
+        total, square = _plane_sums(row, columns, x, x, first, first, at, step, vectors, images)
+        means[k, c] = first + total / count
         square -= total * total / count
-        squares[block, c] = 0 if square < 0 else square  # NaN stays
-    for c in range(C):
-        total, square = 0.0, 0.0
-        for block in range(NB):
-            total += means[block, c] * min(L, N - block * L)
-        mean[c] = total / N
-        for block in range(NB):
-            square += squares[block, c] + (means[block, c] - mean[c]) ** 2 * min(L, N - block * L) * P
-        var[c] = square / (N * P)
+        squares[k, c] = 0 if square < 0 else square  # NaN stays
+    _merge_moments(x, means, squares, mean, var, N, P)
+
+
+@kernel
+def _merge_moments(x, means, squares, mean, var, N, P):
+    """Mean and variance of each channel from those of its planes."""
+    planes, C = means.shape
+    mean[:], var[:] = 0, 0
+    for k in range(planes):
+        _, _, vectors, images = _plane(x, k, 0, N, C, P)
+        for c in range(C):
+            mean[c] += means[k, c] * (vectors * images)
+    mean /= N * P
+    for k in range(planes):
+        _, _, vectors, images = _plane(x, k, 0, N, C, P)
+        for c in range(C):
+            var[c] += squares[k, c] + (means[k, c] - mean[c]) ** 2 * (vectors * images)
+    var /= N * P
 
 
 @parallel_kernel
@@ -146,20 +177,23 @@ def _normalize(one, x, y, mean, scale, shift, N, C, P):
 
 @parallel_kernel
 def _gradient_sums(row, columns, dy, x, mean, totals, products, dbias, along, N, P):
-    """Parallel over planes (block, channel): a thread writes only its plane's sums of dy and of dy * (x - mean)."""
-    L, (NB, C) = lane_count(x), totals.shape
-    for task in numba.prange(NB * C):
-        plane = np.intp(task)
-        block, c = divmod(plane, C)
-        images = min(L, N - block * L)
-        totals[block, c], products[block, c] = _plane_sums(
-            row, columns, dy, x, 0, mean[c], plane * P * L, P, images
-        )  # fmt: skip
-    for c in range(C):
-        dbias[c], along[c] = 0, 0
-        for block in range(NB):
-            dbias[c] += totals[block, c]
-            along[c] += products[block, c]
+    """Parallel over planes and channels: a thread writes only its plane's sums of dy and of dy * (x - mean)."""
+    planes, C = totals.shape
+    for task in numba.prange(planes * C):
+        k, c = divmod(np.intp(task), C)
+        at, step, vectors, images = _plane(x, k, c, N, C, P)
+        totals[k, c], products[k, c] = _plane_sums(row, columns, dy, x, 0, mean[c], at, step, vectors, images)
+    _add_planes(totals, dbias)
+    _add_planes(products, along)
+
+
+@kernel
+def _add_planes(parts, sums):
+    """Sums of each channel from those of its planes."""
+    sums[:] = 0
+    for k in range(len(parts)):
+        for c in range(len(sums)):
+            sums[c] += parts[k, c]
 
 
 @parallel_kernel
