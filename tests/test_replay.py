@@ -49,6 +49,7 @@ def layers():
         nn.GlobalAvgPool2d(),
         nn.Linear(5, 4, rng=rng),
         nn.Sequential(nn.Sigmoid(), nn.Linear(4, 3, rng=rng)),
+        nn.Sequential(nn.GELU(), nn.GELU("tanh"), nn.SiLU(), nn.ELU(0.5), nn.Softmax()),
     ]
 
 
@@ -90,7 +91,7 @@ def test_every_number_of_layers(replays):
 
 
 def test_training(replays):
-    """Parameters change in place, and replays see it."""
+    """Parameters change in place, and replays see it; clipped gradients are not theirs."""
     from fastcnn import optim
 
     losses = []
@@ -104,6 +105,7 @@ def test_training(replays):
             curve.append(criterion(model(x), labels))
             optimizer.zero_grad()
             model.backward(criterion.backward(), input_grad=False)
+            assert optim.clip_grad_norm(model.parameters(), 0.1) > 0.1
             optimizer.step()
         losses.append(curve)
     assert losses[0] == losses[1]
