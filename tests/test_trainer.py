@@ -48,7 +48,8 @@ def test_it_learns_and_records(fast_backend, capsys):
         sizes, losses = np.array([16, 16, 16, 16, 6]), history.step_losses[5 * epoch.epoch - 5 : 5 * epoch.epoch]
         assert epoch.train_loss == pytest.approx((sizes * losses).sum() / 70)
     last = training.evaluate(trainer.model, images, labels)
-    assert (history.epochs[-1].test_loss, history.epochs[-1].test_accuracy) == last
+    assert trainer.evaluation.loss == last.loss
+    assert (history.epochs[-1].test_loss, history.epochs[-1].test_accuracy) == (last.loss, last.accuracy)
     captured = capsys.readouterr()
     assert captured.out.splitlines() == [str(epoch) for epoch in history.epochs]
     assert captured.err == ""  # no bar where nobody looks
@@ -125,7 +126,7 @@ def test_interrupt_keeps_what_was_recorded(monkeypatch):
 def test_a_generator_is_used_up():
     images, labels = problem(16)
     trainer = make_trainer()
-    with pytest.raises(ValueError, match="`train_loader` gave no batch in epoch 2"):
+    with pytest.raises(ValueError, match="`train` gave no batch in epoch 2"):
         trainer.fit(((images, labels) for _ in range(1)), (images, labels), epochs=2)
 
 
@@ -146,7 +147,8 @@ def test_evaluate_weights_the_last_batch_by_its_size(fast_backend):
     expected = functional.cross_entropy(logits, labels), (logits.argmax(1) == labels).mean()
     model.train()
     for batch_size in (1000, 70, 32, 1):
-        assert training.evaluate(model, images, labels, batch_size) == pytest.approx(expected, rel=1e-5)
+        evaluation = training.evaluate(model, images, labels, batch_size)
+        assert (evaluation.loss, evaluation.accuracy) == pytest.approx(expected, rel=1e-5)
     assert all(module.training for module in model.modules())
     model.eval()
     training.evaluate(model, images, labels)

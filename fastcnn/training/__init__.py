@@ -1,9 +1,37 @@
-"""Training a classifier: the loop, what it records, evaluation, weights on disk."""
+"""Training a classifier: the loop, what it records, evaluation, checkpoints and weights on disk."""
 
-from fastcnn.training.checkpoint import load_weights, save_weights
+from fastcnn.training.autosave import Checkpoint
+from fastcnn.training.callbacks import BestWeights, Callback, EarlyStopping, WeightAverage
+from fastcnn.training.checkpoint import (
+    CheckpointError,
+    SavedRun,
+    latest_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from fastcnn.training.environment import environment
 from fastcnn.training.history import Epoch, History
-from fastcnn.training.metrics import evaluate
+from fastcnn.training.metrics import Evaluation, evaluate
 from fastcnn.training.trainer import Trainer
+from fastcnn.training.weights import load_weights, save_weights
 
-__all__ = ["Epoch", "History", "Trainer", "environment", "evaluate", "load_weights", "save_weights"]
+__all__ = [
+    "BestWeights",
+    "Callback",
+    "Checkpoint",
+    "CheckpointError",
+    "EarlyStopping",
+    "Epoch",
+    "Evaluation",
+    "History",
+    "SavedRun",
+    "Trainer",
+    "WeightAverage",
+    "environment",
+    "evaluate",
+    "latest_checkpoint",
+    "load_checkpoint",
+    "load_weights",
+    "save_checkpoint",
+    "save_weights",
+]

@@ -1,9 +1,13 @@
 """What a training run records."""
 
 import csv
+import io
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+
+from fastcnn.training import files
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,63 @@ class History:
 
     def to_json(self, path: str | os.PathLike) -> None:
         """Write everything: ``{"epochs": [{"epoch": 1, ...}, ...], "step_losses": [...]}``."""
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(asdict(self), file, indent=1)
+        files.write(path, json.dumps(asdict(self), indent=1).encode())
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike) -> "History":
+        """Read what `to_json` wrote; every number is exactly what it was.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        ValueError
+            If it holds something else.
+        """
+        with open(path, "rb") as file:
+            content = file.read()
+        try:
+            return cls.from_dict(json.loads(content))
+        except ValueError as error:  # JSON's and Unicode's errors are such, too
+            raise ValueError(f"{path} is not a history: {error}") from None
+
+    @classmethod
+    def from_dict(cls, record: Mapping) -> "History":
+        """The history of which ``record`` is the ``dataclasses.asdict``, checked.
+
+        Raises
+        ------
+        ValueError
+            If it is not that of a history.
+        """
+        if not isinstance(record, dict) or record.keys() != {"epochs", "step_losses"}:
+            raise ValueError("A history has `epochs` and `step_losses` and nothing else.")
+        if not all(isinstance(value, list) for value in record.values()):
+            raise ValueError("`epochs` and `step_losses` must be lists.")
+        epochs = [checked(Epoch, epoch) for epoch in record["epochs"]]
+        if [epoch.epoch for epoch in epochs] != list(range(1, len(epochs) + 1)):
+            raise ValueError("The epochs must be numbered from 1.")
+        return cls(epochs, [_number("step_losses", loss, float) for loss in record["step_losses"]])
 
     def to_csv(self, path: str | os.PathLike) -> None:
         """Write the epochs, one line each, with the names of the columns in the first."""
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, [column.name for column in fields(Epoch)], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(asdict(epoch) for epoch in self.epochs)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [column.name for column in fields(Epoch)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(epoch) for epoch in self.epochs)
+        files.write(path, text.getvalue().encode())
+
+
+def checked(kind: type, record):
+    """An object of a dataclass of whole numbers and floats from its fields by name, or a ValueError."""
+    types = {column.name: column.type for column in fields(kind)}
+    if not isinstance(record, dict) or record.keys() != types.keys():
+        raise ValueError(f"An {kind.__name__} has {', '.join(types)} and nothing else, not {record!r:.100}.")
+    return kind(**{name: _number(name, value, types[name]) for name, value in record.items()})
+
+
+def _number(name: str, value, kind: type):
+    """``value`` as ``kind``, int or float; a float may be written without its point."""
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        raise ValueError(f"`{name}` is {value!r:.60} but must be of type {kind.__name__}.")
+    return kind(value)

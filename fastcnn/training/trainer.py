@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 import numpy as np
 from tqdm import tqdm
@@ -11,8 +12,11 @@ from tqdm import tqdm
 from fastcnn import _validate
 from fastcnn.nn import Module
 from fastcnn.optim import Optimizer, Schedule
-from fastcnn.training.history import Epoch, History
+from fastcnn.training.callbacks import Callback
+from fastcnn.training.diagnosis import explain
+from fastcnn.training.history import History
 from fastcnn.training.metrics import evaluate
+from fastcnn.training.progress import Progress
 
 _BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} batches{postfix}"
 
@@ -29,12 +33,28 @@ class Trainer:
         ``loss(logits, labels)`` is the mean over a batch, and ``loss.backward()`` its gradient by the logits, as
         `fastcnn.nn.CrossEntropyLoss`.
     scheduler : Schedule, optional
-        Stepped after each batch or after each epoch, as its attribute ``every`` says.
+        Stepped after each batch or after each epoch, as its attribute ``every`` says; with the loss of the validation
+        images, if it says ``needs_metric``.
+    callbacks : iterable of Callback
+        Called in this order, those that run last (`Checkpoint`) after the others.
 
     Attributes
     ----------
     history : History
         Grows while `fit` runs, so that it is there after an exception too.
+    progress : Progress or None
+        The epoch that is being trained; None between epochs.
+    evaluation : Evaluation or None
+        Of the validation images after the last epoch.
+    loader : iterable or None
+        What `fit` trains on.
+    stopped : str or None
+        Why a callback stopped the last `fit`.
+
+    Raises
+    ------
+    TypeError
+        If a callback is not a `Callback`.
 
     Examples
     --------
@@ -51,16 +71,29 @@ class Trainer:
     10
     """
 
-    def __init__(self, model: Module, optimizer: Optimizer, loss, scheduler: Schedule | None = None):
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer,
+        loss,
+        scheduler: Schedule | None = None,
+        callbacks: Iterable[Callback] = (),
+    ):
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
         self.scheduler = scheduler
+        self.callbacks = sorted(callbacks, key=_runs_last)
         self.history = History()
+        self.progress = None
+        self.evaluation = None
+        self.loader = None
+        self.stopped = None
+        self.resumption = None  # where a checkpoint left an epoch; see SavedRun.restore
 
     def fit(
         self,
-        train_loader: Iterable[tuple[np.ndarray, np.ndarray]],
+        train: Iterable[tuple[np.ndarray, np.ndarray]],
         validation: tuple[np.ndarray, np.ndarray],
         epochs: int,
     ) -> History:
@@ -68,12 +101,13 @@ class Trainer:
 
         Parameters
         ----------
-        train_loader : iterable of (images, labels)
+        train : iterable of (images, labels)
             The batches of an epoch, as `fastcnn.data.DataLoader`.
         validation : (images, labels)
             Evaluated after each epoch.
         epochs : int
-            How many more.
+            How many more. Where a checkpoint was restored, the epoch that it finds begun is the first of them: for 10
+            in all, ``10 - len(trainer.history.epochs)``.
 
         Returns
         -------
@@ -83,45 +117,53 @@ class Trainer:
         Raises
         ------
         FloatingPointError
-            If the loss of a batch is not finite; the parameters are those before that batch.
+            If the loss of a batch is not finite. It says what first held such a value: the images, a parameter, or
+            which layer's output. The parameters are those before that batch.
+        KeyboardInterrupt
+            After Ctrl-C: at once, or with a `Checkpoint` after the batch, when that is written.
         """
-        epochs = _validate.count("epochs", epochs)
-        done = len(self.history.epochs)
-        for epoch in range(done + 1, done + 1 + epochs):
-            self.model.train()
-            batches, images_seen, right, total_loss, lr = 0, 0, 0, 0.0, self.optimizer.lr
-            start = time.perf_counter()
-            with tqdm(train_loader, f"epoch {epoch}", leave=False, bar_format=_BAR, disable=_no_terminal()) as bar:
-                for images, labels in bar:
-                    logits, loss = self._step(images, labels)
-                    batches += 1
-                    images_seen += len(images)
-                    total_loss += loss * len(images)
-                    right += int(np.count_nonzero(logits.argmax(axis=1) == labels))
-                    if not bar.disable:
-                        rate = images_seen / (time.perf_counter() - start)
-                        averages = f"loss {total_loss / images_seen:.4f}, accuracy {right / images_seen:.2%}"
-                        bar.set_postfix_str(f"{rate:,.0f} images/s, {averages}", refresh=False)
-            seconds = time.perf_counter() - start
-            if not batches:
-                raise ValueError(f"`train_loader` gave no batch in epoch {epoch}; a generator can be used once only.")
-            if self.scheduler and self.scheduler.every == "epoch":
-                self.scheduler.step()
-            test_loss, test_accuracy = evaluate(self.model, *validation, loss=self.loss)
-            record = Epoch(
-                epoch=epoch,
-                batches=batches,
-                seconds=seconds,
-                train_loss=total_loss / images_seen,
-                train_accuracy=right / images_seen,
-                test_loss=test_loss,
-                test_accuracy=test_accuracy,
-                lr=lr,
-                images_per_second=images_seen / seconds,
-            )
-            self.history.epochs.append(record)
-            tqdm.write(str(record))
+        last = len(self.history.epochs) + _validate.count("epochs", epochs, least=0)
+        self.loader, self.stopped, self.progress = train, None, None
+        try:
+            self._call("on_fit_start")
+            while not self.stopped and len(self.history.epochs) < last:
+                if self._train_epoch(train):
+                    self._end_epoch(*validation)
+            if self.stopped:
+                tqdm.write(f"Stopped: {self.stopped}.")
+            self._call("on_fit_end")
+        finally:
+            self._call("on_exit")
         return self.history
+
+    def stop(self, reason: str) -> None:
+        """End `fit` after this batch or, from a callback at the end of an epoch, after this epoch.
+
+        An epoch that is not trained to its end is not evaluated and has no record but the losses of its batches.
+        """
+        self.stopped = reason
+
+    def _train_epoch(self, train) -> bool:
+        """Train on all batches; return whether no callback stopped it."""
+        self.model.train()
+        self.progress, batches = self._begin(train)
+        progress, start = self.progress, time.perf_counter() - self.progress.seconds
+        with tqdm(
+            batches, f"epoch {progress.epoch}", _length(train), leave=False, bar_format=_BAR,
+            initial=progress.batches, disable=not sys.stderr.isatty(),
+        ) as bar:  # fmt: skip
+            for images, labels in bar:
+                if self.stopped:
+                    return False
+                logits, loss = self._step(images, labels)
+                progress.add(loss, logits, labels, time.perf_counter() - start)
+                for callback in self.callbacks:
+                    callback.on_batch_end(self)
+                if not bar.disable:
+                    bar.set_postfix_str(str(progress), refresh=False)
+        if not progress.batches:
+            raise ValueError(f"`train` gave no batch in epoch {progress.epoch}; a generator can be used once only.")
+        return True
 
     def _step(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
         """Train on one batch; return the logits and the loss from before the step."""
@@ -130,7 +172,7 @@ class Trainer:
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"The loss of batch {len(self.history.step_losses) + 1} is {loss}; the learning rate was "
-                f"{self.optimizer.lr:g}. Try a smaller one, and look for values that are not finite in the images."
+                f"{self.optimizer.lr:g}. {explain(self.model, images)}"
             )
         self.history.step_losses.append(loss)
         self.optimizer.zero_grad()
@@ -140,7 +182,38 @@ class Trainer:
             self.scheduler.step()
         return logits, loss
 
+    def _end_epoch(self, images: np.ndarray, labels: np.ndarray) -> None:
+        """Evaluate and record."""
+        with ExitStack() as stack:
+            for callback in self.callbacks:
+                stack.enter_context(callback.evaluating(self))
+            self.evaluation = evaluate(self.model, images, labels, loss=self.loss)
+            record = self.progress.record(self.evaluation)
+            self.history.epochs.append(record)
+            self._call("on_evaluation_end")
+        if self.scheduler and self.scheduler.every == "epoch":
+            self.scheduler.step(*[record.test_loss] if self.scheduler.needs_metric else [])
+        self.progress = None
+        tqdm.write(str(record))
+        self._call("on_epoch_end")
 
-def _no_terminal() -> bool:
-    """Whether a progress bar would be noise in a file."""
-    return not sys.stderr.isatty()
+    def _begin(self, train) -> tuple[Progress, Iterable]:
+        """A new epoch, or one that a checkpoint found begun, and its batches."""
+        resumption, self.resumption = self.resumption, None
+        if resumption:
+            return resumption.progress, resumption.batches(train)
+        return Progress(len(self.history.epochs) + 1, self.optimizer.lr), train
+
+    def _call(self, method: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, method)(self)
+
+
+def _runs_last(callback: Callback) -> bool:
+    if not isinstance(callback, Callback):
+        raise TypeError(f"`callbacks` must hold Callbacks only, not {type(callback).__name__}.")
+    return callback.runs_last
+
+
+def _length(batches) -> int | None:
+    return len(batches) if hasattr(batches, "__len__") else None

@@ -1,0 +1,182 @@
+"""Checkpoints while a run goes on, and on Ctrl-C."""
+
+import json
+import os
+import signal
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from fastcnn import _validate
+from fastcnn.training.callbacks import Callback
+from fastcnn.training.checkpoint import (
+    CheckpointError,
+    checkpoint_path,
+    checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+    steps,
+)
+
+
+class Checkpoint(Callback):
+    """Write a checkpoint at the end of each epoch, and more often if asked; see `save_checkpoint`.
+
+    Ctrl-C ends the batch, writes a checkpoint and raises KeyboardInterrupt; a second Ctrl-C leaves at once.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it is not there. The files are named by the batches trained, as ``checkpoint-00000469.safetensors``.
+    every_steps : int, optional
+        Batches between checkpoints.
+    every_seconds : float, optional
+        Seconds between checkpoints, at least.
+    keep : int, default 2
+        So many stay, the newest; with more than one, a damaged one is no great loss.
+    architecture, settings : dict, optional
+        See `save_checkpoint`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range, or `architecture` or `settings` is not JSON.
+    FileExistsError
+        From `Trainer.fit`, if the folder has checkpoints of a run that has come further: this one did not go on from
+        there.
+    OSError
+        From `Trainer.fit`, if the folder cannot be written to.
+
+    Examples
+    --------
+    A run that goes on from where it was, if it was:
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from fastcnn import data, nn, optim, training
+    >>> def run(folder, epochs):
+    ...     x, labels = np.eye(2, dtype=np.float32), np.arange(2)
+    ...     model = nn.Linear(2, 2)
+    ...     loader = data.DataLoader(x, labels, 1, shuffle=True, rng=np.random.default_rng(0))
+    ...     trainer = training.Trainer(model, optim.Adam(model.parameters()), nn.CrossEntropyLoss(),
+    ...                                callbacks=[training.Checkpoint(folder, every_seconds=60)])
+    ...     if saved := training.latest_checkpoint(folder):
+    ...         saved.restore(trainer, loader)
+    ...     return trainer.fit(loader, (x, labels), epochs - len(trainer.history.epochs))
+    >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +ELLIPSIS
+    ...     half = run(folder, epochs=1)
+    ...     whole = run(folder, epochs=2)
+    epoch 1: ...
+    epoch 2: ...
+    """
+
+    runs_last = True  # so that it saves what the other callbacks did
+
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        every_steps: int | None = None,
+        every_seconds: float | None = None,
+        keep: int = 2,
+        architecture: dict | None = None,
+        settings: dict | None = None,
+    ):
+        self.folder = Path(folder)
+        self.every_steps = every_steps and _validate.count("every_steps", every_steps)
+        self.every_seconds = every_seconds and _validate.number("every_seconds", every_seconds, 0, float("inf"))
+        self.keep = _validate.count("keep", keep)
+        json.dumps([architecture, settings])  # what cannot be saved is said now, not after hours
+        self.architecture, self.settings = architecture, settings
+        self._interrupt = Interrupt()
+
+    def on_fit_start(self, trainer) -> None:
+        """Make the folder, see that it can be written to, and begin to wait for Ctrl-C."""
+        for method in ("state_dict", "load_state_dict"):
+            if not hasattr(trainer.loader, method):
+                raise TypeError(
+                    f"`train` must have state_dict and load_state_dict, as a DataLoader, for a Checkpoint; "
+                    f"{type(trainer.loader).__name__} has not."
+                )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self.folder):
+            pass  # what cannot be written is said now
+        for left in self.folder.glob(".checkpoint-*.part"):
+            left.unlink()  # of a run that was killed while it wrote
+        self._refuse_another_run(len(trainer.history.step_losses))
+        self._saved = time.monotonic()
+        self._interrupt.catch()
+
+    def on_batch_end(self, trainer) -> None:
+        """Save if it is time."""
+        if (
+            self._interrupt.came
+            or trainer.stopped
+            or (self.every_steps and len(trainer.history.step_losses) % self.every_steps == 0)
+            or (self.every_seconds and time.monotonic() - self._saved >= self.every_seconds)
+        ):
+            self._save(trainer)
+
+    def on_epoch_end(self, trainer) -> None:
+        """Save."""
+        self._save(trainer)
+
+    def on_fit_end(self, trainer) -> None:
+        """Heed a Ctrl-C that came after the last checkpoint."""
+        if self._interrupt.came:
+            raise KeyboardInterrupt
+
+    def on_exit(self, trainer) -> None:
+        """Let Ctrl-C do what it did."""
+        self._interrupt.release()
+
+    def _save(self, trainer) -> None:
+        path = checkpoint_path(self.folder, len(trainer.history.step_losses))
+        save_checkpoint(path, trainer, trainer.loader, self.architecture, self.settings)
+        self._saved = time.monotonic()
+        older = [other for other in checkpoints(self.folder) if steps(other) <= steps(path)]
+        for other in older[: -self.keep]:
+            other.unlink(missing_ok=True)
+        if self._interrupt.came:
+            raise KeyboardInterrupt
+
+    def _refuse_another_run(self, done: int) -> None:
+        for path in checkpoints(self.folder):
+            if steps(path) > done:
+                try:
+                    load_checkpoint(path)
+                except CheckpointError:
+                    continue  # damaged: this run goes on from one before it
+                raise FileExistsError(
+                    f"{path} is of a run that has come further than this one ({done} batches): restore the latest "
+                    f"checkpoint, or choose another folder."
+                )
+
+
+class Interrupt:
+    """Ctrl-C that is noted: the first sets `came`, the next ones do what they did before.
+
+    Only the main thread hears signals, and where Ctrl-C is ignored it stays so.
+    """
+
+    def __init__(self):
+        self.came = False
+        self._before = None
+
+    def catch(self) -> None:
+        """Begin to note it."""
+        self.came = False
+        before = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is threading.main_thread() and before not in (signal.SIG_IGN, None):
+            self._before = before
+            signal.signal(signal.SIGINT, self._note)
+
+    def release(self) -> None:
+        """Put back what was there."""
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None
+
+    def _note(self, number, frame) -> None:
+        self.came = True
+        self.release()

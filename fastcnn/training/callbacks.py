@@ -1,0 +1,243 @@
+"""What a training run does besides training: stop early, keep the best weights, average them."""
+
+import copy
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+
+from fastcnn import _validate
+from fastcnn.training import forms
+from fastcnn.training.weights import save_weights
+
+_BETTER = {"train_loss": -1, "train_accuracy": 1, "test_loss": -1, "test_accuracy": 1}  # down or up
+
+
+class Callback:
+    """Something that a `Trainer` calls while it trains; each method does nothing unless a subclass defines it.
+
+    All find what they need in the trainer: ``model``, ``optimizer``, ``scheduler``, ``history``, ``progress`` (the
+    epoch so far, None between epochs), ``loader`` and ``evaluation`` (the last one). ``trainer.stop(reason)`` ends the
+    run after the batch or epoch that was just trained.
+
+    Attributes
+    ----------
+    runs_last : bool
+        Whether it is called after all others, wherever it stands among them.
+
+    Examples
+    --------
+    >>> from fastcnn import training
+    >>> class StopAfter(training.Callback):
+    ...     def __init__(self, batches):
+    ...         self.batches = batches
+    ...
+    ...     def on_batch_end(self, trainer):
+    ...         if len(trainer.history.step_losses) >= self.batches:
+    ...             trainer.stop(f"{self.batches} batches are enough")
+    """
+
+    runs_last = False
+
+    def on_fit_start(self, trainer) -> None:
+        """Before the first batch."""
+
+    def on_batch_end(self, trainer) -> None:
+        """After the step of the optimizer and of the schedule."""
+
+    def evaluating(self, trainer) -> AbstractContextManager:
+        """What holds while the model is evaluated after an epoch."""
+        return nullcontext()
+
+    def on_evaluation_end(self, trainer) -> None:
+        """After the evaluation, with the weights that were evaluated; the epoch's record is in the history."""
+
+    def on_epoch_end(self, trainer) -> None:
+        """After an epoch with all that belongs to it."""
+
+    def on_fit_end(self, trainer) -> None:
+        """After the last epoch, or after a stop, but not after an exception."""
+
+    def on_exit(self, trainer) -> None:
+        """When `Trainer.fit` is left, in whatever way: to put back what was changed outside of the trainer."""
+
+    def state_dict(self) -> dict:
+        """What a checkpoint must hold of it: numbers, texts, None and arrays, in dictionaries and lists."""
+        return {}
+
+    def load_state_dict(self, state: Mapping, trainer) -> None:
+        """Go on from a state.
+
+        Raises
+        ------
+        ValueError
+            If it is the state of something else; nothing has changed.
+        """
+        forms.check(self.state_dict(), state, type(self).__name__)
+
+
+class EarlyStopping(Callback):
+    """Stop when a number has not improved for some epochs.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs without improvement after which to stop, at least 1.
+    monitor : {"test_loss", "test_accuracy", "train_loss", "train_accuracy"}
+        Losses improve downwards, accuracies upwards.
+    min_delta : float, default 0
+        What is not more than this is no improvement.
+
+    Attributes
+    ----------
+    best : float or None
+        The best so far.
+    waited : int
+        Epochs since then. A `Trainer.fit` that begins with no patience left stops at once.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> from fastcnn import training
+    >>> training.EarlyStopping(patience=5, monitor="test_accuracy")
+    EarlyStopping(patience=5, monitor='test_accuracy', min_delta=0.0)
+    """
+
+    def __init__(self, patience: int, monitor: str = "test_loss", min_delta: float = 0.0):
+        self.patience = _validate.count("patience", patience)
+        self.monitor = _validate.choice("monitor", monitor, tuple(_BETTER))
+        self.min_delta = _validate.number("min_delta", min_delta, 0, float("inf"), below_high=True)
+        self.best = None
+        self.waited = 0
+
+    def on_fit_start(self, trainer) -> None:
+        """Stop if the patience ended before."""
+        self._stop_if_impatient(trainer)
+
+    def on_epoch_end(self, trainer) -> None:
+        """Count."""
+        value = getattr(trainer.history.epochs[-1], self.monitor)
+        if _improves(self.monitor, value, self.best, self.min_delta):
+            self.best, self.waited = value, 0
+        else:
+            self.waited += 1
+        self._stop_if_impatient(trainer)
+
+    def state_dict(self) -> dict:
+        """The best number and the epochs since."""
+        return {"best": self.best, "waited": self.waited}
+
+    def load_state_dict(self, state: Mapping, trainer) -> None:
+        """See `Callback.load_state_dict`."""
+        super().load_state_dict(state, trainer)
+        self.best, self.waited = state["best"], state["waited"]
+
+    def _stop_if_impatient(self, trainer) -> None:
+        if self.waited >= self.patience:
+            trainer.stop(f"{self.monitor} has not improved for {self.waited} epochs")
+
+    def __repr__(self) -> str:
+        return f"EarlyStopping(patience={self.patience}, monitor={self.monitor!r}, min_delta={self.min_delta})"
+
+
+class BestWeights(Callback):
+    """Keep the weights of the best epoch, and give them back to the model at the end.
+
+    Parameters
+    ----------
+    monitor : {"test_loss", "test_accuracy", "train_loss", "train_accuracy"}
+        Losses improve downwards, accuracies upwards; of equals, the first epoch counts.
+    path : path, optional
+        Where to write them, too, whenever they are better; see `fastcnn.training.save_weights`.
+
+    Attributes
+    ----------
+    best : float or None
+        The best so far.
+    weights : dict of str to ndarray
+        The model's ``state_dict`` as it was evaluated, averaged by a `WeightAverage` too; empty before the first epoch.
+
+    Raises
+    ------
+    ValueError
+        If `monitor` is unknown.
+
+    Examples
+    --------
+    >>> from fastcnn import training
+    >>> training.BestWeights()
+    BestWeights(monitor='test_loss')
+    """
+
+    def __init__(self, monitor: str = "test_loss", path: str | os.PathLike | None = None):
+        self.monitor = _validate.choice("monitor", monitor, tuple(_BETTER))
+        self.path = path
+        self.best = None
+        self.weights = {}
+
+    def on_evaluation_end(self, trainer) -> None:
+        """Copy the weights if they are better."""
+        value = getattr(trainer.history.epochs[-1], self.monitor)
+        if _improves(self.monitor, value, self.best):
+            self.best, self.weights = value, trainer.model.state_dict()
+            if self.path is not None:
+                save_weights(trainer.model, self.path)
+
+    def on_fit_end(self, trainer) -> None:
+        """Give the model its best weights."""
+        if self.weights:
+            trainer.model.load_state_dict(self.weights)
+
+    def state_dict(self) -> dict:
+        """The best number and its weights."""
+        return {"best": self.best, "weights": self.weights}
+
+    def load_state_dict(self, state: Mapping, trainer) -> None:
+        """See `Callback.load_state_dict`."""
+        fitting = {"best": self.best, "weights": trainer.model.state_dict() if state.get("weights") else {}}
+        forms.check(fitting, state, type(self).__name__)
+        self.best, self.weights = state["best"], copy.deepcopy(state["weights"])
+
+    def __repr__(self) -> str:
+        return f"BestWeights(monitor={self.monitor!r})"
+
+
+class WeightAverage(Callback):
+    """Average the weights over the batches, and evaluate with the average.
+
+    The model trains on with its own weights and has them at the end, too: ``with ema.applied():`` is for using the
+    average, and a `BestWeights` keeps the best of the averages.
+
+    Parameters
+    ----------
+    ema : fastcnn.optim.ExponentialMovingAverage
+        Of the model's parameters.
+    """
+
+    def __init__(self, ema):
+        self.ema = ema
+
+    def on_batch_end(self, trainer) -> None:
+        """Take the new weights into the average."""
+        self.ema.update()
+
+    def evaluating(self, trainer) -> AbstractContextManager:
+        """Put the average in the place of the weights."""
+        return self.ema.applied()
+
+    def state_dict(self) -> dict:
+        """The average."""
+        return self.ema.state_dict()
+
+    def load_state_dict(self, state: Mapping, trainer) -> None:
+        """See `Callback.load_state_dict`."""
+        super().load_state_dict(state, trainer)
+        self.ema.load_state_dict(state)
+
+
+def _improves(monitor: str, value: float, best: float | None, min_delta: float = 0.0) -> bool:
+    """Whether ``value`` is better than ``best``; NaN never is."""
+    return value == value if best is None else _BETTER[monitor] * (value - best) > min_delta

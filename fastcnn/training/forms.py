@@ -1,0 +1,117 @@
+"""A run's state as a tree of dictionaries, lists, tuples, numbers, texts, None and arrays.
+
+`split` parts it into JSON and arrays, `join` puts it together again, exactly; `faults` holds two trees against each
+other before one takes the other's place.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+
+def split(tree, arrays: dict[str, np.ndarray], name: str):
+    """The tree for JSON; its arrays go to ``arrays``, under dotted names that begin with ``name``.
+
+    An array's place is taken by ``{"$array": its name}``, a tuple becomes ``{"$tuple": [...]}``.
+
+    Raises
+    ------
+    TypeError
+        If something in it is of another kind.
+    """
+    if isinstance(tree, np.generic):
+        tree = tree.item()
+    if tree is None or isinstance(tree, (bool, int, float, str)):
+        return tree
+    if isinstance(tree, np.ndarray) and tree.dtype.kind in "fiub":
+        arrays[name] = tree
+        return {"$array": name}
+    if isinstance(tree, (list, tuple)):
+        items = [split(item, arrays, _dotted(name, i)) for i, item in enumerate(tree)]
+        return items if isinstance(tree, list) else {"$tuple": items}
+    if isinstance(tree, Mapping) and all(isinstance(key, str) and not key.startswith("$") for key in tree):
+        return {key: split(item, arrays, _dotted(name, key)) for key, item in tree.items()}
+    raise TypeError(f"`{name}` cannot be saved: {type(tree).__name__}, {tree!r:.60}.")
+
+
+def join(tree, arrays: Mapping[str, np.ndarray]):
+    """The tree that `split` parted.
+
+    Raises
+    ------
+    ValueError
+        If an array is missing.
+    """
+    if isinstance(tree, list):
+        return [join(item, arrays) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if tree.keys() == {"$tuple"} and isinstance(tree["$tuple"], list):
+        return tuple(join(item, arrays) for item in tree["$tuple"])
+    if tree.keys() == {"$array"}:
+        if tree["$array"] not in arrays:
+            raise ValueError(f"The array {tree['$array']!r} is missing.")
+        return arrays[tree["$array"]]
+    return {key: join(item, arrays) for key, item in tree.items()}
+
+
+def check(own, given, name: str) -> None:
+    """Raise a ValueError that lists all `faults`, if there are any."""
+    found = list(faults(own, given, name))
+    if found:
+        raise ValueError(f"{'; '.join(found)}.")
+
+
+def faults(own, given, name: str) -> Iterator[str]:
+    """Why ``given`` cannot take the place of ``own``: keys, lengths, shapes, dtypes, kinds of numbers, texts.
+
+    Numbers may have other values, and None may be where a float is. A text or a bool is a choice that was made and must
+    be the same.
+    """
+    if isinstance(own, np.ndarray):
+        if not isinstance(given, np.ndarray):
+            yield f"`{name}` must be an array of shape {own.shape}, not {_kind(given)}"
+        elif own.shape != given.shape:
+            yield f"`{name}` has shape {given.shape} but must have {own.shape}"
+        elif own.dtype != given.dtype:
+            yield f"`{name}` is {given.dtype} but must be {own.dtype}"
+    elif isinstance(own, Mapping):
+        if not isinstance(given, Mapping):
+            yield f"`{name}` must have {', '.join(map(repr, own))}, not be {_kind(given)}"
+            return
+        yield from (f"`{_dotted(name, key)}` is missing{_shape(own[key])}" for key in own if key not in given)
+        yield from (f"`{_dotted(name, key)}` is unexpected{_shape(given[key])}" for key in given if key not in own)
+        for key in (key for key in own if key in given):
+            yield from faults(own[key], given[key], _dotted(name, key))
+    elif isinstance(own, (list, tuple)):
+        if type(given) is not type(own) or len(given) != len(own):
+            yield f"`{name}` must be a {type(own).__name__} of {len(own)}, not {_kind(given)}"
+            return
+        for i, (mine, other) in enumerate(zip(own, given, strict=True)):
+            yield from faults(mine, other, _dotted(name, i))
+    elif isinstance(own, (str, bool)):
+        if own != given or type(own) is not type(given):
+            yield f"`{name}` is {given!r:.60} but here it is {own!r}"
+    elif not any(_is_a(kind, own) and _is_a(kind, given) for kind in (int, float)):
+        yield f"`{name}` must be {_kind(own)} or another number, not {_kind(given)}"
+
+
+def _is_a(kind: type, value) -> bool:
+    """Whether a value may be where an int or a float is: None is a float that is not known yet."""
+    if kind is int:
+        return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return value is None or isinstance(value, (float, np.floating)) or (kind is float and _is_a(int, value))
+
+
+def _shape(value) -> str:
+    return f" (shape {value.shape})" if isinstance(value, np.ndarray) else ""
+
+
+def _kind(value) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    return f"a {type(value).__name__} of {len(value)}" if isinstance(value, (list, tuple, dict)) else f"{value!r:.60}"
+
+
+def _dotted(name: str, key) -> str:
+    return f"{name}.{key}" if name else str(key)

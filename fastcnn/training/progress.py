@@ -1,0 +1,60 @@
+"""The epoch that is being trained."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastcnn.training.history import Epoch
+from fastcnn.training.metrics import Evaluation
+
+
+@dataclass
+class Progress:
+    """An epoch so far.
+
+    Attributes
+    ----------
+    epoch : int
+        From 1.
+    lr : float
+        Learning rate of the first batch.
+    batches, images, right : int
+        Trained on; of the images, those whose largest logit was that of their label.
+    loss : float
+        Sum over the images.
+    seconds : float
+    """
+
+    epoch: int
+    lr: float
+    batches: int = 0
+    images: int = 0
+    right: int = 0
+    loss: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, loss: float, logits: np.ndarray, labels: np.ndarray, seconds: float) -> None:
+        """Count a batch; ``seconds`` is the time of the epoch up to here."""
+        self.batches += 1
+        self.images += len(labels)
+        self.right += int(np.count_nonzero(logits.argmax(axis=1) == labels))
+        self.loss += loss * len(labels)
+        self.seconds = seconds
+
+    def record(self, test: Evaluation) -> Epoch:
+        """Record of the finished epoch."""
+        return Epoch(
+            epoch=self.epoch,
+            batches=self.batches,
+            seconds=self.seconds,
+            train_loss=self.loss / self.images,
+            train_accuracy=self.right / self.images,
+            test_loss=test.loss,
+            test_accuracy=test.accuracy,
+            lr=self.lr,
+            images_per_second=self.images / self.seconds,
+        )
+
+    def __str__(self) -> str:
+        rate = self.images / self.seconds
+        return f"{rate:,.0f} images/s, loss {self.loss / self.images:.4f}, accuracy {self.right / self.images:.2%}"

@@ -1,0 +1,105 @@
+"""All that decides how a training run goes on, taken from a trainer and given to one."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+
+from fastcnn.training import forms
+from fastcnn.training.generators import named_generators
+from fastcnn.training.history import History, checked
+from fastcnn.training.progress import Progress
+
+_FIXED = ("model", "generators", "optimizer", "scheduler")  # parts whose form a run never changes
+
+
+def capture(trainer, loader) -> dict:
+    """The state of a run between two batches, as a tree of `fastcnn.training.forms`."""
+    return {
+        "model": trainer.model.state_dict(),
+        "generators": {name: rng.bit_generator.state for name, rng in named_generators(trainer.model)},
+        "optimizer": _named(trainer.optimizer),
+        "scheduler": trainer.scheduler and _named(trainer.scheduler),
+        "callbacks": [_named(callback) for callback in _stateful(trainer)],
+        "loader": loader.state_dict(),
+        "history": asdict(trainer.history),
+        "progress": trainer.progress and asdict(trainer.progress),
+    }
+
+
+def apply(state: dict, trainer, loader) -> None:
+    """Let a run go on from a state; all of it is applied or nothing.
+
+    Raises
+    ------
+    ValueError
+        If the state is that of something else. It lists what does not fit, and nothing has changed.
+    """
+    before = capture(trainer, loader)
+    forms.check({part: before[part] for part in _FIXED}, {part: state.get(part) for part in _FIXED}, "")
+    if state.keys() != before.keys():
+        raise ValueError(f"The state has {', '.join(state)} but must have {', '.join(before)}.")
+    history = History.from_dict(state["history"])
+    progress = state["progress"] and checked(Progress, state["progress"])
+    classes = [[part["class"] for part in parts["callbacks"]] for parts in (before, state)]
+    if classes[0] != classes[1]:
+        raise ValueError(f"The callbacks with a state are {classes[1]} but here they are {classes[0]}.")
+    try:
+        _load(state, trainer)
+        loader.load_state_dict(state["loader"])
+    except BaseException:
+        _load(before, trainer)
+        raise
+    trainer.history = history
+    trainer.progress = None
+    trainer.resumption = Resumption(progress, trainer.model, state["generators"]) if progress else None
+
+
+class Resumption:
+    """An epoch that goes on.
+
+    Parameters
+    ----------
+    progress : Progress
+    model : Module
+    generators : dict
+        States of its generators at that moment.
+    """
+
+    def __init__(self, progress: Progress, model, generators: dict):
+        self.progress, self._model, self._generators = progress, model, generators
+
+    def batches(self, loader: Iterable) -> Iterator:
+        """The batches that are left.
+
+        A model's generator may be the loader's, too, which draws the order of the epoch from it once more: what the
+        layers draw begins after that.
+        """
+        batches = iter(loader)
+        first = next(batches, None)
+        _load_generators(self._model, self._generators)
+        if first is not None:
+            yield first
+            yield from batches
+
+
+def _load(state: dict, trainer) -> None:
+    """Apply all but what the trainer itself holds, and the loader."""
+    for callback, part in zip(_stateful(trainer), state["callbacks"], strict=True):
+        callback.load_state_dict(part["state"], trainer)
+    trainer.optimizer.load_state_dict(state["optimizer"]["state"])
+    if trainer.scheduler:
+        trainer.scheduler.load_state_dict(state["scheduler"]["state"])
+    trainer.model.load_state_dict(state["model"])
+    _load_generators(trainer.model, state["generators"])
+
+
+def _load_generators(model, states: dict) -> None:
+    for name, rng in named_generators(model):
+        rng.bit_generator.state = states[name]
+
+
+def _stateful(trainer) -> list:
+    return [callback for callback in trainer.callbacks if callback.state_dict()]
+
+
+def _named(part) -> dict:
+    return {"class": type(part).__name__, "state": part.state_dict()}

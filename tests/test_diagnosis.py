@@ -1,0 +1,110 @@
+"""A loss that is not finite: what is to blame."""
+
+import numpy as np
+import pytest
+
+import fastcnn
+from fastcnn import data, nn, optim, training
+from fastcnn.training.diagnosis import explain
+
+IMAGES = np.random.default_rng(0).standard_normal((5, 1, 6, 6)).astype(np.float32)
+
+
+class Overflow(nn.Module):
+    """Gives infinity."""
+
+    def forward_native(self, x, backend):
+        return backend.pack(np.full_like(backend.unpack(x), np.inf))
+
+
+class Twice(nn.Module):
+    """Holds a layer under a name of its own."""
+
+    def __init__(self, inner: nn.Module):
+        self.inner = inner
+
+    def forward_native(self, x, backend):
+        return self.inner.forward_native(self.inner.forward_native(x, backend), backend)
+
+
+def make_model(seed: int = 0) -> nn.Sequential:
+    rng = np.random.default_rng(seed)
+    return nn.Sequential(nn.Conv2d(1, 2, 3, rng=rng), nn.ReLU(), nn.MaxPool2d(2), nn.BatchNorm2d(2), nn.Flatten(),
+                         nn.Dropout(0.5, rng=rng), nn.Linear(8, 2, rng=rng))  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _backend(backend):
+    with fastcnn.use_backend(backend):
+        yield
+
+
+def test_the_images():
+    images = IMAGES.copy()
+    images[3, 0, 2, 2] = np.nan
+    assert explain(make_model(), images) == "The images hold values that are not finite, first image 3 of the batch."
+
+
+def test_a_parameter():
+    model = make_model()
+    model[6].bias.data[1] = np.inf
+    assert explain(model, IMAGES) == "The parameter `6.bias` holds values that are not finite."
+
+
+def test_a_convolution_that_is_fused_with_its_pooling_has_its_own_name():
+    model = make_model()
+    model[0].weight.data[...] = 3e38
+    model(IMAGES * 0)  # a recording is there
+    assert explain(model, IMAGES * 9).startswith("Layer 0 (Conv2d(1, 2, kernel_size=(3, 3)")
+
+
+def test_a_later_layer():
+    model = make_model()
+    model[6].weight.data[...] = 3e38
+    assert explain(model, IMAGES * 9) == (
+        "Layer 6 (Linear(in_features=8, out_features=2)) gave the first value that is not finite."
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        pytest.param(nn.Sequential(nn.ReLU(), nn.Sequential(Overflow())), "Layer 1.0 (Overflow())", id="nested"),
+        pytest.param(nn.Sequential(Twice(Overflow())), "Layer 0.inner (Overflow())", id="inside of a module"),
+        pytest.param(Overflow(), "The model, Overflow(),", id="the model is the layer"),
+    ],
+)  # fmt: skip
+def test_names(model, name):
+    assert explain(model, IMAGES) == f"{name} gave the first value that is not finite."
+    assert not any("forward_native" in vars(module) for module in model.modules())
+
+
+def test_the_loss_itself():
+    assert explain(make_model(), IMAGES) == "The outputs of all layers are finite; the loss itself is not."
+
+
+def test_it_leaves_the_model_as_it_was():
+    model, twin = make_model(), make_model()
+    units = model.units
+    explain(model, IMAGES)
+    assert model.units is units
+    assert model[5].rng.bit_generator.state == twin[5].rng.bit_generator.state
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, twin.state_dict()[name], err_msg=name)
+    np.testing.assert_array_equal(model(IMAGES), twin(IMAGES))
+
+
+def test_the_trainer_says_it_and_keeps_the_parameters():
+    model, labels = make_model(), np.array([0, 1, 0, 1, 0])
+    trainer = training.Trainer(model, optim.SGD(model.parameters(), lr=0.5), nn.CrossEntropyLoss())
+    model[0].weight.data[...] = 3e38
+    before = {name: parameter.data.copy() for name, parameter in model.named_parameters()}
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(
+            FloatingPointError, match=r"loss of batch 1 is nan; the learning rate was 0\.5\. Layer 0 \(Conv2d"
+        ),
+    ):
+        trainer.fit(data.DataLoader(IMAGES * 9, labels, 5), (IMAGES, labels), epochs=1)
+    for name, parameter in model.named_parameters():
+        np.testing.assert_array_equal(parameter.data, before[name])
