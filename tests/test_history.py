@@ -3,6 +3,8 @@
 import csv
 import json
 
+import pytest
+
 from fastcnn.training import Epoch, History
 
 HISTORY = History(
@@ -43,3 +45,36 @@ def test_no_epoch_is_a_file_too(tmp_path):
 def test_histories_do_not_share_their_lists():
     History().step_losses.append(1.0)
     assert History().step_losses == []
+
+
+def test_json_comes_back_exactly(tmp_path):
+    path = tmp_path / "history.json"
+    HISTORY.to_json(path)
+    assert History.from_json(path) == HISTORY
+    path.write_text(path.read_text().replace("120000.0", "120000"))  # as other programs write it
+    assert History.from_json(path) == HISTORY
+    assert type(History.from_json(path).epochs[0].images_per_second) is float
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("", "Expecting value", id="empty"),
+        pytest.param("[]", "has `epochs` and `step_losses`", id="a list"),
+        pytest.param('{"epochs": [], "step_losses": 3}', "must be lists", id="a number for a list"),
+        pytest.param('{"epochs": [], "step_losses": ["a"]}', "`step_losses` is 'a' but must be", id="text"),
+        pytest.param('{"epochs": [{"epoch": 1}], "step_losses": []}', "An Epoch has epoch", id="half an epoch"),
+        pytest.param('{"epochs": [], "step_losses": [], "more": 1}', "nothing else", id="more"),
+    ],
+)  # fmt: skip
+def test_what_is_no_history_is_refused_by_name(tmp_path, text, message):
+    path = tmp_path / "history.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf"history\.json is not a history: .*{message}"):
+        History.from_json(path)
+
+
+def test_epochs_in_another_order_are_refused(tmp_path):
+    History(HISTORY.epochs[::-1], []).to_json(tmp_path / "history.json")
+    with pytest.raises(ValueError, match="must be numbered from 1"):
+        History.from_json(tmp_path / "history.json")

@@ -13,15 +13,17 @@ _FIXED = ("model", "generators", "optimizer", "scheduler")  # parts whose form a
 
 def capture(trainer, loader) -> dict:
     """The state of a run between two batches, as a tree of `fastcnn.training.forms`."""
+    resumption = trainer.resumption
+    progress = resumption.progress if resumption else trainer.progress
     return {
         "model": trainer.model.state_dict(),
-        "generators": {name: rng.bit_generator.state for name, rng in named_generators(trainer.model)},
+        "generators": resumption.generators if resumption else _generators(trainer.model),
         "optimizer": _named(trainer.optimizer),
         "scheduler": trainer.scheduler and _named(trainer.scheduler),
         "callbacks": [_named(callback) for callback in _stateful(trainer)],
         "loader": loader.state_dict(),
         "history": asdict(trainer.history),
-        "progress": trainer.progress and asdict(trainer.progress),
+        "progress": progress and asdict(progress),
     }
 
 
@@ -33,7 +35,7 @@ def apply(state: dict, trainer, loader) -> None:
     ValueError
         If the state is that of something else. It lists what does not fit, and nothing has changed.
     """
-    before = capture(trainer, loader)
+    before = capture(trainer, loader) | {"generators": _generators(trainer.model)}
     forms.check({part: before[part] for part in _FIXED}, {part: state.get(part) for part in _FIXED}, "")
     if state.keys() != before.keys():
         raise ValueError(f"The state has {', '.join(state)} but must have {', '.join(before)}.")
@@ -65,7 +67,7 @@ class Resumption:
     """
 
     def __init__(self, progress: Progress, model, generators: dict):
-        self.progress, self._model, self._generators = progress, model, generators
+        self.progress, self.generators, self._model = progress, generators, model
 
     def batches(self, loader: Iterable) -> Iterator:
         """The batches that are left.
@@ -75,7 +77,7 @@ class Resumption:
         """
         batches = iter(loader)
         first = next(batches, None)
-        _load_generators(self._model, self._generators)
+        _load_generators(self._model, self.generators)
         if first is not None:
             yield first
             yield from batches
@@ -90,6 +92,10 @@ def _load(state: dict, trainer) -> None:
         trainer.scheduler.load_state_dict(state["scheduler"]["state"])
     trainer.model.load_state_dict(state["model"])
     _load_generators(trainer.model, state["generators"])
+
+
+def _generators(model) -> dict:
+    return {name: rng.bit_generator.state for name, rng in named_generators(model)}
 
 
 def _load_generators(model, states: dict) -> None:

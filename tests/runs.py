@@ -1,0 +1,83 @@
+"""A small run with everything in it that a checkpoint must hold; test_kill.py runs this file and kills it.
+
+python tests/runs.py FOLDER: train, going on from the latest checkpoint of the folder, and write result.json there.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from fastcnn import data, nn, optim, training
+from fastcnn.training.state import capture
+
+EPOCHS, BATCHES = 3, 7
+
+
+def make_run(*callbacks, optimizer="Adam", schedule="OneCycleLR", shared: bool = False, batch_size: int = 16):
+    """A trainer, its loader and its validation images: Dropout, BatchNorm, a shuffled loader and a part of a batch."""
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((BATCHES * 16 - 5, 1, 8, 8)).astype(np.float32)
+    labels = (images[:, 0, :4].sum(axis=(1, 2)) > images[:, 0, 4:].sum(axis=(1, 2))).astype(np.int64)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, rng=rng), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Dropout(0.25, rng=rng), nn.Linear(36, 8, rng=rng), nn.ReLU(), nn.Dropout(0.1, rng=np.random.default_rng(5)),
+        nn.Linear(8, 2, rng=rng),
+    )  # fmt: skip
+    parameters = model.parameters()
+    steps = optim.Adam(parameters, 0.01) if optimizer == "Adam" else optim.SGD(parameters, 0.05, momentum=0.9)
+    if schedule == "OneCycleLR":
+        schedule = optim.OneCycleLR(steps, 0.02, total_steps=EPOCHS * BATCHES)
+    else:
+        schedule = schedule and optim.StepLR(steps, 1, 0.5)
+    loader_rng = rng if shared else np.random.default_rng(7)
+    loader = data.DataLoader(images, labels, batch_size, shuffle=True, rng=loader_rng)
+    trainer = training.Trainer(model, steps, nn.CrossEntropyLoss(), schedule, callbacks)
+    return trainer, loader, (images[:40], labels[:40])
+
+
+def remaining(trainer) -> int:
+    """Epochs until the end of the run."""
+    return EPOCHS - len(trainer.history.epochs)
+
+
+def outcome(trainer, loader) -> dict:
+    """All that the same run must have the same, bit for bit: everything but the times."""
+    result = capture(trainer, loader)
+    for epoch in result["history"]["epochs"]:
+        del epoch["seconds"], epoch["images_per_second"]
+    return result
+
+
+def exact(tree):
+    """The tree as JSON that shows every bit of its arrays."""
+    if isinstance(tree, dict):
+        return {key: exact(value) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [exact(value) for value in tree]
+    return [tree.dtype.name, list(tree.shape), tree.tobytes().hex()] if isinstance(tree, np.ndarray) else tree
+
+
+class Slowly(training.Callback):
+    """Leaves time to kill the process in between, and says where it is."""
+
+    def on_batch_end(self, trainer):
+        print(len(trainer.history.step_losses), flush=True)
+        time.sleep(0.01)
+
+
+def main(folder: Path) -> None:
+    """One life of the run."""
+    checkpoint = training.Checkpoint(folder, every_steps=2)
+    trainer, loader, validation = make_run(checkpoint, training.EarlyStopping(50), training.BestWeights(), Slowly())
+    saved = training.latest_checkpoint(folder)
+    if saved:
+        saved.restore(trainer, loader)
+    trainer.fit(loader, validation, remaining(trainer))
+    (folder / "result.json").write_text(json.dumps(exact(outcome(trainer, loader))))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,248 @@
+"""Early stopping, best weights, averaged weights, and when callbacks are called."""
+
+import contextlib
+
+import numpy as np
+import pytest
+
+from fastcnn import data, nn, optim, training
+from fastcnn.training import Callback
+
+X = np.random.default_rng(0).standard_normal((12, 2))
+LABELS = (X[:, 0] > X[:, 1]).astype(np.int64)
+
+
+@pytest.fixture(autouse=True)
+def _numpy(monkeypatch):
+    monkeypatch.setenv("FASTCNN_BACKEND", "numpy")
+
+
+def make_trainer(*callbacks, schedule=None, lr: float = 0.1) -> training.Trainer:
+    model = nn.Linear(2, 2, rng=np.random.default_rng(1), dtype=np.float64)
+    optimizer = optim.SGD(model.parameters(), lr)
+    return training.Trainer(model, optimizer, nn.CrossEntropyLoss(), schedule and schedule(optimizer), callbacks)
+
+
+def fit(trainer: training.Trainer, epochs: int) -> training.History:
+    return trainer.fit(data.DataLoader(X, LABELS, 4), (X, LABELS), epochs)
+
+
+class Results(Callback):
+    """Gives the epochs the test results of a list, whatever they were."""
+
+    def __init__(self, **results):
+        self.results = results
+
+    def on_evaluation_end(self, trainer):
+        record = trainer.history.epochs[-1]
+        changed = {name: values[record.epoch - 1] for name, values in self.results.items()}
+        trainer.history.epochs[-1] = training.Epoch(**{**vars(record), **changed})
+
+
+class Diary(Callback):
+    """Writes down when it is called."""
+
+    def __init__(self, name: str, entries: list):
+        self.name, self.entries = name, entries
+
+    def note(self, what: str, trainer) -> None:
+        batches = trainer.progress and trainer.progress.batches
+        self.entries.append((self.name, what, batches, len(trainer.history.epochs)))
+
+    def on_fit_start(self, trainer):
+        self.note("fit start", trainer)
+
+    def on_batch_end(self, trainer):
+        self.note("batch end", trainer)
+
+    @contextlib.contextmanager
+    def evaluating(self, trainer):
+        self.note("evaluating", trainer)
+        yield
+        self.note("evaluated", trainer)
+
+    def on_evaluation_end(self, trainer):
+        self.note("evaluation end", trainer)
+
+    def on_epoch_end(self, trainer):
+        self.note("epoch end", trainer)
+
+    def on_fit_end(self, trainer):
+        self.note("fit end", trainer)
+
+    def on_exit(self, trainer):
+        self.note("exit", trainer)
+
+
+def test_the_order_of_a_run():
+    entries = []
+    fit(make_trainer(Diary("a", entries)), epochs=1)
+    assert [(what, batches, epochs) for _, what, batches, epochs in entries] == [
+        ("fit start", None, 0),
+        ("batch end", 1, 0), ("batch end", 2, 0), ("batch end", 3, 0),
+        ("evaluating", 3, 0), ("evaluation end", 3, 1), ("evaluated", 3, 1),
+        ("epoch end", None, 1), ("fit end", None, 1), ("exit", None, 1),
+    ]  # fmt: skip
+
+
+def test_those_that_run_last_are_called_after_the_others():
+    entries = []
+    last = Diary("last", entries)
+    last.runs_last = True
+    fit(make_trainer(last, Diary("a", entries), Diary("b", entries)), epochs=1)
+    assert [name for name, what, *_ in entries if what == "epoch end"] == ["a", "b", "last"]
+
+
+def test_exit_comes_after_an_error_too_and_fit_end_does_not():
+    entries = []
+
+    class Failing(Callback):
+        def on_epoch_end(self, trainer):
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        fit(make_trainer(Diary("a", entries), Failing()), epochs=1)
+    assert [what for _, what, *_ in entries[-2:]] == ["epoch end", "exit"]
+
+
+def test_what_is_no_callback_is_refused():
+    with pytest.raises(TypeError, match="`callbacks` must hold Callbacks only, not function"):
+        make_trainer(fit)
+
+
+@pytest.mark.parametrize(
+    ("options", "results", "epochs"),
+    [
+        pytest.param({"patience": 2}, {"test_loss": [3, 2, 2, 2.5, 1]}, 4, id="twice no better"),
+        pytest.param({"patience": 2}, {"test_loss": [3, 4, 2, 3, 1]}, 5, id="better in between"),
+        pytest.param({"patience": 1, "min_delta": 0.5}, {"test_loss": [3, 2, 1.6, 1, 0]}, 3, id="too little better"),
+        pytest.param({"patience": 1, "monitor": "test_accuracy"}, {"test_accuracy": [0.1, 0.2, 0.2]}, 3, id="upwards"),
+        pytest.param({"patience": 2}, {"test_loss": [np.nan, 3, np.nan, np.nan, 1]}, 4, id="NaN is no better"),
+    ],
+)
+def test_early_stopping(options, results, epochs, capsys):
+    stopping = training.EarlyStopping(**options)
+    trainer = make_trainer(Results(**results), stopping)
+    fit(trainer, len(next(iter(results.values()))))
+    assert len(trainer.history.epochs) == epochs
+    stopped = capsys.readouterr().out.splitlines()[-1].startswith("Stopped: ")
+    assert stopped == (stopping.waited >= stopping.patience)
+    if stopped:
+        fit(trainer, 1)
+        assert len(trainer.history.epochs) == epochs  # no patience is left
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"patience": 0}, ValueError, "`patience` is 0"),
+        ({"patience": 1, "monitor": "loss"}, ValueError, "`monitor` is 'loss' but must be one of 'train_loss'"),
+        ({"patience": 1, "min_delta": -1}, ValueError, "`min_delta` is -1"),
+    ],
+    ids=["no patience", "what nobody records", "a negative delta"],
+)
+def test_early_stopping_refuses(options, error, message):
+    with pytest.raises(error, match=message):
+        training.EarlyStopping(**options)
+
+
+def test_a_stop_within_an_epoch_ends_it_without_a_record(capsys):
+    class Enough(Callback):
+        def on_batch_end(self, trainer):
+            if len(trainer.history.step_losses) == 5:
+                trainer.stop("five are enough")
+
+    trainer = make_trainer(Enough())
+    fit(trainer, 9)
+    assert (len(trainer.history.epochs), len(trainer.history.step_losses)) == (1, 5)
+    assert trainer.stopped == "five are enough"
+    assert capsys.readouterr().out.splitlines()[-1] == "Stopped: five are enough."
+
+
+def test_a_stop_with_the_last_batch_of_an_epoch_evaluates_it():
+    class Enough(Callback):
+        def on_batch_end(self, trainer):
+            if len(trainer.history.step_losses) == 3:
+                trainer.stop("three are enough")
+
+    assert len(fit(make_trainer(Enough()), 9).epochs) == 1
+
+
+def test_best_weights_come_back_and_lie_in_the_file(tmp_path):
+    class Weights(Callback):
+        seen = ()
+
+        def on_epoch_end(self, trainer):
+            self.seen += (trainer.model.state_dict(),)
+
+    weights, path = Weights(), tmp_path / "best.safetensors"
+    best = training.BestWeights("test_accuracy", path)
+    trainer = make_trainer(best, Results(test_accuracy=[0.1, 0.5, 0.5, 0.3]), weights)
+    trainer.callbacks.insert(0, trainer.callbacks.pop(1))  # the results first
+    fit(trainer, 4)
+    assert best.best == 0.5
+    twin = make_trainer().model
+    training.load_weights(twin, path)
+    for state in (trainer.model.state_dict(), twin.state_dict(), best.weights):
+        np.testing.assert_array_equal(state["weight"], weights.seen[1]["weight"])  # the first of equals
+    assert (weights.seen[1]["weight"] != weights.seen[3]["weight"]).any()
+
+
+class Half:
+    """An average of weights as `WeightAverage` wants one: half of the new, half of the old."""
+
+    def __init__(self, parameters):
+        self.parameters = list(parameters)
+        self.averages = [parameter.data.copy() for parameter in self.parameters]
+
+    def update(self):
+        for average, parameter in zip(self.averages, self.parameters, strict=True):
+            average[...] = (average + parameter.data) / 2
+
+    @contextlib.contextmanager
+    def applied(self):
+        own = [parameter.data.copy() for parameter in self.parameters]
+        self._set(self.averages)
+        yield
+        self._set(own)
+
+    def _set(self, arrays):
+        for parameter, array in zip(self.parameters, arrays, strict=True):
+            parameter.data[...] = array
+
+    def state_dict(self):
+        return {"averages": [average.copy() for average in self.averages]}
+
+
+def test_averaged_weights_are_evaluated_and_kept_as_the_best():
+    trainer = make_trainer(best := training.BestWeights())
+    average = Half(trainer.model.parameters())
+    trainer.callbacks.append(training.WeightAverage(average))
+    plain = make_trainer()
+    fit(trainer, 1), fit(plain, 1)
+    assert trainer.history.step_losses == plain.history.step_losses
+    assert trainer.history.epochs[0].test_loss != plain.history.epochs[0].test_loss
+    np.testing.assert_array_equal(best.weights["weight"], average.averages[0])
+    np.testing.assert_array_equal(trainer.model.weight.data, average.averages[0])  # BestWeights put them there
+    assert training.evaluate(trainer.model, X, LABELS).loss == trainer.history.epochs[0].test_loss
+
+
+def test_a_schedule_that_needs_a_number_gets_the_test_loss():
+    class Watching(optim.Schedule):
+        every, needs_metric = "epoch", True
+
+        def step(self, loss):
+            self.seen = [*getattr(self, "seen", []), loss]
+
+    trainer = make_trainer(schedule=Watching)
+    fit(trainer, 3)
+    assert trainer.scheduler.seen == [epoch.test_loss for epoch in trainer.history.epochs]
+
+
+def test_no_epochs_are_none():
+    entries = []
+    trainer = make_trainer(Diary("a", entries))
+    assert fit(trainer, 0).epochs == []
+    assert [what for _, what, *_ in entries] == ["fit start", "fit end", "exit"]
+    with pytest.raises(ValueError, match="`epochs` is -1 but must be at least 0"):
+        fit(trainer, -1)
