@@ -63,7 +63,7 @@ def test_json_comes_back_exactly(tmp_path):
         pytest.param("[]", "has `epochs` and `step_losses`", id="a list"),
         pytest.param('{"epochs": [], "step_losses": 3}', "must be lists", id="a number for a list"),
         pytest.param('{"epochs": [], "step_losses": ["a"]}', "`step_losses` is 'a' but must be", id="text"),
-        pytest.param('{"epochs": [{"epoch": 1}], "step_losses": []}', "An Epoch has epoch", id="half an epoch"),
+        pytest.param('{"epochs": [{"epoch": 1}], "step_losses": []}', "Epoch must have epoch", id="half an epoch"),
         pytest.param('{"epochs": [], "step_losses": [], "more": 1}', "nothing else", id="more"),
     ],
 )  # fmt: skip

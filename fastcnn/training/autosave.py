@@ -1,6 +1,7 @@
 """Checkpoints while a run goes on, and on Ctrl-C."""
 
 import json
+import math
 import os
 import signal
 import tempfile
@@ -83,8 +84,10 @@ class Checkpoint(Callback):
         settings: dict | None = None,
     ):
         self.folder = Path(folder)
-        self.every_steps = every_steps and _validate.count("every_steps", every_steps)
-        self.every_seconds = every_seconds and _validate.number("every_seconds", every_seconds, 0, float("inf"))
+        self.every_steps = None if every_steps is None else _validate.count("every_steps", every_steps)
+        if every_seconds is not None:
+            every_seconds = _validate.number("every_seconds", every_seconds, 0, math.inf)
+        self.every_seconds = every_seconds
         self.keep = _validate.count("keep", keep)
         json.dumps([architecture, settings])  # what cannot be saved is said now, not after hours
         self.architecture, self.settings = architecture, settings
@@ -113,7 +116,7 @@ class Checkpoint(Callback):
             self._interrupt.came
             or trainer.stopped
             or (self.every_steps and len(trainer.history.step_losses) % self.every_steps == 0)
-            or (self.every_seconds and time.monotonic() - self._saved >= self.every_seconds)
+            or (self.every_seconds is not None and time.monotonic() - self._saved >= self.every_seconds)
         ):
             self._save(trainer)
 

@@ -1,6 +1,7 @@
 """What a training run does besides training: stop early, keep the best weights, average them."""
 
 import copy
+import math
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -109,7 +110,7 @@ class EarlyStopping(Callback):
     def __init__(self, patience: int, monitor: str = "test_loss", min_delta: float = 0.0):
         self.patience = _validate.count("patience", patience)
         self.monitor = _validate.choice("monitor", monitor, tuple(_BETTER))
-        self.min_delta = _validate.number("min_delta", min_delta, 0, float("inf"), below_high=True)
+        self.min_delta = _validate.number("min_delta", min_delta, 0, math.inf, below_high=True)
         self.best = None
         self.waited = 0
 

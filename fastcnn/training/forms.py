@@ -92,15 +92,17 @@ def faults(own, given, name: str) -> Iterator[str]:
     elif isinstance(own, (str, bool)):
         if own != given or type(own) is not type(given):
             yield f"`{name}` is {given!r:.60} but here it is {own!r}"
-    elif not any(_is_a(kind, own) and _is_a(kind, given) for kind in (int, float)):
-        yield f"`{name}` must be {_kind(own)} or another number, not {_kind(given)}"
+    elif not _may_be(own, given):
+        needed = "None" if own is None else f"a number like {own!r}"
+        yield f"`{name}` must be {needed}, not {_kind(given)}"
 
 
-def _is_a(kind: type, value) -> bool:
-    """Whether a value may be where an int or a float is: None is a float that is not known yet."""
-    if kind is int:
-        return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    return value is None or isinstance(value, (float, np.floating)) or (kind is float and _is_a(int, value))
+def _may_be(own, given) -> bool:
+    """Whether a number may take another's place; None is a float that is not known yet."""
+    whole = isinstance(given, (int, np.integer)) and not isinstance(given, bool)
+    if isinstance(own, (int, np.integer)):
+        return whole
+    return whole or given is None or isinstance(given, (float, np.floating))
 
 
 def _shape(value) -> str:

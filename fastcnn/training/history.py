@@ -117,7 +117,7 @@ def checked(kind: type, record):
     """An object of a dataclass of whole numbers and floats from its fields by name, or a ValueError."""
     types = {column.name: column.type for column in fields(kind)}
     if not isinstance(record, dict) or record.keys() != types.keys():
-        raise ValueError(f"An {kind.__name__} has {', '.join(types)} and nothing else, not {record!r:.100}.")
+        raise ValueError(f"{kind.__name__} must have {', '.join(types)} and nothing else, not {record!r:.100}.")
     return kind(**{name: _number(name, value, types[name]) for name, value in record.items()})
 
 

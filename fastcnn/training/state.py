@@ -40,10 +40,10 @@ def apply(state: dict, trainer, loader) -> None:
     if state.keys() != before.keys():
         raise ValueError(f"The state has {', '.join(state)} but must have {', '.join(before)}.")
     history = History.from_dict(state["history"])
-    progress = state["progress"] and checked(Progress, state["progress"])
-    classes = [[part["class"] for part in parts["callbacks"]] for parts in (before, state)]
-    if classes[0] != classes[1]:
-        raise ValueError(f"The callbacks with a state are {classes[1]} but here they are {classes[0]}.")
+    progress = None if state["progress"] is None else checked(Progress, state["progress"])
+    here, there = _classes(before["callbacks"]), _classes(state["callbacks"])
+    if here != there:
+        raise ValueError(f"The callbacks with a state are {there} but here they are {here}.")
     try:
         _load(state, trainer)
         loader.load_state_dict(state["loader"])
@@ -105,6 +105,15 @@ def _load_generators(model, states: dict) -> None:
 
 def _stateful(trainer) -> list:
     return [callback for callback in trainer.callbacks if callback.state_dict()]
+
+
+def _classes(callbacks) -> list[str]:
+    fields = {"class": str, "state": dict}
+    if not isinstance(callbacks, list) or not all(
+        isinstance(part, dict) and {key: type(value) for key, value in part.items()} == fields for part in callbacks
+    ):
+        raise ValueError(f"`callbacks` must be a list of class and state, not {callbacks!r:.100}.")
+    return [part["class"] for part in callbacks]
 
 
 def _named(part) -> dict:

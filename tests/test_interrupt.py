@@ -1,0 +1,106 @@
+"""Ctrl-C in a run with checkpoints: it is saved first."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from fastcnn import training
+from tests.runs import BATCHES, EPOCHS, exact, make_run, outcome, remaining
+
+
+@pytest.fixture(autouse=True)
+def _numpy(monkeypatch):
+    monkeypatch.setenv("FASTCNN_BACKEND", "numpy")
+
+
+class CtrlC(training.Callback):
+    """Presses it, once or more often, when so many batches are trained: after a batch, an epoch, or the run."""
+
+    def __init__(self, batches: int, times: int = 1, when: str = "batch"):
+        self.batches, self.times, self.when = batches, times, when
+
+    def press(self, trainer, when: str):
+        if len(trainer.history.step_losses) == self.batches and when == self.when:
+            for _ in range(self.times):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    def on_batch_end(self, trainer):
+        self.press(trainer, "batch")
+
+    def on_evaluation_end(self, trainer):
+        self.press(trainer, "evaluation")
+
+    def on_fit_end(self, trainer):
+        self.press(trainer, "run")
+
+
+def interrupted(folder, press: CtrlC) -> training.Trainer:
+    before = signal.getsignal(signal.SIGINT)
+    trainer, loader, validation = make_run(training.Checkpoint(folder), press)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(loader, validation, EPOCHS)
+    assert signal.getsignal(signal.SIGINT) is before
+    return trainer
+
+
+def test_the_run_goes_on_as_if_it_had_not_been_interrupted(tmp_path):
+    trainer, loader, validation = make_run()
+    trainer.fit(loader, validation, EPOCHS)
+    expected = exact(outcome(trainer, loader))
+    interrupted(tmp_path, CtrlC(BATCHES + 3))
+    saved = training.latest_checkpoint(tmp_path)
+    assert saved.steps == BATCHES + 3
+    trainer, loader, validation = make_run()
+    saved.restore(trainer, loader)
+    trainer.fit(loader, validation, remaining(trainer))
+    assert exact(outcome(trainer, loader)) == expected
+
+
+@pytest.mark.parametrize(
+    ("press", "steps"),
+    [
+        pytest.param(CtrlC(BATCHES, when="evaluation"), BATCHES, id="while evaluating"),
+        pytest.param(CtrlC(EPOCHS * BATCHES, when="run"), EPOCHS * BATCHES, id="at the very end"),
+        pytest.param(CtrlC(BATCHES + 3, times=2), BATCHES, id="twice: at once, without saving"),
+    ],
+)
+def test_what_is_saved(tmp_path, press, steps):
+    interrupted(tmp_path, press)
+    assert training.latest_checkpoint(tmp_path).steps == steps
+
+
+def test_a_handler_comes_back_after_a_run_without_interrupts_and_after_an_error(tmp_path):
+    class Failing(training.Callback):
+        def on_batch_end(self, trainer):
+            assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+            raise RuntimeError("no")
+
+    before = signal.getsignal(signal.SIGINT)
+    trainer, loader, validation = make_run(training.Checkpoint(tmp_path))
+    trainer.fit(loader, validation, 1)
+    assert signal.getsignal(signal.SIGINT) is before
+    trainer, loader, validation = make_run(training.Checkpoint(tmp_path / "b"), Failing())
+    with pytest.raises(RuntimeError, match="no"):
+        trainer.fit(loader, validation, 1)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_run_in_another_thread_leaves_signals_alone(tmp_path):
+    trainer, loader, validation = make_run(training.Checkpoint(tmp_path))
+    thread = threading.Thread(target=trainer.fit, args=(loader, validation, 1))
+    thread.start()
+    thread.join()
+    assert len(trainer.history.epochs) == 1
+
+
+def test_an_ignored_ctrl_c_stays_ignored(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        trainer, loader, validation = make_run(training.Checkpoint(tmp_path), CtrlC(3))
+        trainer.fit(loader, validation, 1)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(trainer.history.epochs) == 1
