@@ -53,39 +53,38 @@ class _LayerByLayer(Module):
 @contextmanager
 def _watched(model: Module) -> Iterator[None]:
     """Let every module that gives a value that is not finite raise `_Found`."""
-    changed = []
-
-    def replace(module: Module, **attributes) -> None:
-        changed.append((module, {name: vars(module).get(name) for name in attributes}))
-        vars(module).update(attributes)  # not setattr: for the recordings of a model nothing has changed
-
-    for name, module in list(named_modules(model)):
-        replace(module, forward_native=_watching(name, module))
-        if hasattr(module, "units"):
-            replace(module, units=list(module.layers))  # none fused: each has its name
+    names = {module: name for name, module in named_modules(model)}
+    watched = dict(zip(names, names, strict=True))
+    for module in names:
+        for unit in getattr(module, "units", ()):
+            # a fused unit computes in the place of its first layer, and ReLU and pooling make nothing infinite
+            watched.setdefault(unit, next(unit.children(), unit))
+    for unit, layer in watched.items():
+        # not setattr: for the recordings of a model nothing has changed
+        vars(unit)["forward_native"] = _watching(unit, _described(names[layer], layer))
     try:
         yield
     finally:
-        for module, before in reversed(changed):
-            for name, value in before.items():
-                if value is None:
-                    del vars(module)[name]
-                else:
-                    vars(module)[name] = value
+        for unit in watched:
+            del vars(unit)["forward_native"]
 
 
-def _watching(name: str, module: Module):
+def _watching(module: Module, description: str):
     """The module's ``forward_native``, which looks at what it gives."""
     forward_native = module.forward_native
 
     def watched(x, backend):
         y = forward_native(x, backend)
         if not np.isfinite(backend.unpack(y)).all():
-            short = f"{type(module).__name__}(...)" if next(module.children(), None) else repr(module)
-            raise _Found(f"Layer {name} ({short})" if name else f"The model, {short},")
+            raise _Found(description)
         return y
 
     return watched
+
+
+def _described(name: str, module: Module) -> str:
+    short = f"{type(module).__name__}(...)" if next(module.children(), None) else repr(module)
+    return f"Layer {name} ({short})" if name else f"The model, {short},"
 
 
 @contextmanager
