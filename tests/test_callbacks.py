@@ -231,12 +231,26 @@ def test_a_schedule_that_needs_a_number_gets_the_test_loss():
     class Watching(optim.Schedule):
         every, needs_metric = "epoch", True
 
+        def __init__(self, optimizer):
+            self.optimizer, self.seen = optimizer, []
+
         def step(self, loss):
-            self.seen = [*getattr(self, "seen", []), loss]
+            self.seen.append(loss)
 
     trainer = make_trainer(schedule=Watching)
     fit(trainer, 3)
     assert trainer.scheduler.seen == [epoch.test_loss for epoch in trainer.history.epochs]
+
+
+def test_gradients_can_be_changed_before_the_step():
+    class Frozen(Callback):
+        def on_backward_end(self, trainer):
+            trainer.model.bias.grad[...] = 0
+
+    trainer, before = make_trainer(Frozen()), make_trainer().model
+    fit(trainer, 1)
+    np.testing.assert_array_equal(trainer.model.bias.data, before.bias.data)
+    assert (trainer.model.weight.data != before.weight.data).any()
 
 
 def test_no_epochs_are_none():

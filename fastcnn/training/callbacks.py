@@ -42,6 +42,9 @@ class Callback:
     def on_fit_start(self, trainer) -> None:
         """Before the first batch."""
 
+    def on_backward_end(self, trainer) -> None:
+        """When the gradients of a batch are there, before the step of the optimizer."""
+
     def on_batch_end(self, trainer) -> None:
         """After the step of the optimizer and of the schedule."""
 

@@ -118,7 +118,8 @@ class Trainer:
         ------
         FloatingPointError
             If the loss of a batch is not finite. It says what first held such a value: the images, a parameter, or
-            which layer's output. The parameters are those before that batch.
+            which layer's output. The parameters are those before that batch, but the running statistics of a batch
+            normalization have seen it.
         KeyboardInterrupt
             After Ctrl-C: at once, or with a `Checkpoint` after the batch, when that is written.
         """
@@ -177,6 +178,8 @@ class Trainer:
         self.history.step_losses.append(loss)
         self.optimizer.zero_grad()
         self.model.backward(self.loss.backward(), input_grad=False)
+        for callback in self.callbacks:
+            callback.on_backward_end(self)
         self.optimizer.step()
         if self.scheduler and self.scheduler.every == "batch":
             self.scheduler.step()
