@@ -253,6 +253,15 @@ def test_gradients_can_be_changed_before_the_step():
     assert (trainer.model.weight.data != before.weight.data).any()
 
 
+def test_clipped_gradients_make_small_steps():
+    trainer, before = make_trainer(training.ClipGradients(1e-3)), make_trainer().model
+    fit(trainer, 1)
+    moved = sum(np.square(trainer.model.state_dict()[name] - old).sum() for name, old in before.state_dict().items())
+    assert 0 < np.sqrt(moved) <= 3 * 0.1 * 1e-3  # three steps
+    with pytest.raises(ValueError, match="`max_norm` is -1"):
+        training.ClipGradients(-1)
+
+
 def test_no_epochs_are_none():
     entries = []
     trainer = make_trainer(Diary("a", entries))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastcnn
-from fastcnn import data, nn, training
+from fastcnn import data, nn, optim, training
 from tests.runs import BATCHES, EPOCHS, exact, make_run, outcome, remaining
 
 
@@ -127,6 +127,39 @@ def test_callbacks_go_on_too(tmp_path):
         assert [state(callback) for callback in resumed] == [state(callback) for callback in expected]
 
 
+PARTS = [
+    pytest.param(lambda p: optim.AdamW(p, 0.01), lambda o: optim.ReduceLROnPlateau(o, patience=0), id="AdamW, plateau"),
+    pytest.param(
+        lambda p: optim.RMSprop(p, 0.01),
+        lambda o: optim.SequentialLR(o, [optim.LinearLR(o, every="batch"), optim.StepLR(o, 2, every="batch")], [4]),
+        id="RMSprop, warm-up",
+    ),
+]
+
+
+@pytest.mark.parametrize(("optimizer", "schedule"), PARTS)
+def test_all_optimizers_and_averaged_weights(tmp_path, fast_backend, optimizer, schedule):
+    def make(*callbacks):
+        trainer, loader, validation = make_run()
+        steps, average = optimizer(trainer.model.parameters()), optim.ExponentialMovingAverage(trainer.model, 0.9)
+        callbacks = training.ClipGradients(0.5), training.WeightAverage(average), training.BestWeights(), *callbacks
+        loss = nn.CrossEntropyLoss()
+        return training.Trainer(trainer.model, steps, loss, schedule(steps), callbacks), loader, validation
+
+    with fastcnn.use_backend(fast_backend):
+        trainer, loader, validation = make()
+        trainer.fit(loader, validation, EPOCHS)
+        expected = exact(outcome(trainer, loader))
+        trainer, loader, validation = make(StopAfter(BATCHES + 3, tmp_path / "a"))
+        with pytest.raises(Stop):
+            trainer.fit(loader, validation, EPOCHS)
+        trainer, loader, validation = make()
+        trainer.fit(loader, validation, 1)  # it has been somewhere else
+        training.load_checkpoint(tmp_path / "a").restore(trainer, loader)
+        trainer.fit(loader, validation, remaining(trainer))
+        assert exact(outcome(trainer, loader)) == expected
+
+
 def test_a_prefetching_loader_that_augments(tmp_path):
     images, labels = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32), np.arange(50) % 3
 
@@ -136,7 +169,7 @@ def test_a_prefetching_loader_that_augments(tmp_path):
     def make(*callbacks):
         model, rng = nn.Linear(3, 3, rng=np.random.default_rng(1)), np.random.default_rng(2)
         loader = data.DataLoader(images, labels, 8, shuffle=True, rng=rng, augment=noise, prefetch=True)
-        optimizer = fastcnn.optim.SGD(model.parameters(), 0.1)
+        optimizer = optim.SGD(model.parameters(), 0.1)
         return training.Trainer(model, optimizer, nn.CrossEntropyLoss(), callbacks=callbacks), loader
 
     with fastcnn.use_backend("numpy"):

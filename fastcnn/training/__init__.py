@@ -1,7 +1,7 @@
 """Training a classifier: the loop, what it records, evaluation, checkpoints and weights on disk."""
 
 from fastcnn.training.autosave import Checkpoint
-from fastcnn.training.callbacks import BestWeights, Callback, EarlyStopping, WeightAverage
+from fastcnn.training.callbacks import BestWeights, Callback, ClipGradients, EarlyStopping, WeightAverage
 from fastcnn.training.checkpoint import (
     CheckpointError,
     SavedRun,
@@ -20,6 +20,7 @@ __all__ = [
     "Callback",
     "Checkpoint",
     "CheckpointError",
+    "ClipGradients",
     "EarlyStopping",
     "Epoch",
     "Evaluation",

@@ -1,4 +1,4 @@
-"""What a training run does besides training: stop early, keep the best weights, average them."""
+"""What a training run does besides training: stop early, keep the best weights, average them, clip gradients."""
 
 import copy
 import math
@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
-from fastcnn import _validate
+from fastcnn import _validate, optim
 from fastcnn.training import forms
 from fastcnn.training.weights import save_weights
 
@@ -219,9 +219,17 @@ class WeightAverage(Callback):
     ----------
     ema : fastcnn.optim.ExponentialMovingAverage
         Of the model's parameters.
+
+    Examples
+    --------
+    >>> from fastcnn import nn, optim, training
+    >>> model = nn.Linear(2, 2)
+    >>> average = optim.ExponentialMovingAverage(model, decay=0.99)
+    >>> trainer = training.Trainer(model, optim.SGD(model.parameters(), 0.1), nn.CrossEntropyLoss(),
+    ...                            callbacks=[training.WeightAverage(average), training.BestWeights()])
     """
 
-    def __init__(self, ema):
+    def __init__(self, ema: optim.ExponentialMovingAverage):
         self.ema = ema
 
     def on_batch_end(self, trainer) -> None:
@@ -240,6 +248,28 @@ class WeightAverage(Callback):
         """See `Callback.load_state_dict`."""
         super().load_state_dict(state, trainer)
         self.ema.load_state_dict(state)
+
+
+class ClipGradients(Callback):
+    """Make the gradients of each batch smaller where their norm is too large; see `fastcnn.optim.clip_grad_norm`.
+
+    Parameters
+    ----------
+    max_norm : float
+        Of all gradients together, at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `max_norm` is out of range.
+    """
+
+    def __init__(self, max_norm: float):
+        self.max_norm = _validate.number("max_norm", max_norm, 0, math.inf)
+
+    def on_backward_end(self, trainer) -> None:
+        """Clip."""
+        optim.clip_grad_norm(trainer.optimizer.params, self.max_norm)
 
 
 def _improves(monitor: str, value: float, best: float | None, min_delta: float = 0.0) -> bool:
