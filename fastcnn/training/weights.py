@@ -1,0 +1,60 @@
+"""Weights on disk, as safetensors."""
+
+import os
+
+from fastcnn.nn import Module
+from fastcnn.training import files
+
+
+def save_weights(model: Module, path: str | os.PathLike) -> None:
+    """Write the parameters and buffers of ``model`` to a safetensors file, under PyTorch's names.
+
+    The file is complete or it is not there: it is written beside its place, flushed to the disk, then renamed.
+
+    Parameters
+    ----------
+    model : Module
+    path : path
+        A file that is there is replaced.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from fastcnn import nn, training
+    >>> layer, twin = nn.Linear(3, 2), nn.Linear(3, 2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     training.save_weights(layer, pathlib.Path(folder, "layer.safetensors"))
+    ...     training.load_weights(twin, pathlib.Path(folder, "layer.safetensors"))
+    >>> bool((layer.weight.data == twin.weight.data).all())
+    True
+    """
+    files.write_arrays(path, model.state_dict(), {})
+
+
+def load_weights(model: Module, path: str | os.PathLike) -> None:
+    """Set the parameters and buffers of ``model`` from a safetensors file.
+
+    Parameters
+    ----------
+    model : Module
+    path : path
+        As from `save_weights`, or from PyTorch with safetensors.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is not a complete safetensors file, or its arrays do not fit the model (see `Module.load_state_dict`).
+        Nothing has changed.
+    """
+    state, _ = files.read_arrays(path)
+    try:
+        model.load_state_dict(state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
