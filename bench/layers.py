@@ -142,9 +142,9 @@ def which(operation: str) -> tuple[bool, bool]:
 
 
 def workspace_bytes(case: ConvCase, operation: str) -> int:
-    """The most that NumPy arrays take beside the result, in the backend's own layout; to be called on fastcnn's side.
+    """The most that is allocated beside the result, in the backend's own layout; to be called on fastcnn's side.
 
-    What a kernel allocates by itself is not seen: parts of the filters' gradient, some 50 KB for each task.
+    That is NumPy's arrays, and what threads take within a kernel: parts of the filters' gradient, some 50 KB for each.
     """
     from fastcnn.backends.numba_direct import memory
 

@@ -39,10 +39,10 @@ def conv2d_max_pool2d(x, weight, bias, windows: Windows, groups: int, pool: Wind
 
 
 def conv2d_max_pool2d_backward(
-    dy, indices, x, weight, windows: Windows, groups: int, pool: Windows, input_grad: bool, weight_grad: bool
+    dy, winners, x, weight, windows: Windows, groups: int, pool: Windows, input_grad: bool, weight_grad: bool
 ):
     """See `fastcnn.nn.fusion`."""
-    dy = max_pool2d_backward(dy, indices, (len(x), len(weight), windows.OH, windows.OW), pool)
+    dy = max_pool2d_backward(dy, winners, (len(x), len(weight), windows.OH, windows.OW), pool)
     return conv2d_backward(dy, x, weight, windows, groups, input_grad, weight_grad)
 
 
