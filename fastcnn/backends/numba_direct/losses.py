@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from fastcnn.backends.numba_direct._jit import kernel
+from fastcnn.backends.numba_direct.exp import exp
 
 
 def cross_entropy(logits: np.ndarray, target: np.ndarray, scale: float) -> float:
@@ -38,70 +39,68 @@ def mse_loss_backward(x: np.ndarray, target: np.ndarray, scale: float) -> np.nda
 
 
 @kernel
-def _log_sum_exp(row):
-    """Largest value of a row and the logarithm of the sum of exp(x - largest)."""
-    largest = row[0]
-    for value in row:
-        largest = value if value > largest else largest
-    total = row.dtype.type(0)
-    for value in row:
-        total += math.exp(value - largest)
-    return largest, math.log(total)
+def _exponentials(x):
+    """``exp(x - largest of the row)``, in one loop over all rows, which fills vectors; and the largest of each row."""
+    y, largest = np.empty_like(x), np.empty(len(x), x.dtype)
+    for n in range(len(x)):
+        largest[n] = x[n, 0]
+        for value in x[n]:
+            largest[n] = value if value > largest[n] else largest[n]
+        for k in range(x.shape[1]):
+            y[n, k] = x[n, k] - largest[n]
+    numbers = y.reshape(-1)
+    for i in range(numbers.size):
+        numbers[i] = exp(numbers[i])
+    return y, largest
 
 
 @kernel
-def _softmax(x):
-    y = np.empty_like(x)
-    for n in range(len(x)):
-        largest = x[n, 0]
-        for value in x[n]:
-            largest = value if value > largest else largest
-        total = x.dtype.type(0)
-        for k in range(x.shape[1]):
-            y[n, k] = math.exp(x[n, k] - largest)
-            total += y[n, k]
-        for k in range(x.shape[1]):
-            y[n, k] /= total
-    return y
+def _total(row):
+    """Sum of a row, one after the other."""
+    total = row.dtype.type(0)
+    for value in row:
+        total += value
+    return total
 
 
 @kernel
 def _cross_entropy(logits, target):
+    exponentials, largest = _exponentials(logits)
     loss = 0.0
     for n in range(len(logits)):
-        largest, log_total = _log_sum_exp(logits[n])
-        loss += log_total - (logits[n, target[n]] - largest)
+        loss += math.log(_total(exponentials[n])) - (logits[n, target[n]] - largest[n])
     return loss
 
 
 @kernel
 def _cross_entropy_gradient(logits, target, scale):
-    dlogits = _softmax(logits)
+    dlogits, _ = _exponentials(logits)
     for n in range(len(logits)):
-        dlogits[n, target[n]] -= 1
+        total = _total(dlogits[n])
         for k in range(logits.shape[1]):
-            dlogits[n, k] *= scale
+            dlogits[n, k] = scale * (dlogits[n, k] / total - (1 if k == target[n] else 0))
     return dlogits
 
 
 @kernel
 def _soft_cross_entropy(logits, shares):
+    exponentials, largest = _exponentials(logits)
     loss = 0.0
     for n in range(len(logits)):
-        largest, log_total = _log_sum_exp(logits[n])
+        log_total = math.log(_total(exponentials[n]))
         for k in range(logits.shape[1]):
             if shares[n, k] != 0:  # a class without a share may be impossible, and a row without any may be NaN
-                loss += shares[n, k] * (log_total - (logits[n, k] - largest))
+                loss += shares[n, k] * (log_total - (logits[n, k] - largest[n]))
     return loss
 
 
 @kernel
 def _soft_cross_entropy_gradient(logits, shares, scale):
-    dlogits = _softmax(logits)
+    dlogits, _ = _exponentials(logits)
     for n in range(len(logits)):
-        total = shares[n].sum()
+        total, share = _total(dlogits[n]), shares[n].sum()
         for k in range(logits.shape[1]):
-            dlogits[n, k] = scale * (dlogits[n, k] * total - shares[n, k]) if total != 0 else 0
+            dlogits[n, k] = scale * (dlogits[n, k] / total * share - shares[n, k]) if share != 0 else 0
     return dlogits
 
 
