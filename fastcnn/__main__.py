@@ -1,46 +1,94 @@
-"""The command line: ``python -m fastcnn --help``."""
+"""The command line: ``fastcnn --help``, or ``python -m fastcnn --help``."""
 
 import argparse
+import importlib
+import os
 import sys
+import warnings
+from collections.abc import Sequence
 
 import fastcnn
 
+COMMANDS = {  # each is a file in fastcnn/commands, imported when it is named
+    "train": "train a model",
+    "evaluate": "how good a trained network is: accuracy, precision, recall, confusion matrix",
+    "predict": "the classes of pictures, with probabilities",
+    "summary": "a model's layers, parameters and costs",
+    "plot": "curves of runs",
+    "download": "get data sets before they are needed",
+    "info": "what fastcnn finds and uses on this machine, and how fast it is",
+    "warmup": "compile ahead, so that no program has to wait for it",
+}
 
-def main() -> int:
-    """Run a command; the exit code is 0, 2 for wrong options, 1 if the command says that it failed."""
-    parser = argparse.ArgumentParser("python -m fastcnn", description="Small convolutional networks on CPU threads.")
-    parser.add_argument("--version", action="version", version=fastcnn.__version__)
-    commands = parser.add_subparsers(title="commands", dest="command", required=True)
-    about = "Print what fastcnn finds and uses on this machine, and how fast it is."
-    commands.add_parser("info", help=about, description=about)
-    about = "Compile what LeNet-5 needs in float32, so that no program has to wait for it."
-    warmup = commands.add_parser("warmup", help=about, description=about)
-    warmup.add_argument(
-        "--batch-size",
-        type=_count,
-        nargs="+",
-        metavar="N",
-        default=(1, 96, 128, 1000),
-        help="images in a batch, one or more numbers (default: 128, which leaves 96 of MNIST, 1000 and 1)",
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; by default the process's.
+
+    Returns
+    -------
+    int
+        0; 1 if it failed, 130 after Ctrl-C. Results go to stdout, all else to stderr, a mistake as one line.
+
+    Raises
+    ------
+    SystemExit
+        With 0 after ``--help``, with 2 for wrong arguments.
+    """
+    parser = argparse.ArgumentParser(
+        "fastcnn",
+        description="Small convolutional networks on CPU threads.",
+        epilog="commands:\n"
+        + "".join(f"  {name:<10} {about}\n" for name, about in COMMANDS.items())
+        + "\nfastcnn COMMAND --help says more, with examples.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    args = parser.parse_args()
+    parser.error = lambda message: parser.exit(2, f"fastcnn: error: {message}\n")
+    parser.add_argument("--version", action="version", version=fastcnn.__version__)
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
+    rest = parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its own")
+    rest.required = False
+    args = parser.parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # names of classes and files, where the terminal cannot show them
+    return _run(args.command, args.arguments)
+
+
+def _run(name: str, arguments: Sequence[str]) -> int:
+    """Run a command; what went wrong is said in one line, but a mistake of fastcnn's own keeps its traceback."""
+    from fastcnn.commands.errors import exit_code, usage
+
     try:
-        fastcnn.get_num_threads()
-    except ValueError as error:  # of the environment
-        parser.error(str(error))
-    if args.command == "info":
-        from fastcnn.commands.info import info
+        with usage():
+            fastcnn.get_num_threads(), fastcnn.get_backend()  # what the environment says of them
+        command = importlib.import_module(f"fastcnn.commands.{name}")
+        args = command.parser().parse_args(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: _say(name, f"warning: {message}")
+            return command.run(args)
+    except BrokenPipeError:  # the reader has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor can the rest be flushed to it
+        return 1
+    except KeyboardInterrupt:
+        _say(name, "interrupted.")
+        return 130
+    except Exception as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        _say(name, f"error: {error}")
+        return code
 
-        return info()
-    from fastcnn.commands.warmup import warmup
 
-    return warmup(args.batch_size)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
+def _say(name: str, message: str) -> None:
+    """One line on stderr, however the message is laid out."""
+    print(f"fastcnn {name}: {' '.join(message.split())}", file=sys.stderr)
 
 
 if __name__ == "__main__":

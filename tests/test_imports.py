@@ -28,7 +28,19 @@ MAY_IMPORT = {
     "training": ("", "_processors", "_threads", "_validate", "functional", "nn", "optim"),  # and no concrete model
     "plotting": ("_validate", "nn"),  # sees a history, not a trainer
     "testing": ("_geometry",),
-    "commands": ("", "_processors", "_threads", "backends", "models", "nn", "optim"),
+    "commands": (
+        "",
+        "_processors",
+        "_threads",
+        "backends",
+        "data",
+        "functional",
+        "models",
+        "nn",
+        "optim",
+        "plotting",
+        "training",
+    ),
     "__main__": ("", "commands"),
     "": ("_threads", "backends"),  # fastcnn itself; the other parts when they are first used
 }

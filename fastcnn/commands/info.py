@@ -1,4 +1,4 @@
-"""``python -m fastcnn info``: what a report of a problem or of a measurement needs."""
+"""``fastcnn info``: what a report of a problem or of a measurement needs."""
 
 import platform
 from importlib.metadata import version
@@ -8,11 +8,17 @@ import numpy as np
 
 import fastcnn
 from fastcnn import _processors, _threads, backends
+from fastcnn.commands.arguments import Parser
 
 _FEATURES = ("sse2", "avx", "avx2", "fma", "avx512f", "neon")  # what kernels are made of
 
 
-def info() -> int:
+def parser() -> Parser:
+    """Describe the options."""
+    return Parser("fastcnn info", "Print what fastcnn finds and uses on this machine, and how fast it is.")
+
+
+def run(args) -> int:
     """Print it, a line for each thing."""
     for name, value in lines():
         print(f"{name:<16} {value}", flush=True)  # the last are measured: they take a moment

@@ -1,6 +1,5 @@
-"""``python -m fastcnn warmup``: compile ahead."""
+"""``fastcnn warmup``: compile ahead."""
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 
@@ -9,22 +8,43 @@ from tqdm import tqdm
 
 import fastcnn
 from fastcnn import backends, models, nn, optim
+from fastcnn.commands.arguments import Parser, from_text, whole
+from fastcnn.commands.errors import CommandError
 from fastcnn.commands.info import size
 
+EXAMPLES = """\
+  fastcnn warmup
+  fastcnn warmup --batch-size 64 1
+"""
 
-def warmup(batch_sizes: Sequence[int]) -> int:
+
+def parser() -> Parser:
+    """Describe the options."""
+    about = "Compile what LeNet-5 needs in float32, so that no program has to wait for it."
+    parser = Parser("fastcnn warmup", about, EXAMPLES)
+    parser.add_argument(
+        "--batch-size",
+        type=from_text(whole(1)),
+        nargs="+",
+        metavar="N",
+        default=(1, 96, 128, 1000),
+        help="images in a batch, one or more numbers (default: 128, which leaves 96 of MNIST, 1000 and 1)",
+    )
+    return parser
+
+
+def run(args) -> int:
     """Compile the kernels of LeNet-5, inference and training with every optimizer, by calling them all."""
     start = time.perf_counter()
     backends.load("numba")
     from fastcnn.backends.numba_direct import cache
 
     if cache.folder() is None:
-        print("No folder can be written to keep kernels in: set NUMBA_CACHE_DIR to one that can.", file=sys.stderr)
-        return 1
+        raise CommandError("No folder can be written to keep kernels in: set NUMBA_CACHE_DIR to one that can.")
     print(f"Kernels are kept in {cache.folder()}.")
     with fastcnn.use_backend("numba"):
         # The bar waits until there is something to wait for, and until compiling was announced.
-        for _ in tqdm(_calls(batch_sizes), "LeNet-5", 7 * len(batch_sizes), unit="call", delay=0.5):
+        for _ in tqdm(_calls(args.batch_size), "LeNet-5", 7 * len(args.batch_size), unit="call", delay=0.5):
             pass
     print(f"LeNet-5 is ready, after {time.perf_counter() - start:.1f} s; the kernels take {size(cache.folder())}.")
     return 0

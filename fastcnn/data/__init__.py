@@ -3,6 +3,7 @@
 from . import augment
 from .cifar import cifar10
 from .dataset import Dataset
+from .digit_pictures import digit_image
 from .digits import digits
 from .errors import DataError, DownloadError
 from .idx import read_idx
@@ -12,6 +13,7 @@ from .loader import DataLoader
 from .mnist import fashion_mnist, kmnist, mnist, mnist_or_digits
 from .npz import npz
 from .pictures import read_image
+from .preprocessing import Preprocessing
 from .transforms import mean_and_std, pad_images, standardize
 
 __all__ = [
@@ -19,8 +21,10 @@ __all__ = [
     "DataLoader",
     "Dataset",
     "DownloadError",
+    "Preprocessing",
     "augment",
     "cifar10",
+    "digit_image",
     "digits",
     "fashion_mnist",
     "image_folder",

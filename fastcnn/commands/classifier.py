@@ -1,0 +1,92 @@
+"""A trained network with all that belongs to it, ready for pictures."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from fastcnn import functional
+from fastcnn.commands import prepare
+from fastcnn.commands.records import BEST
+from fastcnn.data import DataError, Preprocessing, digit_image, read_image
+from fastcnn.nn import Module
+from fastcnn.training import CheckpointError, SavedRun, latest_checkpoint, load_checkpoint, load_weights
+
+
+class Classifier:
+    """A model, what is done to images before it sees them, and the names of its classes.
+
+    Parameters
+    ----------
+    run : path
+        A folder of ``fastcnn train``, for the weights of its best epoch, or one of its checkpoints, for those in there.
+
+    Attributes
+    ----------
+    model : Module
+    classes : tuple of str
+    settings : dict
+        Of the run.
+    image_shape : (int, int, int)
+        Of the images it was trained on, (C, H, W).
+    digits : bool
+        Whether these were digits that are centred as `fastcnn.data.digit_image` does.
+
+    Raises
+    ------
+    OSError
+        If there is nothing, or it cannot be read.
+    CheckpointError
+        If it is no checkpoint of ``fastcnn train``.
+    """
+
+    def __init__(self, run: str | os.PathLike):
+        run = Path(run)
+        saved = load(run)
+        described = saved.settings
+        self.settings: dict = described["settings"]
+        self.classes = tuple(described["data"]["classes"])
+        self.image_shape = tuple(described["data"]["image_shape"])
+        self.digits: bool = described["data"]["digits"]
+        self.preprocess = Preprocessing(**described["preprocessing"])
+        self.model: Module = prepare.build(saved.architecture)
+        if run.is_dir() and (run / BEST).exists():
+            load_weights(self.model, run / BEST)
+        else:
+            self.model.load_state_dict(saved.weights)
+        self.model.eval()
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Of each class, (N, classes), for images of uint8 like those it was trained on, (N, C, H, W)."""
+        return functional.softmax(self.model(self.preprocess(images)))
+
+    def read(self, path: str | os.PathLike, digit: bool | None = None) -> np.ndarray:
+        """A picture file as an image like those the model was trained on, (C, H, W) of uint8.
+
+        Parameters
+        ----------
+        path : path
+        digit : bool, optional
+            Whether it is a photographed or drawn digit, for `fastcnn.data.digit_image`; by default if the model was
+            trained on such.
+        """
+        C, H, W = self.image_shape
+        if not (self.digits if digit is None else digit):
+            return read_image(path, (H, W), channels=C)
+        try:
+            return digit_image(read_image(path, channels=1))
+        except DataError as error:
+            raise DataError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+
+
+def load(run: Path) -> SavedRun:
+    """The newest checkpoint of a run's folder, or a checkpoint itself, that ``fastcnn train`` wrote."""
+    if not run.exists():
+        raise FileNotFoundError(f"There is no run and no checkpoint {run}.")
+    saved = latest_checkpoint(run) if run.is_dir() else load_checkpoint(run)
+    if saved is None:
+        raise FileNotFoundError(f"There is no checkpoint in {run}.")
+    if not isinstance(saved.settings, dict) or saved.settings.keys() != {"settings", "preprocessing", "data"}:
+        raise CheckpointError(f"{saved.path} was not written by fastcnn train: {json.dumps(saved.settings):.60}.")
+    return saved

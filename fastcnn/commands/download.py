@@ -1,0 +1,27 @@
+"""``fastcnn download``: get data sets before they are needed."""
+
+from fastcnn import data
+from fastcnn.commands.arguments import Parser
+
+NAMES = tuple(name for name in data.names() if name != "digits")  # which fastcnn draws itself
+
+EXAMPLES = """\
+  fastcnn download mnist
+  fastcnn download mnist fashion-mnist kmnist cifar10
+"""
+
+
+def parser() -> Parser:
+    """Describe the options."""
+    about = "Download data sets into the cache, where they are not there or in the folder FASTCNN_DATA yet."
+    parser = Parser("fastcnn download", about, EXAMPLES)
+    parser.add_argument("names", choices=NAMES, nargs="+", metavar="DATASET", help=f"of {', '.join(NAMES)}")
+    return parser
+
+
+def run(args) -> int:
+    """Download, check and say where they are."""
+    for name in args.names:
+        train, test = data.load(name)
+        print(f"{train.source}: {len(train):,} training and {len(test):,} test images.", flush=True)
+    return 0

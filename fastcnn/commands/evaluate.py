@@ -1,0 +1,93 @@
+"""``fastcnn evaluate``: how good a trained network is."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+import fastcnn
+from fastcnn import plotting, training
+from fastcnn.commands import prepare
+from fastcnn.commands.arguments import Parser, from_text, text_value, whole
+from fastcnn.commands.classifier import Classifier
+from fastcnn.commands.errors import figures, remark, usage
+from fastcnn.commands.settings import absolute
+from fastcnn.data import DataError
+
+EXAMPLES = """\
+  fastcnn evaluate runs/lenet5-mnist                        the weights of the best epoch, on the run's test images
+  fastcnn evaluate runs/lenet5-mnist --confusion confusion.png
+  fastcnn evaluate runs/lenet5-mnist --data digits --json
+  fastcnn evaluate runs/lenet5-mnist/checkpoint-00000938.safetensors
+"""
+
+
+def parser() -> Parser:
+    """Describe the options."""
+    parser = Parser("fastcnn evaluate", "Show test images to a trained network; print how good it is.", EXAMPLES)
+    add = parser.add_argument
+    add("run", type=Path, metavar="RUN", help="a folder of fastcnn train, or a checkpoint")
+    add("--data", type=from_text(text_value), help="whose test images to take (default: the run's own)")
+    add("--data-root", type=from_text(text_value), metavar="DIR", help="where the named data set lies")
+    add("--top", type=from_text(whole(1)), metavar="K", help="say how often the class is among the best K, too")
+    add("--confusion", type=Path, metavar="FILE", help="draw the confusion matrix; the name's end says the format")
+    add("--json", action="store_true", help="print JSON instead of a table")
+    return parser
+
+
+def run(args) -> int:
+    """Evaluate."""
+    classifier = Classifier(args.run)
+    test = _test_images(classifier, args.data, args.data_root)
+    remark(f"Data: {test.source}; {len(test):,} test images.")
+    with fastcnn.use_backend(classifier.settings["backend"]):
+        result = training.evaluate(classifier.model, classifier.preprocess(test.images), test.labels)
+    if args.confusion:
+        with figures("--confusion"), usage("--confusion: "):
+            plotting.plot_confusion(result.confusion, classifier.classes).savefig(args.confusion)
+        remark(f"Written: {args.confusion}")
+    if args.json:
+        print(json.dumps(_record(result, classifier.classes, args.top), indent=1))
+        return 0
+    print(result.table(classifier.classes))
+    if args.top:
+        print(f"top-{args.top}: {result.top_k(args.top):.2%}")
+    return 0
+
+
+def _test_images(classifier: Classifier, name: str | None, root: str | None):
+    """Test images that fit the model."""
+    settings, (C, H, W) = classifier.settings, classifier.image_shape
+    rng = prepare.Streams.of(settings["seed"]).split
+    if name:
+        name = absolute({"data": name})["data"]
+    else:
+        name, root = settings["data"], root or settings["data_root"]
+    _, test = prepare.load(name, root, (H, W), C, rng)
+    if test.images.shape[1] != C:
+        raise DataError(f"{test.source}: the images have {test.images.shape[1]} channels but the model takes {C}.")
+    if test.classes != classifier.classes and max(test.labels) >= len(classifier.classes):
+        raise DataError(
+            f"{test.source} has the classes {_listed(test.classes)} but the model knows {_listed(classifier.classes)}."
+        )
+    return test
+
+
+def _listed(names) -> str:
+    return ", ".join(names[:12]) + ", ..." * (len(names) > 12)
+
+
+def _record(result: training.Evaluation, classes, top: int | None) -> dict:
+    """All of it, for JSON; what is not a number is null."""
+    columns = {"precision": result.precision, "recall": result.recall, "f1": result.f1}
+    return {
+        "images": len(result.labels),
+        "loss": result.loss,
+        "accuracy": result.accuracy,
+        **({f"top_{top}": result.top_k(top)} if top else {}),
+        "classes": [
+            {"class": name, **{key: None if np.isnan(column[k]) else column[k] for key, column in columns.items()}}
+            for k, name in enumerate(classes)
+        ],
+        "confusion": result.confusion.tolist(),
+    }

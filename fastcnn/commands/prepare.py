@@ -1,0 +1,104 @@
+"""From settings to the data and the model of a run."""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fastcnn import data, models, nn
+from fastcnn.commands.errors import usage
+from fastcnn.data import DataError, Dataset, Preprocessing
+
+DIGITS = ("mnist", "digits")  # data whose pictures are centred as `digit_image` does
+LEAST_SIZE = {"lenet5": 32, "lenet5_classic": 32}  # images that are smaller are padded, as in LeCun's paper
+
+
+class Parts(NamedTuple):
+    """The images of a run: trained on, looked at after each epoch, and looked at in the end.
+
+    The second and the third are the same where nothing is held out.
+    """
+
+    train: Dataset
+    validation: Dataset
+    test: Dataset
+
+
+class Streams(NamedTuple):
+    """Independent random generators for all that is drawn in a run."""
+
+    model: np.random.Generator
+    loader: np.random.Generator
+    split: np.random.Generator
+    validation: np.random.Generator
+
+    @classmethod
+    def of(cls, seed: int) -> "Streams":
+        """Those of a run."""
+        return cls(*np.random.default_rng(seed).spawn(4))
+
+
+def load(name: str, root=None, size=None, channels=None, rng=None) -> tuple[Dataset, Dataset]:
+    """Training and test data; see `fastcnn.data.load`. What is only for folders of pictures goes to these only."""
+    options = {}
+    if name not in data.names() and Path(name).is_dir():
+        options = {"size": size, "channels": channels, "rng": rng}
+    try:
+        with usage():
+            return data.load(name, root, **options)
+    except DataError as error:
+        raise DataError(str(error).replace("give `size`", "give --image-size")) from error
+
+
+def parts(settings: Mapping, streams: Streams) -> Parts:
+    """The data of a run."""
+    train, test = load(
+        settings["data"], settings["data_root"], settings["image_size"], settings["channels"], streams.split
+    )
+    if settings["limit"] is not None:
+        train = train.limit(settings["limit"])
+    held_out = round(settings["validation"] * len(train))
+    if settings["validation"] and not 0 < held_out < len(train):
+        raise DataError(f"{train.source}: of {len(train)} images, {held_out} would be held out for validation.")
+    if not held_out:
+        return Parts(train, test, test)
+    order = streams.validation.permutation(len(train))
+    kept, held = (
+        replace(train, images=train.images[which], labels=train.labels[which])
+        for which in (np.sort(order[held_out:]), np.sort(order[:held_out]))
+    )
+    return Parts(kept, held, test)
+
+
+def preprocessing(settings: Mapping, train: Dataset) -> Preprocessing:
+    """What is done to the images before the network sees them."""
+    size = settings["image_size"]
+    if size is None:
+        size = max(*train.images.shape[2:], LEAST_SIZE.get(settings["model"], 1))
+    prepare = Preprocessing.of(train.images, size)
+    if not all(prepare.std):
+        raise DataError(f"{train.source}: all pixels of a channel have the same level, from which nothing is learned.")
+    return prepare
+
+
+def architecture(settings: Mapping, train: Dataset, prepare: Preprocessing) -> dict:
+    """The model, as `build` takes it."""
+    shape = {"num_classes": len(train.classes), "in_channels": train.images.shape[1], "image_size": prepare.size}
+    with usage():
+        for name in shape.keys() & settings["model_options"].keys():
+            raise ValueError(f"--model-options {name}: that is as the data are" + " or --image-size" * ("size" in name))
+    return {"name": settings["model"], "options": shape | settings["model_options"]}
+
+
+def build(architecture: Mapping, rng=None) -> nn.Sequential:
+    """The model of an architecture."""
+    with usage():
+        return models.build(architecture["name"], rng=rng, **architecture["options"])
+
+
+def fingerprint(dataset: Dataset) -> int:
+    """A sum that other images or labels hardly have."""
+    return zlib.crc32(np.ascontiguousarray(dataset.labels), zlib.crc32(np.ascontiguousarray(dataset.images)))

@@ -1,0 +1,32 @@
+"""What a run writes for people, beside its checkpoints."""
+
+from pathlib import Path
+
+from fastcnn import plotting, training
+from fastcnn.commands.errors import remark
+
+BEST, HISTORY, SETTINGS = "best.safetensors", "history.json", "settings.toml"
+
+
+class Records(training.Callback):
+    """The history, written after each epoch and whenever the run ends."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def on_epoch_end(self, trainer) -> None:
+        """Write it."""
+        trainer.history.to_json(self.folder / HISTORY)
+        trainer.history.to_csv(self.folder / "history.csv")
+
+    on_exit = on_epoch_end
+
+
+def write_curves(history: training.History, folder: Path) -> None:
+    """Draw curves.png, where there is an epoch to draw and something to draw with."""
+    if not history.epochs:
+        return
+    try:
+        plotting.plot_history(history).savefig(folder / "curves.png")
+    except ImportError:
+        remark('No curves.png: it needs matplotlib, pip install "fastcnn[plot]".')

@@ -1,0 +1,157 @@
+"""The settings of a training run: one table for the command line, the TOML file and what a run writes down."""
+
+import json
+import tomllib
+from argparse import SUPPRESS
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import fastcnn
+from fastcnn import backends, data, models
+from fastcnn.commands.arguments import Parser, Table, choice, from_text, number, table, text_value, whole
+from fastcnn.commands.errors import UsageError
+from fastcnn.commands.parts import AUGMENTS, OPTIMIZERS, SCHEDULES
+
+_RATES = ", ".join(f"{name} {lr:g}" for name, (_, lr, _) in OPTIMIZERS.items())
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One of them. ``--its-name`` is its option; None is a default that depends on others, or nothing."""
+
+    default: object
+    check: Callable
+    metavar: str | None
+    help: str
+
+
+SETTINGS = {
+    "model": Setting("lenet5", choice(*models.NAMES), None, f"one of {', '.join(models.NAMES)}"),
+    "model_options": Setting({}, table, None, "of the model, see `fastcnn summary --help`: pooling=avg"),
+    "data": Setting("mnist", text_value, "DATA", f"{', '.join(data.names())}, a folder of pictures or an .npz file"),
+    "data_root": Setting(None, text_value, "DIR", "where the named data set lies (default: FASTCNN_DATA, else cached)"),
+    "limit": Setting(None, whole(1), "N", "train on the first N images only"),
+    "validation": Setting(0.0, number(0, 0.9), "PART", "of the training images, held out to choose the best epoch; "
+                          "0 lets the test images choose, which flatters the result a little"),
+    "image_size": Setting(None, whole(1), "N", "height and width for the network: smaller images are padded, larger "
+                          "ones shrunk (default: the data's, but LeNet-5's 32 if they are smaller)"),
+    "channels": Setting(None, choice(1, 3), None, "1 grey, 3 colour: for a folder of pictures (default: by the files)"),
+    "augment": Setting({}, table, None, f"vary the training images: {', '.join(AUGMENTS)}; shift=3 rotation "
+                       "scale=[0.8,1.2]"),
+    "batch_size": Setting(128, whole(1), "N", "images in a batch"),
+    "epochs": Setting(5, whole(1), "N", "passes over the training images"),
+    "optimizer": Setting("adam", choice(*OPTIMIZERS), None, f"one of {', '.join(OPTIMIZERS)}"),
+    "lr": Setting(None, number(0), "RATE", f"learning rate, the highest of the schedule (default: {_RATES})"),
+    "optimizer_options": Setting({}, table, None, "of fastcnn.optim's class: momentum=0.9 nesterov weight_decay=5e-4"),
+    "schedule": Setting("one-cycle", choice(*SCHEDULES), None, f"one of {', '.join(SCHEDULES)}"),
+    "schedule_options": Setting({}, table, None, "of fastcnn.optim's class: step_size=10 gamma=0.5"),
+    "label_smoothing": Setting(0.0, number(0, 1), "PART", "of the likelihood, shared out among all classes"),
+    "clip_norm": Setting(None, number(0), "NORM", "make gradients smaller whose norm is larger"),
+    "ema": Setting(None, number(0, 1), "DECAY", "evaluate and keep averages of the weights, such as 0.999"),
+    "early_stopping": Setting(None, whole(1), "EPOCHS", "stop after so many epochs without improvement"),
+    "monitor": Setting("test_accuracy", choice("test_accuracy", "test_loss", "train_accuracy", "train_loss"), None,
+                       "what makes an epoch the best; with --validation, test_ is of the images held out"),
+    "seed": Setting(0, whole(0), "N", "of weights, order, augmentation and what is held out"),
+    "backend": Setting(None, choice(*backends.names()), None, "naive, numpy or numba (default: FASTCNN_BACKEND, else "
+                       "numba)"),
+    "threads": Setting(None, whole(1), "N", "default: one for each processor that this process may use"),
+    "checkpoint_every": Setting(60.0, number(0), "SECONDS", "between checkpoints, besides one after each epoch"),
+}  # fmt: skip
+
+FREE = ("threads", "data_root", "checkpoint_every")  # a run goes on alike with others
+
+
+def add_to(parser: Parser) -> None:
+    """Add an option for each setting; what is not given is not in the result."""
+    for name, setting in SETTINGS.items():
+        how = {"dest": name, "default": SUPPRESS, "help": setting.help.replace("%", "%%")}
+        if setting.check is table:
+            how |= {"action": Table, "nargs": "*", "metavar": "NAME=VALUE"}
+        else:
+            how |= {"type": from_text(setting.check), "metavar": setting.metavar or "NAME"}
+            if setting.default not in (None, 0.0):
+                how["help"] += f" (default: {setting.default})"
+        parser.add_argument(f"--{name.replace('_', '-')}", **how)
+
+
+def read_file(path: Path) -> dict:
+    """Settings from a TOML file, checked.
+
+    Raises
+    ------
+    UsageError
+        If it is not TOML, or has a key that is no setting or a value that is none.
+    OSError
+        If it cannot be read.
+    """
+    try:
+        found = tomllib.loads(path.read_bytes().decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {error}") from error
+    for name, value in found.items():
+        if name not in SETTINGS:
+            raise UsageError(f"{path}: there is no setting {name!r}; the settings are {', '.join(SETTINGS)}.")
+        try:
+            found[name] = SETTINGS[name].check(value)
+        except ValueError as error:
+            raise UsageError(f"{path}: {name}: {error}.") from None
+    return found
+
+
+def absolute(given: Mapping) -> dict:
+    """The settings with paths that mean the same from any folder."""
+    paths = {"data_root"} | ({"data"} if given.get("data") not in data.names() else set())
+    return {
+        name: str(Path(value).expanduser().resolve()) if name in paths and value is not None else value
+        for name, value in given.items()
+    }
+
+
+def complete(given: Mapping) -> dict:
+    """All settings, with the defaults for what was not given."""
+    settings = {name: given.get(name, setting.default) for name, setting in SETTINGS.items()}
+    if settings["lr"] is None:
+        settings["lr"] = OPTIMIZERS[settings["optimizer"]][1]
+    if settings["backend"] is None:
+        settings["backend"] = fastcnn.get_backend()
+    return settings
+
+
+def resumed(saved: Mapping, given: Mapping, folder: Path) -> dict:
+    """The settings of a run that goes on; what is given must be what it has.
+
+    Raises
+    ------
+    UsageError
+        If the run cannot go on so.
+    """
+    settings = complete(saved)
+    for name, value in given.items():
+        option = f"--{name.replace('_', '-')}"
+        longer = name == "epochs" and not SCHEDULES[saved["schedule"]].needs_epochs
+        if value == settings[name] or name in FREE or longer:
+            settings[name] = value
+        elif name == "epochs":
+            raise UsageError(
+                f"{option} is {value}, but the schedule {saved['schedule']!r} of the run in {folder} is made for "
+                f"{saved[name]} epochs."
+            )
+        else:
+            raise UsageError(
+                f"{option} is {value!r}, but the run in {folder} has {settings[name]!r}: it goes on as it began."
+            )
+    return settings
+
+
+def toml(settings: Mapping) -> str:
+    """The settings for a file that `read_file` reads."""
+    return "".join(f"{name} = {_toml(value)}\n" for name, value in settings.items() if value is not None)
+
+
+def _toml(value) -> str:
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(name)} = {_toml(item)}' for name, item in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value)  # texts, numbers and truth values are written alike

@@ -1,0 +1,204 @@
+"""``fastcnn train``: train a model."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import fastcnn
+from fastcnn import nn, optim, training
+from fastcnn.commands import prepare, settings
+from fastcnn.commands.arguments import Parser
+from fastcnn.commands.classifier import load
+from fastcnn.commands.errors import UsageError, remark, usage
+from fastcnn.commands.parts import make_augment, make_optimizer, make_schedule
+from fastcnn.commands.records import BEST, SETTINGS, Records, write_curves
+from fastcnn.data import DataError, DataLoader
+from fastcnn.training import files
+from fastcnn.training.checkpoint import SavedRun, checkpoints
+
+EXAMPLES = """\
+  fastcnn train                                            LeNet-5 on MNIST, into runs/lenet5-mnist
+  fastcnn train --augment shift rotation elastic --epochs 15 --out runs/augmented
+  fastcnn train --model resnet20 --data cifar10 --optimizer sgd --optimizer-options weight_decay=5e-4 \\
+                --augment crop flip --epochs 60
+  fastcnn train --model vgg7 --data my/pictures --image-size 32 --validation 0.1 --early-stopping 5
+  fastcnn train --config run.toml --lr 0.01                 settings from a file, one of them another
+  fastcnn train --resume runs/lenet5-mnist                  go on after Ctrl-C, kill or a power cut
+
+A TOML file holds the same settings: epochs = 10, augment = {shift = 3, flip = true}; see a run's settings.toml.
+Into the output folder go checkpoints, best.safetensors, history.json and .csv, settings.toml and curves.png.
+"""
+
+
+def parser() -> Parser:
+    """Describe the options."""
+    parser = Parser("fastcnn train", "Train a model, print how it goes, keep what it learned in a folder.", EXAMPLES)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings from a TOML file; options win over it")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: runs/MODEL-DATA")
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        nargs="?",
+        const=False,
+        metavar="RUN",
+        help="go on from the newest checkpoint in this folder (default: that of --out), with the run's own settings; "
+        "the result is that of a run that was never stopped, bit for bit",
+    )
+    settings.add_to(parser)
+    return parser
+
+
+def run(args) -> int:
+    """Train."""
+    given = settings.read_file(args.config) if args.config else {}
+    given = settings.absolute(given | {name: value for name, value in vars(args).items() if name in settings.SETTINGS})
+    out, saved = args.out, None
+    if args.resume is not None:
+        out = _folder(args.resume, args.out, given)
+        saved = load(out)
+        chosen = settings.resumed(saved.settings["settings"], given, out)
+    else:
+        chosen = settings.complete(given)
+        out = out or _default_folder(chosen)
+        if checkpoints(out):
+            raise UsageError(f"{out} holds a run already: go on with --resume {out}, or choose another --out.")
+    if chosen["threads"] is not None:
+        with usage("--threads: "):
+            fastcnn.set_num_threads(chosen["threads"])
+    with fastcnn.use_backend(chosen["backend"]):
+        return Run(chosen, out, saved).train()
+
+
+class Run:
+    """A trainer with all that belongs to it, made from settings alone.
+
+    Parameters
+    ----------
+    chosen : dict
+        The settings, all of them.
+    out : Path
+        The folder; made if it is not there.
+    saved : SavedRun, optional
+        Where to go on.
+    """
+
+    def __init__(self, chosen: Mapping, out: Path, saved: SavedRun | None = None):
+        self.chosen, self.out = chosen, out
+        streams = prepare.Streams.of(chosen["seed"])
+        self.parts = train, validation, _ = prepare.parts(chosen, streams)
+        if saved and prepare.fingerprint(train) != saved.settings["data"]["fingerprint"]:
+            raise DataError(f"{train.source} is not what the run in {out} was trained on; its images or labels differ.")
+        self.preprocess = prepare.preprocessing(chosen, train)
+        architecture = prepare.architecture(chosen, train, self.preprocess)
+        self.model = prepare.build(architecture, streams.model)
+        self.loader = DataLoader(
+            self.preprocess(train.images),
+            train.labels,
+            chosen["batch_size"],
+            shuffle=True,
+            rng=streams.loader,
+            augment=make_augment(chosen["augment"], self.preprocess.size, self.preprocess.black),
+        )
+        optimizer = make_optimizer(chosen, self.model.parameters())
+        schedule = make_schedule(chosen, optimizer, chosen["epochs"] * len(self.loader))
+        loss = nn.CrossEntropyLoss(label_smoothing=chosen["label_smoothing"])
+        out.mkdir(parents=True, exist_ok=True)
+        self.best = training.BestWeights(chosen["monitor"], out / BEST)
+        described = {
+            "settings": dict(chosen),
+            "preprocessing": asdict(self.preprocess),
+            "data": {
+                "source": train.source,
+                "classes": list(train.classes),
+                "image_shape": list(train.images.shape[1:]),
+                "digits": chosen["data"] in prepare.DIGITS,
+                "fingerprint": prepare.fingerprint(train),
+            },
+        }
+        checkpoint = training.Checkpoint(
+            out, every_seconds=chosen["checkpoint_every"], architecture=architecture, settings=described
+        )
+        callbacks = [*self._wishes(), self.best, Records(out), checkpoint]
+        self.trainer = training.Trainer(self.model, optimizer, loss, schedule, callbacks)
+        self.validation = self.preprocess(validation.images), validation.labels
+        if saved:
+            saved.restore(self.trainer, self.loader)
+
+    def train(self) -> int:
+        """Train to the end, and say how good it is."""
+        self._announce()
+        files.write(self.out / SETTINGS, settings.toml(self.chosen).encode())
+        left = self.chosen["epochs"] - len(self.trainer.history.epochs)
+        try:
+            self.trainer.fit(self.loader, self.validation, left)
+        except KeyboardInterrupt:
+            write_curves(self.trainer.history, self.out)
+            remark(f"fastcnn train: interrupted; {_how_to_go_on(self.out)}")
+            return 130
+        write_curves(self.trainer.history, self.out)
+        self._report()
+        return 0
+
+    def _wishes(self):
+        """The callbacks that were asked for."""
+        if self.chosen["clip_norm"] is not None:
+            yield training.ClipGradients(self.chosen["clip_norm"])
+        if self.chosen["ema"] is not None:
+            yield training.WeightAverage(optim.ExponentialMovingAverage(self.model, self.chosen["ema"]))
+        if self.chosen["early_stopping"] is not None:
+            yield training.EarlyStopping(self.chosen["early_stopping"], self.chosen["monitor"])
+
+    def _announce(self) -> None:
+        train, validation, test = self.parts
+        C, H, W = train.images.shape[1:]
+        held = f"{len(validation):,} validation and " if validation is not test else ""
+        fitted = (
+            f", fitted into {self.preprocess.size}x{self.preprocess.size}"
+            if (self.preprocess.size,) * 2 != (H, W)
+            else ""
+        )
+        remark(
+            f"Data: {train.source}; {len(train):,} training, {held}{len(test):,} test images of {C}x{H}x{W}{fitted}; "
+            f"{len(train.classes)} classes."
+        )
+        threads, parameters = fastcnn.get_num_threads(), sum(p.size for p in self.model.parameters())
+        remark(
+            f"Model: {self.chosen['model']}, {parameters:,} parameters. Backend: {self.chosen['backend']}, {threads} "
+            f"thread{'s' * (threads > 1)}. Folder: {self.out}."
+        )
+        if done := len(self.trainer.history.step_losses):
+            remark(f"Going on after {done:,} batches.")
+
+    def _report(self) -> None:
+        """The best epoch, whose weights the model has now; with validation, what the test images say of them."""
+        monitor, epochs = self.chosen["monitor"], self.trainer.history.epochs
+        if not self.best.weights:
+            return
+        best = next(epoch for epoch in epochs if getattr(epoch, monitor) == self.best.best)
+        print(f"best epoch: {best.epoch} of {len(epochs)}, test accuracy {best.test_accuracy:.2%}", end="")
+        if self.parts.validation is not self.parts.test:
+            test = self.parts.test
+            result = training.evaluate(self.model, self.preprocess(test.images), test.labels)
+            print(f" of the images held out; of the {len(test):,} test images {result.accuracy:.2%}", end="")
+        print(".")
+        remark(f"Written to {self.out}: {', '.join(sorted(path.name for path in self.out.iterdir()))}.")
+
+
+def _folder(resume, out: Path | None, given: Mapping) -> Path:
+    """The folder of the run that goes on."""
+    if resume is False:
+        return out or _default_folder(settings.complete(given))
+    if out is not None and out.resolve() != resume.resolve():
+        raise UsageError(f"--out is {out}, but a run goes on in its own folder, {resume}.")
+    return resume
+
+
+def _default_folder(chosen: Mapping) -> Path:
+    return Path("runs", f"{chosen['model']}-{Path(chosen['data']).stem}")
+
+
+def _how_to_go_on(folder: Path) -> str:
+    if not checkpoints(folder):
+        return "there is no checkpoint yet."
+    return f"go on with: fastcnn train --resume {shlex.quote(str(folder))}"

@@ -1,0 +1,161 @@
+"""A photographed or drawn digit, as MNIST's digits are."""
+
+import numpy as np
+
+from fastcnn import _validate
+
+from .errors import DataError
+
+BOX, SIZE = 20, 28  # pixels: the digit fits into the box, the box lies in the image
+LARGE = 400  # pixels: larger pictures are averaged down first, which also takes noise away
+CONTRAST = 24  # grey levels that ink must differ from its background by
+DUST = 0.003  # of the ink, which may lie beyond the digit on each of its four sides
+THIN = 2.0  # pixels of the box: thinner strokes than those of MNIST are made as thick as its thin ones
+
+
+def digit_image(picture: np.ndarray) -> np.ndarray:
+    """Cut a digit out of a picture and put it where MNIST's digits are, light on dark.
+
+    MNIST's were "size normalized to fit in a 20x20 pixel box while preserving their aspect ratio", and "centered in a
+    28x28 image by computing the center of mass of the pixels, and translating the image so as to position this point at
+    the center of the 28x28 field" [1]_. Before that, what is no digit is taken away: the background, which may be
+    lighter to one side than to the other, is a plane through the picture's margin; ink is what differs from it, by more
+    than half the threshold of Otsu [2]_; strokes that are too thin are thickened.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8, shape (1, H, W)
+        Grey levels of one digit, in ink that is darker or lighter than all around it; from `read_image` with
+        ``channels=1``. There should be some background on all sides, and nothing else on it but specks.
+
+    Returns
+    -------
+    ndarray of uint8, shape (1, 28, 28)
+        Ink 255 on 0.
+
+    Raises
+    ------
+    DataError
+        There is no ink: everything is of about one level. A ValueError.
+    TypeError, ValueError
+        `picture` is not such an array.
+
+    References
+    ----------
+    .. [1] Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits",
+       http://yann.lecun.com/exdb/mnist/.
+    .. [2] N. Otsu, "A threshold selection method from gray-level histograms", IEEE Transactions on Systems, Man, and
+       Cybernetics 9(1), 1979.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn.data import digit_image
+    >>> paper = np.full((1, 300, 200), 230, np.uint8)
+    >>> paper[0, 40:140, 30:45] = 20  # a one, in the upper left corner
+    >>> image = digit_image(paper)[0]
+    >>> np.flatnonzero(image.max(axis=1))[[0, -1]], np.flatnonzero(image.max(axis=0))[[0, -1]]
+    (array([ 4, 23]), array([12, 15]))
+    """
+    if not isinstance(picture, np.ndarray) or picture.ndim != 3 or len(picture) != 1:
+        raise ValueError(f"`picture` must be an array (1, H, W), not {getattr(picture, 'shape', picture)!r:.60}.")
+    ink = _ink(_averaged(_validate.uint8_images(picture[None])[0, 0]))
+    (top, bottom), (left, right) = (_between_dust(ink.sum(axis=axis)) for axis in (1, 0))
+    ink = ink[top:bottom, left:right]
+    scale = BOX / max(ink.shape)  # pixels of the box in one of the picture
+    ink = _thickened(ink, THIN / scale)
+    image = _resampled(ink, scale)
+    return np.rint(image * (255 / image.max())).astype(np.uint8)[None]
+
+
+def _averaged(picture: np.ndarray) -> np.ndarray:
+    """Grey levels of blocks of pixels, at most `LARGE` of them along a side."""
+    k = -(-max(picture.shape) // LARGE)
+    H, W = (max(extent // k, 1) for extent in picture.shape)
+    return picture[: H * k, : W * k].reshape(H, min(k, picture.shape[0]), W, min(k, picture.shape[1])).mean(axis=(1, 3))
+
+
+def _ink(picture: np.ndarray) -> np.ndarray:
+    """How much ink there is in each pixel, from 0 to 1."""
+    difference = picture - _background(picture)
+    if (difference * np.abs(difference)).sum() < 0:  # what differs much is darker
+        difference = -difference
+    difference = np.maximum(difference, 0)
+    threshold = _otsu(difference)
+    full = np.median(difference[difference > threshold]) if (difference > threshold).any() else 0
+    if full < CONTRAST:
+        raise DataError(f"The picture shows no digit: ink and background differ by {full:.0f} of 255 grey levels.")
+    return np.clip((difference - threshold / 2) / (full - threshold / 2), 0, 1)
+
+
+def _background(picture: np.ndarray) -> np.ndarray:
+    """The plane through the margin, by least squares; what differs from it most, such as ink that touches, is left out.
+
+    The margin is as wide as a sixteenth of the picture.
+    """
+    H, W = picture.shape
+    y, x = np.mgrid[-1 : 1 : H * 1j, -1 : 1 : W * 1j]
+    margin = (np.abs(y) > 1 - 1 / 8) | (np.abs(x) > 1 - 1 / 8)
+    points, levels = np.stack([np.ones(margin.sum()), y[margin], x[margin]], axis=1), picture[margin]
+    off = np.abs(levels - np.median(levels))
+    plane = None
+    for _ in range(3):
+        kept = off <= max(2 * np.median(off), 8)
+        plane = np.linalg.lstsq(points[kept], levels[kept], rcond=None)[0]
+        off = np.abs(levels - points @ plane)
+    return plane[0] + plane[1] * y + plane[2] * x
+
+
+def _otsu(levels: np.ndarray) -> float:
+    """The level that parts the pixels in two with the most variance between them."""
+    counts, edges = np.histogram(levels, 256)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below, sums = counts.cumsum()[:-1], (counts * centres).cumsum()
+    above = levels.size - below
+    with np.errstate(invalid="ignore"):  # 0 / 0, where all are below
+        between = below * above * (sums[:-1] / below - (sums[-1] - sums[:-1]) / above) ** 2
+    return float(edges[1 + np.nanargmax(between)])
+
+
+def _between_dust(profile: np.ndarray) -> tuple[int, int]:
+    """First and last-but-one place of all ink but `DUST` on either side."""
+    mass = profile.cumsum() / profile.sum()
+    return int(np.searchsorted(mass, DUST, "right")), int(np.searchsorted(mass, 1 - DUST)) + 1
+
+
+def _thickened(ink: np.ndarray, least: float) -> np.ndarray:
+    """Ink whose strokes are ``least`` pixels thick or more, by taking the maximum of discs around each pixel."""
+    edges = (
+        np.abs(np.diff(ink, axis=0, prepend=0, append=0)).sum(),
+        np.abs(np.diff(ink, axis=1, prepend=0, append=0)).sum(),
+    )
+    thickness = 2 * ink.sum() / np.hypot(*edges)  # of a straight stroke: area / length, which has an edge on each side
+    reach = int((least - thickness) / 2 + 0.5)
+    if reach < 1:
+        return ink
+    padded = np.pad(ink, 2 * reach)
+    thick = ink = np.pad(ink, reach)
+    for dy in range(-reach, reach + 1):
+        dx = int((reach**2 - dy**2) ** 0.5)
+        rows = padded[reach + dy : reach + dy + ink.shape[0]]
+        windows = np.lib.stride_tricks.sliding_window_view(
+            rows[:, reach - dx : rows.shape[1] - reach + dx], 2 * dx + 1, 1
+        )
+        thick = np.maximum(thick, windows.max(axis=2))
+    return thick
+
+
+def _resampled(ink: np.ndarray, scale: float) -> np.ndarray:
+    """The ink (SIZE, SIZE), its centre of mass in the pixel (SIZE / 2, SIZE / 2), as in MNIST."""
+    scale = min(scale, BOX / max(ink.shape))  # strokes that were thickened reach further
+    mass = ink.sum()
+    y, x = ((ink.sum(axis=1 - axis) @ np.arange(ink.shape[axis])) / mass for axis in (0, 1))
+    rows, columns = _weights(ink.shape[0], y, scale), _weights(ink.shape[1], x, scale)
+    return rows @ ink @ columns.T
+
+
+def _weights(extent: int, centre: float, scale: float) -> np.ndarray:
+    """The matrix (SIZE, extent) that scales one axis: a triangle, as wide as a pixel of the picture or of the image."""
+    places = (np.arange(extent) - centre) * scale + SIZE / 2
+    weights = np.maximum(1 - np.abs(np.arange(SIZE)[:, None] - places) / max(scale, 1), 0)
+    return weights * min(scale, 1)

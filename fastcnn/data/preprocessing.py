@@ -1,0 +1,113 @@
+"""What is done to images between a data set and a network, in training and whenever the network is used again."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastcnn import _validate
+
+from .transforms import mean_and_std, standardize
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From uint8 images to what a network takes: fitted into a square, see `fit_square`, then standardized.
+
+    Two of the same numbers do the same; ``dataclasses.asdict`` of it is JSON.
+
+    Parameters
+    ----------
+    size : int
+        Height and width of the square, in pixels.
+    mean, std : sequence of float, one for each channel
+        See `standardize`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn.data import Preprocessing
+    >>> images = np.tile(np.array([0, 255], np.uint8), (5, 1, 28, 14))
+    >>> prepare = Preprocessing.of(images, size=32)
+    >>> prepare
+    Preprocessing(size=32, mean=(0.5,), std=(0.5,))
+    >>> prepare(images).shape, prepare.black
+    ((5, 1, 32, 32), (-1.0,))
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self):
+        object.__setattr__(self, "mean", tuple(map(float, self.mean)))  # JSON has lists
+        object.__setattr__(self, "std", tuple(map(float, self.std)))
+
+    @classmethod
+    def of(cls, images: np.ndarray, size: int) -> "Preprocessing":
+        """What the training images need; their mean and standard deviation are taken before anything is padded."""
+        return cls(size, *(values.tolist() for values in mean_and_std(images)))
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Images (N, C, H, W) of uint8 as float32, (N, C, size, size)."""
+        return standardize(fit_square(images, self.size), self.mean, self.std)
+
+    @property
+    def black(self) -> tuple[float, ...]:
+        """What black becomes, in each channel."""
+        return tuple((0 - mean) / std for mean, std in zip(self.mean, self.std, strict=True))
+
+
+def fit_square(images: np.ndarray, size: int) -> np.ndarray:
+    """Shrink images to a square if they are larger, then pad them to it, with zeros.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (N, C, H, W)
+    size : int
+        Height and width of the square in pixels. Images keep their proportions, and are in its middle; of an odd number
+        of rows or columns that are padded, the last ones have one more.
+
+    Returns
+    -------
+    ndarray of uint8, shape (N, C, size, size)
+
+    Raises
+    ------
+    ImportError
+        Images are to be shrunk and Pillow, which does that, is not installed.
+    TypeError, ValueError
+        `images` is not uint8 or has not 4 dimensions, or `size` is not a whole number of at least 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn.data.preprocessing import fit_square
+    >>> fit_square(np.full((1, 1, 1, 2), 7, np.uint8), 3)[0, 0]
+    array([[0, 0, 0],
+           [7, 7, 0],
+           [0, 0, 0]], dtype=uint8)
+    """
+    N, C, H, W = _validate.uint8_images(images).shape
+    size = _validate.count("size", size)
+    if max(H, W) > size:
+        H, W = (max(round(extent * size / max(H, W)), 1) for extent in (H, W))
+        images = _resized(images, H, W)
+    if images.shape[2:] == (size, size):
+        return images
+    out = np.zeros((N, C, size, size), np.uint8)
+    top, left = (size - H) // 2, (size - W) // 2
+    out[:, :, top : top + H, left : left + W] = images
+    return out
+
+
+def _resized(images: np.ndarray, H: int, W: int) -> np.ndarray:
+    """Images (N, C, H, W), as `read_image` resizes a picture."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError('To resize images needs Pillow; install it with pip install "fastcnn[data]".') from error
+
+    out = np.empty((*images.shape[:2], H, W), np.uint8)
+    for place in np.ndindex(images.shape[:2]):
+        out[place] = Image.fromarray(images[place]).resize((W, H), Image.Resampling.BILINEAR)
+    return out
