@@ -1,6 +1,7 @@
 """A photographed or drawn digit, as MNIST's digits are."""
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from fastcnn import _validate
 
@@ -82,10 +83,12 @@ def _ink(picture: np.ndarray) -> np.ndarray:
         difference = -difference
     difference = np.maximum(difference, 0)
     threshold = _otsu(difference)
-    full = np.median(difference[difference > threshold]) if (difference > threshold).any() else 0
+    is_ink = difference > threshold
+    full = np.median(difference[is_ink]) if is_ink.any() else 0
     if full < CONTRAST:
         raise DataError(f"The picture shows no digit: ink and background differ by {full:.0f} of 255 grey levels.")
-    return np.clip((difference - threshold / 2) / (full - threshold / 2), 0, 1)
+    near = sliding_window_view(np.pad(is_ink, 1), (3, 3)).any(axis=(2, 3))  # what is faint must lie beside what is not
+    return near * np.clip((difference - threshold / 2) / (full - threshold / 2), 0, 1)
 
 
 def _background(picture: np.ndarray) -> np.ndarray:
@@ -107,14 +110,15 @@ def _background(picture: np.ndarray) -> np.ndarray:
 
 
 def _otsu(levels: np.ndarray) -> float:
-    """The level that parts the pixels in two with the most variance between them."""
+    """The level that parts the pixels in two with the most variance between them; 0 where all have the same."""
+    if levels.min() == levels.max():
+        return 0.0
     counts, edges = np.histogram(levels, 256)
     centres = (edges[:-1] + edges[1:]) / 2
     below, sums = counts.cumsum()[:-1], (counts * centres).cumsum()
     above = levels.size - below
-    with np.errstate(invalid="ignore"):  # 0 / 0, where all are below
-        between = below * above * (sums[:-1] / below - (sums[-1] - sums[:-1]) / above) ** 2
-    return float(edges[1 + np.nanargmax(between)])
+    between = below * above * (sums[:-1] / below - (sums[-1] - sums[:-1]) / above) ** 2
+    return float(edges[1 + between.argmax()])
 
 
 def _between_dust(profile: np.ndarray) -> tuple[int, int]:
@@ -124,24 +128,18 @@ def _between_dust(profile: np.ndarray) -> tuple[int, int]:
 
 
 def _thickened(ink: np.ndarray, least: float) -> np.ndarray:
-    """Ink whose strokes are ``least`` pixels thick or more, by taking the maximum of discs around each pixel."""
-    edges = (
-        np.abs(np.diff(ink, axis=0, prepend=0, append=0)).sum(),
-        np.abs(np.diff(ink, axis=1, prepend=0, append=0)).sum(),
-    )
+    """Ink whose strokes are ``least`` pixels thick or more, by taking the maximum of a disc around each pixel."""
+    edges = [np.abs(np.diff(ink, axis=axis, prepend=0, append=0)).sum() for axis in (0, 1)]
     thickness = 2 * ink.sum() / np.hypot(*edges)  # of a straight stroke: area / length, which has an edge on each side
     reach = int((least - thickness) / 2 + 0.5)
     if reach < 1:
         return ink
     padded = np.pad(ink, 2 * reach)
-    thick = ink = np.pad(ink, reach)
+    thick = np.zeros([extent + 2 * reach for extent in ink.shape])
     for dy in range(-reach, reach + 1):
         dx = int((reach**2 - dy**2) ** 0.5)
-        rows = padded[reach + dy : reach + dy + ink.shape[0]]
-        windows = np.lib.stride_tricks.sliding_window_view(
-            rows[:, reach - dx : rows.shape[1] - reach + dx], 2 * dx + 1, 1
-        )
-        thick = np.maximum(thick, windows.max(axis=2))
+        rows = padded[reach + dy :][: len(thick), reach - dx : padded.shape[1] - reach + dx]
+        np.maximum(thick, sliding_window_view(rows, 2 * dx + 1, axis=1).max(axis=2), out=thick)
     return thick
 
 
