@@ -122,7 +122,7 @@ class Window:
             [["sheet", "bars"], ["sheet", "seen"]], width_ratios=(1.35, 1), height_ratios=(2.6, 1)
         )
         self._axes, levels = axes["sheet"], {"cmap": "gray_r", "vmin": 0, "vmax": 255}
-        self._drawn = self._axes.imshow(self.sheet.picture[0], extent=(0, 1, 1, 0), **levels)
+        self._drawn = self._axes.imshow(self.sheet.picture[0], extent=(0, 1, 1, 0), interpolation="bilinear", **levels)
         self._seen = axes["seen"].imshow(np.zeros((28, 28)), cmap="gray", vmin=0, vmax=255)
         count = len(classifier.classes)
         self._bars = axes["bars"].barh(range(count), np.zeros(count), color=GREY)

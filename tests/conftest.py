@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fastcnn import backends
+from tests.command_line import SMALL, main, write_mnist
 
 os.environ["NUMBA_NUM_THREADS"] = "8"  # so that tests may ask for more threads than there are processors
 
@@ -49,3 +50,17 @@ def memory_order(request):
         return copy
 
     return reordered
+
+
+@pytest.fixture(scope="session")
+def mnist_folder(tmp_path_factory):
+    """MNIST's files, with 4000 and 500 embedded digits."""
+    return write_mnist(tmp_path_factory.mktemp("mnist"), 4000, 500)
+
+
+@pytest.fixture(scope="session")
+def trained_run(mnist_folder, tmp_path_factory):
+    """The folder of a run that ``fastcnn train`` made: a small network that knows digits well."""
+    out = tmp_path_factory.mktemp("runs") / "trained"
+    assert main(["train", *SMALL, "--data-root", str(mnist_folder), "--epochs", "3", "--out", str(out)]) == 0
+    return out

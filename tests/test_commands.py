@@ -59,7 +59,7 @@ def test_warmup_without_a_folder_fails():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "the following arguments are required: command"),
+        ([], "the following arguments are required: COMMAND"),
         (["wramup"], "invalid choice: 'wramup'"),
         (["warmup", "--batch-size", "0"], "argument --batch-size: '0' is not a whole number of at least 1"),
         (["info", "--batch-size", "1"], "unrecognized arguments"),

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastcnn.__main__ import main
 from fastcnn.commands.classifier import Classifier
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -29,11 +28,8 @@ def example():
 
 
 @pytest.fixture(scope="module")
-def classifier(tmp_path_factory):
-    out = tmp_path_factory.mktemp("run") / "digits"
-    options = ["--data", "digits", "--limit", "4000", "--epochs", "2", "--model", "conv8", "--backend", "numpy"]
-    assert main(["train", *options, "--batch-size", "50", "--out", str(out)]) == 0
-    return Classifier(out)
+def classifier(trained_run):
+    return Classifier(trained_run)
 
 
 @pytest.fixture

@@ -56,16 +56,14 @@ def digit_image(picture: np.ndarray) -> np.ndarray:
     >>> paper[0, 40:140, 30:45] = 20  # a one, in the upper left corner
     >>> image = digit_image(paper)[0]
     >>> np.flatnonzero(image.max(axis=1))[[0, -1]], np.flatnonzero(image.max(axis=0))[[0, -1]]
-    (array([ 4, 23]), array([12, 15]))
+    (array([ 4, 23]), array([13, 15]))
     """
     if not isinstance(picture, np.ndarray) or picture.ndim != 3 or len(picture) != 1:
         raise ValueError(f"`picture` must be an array (1, H, W), not {getattr(picture, 'shape', picture)!r:.60}.")
     ink = _ink(_averaged(_validate.uint8_images(picture[None])[0, 0]))
     (top, bottom), (left, right) = (_between_dust(ink.sum(axis=axis)) for axis in (1, 0))
     ink = ink[top:bottom, left:right]
-    scale = BOX / max(ink.shape)  # pixels of the box in one of the picture
-    ink = _thickened(ink, THIN / scale)
-    image = _resampled(ink, scale)
+    image = _resampled(_thickened(ink, THIN * max(ink.shape) / BOX))
     return np.rint(image * (255 / image.max())).astype(np.uint8)[None]
 
 
@@ -143,17 +141,21 @@ def _thickened(ink: np.ndarray, least: float) -> np.ndarray:
     return thick
 
 
-def _resampled(ink: np.ndarray, scale: float) -> np.ndarray:
-    """The ink (SIZE, SIZE), its centre of mass in the pixel (SIZE / 2, SIZE / 2), as in MNIST."""
-    scale = min(scale, BOX / max(ink.shape))  # strokes that were thickened reach further
-    mass = ink.sum()
-    y, x = ((ink.sum(axis=1 - axis) @ np.arange(ink.shape[axis])) / mass for axis in (0, 1))
-    rows, columns = _weights(ink.shape[0], y, scale), _weights(ink.shape[1], x, scale)
+def _resampled(ink: np.ndarray) -> np.ndarray:
+    """The ink (SIZE, SIZE), its longer side as long as the box, moved by whole pixels as MNIST's was."""
+    scale = BOX / max(ink.shape)
+    rows, columns = (_weights(ink.sum(axis=1 - axis), scale) for axis in (0, 1))
     return rows @ ink @ columns.T
 
 
-def _weights(extent: int, centre: float, scale: float) -> np.ndarray:
-    """The matrix (SIZE, extent) that scales one axis: a triangle, as wide as a pixel of the picture or of the image."""
-    places = (np.arange(extent) - centre) * scale + SIZE / 2
-    weights = np.maximum(1 - np.abs(np.arange(SIZE)[:, None] - places) / max(scale, 1), 0)
-    return weights * min(scale, 1)
+def _weights(profile: np.ndarray, scale: float) -> np.ndarray:
+    """The matrix (SIZE, extent) that scales one axis and moves its centre of mass to the pixel SIZE / 2.
+
+    Each is how much of a pixel of the image a pixel of the picture covers.
+    """
+    extent = len(profile)
+    edges = np.arange(extent + 1) * scale
+    centre = (edges[:-1] + edges[1:]) / 2 @ profile / profile.sum()
+    edges += np.clip(np.rint(SIZE / 2 + 0.5 - centre), 0, SIZE - np.ceil(extent * scale))
+    pixel = np.arange(SIZE)[:, None]
+    return np.maximum(np.minimum(edges[1:], pixel + 1) - np.maximum(edges[:-1], pixel), 0)

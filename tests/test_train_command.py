@@ -1,0 +1,306 @@
+"""``fastcnn train``: settings from options and files, what it writes, and how it goes on."""
+
+import json
+import signal
+import tomllib
+
+import numpy as np
+import pytest
+
+from fastcnn import training
+from tests.command_line import SMALL, call, run, start
+
+TINY = (*SMALL, "--limit", "400")
+
+
+@pytest.fixture
+def options(mnist_folder):
+    return (*TINY, "--data-root", mnist_folder)
+
+
+def losses(folder) -> list[float]:
+    return json.loads((folder / "history.json").read_text())["step_losses"]
+
+
+def final(folder) -> dict[str, np.ndarray]:
+    return training.latest_checkpoint(folder).weights
+
+
+def assert_same_run(one, other):
+    assert losses(one) == losses(other)
+    for name, array in final(one).items():
+        np.testing.assert_array_equal(array, final(other)[name])
+    assert (one / "best.safetensors").read_bytes() == (other / "best.safetensors").read_bytes()
+
+
+def test_a_run_leaves_all_that_belongs_to_it(options, tmp_path, capsys):
+    out = tmp_path / "new" / "run"
+    code, stdout, stderr = call(capsys, "train", *options, "--epochs", "2", "--out", out)
+    assert code == 0
+    lines = stdout.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["epoch 1", "epoch 2", "best epoch"]
+    assert "400 training, 500 test images of 1x28x28; 10 classes." in stderr
+    assert "Model: conv8, 13,610 parameters." in stderr or "Model: conv8, 13,602 parameters." in stderr
+    assert {path.name for path in out.iterdir()} == {
+        "best.safetensors", "checkpoint-00000008.safetensors", "checkpoint-00000016.safetensors", "curves.png",
+        "history.csv", "history.json", "settings.toml",
+    }  # fmt: skip
+    saved = training.latest_checkpoint(out)
+    assert saved.architecture == {"name": "conv8", "options": {"num_classes": 10, "in_channels": 1, "image_size": 28}}
+    assert saved.settings["data"]["classes"] == list("0123456789")
+    assert saved.settings["data"]["digits"] is True
+    assert saved.settings["preprocessing"]["size"] == 28
+
+
+def test_all_wishes_together(options, tmp_path, capsys):
+    out = tmp_path / "run"
+    code, stdout, stderr = call(
+        capsys, "train", *options, "--epochs", "2", "--out", out, "--validation", "0.25", "--label-smoothing", "0.1",
+        "--ema", "0.9", "--clip-norm", "1", "--early-stopping", "5", "--optimizer", "sgd", "--lr", "0.05",
+        "--optimizer-options", "weight-decay=5e-4", "nesterov", "--schedule", "step", "--schedule-options",
+        "step_size=1", "gamma=0.5", "--augment", "shift=1", "rotation", "scale=[0.9,1.1]", "--monitor", "test_loss",
+    )  # fmt: skip
+    assert code == 0
+    assert "300 training, 100 validation and 500 test images" in stderr
+    assert "of the images held out; of the 500 test images" in stdout
+    assert [epoch.lr for epoch in training.History.from_json(out / "history.json").epochs] == [0.05, 0.025]
+    settings = tomllib.loads((out / "settings.toml").read_text())
+    assert settings["optimizer_options"] == {"weight_decay": 5e-4, "nesterov": True}
+    assert settings["augment"] == {"shift": 1, "rotation": True, "scale": [0.9, 1.1]}
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "one-cycle", "cosine", "linear", "step step_size=1", "multi-step milestones=[1]", "exponential gamma=0.5",
+        "plateau", "constant",
+    ],
+)  # fmt: skip
+def test_every_schedule_goes_with_every_optimizer(mnist_folder, tmp_path, capsys, optimizer, schedule):
+    name, *given = schedule.split()
+    options = ("--limit", 50, *SMALL, "--data-root", mnist_folder, "--validation", 0.5, "--epochs", 2)
+    with_schedule = ("--optimizer", optimizer, "--schedule", name, "--schedule-options", *given)
+    assert call(capsys, "train", *options, *with_schedule, "--out", tmp_path / "run")[0] == 0
+
+
+def test_lenet5_pads_small_images_and_others_are_built_for_them(mnist_folder, tmp_path, capsys):
+    options = ("--backend", "numpy", "--limit", 50, "--epochs", 1, "--data-root", mnist_folder)
+    _, _, stderr = call(capsys, "train", *options, "--out", tmp_path / "a")
+    assert "images of 1x28x28, fitted into 32x32;" in stderr
+    assert training.latest_checkpoint(tmp_path / "a").architecture["options"]["image_size"] == 32
+    call(capsys, "train", *options, "--model", "mlp", "--image-size", 20, "--out", tmp_path / "b")
+    assert training.latest_checkpoint(tmp_path / "b").architecture["options"]["image_size"] == 20
+
+
+def test_settings_come_from_a_file_and_options_win(mnist_folder, tmp_path, capsys):
+    file = tmp_path / "run.toml"
+    file.write_text(
+        'model = "conv8"\nbackend = "numpy"\nlimit = 100\nepochs = 3\nlr = 1\nbatch_size = 50\n'
+        '[model_options]\n[augment]\nflip = {p = 0.5}\n'
+    )  # fmt: skip
+    out = tmp_path / "run"
+    root = ("--data-root", mnist_folder)
+    assert call(capsys, "train", "--config", file, "--lr", "0.01", "--epochs", 1, *root, "--out", out)[0] == 0
+    settings = tomllib.loads((out / "settings.toml").read_text())
+    assert (settings["limit"], settings["epochs"], settings["lr"]) == (100, 1, 0.01)
+    assert settings["augment"] == {"flip": {"p": 0.5}}
+    again = tmp_path / "again"
+    assert call(capsys, "train", "--config", out / "settings.toml", "--out", again)[0] == 0
+    assert_same_run(out, again)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("epoch = 3", "there is no setting 'epoch'; the settings are model, model_opt", id="key"),
+        pytest.param("epochs = 0", "epochs: 0 is not a whole number of at least 1.", id="out of range"),
+        pytest.param("epochs = '3'", "epochs: '3' is not a whole number of at least 1.", id="a text for a number"),
+        pytest.param("epochs = true", "epochs: True is not a whole number", id="a truth value for a number"),
+        pytest.param("lr = nan", "lr: nan is not a number of at least 0.", id="not a number"),
+        pytest.param("model = 'lenet6'", "model: 'lenet6' is not one of lenet5, lenet5_classic,", id="model"),
+        pytest.param("augment = 3", "augment: 3 is not a table", id="no table"),
+        pytest.param("augment = {flip = 1979-05-27}", "is not a table", id="a date"),
+        pytest.param("epochs 3", "is not TOML: ", id="syntax"),
+        pytest.param("data = '\\xff'", "is not TOML: ", id="no escape"),
+        pytest.param("augment = {blur = true}", "There is no augmentation 'blur'; there are shift,", id="augmentation"),
+        pytest.param("augment = {flip = [1, 2]}", "'flip' takes p, not 2 numbers", id="too many numbers"),
+        pytest.param("augment = {shift = -1}", "'shift': `pixels` is -1 but must be", id="augmentation's number"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_one_line(options, tmp_path, capsys, text, message):
+    file = tmp_path / "run.toml"
+    file.write_text(text)
+    code, stdout, stderr = call(capsys, "train", *options, "--config", file, "--out", tmp_path / "run")
+    assert (code, stdout, stderr.count("\n")) == (2, "", 1)
+    assert stderr.startswith("fastcnn train: error: ")
+    assert message in stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        pytest.param(["--epochs", "x"], "argument --epochs: 'x' is not a whole number of at least 1", id="number"),
+        pytest.param(["--label-smoothing", "2"], "2 is not a number from 0 to 1", id="range"),
+        pytest.param(["--model", "lenet6"], "'lenet6' is not one of lenet5,", id="model"),
+        pytest.param(["--channels", "2"], "argument --channels: 2 is not one of 1, 3", id="channels"),
+        pytest.param(["--model-options", "colour=red"], "has no option `colour`; it has num_classes,", id="option"),
+        pytest.param(["--model-options", "num_classes=3"], "num_classes: that is as the data are", id="data's"),
+        pytest.param(["--optimizer-options", "beta=1"], "'adam' has no option 'beta'; it has betas,", id="optimizer"),
+        pytest.param(["--optimizer-options", "betas=3"], "'adam': `betas` must be a pair", id="optimizer's value"),
+        pytest.param(["--schedule", "step"], "The schedule 'step' needs step_size.", id="missing"),
+        pytest.param(["--schedule", "constant", "--schedule-options", "a=1"], "'constant' has no option", id="none"),
+        pytest.param(["--data", "no/such"], "no/such' but must be mnist, ", id="data"),
+        pytest.param(["--threads", "100000"], "`n` is 100000 but must be at most", id="threads"),
+        pytest.param(["--epoch", "3"], "unrecognized arguments: --epoch 3", id="no abbreviations"),
+    ],
+)
+def test_wrong_options_are_one_line(options, tmp_path, capsys, given, message):
+    if given[0] == "--data":
+        options = TINY
+    code, stdout, stderr = call(capsys, "train", *options, "--out", tmp_path / "run", *given)
+    assert (code, stdout) == (2, "")
+    assert stderr.splitlines()[-1].startswith("fastcnn train: error: ")
+    assert "Traceback" not in stderr
+    assert message in stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        pytest.param(["--config", "no.toml"], "no.toml", id="no such file"),
+        pytest.param(["--data-root", "no/such"], "there is no such folder", id="no such folder"),
+        pytest.param(["--out", __file__], "File exists", id="a file as folder"),
+        pytest.param(["--resume", "no/such"], "There is no run and no checkpoint no/such.", id="nothing to go on from"),
+        pytest.param(["--validation", "0.001"], "of 400 images, 0 would be held out", id="nothing held out"),
+        pytest.param(["--lr", "1e9", "--optimizer", "sgd"], "The loss of batch ", id="the loss explodes"),
+    ],
+)
+def test_failures_are_one_line(options, tmp_path, capsys, given, message):
+    code, _, stderr = call(capsys, "train", *options, "--out", tmp_path / "run", *given)
+    assert code == 1
+    assert stderr.splitlines()[-1].startswith("fastcnn train: error: ")
+    assert message in stderr.splitlines()[-1]
+
+
+def test_a_folder_with_a_run_is_not_written_over(options, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call(capsys, "train", *options, "--epochs", 1, "--out", out)[0] == 0
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    code, _, stderr = call(capsys, "train", *options, "--epochs", 2, "--out", out)
+    assert code == 2
+    assert "holds a run already: go on with --resume" in stderr
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_been(mnist_folder, tmp_path, monkeypatch, capsys):
+    options = ("train", *TINY, "--augment", "shift", "--ema", "0.9", "--epochs", 3, "--checkpoint-every", 0)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    monkeypatch.chdir(mnist_folder.parent)  # the path of the data is relative, and must hold from elsewhere
+    options = (*options, "--data-root", mnist_folder.name)
+    assert call(capsys, *options, "--out", whole)[0] == 0
+    process = start(*options, "--out", killed)
+    next(line for line in process.stdout if line.startswith("epoch 1"))
+    process.kill()
+    process.communicate()
+    monkeypatch.chdir(tmp_path)
+    code, _, stderr = call(capsys, "train", "--resume", "killed")
+    assert code == 0
+    assert "Going on after " in stderr
+    assert_same_run(whole, killed)
+    code, stdout, _ = call(capsys, "train", "--resume", "killed")  # it is done
+    assert code == 0
+    assert stdout.startswith("best epoch: ")
+    assert_same_run(whole, killed)
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(options, tmp_path, capsys):
+    out = tmp_path / "my run"
+    process = start("train", *options, "--epochs", 10_000, "--schedule", "constant", "--out", out)
+    next(line for line in process.stdout if line.startswith("epoch 2"))
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr.splitlines()[-1] == f"fastcnn train: interrupted; go on with: fastcnn train --resume '{out}'"
+    assert "Traceback" not in stderr
+    done = len(training.latest_checkpoint(out).history.step_losses)
+    assert done >= 16
+    assert len(losses(out)) == done
+    epochs = done // 8 + 1
+    code, _, stderr = call(capsys, "train", "--resume", "--out", out, "--epochs", epochs)
+    assert code == 0
+    assert len(losses(out)) == epochs * 8
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--lr", "0.5"], "--lr is 0.5, but the run in {out} has 0.003: it goes on as it began."),
+        (["--model", "mlp"], "--model is 'mlp', but the run in {out} has 'conv8'"),
+        (["--epochs", "9"], "--epochs is 9, but the schedule 'one-cycle' of the run in {out} is made for 1 epochs."),
+        (["--out", "elsewhere"], "--out is elsewhere, but a run goes on in its own folder, {out}."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_run_goes_on_as_it_began_or_not(options, tmp_path, capsys, given, message):
+    out = tmp_path / "run"
+    assert call(capsys, "train", *options, "--epochs", 1, "--out", out)[0] == 0
+    code, _, stderr = call(capsys, "train", "--resume", out, *given)
+    assert code == 2
+    assert message.format(out=out) in stderr
+    assert call(capsys, "train", "--resume", out, "--lr", "0.003", "--checkpoint-every", "5")[0] == 0
+
+
+def test_a_run_does_not_go_on_with_other_data(options, tmp_path, capsys):
+    from tests.command_line import write_mnist
+
+    out = tmp_path / "run"
+    assert call(capsys, "train", *options, "--epochs", 1, "--out", out)[0] == 0
+    (tmp_path / "other").mkdir()
+    other = write_mnist(tmp_path / "other", 401, 500)
+    # the first 400 digits are the same
+    assert call(capsys, "train", "--resume", out, "--data-root", other)[0] == 0
+    code, _, stderr = call(capsys, "train", "--resume", out, "--data-root", write_mnist(other, 300, 500))
+    assert code == 1
+    assert "is not what the run in" in stderr
+
+
+def test_a_damaged_checkpoint_is_a_warning_of_one_line(options, tmp_path):
+    out = tmp_path / "run"
+    assert run("train", *options, "--epochs", 2, "--out", out)[0] == 0
+    newest = sorted(out.glob("checkpoint-*"))[-1]
+    newest.write_bytes(newest.read_bytes()[:-100])
+    code, _, stderr = run("train", "--resume", out)
+    assert code == 0
+    assert stderr.startswith(f"fastcnn train: warning: {newest}")
+    assert "Going on after 8 batches." in stderr
+
+
+def test_pictures_of_ones_own(tmp_path, capsys):
+    image = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    for name, level in (("day", 200), ("größe", 40)):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for i in range(10):
+            size = (20, 30) if i % 2 else (24, 24)
+            pixels = np.clip(level + 20 * rng.standard_normal((*size, 3)), 0, 255).astype(np.uint8)
+            image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{i}.png")
+    options = ("--data", tmp_path / "pictures", "--backend", "numpy", "--epochs", 8, "--batch-size", 4)
+    model = ("--model", "conv4_conv8", "--lr", "0.01", "--out", tmp_path / "run")
+    code, _, stderr = call(capsys, "train", *options, *model)
+    assert code == 1
+    assert "give --image-size, to which all are resized" in stderr
+    code, stdout, stderr = call(capsys, "train", *options, *model, "--image-size", 16)
+    assert code == 0
+    assert "16 training, 4 test images of 3x16x16; 2 classes." in stderr
+    assert "test accuracy 100.00%" in stdout
+    for name in ("day", "größe"):
+        picture = tmp_path / "pictures" / name / "1.png"
+        code, stdout, _ = call(capsys, "predict", tmp_path / "run", picture, "--top", 1)
+        assert code == 0
+        assert stdout.splitlines()[1].split()[1] == name
+    code, stdout, stderr = run("evaluate", tmp_path / "run", PYTHONIOENCODING="ascii")
+    assert (code, stderr.count("\n")) == (0, 1)
+    assert "gr??e" in stdout

@@ -1,0 +1,253 @@
+"""What is done with a run: ``fastcnn evaluate``, ``predict`` and ``plot``; and ``summary`` and ``download``."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastcnn.__main__
+from fastcnn import data, nn, optim, training
+from tests.command_line import call, run
+
+Image = pytest.importorskip("PIL.Image")
+
+
+def test_evaluate_prints_a_table(trained_run, capsys):
+    code, stdout, stderr = call(capsys, "evaluate", trained_run)
+    assert code == 0
+    lines = stdout.splitlines()
+    assert lines[0].startswith("500 images, loss ")
+    assert ", top-5 " in lines[0]
+    assert lines[1].split() == ["class", "images", "precision", "recall", "F1"]
+    assert [line.split()[0] for line in lines[2:]] == [*"0123456789", "mean"]
+    assert stderr.startswith("Data: MNIST from ")
+
+
+def test_evaluate_says_of_the_best_weights_what_the_history_says(trained_run, capsys):
+    code, stdout, _ = call(capsys, "evaluate", trained_run, "--json", "--top", 2)
+    record = json.loads(stdout)
+    best = max(epoch.test_accuracy for epoch in training.History.from_json(trained_run / "history.json").epochs)
+    assert record["accuracy"] == best
+    assert best > 0.9
+    assert record["top_2"] >= best
+    assert np.sum(record["confusion"]) == 500
+    assert [item["class"] for item in record["classes"]] == list("0123456789")
+
+
+def test_evaluate_takes_a_checkpoint_and_other_data(trained_run, mnist_folder, tmp_path, capsys):
+    checkpoint = sorted(trained_run.glob("checkpoint-*"))[0]  # after the epoch before the last
+    _, stdout, _ = call(capsys, "evaluate", checkpoint, "--json")
+    history = training.History.from_json(trained_run / "history.json")
+    assert json.loads(stdout)["accuracy"] == history.epochs[-2].test_accuracy
+    _, test = data.mnist(mnist_folder)
+    sevens = test.labels == 7
+    arrays = {
+        "x_train": test.images,
+        "y_train": test.labels,
+        "x_test": test.images[sevens],
+        "y_test": test.labels[sevens],
+    }
+    np.savez(tmp_path / "sevens.npz", **arrays)
+    code, stdout, _ = call(capsys, "evaluate", trained_run, "--data", tmp_path / "sevens.npz", "--top", 3)
+    assert code == 0
+    assert stdout.startswith(f"{sevens.sum()} images")
+    assert "–" in stdout  # the precision of other classes
+    assert stdout.splitlines()[-1].startswith("top-3: ")
+
+
+def test_evaluate_draws_the_confusion_matrix(trained_run, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    file = tmp_path / "confusion.png"
+    assert call(capsys, "evaluate", trained_run, "--confusion", file)[0] == 0
+    assert Image.open(file).format == "PNG"
+    code, _, stderr = call(capsys, "evaluate", trained_run, "--confusion", tmp_path / "confusion.xyz")
+    assert code == 2
+    assert stderr.splitlines()[-1].startswith("fastcnn evaluate: error: --confusion: Format 'xyz' is not supported")
+
+
+def test_images_of_another_kind_are_refused(trained_run, tmp_path, capsys):
+    colour = np.zeros((2, 28, 28, 3), np.uint8)
+    np.savez(tmp_path / "colour.npz", x_train=colour, y_train=[0, 1], x_test=colour, y_test=[0, 1])
+    code, _, stderr = call(capsys, "evaluate", trained_run, "--data", tmp_path / "colour.npz")
+    assert code == 1
+    assert "the images have 3 channels but the model takes 1" in stderr
+    grey = np.zeros((2, 28, 28), np.uint8)
+    np.savez(tmp_path / "many.npz", x_train=grey, y_train=[0, 10], x_test=grey, y_test=[0, 10])
+    code, _, stderr = call(capsys, "evaluate", trained_run, "--data", tmp_path / "many.npz")
+    assert code == 1
+    assert "but the model knows 0, 1, 2, 3, 4, 5, 6, 7, 8, 9." in stderr
+
+
+@pytest.fixture(scope="module")
+def pictures(mnist_folder, tmp_path_factory):
+    """Digits as one may find them on paper: large, anywhere, dark on a light ground that is not even, with noise."""
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(1)
+    _, test = data.mnist(mnist_folder)
+    slope = np.linspace(-30, 30, 260)
+    files = []
+    for i in range(40):
+        side = int(rng.integers(80, 160))
+        ink = np.zeros((200, 260))
+        y, x = rng.integers(0, 200 - side), rng.integers(0, 260 - side)
+        ink[y : y + side, x : x + side] = np.asarray(Image.fromarray(test.images[i, 0]).resize((side, side))) / 255
+        paper = 200 + slope + 5 * rng.standard_normal(ink.shape)
+        picture = np.clip(paper * (1 - 0.8 * ink) if i % 2 else 20 + 200 * ink, 0, 255).astype(np.uint8)
+        files.append(folder / f"{i}-is-{test.labels[i]}.png")
+        Image.fromarray(picture).save(files[-1])
+    return files
+
+
+def test_predict_finds_digits_on_paper(trained_run, pictures, capsys):
+    code, stdout, stderr = call(capsys, "predict", trained_run, *pictures, "--json")
+    assert (code, stderr) == (0, "")
+    found = json.loads(stdout)
+    right = [item["image"].split("-is-")[1][0] == item["classes"][0]["class"] for item in found]
+    assert np.mean(right) >= 0.9
+    assert all(len(item["classes"]) == 10 for item in found)
+    assert sum(item["probability"] for item in found[0]["classes"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_predict_prints_a_table(trained_run, pictures, capsys):
+    code, stdout, _ = call(capsys, "predict", trained_run, *pictures[:2], "--top", 2)
+    assert code == 0
+    lines = stdout.splitlines()
+    assert lines[0].split() == ["image", "class", "probability"]
+    assert len(lines) == 5
+    assert lines[1].split()[1] == pictures[0].stem[-1]
+    assert lines[1].endswith("%")
+
+
+def test_predict_without_cutting_out(trained_run, mnist_folder, tmp_path, capsys):
+    _, test = data.mnist(mnist_folder)
+    Image.fromarray(test.images[0, 0]).save(tmp_path / "digit.png")
+    _, stdout, _ = call(capsys, "predict", trained_run, tmp_path / "digit.png", "--no-digit", "--json")
+    shown = {item["class"]: item["probability"] for item in json.loads(stdout)[0]["classes"]}
+    from fastcnn.commands.classifier import Classifier
+
+    expected = Classifier(trained_run).probabilities(test.images[:1])[0]
+    np.testing.assert_allclose([shown[name] for name in "0123456789"], expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        pytest.param(lambda file: None, "No such file", id="missing"),
+        pytest.param(lambda file: file.write_text("no picture"), "is not a picture that Pillow can read", id="text"),
+        pytest.param(lambda file: Image.new("L", (90, 90), 200).save(file), "shows no digit", id="blank"),
+    ],
+)
+def test_pictures_that_show_nothing_are_one_line(trained_run, tmp_path, capsys, write, message):
+    file = tmp_path / "picture.png"
+    write(file)
+    code, stdout, stderr = call(capsys, "predict", trained_run, file)
+    assert (code, stdout, stderr.count("\n")) == (1, "", 1)
+    assert stderr.startswith("fastcnn predict: error: ")
+    assert message in stderr
+    assert str(file) in stderr
+
+
+def test_what_is_no_run_is_one_line(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").write_text("no checkpoint")
+    model = nn.Linear(2, 2)
+    trainer = training.Trainer(model, optim.SGD(model.parameters(), 0.1), nn.CrossEntropyLoss())
+    training.save_checkpoint(tmp_path / "other", trainer, data.DataLoader(np.zeros((2, 2)), np.zeros(2), 1))
+    for name, message in (
+        ("missing", "There is no run and no checkpoint"),
+        ("empty", "There is no checkpoint in"),
+        ("text", "is not a complete safetensors file"),
+        ("other", "was not written by fastcnn train"),
+    ):
+        code, stdout, stderr = call(capsys, "evaluate", tmp_path / name)
+        assert (code, stdout, stderr.count("\n")) == (1, "", 1)
+        assert message in stderr
+
+
+def test_plot_draws_one_run_or_compares(trained_run, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    for runs, file in (([trained_run], "one.png"), ([trained_run, trained_run / "history.json"], "two.pdf")):
+        code, stdout, _ = call(capsys, "plot", *runs, "--out", tmp_path / file)
+        assert (code, stdout) == (0, "")
+        assert (tmp_path / file).stat().st_size > 1000
+    code, _, stderr = call(capsys, "plot", tmp_path, "--out", tmp_path / "x.png")
+    assert code == 1
+    assert "history.json" in stderr
+    (tmp_path / "history.json").write_text('{"epochs": [], "step_losses": []}')
+    code, _, stderr = call(capsys, "plot", tmp_path, "--out", tmp_path / "x.png")
+    assert code == 1
+    assert "has no finished epoch to draw" in stderr
+    assert call(capsys, "plot", trained_run, "--out", tmp_path / "x.xyz")[0] == 2
+
+
+def test_without_matplotlib(trained_run, tmp_path):
+    (tmp_path / "matplotlib.py").write_text("raise ImportError('no matplotlib here')")
+    code, _, stderr = run("plot", trained_run, "--out", tmp_path / "x.png", PYTHONPATH=f"{tmp_path}:{sys.path[0]}")
+    assert code == 1
+    assert stderr == 'fastcnn plot: error: A plot needs matplotlib, pip install "fastcnn[plot]".\n'
+
+
+def test_summary(capsys):
+    code, stdout, stderr = call(capsys, "summary", "lenet5", "--options", "image_size=28", "pooling=avg")
+    assert (code, stderr) == (0, "")
+    assert "AvgPool2d" in stdout
+    assert "44,426" in stdout.splitlines()[-1]
+    code, _, stderr = call(capsys, "summary", "lenet5", "--options", "depth=3")
+    assert (code, stderr.count("\n")) == (2, 1)
+    assert "has no option `depth`; it has num_classes" in stderr
+    assert call(capsys, "summary", "lenet6")[0] == 2
+
+
+def test_download_says_what_is_there(mnist_folder, monkeypatch, capsys):
+    monkeypatch.setenv("FASTCNN_DATA", str(mnist_folder))
+    code, stdout, _ = call(capsys, "download", "mnist")
+    assert (code, stdout) == (0, f"MNIST from {mnist_folder}: 4,000 training and 500 test images.\n")
+    code, _, stderr = call(capsys, "download", "mnist", "kmnist")
+    assert code == 1
+    assert "train-images-idx3-ubyte" in stderr
+    assert call(capsys, "download", "digits")[0] == 2
+
+
+@pytest.mark.parametrize("command", fastcnn.__main__.COMMANDS)
+def test_help_has_what_a_command_is_for(command, capsys):
+    code, stdout, _ = call(capsys, command, "--help")
+    assert code == 0
+    assert stdout.startswith(f"usage: fastcnn {command}")
+    assert (f"\n  fastcnn {command}" in stdout) == (command != "info")
+    assert max(map(len, stdout.splitlines())) < 130
+
+
+def test_a_mistake_of_our_own_keeps_its_traceback(monkeypatch):
+    import fastcnn.commands.summary
+
+    def broken(args):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(fastcnn.commands.summary, "run", broken)
+    with pytest.raises(ValueError, match="a bug"):
+        fastcnn.__main__.main(["summary", "lenet5"])
+
+
+def test_ctrl_c_is_no_traceback(monkeypatch, capsys):
+    import fastcnn.commands.summary
+
+    def interrupted(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fastcnn.commands.summary, "run", interrupted)
+    assert call(capsys, "summary", "lenet5") == (130, "", "fastcnn summary: interrupted.\n")
+
+
+def test_a_reader_that_leaves_is_no_traceback(tmp_path):
+    code = "import sys; from fastcnn.__main__ import main; sys.exit(main(['summary', 'resnet20']))"
+    program = f"{sys.executable} -c \"{code}\" | {sys.executable} -c 'pass'"
+    done = subprocess.run(program, shell=True, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+def test_help_is_quick():
+    code = "import sys; from fastcnn.__main__ import main\ntry: main({})\nexcept SystemExit: pass\nprint(*sys.modules)"
+    for argv in (["--help"], ["train", "--help"]):
+        done = subprocess.run([sys.executable, "-c", code.format(argv)], capture_output=True, text=True, check=True)
+        assert not {"numba", "matplotlib", "PIL", "pooch"} & set(done.stdout.splitlines()[-1].split())
