@@ -16,6 +16,7 @@ from fastcnn.commands.classifier import Classifier
 SIDE = 112  # pixels of the sheet along each side
 PEN = 4.5  # radius in pixels
 SHARP = 1.0  # pixels from full ink to none
+WITHOUT_WINDOWS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # matplotlib's backends
 BLUE, GREY, DARK = "#0072B2", "#BCC6CE", "#444444"
 
 
@@ -38,9 +39,8 @@ def main() -> int:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     from matplotlib import pyplot as plt
-    from matplotlib.backends.registry import BackendFilter, backend_registry
 
-    if plt.get_backend().lower() not in backend_registry.list_builtin(BackendFilter.INTERACTIVE):
+    if plt.get_backend().lower() in WITHOUT_WINDOWS:
         print(f"{parser.prog}: matplotlib's backend {plt.get_backend()} opens no window.", file=sys.stderr)
         return 1
     print("Hold the left button to draw; a right click or c clears the sheet.", window.title, sep="\n")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastcnn import backends
-from tests.command_line import SMALL, main, write_mnist
+from tests.command_line import main, write_mnist
 
 os.environ["NUMBA_NUM_THREADS"] = "8"  # so that tests may ask for more threads than there are processors
 
@@ -54,13 +54,14 @@ def memory_order(request):
 
 @pytest.fixture(scope="session")
 def mnist_folder(tmp_path_factory):
-    """MNIST's files, with 4000 and 500 embedded digits."""
-    return write_mnist(tmp_path_factory.mktemp("mnist"), 4000, 500)
+    """MNIST's files, with 3000 and 500 embedded digits."""
+    return write_mnist(tmp_path_factory.mktemp("mnist"), 3000, 500)
 
 
 @pytest.fixture(scope="session")
 def trained_run(mnist_folder, tmp_path_factory):
     """The folder of a run that ``fastcnn train`` made: a small network that knows digits well."""
     out = tmp_path_factory.mktemp("runs") / "trained"
-    assert main(["train", *SMALL, "--data-root", str(mnist_folder), "--epochs", "3", "--out", str(out)]) == 0
+    options = ["--model", "conv4_conv8", "--backend", "numpy", "--batch-size", "50", "--lr", "0.01", "--epochs", "3"]
+    assert main(["train", *options, "--data-root", str(mnist_folder), "--out", str(out)]) == 0
     return out

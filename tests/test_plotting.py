@@ -47,6 +47,20 @@ def test_one_epoch_is_a_picture(tmp_path):
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_loss_of_zero_is_no_place_on_a_logarithmic_axis():
+    epoch = {
+        "train_accuracy": 1,
+        "test_accuracy": 1,
+        "lr": 0.01,
+        "images_per_second": 1e5,
+        "batches": 1,
+        "seconds": 0.5,
+    }
+    some = [Epoch(epoch=i, train_loss=loss, test_loss=0, **epoch) for i, loss in ((1, 0.5), (2, 0.0))]
+    assert plot_history(History(some, [0.5, 0.0])).axes[0].get_ylim()[0] > 0
+    plot_history(History([Epoch(epoch=1, train_loss=0, test_loss=0, **epoch)], [0.0]))
+
+
 def test_nothing_to_draw():
     with pytest.raises(ValueError, match="`history` has no finished epoch"):
         plot_history(History())

@@ -122,7 +122,7 @@ def test_settings_come_from_a_file_and_options_win(mnist_folder, tmp_path, capsy
         pytest.param("augment = 3", "augment: 3 is not a table", id="no table"),
         pytest.param("augment = {flip = 1979-05-27}", "is not a table", id="a date"),
         pytest.param("epochs 3", "is not TOML: ", id="syntax"),
-        pytest.param("data = '\\xff'", "is not TOML: ", id="no escape"),
+        pytest.param('data = "\\q"', "is not TOML: ", id="no escape"),
         pytest.param("augment = {blur = true}", "There is no augmentation 'blur'; there are shift,", id="augmentation"),
         pytest.param("augment = {flip = [1, 2]}", "'flip' takes p, not 2 numbers", id="too many numbers"),
         pytest.param("augment = {shift = -1}", "'shift': `pixels` is -1 but must be", id="augmentation's number"),
@@ -173,11 +173,12 @@ def test_wrong_options_are_one_line(options, tmp_path, capsys, given, message):
         pytest.param(["--config", "no.toml"], "no.toml", id="no such file"),
         pytest.param(["--data-root", "no/such"], "there is no such folder", id="no such folder"),
         pytest.param(["--out", __file__], "File exists", id="a file as folder"),
-        pytest.param(["--resume", "no/such"], "There is no run and no checkpoint no/such.", id="nothing to go on from"),
+        pytest.param(["--resume"], "There is no run and no checkpoint ", id="nothing to go on from"),
         pytest.param(["--validation", "0.001"], "of 400 images, 0 would be held out", id="nothing held out"),
         pytest.param(["--lr", "1e9", "--optimizer", "sgd"], "The loss of batch ", id="the loss explodes"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:overflow")  # numpy's, before the loss explodes
 def test_failures_are_one_line(options, tmp_path, capsys, given, message):
     code, _, stderr = call(capsys, "train", *options, "--out", tmp_path / "run", *given)
     assert code == 1

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,7 +32,7 @@ def test_evaluate_says_of_the_best_weights_what_the_history_says(trained_run, ca
     record = json.loads(stdout)
     best = max(epoch.test_accuracy for epoch in training.History.from_json(trained_run / "history.json").epochs)
     assert record["accuracy"] == best
-    assert best > 0.9
+    assert best > 0.8
     assert record["top_2"] >= best
     assert np.sum(record["confusion"]) == 500
     assert [item["class"] for item in record["classes"]] == list("0123456789")
@@ -61,7 +63,7 @@ def test_evaluate_draws_the_confusion_matrix(trained_run, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     file = tmp_path / "confusion.png"
     assert call(capsys, "evaluate", trained_run, "--confusion", file)[0] == 0
-    assert Image.open(file).format == "PNG"
+    assert file.read_bytes().startswith(b"\x89PNG")
     code, _, stderr = call(capsys, "evaluate", trained_run, "--confusion", tmp_path / "confusion.xyz")
     assert code == 2
     assert stderr.splitlines()[-1].startswith("fastcnn evaluate: error: --confusion: Format 'xyz' is not supported")
@@ -104,7 +106,7 @@ def test_predict_finds_digits_on_paper(trained_run, pictures, capsys):
     assert (code, stderr) == (0, "")
     found = json.loads(stdout)
     right = [item["image"].split("-is-")[1][0] == item["classes"][0]["class"] for item in found]
-    assert np.mean(right) >= 0.9
+    assert np.mean(right) >= 0.8  # of the test images themselves it knows nine of ten
     assert all(len(item["classes"]) == 10 for item in found)
     assert sum(item["probability"] for item in found[0]["classes"]) == pytest.approx(1, abs=1e-5)
 
@@ -202,7 +204,7 @@ def test_summary(capsys):
 def test_download_says_what_is_there(mnist_folder, monkeypatch, capsys):
     monkeypatch.setenv("FASTCNN_DATA", str(mnist_folder))
     code, stdout, _ = call(capsys, "download", "mnist")
-    assert (code, stdout) == (0, f"MNIST from {mnist_folder}: 4,000 training and 500 test images.\n")
+    assert (code, stdout) == (0, f"MNIST from {mnist_folder}: 3,000 training and 500 test images.\n")
     code, _, stderr = call(capsys, "download", "mnist", "kmnist")
     assert code == 1
     assert "train-images-idx3-ubyte" in stderr
@@ -244,6 +246,11 @@ def test_a_reader_that_leaves_is_no_traceback(tmp_path):
     program = f"{sys.executable} -c \"{code}\" | {sys.executable} -c 'pass'"
     done = subprocess.run(program, shell=True, capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+def test_it_is_installed_as_a_program():
+    project = tomllib.loads((Path(fastcnn.__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["scripts"] == {"fastcnn": f"{fastcnn.__main__.main.__module__}:main"}
 
 
 def test_help_is_quick():
