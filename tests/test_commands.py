@@ -61,7 +61,7 @@ def test_warmup_without_a_folder_fails():
     [
         ([], "the following arguments are required: COMMAND"),
         (["wramup"], "invalid choice: 'wramup'"),
-        (["warmup", "--batch-size", "0"], "argument --batch-size: '0' is not a whole number of at least 1"),
+        (["warmup", "--batch-size", "0"], "argument --batch-size: 0 is not a whole number of at least 1"),
         (["info", "--batch-size", "1"], "unrecognized arguments"),
     ],
 )
