@@ -29,7 +29,7 @@ def curves(axes, title: str, x_label: str) -> None:
 
 
 def logarithmic(axes, bottom: float | None = None) -> None:
-    """A logarithmic scale with plain numbers on it, for curves that are there already."""
+    """A logarithmic scale with plain numbers on it, for curves that are there already, some of it above 0."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
     axes.set_yscale("log")

@@ -40,6 +40,7 @@ class _Cache(FunctionCache):
         self._cache_file._source_stamp = _stamp(function.__module__)
 
     def load_overload(self, sig, target_context):
+        note_kernel()
         try:
             code = super().load_overload(sig, target_context)
         except Exception:  # whatever rubbish may raise
@@ -62,6 +63,7 @@ class _Cache(FunctionCache):
 
 class _NoCache(NullCache):
     def load_overload(self, sig, target_context):
+        note_kernel()
         _warn(
             "compiled kernels cannot be kept, so that every process compiles them: no folder can be written; "
             "set the environment variable NUMBA_CACHE_DIR to one that can"
@@ -83,6 +85,16 @@ def _stamp(module: str) -> str:
     for name in sorted(modules):
         sources.update(sys.modules[name].__loader__.get_data(sys.modules[name].__file__))
     return sources.hexdigest()
+
+
+kernels = 0
+"""How many were compiled, or read from the cache, in this process."""
+
+
+def note_kernel() -> None:
+    """One more is about to be."""
+    global kernels
+    kernels += 1
 
 
 _said = set()
