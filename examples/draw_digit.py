@@ -21,7 +21,7 @@ BLUE, GREY, DARK = "#0072B2", "#BCC6CE", "#444444"
 
 
 def main() -> int:
-    """Open the window; the exit code is 1 where there is none, or no network could be trained."""
+    """Open the window; the exit code is 1 where there can be none, or as from ``fastcnn train`` if that failed."""
     parser = argparse.ArgumentParser("draw_digit.py", description="Draw a digit and see a network's opinion of it.")
     parser.add_argument(
         "run",
@@ -31,17 +31,17 @@ def main() -> int:
         help="a folder of fastcnn train, on MNIST or the embedded digits (default: %(default)s, trained if need be)",
     )
     args = parser.parse_args()
-    if args.run == parser.get_default("run") and not (args.run / "settings.toml").exists() and train(args.run):
-        return 1
-    try:
-        window = Window(Classifier(args.run))
-    except (ValueError, OSError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
     from matplotlib import pyplot as plt
 
     if plt.get_backend().lower() in WITHOUT_WINDOWS:
         print(f"{parser.prog}: matplotlib's backend {plt.get_backend()} opens no window.", file=sys.stderr)
+        return 1
+    if args.run == parser.get_default("run") and not any(args.run.glob("checkpoint-*")) and (code := train(args.run)):
+        return code
+    try:
+        window = Window(Classifier(args.run))
+    except (ValueError, OSError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     print("Hold the left button to draw; a right click or c clears the sheet.", window.title, sep="\n")
     plt.show()

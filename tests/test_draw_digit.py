@@ -9,6 +9,7 @@ import pytest
 from fastcnn.commands.classifier import Classifier
 
 matplotlib = pytest.importorskip("matplotlib")
+pytest.importorskip("matplotlib.pyplot")
 
 STROKES = {  # (x, y) on the sheet
     "0": [[(0.5, 0.15), (0.3, 0.3), (0.25, 0.55), (0.4, 0.85), (0.6, 0.85), (0.75, 0.6), (0.7, 0.3), (0.5, 0.15)]],
@@ -111,3 +112,28 @@ def test_a_network_for_other_images_is_refused(example, classifier):
     other.image_shape = (3, 32, 32)
     with pytest.raises(ValueError, match="must take grey digits of 28x28 but was trained on images of 3x32x32"):
         example.Window(other)
+
+
+def started(capsys, monkeypatch, example, run, backend) -> tuple[int, str]:
+    monkeypatch.setattr(example.sys, "argv", ["draw_digit.py", str(run)])
+    monkeypatch.setattr(matplotlib.pyplot, "get_backend", lambda: backend)
+    monkeypatch.setattr(matplotlib.pyplot, "show", lambda: None)
+    return example.main(), capsys.readouterr().err
+
+
+def test_the_program(example, trained_run, tmp_path, monkeypatch, capsys):
+    matplotlib.use("Agg")
+    assert started(capsys, monkeypatch, example, trained_run, "TkAgg") == (0, "")
+    matplotlib.pyplot.close("all")
+    message = "draw_digit.py: matplotlib's backend agg opens no window.\n"
+    assert started(capsys, monkeypatch, example, trained_run, "agg") == (1, message)
+    message = f"draw_digit.py: There is no run and no checkpoint {tmp_path / 'no'}.\n"
+    assert started(capsys, monkeypatch, example, tmp_path / "no", "TkAgg") == (1, message)
+
+
+def test_the_first_time_it_trains(example, mnist_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FASTCNN_DATA", str(mnist_folder))
+    monkeypatch.setenv("FASTCNN_BACKEND", "numpy")
+    assert example.train(tmp_path / "run") == 0
+    assert "Training a network the first time" in capsys.readouterr().err
+    assert Classifier(tmp_path / "run").image_shape == (1, 28, 28)

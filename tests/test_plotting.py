@@ -58,7 +58,9 @@ def test_a_loss_of_zero_is_no_place_on_a_logarithmic_axis():
     }
     some = [Epoch(epoch=i, train_loss=loss, test_loss=0, **epoch) for i, loss in ((1, 0.5), (2, 0.0))]
     assert plot_history(History(some, [0.5, 0.0])).axes[0].get_ylim()[0] > 0
-    plot_history(History([Epoch(epoch=1, train_loss=0, test_loss=0, **epoch)], [0.0]))
+    zero = History([Epoch(epoch=1, train_loss=0, test_loss=0, **epoch)], [0.0])
+    plot_history(zero)
+    compare_histories({"one": zero, "other": zero})
 
 
 def test_nothing_to_draw():

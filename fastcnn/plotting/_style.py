@@ -29,9 +29,11 @@ def curves(axes, title: str, x_label: str) -> None:
 
 
 def logarithmic(axes, bottom: float | None = None) -> None:
-    """A logarithmic scale with plain numbers on it, for curves that are there already, some of it above 0."""
+    """A logarithmic scale with plain numbers on it, for curves that are there already and not all zero."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
+    if not any((np.asarray(line.get_ydata()) > 0).any() for line in axes.get_lines()):
+        return
     axes.set_yscale("log")
     axes.set_ylim(bottom=bottom)
     low, high = axes.get_ylim()

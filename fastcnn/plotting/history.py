@@ -60,8 +60,7 @@ def plot_history(history):
         accuracy.plot(x, percents, **style, linewidth=2, markersize=5, label=f"{name}, at last {percents[-1]:.2f}")
 
     positive = [value for epoch in epochs for value in (epoch.train_loss, epoch.test_loss) if value > 0]
-    if positive:
-        _style.logarithmic(loss, min(positive) / 10)  # lucky batches fall out
+    _style.logarithmic(loss, min(positive) / 10 if positive else None)  # lucky batches fall out
     for axes, title in ((loss, "Loss"), (accuracy, "Accuracy (%)")):
         _style.curves(axes, title, "epochs")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
