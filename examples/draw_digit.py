@@ -117,6 +117,7 @@ class Window:
         self.classifier, self.sheet, self.probabilities = classifier, Sheet(), None
         self.title = f"{classifier.settings['model']}, trained on {Path(classifier.settings['data']).stem}"
         self._last = None  # where the pen is, while it is down
+        classifier.probabilities(np.zeros((1, 1, 28, 28), np.uint8))  # so that the first stroke waits for no compiler
         self.figure = plt.figure("Draw a digit", figsize=(9.5, 5), layout="constrained")
         axes = self.figure.subplot_mosaic(
             [["sheet", "bars"], ["sheet", "seen"]], width_ratios=(1.35, 1), height_ratios=(2.6, 1)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fastcnn.commands.classifier import Classifier
+from tests.command_line import write_mnist
 
 matplotlib = pytest.importorskip("matplotlib")
 pytest.importorskip("matplotlib.pyplot")
@@ -131,8 +132,8 @@ def test_the_program(example, trained_run, tmp_path, monkeypatch, capsys):
     assert started(capsys, monkeypatch, example, tmp_path / "no", "TkAgg") == (1, message)
 
 
-def test_the_first_time_it_trains(example, mnist_folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("FASTCNN_DATA", str(mnist_folder))
+def test_the_first_time_it_trains(example, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FASTCNN_DATA", str(write_mnist(tmp_path, 200, 50)))
     monkeypatch.setenv("FASTCNN_BACKEND", "numpy")
     assert example.train(tmp_path / "run") == 0
     assert "Training a network the first time" in capsys.readouterr().err

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+import fastcnn
 from fastcnn import functional
 from fastcnn.commands import prepare
 from fastcnn.commands.records import BEST
@@ -58,8 +59,9 @@ class Classifier:
         self.model.eval()
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Of each class, (N, classes), for images of uint8 like those it was trained on, (N, C, H, W)."""
-        return functional.softmax(self.model(self.preprocess(images)))
+        """Of each class, (N, classes), for images of uint8 like those it was trained on, (N, C, H, W); by the run's backend."""
+        with fastcnn.use_backend(self.settings["backend"]):
+            return functional.softmax(self.model(self.preprocess(images)))
 
     def read(self, path: str | os.PathLike, digit: bool | None = None) -> np.ndarray:
         """A picture file as an image like those the model was trained on, (C, H, W) of uint8.

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-import fastcnn
 from fastcnn.commands.arguments import Parser, from_text, whole
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import UsageError
@@ -40,8 +39,7 @@ def run(args) -> int:
         C, H, W = classifier.image_shape
         raise UsageError(f"--digit makes grey images of 28x28, but {args.run} was trained on {C}x{H}x{W}.")
     images = np.stack([classifier.read(path, args.digit) for path in args.images])
-    with fastcnn.use_backend(classifier.settings["backend"]):
-        probabilities = classifier.probabilities(images)
+    probabilities = classifier.probabilities(images)
     top = args.top or (len(classifier.classes) if args.json else 3)
     found = [
         {
