@@ -59,7 +59,7 @@ class Classifier:
         self.model.eval()
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Of each class, (N, classes), by the run's backend, for images of uint8 like those of the run, (N, C, H, W)."""
+        """Of each class, (N, classes), by the run's backend; `images` are uint8 (N, C, H, W), as in the run."""
         with fastcnn.use_backend(self.settings["backend"]):
             return functional.softmax(self.model(self.preprocess(images)))
 
