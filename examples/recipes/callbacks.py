@@ -1,0 +1,50 @@
+"""What the recipes need besides the training loop."""
+
+from fastcnn import training
+
+
+class DecayWeights(training.Callback):
+    """Weight decay that leaves biases alone: ``factor * weight`` is added to the gradient of each weight."""
+
+    def __init__(self, factor: float):
+        self.factor = factor
+
+    def on_backward_end(self, trainer) -> None:
+        """Add it."""
+        for parameter in trainer.optimizer.params:
+            if parameter.data.ndim > 1:
+                parameter.grad += self.factor * parameter.data
+
+
+class Log(training.Callback):
+    """Mean loss and accuracy of every so many training batches, and of those that an epoch leaves over.
+
+    Each line is ``{"steps", "loss", "accuracy"}``; a window is divided by what is in it.
+    """
+
+    def __init__(self, every: int):
+        self.every = every
+        self.lines = []
+
+    def on_batch_end(self, trainer) -> None:
+        """Add a line where one is due."""
+        if trainer.progress.batches % self.every == 0 or trainer.progress.batches == len(trainer.loader):
+            self._line(trainer)
+
+    def _line(self, trainer) -> None:
+        now, steps = trainer.progress, len(trainer.history.step_losses)
+        new_epoch = not self.lines or self.lines[-1]["epoch"] != now.epoch
+        before = {"images": 0, "right": 0, "sum": 0.0} if new_epoch else self.lines[-1]
+        images = now.images - before["images"]
+        self.lines.append({
+            "steps": steps, "epoch": now.epoch, "images": now.images, "right": now.right, "sum": now.loss,
+            "loss": (now.loss - before["sum"]) / images, "accuracy": (now.right - before["right"]) / images,
+        })  # fmt: skip
+
+    def state_dict(self) -> dict:
+        """The lines, column by column."""
+        return {"lines": self.lines}
+
+    def load_state_dict(self, state, trainer) -> None:
+        """Go on from a state."""
+        self.lines = [dict(line) for line in state["lines"]]

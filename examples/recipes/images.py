@@ -1,0 +1,44 @@
+"""From MNIST's bytes to what each recipe's net is shown; the test images never tell anything about themselves."""
+
+import numpy as np
+
+from fastcnn import data
+
+
+def centred(train: np.ndarray, test: np.ndarray) -> list[np.ndarray]:
+    """``x / 255`` less the mean of the training images."""
+    mean, _ = data.mean_and_std(train)
+    return [data.standardize(images, mean, 1.0) for images in (train, test)]
+
+
+def halved(train: np.ndarray, test: np.ndarray) -> list[np.ndarray]:
+    """``x / 255 - 0.5``."""
+    return [data.standardize(images, 0.5, 1.0) for images in (train, test)]
+
+
+def standardized(train: np.ndarray, test: np.ndarray) -> list[np.ndarray]:
+    """Mean 0 and deviation 1, over the training images."""
+    return [data.standardize(images, *data.mean_and_std(train)) for images in (train, test)]
+
+
+def resized(train: np.ndarray, test: np.ndarray) -> list[np.ndarray]:
+    """Enlarged to 32x32, then ``x / 255 - 0.5``."""
+    return halved(resize(train, 32), resize(test, 32))
+
+
+PREPARE = {function.__name__: function for function in (centred, halved, standardized, resized)}
+
+
+def resize(images: np.ndarray, size: int) -> np.ndarray:
+    """Square images (N, C, H, H) of bytes enlarged to (N, C, size, size) by bilinear interpolation.
+
+    Both axes are multiplied by one matrix: pixel o of `size` lies at ``(o + 1/2) * H / size - 1/2`` of the old ones,
+    between two of them, whose weights are 1 less the distance; at the edge it is the outermost pixel.
+    """
+    H = images.shape[-1]
+    places = np.clip((np.arange(size) + 0.5) * H / size - 0.5, 0, H - 1)
+    weights = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(H))).astype(np.float32)  # (size, H)
+    out = np.empty((*images.shape[:2], size, size), np.uint8)
+    for n in range(0, len(images), 1000):  # all at once would take gigabytes
+        out[n : n + 1000] = np.rint(weights @ images[n : n + 1000].astype(np.float32) @ weights.T)
+    return out

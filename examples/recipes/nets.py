@@ -1,0 +1,52 @@
+"""Models and losses as the write-ups have them, from fastcnn's parts."""
+
+import numpy as np
+
+from fastcnn import models, nn
+
+
+def build(run, rng: np.random.Generator) -> nn.Sequential:
+    """The net of a run, with its initial weights; with dropout, its masks come from `rng`, too."""
+    model = models.build(run.model, rng=rng, **run.model_options)
+    INITS[run.init](model, rng)
+    layers = []
+    for layer in model:
+        if isinstance(layer, nn.Linear) and run.dropout:
+            layers.append(nn.Dropout(run.dropout, rng=rng))
+        layers.append(nn.LeakyReLU(run.leaky) if isinstance(layer, nn.ReLU) and run.leaky else layer)
+    changed = nn.Sequential(*layers)
+    changed.input_shape = model.input_shape
+    return changed
+
+
+def keep(model: nn.Module, rng: np.random.Generator) -> None:
+    """Weights and biases uniform in ±1 / sqrt(fan_in), which they are already."""
+
+
+def over_fan_in(model: nn.Module, rng: np.random.Generator) -> None:
+    """Weights normal with deviation 1 / fan_in, biases 0."""
+    for parameter in model.parameters():
+        many = parameter.data.ndim > 1
+        parameter.data[...] = rng.normal(size=parameter.shape) / nn.init.fan_in(parameter) if many else 0
+
+
+INITS = {"default": keep, "he": nn.init.he_, "normal / fan_in": over_fan_in}
+
+
+class EuclideanLoss:
+    """Half the squared distance between a row and the unit vector of its class, mean over the rows."""
+
+    def __init__(self):
+        self._sum = nn.MSELoss(reduction="sum")
+
+    def __call__(self, x: np.ndarray, labels: np.ndarray) -> float:
+        """The loss of a batch."""
+        self._half = 0.5 / len(x)
+        return self._half * self._sum(x, np.eye(x.shape[1], dtype=x.dtype)[labels])
+
+    def backward(self) -> np.ndarray:
+        """Its gradient by ``x``: ``(x - target) / N``."""
+        return self._half * self._sum.backward()
+
+
+LOSSES = {"cross entropy": nn.CrossEntropyLoss, "euclidean": EuclideanLoss}
