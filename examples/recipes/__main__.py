@@ -7,7 +7,6 @@ A run that was stopped goes on from its last epoch. `python examples/report.py r
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import s0
@@ -59,11 +58,11 @@ def main() -> int:
 
 def go(recipe, run, args, datasets) -> None:
     """Train one run with its seeds."""
-    if args.epochs:
-        run = replace(run, epochs=min(run.epochs, args.epochs))
+    epochs = min(run.epochs, args.epochs or run.epochs, 2 if args.quick else run.epochs)
     for seed in run.seeds[: args.seeds]:
-        print(f"{recipe.name}, {run.name}, seed {seed}, {args.backend}: {run.epochs} epochs", flush=True)
-        record = train(recipe, run, seed, datasets, place(args.out, recipe.name, run.name, seed), args.quick)
+        print(f"{recipe.name}, {run.name}, seed {seed}, {args.backend}: {epochs} of {run.epochs} epochs", flush=True)
+        out = place(args.out, recipe.name, run.name, seed)
+        record = train(recipe, run, seed, datasets, out, epochs, args.quick)
         for claim in run.claims:
             print(f"  {claim.row} {claim.what}: {claim.said:g} there, {record['figures'][claim.ours]:.5g} here")
 

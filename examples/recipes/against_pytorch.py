@@ -8,13 +8,14 @@ import fastcnn
 from fastcnn import data
 
 
-def compare(run, initial: dict, train_set, test_set, seed: int) -> dict | None:
+def compare(run, epochs: int, initial: dict, train_set, test_set, seed: int) -> dict | None:
     """Train in PyTorch as `train.py` does, and return its figures; None where PyTorch is not installed.
 
     Parameters
     ----------
     run : Run
         Of `fastcnn.models.Conv8` and plain SGD.
+    epochs : int
     initial : dict of str to ndarray
         The weights that fastcnn's net began with.
     train_set, test_set : (images, labels)
@@ -31,7 +32,7 @@ def compare(run, initial: dict, train_set, test_set, seed: int) -> dict | None:
     criterion = torch.nn.CrossEntropyLoss()
     loader = data.DataLoader(*train_set, run.batch_size, shuffle=True, rng=np.random.default_rng([seed, 1]))
     losses, seconds, accuracies = [], [], []
-    for _ in range(run.epochs):
+    for _ in range(epochs):
         start = time.perf_counter()
         for images, labels in loader:
             optimizer.zero_grad()

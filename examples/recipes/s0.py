@@ -26,6 +26,8 @@ RECIPE = Recipe(
         "It has dropout but does not say where, nor how much: here one feature in five, before each linear layer.",
         "Images are /255 less the mean of the training images; He's initial weights, biases 0 (there: normal).",
         "Every epoch is a new permutation; there, batches are contiguous slices of the data.",
+        "Its decay does not shrink with the learning rate, as it is written; at lr/100 it then outweighs the gradients, "
+        "which `decay_with_lr` shows: the same decay at first, then scaled with the learning rate.",
         "Without dropout it lost 20 points between training and test images; a right gradient does not (`no_dropout`).",
     ],
     [
@@ -40,6 +42,16 @@ RECIPE = Recipe(
                 Claim("S0-15", "losses recorded, one for 100 steps", 300, "log_lines"),
             ),
             **SETTINGS,
+        ),
+        Run(
+            "decay_with_lr",
+            epochs=32,
+            dropout=0.2,
+            claims=(
+                Claim("S0-16", "test accuracy, decay scaled with lr", 0.9795, "test_accuracy"),
+                Claim("S0-16", "training accuracy, decay scaled with lr", 0.9813, "train_accuracy"),
+            ),
+            **{**SETTINGS, "optimizer_options": {"lr": 1.28e-3, "momentum": 0.8, "weight_decay": 3e-5 / 6.4e-3}},
         ),
         Run(
             "no_dropout",

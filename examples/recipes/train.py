@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import nets
@@ -20,16 +20,16 @@ def load_data(folder: Path | None, quick: bool) -> tuple[data.Dataset, data.Data
     return data.digits(512, 200) if quick else data.mnist(folder)
 
 
-def train(recipe: Recipe, run: Run, seed: int, datasets, out: Path, quick: bool) -> dict:
+def train(recipe: Recipe, run: Run, seed: int, datasets, out: Path, epochs: int, quick: bool) -> dict:
     """Train and return the record, which is in ``out`` then, beside the checkpoints and the weights.
+
+    ``epochs`` may be fewer than the recipe's; the record's settings are the recipe's.
 
     Raises
     ------
     ValueError
         If `out` holds a run with other settings.
     """
-    if quick:
-        run = replace(run, epochs=min(run.epochs, 2))
     out.mkdir(parents=True, exist_ok=True)
     settings = json.loads(json.dumps({"recipe": recipe.name, "seed": seed, "quick": quick, **asdict(run)}))
     train_set, test_set = datasets
@@ -52,7 +52,7 @@ def train(recipe: Recipe, run: Run, seed: int, datasets, out: Path, quick: bool)
         if not same_run(saved.settings, settings):
             raise ValueError(f"{out} holds a run with other settings; choose another --out, or delete it.")
         saved.restore(trainer, loader)
-    trainer.fit(loader, (test_images, test_set.labels), run.epochs - len(trainer.history.epochs))
+    trainer.fit(loader, (test_images, test_set.labels), max(0, epochs - len(trainer.history.epochs)))
 
     training.save_weights(model, out / "weights.safetensors")
     record = {
@@ -72,15 +72,17 @@ def train(recipe: Recipe, run: Run, seed: int, datasets, out: Path, quick: bool)
     if run.against_pytorch and seed == run.seeds[0]:
         from against_pytorch import compare
 
-        record["pytorch"] = compare(run, initial, (images, train_set.labels), (test_images, test_set.labels), seed)
+        record["pytorch"] = compare(
+            run, epochs, initial, (images, train_set.labels), (test_images, test_set.labels), seed
+        )
         record["step_losses"] = trainer.history.step_losses
     write(out / "record.json", record)
     return record
 
 
 def same_run(saved: dict | None, settings: dict) -> bool:
-    """Whether a checkpoint is of this run, or of one that was to train shorter or longer, with other claims."""
-    free = ("epochs", "claims", "seeds")
+    """Whether a checkpoint is of this run; what it is held against, and other seeds, do not matter."""
+    free = ("claims", "seeds")
     return {**(saved or {}), **dict.fromkeys(free)} == {**settings, **dict.fromkeys(free)}
 
 
