@@ -67,8 +67,8 @@ def machine(record: dict) -> str:
     """Where, and on what."""
     where, data = record["environment"], record["data"]
     return (
-        f"{data['training_images']:,} training and {data['test_images']:,} test images ({data['source'].split(' from ')[0]}"
-        f"). {where['processor']}; Python {where['python']}, NumPy {where['numpy']}, Numba {where['numba']}, fastcnn "
+        f"{data['training_images']:,} training and {data['test_images']:,} test images "
+        f"({data['source'].split(' from ')[0]}). {where['processor']}; Python {where['python']}, NumPy {where['numpy']}, Numba {where['numba']}, fastcnn "
         f"{where['fastcnn']}. Seconds are of training, without evaluation; where other programs ran meanwhile they are "
         "too many."
     )
@@ -146,8 +146,8 @@ def s3(records: list[dict], figures: Path) -> list[str]:
             for title, file in pictures["files"].items():
                 shutil.copy(record["folder"] / file, figures / f"S3-{file}")
                 parts.append(f"![{title}](figures/S3-{file})")
-            cells = [[str(d), *(percent(p) for p in row)] for d, row in zip(pictures["digits"], pictures["probabilities"],
-                                                                           strict=True)]  # fmt: skip
+            pairs = zip(pictures["digits"], pictures["probabilities"], strict=True)
+            cells = [[str(digit), *map(percent, probabilities)] for digit, probabilities in pairs]
             parts.append(table(["digit", *map(str, range(10))], cells))
     return parts
 
@@ -168,11 +168,13 @@ def s4(records: list[dict], figures: Path) -> list[str]:
         ]
         parts += [
             f"### The same net in PyTorch, and the {backend} backend",
-            f"Identical net, initial weights, images and their order, {theirs['threads']} thread(s) each; the losses of "
+            f"Identical net, initial weights, images and their order; threads: {theirs['threads']} each. The losses of "
             f"the first 1,000 images differ by at most {gap:.1e}.",
             table(["", "seconds for all epochs", "test accuracy"], rows),
             picture(
-                two_curves(f"fastcnn, {backend}", ours, other), figures / f"S4-pytorch-{backend}.png", "fastcnn and PyTorch"
+                two_curves(f"fastcnn, {backend}", ours, other),
+                figures / f"S4-pytorch-{backend}.png",
+                "fastcnn and PyTorch",
             ),
         ]
     return parts

@@ -33,7 +33,7 @@ def main() -> int:
     add("--seeds", type=int, metavar="N", help="train with at most so many of the recipe's seeds")
     add("--data", type=Path, metavar="DIR", help="MNIST's folder (default: FASTCNN_DATA; else download)")
     add("--out", type=Path, metavar="DIR", default=Path("runs/recipes"), help="default: %(default)s")
-    add("--quick", action="store_true", help="512 embedded digits, two epochs: whether it works")
+    add("--quick", action="store_true", help="256 embedded digits, two epochs: whether it works")
     args = parser.parse_args()
     recipes = list(RECIPES.values()) if args.recipe == "all" else [RECIPES[args.recipe]]
     names = [run.name for recipe in recipes for run in recipe.runs]

@@ -1,8 +1,8 @@
 """S0: LeNet on 28x28 images, made faster with im2col and as_strided.
 
 Its optimizer is ``v = 0.8 v + 0.2 g; w -= 1e-4 v + 3e-5 w`` with g summed over the batch of 64. For a mean over the
-batch that is SGD with lr 1e-4 * 64 * 0.2 = 1.28e-3, momentum 0.8, and a decay of 3e-5 in each step, of biases too, which
-the schedule does not change. 30,000 steps are 32 epochs of 938.
+batch that is SGD with lr 1e-4 * 64 * 0.2 = 1.28e-3, momentum 0.8, and a decay of 3e-5 in each step, of biases too,
+which the schedule does not change. 30,000 steps are 32 epochs of 938.
 """
 
 from recipe import Claim, Recipe, Run
@@ -26,8 +26,8 @@ RECIPE = Recipe(
         "It has dropout but does not say where, nor how much: here one feature in five, before each linear layer.",
         "Images are /255 less the mean of the training images; He's initial weights, biases 0 (there: normal).",
         "Every epoch is a new permutation; there, batches are contiguous slices of the data.",
-        "Its decay does not shrink with the learning rate, as it is written; at lr/100 it then outweighs the gradients, "
-        "which `decay_with_lr` shows: the same decay at first, then scaled with the learning rate.",
+        "As written, its decay does not shrink with the learning rate: at a tenth and a hundredth of that it outweighs "
+        "the gradients, and accuracy falls. `decay_with_lr` begins with the same decay and scales both.",
         "Without dropout it lost 20 points between training and test images; a right gradient does not (`no_dropout`).",
     ],
     [

@@ -25,16 +25,14 @@ SUMMED = {"lr": 5e-4 * 64, "decay_per_step": 4e-4}
 def compared(name: str, said: float, optimizer: str, options: dict) -> Run:
     """One of the four."""
     claims = (Claim("S2-9", f"test accuracy, {name}", said, "test_accuracy"),)
-    return Run(
-        name, epochs=5, leaky=0.01, optimizer=optimizer, optimizer_options=options, claims=claims, **SETTINGS
-    )
+    return Run(name, epochs=5, leaky=0.01, optimizer=optimizer, optimizer_options=options, claims=claims, **SETTINGS)
 
 
 RECIPE = Recipe(
     "S2",
     "A CNN framework in NumPy",
     [
-        "Images have mean 0 and deviation 1 here; there they are bytes from 0 to 255. Initial weights are He's, not its own.",
+        "Images have mean 0 and deviation 1 here; there they are bytes from 0 to 255. Initial weights are He's.",
         "The four optimizers use LeakyReLU(0.01), as its logs are named; `leaky_relu` is its best activation.",
         "Momentum is 0.9 where it has one.",
     ],

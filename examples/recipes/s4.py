@@ -10,7 +10,7 @@ RECIPE = Recipe(
     "S4",
     "One convolution, image by image, against PyTorch",
     [
-        "Its accuracies are in images that are lost; the figure is that of its upstream's twin in Keras, 47 s an epoch.",
+        "Its accuracies are in pictures that are lost; the figures are those of its upstream's twin in Keras.",
         "Initial weights as there: normal, divided by the fan_in; biases 0.",
     ],
     [

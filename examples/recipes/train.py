@@ -17,7 +17,7 @@ from fastcnn import data, nn, optim, training
 
 def load_data(folder: Path | None, quick: bool) -> tuple[data.Dataset, data.Dataset]:
     """MNIST, or a few embedded digits."""
-    return data.digits(512, 200) if quick else data.mnist(folder)
+    return data.digits(256, 100) if quick else data.mnist(folder)
 
 
 def train(recipe: Recipe, run: Run, seed: int, datasets, out: Path, epochs: int, quick: bool) -> dict:
