@@ -66,9 +66,10 @@ def report(records: list[dict], ladder: dict | None, figures: Path) -> str:
 def machine(record: dict) -> str:
     """Where, and on what."""
     where, data = record["environment"], record["data"]
+    source = data["source"].split(" from ")[0]
     return (
-        f"{data['training_images']:,} training and {data['test_images']:,} test images "
-        f"({data['source'].split(' from ')[0]}). {where['processor']}; Python {where['python']}, NumPy {where['numpy']}, Numba {where['numba']}, fastcnn "
+        f"{data['training_images']:,} training and {data['test_images']:,} test images ({source}). "
+        f"{where['processor']}; Python {where['python']}, NumPy {where['numpy']}, Numba {where['numba']}, fastcnn "
         f"{where['fastcnn']}. Seconds are of training, without evaluation; where other programs ran meanwhile they are "
         "too many."
     )
