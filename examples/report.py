@@ -197,6 +197,7 @@ def rungs(ladder: dict) -> list[str]:
             rows.append([rung["rung"], *(f"{ms:.3g}{there}" for ms, there in passes), speed, gflops])
         parts.append(f"{key}: {title}; in brackets the write-up's.")
         parts.append(table(["rung", "forward, ms", "backward, ms", "times the loops", "GFLOP/s forward"], rows))
+    parts.append(f"Sharing the gradient among ties costs {ladder['ties_cost']:.0%} (the write-up: 40 %; S0-10).")
     return parts
 
 

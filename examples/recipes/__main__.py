@@ -51,7 +51,7 @@ def main() -> int:
             for run in recipe.runs:
                 if args.run in (None, run.name):
                     go(recipe, run, args, datasets)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     return 0
 
