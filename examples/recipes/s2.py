@@ -15,8 +15,6 @@ SETTINGS = {
     "images": "standardized",
     "init": "he",
     "batch_size": 64,
-    "schedule": "StepLR",
-    "schedule_options": {"step_size": 5, "gamma": 0.1},
     "log_every": 50,
 }
 SUMMED = {"lr": 5e-4 * 64, "decay_per_step": 4e-4}
@@ -34,7 +32,8 @@ RECIPE = Recipe(
     [
         "Images have mean 0 and deviation 1 here; there they are bytes from 0 to 255. Initial weights are He's.",
         "The four optimizers use LeakyReLU(0.01), as its logs are named; `leaky_relu` is its best activation.",
-        "Momentum is 0.9 where it has one.",
+        "Momentum is 0.9 where it has one. The learning rate is constant: its own falls to a tenth after five epochs, "
+        "when the comparison is over; in more epochs accuracy then fell to 87 %, as the decay does not fall with it.",
     ],
     [
         compared("sgd", 0.9676, "SGD", SUMMED),
