@@ -22,7 +22,7 @@ RUNS = {
     "S1": ("lenet5",),
     "S2": ("sgd", "momentum", "nesterov", "adam", "leaky_relu"),
     "S3": ("cnn", "mlp", "mlp2"),
-    "S4": ("conv8",),
+    "S4": ("conv8", "glorot"),
 }
 
 
@@ -213,6 +213,16 @@ def test_initial_weights_of_s4(rng):
     assert model[3].weight.data.std() == pytest.approx(1 / 1352, rel=0.05)
     assert model[0].weight.data.std() == pytest.approx(1 / 9, rel=0.3)  # of 72
     assert not model[3].bias.data.any()
+
+
+def test_glorots_initial_weights(rng):
+    from nets import glorot
+
+    model = nn.Sequential(nn.Conv2d(2, 8, 3, rng=rng), nn.Linear(100, 50, rng=rng))
+    glorot(model, rng)
+    for layer, fans in ((model[0], 9 * (2 + 8)), (model[1], 150)):
+        assert 0.9 < np.abs(layer.weight.data).max() / (6 / fans) ** 0.5 <= 1
+        assert not layer.bias.data.any()
 
 
 def test_images_are_enlarged_as_pillow_does(rng):

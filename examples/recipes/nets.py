@@ -30,7 +30,20 @@ def over_fan_in(model: nn.Module, rng: np.random.Generator) -> None:
         parameter.data[...] = rng.normal(size=parameter.shape) / nn.init.fan_in(parameter) if many else 0
 
 
-INITS = {"default": keep, "he": nn.init.he_, "normal / fan_in": over_fan_in}
+def glorot(model: nn.Module, rng: np.random.Generator) -> None:
+    """Weights uniform in ±sqrt(6 / (fan_in + fan_out)), biases 0: what Keras's layers start with.
+
+    X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010.
+    """
+    for parameter in model.parameters():
+        if parameter.data.ndim > 1:
+            fans = nn.init.fan_in(parameter) + len(parameter.data) * parameter.data[0, 0].size
+            parameter.data[...] = rng.uniform(-1, 1, parameter.shape) * np.sqrt(6 / fans)
+        else:
+            parameter.data[...] = 0
+
+
+INITS = {"default": keep, "he": nn.init.he_, "normal / fan_in": over_fan_in, "glorot": glorot}
 
 
 class EuclideanLoss:
