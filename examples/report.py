@@ -202,12 +202,18 @@ def rungs(ladder: dict) -> list[str]:
 
 
 def log_figure(records: list[dict]):
-    """Training losses, each point the mean of the batches that the recipe logs together."""
+    """Training losses of each run's first seed, neighbouring lines of the log averaged to at most 200 points."""
     figure, axes = frame("training loss", "batches")
+    drawn = set()
     for record in records:
-        if record["environment"]["backend"] == records[0]["environment"]["backend"]:
-            log = record["log"]
-            axes.plot([line["steps"] for line in log], [line["loss"] for line in log], label=name(record), linewidth=1)
+        run = record["settings"]["name"]
+        if run in drawn or record["environment"]["backend"] != records[0]["environment"]["backend"]:
+            continue
+        drawn.add(run)
+        log, width = record["log"], -(-len(record["log"]) // 200)
+        points = [log[i : i + width] for i in range(0, len(log), width)]
+        losses = [statistics.mean(line["loss"] for line in point) for point in points]
+        axes.plot([point[-1]["steps"] for point in points], losses, label=name(record), linewidth=1.2)
     return finished(figure, axes)
 
 
@@ -236,7 +242,7 @@ def frame(title: str, x_label: str):
 def finished(figure, axes):
     """Logarithmic, with a legend."""
     axes.set_yscale("log")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper right")
     return figure
 
 
