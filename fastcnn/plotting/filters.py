@@ -70,7 +70,7 @@ def _table(filters: np.ndarray, limit: float, title: str):
     """Filters in columns, their channels in rows."""
     O, C, KH, KW = filters.shape
     tall = KH / KW
-    figure, axes = _style.canvas(O * 1.15 + 0.8, C * (tall + 0.15) + 0.6, 0.4, title, least=3)
+    figure, axes = _style.canvas(O * 1.15 + 0.8, C * (tall + 0.15) + 0.6, 0.4, title, least=5.5)
     for o, one in enumerate(filters):
         axes.text(1.3 + 1.15 * o, C * (tall + 0.15) + 0.3, str(o), ha="center", va="center", fontsize="x-small")
         for c, plane in enumerate(one):
