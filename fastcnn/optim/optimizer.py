@@ -82,11 +82,7 @@ class Optimizer:
             If it is the state of something else; nothing has changed.
         """
         own = self.state_dict()
-        if state.keys() != own.keys():
-            raise ValueError(
-                f"The state has {', '.join(map(repr, state))} but that of {type(self).__name__} has "
-                f"{', '.join(map(repr, own))}."
-            )
+        check_names(self, state, own)
         for name, value in own.items():
             if _shapes(state[name]) != _shapes(value):
                 raise ValueError(f"The state's {name!r} does not fit the parameters: {_shapes(state[name])}.")
@@ -99,6 +95,15 @@ class Optimizer:
     def _zeros(self) -> list[np.ndarray]:
         """A buffer of zeros for each parameter."""
         return [np.zeros_like(parameter.data) for parameter in self.params]
+
+
+def check_names(owner, state: Mapping, own: Mapping) -> None:
+    """Refuse a state that has other entries than the ``owner``'s own."""
+    if state.keys() != own.keys():
+        raise ValueError(
+            f"The state has {', '.join(map(repr, state))} but that of {type(owner).__name__} has "
+            f"{', '.join(map(repr, own))}."
+        )
 
 
 def checked_parameters(params) -> list[Parameter]:

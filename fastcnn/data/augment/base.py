@@ -72,7 +72,7 @@ class Augment:
         return self._apply(images, _validate.generator("rng", rng))
 
     def _apply(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define _apply(images, rng).")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from fastcnn import _validate
-from fastcnn.optim.optimizer import Optimizer
+from fastcnn.optim.optimizer import Optimizer, check_names
 
 
 class Schedule:
@@ -67,12 +67,7 @@ class Schedule:
         ValueError
             If it is the state of something else; nothing has changed.
         """
-        own = self.state_dict()
-        if state.keys() != own.keys():
-            raise ValueError(
-                f"The state has {', '.join(map(repr, state))} but that of {type(self).__name__} has "
-                f"{', '.join(map(repr, own))}."
-            )
+        check_names(self, state, self.state_dict())
         vars(self).update(state)
 
     def _apply(self) -> None:
