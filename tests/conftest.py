@@ -9,6 +9,8 @@ from fastcnn import backends
 from tests.command_line import main, write_mnist
 
 os.environ["NUMBA_NUM_THREADS"] = "8"  # so that tests may ask for more threads than there are processors
+# Threads that wait for work sleep: spinning, those of one pytest worker hold up the other's a hundredfold.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 BACKENDS = backends.names()
 

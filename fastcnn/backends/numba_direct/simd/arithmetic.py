@@ -1,0 +1,89 @@
+"""Arithmetic on whole tiles, lane by lane."""
+
+import functools
+
+from numba import types
+from numba.extending import intrinsic
+
+from fastcnn.backends.numba_direct.simd.tile import Code, TileType
+
+
+@intrinsic
+def tile_relu(typingctx, tile):
+    """ReLU of a tile of floats."""
+
+    def codegen(context, builder, signature, args):
+        code = Code(context, builder, tile)
+        return code.build(code.relu(builder.extract_value(args[0], i))[0] for i in range(tile.rows * tile.columns))
+
+    return tile(tile), codegen
+
+
+def _elementwise(operation: str):
+    """The intrinsic that does one operation of two numbers to all lanes of two tiles."""
+
+    def of_two(typingctx, a, b):
+        def codegen(context, builder, signature, args):
+            pairs = ([builder.extract_value(tile, i) for tile in args] for i in range(a.rows * a.columns))
+            return Code(context, builder, a).build(getattr(builder, operation)(*pair) for pair in pairs)
+
+        return a(a, b), codegen
+
+    return of_two
+
+
+tile_add = intrinsic(_elementwise("fadd"))
+"""a + b, lane by lane, of tiles of one size and of floats."""
+
+tile_subtract = intrinsic(_elementwise("fsub"))
+"""a - b, lane by lane, of tiles of one size and of floats."""
+
+
+@intrinsic
+def tile_multiply_add(typingctx, a, b, c):
+    """``a * b + c``, lane by lane, of tiles of one size and of floats."""
+
+    def codegen(context, builder, signature, args):
+        code = Code(context, builder, a)
+        triples = ([builder.extract_value(tile, i) for tile in args] for i in range(a.rows * a.columns))
+        return code.build(code.multiply_add(*triple) for triple in triples)
+
+    return a(a, b, c), codegen
+
+
+@intrinsic
+def tile_add_columns(typingctx, tile):
+    """The sum of the columns of a tile of floats, as a tile of one column."""
+    one = TileType(tile.rows, 1, tile.dtype)
+
+    def codegen(context, builder, signature, args):
+        code = Code(context, builder, tile)
+        rows = ([code.at(args[0], r, c) for c in range(tile.columns)] for r in range(tile.rows))
+        return Code(context, builder, one).build(functools.reduce(builder.fadd, row) for row in rows)
+
+    return one(tile), codegen
+
+
+@intrinsic
+def tile_divide_columns(typingctx, tile, numbers, offset):
+    """Column c of a tile of floats divided by ``numbers[offset + c]``."""
+
+    def codegen(context, builder, signature, args):
+        code = Code(context, builder, tile)
+        divisors = [code.splat(number) for number in code.table(signature.args[1], args[1], args[2])] * tile.rows
+        return code.build(builder.fdiv(builder.extract_value(args[0], i), by) for i, by in enumerate(divisors))
+
+    return tile(tile, numbers, types.intp), codegen
+
+
+@intrinsic
+def tile_add_steps(typingctx, tile, start, step):
+    """Add ``start + c * step`` to every lane of column c of a tile of integers of one row."""
+    signature = tile(tile, types.intp, types.intp)
+
+    def codegen(context, builder, signature, args):
+        code = Code(context, builder, tile)
+        numbers = (context.cast(builder, n, types.intp, tile.dtype) for n in code.steps(args[1], args[2], tile.columns))
+        return code.build(builder.add(code.at(args[0], 0, c), code.splat(n)) for c, n in enumerate(numbers))
+
+    return signature, codegen

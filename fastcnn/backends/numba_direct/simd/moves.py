@@ -1,0 +1,220 @@
+"""Tiles from memory and back."""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from fastcnn.backends.numba_direct._jit import VECTOR_BYTES
+from fastcnn.backends.numba_direct.simd.tile import Code, TileType, vector_type
+
+
+@intrinsic
+def lane_count(typingctx, array):
+    """Lanes of a vector of the array's numbers, a constant for the compiler."""
+
+    def codegen(context, builder, signature, args):
+        return context.get_constant(types.intp, VECTOR_BYTES * 8 // array.dtype.bitwidth)
+
+    return types.intp(array), codegen
+
+
+@intrinsic
+def numbers_at(typingctx, address, like):
+    """The numbers at an address, of the dtype of the array ``like``, to be indexed as an array."""
+    pointer = types.CPointer(like.dtype)
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(pointer))
+
+    return pointer(address, like), codegen
+
+
+@intrinsic
+def entry(typingctx, table, i):
+    """``table[i]``, without Python's rule for a negative ``i``, which takes two instructions in a loop."""
+
+    def codegen(context, builder, signature, args):
+        base = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.load(builder.gep(base, [args[1]]))
+
+    return table.dtype(table, types.intp), codegen
+
+
+@intrinsic
+def tile_zeros(typingctx, rows, columns, like):
+    """A tile of zeros, of the dtype of the array ``like``."""
+    tile = TileType(rows.count, columns.count, like.dtype)
+
+    def codegen(context, builder, signature, args):
+        return ir.Constant(ir.ArrayType(vector_type(tile.dtype), tile.rows * tile.columns), None)
+
+    return tile(rows, columns, like), codegen
+
+
+@intrinsic
+def tile_full(typingctx, rows, columns, like, value):
+    """A tile whose every lane is ``value``, as a number of the type of the array ``like``."""
+    tile = TileType(rows.count, columns.count, like.dtype)
+
+    def codegen(context, builder, signature, args):
+        code = Code(context, builder, tile)
+        return code.build([code.splat(context.cast(builder, args[3], value, tile.dtype))] * tile.rows * tile.columns)
+
+    return tile(rows, columns, like, value), codegen
+
+
+@intrinsic
+def tile_splat(typingctx, rows, columns, values, offset, step):
+    """A tile whose row r is ``values[offset + r * step]`` in every lane of every column."""
+    tile = TileType(rows.count, columns.count, values.dtype)
+
+    def codegen(context, builder, signature, args):
+        code = Code(context, builder, tile)
+        base = code.data(signature.args[2], args[2])
+        vectors = []
+        for at in code.steps(args[3], args[4], tile.rows):
+            vectors += [code.splat(builder.load(builder.gep(base, [at])))] * tile.columns
+        return code.build(vectors)
+
+    return tile(rows, columns, values, types.intp, types.intp), codegen
+
+
+@intrinsic
+def tile_load(typingctx, rows, columns, array, offset):
+    """The tile that `tile_save` wrote: its vectors one after the other, row by row."""
+    tile = TileType(rows.count, columns.count, array.dtype)
+
+    def codegen(context, builder, signature, args):
+        code = Code(context, builder, tile)
+        base = code.data(signature.args[2], args[2])
+        return code.build(code.load(base, at) for at in code.packed(args[3]))
+
+    return tile(rows, columns, array, types.intp), codegen
+
+
+@intrinsic
+def tile_save(typingctx, tile, array, offset):
+    """Write the tile's vectors one after the other, row by row, from ``array[offset]``."""
+
+    def codegen(context, builder, signature, args):
+        code = Code(context, builder, tile)
+        base = code.data(signature.args[1], args[1])
+        for i, at in enumerate(code.packed(args[2])):
+            code.store(builder.extract_value(args[0], i), base, at)
+        return context.get_dummy_value()
+
+    return types.void(tile, array, types.intp), codegen
+
+
+@intrinsic
+def tile_read(typingctx, rows, columns, array, offset, row_step, column_step):
+    """The tile that `tile_store` writes, all of its rows."""
+    tile = TileType(rows.count, columns.count, array.dtype)
+
+    def codegen(context, builder, signature, args):
+        _, _, array, offset, row_step, column_step = args
+        code = Code(context, builder, tile)
+        base = code.data(signature.args[2], array)
+        return code.build(
+            code.load(base, at)
+            for row in code.steps(offset, row_step, tile.rows)
+            for at in code.steps(row, column_step, tile.columns)
+        )
+
+    return tile(rows, columns, array, types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic
+def tile_read_inside(typingctx, row, columns, array, offset, step, pixel, pixel_step, extent):
+    """`tile_read` of one row, whose column c is at pixel + c * pixel_step: zeros unless that is in 0 ... extent - 1."""
+    tile = TileType(row.count, columns.count, array.dtype)
+
+    def codegen(context, builder, signature, args):
+        _, _, array, offset, step, pixel, pixel_step, extent = args
+        code = Code(context, builder, tile)
+        return code.build(code.load_inside(signature.args[2], array, offset, step, pixel, pixel_step, extent))
+
+    at = types.intp
+    return tile(row, columns, array, at, at, at, at, at), codegen
+
+
+@intrinsic
+def tile_read_bytes(typingctx, row, columns, like, array, offset, step):
+    """The tile of one row that `tile_store_bytes` wrote, of integers as large as the numbers of the array ``like``."""
+    tile = TileType(row.count, columns.count, types.int32 if like.dtype == types.float32 else types.int64)
+
+    def codegen(context, builder, signature, args):
+        code = Code(context, builder, tile)
+        base = code.data(signature.args[3], args[3])
+        return code.build(code.load_bytes(base, at) for at in code.steps(args[4], args[5], tile.columns))
+
+    return tile(row, columns, like, array, types.intp, types.intp), codegen
+
+
+def _store(narrow: bool):
+    """The intrinsic that stores a tile, with the numbers as they are or as bytes."""
+
+    def store(typingctx, tile, out, offset, row_step, column_step, first_row, first_column):
+        signature = types.void(tile, out, types.intp, types.intp, types.intp, types.intp, types.intp)
+
+        def codegen(context, builder, signature, args):
+            acc, out, offset, row_step, column_step, first_row, first_column = args
+            code = Code(context, builder, tile)
+            base = code.data(signature.args[1], out)
+            put = code.store_bytes if narrow else code.store
+            for r, row in enumerate(code.steps(offset, row_step, tile.rows)):
+                with builder.if_then(builder.icmp_signed(">=", code.constant(first_row, r), first_row)):
+                    places = code.steps(row, column_step, tile.columns)
+                    whole = builder.icmp_signed("==", first_column, code.constant(first_column, 0))
+                    with builder.if_else(whole) as (then, otherwise):
+                        with then:
+                            for c, at in enumerate(places):
+                                put(code.at(acc, r, c), base, at)
+                        with otherwise:
+                            for c, at in enumerate(places):
+                                with builder.if_then(
+                                    builder.icmp_signed("<=", first_column, code.constant(first_column, c))
+                                ):
+                                    put(code.at(acc, r, c), base, at)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return store
+
+
+tile_store = intrinsic(_store(narrow=False))
+"""out[offset + r * row_step + c * column_step : + lanes] = tile[r, c], for r >= first_row and c >= first_column."""
+
+tile_store_bytes = intrinsic(_store(narrow=True))
+"""The same of a tile of integers, into an array of int8."""
+
+
+@intrinsic
+def tile_add_inside(typingctx, tile, array, offset, step, pixel, pixel_step, extent):
+    """array[offset + c * step : + lanes] += tile[0, c] where pixel + c * pixel_step lies in 0 ... extent - 1."""
+    at = types.intp
+
+    def codegen(context, builder, signature, args):
+        tile_in, array, offset, step, pixel, pixel_step, extent = args
+        code = Code(context, builder, tile)
+        base = code.data(signature.args[1], array)
+        for c, (at, inside) in enumerate(
+            zip(code.steps(offset, step, tile.columns), code.inside(pixel, pixel_step, extent), strict=True)
+        ):
+            with builder.if_then(inside):
+                code.store(builder.fadd(code.load(base, at), code.at(tile_in, 0, c)), base, at)
+        return context.get_dummy_value()
+
+    return types.void(tile, array, at, at, at, at, at), codegen
+
+
+@intrinsic
+def tile_transpose(typingctx, tile):
+    """Exchange rows and lanes of a tile of one column that has as many rows as lanes."""
+
+    def codegen(context, builder, signature, args):
+        code = Code(context, builder, tile)
+        return code.build(code.transposed([code.at(args[0], r, 0) for r in range(tile.rows)]))
+
+    return tile(tile), codegen

@@ -1,0 +1,258 @@
+"""The type of tiles in Numba, and the few pieces of LLVM code that the operations on them are made of."""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import models, register_model
+
+from fastcnn.backends.numba_direct._jit import VECTOR_BYTES, X86
+
+I32 = ir.IntType(32)
+_NUMBER = {
+    types.float32: ir.FloatType(),
+    types.float64: ir.DoubleType(),
+    types.int32: I32,
+    types.int64: ir.IntType(64),
+}
+
+
+def vector_type(dtype) -> ir.VectorType:
+    """One vector of numbers of a Numba type."""
+    return ir.VectorType(_NUMBER[dtype], VECTOR_BYTES * 8 // dtype.bitwidth)
+
+
+class TileType(types.Type):
+    """R x C vectors of float32, float64, int32 or int64."""
+
+    def __init__(self, rows: int, columns: int, dtype):
+        self.rows, self.columns, self.dtype = rows, columns, dtype
+        super().__init__(name=f"Tile({rows}, {columns}, {dtype}, {VECTOR_BYTES} bytes)")
+
+
+@register_model(TileType)
+class _TileModel(models.PrimitiveModel):
+    def __init__(self, manager, tile):
+        super().__init__(manager, tile, ir.ArrayType(vector_type(tile.dtype), tile.rows * tile.columns))
+
+
+class Code:
+    """The few pieces of LLVM code that tiles are made of."""
+
+    def __init__(self, context, builder, tile):
+        self.context, self.builder, self.tile = context, builder, tile
+        self.vector = vector_type(tile.dtype)
+        self.align = tile.dtype.bitwidth // 8
+
+    def data(self, array_type, array):
+        """Address of the first number of an array."""
+        return self.context.make_array(array_type)(self.context, self.builder, array).data
+
+    def constant(self, like, value: int):
+        """A number of the type of another one."""
+        return ir.Constant(like.type, value)
+
+    def steps(self, start, step, count: int):
+        """Offsets start, start + step, ..."""
+        offsets = [start]
+        for _ in range(count - 1):
+            offsets.append(self.builder.add(offsets[-1], step))
+        return offsets
+
+    def column_offsets(self, start, kind, step):
+        """Offsets of the tile's columns: ``step`` apart, or from ``start`` as far as a tuple says."""
+        if isinstance(kind, types.BaseTuple):
+            return [self.builder.add(start, self.builder.extract_value(step, c)) for c in range(self.tile.columns)]
+        return self.steps(start, step, self.tile.columns)
+
+    def packed(self, start):
+        """Offsets of the tile's vectors where they stand one after the other."""
+        return self.steps(start, self.constant(start, self.vector.count), self.tile.rows * self.tile.columns)
+
+    def pointer(self, base, offset):
+        """Address of the vector at an offset."""
+        return self.builder.bitcast(self.builder.gep(base, [offset]), self.vector.as_pointer())
+
+    def load(self, base, offset):
+        """The vector at an offset."""
+        return self.builder.load(self.pointer(base, offset), align=self.align)
+
+    def store(self, vector, base, offset):
+        """Write a vector to an offset."""
+        self.builder.store(vector, self.pointer(base, offset), align=self.align)
+
+    def store_bytes(self, vector, base, offset):
+        """Store integers as bytes."""
+        kind = ir.VectorType(ir.IntType(8), self.vector.count)
+        pointer = self.builder.bitcast(self.builder.gep(base, [offset]), kind.as_pointer())
+        self.builder.store(self.builder.trunc(vector, kind), pointer, align=1)
+
+    def load_bytes(self, base, offset):
+        """Load bytes as integers."""
+        kind = ir.VectorType(ir.IntType(8), self.vector.count)
+        pointer = self.builder.bitcast(self.builder.gep(base, [offset]), kind.as_pointer())
+        return self.builder.sext(self.builder.load(pointer, align=1), self.vector)
+
+    def splat(self, scalar):
+        """The number in every lane."""
+        undefined = ir.Constant(self.vector, ir.Undefined)
+        first = self.builder.insert_element(undefined, scalar, ir.Constant(I32, 0))
+        zeros = ir.Constant(ir.VectorType(I32, self.vector.count), [0] * self.vector.count)
+        return self.builder.shuffle_vector(first, undefined, zeros)
+
+    def multiply_add(self, a, b, c):
+        """Sum ``a * b + c``: fused where the processor can, never a call of the C library as ``llvm.fma`` may be."""
+        bits = "f32" if self.vector.element == ir.FloatType() else "f64"
+        name = f"llvm.fmuladd.v{self.vector.count}{bits}"
+        function = cgutils.get_or_insert_function(
+            self.builder.module, ir.FunctionType(self.vector, [self.vector] * 3), name
+        )
+        return self.builder.call(function, [a, b, c])
+
+    def inside(self, pixel, pixel_step, extent):
+        """For each column c, whether the pixel ``pixel + c * pixel_step`` lies in 0 ... extent - 1."""
+        # A negative pixel is a huge unsigned number.
+        return [self.builder.icmp_unsigned("<", at, extent) for at in self.steps(pixel, pixel_step, self.tile.columns)]
+
+    def load_inside(self, array_type, array, offset, step, pixel, pixel_step, extent):
+        """The vectors at offset + c * step, for each column c: zeros unless its pixel is inside."""
+        base, zeros = self.data(array_type, array), self.zero_vector()
+        vectors = []
+        for at, inside in zip(
+            self.steps(offset, step, self.tile.columns), self.inside(pixel, pixel_step, extent), strict=True
+        ):
+            pointer = self.builder.select(inside, self.pointer(base, at), zeros)
+            vectors.append(self.builder.load(pointer, align=self.align))
+        return vectors
+
+    def bits(self, flag):
+        """A flag in every lane."""
+        lanes = ir.VectorType(ir.IntType(1), self.vector.count)
+        undefined = ir.Constant(lanes, ir.Undefined)
+        first = self.builder.insert_element(undefined, flag, ir.Constant(I32, 0))
+        zeros = ir.Constant(ir.VectorType(I32, self.vector.count), [0] * self.vector.count)
+        return self.builder.shuffle_vector(first, undefined, zeros)
+
+    def zero_vector(self):
+        """Address of a vector of zeros."""
+        name = f"fastcnn.zeros.{self.vector.count}.{self.vector.element}"
+        zeros = self.builder.module.globals.get(name)
+        if zeros is None:
+            zeros = cgutils.global_constant(self.builder, name, ir.Constant(self.vector, None))
+        return zeros
+
+    def table(self, array_type, array, first):
+        """The integers array[first], array[first + 1], ... for the columns of the tile."""
+        base = self.data(array_type, array)
+        return [
+            self.builder.load(self.builder.gep(base, [self.builder.add(first, self.constant(first, c))]))
+            for c in range(self.tile.columns)
+        ]
+
+    def wins(self, value, best):
+        """Where ``value`` wins over ``best``, being greater or NaN."""
+        greater, nan = self.builder.fcmp_ordered(">", value, best), self.builder.fcmp_unordered("uno", value, value)
+        return self.builder.or_(greater, nan)
+
+    def relu(self, vector):
+        """ReLU of a vector, and where that is zero."""
+        zero = ir.Constant(self.vector, None)
+        negative = self.builder.fcmp_ordered("<=", vector, zero)  # so compared, NaN stays NaN
+        return self.builder.select(negative, zero, vector), negative
+
+    def transposed(self, rows):
+        """The lanes i of all rows as row i: in step ``s``, rows r and r ^ s exchange the lanes whose bit s differs."""
+        count, step = self.vector.count, 1
+        mask = ir.VectorType(I32, count)
+        while step < count:
+            for r in (r for r in range(count) if not r & step):
+                upper = [(i ^ step) + count if i & step else i for i in range(count)]
+                lower = [i + count if i & step else i ^ step for i in range(count)]
+                a, b = rows[r], rows[r + step]
+                rows[r] = self.builder.shuffle_vector(a, b, ir.Constant(mask, upper))
+                rows[r + step] = self.builder.shuffle_vector(a, b, ir.Constant(mask, lower))
+            step *= 2
+        return rows
+
+    def lane_sums(self, tile):
+        """For each row of the tile a short vector: the sums of the lanes of its vectors.
+
+        As many vectors as there are lanes are added up together: in step ``s`` two become one, which holds sums of
+        lanes i and i ^ s, of the first where the bit s of the lane's number is 0, of the second where it is 1. In the
+        end lane i is the sum of vector i. That is 3 instructions a vector instead of 8 for one after the other.
+        """
+        count, size = self.vector.count, self.tile.rows * self.tile.columns
+        zero = ir.Constant(self.vector, None)
+        sums = []
+        for start in range(0, size, count):
+            level = [self.builder.extract_value(tile, i) if i < size else zero for i in range(start, start + count)]
+            step = 1
+            while len(level) > 1:
+                level = [self._merge(a, b, step) for a, b in zip(level[::2], level[1::2], strict=True)]
+                step *= 2
+            sums.append(level[0])
+        sums.append(zero)  # so that there is a next one
+        return [self._cut(sums, first) for first in range(0, size, self.tile.columns)]
+
+    def _cut(self, vectors, first: int):
+        """A row of the tile's columns, from the lane ``first`` of all lanes of the vectors."""
+        count, columns = self.vector.count, self.tile.columns
+        at, lane = divmod(first, count)
+        if lane + columns <= 2 * count:
+            mask = ir.VectorType(I32, columns)
+            lanes = ir.Constant(mask, [lane + c for c in range(columns)])
+            return self.builder.shuffle_vector(vectors[at], vectors[at + 1], lanes)
+        row = ir.Constant(ir.VectorType(self.vector.element, columns), ir.Undefined)
+        for c in range(columns):  # one by one: 128-bit vectors may be shorter than half a row
+            at, lane = divmod(first + c, count)
+            number = self.builder.extract_element(vectors[at], ir.Constant(I32, lane))
+            row = self.builder.insert_element(row, number, ir.Constant(I32, c))
+        return row
+
+    def _merge(self, a, b, step: int):
+        count = self.vector.count
+        mask = ir.VectorType(I32, count)
+        kept = self.builder.shuffle_vector(a, b, ir.Constant(mask, [i + count * bool(i & step) for i in range(count)]))
+        other = [(i ^ step) + count * bool(i & step) for i in range(count)]
+        return self.builder.fadd(kept, self.builder.shuffle_vector(a, b, ir.Constant(mask, other)))
+
+    def at(self, tile, row: int, column: int):
+        """One vector of a tile."""
+        return self.builder.extract_value(tile, row * self.tile.columns + column)
+
+    def build(self, vectors):
+        """A tile from its vectors, row by row."""
+        out = ir.Constant(ir.ArrayType(self.vector, self.tile.rows * self.tile.columns), ir.Undefined)
+        for i, vector in enumerate(vectors):
+            out = self.builder.insert_value(out, vector, i)
+        return out
+
+    def outer_product(self, tile, rows, columns):
+        """tile[r, c] += rows[r] * columns[c]."""
+        return self.build(
+            self.multiply_add(row, column, self.at(tile, r, c))
+            for r, row in enumerate(rows)
+            for c, column in enumerate(columns)
+        )
+
+    def products(self, tile, array_type, array, offset, step, tap, columns):
+        """tile[r, c] += array[offset + r * step + tap] * columns[c], row after row."""
+        base, vectors = self.data(array_type, array), []
+        for r, place in enumerate(self.steps(offset, step, self.tile.rows)):
+            if r:
+                tap = self.after(vectors[-self.tile.columns :], tap)
+            row = self.splat(self.builder.load(self.builder.gep(self.builder.gep(base, [place]), [tap])))
+            vectors += [self.multiply_add(row, column, self.at(tile, r, c)) for c, column in enumerate(columns)]
+        return self.build(vectors)
+
+    def after(self, vectors, number):
+        """The number, to be had only after the vectors: an empty piece of assembly takes them and hands it on.
+
+        LLVM would load the numbers of all rows first, and then has too few registers for the tile: with 6 x 4 vectors
+        a convolution ran at a third of the speed.
+        """
+        if not X86:
+            return number
+        kinds = [vector.type for vector in vectors]
+        function = ir.FunctionType(number.type, [number.type, *kinds])
+        taken = ",".join(["=r", "0", *["v"] * len(kinds)])
+        return self.builder.asm(function, "", taken, [number, *vectors], False)
