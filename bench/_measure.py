@@ -235,7 +235,7 @@ def _turn(name: str, seconds: float) -> float:
     job = _jobs[name]
     _calls(getattr(job, "warm_up", job), seconds / 5)
     times = _calls(job, seconds)
-    _wait_for_sleep()
+    wait_for_sleep()
     return float(np.median(times))
 
 
@@ -249,7 +249,7 @@ def _calls(function: Callable, seconds: float) -> list[float]:
     return times
 
 
-def _wait_for_sleep() -> None:
+def wait_for_sleep() -> None:
     """Return when no thread of this process runs any more, or after half a second."""
     for _ in range(100):
         before = time.process_time()

@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 HERE = Path(__file__).parent
-PROGRAMS = ("lenet5", "layers", "pooling", "threads", "startup", "memory", "fairness")
+PROGRAMS = ("lenet5", "layers", "pooling", "threads", "startup", "memory", "fairness", "time_to_accuracy")
 
 
 def main() -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 BENCH = Path(__file__).parent.parent / "bench"
-PROGRAMS = ("lenet5", "layers", "pooling", "threads", "startup", "memory", "fairness")
+PROGRAMS = ("lenet5", "layers", "pooling", "threads", "startup", "memory", "fairness", "time_to_accuracy")
 
 
 def start(program: str, *options) -> subprocess.CompletedProcess:

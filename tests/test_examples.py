@@ -31,16 +31,16 @@ def folder(tmp_path_factory):
     return folder
 
 
-def start(*options) -> subprocess.Popen:
-    command = [sys.executable, "-u", str(ROOT / "examples" / "lenet5.py"), *map(str, options)]
+def start(*options, example="lenet5") -> subprocess.Popen:
+    command = [sys.executable, "-u", str(ROOT / "examples" / f"{example}.py"), *map(str, options)]
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
     )
 
 
-def run(*options) -> tuple[int, str, str]:
-    process = start(*options)
+def run(*options, example="lenet5") -> tuple[int, str, str]:
+    process = start(*options, example=example)
     out, err = process.communicate(timeout=300)
     said = (line for line in err.splitlines(keepends=True) if not line.startswith("fastcnn: compiling kernels"))
     return process.returncode, out, "".join(said)  # whether something is compiled depends on what ran before
@@ -138,3 +138,35 @@ def test_lenet5_without_matplotlib_writes_the_rest(folder, tmp_path, monkeypatch
         "history.json",
         "weights.safetensors",
     }
+
+
+def test_mnist_99_trains_with_every_seed(folder, tmp_path):
+    options = ("--data", folder, "--seeds", 2, "--threads", 1, "--json", tmp_path / "run.json")
+    code, stdout, stderr = run(*options, example="mnist_99")
+    assert (code, stderr) == (0, "")
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert [run["seed"] for run in record["runs"]] == [0, 1]
+    accuracies = [run["test_accuracy"] for run in record["runs"]]
+    assert record["mean_accuracy"] == sum(accuracies) / 2
+    assert record["reached"] == sum(accuracy >= 0.99 for accuracy in accuracies)
+    assert f"{record['reached']} of 2 at 99 % or more" in stdout
+    # 8 filters of 25 taps on 24x24 pixels, 32 of 200 on 8x8, 512 to 10; the first needs no gradient of the images
+    macs = 8 * 25 * 24**2, 32 * 200 * 8**2, 512 * 10
+    assert record["gflop"] == pytest.approx(2 * (3 * sum(macs) - macs[0]) * 96 * 8 / 1e9)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--seeds", 0), "--seeds is 0 but must be at least 1"),
+        (("--threads", 0), "mnist_99.py: `n` "),
+        (("--data", "nowhere"), "nowhere"),
+        (("--json", "nowhere/run.json"), "nowhere"),
+    ],
+    ids=["seeds", "threads", "no data", "a folder that is not there"],
+)
+def test_mnist_99_wrong_options_are_one_line(options, text, folder):
+    code, _, stderr = run("--data", folder, *options, example="mnist_99")
+    assert code == 2
+    assert text in stderr
+    assert stderr.count("\n") == 1

@@ -90,7 +90,7 @@ def figures(run: Run, model: nn.Module, trainer, train_set, log: Log) -> dict:
     """What the write-ups' figures are held against. The seconds are of training alone, without the evaluation."""
     epochs, summary = trainer.history.epochs, nn.summarize(model)
     seconds = statistics.median(epoch.seconds for epoch in epochs)
-    flop = training_flop(summary) * len(train_set[0])
+    flop = 2 * summary.training_multiply_adds * len(train_set[0])
     test = [epoch.test_accuracy for epoch in epochs]
     return {
         "parameters": summary.parameters,
@@ -105,12 +105,6 @@ def figures(run: Run, model: nn.Module, trainer, train_set, log: Log) -> dict:
         "training_gflops": flop / seconds / 1e9,
         "log_lines": len(log.lines),
     }
-
-
-def training_flop(summary: nn.Summary) -> int:
-    """Of one image: forward, filters' gradient and, but for the first layer, the input's; two for a multiply-add."""
-    first = next(row.multiply_adds for row in summary.rows if row.multiply_adds)
-    return 2 * (3 * summary.multiply_adds - first)
 
 
 def write(path: Path, record: dict) -> None:

@@ -60,6 +60,12 @@ class Summary:
     multiply_adds: int
     memory: int
 
+    @property
+    def training_multiply_adds(self) -> int:
+        """Of one image in a training step: forward, filters' gradient, and, but for the first layer, the input's."""
+        first = next((row.multiply_adds for row in self.rows if row.multiply_adds), 0)
+        return 3 * self.multiply_adds - first
+
     def __str__(self) -> str:
         table = [("layer", "output", "parameters", "multiply-adds", "memory, kB")]
         for row in self.rows:
@@ -98,8 +104,8 @@ def summarize(model: Module, input_shape: Sequence[int] | None = None) -> Summar
     --------
     >>> from fastcnn import models, nn
     >>> summary = nn.summarize(models.LeNet5())
-    >>> summary.parameters, summary.multiply_adds
-    (61706, 416520)
+    >>> summary.parameters, summary.multiply_adds, summary.training_multiply_adds
+    (61706, 416520, 1131960)
     """
     input_shape = getattr(model, "input_shape", None) if input_shape is None else input_shape
     if input_shape is None:
