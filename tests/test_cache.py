@@ -95,3 +95,15 @@ def test_kernels_are_compiled_again_when_what_they_call_has_changed(tmp_path):
         with open(package / "fastcnn" / "backends" / "numba_direct" / f"{file}.py", "a") as source:
             source.write("# changed\n")
         assert (COMPILING in run(RELU, folder, package)) == compiled_again, file
+
+
+def test_code_that_is_not_what_the_index_says_is_compiled_again(folder, tmp_path):
+    """So it is after two processes have compiled a kernel for two dtypes at once, as both number its file 1."""
+    other = tmp_path / "other"
+    run(RELU.replace("2.0]", "2.0], np.float32"), other)
+    code = [file for file in folder.rglob("*.nbc") if "relu" in file.name]
+    assert code
+    for file in code:
+        shutil.copy(other / file.relative_to(folder), file)
+    assert COMPILING in run(RELU, folder)
+    assert run(RELU, folder) == ""

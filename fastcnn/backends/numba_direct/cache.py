@@ -8,7 +8,7 @@ import hashlib
 import sys
 import warnings
 
-from numba.core.caching import FunctionCache, NullCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 
 _PACKAGE = __name__.rpartition(".")[0]
 
@@ -37,7 +37,7 @@ class _Cache(FunctionCache):
 
     def __init__(self, function):
         super().__init__(function)
-        self._cache_file._source_stamp = _stamp(function.__module__)
+        self._cache_file = _Files(self._cache_path, self._impl.filename_base, _stamp(function.__module__))
 
     def load_overload(self, sig, target_context):
         note_kernel()
@@ -59,6 +59,22 @@ class _Cache(FunctionCache):
             write(*args)
         except OSError as error:
             _warn(f"compiled kernels cannot be kept in {self.cache_path}", f": {error.strerror}")
+
+
+class _Files(IndexDataCacheFile):
+    """An index, and files of compiled code in which it stands what they were compiled from.
+
+    Numba numbers the files of a kernel and believes its index. Two processes that compile it at once for two dtypes may
+    both take number 1, and one that is killed between index and code leaves another version's there: what was called
+    then is not what the arguments were made for (numba/numba#10128).
+    """
+
+    def save(self, key, data):
+        super().save(key, (self._source_stamp, key, data))
+
+    def load(self, key):
+        stamp, stored, data = super().load(key) or (None, None, None)
+        return data if (stamp, stored) == (self._source_stamp, key) else None
 
 
 class _NoCache(NullCache):
