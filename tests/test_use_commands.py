@@ -55,7 +55,7 @@ def test_evaluate_takes_a_checkpoint_and_other_data(trained_run, mnist_folder, t
     code, stdout, _ = call(capsys, "evaluate", trained_run, "--data", tmp_path / "sevens.npz", "--top", 3)
     assert code == 0
     assert stdout.startswith(f"{sevens.sum()} images")
-    assert "–" in stdout  # the precision of other classes
+    assert " - " in stdout  # the precision of other classes
     assert stdout.splitlines()[-1].startswith("top-3: ")
 
 

@@ -145,7 +145,7 @@ class Evaluation:
         lines = [f"{len(self.labels):,} images, loss {self.loss:.4f}, accuracy {self.accuracy:.2%}{top}"]
         lines += [f"{'class':<{width}}  images  precision   recall       F1"]
         for name, images, *values in rows:
-            shown = ["–" if np.isnan(value) else f"{value:.2%}" for value in values]
+            shown = ["-" if np.isnan(value) else f"{value:.2%}" for value in values]
             lines.append(f"{name:<{width}}  {images:>6}  {shown[0]:>9}  {shown[1]:>7}  {shown[2]:>7}")
         return "\n".join(lines)
 
