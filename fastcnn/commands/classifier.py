@@ -53,7 +53,10 @@ class Classifier:
         self.preprocess = Preprocessing(**described["preprocessing"])
         self.model: Module = prepare.build(saved.architecture)
         if run.is_dir() and (run / BEST).exists():
-            load_weights(self.model, run / BEST)
+            try:
+                load_weights(self.model, run / BEST)
+            except ValueError as error:
+                raise CheckpointError(f"{error} The weights of the last epoch are in {saved.path}.") from None
         else:
             self.model.load_state_dict(saved.weights)
         self.model.eval()

@@ -11,6 +11,7 @@ from fastcnn.commands import prepare
 from fastcnn.commands.arguments import Parser, from_text, text_value, whole
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import figures, remark, usage
+from fastcnn.commands.records import write_figure
 from fastcnn.commands.settings import absolute
 from fastcnn.data import DataError
 
@@ -44,7 +45,7 @@ def run(args) -> int:
         result = training.evaluate(classifier.model, classifier.preprocess(test.images), test.labels)
     if args.confusion:
         with figures("--confusion"), usage("--confusion: "):
-            plotting.plot_confusion(result.confusion, classifier.classes).savefig(args.confusion)
+            write_figure(plotting.plot_confusion(result.confusion, classifier.classes), args.confusion)
         remark(f"Written: {args.confusion}")
     if args.json:
         print(json.dumps(_record(result, classifier.classes, args.top), indent=1))

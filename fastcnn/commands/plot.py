@@ -5,7 +5,7 @@ from pathlib import Path
 from fastcnn import plotting, training
 from fastcnn.commands.arguments import Parser
 from fastcnn.commands.errors import CommandError, figures, remark, usage
-from fastcnn.commands.records import HISTORY
+from fastcnn.commands.records import HISTORY, write_figure
 
 EXAMPLES = """\
   fastcnn plot runs/lenet5-mnist --out curves.png           losses and accuracies of one run
@@ -34,7 +34,7 @@ def run(args) -> int:
             figure = plotting.plot_history(*histories.values())
         else:
             figure = plotting.compare_histories(histories)
-        figure.savefig(args.out)
+        write_figure(figure, args.out)
     remark(f"Written: {args.out}")
     return 0
 

@@ -1,9 +1,11 @@
 """What a run writes for people, beside its checkpoints."""
 
+import io
 from pathlib import Path
 
 from fastcnn import plotting, training
 from fastcnn.commands.errors import remark
+from fastcnn.training import files
 
 BEST, HISTORY, SETTINGS = "best.safetensors", "history.json", "settings.toml"
 
@@ -27,6 +29,13 @@ def write_curves(history: training.History, folder: Path) -> None:
     if not history.epochs:
         return
     try:
-        plotting.plot_history(history).savefig(folder / "curves.png")
+        write_figure(plotting.plot_history(history), folder / "curves.png")
     except ImportError:
         remark('No curves.png: it needs matplotlib, pip install "fastcnn[plot]".')
+
+
+def write_figure(figure, path: Path) -> None:
+    """Write a picture, whole or not at all; the end of its name says the format, PNG where there is none."""
+    content = io.BytesIO()
+    figure.savefig(content, format=path.suffix[1:] or "png")
+    files.write(path, content.getvalue())

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from fastcnn import _validate
+from fastcnn.training import files
 from fastcnn.training.callbacks import Callback
 from fastcnn.training.checkpoint import (
     CheckpointError,
@@ -104,8 +105,7 @@ class Checkpoint(Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self.folder):
             pass  # what cannot be written is said now
-        for left in self.folder.glob(".checkpoint-*.part"):
-            left.unlink()  # of a run that was killed while it wrote
+        files.remove_parts(self.folder)
         self._refuse_another_run(len(trainer.history.step_losses))
         self._saved = time.monotonic()
         self._interrupt.catch()

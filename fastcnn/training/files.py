@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import re
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,11 +11,13 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+_PART = re.compile(r"\..+\.\d+\.part")
+
 
 def write(path: str | os.PathLike, content: bytes) -> None:
     """Write a file so that at any moment, were the plug pulled, there is the old one or the new one, whole.
 
-    It is written beside its place, flushed to the disk, then renamed.
+    It is written beside its place, as ``.NAME.THREAD.part``, flushed to the disk, then renamed.
 
     Parameters
     ----------
@@ -27,7 +31,7 @@ def write(path: str | os.PathLike, content: bytes) -> None:
         If the file cannot be written; the old one is as it was.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = path.with_name(f".{path.name}.{threading.get_native_id()}.part")  # no other thread of any process has it
     try:
         with open(beside, "wb") as file:
             file.write(content)
@@ -43,6 +47,13 @@ def write(path: str | os.PathLike, content: bytes) -> None:
             beside.unlink(missing_ok=True)
     if os.name == "posix":
         _flush_folder(path.parent)
+
+
+def remove_parts(folder: str | os.PathLike) -> None:
+    """Remove what processes that were killed while they wrote have left in a folder."""
+    for left in Path(folder).glob(".*.part"):
+        if _PART.fullmatch(left.name):
+            left.unlink(missing_ok=True)
 
 
 def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
@@ -70,9 +81,9 @@ def read_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[st
 
 def _flush_folder(folder: Path) -> None:
     """Flush the name of a new file."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some network file systems cannot; the file is whole either way
+    with contextlib.suppress(OSError):  # some network file systems cannot; the file is whole either way
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
             os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        finally:
+            os.close(descriptor)

@@ -134,7 +134,9 @@ class Trainer:
                 tqdm.write(f"Stopped: {self.stopped}.")
             self._call("on_fit_end")
         finally:
-            self._call("on_exit")
+            with ExitStack() as stack:  # every callback's, whatever those of others raise
+                for callback in reversed(self.callbacks):
+                    stack.callback(callback.on_exit, self)
         return self.history
 
     def stop(self, reason: str) -> None:

@@ -1,0 +1,108 @@
+"""A run that kills itself within the writing of a checkpoint: before each line of it, and after each of some bytes.
+
+python tests/kills.py FOLDER: every kill is a fork; what it left behind is looked at, and the run goes on from there and
+must end as if nothing had been. Prints the number of kills of each kind. For test_loses_nothing.py.
+"""
+
+import itertools
+import os
+import resource
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from fastcnn import training
+from fastcnn.training import autosave, checkpoint, files
+from tests.runs import BATCHES, EPOCHS, exact, make_run, outcome, remaining
+
+WRITING = {autosave.Checkpoint._save.__code__, files.write.__code__, files._flush_folder.__code__}
+LAST = 3  # the batch after which it is killed while it saves
+
+
+class At(training.Callback):
+    """Does something when so many batches are trained, before that is saved."""
+
+    def __init__(self, batches: int, act):
+        self.batches, self.act = batches, act
+
+    def on_batch_end(self, trainer):
+        if len(trainer.history.step_losses) == self.batches:
+            self.act()
+
+
+def before_line(n: int):
+    """Kill this process when it has executed n - 1 lines of what writes."""
+    lines = itertools.count(1)
+
+    def trace(frame, event, arg):
+        if frame.f_code in WRITING and event == "line" and next(lines) == n:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace if frame.f_code in WRITING else None
+
+    return lambda: sys.settrace(trace)
+
+
+def at_byte(n: int):
+    """Let the system kill this process when it writes beyond n bytes of a file."""
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n, n))
+
+    return limit
+
+
+def life(folder: Path, *callbacks, every_steps: int | None = None) -> dict:
+    """Train to the end from the latest checkpoint."""
+    trainer, loader, validation = make_run(*callbacks, training.Checkpoint(folder, every_steps))
+    if saved := training.latest_checkpoint(folder):
+        saved.restore(trainer, loader)
+    trainer.fit(loader, validation, remaining(trainer))
+    return exact(outcome(trainer, loader))
+
+
+def killed(folder: Path, act) -> bool:
+    """Whether a fork of this process that does ``act`` before it saves was killed."""
+    child = os.fork()
+    if not child:
+        try:
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+            life(folder, At(LAST, act), At(LAST + 1, lambda: os._exit(0)), every_steps=1)
+        finally:
+            os._exit(1)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, -signal.SIGKILL, -signal.SIGXFSZ), code
+    return code != 0
+
+
+def nothing_is_lost(folder: Path, whole) -> None:
+    """Every file under its own name is whole, at most one batch is lost, and the run ends as it must."""
+    whole_files = [training.load_checkpoint(path) for path in checkpoint.checkpoints(folder)]
+    assert whole_files[-1].steps in (LAST - 1, LAST)
+    assert len(whole_files) >= 2
+    assert life(folder) == whole
+    assert sorted(os.listdir(folder)) == [f"checkpoint-{n * BATCHES:08d}.safetensors" for n in (EPOCHS - 1, EPOCHS)]
+    shutil.rmtree(folder)
+
+
+def main(folder: Path) -> None:
+    """All kills."""
+    said, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: SIM115
+    whole = life(folder / "whole")
+    size = checkpoint.checkpoints(folder / "whole")[0].stat().st_size
+    lines = 0
+    while killed(folder / f"line {lines + 1}", before_line(lines + 1)):
+        lines += 1
+        nothing_is_lost(folder / f"line {lines}", whole)
+    places = (0, 1, 8, 4096, size // 2, size * 9 // 10)
+    for place in places:
+        assert killed(folder / f"byte {place}", at_byte(place))
+        assert [part.stat().st_size for part in (folder / f"byte {place}").glob(".*.part")] == [place]
+        nothing_is_lost(folder / f"byte {place}", whole)
+    print(f"{lines} lines, {len(places)} bytes", file=said)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
