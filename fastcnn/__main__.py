@@ -54,10 +54,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     rest = parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its own")
     rest.required = False
     args = parser.parse_args(argv)
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # names of classes and files, where the terminal cannot show them
     return _run(args.command, args.arguments)
+
+
+def _open_closed_streams() -> None:
+    """Give a daemon that closed its streams such that lead nowhere; no file that is opened is to get their numbers."""
+    for name, mode in ("stdin", "r"), ("stdout", "w"), ("stderr", "w"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  to the end of the process
 
 
 def _run(name: str, arguments: Sequence[str]) -> int:

@@ -83,7 +83,7 @@ class Source:
                 try:
                     for file, sha256 in self.sha256.items():
                         # labels are gone before a bar could be read
-                        bar = "labels" not in file and sys.stderr.isatty()
+                        bar = "labels" not in file and sys.stderr is not None and sys.stderr.isatty()
                         downloader = pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)
                         pooch.retrieve(mirror + file, f"sha256:{sha256}", file, folder, downloader=downloader)
                     return

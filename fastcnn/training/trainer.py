@@ -131,7 +131,7 @@ class Trainer:
                 if self._train_epoch(train):
                     self._end_epoch(*validation)
             if self.stopped:
-                tqdm.write(f"Stopped: {self.stopped}.")
+                _say(f"Stopped: {self.stopped}.")
             self._call("on_fit_end")
         finally:
             with ExitStack() as stack:  # every callback's, whatever those of others raise
@@ -153,7 +153,7 @@ class Trainer:
         progress, start = self.progress, time.perf_counter() - self.progress.seconds
         with tqdm(
             batches, f"epoch {progress.epoch}", _length(train), leave=False, bar_format=_BAR,
-            initial=progress.batches, disable=not sys.stderr.isatty(),
+            initial=progress.batches, disable=not (sys.stderr and sys.stderr.isatty()),
         ) as bar:  # fmt: skip
             for images, labels in bar:
                 if self.stopped:
@@ -199,7 +199,7 @@ class Trainer:
         if self.scheduler and self.scheduler.every == "epoch":
             self.scheduler.step(*[record.test_loss] if self.scheduler.needs_metric else [])
         self.progress = None
-        tqdm.write(str(record))
+        _say(str(record))
         self._call("on_epoch_end")
 
     def _begin(self, train) -> tuple[Progress, Iterable]:
@@ -218,6 +218,12 @@ def _runs_last(callback: Callback) -> bool:
     if not isinstance(callback, Callback):
         raise TypeError(f"`callbacks` must hold Callbacks only, not {type(callback).__name__}.")
     return callback.runs_last
+
+
+def _say(text: str) -> None:
+    """Print a line beside the bar, where there is somewhere to print: Python has no stdout where a daemon closed it."""
+    if sys.stdout:
+        tqdm.write(text)
 
 
 def _length(batches) -> int | None:

@@ -1,0 +1,199 @@
+"""fastcnn works where programs work: in pools of processes, without a home, a terminal or UTF-8, and from its wheel.
+
+See also test_processes.py (two Python threads, forks), test_num_threads.py and test_processors.py (environment, control
+groups), test_cache.py (a folder of kernels that is broken, read-only or shared).
+"""
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import fastcnn
+from fastcnn import training
+from tests.command_line import SMALL
+from tests.test_loses_nothing import with_mounts
+from tests.test_processes import STEP
+
+ROOT = Path(fastcnn.__file__).parents[1]
+DIGEST = STEP + "import hashlib; digest = hashlib.sha256(train(0)).hexdigest()\n"
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+
+
+def run(*command, **options) -> str:
+    """What a command prints; see `execute`."""
+    return execute(*command, **options).stdout.strip()
+
+
+def execute(*command, cwd=None, path=ROOT, **environment) -> subprocess.CompletedProcess:
+    """A command, which succeeds; an environment variable that is None is not set."""
+    environment = {**os.environ, "PYTHONPATH": str(path), **environment}
+    environment = {name: value for name, value in environment.items() if value is not None}
+    command = [str(argument) for argument in command]
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, encoding="utf-8", timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def digest() -> str:
+    """Of the weights that a small net has after some steps on the numba backend."""
+    return run(sys.executable, "-c", DIGEST + "print(digest)")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        pytest.param({"NUMBA_NUM_THREADS": "1"}, id="one thread of Numba"),
+        pytest.param({**ASCII, "TERM": "dumb", "HOME": "/nonexistent"}, id="ASCII, a dumb terminal and no home"),
+    ],
+)
+def test_it_computes_the_same_in_any_environment_and_folder(environment, digest, tmp_path):
+    assert run(sys.executable, "-c", DIGEST + "print(digest)", cwd=tmp_path, **environment) == digest
+
+
+def test_a_pool_of_spawned_processes(digest, tmp_path):
+    program = tmp_path / "program.py"
+    main = """
+def work(seed):
+    return hashlib.sha256(train(seed)).hexdigest()
+
+if __name__ == "__main__":
+    train(0)  # what a fork would not survive
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        print(*pool.map(work, [0, 0], chunksize=1))
+"""
+    program.write_text(f"import hashlib, multiprocessing\n{STEP}\n{main}", encoding="utf-8")
+    assert run(sys.executable, program).split() == [digest] * 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="shells that close streams are POSIX's")
+def test_no_streams_at_all(mnist_folder, tmp_path):
+    """As a daemon: no stdin, stdout, stderr; and no file is opened under their numbers."""
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable]
+    out = tmp_path / "run"
+    train = ["train", *SMALL, "--limit", "100", "--epochs", "1", "--data-root", mnist_folder, "--out", out]
+    run(*closed, "-m", "fastcnn", *train)
+    assert len(training.History.from_json(out / "history.json").epochs) == 1
+    code = "import sys; from tests.runs import make_run; trainer, *data = make_run(); "
+    code += "trainer.fit(*data, 2).to_json(sys.argv[1])"
+    run(*closed, "-c", code, tmp_path / "history.json", FASTCNN_BACKEND="numpy")
+    assert len(training.History.from_json(tmp_path / "history.json").epochs) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the names of files have an encoding of their own")
+def test_commands_where_nothing_is_utf8(tmp_path):
+    """Folders, classes and files with names that ASCII has not, and output that has only ASCII."""
+    image = pytest.importorskip("PIL.Image")
+    for n in range(24):
+        folder = tmp_path / "größe" / ("día", "тень")[n % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        image.new("L", (12, 12), 5 * n + 100 * (n % 2)).save(folder / f"{n}×.png")
+    train = [*SMALL, "--image-size", "12", "--validation", "0.2", "--epochs", "1", "--data", "größe", "--out", "läuft"]
+    for command in (
+        ["train", *train], ["train", "--resume", "läuft"], ["evaluate", "läuft"], ["summary", "lenet5"],
+        ["predict", "läuft", "größe/día/0×.png"], ["plot", "läuft", "--out", "läuft/kurve–.png"], ["train", "--help"],
+    ):  # fmt: skip
+        assert run(sys.executable, "-m", "fastcnn", *command, cwd=tmp_path, **ASCII).isascii()
+    assert (tmp_path / "läuft" / "kurve–.png").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="control groups and private mounts are Linux'")
+class TestMounts:
+    def test_half_a_processor_is_one_thread(self):
+        groups = """
+from pathlib import Path
+for line in Path("/proc/self/cgroup").read_text().splitlines():
+    _, controllers, path = line.split(":", 2)
+    folder = Path("/sys/fs/cgroup", controllers, path.lstrip("/"))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "cpu.max").write_text("50000 100000")
+import fastcnn
+print(fastcnn.get_num_threads())
+"""
+        script = 'mount -t tmpfs none /sys/fs/cgroup && exec "$@"'
+        command = [*with_mounts(), "sh", "-c", script, "sh", sys.executable, "-c", groups]
+        assert run(*command, NUMBA_NUM_THREADS=None, FASTCNN_NUM_THREADS=None) == "1"
+
+    def test_a_system_that_is_read_only_and_a_home_that_is_not_there(self):
+        """Nothing can be written anywhere: no kernels are kept, and there is no folder for temporary files."""
+        code = (
+            "import numpy; from fastcnn.functional import relu; print(relu(numpy.array([-1.0, 2.0]), backend='numba'))"
+        )
+        script = 'while read _ place _; do mount -o remount,bind,ro "$place"; done </proc/mounts 2>/dev/null; exec "$@"'
+        command = [*with_mounts(), "sh", "-c", script, "sh", sys.executable, "-W", "default", "-c", code]
+        done = execute(*command, NUMBA_CACHE_DIR=None, HOME="/nonexistent", XDG_CACHE_HOME=None)
+        assert done.stdout == "[0. 2.]\n"
+        assert done.stderr.count("fastcnn: compiled kernels cannot be kept") == 1, done.stderr
+
+
+# as users install it
+
+TRAIN = (
+    DIGEST
+    + """
+from importlib.metadata import version
+from pathlib import Path
+assert Path(fastcnn.__file__).is_relative_to(sys.argv[1]), fastcnn.__file__
+assert version("fastcnn") == fastcnn.__version__
+print(digest, F.relu(np.array([-1.0, 2.0]), backend="numba"))
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> dict[str, Path]:
+    """The sdist, the wheel, and the wheel that is made from the sdist."""
+    pytest.importorskip("hatchling")
+    folder = tmp_path_factory.mktemp("dist")
+
+    def build(source: Path, kind: str, name: str) -> Path:
+        run(sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", folder / name, cwd=source)
+        (file,) = (folder / name).iterdir()
+        return file
+
+    sdist, wheel = build(ROOT, "sdist", "sdist"), build(ROOT, "wheel", "wheel")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    return {"sdist": sdist, "wheel": wheel, "sdist's wheel": build(folder / sdist.name[:-7], "wheel", "again")}
+
+
+def test_a_wheel_holds_the_package_and_nothing_else(built):
+    with zipfile.ZipFile(built["wheel"]) as wheel, zipfile.ZipFile(built["sdist's wheel"]) as again:
+        names = wheel.namelist()
+        contents, others = ({name: file.read(name) for name in file.namelist()} for file in (wheel, again))
+    assert contents == others
+    assert {name.split("/")[0] for name in names} == {"fastcnn", f"fastcnn-{fastcnn.__version__}.dist-info"}
+    sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fastcnn").rglob("*.py")}
+    assert {name for name in names if name.startswith("fastcnn/")} == sources | {"fastcnn/py.typed"}
+
+
+def test_an_sdist_holds_all_that_tests_need(built):
+    with tarfile.open(built["sdist"]) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames()}
+    assert {"pyproject.toml", "README.md", "LICENSE", "fastcnn/py.typed", "tests/conftest.py"} <= names
+    assert {name.split("/")[0] for name in names} >= {"tests", "bench", "examples"}
+    assert not [name for name in names if "__pycache__" in name or name.endswith((".nbi", ".nbc", ".pyc"))]
+
+
+def test_an_installed_wheel_trains_in_an_empty_folder(built, tmp_path):
+    """With NumPy; of Numba's kernels, one, as its place for what it compiles is new."""
+    pytest.importorskip("pip")
+    site, empty = tmp_path / "site", tmp_path / "empty"
+    empty.mkdir()
+    options = ["--no-deps", "--no-index", "--no-compile", "--disable-pip-version-check", "--target", site]
+    run(sys.executable, "-m", "pip", "install", "-q", *options, built["sdist's wheel"])
+    digest = run(sys.executable, "-c", DIGEST + "print(digest)", FASTCNN_BACKEND="numpy")
+    said = run(sys.executable, "-c", TRAIN, site, cwd=empty, path=site, FASTCNN_BACKEND="numpy")
+    assert said == f"{digest} [0. 2.]"
+    program = site / "bin" / "fastcnn"
+    if os.name == "posix":
+        assert run(program, "--version", cwd=empty, path=site) == fastcnn.__version__
+    assert not list(empty.iterdir())
