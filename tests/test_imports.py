@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "data": ("_validate",),
     "training": ("", "_processors", "_threads", "_validate", "functional", "nn", "optim"),  # and no concrete model
     "plotting": ("_validate", "nn"),  # sees a history, not a trainer
+    "interop": ("", "_geometry", "_validate", "data", "functional", "nn", "training"),
     "testing": ("_geometry",),
     "commands": (
         "",
@@ -35,6 +36,7 @@ MAY_IMPORT = {
         "backends",
         "data",
         "functional",
+        "interop",
         "models",
         "nn",
         "optim",
@@ -54,6 +56,8 @@ HOME = {
     "pooch": "data/",
     "PIL": "data/",
     "safetensors": "training/",
+    "onnx": "interop/onnx_file.py",
+    "torch": "interop/pytorch.py",
     "tqdm": ("training/", "commands/"),
 }
 
@@ -124,9 +128,10 @@ def loaded_after(code: str) -> set[str]:
 
 
 def test_importing_fastcnn_is_cheap():
-    heavy = {"numba", "matplotlib", "torch", "pooch", "PIL", "safetensors", "tqdm"}
+    heavy = {"numba", "matplotlib", "torch", "pooch", "PIL", "safetensors", "tqdm", "onnx"}
     assert not loaded_after("import fastcnn") & (heavy | {"fastcnn.functional", "fastcnn.nn"})
     assert not loaded_after("import fastcnn.functional, fastcnn.nn, fastcnn.optim, fastcnn.models") & heavy
+    assert not loaded_after("import fastcnn.interop") & {"numba", "onnx", "torch"}
 
 
 def test_the_other_backends_do_without_numba():

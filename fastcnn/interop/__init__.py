@@ -1,0 +1,11 @@
+"""Models that travel: from PyTorch, and to ONNX.
+
+Weights travel as safetensors, both ways: `fastcnn.training.save_weights` and `load_weights` use PyTorch's names, dtypes
+and shapes, so that the same net in PyTorch loads them by name, bit for bit, and fastcnn loads what
+``safetensors.torch.save_file`` wrote of its ``state_dict()``.
+"""
+
+from fastcnn.interop.onnx_export import to_onnx
+from fastcnn.interop.pytorch import from_torch
+
+__all__ = ["from_torch", "to_onnx"]

@@ -1,0 +1,77 @@
+"""An ONNX graph in the making, as plain names, numbers and arrays: `onnx` itself is not needed yet."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Node(NamedTuple):
+    """An operator, the names of its inputs, that of its output, and its attributes."""
+
+    operator: str
+    inputs: tuple[str, ...]
+    output: str
+    attributes: dict[str, Any]
+
+
+class Graph:
+    """Operators in the order in which they compute, and arrays by their names.
+
+    Parameters
+    ----------
+    dtype : float32 or float64
+        Of the activations.
+
+    Attributes
+    ----------
+    nodes : list of Node
+    arrays : dict of str to ndarray
+        What ONNX calls initializers.
+    """
+
+    def __init__(self, dtype):
+        self.dtype = np.dtype(dtype)
+        self.nodes: list[Node] = []
+        self.arrays: dict[str, np.ndarray] = {}
+        self._outputs: set[str] = set()
+
+    def node(self, place: str, operator: str, *inputs: str, **attributes) -> str:
+        """Add an operator; its output is named by the layer's place and the operator."""
+        output, i = f"{place}/{operator}", 0
+        while output in self._outputs:
+            i += 1
+            output = f"{place}/{operator}_{i}"
+        self._outputs.add(output)
+        self.nodes.append(Node(operator, inputs, output, attributes))
+        return output
+
+    def finish(self, y: str, name: str) -> None:
+        """Give the output ``y`` of the last operator another name; where there is no operator, add one for it."""
+        if not self.nodes:
+            self.node("", "Identity", y)
+        self.nodes[-1] = self.nodes[-1]._replace(output=name)
+
+
+class Layer(NamedTuple):
+    """A layer that is to be written: its dotted name and the shape of its input, (C, H, W) or (features,)."""
+
+    graph: Graph
+    name: str
+    shape: tuple[int, ...]
+
+    def node(self, operator: str, *inputs: str, **attributes) -> str:
+        """Add an operator of the layer."""
+        return self.graph.node(self.name, operator, *inputs, **attributes)
+
+    def floats(self, name: str, values) -> str:
+        """Add an array of the activations' dtype, named as in ``state_dict``."""
+        return self._array(name, np.array(values, self.graph.dtype))
+
+    def whole(self, name: str, values) -> str:
+        """Add an array of whole numbers: places, axes, sizes."""
+        return self._array(name, np.array(values, np.int64))
+
+    def _array(self, name: str, array: np.ndarray) -> str:
+        full = f"{self.name}.{name}".lstrip(".")
+        self.graph.arrays[full] = array
+        return full

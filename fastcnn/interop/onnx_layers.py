@@ -1,0 +1,122 @@
+"""Layers as ONNX operators, in evaluation mode."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from fastcnn import nn
+from fastcnn.interop import onnx_pooling
+from fastcnn.interop.onnx_graph import Layer
+
+
+def conv2d(layer: nn.Conv2d, at: Layer, x: str) -> str:
+    """Padding is written out: "same" is that of this size of image."""
+    w = layer.windows(at.shape[1:])
+    return at.node("Conv", *_weighted(layer, at, x), **_options(layer), pads=(w.top, w.left, w.bottom, w.right))
+
+
+def conv_transpose2d(layer: nn.ConvTranspose2d, at: Layer, x: str) -> str:
+    """Output padding of a stride or more, which ONNX Runtime refuses, as zeros behind the image, cut off again."""
+    extra, ends = layer.output_padding, layer.padding
+    if extra[0] >= layer.stride[0] or extra[1] >= layer.stride[1]:
+        sides = list(zip(layer.stride, layer.padding, extra, strict=True))
+        zeros = [-(-max(more - pad, 0) // step) for step, pad, more in sides]
+        ends = [n * step + pad - more for n, (step, pad, more) in zip(zeros, sides, strict=True)]
+        x, extra = at.node("Pad", x, at.whole("zeros", (0, 0, 0, 0, 0, 0, *zeros))), (0, 0)
+    pads = *layer.padding, *ends
+    return at.node("ConvTranspose", *_weighted(layer, at, x), **_options(layer), pads=pads, output_padding=extra)
+
+
+def linear(layer: nn.Linear, at: Layer, x: str) -> str:
+    """A matrix product."""
+    return at.node("Gemm", *_weighted(layer, at, x), transB=1)
+
+
+def batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, at: Layer, x: str) -> str:
+    """With the running statistics, or, where there are none, those of the batch."""
+    C = layer.num_features
+    weight = at.floats("weight", layer.weight.data if layer.affine else np.ones(C))
+    bias = at.floats("bias", layer.bias.data if layer.affine else np.zeros(C))
+    if layer.track_running_stats:
+        statistics = (
+            at.floats("running_mean", layer.running_mean.data),
+            at.floats("running_var", layer.running_var.data),
+        )
+        return at.node("BatchNormalization", x, weight, bias, *statistics, epsilon=layer.eps)
+    axes, across = (0, *range(2, len(at.shape) + 1)), at.whole("channels", (1, C, *(1,) * (len(at.shape) - 1)))
+    x = at.node("Sub", x, at.node("ReduceMean", x, axes=axes, keepdims=1))
+    variance = at.node("ReduceMean", at.node("Mul", x, x), axes=axes, keepdims=1)
+    deviation = at.node("Sqrt", at.node("Add", variance, at.floats("eps", layer.eps)))
+    y = at.node("Mul", at.node("Div", x, deviation), at.node("Reshape", weight, across))
+    return at.node("Add", y, at.node("Reshape", bias, across))
+
+
+def gelu(layer: nn.GELU, at: Layer, x: str) -> str:
+    """``x / 2 * (1 + erf(x / sqrt(2)))``; or with tanh of ``sqrt(2 / pi) * (x + 0.044715 * x^3)`` in erf's place."""
+    if layer.approximate == "tanh":
+        cube = at.node("Mul", at.node("Mul", x, x), at.node("Mul", x, at.floats("cubic", 0.044715)))
+        inner = at.node("Mul", at.node("Add", x, cube), at.floats("slope", math.sqrt(2 / math.pi)))
+        part = at.node("Tanh", inner)
+    else:
+        part = at.node("Erf", at.node("Mul", x, at.floats("slope", math.sqrt(0.5))))
+    return at.node("Mul", at.node("Mul", x, at.floats("half", 0.5)), at.node("Add", part, at.floats("one", 1)))
+
+
+def scaled_tanh(layer: nn.ScaledTanh, at: Layer, x: str) -> str:
+    """``amplitude * tanh(slope * x)``."""
+    y = at.node("Tanh", at.node("Mul", x, at.floats("slope", layer.slope)))
+    return at.node("Mul", y, at.floats("amplitude", layer.amplitude))
+
+
+def resize_channels(layer: nn.ResizeChannels, at: Layer, x: str) -> str:
+    """The first channels, or zeros behind the last."""
+    C, more = at.shape[0], layer.channels - at.shape[0]
+    if more > 0:
+        return at.node("Pad", x, at.whole("pads", (0, 0, 0, 0, 0, more, 0, 0)), at.floats("padding", 0))
+    bounds = (at.whole(name, [value]) for name, value in (("first", 0), ("end", C + more), ("axis", 1)))
+    return at.node("Slice", x, *bounds)
+
+
+WRITERS: dict[type[nn.Module], Callable[[nn.Module, Layer, str], str]] = {
+    nn.AdaptiveAvgPool2d: onnx_pooling.adaptive_avg_pool2d,
+    nn.AdaptiveMaxPool2d: onnx_pooling.adaptive_max_pool2d,
+    nn.AvgPool2d: onnx_pooling.avg_pool2d,
+    nn.BatchNorm1d: batch_norm,
+    nn.BatchNorm2d: batch_norm,
+    nn.Conv2d: conv2d,
+    nn.ConvTranspose2d: conv_transpose2d,
+    nn.Dropout: lambda layer, at, x: x,
+    nn.ELU: lambda layer, at, x: at.node("Elu", x, alpha=layer.alpha),
+    nn.Flatten: lambda layer, at, x: at.node("Flatten", x, axis=1),
+    nn.GELU: gelu,
+    nn.GlobalAvgPool2d: onnx_pooling.global_avg_pool2d,
+    nn.Identity: lambda layer, at, x: x,
+    nn.LeakyReLU: lambda layer, at, x: at.node("LeakyRelu", x, alpha=layer.negative_slope),
+    nn.Linear: linear,
+    nn.MaxPool2d: onnx_pooling.max_pool2d,
+    nn.ReLU: lambda layer, at, x: at.node("Relu", x),
+    nn.ResizeChannels: resize_channels,
+    nn.ScaledTanh: scaled_tanh,
+    nn.SiLU: lambda layer, at, x: at.node("Mul", x, at.node("Sigmoid", x)),
+    nn.Sigmoid: lambda layer, at, x: at.node("Sigmoid", x),
+    nn.Softmax: lambda layer, at, x: at.node("Softmax", x, axis=layer.dim % (len(at.shape) + 1)),
+    nn.Tanh: lambda layer, at, x: at.node("Tanh", x),
+}
+"""How each layer is written: from the layer, its place in the graph and its input's name to its output's name."""
+
+
+def _weighted(layer, at: Layer, x: str) -> tuple[str, ...]:
+    """The input, the weights, and the bias where there is one."""
+    names = "weight", "bias" if layer.bias else ""
+    return x, *(at.floats(name, getattr(layer, name).data) for name in names if name)
+
+
+def _options(layer: nn.Conv2d | nn.ConvTranspose2d) -> dict:
+    """What both convolutions have."""
+    return {
+        "kernel_shape": layer.kernel_size,
+        "strides": layer.stride,
+        "dilations": layer.dilation,
+        "group": layer.groups,
+    }

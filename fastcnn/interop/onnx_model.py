@@ -1,0 +1,96 @@
+"""A model's way into an ONNX graph, layer by layer."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from fastcnn import nn
+from fastcnn.interop.onnx_graph import Graph, Layer
+from fastcnn.interop.onnx_layers import WRITERS
+from fastcnn.nn.folding import foldable, folded
+
+_KINDS = {nn.Sequential, nn.Residual, *WRITERS}
+
+
+class Writer:
+    """Writes a model.
+
+    Parameters
+    ----------
+    model : Module
+    input_shape : sequence of int
+        Of one image or row.
+    fold_batch_norm : bool
+
+    Attributes
+    ----------
+    graph : Graph
+    output_shape : tuple of int
+        Of one image or row.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `input_shape` does not fit.
+    """
+
+    def __init__(self, model: nn.Module, input_shape, *, fold_batch_norm: bool):
+        self._shapes = {row.name: row.output_shape for row in nn.summarize(model, input_shape).rows}
+        self._model, self._input_shape, self._fold = model, tuple(input_shape), fold_batch_norm
+        self.graph = Graph(next((parameter.dtype for parameter in model.parameters()), np.float32))
+        self.output_shape = self._shapes[""]
+
+    def write(self, x: str) -> str:
+        """Write all layers, for the input of the name ``x``; returns the output's name.
+
+        Raises
+        ------
+        TypeError
+            If a layer is none of fastcnn's own.
+        """
+        return self._chain(self._model, "", x, self._input_shape)
+
+    def _chain(self, module: nn.Module, name: str, x: str, shape: tuple[int, ...]) -> str:
+        """Layers that stand in a row."""
+        rest = list(_layers(module, name))
+        while rest:
+            name, layer = rest.pop(0)
+            last = name
+            if self._fold and rest and foldable(layer, rest[0][1]):
+                last, norm = rest.pop(0)
+                layer = folded(layer, norm)
+            x = self._layer(layer, Layer(self.graph, name, shape), x)
+            shape = self._shapes[last]
+        return x
+
+    def _layer(self, layer: nn.Module, at: Layer, x: str) -> str:
+        """One layer; of a residual one, both ways."""
+        kind = _kind(layer)
+        if kind is None:
+            known = ", ".join(sorted(kind.__name__ for kind in _KINDS))
+            raise TypeError(
+                f"{at.name or '`model`'}: {type(layer).__name__} cannot be written as ONNX; what can be is {known}."
+            )
+        if kind is nn.Residual:
+            ways = ("body", layer.body), ("shortcut", layer.shortcut)
+            return at.node("Add", *(self._chain(way, _dotted(at.name, name), x, at.shape) for name, way in ways))
+        return WRITERS[kind](layer, at, x)
+
+
+def _layers(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
+    """Names and layers: those of a Sequential, and of the ones inside it; or the module itself."""
+    if _kind(module) is not nn.Sequential:
+        yield name, module
+        return
+    for child_name, child in module.named_children():
+        yield from _layers(child, _dotted(name, child_name))
+
+
+def _kind(layer: nn.Module) -> type | None:
+    """The class of fastcnn that a layer is, or whose forward pass it has inherited."""
+    kind = next((kind for kind in type(layer).__mro__ if kind in _KINDS), None)
+    return kind if kind and type(layer).forward_native is kind.forward_native else None
+
+
+def _dotted(name: str, child: str) -> str:
+    return f"{name}.{child}".lstrip(".")

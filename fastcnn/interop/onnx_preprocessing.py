@@ -1,0 +1,36 @@
+"""A run's preprocessing as ONNX operators."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastcnn import _validate
+from fastcnn.data import Preprocessing
+from fastcnn.interop.onnx_graph import Graph, Layer
+
+
+def square(preprocessing: Preprocessing, shape) -> tuple[int, int, int]:
+    """Shape of what the preprocessing makes of images of ``shape``, checked: it must not have to shrink them."""
+    if not isinstance(shape, Sequence) or len(shape) != 3:
+        raise ValueError(f"`input_shape` must be that of images, (C, H, W), to be preprocessed, not {shape!r}.")
+    C, H, W = (_validate.count(f"input_shape[{i}]", extent) for i, extent in enumerate(shape))
+    size = preprocessing.size
+    if len(preprocessing.mean) != C:
+        raise ValueError(f"`input_shape` has {C} channels, but `preprocessing` has {len(preprocessing.mean)} means.")
+    if max(H, W) > size:
+        raise ValueError(
+            f"`input_shape` is {tuple(shape)}, but images are to be at most {size}x{size}: ONNX cannot shrink them as "
+            "`preprocessing` does."
+        )
+    return C, size, size
+
+
+def write(preprocessing: Preprocessing, graph: Graph, shape: Sequence[int], x: str) -> str:
+    """Pad uint8 images as `fastcnn.data.preprocessing.fit_square` does, and standardize them; returns their name."""
+    (C, H, W), size, at = shape, preprocessing.size, Layer(graph, "preprocessing", tuple(shape))
+    if (size, size) != (H, W):
+        top, left = (size - H) // 2, (size - W) // 2
+        x = at.node("Pad", x, at.whole("pads", (0, 0, top, left, 0, 0, size - H - top, size - W - left)))
+    x = at.node("Cast", x, to=graph.dtype)
+    mean, std = (255 * np.reshape(values, (C, 1, 1)) for values in (preprocessing.mean, preprocessing.std))
+    return at.node("Div", at.node("Sub", x, at.floats("mean", mean)), at.floats("std", std))

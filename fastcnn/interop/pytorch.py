@@ -1,0 +1,139 @@
+"""Models from PyTorch."""
+
+import inspect
+
+import numpy as np
+
+from fastcnn import nn
+from fastcnn.nn import Module, Sequential, init
+
+# Layers of both, whose options have the same names and meanings.
+LAYERS = (
+    "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "ConvTranspose2d",
+    "Dropout", "ELU", "Flatten", "GELU", "Identity", "LeakyReLU", "Linear", "MaxPool2d", "ReLU", "SiLU", "Sigmoid",
+    "Softmax", "Tanh",
+)  # fmt: skip
+
+# Options that PyTorch alone has, and the value that fastcnn's layers stand for.
+FIXED = {
+    "AdaptiveMaxPool2d": {"return_indices": False},
+    "Conv2d": {"padding_mode": "zeros"},
+    "ConvTranspose2d": {"padding_mode": "zeros"},
+    "Flatten": {"start_dim": 1, "end_dim": -1},
+    "MaxPool2d": {"return_indices": False},
+}
+
+
+def from_torch(module, *, rng: np.random.Generator | None = None) -> Module:
+    """The model that a `torch.nn.Sequential` is, with the same weights.
+
+    Parameters
+    ----------
+    module : torch.nn.Sequential, or one of its layers
+        Of layers that fastcnn has under the same name, and of more Sequentials; float32 or float64. It stays as it is.
+    rng : numpy.random.Generator, optional
+        Draws the masks of `Dropout`; by default a fresh one.
+
+    Returns
+    -------
+    Module
+        A `Sequential` of a Sequential. Its arrays are copies. Each layer is in training or evaluation mode as its
+        twin is. Layers are named by their places, "0", "1", ..., as those of a Sequential without names are in PyTorch.
+        All parameters are trained, whatever their ``requires_grad``.
+
+    Raises
+    ------
+    ImportError
+        If PyTorch is not installed.
+    TypeError
+        If something in it is no layer that fastcnn has, or weights are neither float32 nor float64.
+    ValueError
+        If a layer has an option that fastcnn's has not, forward hooks, or a parameter of another layer. Errors begin
+        with the place in `module`: "2.conv1: ...".
+
+    Examples
+    --------
+    >>> import torch  # doctest: +SKIP
+    >>> from fastcnn import interop  # doctest: +SKIP
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10)).eval()  # doctest: +SKIP
+    >>> interop.from_torch(net)  # doctest: +SKIP
+    Sequential(
+      (0): Flatten()
+      (1): Linear(in_features=784, out_features=10)
+    )
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError("To take a model from PyTorch needs PyTorch; install it with pip install torch.") from error
+
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(f"`module` must be a torch.nn.Sequential, not {type(module).__name__}.")
+    return _Reader(torch, _dtype(torch, module), init.generator(rng)).read(module, "")
+
+
+class _Reader:
+    """Makes layers, and remembers whose parameters it has seen."""
+
+    def __init__(self, torch, dtype, rng: np.random.Generator):
+        self.torch, self.given = torch, {"dtype": dtype, "rng": rng}
+        self.owners: dict[int, str] = {}  # names of parameters by their identities
+
+    def read(self, module, place: str) -> Module:
+        """The module's twin; ``place`` is its dotted name."""
+        chain = self.torch.nn.Sequential
+        try:
+            if module._forward_hooks or module._forward_pre_hooks:
+                raise ValueError("it has forward hooks, which fastcnn would not call.")
+            if not isinstance(module, chain) or type(module).forward is not chain.forward:
+                return self._layer(module, place)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{place or '`module`'}: {error}") from None
+        names = (f"{place}.{name}".lstrip(".") for name in module._modules)
+        model = Sequential(*map(self.read, module, names))
+        model.training = module.training
+        return model
+
+    def _layer(self, module, place: str) -> Module:
+        name = type(module).__name__
+        if name not in LAYERS or type(module) is not getattr(self.torch.nn, name):
+            raise TypeError(f"fastcnn has no layer for {_full_name(module)}; it has {', '.join(LAYERS)}.")
+        for option, value in FIXED.get(name, {}).items():
+            if getattr(module, option) != value:
+                raise ValueError(f"{name} has {option}={getattr(module, option)!r}, but fastcnn's has {value!r} only.")
+        for own, parameter in module.named_parameters():
+            owner = self.owners.setdefault(id(parameter), f"{place}.{own}")
+            if owner != f"{place}.{own}":
+                raise ValueError(
+                    f"its `{own}` is that of {owner}, but in fastcnn each layer has parameters of its own."
+                )
+        kind = getattr(nn, name)
+        options = {
+            option: self.given[option] if option in self.given else getattr(module, option)
+            for option in inspect.signature(kind).parameters
+        }
+        if "bias" in options:
+            options["bias"] = module.bias is not None
+        layer = kind(**options)
+        layer.load_state_dict({own: tensor.detach().cpu().numpy() for own, tensor in module.state_dict().items()})
+        layer.training = module.training
+        return layer
+
+
+def _dtype(torch, module) -> np.dtype:
+    """Of the weights; float32 where there are none."""
+    dtypes = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
+    found = None
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point():
+            if tensor.dtype not in dtypes:
+                raise TypeError(
+                    f"{name}: it is {tensor.dtype}, but fastcnn has float32 and float64; see module.float()."
+                )
+            found = found or dtypes[tensor.dtype]
+    return found or np.dtype(np.float32)
+
+
+def _full_name(module) -> str:
+    kind = type(module)
+    return f"{kind.__module__}.{kind.__qualname__}"

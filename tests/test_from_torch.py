@@ -1,0 +1,254 @@
+"""Models from PyTorch: the same weights, outputs, gradients and modes."""
+
+import doctest
+import sys
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+
+from fastcnn import interop, nn, use_backend
+from fastcnn.testing import assert_close
+
+torch = pytest.importorskip("torch")
+
+from fastcnn.interop.pytorch import FIXED, LAYERS  # noqa: E402
+from tests.torch_twins import twin  # noqa: E402
+
+T = torch.nn
+
+
+@pytest.fixture(autouse=True)
+def numpy_backend():
+    """Nothing to compile; and PyTorch's threads left to others."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with use_backend("numpy"):
+        yield
+    torch.set_num_threads(before)
+
+
+def rounded(actual, tensor):
+    expected = tensor.detach().numpy()
+    assert_close(actual, expected, 256, np.full(expected.shape, np.abs(expected).max()))
+
+
+# A layer with every option of its own another than the default, for images (N, 4, 9, 8), or for rows (N, 12).
+SAMPLES = [
+    T.Conv2d(4, 6, (3, 2), (2, 1), (1, 0), (2, 3), 2, bias=False),
+    T.Conv2d(4, 3, 4, padding="same", dilation=2),
+    T.Conv2d(4, 3, 1, padding="valid", dtype=torch.float64),
+    T.ConvTranspose2d(4, 6, (3, 2), (2, 1), (1, 0), (1, 0), 2, False, 2),
+    T.Linear(12, 5),
+    T.Linear(12, 5, bias=False, dtype=torch.float64),
+    T.BatchNorm2d(4),
+    T.BatchNorm2d(4, 0.1, None, affine=False),
+    T.BatchNorm2d(4, 0.1, 0.3, track_running_stats=False),
+    T.BatchNorm2d(4, affine=False, track_running_stats=False),
+    T.BatchNorm1d(12, 0.2, 0.4, dtype=torch.float64),
+    T.MaxPool2d((3, 2), (2, 1), (1, 0), (1, 2), False, True),
+    T.MaxPool2d(3),
+    T.AvgPool2d((3, 2), (2, 3), (1, 0), True, False),
+    T.AvgPool2d(2, divisor_override=-3),
+    T.AdaptiveAvgPool2d((3, None)),
+    T.AdaptiveAvgPool2d(1),
+    T.AdaptiveMaxPool2d((2, 3)),
+    T.ReLU(inplace=True),
+    T.LeakyReLU(0.3),
+    T.Tanh(),
+    T.Sigmoid(),
+    T.GELU(),
+    T.GELU("tanh"),
+    T.SiLU(),
+    T.ELU(0.7),
+    T.Softmax(1),
+    T.Softmax(-1),
+    T.Dropout(0.25),
+    T.Flatten(),
+    T.Identity(3, anything="goes"),
+]
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("layer", SAMPLES, ids=str)
+def test_layers(layer, training, rng):
+    dtype = next((p.dtype for p in layer.parameters()), torch.float32)
+    with torch.no_grad():
+        for array in (*layer.parameters(), *(buffer for buffer in layer.buffers() if buffer.is_floating_point())):
+            array.uniform_(0.5, 2, generator=torch.Generator().manual_seed(0))
+    module = T.Sequential(layer).train(training)
+    model = interop.from_torch(module)
+    assert type(model[0]).__name__ == type(layer).__name__
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, module.state_dict()[name].numpy(), strict=True)
+    assert model.state_dict().keys() == module.state_dict().keys()
+    shape = (5, 12) if isinstance(layer, T.Linear | T.BatchNorm1d) else (5, 4, 9, 8)
+    x = torch.tensor(rng.standard_normal(shape), dtype=dtype, requires_grad=True)
+    if isinstance(layer, T.Dropout) and training:
+        assert model[0].p == 0.25
+        return
+    module.zero_grad()
+    y = module(x.clone())
+    dy = torch.tensor(rng.standard_normal(y.shape), dtype=dtype)
+    y.backward(dy)
+    rounded(model(x.detach().numpy()), y)
+    rounded(model.backward(dy.numpy()), x.grad)
+    for name, parameter in model.named_parameters():
+        rounded(parameter.grad, module.get_parameter(name).grad)
+
+
+def test_every_layer_of_both_is_taken():
+    named = {name for name in nn.__all__ if hasattr(T, name)} - {"Module", "Parameter", "Buffer", "Sequential", "init"}
+    assert set(LAYERS) == {name for name in named if not name.endswith("Loss")}
+    assert {type(layer).__name__ for layer in SAMPLES} == set(LAYERS)
+
+
+def test_nested_with_names_and_modes(rng):
+    module = T.Sequential(
+        OrderedDict(
+            stem=T.Sequential(OrderedDict(conv=T.Conv2d(3, 8, 3), norm=T.BatchNorm2d(8), act=T.ReLU())),
+            drop=T.Dropout(0.5),
+            head=T.Sequential(T.AdaptiveAvgPool2d(1), T.Flatten(), T.Linear(8, 4)),
+        )
+    )
+    module.stem.norm.eval()  # as is done with a net that is trained further
+    model = interop.from_torch(module)
+    assert [name for name, _ in model.named_parameters()] == [
+        "0.0.weight", "0.0.bias", "0.1.weight", "0.1.bias", "2.2.weight", "2.2.bias",
+    ]  # fmt: skip
+    assert model.training
+    assert model[0].training
+    assert model[0][0].training
+    assert not model[0][1].training
+    x = rng.standard_normal((6, 3, 9, 9)).astype(np.float32)
+    rounded(model.eval()(x), module.eval()(torch.tensor(x)))
+    assert not any(part.training for part in interop.from_torch(module).modules())
+
+
+def test_arrays_are_copies(rng):
+    module = T.Sequential(T.Linear(3, 2), T.BatchNorm1d(2))
+    model = interop.from_torch(module)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    for array in (*model.parameters(), *(buffer for _, buffer in model.named_buffers())):
+        array.data[...] = 7
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_memory_formats_and_a_single_layer(rng):
+    layer = T.Conv2d(4, 6, 3).to(memory_format=torch.channels_last)
+    model = interop.from_torch(layer)
+    assert isinstance(model, nn.Conv2d)
+    np.testing.assert_array_equal(model.weight.data, layer.weight.detach().numpy())
+    x = rng.standard_normal((2, 4, 5, 5)).astype(np.float32)
+    rounded(model(x), layer(torch.tensor(x)))
+
+
+def test_dropout_draws_from_the_given_generator():
+    x = np.ones((4, 50), np.float32)
+    masks = [interop.from_torch(T.Dropout(), rng=np.random.default_rng(seed))(x) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(masks[0], masks[1])
+    assert (masks[0] != masks[2]).any()
+
+
+def test_a_layer_twice_without_parameters_becomes_two():
+    act = T.ReLU()
+    model = interop.from_torch(T.Sequential(T.Linear(2, 2), act, T.Linear(2, 2), act))
+    assert model[1] is not model[3]
+
+
+def test_a_subclass_of_sequential_that_only_arranges_is_one():
+    class Block(T.Sequential):
+        def __init__(self):
+            super().__init__(T.Linear(3, 2), T.ReLU())
+
+    assert repr(interop.from_torch(Block())) == repr(nn.Sequential(nn.Linear(3, 2), nn.ReLU()))
+
+
+class Doubled(T.Sequential):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class OwnConv(T.Conv2d):
+    pass
+
+
+def inside(layer):
+    """At 1.conv1."""
+    return T.Sequential(T.Identity(), T.Sequential(OrderedDict(conv1=layer)))
+
+
+def hooked(layer):
+    layer.register_forward_hook(lambda module, x, y: 2 * y)
+    return layer
+
+
+TIED = T.Linear(3, 3)
+LIKE = T.Linear(3, 3)
+LIKE.weight = TIED.weight
+
+
+@pytest.mark.parametrize(
+    ("module", "error", "text"),
+    [
+        pytest.param(3, TypeError, "`module` must be a torch.nn.Sequential, not int.", id="no module"),
+        pytest.param(inside(T.LayerNorm(3)), TypeError,
+                     "1.conv1: fastcnn has no layer for torch.nn.modules.normalization.LayerNorm; it has A", id="kind"),
+        pytest.param(inside(OwnConv(1, 1, 1)), TypeError, "1.conv1: fastcnn has no layer for ", id="subclass"),
+        pytest.param(Doubled(T.ReLU()), TypeError, "`module`: fastcnn has no layer for ", id="own forward"),
+        pytest.param(inside(hooked(T.ReLU())), ValueError, "1.conv1: it has forward hooks, which", id="hooks"),
+        pytest.param(hooked(T.Sequential()), ValueError, "`module`: it has forward hooks, which", id="outer hooks"),
+        pytest.param(inside(T.Conv2d(1, 1, 1, padding_mode="reflect")), ValueError,
+                     "1.conv1: Conv2d has padding_mode='reflect', but fastcnn's has 'zeros' only.", id="padding_mode"),
+        pytest.param(inside(T.MaxPool2d(2, return_indices=True)), ValueError,
+                     "1.conv1: MaxPool2d has return_indices=True, but fastcnn's has False only.", id="indices"),
+        pytest.param(inside(T.Flatten(2)), ValueError, "1.conv1: Flatten has start_dim=2", id="start_dim"),
+        pytest.param(inside(T.Flatten(1, 2)), ValueError, "1.conv1: Flatten has end_dim=2", id="end_dim"),
+        pytest.param(inside(T.Dropout(1.0)), ValueError, "1.conv1: `p` is 1.0 but must be at least 0 and below 1",
+                     id="drops all"),
+        pytest.param(inside(T.Softmax()), TypeError, "1.conv1: `dim` must be a whole number, not None", id="no dim"),
+        pytest.param(inside(T.Softmax(0)), ValueError, "1.conv1: `dim` is 0, the axis of the batch", id="batch axis"),
+        pytest.param(inside(T.Linear(2, 2).half()), TypeError,
+                     "1.conv1.weight: it is torch.float16, but fastcnn has float32 and float64", id="half"),
+        pytest.param(T.Sequential(T.Linear(2, 2), T.Linear(2, 2).double()), ValueError,
+                     "1: The state does not fit this Linear: `weight` is float64 but must be float32", id="mixed"),
+        pytest.param(T.Sequential(TIED, inside(TIED)), ValueError,
+                     "1.1.conv1: its `weight` is that of 0.weight, but in fastcnn each", id="a layer twice"),
+        pytest.param(T.Sequential(TIED, inside(LIKE)), ValueError,
+                     "1.1.conv1: its `weight` is that of 0.weight, but in fastcnn each", id="a parameter twice"),
+    ],
+)  # fmt: skip
+def test_what_fastcnn_has_not_is_named_with_its_place(module, error, text):
+    with pytest.raises(error) as raised:
+        interop.from_torch(module)
+    assert str(raised.value).startswith(text)
+
+
+def test_parametrized_layers_are_refused():
+    layer = torch.nn.utils.parametrizations.weight_norm(T.Linear(3, 3))
+    with pytest.raises(TypeError, match=r"^0: fastcnn has no layer for .*ParametrizedLinear"):
+        interop.from_torch(T.Sequential(layer))
+
+
+def test_fixed_options_are_those_that_fastcnn_has_not():
+    for name, options in FIXED.items():
+        layer = getattr(nn, name)
+        assert not set(options) & set(vars(layer)), name
+
+
+def test_there_and_back_again():
+    model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=(1, 0)), nn.BatchNorm2d(4), nn.GELU("tanh"), nn.AvgPool2d(2))
+    assert repr(interop.from_torch(twin(model))) == repr(model)
+
+
+def test_without_pytorch(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match=r"needs PyTorch; install it with pip install torch\."):
+        interop.from_torch(T.Sequential())
+
+
+def test_its_example_runs():
+    text = interop.from_torch.__doc__.replace("# doctest: +SKIP", "")
+    example = doctest.DocTestParser().get_doctest(text, {}, "from_torch", None, None)
+    assert doctest.DocTestRunner().run(example) == doctest.TestResults(failed=0, attempted=4)

@@ -1,0 +1,54 @@
+"""The same nets in PyTorch: layers of the same names, and what PyTorch has not, as modules of its own."""
+
+import inspect
+
+import torch
+
+from fastcnn import nn
+from fastcnn.interop.pytorch import LAYERS
+
+
+class Residual(torch.nn.Module):
+    def __init__(self, body, shortcut):
+        super().__init__()
+        self.body, self.shortcut = body, shortcut
+
+    def forward(self, x):
+        return self.body(x) + self.shortcut(x)
+
+
+class Function(torch.nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def resized(channels):
+    return lambda x: torch.nn.functional.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
+
+
+def twin(model: nn.Module) -> torch.nn.Module:
+    """A model of PyTorch with the structure, options and mode of ``model``, and weights of its own."""
+    name = type(model).__name__
+    if isinstance(model, nn.Sequential):
+        made = torch.nn.Sequential(*map(twin, model))
+    elif isinstance(model, nn.Residual):
+        made = Residual(twin(model.body), twin(model.shortcut))
+    elif isinstance(model, nn.GlobalAvgPool2d):
+        made = Function(lambda x: x.mean((2, 3)))
+    elif isinstance(model, nn.ResizeChannels):
+        made = Function(resized(model.channels))
+    elif isinstance(model, nn.ScaledTanh):
+        made = Function(lambda x: model.amplitude * torch.tanh(model.slope * x))
+    else:
+        assert name in LAYERS
+        known = [option for option in inspect.signature(getattr(nn, name)).parameters if option not in ("rng", "dtype")]
+        options = {option: getattr(model, option) for option in known}
+        if "bias" in options:
+            options["bias"] = model.bias is not None
+        dtypes = {getattr(torch, parameter.dtype.name) for parameter in model.parameters()}
+        made = getattr(torch.nn, name)(**options, **({"dtype": dtypes.pop()} if dtypes else {}))
+    return made.train(model.training)
