@@ -15,6 +15,7 @@ COMMANDS = {  # each is a file in fastcnn/commands, imported when it is named
     "predict": "the classes of pictures, with probabilities",
     "summary": "a model's layers, parameters and costs",
     "plot": "curves of runs",
+    "export": "a trained network as ONNX, or its weights, for other programs",
     "download": "get data sets before they are needed",
     "info": "what fastcnn finds and uses on this machine, and how fast it is",
     "warmup": "compile ahead, so that no program has to wait for it",

@@ -168,13 +168,22 @@ def test_layers(layer, tmp_path, rng):
     ],
 )
 def test_batch_normalization_is_folded(layer, norm, tmp_path, rng):
-    model = draw_statistics(nn.Sequential(layer, nn.Identity(), nn.Sequential(norm)), rng)
+    model = draw_statistics(nn.Sequential(layer, nn.ReLU(), nn.Sequential(norm)), rng)
     x = rng.standard_normal((4, 3, 4, 5)).astype(np.float32)
     assert_same(model, x, tmp_path / "a.onnx")
-    assert "BatchNormalization" in operators(tmp_path / "a.onnx")  # what stands between them might do something
-    model = nn.Sequential(layer, nn.Sequential(norm))
+    assert "BatchNormalization" in operators(tmp_path / "a.onnx")
+    model = nn.Sequential(layer, nn.Identity(), nn.Sequential(nn.Dropout(), norm))
     assert_same(model, x, tmp_path / "a.onnx")
     assert "BatchNormalization" not in operators(tmp_path / "a.onnx")
+
+
+def test_what_would_not_be_finite_is_not_folded(tmp_path, rng):
+    model = nn.Sequential(nn.Linear(2, 2, rng=rng), nn.BatchNorm1d(2, eps=0))
+    model[0].weight.data[...] *= 1e30
+    model[1].running_var.data[...] = 1e-20
+    x = np.ones((1, 2), np.float32)
+    assert_same(model, 1e-30 * x, tmp_path / "a.onnx", 256)
+    assert operators(tmp_path / "a.onnx") == ["Gemm", "BatchNormalization"]
 
 
 def test_statistics_of_the_batch_stay_those_of_the_batch(tmp_path, rng):

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastcnn import nn
+from fastcnn.interop.onnx_folding import folded
 from fastcnn.interop.onnx_graph import Graph, Layer
 from fastcnn.interop.onnx_layers import WRITERS
-from fastcnn.nn.folding import foldable, folded
 
-_KINDS = {nn.Sequential, nn.Residual, *WRITERS}
+_KINDS = {nn.Sequential, nn.Residual, nn.Dropout, nn.Identity, *WRITERS}
 
 
 class Writer:
@@ -55,10 +55,9 @@ class Writer:
         rest = list(_layers(module, name))
         while rest:
             name, layer = rest.pop(0)
-            last = name
-            if self._fold and rest and foldable(layer, rest[0][1]):
-                last, norm = rest.pop(0)
-                layer = folded(layer, norm)
+            last, one = name, folded(layer, rest[0][1]) if self._fold and rest else None
+            if one:
+                layer, (last, _) = one, rest.pop(0)
             x = self._layer(layer, Layer(self.graph, name, shape), x)
             shape = self._shapes[last]
         return x
@@ -78,12 +77,13 @@ class Writer:
 
 
 def _layers(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
-    """Names and layers: those of a Sequential, and of the ones inside it; or the module itself."""
-    if _kind(module) is not nn.Sequential:
+    """Names and layers that do something: those of a Sequential, and of the ones inside it; or the module itself."""
+    kind = _kind(module)
+    if kind is nn.Sequential:
+        for child_name, child in module.named_children():
+            yield from _layers(child, _dotted(name, child_name))
+    elif kind not in (nn.Dropout, nn.Identity):
         yield name, module
-        return
-    for child_name, child in module.named_children():
-        yield from _layers(child, _dotted(name, child_name))
 
 
 def _kind(layer: nn.Module) -> type | None:

@@ -1,0 +1,100 @@
+"""``fastcnn export``: a trained network for other programs."""
+
+import json
+from pathlib import Path
+
+from fastcnn import interop, models, nn, training
+from fastcnn.commands.arguments import Parser, Table
+from fastcnn.commands.classifier import Classifier
+from fastcnn.commands.errors import CommandError, UsageError, remark, usage
+
+FORMATS = ("onnx", "safetensors")
+
+EXAMPLES = """\
+  fastcnn export runs/lenet5-mnist --out lenet5.onnx                   the weights of the best epoch
+  fastcnn export runs/lenet5-mnist/checkpoint-00000938.safetensors --out lenet5.onnx
+  fastcnn export runs/lenet5-mnist --out lenet5.safetensors            for PyTorch's load_state_dict, or fastcnn's
+  fastcnn export resnet20 --options num_classes=100 --weights my.safetensors --out resnet20.onnx
+
+The ONNX file of a run does what fastcnn predict does with an image: "input" takes pixels, uint8 (N, C, H, W), and is
+padded and standardized as in training; "output" gives a probability for each class. Images larger than the network's
+are to be shrunk to its size before. The names of the classes are in the metadata, under "classes", as JSON. The file of
+a MODEL takes what the model takes, float32 and standardized, and gives what it gives. Batches may have any size.
+"""
+
+
+def parser() -> Parser:
+    """Describe the options."""
+    parser = Parser("fastcnn export", "Write a network for other programs: ONNX, or its weights alone.", EXAMPLES)
+    add = parser.add_argument
+    add(
+        "source",
+        metavar="RUN_OR_MODEL",
+        help=f"a folder of fastcnn train, a checkpoint, or one of {', '.join(models.NAMES)}",
+    )
+    add("--out", type=Path, required=True, metavar="FILE", help="what to write; a file that is there is replaced")
+    add("--format", choices=FORMATS, help="default: by the end of FILE")
+    add("--options", action=Table, nargs="+", default={}, metavar="NAME=VALUE", help="of a MODEL, all that it has")
+    add("--weights", type=Path, metavar="FILE", help="of a MODEL, a safetensors file (default: newly drawn ones)")
+    return parser
+
+
+def run(args) -> int:
+    """Write it."""
+    kind = args.format or args.out.suffix.removeprefix(".")
+    if kind not in FORMATS:
+        raise UsageError(f"--out {args.out} does not say what to write: add --format {' or '.join(FORMATS)}.")
+    if Path(args.source).exists():
+        _export_run(args, kind)
+    elif args.source in models.NAMES:
+        _export_model(args, kind)
+    else:
+        known = ", ".join(models.NAMES)
+        raise CommandError(f"There is no run, no checkpoint and no model {args.source}; the models are {known}.")
+    return 0
+
+
+def _export_run(args, kind: str) -> None:
+    """A trained network, in ONNX with all that is done to images before and with probabilities behind."""
+    for option in ("options", "weights"):
+        if getattr(args, option):
+            raise UsageError(f"--{option} is for a model, one of {', '.join(models.NAMES)}; {args.source} is a run.")
+    classifier = Classifier(args.source)
+    if kind == "safetensors":
+        return _write_weights(classifier.model, args.out)
+    (C, H, W), size = classifier.image_shape, classifier.preprocess.size
+    shape = (C, H, W) if max(H, W) <= size else (C, size, size)
+    model = nn.Sequential(*classifier.model, nn.Softmax())
+    metadata = {"classes": json.dumps(classifier.classes)}
+    interop.to_onnx(model, args.out, shape, preprocessing=classifier.preprocess, metadata=metadata)
+    remark(
+        f'Written: {args.out}; "input" takes uint8 images {_batch(*shape)}, "output" gives probabilities '
+        f"{_batch(len(classifier.classes))}."
+    )
+
+
+def _export_model(args, kind: str) -> None:
+    """A model as it is."""
+    with usage():
+        model = models.build(args.source, **args.options)
+    if args.weights:
+        try:
+            training.load_weights(model, args.weights)
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+    else:
+        remark(f"Model: {args.source}, untrained; --weights gives it weights.")
+    if kind == "safetensors":
+        return _write_weights(model, args.out)
+    interop.to_onnx(model, args.out)
+    remark(f'Written: {args.out}; "input" takes float32 images {_batch(*model.input_shape)}.')
+
+
+def _write_weights(model: nn.Module, out: Path) -> None:
+    training.save_weights(model, out)
+    arrays = model.state_dict().values()
+    remark(f"Written: {out}; {len(arrays)} arrays, {sum(array.size for array in arrays):,} numbers.")
+
+
+def _batch(*shape: int) -> str:
+    return f"({', '.join(map(str, ('N', *shape)))})"
