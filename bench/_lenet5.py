@@ -1,10 +1,12 @@
 """LeNet-5 as each library would train and run it: the same initial weights, images and order."""
 
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from fastcnn import data, models, nn, optim, use_backend
+from fastcnn import data, interop, models, nn, optim, use_backend
 
 LEARNING_RATE, MOMENTUM = 0.01, 0.9
 
@@ -149,33 +151,16 @@ def onnx_inference(folder: str | None, limit: int, N: int, threads: int):
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = onnxruntime.InferenceSession(onnx_lenet5(), options, providers=["CPUExecutionProvider"])
     images = training_data(folder, limit)[0][:N]
-    return lambda: session.run(None, {"images": images})
+    return lambda: session.run(None, {"input": images})
 
 
 def onnx_lenet5() -> bytes:
     """`fastcnn.models.LeNet5` as an ONNX model."""
-    from onnx import TensorProto, checker, helper, numpy_helper
-
-    layers = (
-        ("Conv", "0", {}), ("Relu", "", {}), ("MaxPool", "", {"kernel_shape": (2, 2), "strides": (2, 2)}),
-        ("Conv", "3", {}), ("Relu", "", {}), ("MaxPool", "", {"kernel_shape": (2, 2), "strides": (2, 2)}),
-        ("Conv", "6", {}), ("Relu", "", {}), ("Flatten", "", {}),
-        ("Gemm", "9", {"transB": 1}), ("Relu", "", {}), ("Gemm", "11", {"transB": 1}),
-    )  # fmt: skip
-    nodes = []
-    for i, (operator, parameters, attributes) in enumerate(layers):
-        inputs = [f"y{i}" if i else "images"] + [f"{parameters}.{name}" for name in ("weight", "bias") if parameters]
-        nodes.append(helper.make_node(operator, inputs, [f"y{i + 1}"], **attributes))
-    graph = helper.make_graph(
-        nodes,
-        "LeNet-5",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", 1, 32, 32])],
-        [helper.make_tensor_value_info(f"y{len(layers)}", TensorProto.FLOAT, ["N", 10])],
-        [numpy_helper.from_array(array, name) for name, array in weights().items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    checker.check_model(model)
-    return model.SerializeToString()
+    model = models.LeNet5()
+    model.load_state_dict(weights())
+    with TemporaryDirectory() as folder:
+        interop.to_onnx(model, Path(folder, "lenet5.onnx"))
+        return Path(folder, "lenet5.onnx").read_bytes()
 
 
 def numpy_loss(folder: str | None, limit: int, batch_size: int) -> float:

@@ -2,10 +2,12 @@
 
 import inspect
 
-import torch
+import pytest
 
 from fastcnn import nn
 from fastcnn.interop.pytorch import LAYERS
+
+torch = pytest.importorskip("torch")
 
 
 class Residual(torch.nn.Module):
