@@ -11,7 +11,18 @@ from fastcnn.backends import get_backend, set_backend, use_backend
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ("data", "functional", "interop", "models", "nn", "optim", "plotting", "testing", "training")
+_SUBMODULES = (
+    "data",
+    "distributed",
+    "functional",
+    "interop",
+    "models",
+    "nn",
+    "optim",
+    "plotting",
+    "testing",
+    "training",
+)
 
 __all__ = [
     "__version__",

@@ -21,8 +21,13 @@ def usable(root: Path = Path("/")) -> int:
 
 
 def affinity() -> int:
-    """Processors that the system may run this process on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many processors the system may run this process on."""
+    return len(allowed())
+
+
+def allowed() -> frozenset[int]:
+    """Numbers of the processors that the system may run this process on."""
+    return frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
 
 
 def quota(root: Path = Path("/")) -> float:

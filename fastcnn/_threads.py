@@ -65,6 +65,11 @@ def get_num_threads() -> int:
     return _default() if _requested is None else _requested
 
 
+def are_chosen() -> bool:
+    """Whether somebody set how many, by `set_num_threads` or the environment."""
+    return _requested is not None or VARIABLE in os.environ
+
+
 def before_numba() -> None:
     """Let Numba start as many threads as were asked for: it decides when it is imported."""
     if "numba" not in sys.modules and get_num_threads() > min(_processors.affinity(), most()):

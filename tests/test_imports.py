@@ -25,7 +25,18 @@ MAY_IMPORT = {
     "optim": ("_validate", "backends", "nn"),  # nn knows no optimizer
     "models": ("_validate", "nn"),
     "data": ("_validate",),
-    "training": ("", "_processors", "_threads", "_validate", "functional", "nn", "optim"),  # and no concrete model
+    "distributed": ("_processors", "_threads", "nn"),
+    "training": (  # and no concrete model
+        "",
+        "_processors",
+        "_threads",
+        "_validate",
+        "data",
+        "distributed",
+        "functional",
+        "nn",
+        "optim",
+    ),
     "plotting": ("_validate", "nn"),  # sees a history, not a trainer
     "interop": ("", "_geometry", "_validate", "data", "functional", "nn", "training"),
     "testing": ("_geometry",),
@@ -53,6 +64,7 @@ HOME = {
     "llvmlite": "backends/numba_direct/",
     "threadpoolctl": "_threads.py",
     "matplotlib": "plotting/",
+    "mpi4py": "distributed/",
     "pooch": "data/",
     "PIL": "data/",
     "safetensors": "training/",
@@ -128,10 +140,11 @@ def loaded_after(code: str) -> set[str]:
 
 
 def test_importing_fastcnn_is_cheap():
-    heavy = {"numba", "matplotlib", "torch", "pooch", "PIL", "safetensors", "tqdm", "onnx"}
+    heavy = {"numba", "matplotlib", "mpi4py", "torch", "pooch", "PIL", "safetensors", "tqdm", "onnx"}
     assert not loaded_after("import fastcnn") & (heavy | {"fastcnn.functional", "fastcnn.nn"})
     assert not loaded_after("import fastcnn.functional, fastcnn.nn, fastcnn.optim, fastcnn.models") & heavy
     assert not loaded_after("import fastcnn.interop") & {"numba", "onnx", "torch"}
+    assert "mpi4py" not in loaded_after("import fastcnn.training, fastcnn.distributed")
 
 
 def test_the_other_backends_do_without_numba():

@@ -32,7 +32,7 @@ class DataLoader:
         Leave out the last batch if it is not full.
     augment : callable
         ``augment(images, rng)`` gives the images of a batch another form, see `fastcnn.data.augment`. What it draws
-        depends on the epoch and on the batch's place in it, and on nothing else.
+        depends on the epoch and on the batch's place in it (see `parts`, too), and on nothing else.
     prefetch : bool
         Prepare the next batch in a thread while this one is used. The batches are the same. It pays where augmentation
         is work and processors are idle, as when kernels run on fewer threads than there are processors.
@@ -98,17 +98,44 @@ class DataLoader:
         return full if self.drop_last or rest == 0 else full + 1
 
     def __iter__(self) -> Iterator[Batch]:
+        return self.parts(0, 1)
+
+    def parts(self, part: int, parts: int) -> Iterator[Batch]:
+        """One epoch, but of each batch one of several parts only, as even as can be.
+
+        The order of the images is that of whole batches, and so is `state_dict`. Augmentation draws for each part by
+        itself.
+
+        Parameters
+        ----------
+        part : int
+            From 0.
+        parts : int
+            Where a batch has fewer images, some parts have none.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastcnn.data import DataLoader
+        >>> loader = DataLoader(np.zeros(8), np.arange(8), batch_size=5)
+        >>> [labels.tolist() for _, labels in loader.parts(0, 2)], [labels.tolist() for _, labels in loader.parts(1, 2)]
+        ([[0, 1], [5]], [[2, 3, 4], [6, 7]])
+        """
         epoch = self._epoch = {"rng": self._rng_state(), "batches": self._skip}
         self._skip = 0
         order = self.rng.permutation(len(self.images)) if self.shuffle else None
         seed = int(self.rng.integers(2**63)) if self.augment else None
 
         def batch(i: int) -> Batch:
-            which = slice(i * self.batch_size, (i + 1) * self.batch_size)
+            first = i * self.batch_size
+            size = min(self.batch_size, len(self.images) - first)
+            which = slice(first + size * part // parts, first + size * (part + 1) // parts)
             if order is not None:
                 which = order[which]
             images, labels = np.ascontiguousarray(self.images[which]), np.ascontiguousarray(self.labels[which])
-            return (images if seed is None else self._augmented(images, (seed, i))), labels
+            if seed is not None and len(images):
+                images = self._augmented(images, (seed, i, part))  # a 0 at the end is no other seed than without it
+            return images, labels
 
         indices = range(epoch["batches"], len(self))
         with closing(_prefetched(batch, indices) if self.prefetch else (batch(i) for i in indices)) as batches:
@@ -189,7 +216,7 @@ class DataLoader:
     def _rng_state(self) -> dict | None:
         return None if self.rng is None else _plain(self.rng.bit_generator.state)
 
-    def _augmented(self, images: np.ndarray, seed: tuple[int, int]) -> np.ndarray:
+    def _augmented(self, images: np.ndarray, seed: tuple[int, int, int]) -> np.ndarray:
         """The images of one batch, which the augmentation may write to if they are no view of all images."""
         if np.may_share_memory(images, self.images):
             images = images.copy()

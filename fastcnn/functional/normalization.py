@@ -89,7 +89,7 @@ def batch_norm(
     if training:
         check_enough_values("`x`", x.shape)
     implementation = backends.load(backend)
-    native, mean, invstd = normalize(
+    native, mean, invstd, _ = normalize(
         implementation, implementation.pack(x), running, weight, bias, bool(training), momentum, eps
     )
     y = implementation.unpack(native)
@@ -164,21 +164,24 @@ def batch_norm_backward(
 
 
 @np.errstate(invalid="ignore", divide="ignore")
-def normalize(implementation, x, running, weight, bias, training: bool, momentum: float, eps: float):
-    """`batch_norm` behind the checks: y, mean and invstd.
+def normalize(implementation, x, running, weight, bias, training: bool, momentum: float, eps: float, together=None):
+    """`batch_norm` behind the checks: y, mean, invstd, and how many values of a channel the statistics are of.
 
     ``x`` and y are in the backend's layout; ``running`` is (running_mean, running_var), or None in training.
+    ``together(mean, var, count)`` gives the statistics of more than this batch from those of this batch.
     """
+    count = math.prod(x.shape) // x.shape[1]
     if training:
         mean, var = implementation.batch_moments(x)
+        if together:
+            mean, var, count = together(mean, var, count)
         if running is not None:
-            count = math.prod(x.shape) // x.shape[1]
             for average, new in zip(running, (mean, var * count / (count - 1)), strict=True):
                 average[...] = (1 - momentum) * average + momentum * new
     else:
         mean, var = (average.astype(np.float64) for average in running)
     mean, invstd = mean.astype(x.dtype), (1 / np.sqrt(var + eps)).astype(x.dtype)
-    return implementation.batch_norm(x, mean, invstd, weight, bias), mean, invstd
+    return implementation.batch_norm(x, mean, invstd, weight, bias), mean, invstd, count
 
 
 def checked_momentum(momentum) -> float:

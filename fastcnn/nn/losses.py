@@ -32,6 +32,11 @@ class _Loss:
         self._last = operation, arguments, backend
         return float(getattr(backend, operation)(*arguments))
 
+    @property
+    def count(self) -> float:
+        """What the last mean is over: its rows, the sum of their weights, or its elements; 1 for a sum."""
+        return 1 / self._last[1][-1]
+
     def backward(self) -> np.ndarray:
         """Gradient of the last loss by ``x``, of its shape and dtype.
 

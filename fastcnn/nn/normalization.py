@@ -12,6 +12,7 @@ class _BatchNorm(Module):
     """What the layers for images and for rows share: all but the number of axes."""
 
     _axes: tuple[int, str]
+    _others = None  # the other ranks' sums, see fastcnn.distributed.convert_sync_batch_norm
 
     def __init__(
         self,
@@ -43,7 +44,8 @@ class _BatchNorm(Module):
             self._explain(x)
         running, momentum = None, self.momentum
         self._of_batch = self.training or not self.track_running_stats
-        if self._of_batch:
+        together = self._others if self.training else None
+        if self._of_batch and not together:
             check_enough_values(f"The input of {self}", x.shape)
         if self.track_running_stats:
             running = self.running_mean.data, self.running_var.data
@@ -52,20 +54,36 @@ class _BatchNorm(Module):
             if momentum is None:
                 momentum = 1 / max(1, int(self.num_batches_tracked.data))
         weight, bias = self.weight and self.weight.data, self.bias and self.bias.data
-        y, *self._statistics = normalize(backend, x, running, weight, bias, self._of_batch, momentum, self.eps)
-        self._x = x
+        y, *self._statistics, self._count = normalize(
+            backend, x, running, weight, bias, self._of_batch, momentum, self.eps, together and together.moments
+        )
+        self._x, self._together = x, together
         return y
 
     def backward_native(self, dy, backend, input_grad: bool):
         """See `fastcnn.functional.batch_norm_backward`."""
         weight = self.weight and self.weight.data
-        dx, dweight, dbias = backend.batch_norm_backward(
-            dy, self._x, *self._statistics, weight, self._of_batch, input_grad
-        )
+        apart = self._of_batch and not self._together
+        dx, dweight, dbias = backend.batch_norm_backward(dy, self._x, *self._statistics, weight, apart, input_grad)
+        if self._together:
+            dx = self._through_statistics(dx, dweight, dbias, backend)
         if self.affine:
             self.weight.accumulate(dweight)
             self.bias.accumulate(dbias)
         return dx
+
+    def _through_statistics(self, dx, dweight: np.ndarray, dbias: np.ndarray, backend):
+        """``dx`` with what each value does to the mean and the variance of all ranks' values.
+
+        These are the last two terms of `fastcnn.functional.batch_norm_backward`, a batch normalization of x itself.
+        """
+        dweight, dbias = self._together.sums(dweight, dbias)
+        if dx is None:
+            return None
+        mean, invstd = self._statistics
+        scale = -invstd / self._count * (self.weight.data if self.affine else 1)
+        slope, level = ((scale * total).astype(self.dtype) for total in (dweight, dbias))
+        return backend.add(dx, backend.batch_norm(self._x, mean, invstd, slope, level))
 
     def _explain(self, x) -> None:
         """Say what does not fit."""

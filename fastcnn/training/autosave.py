@@ -3,9 +3,7 @@
 import json
 import math
 import os
-import signal
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -74,6 +72,7 @@ class Checkpoint(Callback):
     """
 
     runs_last = True  # so that it saves what the other callbacks did
+    first_rank_only = True
 
     def __init__(
         self,
@@ -92,7 +91,6 @@ class Checkpoint(Callback):
         self.keep = _validate.count("keep", keep)
         json.dumps([architecture, settings])  # what cannot be saved is said now, not after hours
         self.architecture, self.settings = architecture, settings
-        self._interrupt = Interrupt()
 
     def on_fit_start(self, trainer) -> None:
         """Make the folder, see that it can be written to, and begin to wait for Ctrl-C."""
@@ -108,12 +106,12 @@ class Checkpoint(Callback):
         files.remove_parts(self.folder)
         self._refuse_another_run(len(trainer.history.step_losses))
         self._saved = time.monotonic()
-        self._interrupt.catch()
+        trainer.interrupt.catch()
 
     def on_batch_end(self, trainer) -> None:
         """Save if it is time."""
         if (
-            self._interrupt.came
+            trainer.interrupt.came
             or trainer.stopped
             or (self.every_steps and len(trainer.history.step_losses) % self.every_steps == 0)
             or (self.every_seconds is not None and time.monotonic() - self._saved >= self.every_seconds)
@@ -124,14 +122,9 @@ class Checkpoint(Callback):
         """Save."""
         self._save(trainer)
 
-    def on_fit_end(self, trainer) -> None:
-        """Heed a Ctrl-C that came after the last checkpoint."""
-        if self._interrupt.came:
-            raise KeyboardInterrupt
-
     def on_exit(self, trainer) -> None:
         """Let Ctrl-C do what it did."""
-        self._interrupt.release()
+        trainer.interrupt.release()
 
     def _save(self, trainer) -> None:
         path = checkpoint_path(self.folder, len(trainer.history.step_losses))
@@ -140,8 +133,6 @@ class Checkpoint(Callback):
         older = [other for other in checkpoints(self.folder) if steps(other) <= steps(path)]
         for other in older[: -self.keep]:
             other.unlink(missing_ok=True)
-        if self._interrupt.came:
-            raise KeyboardInterrupt
 
     def _refuse_another_run(self, done: int) -> None:
         for path in checkpoints(self.folder):
@@ -154,32 +145,3 @@ class Checkpoint(Callback):
                     f"{path} is of a run that has come further than this one ({done} batches): restore the latest "
                     f"checkpoint, or choose another folder."
                 )
-
-
-class Interrupt:
-    """Ctrl-C that is noted: the first sets `came`, the next ones do what they did before.
-
-    Only the main thread hears signals, and where Ctrl-C is ignored it stays so.
-    """
-
-    def __init__(self):
-        self.came = False
-        self._before = None
-
-    def catch(self) -> None:
-        """Begin to note it."""
-        self.came = False
-        before = signal.getsignal(signal.SIGINT)
-        if threading.current_thread() is threading.main_thread() and before not in (signal.SIG_IGN, None):
-            self._before = before
-            signal.signal(signal.SIGINT, self._note)
-
-    def release(self) -> None:
-        """Put back what was there."""
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
-
-    def _note(self, number, frame) -> None:
-        self.came = True
-        self.release()

@@ -17,13 +17,15 @@ class Callback:
     """Something that a `Trainer` calls while it trains; each method does nothing unless a subclass defines it.
 
     All find what they need in the trainer: ``model``, ``optimizer``, ``scheduler``, ``history``, ``progress`` (the
-    epoch so far, None between epochs), ``loader`` and ``evaluation`` (the last one). ``trainer.stop(reason)`` ends the
-    run after the batch or epoch that was just trained.
+    epoch so far, None between epochs), ``loader``, ``evaluation`` (the last one) and ``rank``. ``trainer.stop(reason)``
+    ends the run after the batch or epoch that was just trained, on all ranks.
 
     Attributes
     ----------
     runs_last : bool
         Whether it is called after all others, wherever it stands among them.
+    first_rank_only : bool
+        Whether rank 0 alone calls it where several ranks train together: if all it does is to write or to print.
 
     Examples
     --------
@@ -38,6 +40,7 @@ class Callback:
     """
 
     runs_last = False
+    first_rank_only = False
 
     def on_fit_start(self, trainer) -> None:
         """Before the first batch."""
@@ -187,7 +190,7 @@ class BestWeights(Callback):
         value = getattr(trainer.history.epochs[-1], self.monitor)
         if _improves(self.monitor, value, self.best):
             self.best, self.weights = value, trainer.model.state_dict()
-            if self.path is not None:
+            if self.path is not None and trainer.rank == 0:
                 save_weights(trainer.model, self.path)
 
     def on_fit_end(self, trainer) -> None:

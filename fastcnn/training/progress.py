@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from fastcnn.training.history import Epoch
 from fastcnn.training.metrics import Evaluation
+from fastcnn.training.seen import Seen
 
 
 @dataclass
@@ -33,12 +32,12 @@ class Progress:
     loss: float = 0.0
     seconds: float = 0.0
 
-    def add(self, loss: float, logits: np.ndarray, labels: np.ndarray, seconds: float) -> None:
+    def add(self, batch: Seen, seconds: float) -> None:
         """Count a batch; ``seconds`` is the time of the epoch up to here."""
         self.batches += 1
-        self.images += len(labels)
-        self.right += int(np.count_nonzero(logits.argmax(axis=1) == labels))
-        self.loss += loss * len(labels)
+        self.images += batch.images
+        self.right += batch.right
+        self.loss += batch.loss * batch.images
         self.seconds = seconds
 
     def record(self, test: Evaluation) -> Epoch:

@@ -17,7 +17,7 @@ def capture(trainer, loader) -> dict:
     progress = resumption.progress if resumption else trainer.progress
     return {
         "model": trainer.model.state_dict(),
-        "generators": resumption.generators if resumption else _generators(trainer.model),
+        "generators": resumption.generators if resumption else generator_states(trainer.model),
         "optimizer": _named(trainer.optimizer),
         "scheduler": trainer.scheduler and _named(trainer.scheduler),
         "callbacks": [_named(callback) for callback in _stateful(trainer)],
@@ -35,7 +35,7 @@ def apply(state: dict, trainer, loader) -> None:
     ValueError
         If the state is that of something else. It lists what does not fit, and nothing has changed.
     """
-    before = capture(trainer, loader) | {"generators": _generators(trainer.model)}
+    before = capture(trainer, loader) | {"generators": generator_states(trainer.model)}
     forms.check({part: before[part] for part in _FIXED}, {part: state.get(part) for part in _FIXED}, "")
     if state.keys() != before.keys():
         raise ValueError(f"The state has {', '.join(state)} but must have {', '.join(before)}.")
@@ -77,7 +77,7 @@ class Resumption:
         """
         batches = iter(loader)
         first = next(batches, None)
-        _load_generators(self._model, self.generators)
+        load_generators(self._model, self.generators)
         if first is not None:
             yield first
             yield from batches
@@ -91,14 +91,16 @@ def _load(state: dict, trainer) -> None:
     if trainer.scheduler:
         trainer.scheduler.load_state_dict(state["scheduler"]["state"])
     trainer.model.load_state_dict(state["model"])
-    _load_generators(trainer.model, state["generators"])
+    load_generators(trainer.model, state["generators"])
 
 
-def _generators(model) -> dict:
+def generator_states(model) -> dict:
+    """States of the generators that modules draw from, by name."""
     return {name: rng.bit_generator.state for name, rng in named_generators(model)}
 
 
-def _load_generators(model, states: dict) -> None:
+def load_generators(model, states: dict) -> None:
+    """Let them go on from these states."""
     for name, rng in named_generators(model):
         rng.bit_generator.state = states[name]
 

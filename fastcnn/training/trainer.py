@@ -12,11 +12,13 @@ from tqdm import tqdm
 from fastcnn import _validate
 from fastcnn.nn import Module
 from fastcnn.optim import Optimizer, Schedule
+from fastcnn.training.alone import Alone
 from fastcnn.training.callbacks import Callback
-from fastcnn.training.diagnosis import explain
 from fastcnn.training.history import History
-from fastcnn.training.metrics import evaluate
+from fastcnn.training.interrupt import Interrupt
 from fastcnn.training.progress import Progress
+from fastcnn.training.seen import Seen
+from fastcnn.training.together import Together
 
 _BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} batches{postfix}"
 
@@ -37,6 +39,9 @@ class Trainer:
         images, if it says ``needs_metric``.
     callbacks : iterable of Callback
         Called in this order, those that run last (`Checkpoint`) after the others.
+    distributed : mpi4py.MPI.Intracomm, optional
+        The processes ("ranks") that train together, each with such a trainer, as ``MPI.COMM_WORLD`` under
+        ``mpiexec -n 4 python ...``. See the notes.
 
     Attributes
     ----------
@@ -50,11 +55,34 @@ class Trainer:
         What `fit` trains on.
     stopped : str or None
         Why a callback stopped the last `fit`.
+    rank : int
+        Of this process among those that train together, from 0.
+    interrupt : Interrupt
+        Ctrl-C, where it is to wait for the end of a batch.
 
     Raises
     ------
     TypeError
-        If a callback is not a `Callback`.
+        If a callback is not a `Callback`, or `distributed` not a communicator.
+    ValueError
+        If ranks train together and the loss is no mean.
+    ImportError
+        If ranks train together and there is no mpi4py, or no MPI library for it.
+
+    Notes
+    -----
+    Several ranks train as one process does. Each has the whole data and the same `DataLoader`, of which it takes its
+    part of every batch; gradients are added up over the ranks, in their order, so that all take the same step. n ranks
+    with batches of B images learn what one does with batches of B, to rounding, and the same, bit for bit, whenever so
+    many ranks do it. Where layers draw (`Dropout`), each rank draws from its own stream; so does augmentation.
+    Batch normalization sees a rank's part only, and rank 0's running statistics count, unless the model went through
+    `fastcnn.distributed.convert_sync_batch_norm`.
+
+    When `fit` begins, rank 0's weights, optimizer, schedule, callbacks, place in the data and number of epochs are
+    given to all: it is enough that it goes on from a checkpoint, and that may be of another number of ranks. Rank 0
+    alone prints and writes. All evaluate, each a part of the images. Unless the number of threads was set, the ranks
+    of a machine share its processors. An exception on one rank prints its traceback and ends all of them; those that
+    `fit` raises after a loss that is not finite and after Ctrl-C are raised on all.
 
     Examples
     --------
@@ -78,17 +106,22 @@ class Trainer:
         loss,
         scheduler: Schedule | None = None,
         callbacks: Iterable[Callback] = (),
+        distributed=None,
     ):
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
         self.scheduler = scheduler
-        self.callbacks = sorted(callbacks, key=_runs_last)
+        self._ranks = Alone() if distributed is None else Together(distributed, loss)
+        self.rank = self._ranks.rank
+        callbacks = sorted([*self._ranks.callbacks, *callbacks], key=_runs_last)
+        self.callbacks = [callback for callback in callbacks if self.rank == 0 or not callback.first_rank_only]
         self.history = History()
         self.progress = None
         self.evaluation = None
         self.loader = None
         self.stopped = None
+        self.interrupt = Interrupt()
         self.resumption = None  # where a checkpoint left an epoch; see SavedRun.restore
 
     def fit(
@@ -106,8 +139,8 @@ class Trainer:
         validation : (images, labels)
             Evaluated after each epoch.
         epochs : int
-            How many more. Where a checkpoint was restored, the epoch that it finds begun is the first of them: for 10
-            in all, ``10 - len(trainer.history.epochs)``.
+            How many more, as rank 0 has it. Where a checkpoint was restored, the epoch that it finds begun is the first
+            of them: for 10 in all, ``10 - len(trainer.history.epochs)``.
 
         Returns
         -------
@@ -123,20 +156,24 @@ class Trainer:
         KeyboardInterrupt
             After Ctrl-C: at once, or with a `Checkpoint` after the batch, when that is written.
         """
-        last = len(self.history.epochs) + _validate.count("epochs", epochs, least=0)
+        epochs = _validate.count("epochs", epochs, least=0)
         self.loader, self.stopped, self.progress = train, None, None
-        try:
-            self._call("on_fit_start")
-            while not self.stopped and len(self.history.epochs) < last:
-                if self._train_epoch(train):
-                    self._end_epoch(*validation)
-            if self.stopped:
-                _say(f"Stopped: {self.stopped}.")
-            self._call("on_fit_end")
-        finally:
-            with ExitStack() as stack:  # every callback's, whatever those of others raise
-                for callback in reversed(self.callbacks):
-                    stack.callback(callback.on_exit, self)
+        with self._ranks.fitting(self):
+            last = self._ranks.first(len(self.history.epochs) + epochs)
+            batches = self._ranks.batches(train, self.model)
+            try:
+                self._call("on_fit_start")
+                while not self.stopped and len(self.history.epochs) < last:
+                    if self._train_epoch(batches):
+                        self._end_epoch(*validation)
+                if self.stopped:
+                    self._say(f"Stopped: {self.stopped}.")
+                self._call("on_fit_end")
+                self._heed_interrupt()
+            finally:
+                with ExitStack() as stack:  # every callback's, whatever those of others raise
+                    for callback in reversed(self.callbacks):
+                        stack.callback(callback.on_exit, self)
         return self.history
 
     def stop(self, reason: str) -> None:
@@ -153,54 +190,60 @@ class Trainer:
         progress, start = self.progress, time.perf_counter() - self.progress.seconds
         with tqdm(
             batches, f"epoch {progress.epoch}", _length(train), leave=False, bar_format=_BAR,
-            initial=progress.batches, disable=not (sys.stderr and sys.stderr.isatty()),
+            initial=progress.batches, disable=self.rank > 0 or not (sys.stderr and sys.stderr.isatty()),
         ) as bar:  # fmt: skip
             for images, labels in bar:
                 if self.stopped:
                     return False
-                logits, loss = self._step(images, labels)
-                progress.add(loss, logits, labels, time.perf_counter() - start)
-                for callback in self.callbacks:
-                    callback.on_batch_end(self)
+                progress.add(self._step(images, labels), time.perf_counter() - start)
+                self._call("on_batch_end")
+                self._heed_interrupt()
                 if not bar.disable:
                     bar.set_postfix_str(str(progress), refresh=False)
         if not progress.batches:
             raise ValueError(f"`train` gave no batch in epoch {progress.epoch}; a generator can be used once only.")
         return True
 
-    def _step(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
-        """Train on one batch; return the logits and the loss from before the step."""
-        logits = self.model(images)
-        loss = self.loss(logits, labels)
-        if not math.isfinite(loss):
+    def _step(self, images: np.ndarray, labels: np.ndarray) -> Seen:
+        """Train on one batch, of which this rank may have a part only, or none; return how it was before the step."""
+        part = self._look(images, labels) if len(images) else Seen()
+        batch = self._ranks.whole(part)
+        if not math.isfinite(batch.loss):
             raise FloatingPointError(
-                f"The loss of batch {len(self.history.step_losses) + 1} is {loss}; the learning rate was "
-                f"{self.optimizer.lr:g}. {explain(self.model, images)}"
+                f"The loss of batch {len(self.history.step_losses) + 1} is {batch.loss}; the learning rate was "
+                f"{self.optimizer.lr:g}. {self._ranks.explain(self.model, images, part.loss)}"
             )
-        self.history.step_losses.append(loss)
+        self.history.step_losses.append(batch.loss)
         self.optimizer.zero_grad()
-        self.model.backward(self.loss.backward(), input_grad=False)
-        for callback in self.callbacks:
-            callback.on_backward_end(self)
+        if len(images):  # the gradient of the part's mean is its share of that of the batch's
+            self.model.backward(self.loss.backward() * (part.count / batch.count), input_grad=False)
+        self._call("on_backward_end")
         self.optimizer.step()
         if self.scheduler and self.scheduler.every == "batch":
             self.scheduler.step()
-        return logits, loss
+        return batch
+
+    def _look(self, images: np.ndarray, labels: np.ndarray) -> Seen:
+        """Show the model a batch."""
+        logits = self.model(images)
+        loss = self.loss(logits, labels)
+        return Seen.of(loss, logits, labels, getattr(self.loss, "count", len(labels)))
 
     def _end_epoch(self, images: np.ndarray, labels: np.ndarray) -> None:
         """Evaluate and record."""
         with ExitStack() as stack:
             for callback in self.callbacks:
                 stack.enter_context(callback.evaluating(self))
-            self.evaluation = evaluate(self.model, images, labels, loss=self.loss)
+            self.evaluation = self._ranks.evaluate(self.model, images, labels, self.loss)
             record = self.progress.record(self.evaluation)
             self.history.epochs.append(record)
             self._call("on_evaluation_end")
         if self.scheduler and self.scheduler.every == "epoch":
             self.scheduler.step(*[record.test_loss] if self.scheduler.needs_metric else [])
         self.progress = None
-        _say(str(record))
+        self._say(str(record))
         self._call("on_epoch_end")
+        self._heed_interrupt()
 
     def _begin(self, train) -> tuple[Progress, Iterable]:
         """A new epoch, or one that a checkpoint found begun, and its batches."""
@@ -213,17 +256,21 @@ class Trainer:
         for callback in self.callbacks:
             getattr(callback, method)(self)
 
+    def _heed_interrupt(self) -> None:
+        """After Ctrl-C, when everything is in order and saved."""
+        if self.interrupt.came:
+            raise KeyboardInterrupt
+
+    def _say(self, text: str) -> None:
+        """Print a line, once, where there is somewhere to print: Python has no stdout where a daemon closed it."""
+        if self.rank == 0 and sys.stdout:
+            tqdm.write(text)
+
 
 def _runs_last(callback: Callback) -> bool:
     if not isinstance(callback, Callback):
         raise TypeError(f"`callbacks` must hold Callbacks only, not {type(callback).__name__}.")
     return callback.runs_last
-
-
-def _say(text: str) -> None:
-    """Print a line beside the bar, where there is somewhere to print: Python has no stdout where a daemon closed it."""
-    if sys.stdout:
-        tqdm.write(text)
 
 
 def _length(batches) -> int | None:
