@@ -1,6 +1,7 @@
 """Train LeNet-5 on MNIST, or on the embedded digits where there is neither MNIST nor a network.
 
 python examples/lenet5.py --backend numba --out runs/lenet5
+mpiexec -n 4 python examples/lenet5.py --distributed
 """
 
 import argparse
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import fastcnn
-from fastcnn import data, models, nn, optim, training
+from fastcnn import data, distributed, models, nn, optim, training
 
 LEARNING_RATES = {"adam": 0.006, "sgd": 0.1}  # the highest of the one-cycle schedule
 
@@ -20,6 +21,21 @@ def main() -> int:
     """Run the command line; the exit code is 0, 2 for wrong options, 1 if the loss explodes, 130 after Ctrl-C."""
     parser = command_line()
     args = parser.parse_args()
+    if not args.distributed:
+        return run(parser, args)
+    try:
+        ranks = distributed.world()
+    except ImportError as error:
+        parser.error(str(error))
+    with distributed.abort_on_error(ranks):
+        return run(parser, args, ranks)
+
+
+def run(parser: argparse.ArgumentParser, args: argparse.Namespace, ranks=None) -> int:
+    """Train, by oneself or together with the other ranks, of which the first alone prints and writes."""
+    first = ranks is None or ranks.Get_rank() == 0
+    if not first:
+        args.out = args.json = None
     try:
         fastcnn.set_backend(args.backend)
         if args.threads is not None:
@@ -33,9 +49,8 @@ def main() -> int:
             train = train.limit(args.limit)
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    print(f"Data: {train.source}; {len(train):,} training images, {len(test):,} test images.")
-    threads = fastcnn.get_num_threads()
-    print(f"Backend: {args.backend}, {threads} thread{'s' * (threads > 1)}.", flush=True)
+    if first:
+        print(f"Data: {train.source}; {len(train):,} training images, {len(test):,} test images.")
 
     # 28x28 is padded to LeNet-5's 32x32; the training images decide what mean 0 and standard deviation 1 are
     mean, std = data.mean_and_std(train.images)
@@ -50,17 +65,21 @@ def main() -> int:
         optimizer = optim.SGD(model.parameters(), lr, momentum=0.9, nesterov=True)
     loader = data.DataLoader(images, train.labels, args.batch_size, shuffle=True, rng=rng)
     schedule = optim.OneCycleLR(optimizer, lr, total_steps=args.epochs * len(loader), cycle_momentum=False)
-    trainer = training.Trainer(model, optimizer, nn.CrossEntropyLoss(), schedule)
+    trainer = training.Trainer(model, optimizer, nn.CrossEntropyLoss(), schedule, distributed=ranks)
+    threads = fastcnn.get_num_threads()  # each rank has its share of the processors now
+    if first:
+        each = f" on each of {ranks.Get_size()} ranks" if ranks else ""
+        print(f"Backend: {args.backend}, {threads} thread{'s' * (threads > 1)}{each}.", flush=True)
     exit_code = 0
     try:
         trainer.fit(loader, (test_images, test.labels), args.epochs)
     except FloatingPointError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        exit_code = 1
+        complaint, exit_code = str(error), 1
     except KeyboardInterrupt:
         batches, saving = len(trainer.history.step_losses), ", saving what was learned" if args.out else ""
-        print(f"{parser.prog}: interrupted after {batches:,} batches{saving}.", file=sys.stderr)
-        exit_code = 130
+        complaint, exit_code = f"interrupted after {batches:,} batches{saving}.", 130
+    if exit_code and first:
+        print(f"{parser.prog}: {complaint}", file=sys.stderr)
 
     if args.out:
         save(args.out, model, trainer.history)
@@ -103,6 +122,7 @@ def command_line() -> argparse.ArgumentParser:
     add("--lr", type=positive, metavar="RATE", help="highest learning rate (default: adam 0.006, sgd 0.1)")
     add("--seed", type=at_least(0), metavar="N", default=0, help="of weights and order (default: %(default)s)")
     add("--threads", type=at_least(1), metavar="N", help="default: one for each processor that this process may use")
+    add("--distributed", action="store_true", help="train together with the other ranks that mpiexec started")
     add("--limit", type=at_least(1), metavar="N", help="train on the first N images only")
     add("--out", type=Path, metavar="DIR", help="write history, curves and weights there")
     add("--json", type=Path, metavar="FILE", help="write the run's record there")

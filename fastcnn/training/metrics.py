@@ -194,20 +194,40 @@ def evaluate(
     >>> training.evaluate(nn.Sequential(), logits, labels)
     Evaluation(images=3, loss=3.0001, accuracy=0.6667)
     """
-    images = _validate.floats("images", images)
+    check_images_and_labels(images, labels)
     batch_size = _validate.count("batch_size", batch_size)
+    return judge(logits_of(model, images, batch_size), labels, batch_size, loss)
+
+
+def check_images_and_labels(images: np.ndarray, labels: np.ndarray) -> None:
+    """Raise what `evaluate` raises."""
+    _validate.floats("images", images)
     if len(labels) != len(images):
         raise ValueError(f"`labels` has length {len(labels)} but must have one label for each of {len(images)} images.")
-    was_training, total, logits = model.training, 0.0, []
+
+
+def logits_of(model: Module, images: np.ndarray, batch_size: int = 1000) -> np.ndarray:
+    """What a model in evaluation mode gives for images, shown so many at a time."""
+    was_training = model.training
     model.eval()
     try:
-        for first in range(0, len(images), batch_size):
-            batch = labels[first : first + batch_size]
-            logits.append(model(images[first : first + batch_size]))
-            total += loss(logits[-1], batch) * len(batch)
+        return np.concatenate([model(images[i : i + batch_size]) for i in range(0, len(images), batch_size)])
     finally:
         model.train(was_training)
-    return Evaluation(total / len(images), np.concatenate(logits), labels)
+
+
+def judge(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    batch_size: int = 1000,
+    loss: Callable[[np.ndarray, np.ndarray], float] = functional.cross_entropy,
+) -> Evaluation:
+    """The evaluation of what a model gave; see `evaluate`."""
+    total = 0.0
+    for first in range(0, len(labels), batch_size):
+        batch = slice(first, first + batch_size)
+        total += loss(logits[batch], labels[batch]) * len(labels[batch])
+    return Evaluation(total / len(labels), logits, labels)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

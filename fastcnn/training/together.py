@@ -16,7 +16,7 @@ from fastcnn.nn import Module
 from fastcnn.training import state
 from fastcnn.training.callbacks import Callback
 from fastcnn.training.diagnosis import explain
-from fastcnn.training.metrics import Evaluation, evaluate
+from fastcnn.training.metrics import Evaluation, check_images_and_labels, judge, logits_of
 from fastcnn.training.seen import Seen
 
 
@@ -90,11 +90,10 @@ class Together:
         """Every rank evaluates a part of the images, by the buffers of rank 0, and has all that all found."""
         for _, buffer in model.named_buffers():
             buffer.data[...] = self.ranks.first(buffer.data)
+        check_images_and_labels(images, labels)
         own = self.ranks.slice(len(images))
-        part = evaluate(model, images[own], labels[own], loss=loss) if own.stop > own.start or not len(images) else None
-        parts = list(filter(None, self.ranks.all(part and (part.loss * len(part.labels), part.logits))))
-        losses, logits = zip(*parts, strict=True)
-        return Evaluation(sum(losses) / len(images), np.concatenate(logits), labels)
+        parts = self.ranks.all(logits_of(model, images[own]) if own.stop > own.start else None)
+        return judge(np.concatenate([part for part in parts if part is not None]), labels, loss=loss)
 
     def _check(self, trainer) -> None:
         """What can be trained on."""

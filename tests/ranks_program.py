@@ -1,0 +1,206 @@
+"""What the ranks of test_distributed.py run: ``mpiexec -n N python ranks_program.py FOLDER SCENARIO ...``.
+
+Each scenario gets a folder and a communicator, or None for one process that knows nothing of MPI, and returns what it
+found, for JSON.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import fastcnn
+from fastcnn import _processors, data, distributed, nn, optim, training
+from fastcnn.data import augment
+
+
+def make(comm=None, *, images=18, batch_size=8, model=None, callbacks=(), shift=False, lr=0.1, drop_last=False):
+    """A trainer, its loader and images to evaluate; every rank other than 0 has other weights and another order."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(images, 1, 6, 6)).astype(np.float32)
+    labels = rng.integers(3, size=images)
+    rng = np.random.default_rng(comm.Get_rank() if comm else 0)
+    model = (model or plain)(rng)
+    moved = augment.Shift(1) if shift else None
+    loader = data.DataLoader(
+        x, labels, batch_size, shuffle=True, rng=np.random.default_rng(rng), augment=moved, drop_last=drop_last
+    )
+    optimizer = optim.SGD(model.parameters(), lr, momentum=0.9, weight_decay=0.01)
+    schedule = optim.OneCycleLR(optimizer, lr, total_steps=100)
+    trainer = training.Trainer(model, optimizer, nn.CrossEntropyLoss(), schedule, callbacks, comm)
+    return trainer, loader, (x[::-1][:7], labels[::-1][:7])
+
+
+def plain(rng):
+    return nn.Sequential(nn.Conv2d(1, 4, 3, rng=rng), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3, rng=rng))
+
+
+def with_dropout(rng):
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 8, rng=rng), nn.Dropout(0.5, rng=rng), nn.Linear(8, 3, rng=rng))
+
+
+def with_batch_norm(rng):
+    chain = nn.Conv2d(1, 4, 3, rng=rng), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3, rng=rng)
+    return nn.Sequential(*chain)
+
+
+def found(trainer, **more) -> dict:
+    """All that must be the same on all ranks, and ``more``."""
+    record = [vars(epoch) for epoch in trainer.history.epochs]
+    return {
+        "losses": trainer.history.step_losses,
+        "epochs": [{k: v for k, v in epoch.items() if "second" not in k} for epoch in record],
+        "weights": {name: array.tolist() for name, array in trainer.model.state_dict().items()},
+        "evaluation": trainer.evaluation and trainer.evaluation.logits.tolist(),
+        "stopped": trainer.stopped,
+        **more,
+    }
+
+
+def train(folder, comm, *, epochs=2, **options) -> dict:
+    trainer, loader, validation = make(comm, **options)
+    trainer.fit(loader, validation, epochs)
+    return found(trainer)
+
+
+def uneven(folder, comm):
+    """Batches of 8, 8 and 2: with four ranks, some have none of the last."""
+    return train(folder, comm, callbacks=[training.ClipGradients(0.5)])
+
+
+def weighted(folder, comm):
+    """The mean is over weights, of which the ranks have not equally many."""
+    trainer, loader, validation = make(comm)
+    trainer.loss.weight = np.array([1, 5, 0.5], np.float32)
+    trainer.fit(loader, validation, 1)
+    return found(trainer)
+
+
+def dropout(folder, comm):
+    return train(folder, comm, model=with_dropout)
+
+
+def augmented(folder, comm):
+    return train(folder, comm, shift=True)
+
+
+def batch_norm(folder, comm):
+    """Statistics of all ranks' images."""
+
+    def synchronized(rng):
+        model = with_batch_norm(rng)
+        return distributed.convert_sync_batch_norm(model, comm) if comm else model
+
+    return train(folder, comm, model=synchronized, images=20, batch_size=8)
+
+
+def batch_norm_too_few(folder, comm):
+    trainer, _, _ = make(comm, model=lambda rng: distributed.convert_sync_batch_norm(with_batch_norm(rng), comm))
+    trainer.loader = make(comm, images=9)[1]
+    try:
+        trainer._ranks._check(trainer)
+    except ValueError as error:
+        return {"error": str(error)}
+
+
+def batch_norm_apart(folder, comm):
+    return train(folder, comm, model=with_batch_norm, images=24)
+
+
+class StopAt(training.Callback):
+    """Does something after some batches, on one rank."""
+
+    def __init__(self, batches, rank, what):
+        self.batches, self.rank, self.what = batches, rank, what
+
+    def on_batch_end(self, trainer):
+        if trainer.rank == self.rank and len(trainer.history.step_losses) == self.batches:
+            self.what(trainer)
+
+
+def saved(folder, comm):
+    """Stopped by the last rank in the middle of an epoch, and written by rank 0."""
+    last = comm.Get_size() - 1 if comm else 0
+    stop = StopAt(4, last, lambda trainer: trainer.stop("enough"))
+    best = training.BestWeights(path=folder / f"best-{comm.Get_rank() if comm else 0}.safetensors")
+    callbacks = [stop, best, training.Checkpoint(folder / "checkpoints")]
+    return train(folder, comm, model=with_dropout, images=24, callbacks=callbacks)
+
+
+def resumed(folder, comm):
+    """Goes on from what `saved` wrote, in a folder that only rank 0 reads."""
+    callbacks = [training.BestWeights(), training.Checkpoint(folder / "checkpoints")]
+    trainer, loader, validation = make(comm, model=with_dropout, images=24, callbacks=callbacks)
+    if trainer.rank == 0:
+        training.latest_checkpoint(folder / "checkpoints").restore(trainer, loader)
+    trainer.fit(loader, validation, 2 - len(trainer.history.epochs))
+    return found(trainer)
+
+
+def whole(folder, comm):
+    """What `saved` and `resumed` do, in one."""
+    return train(folder, comm, model=with_dropout, images=24, callbacks=[training.BestWeights()])
+
+
+def interrupted(folder, comm):
+    """Ctrl-C is heard by one rank; all raise, after a checkpoint."""
+    ctrl_c = StopAt(2, 1, lambda trainer: os.kill(os.getpid(), signal.SIGINT))
+    trainer, loader, validation = make(comm, callbacks=[ctrl_c, training.Checkpoint(folder / "interrupted")])
+    try:
+        trainer.fit(loader, validation, 2)
+    except KeyboardInterrupt:
+        handler = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        return found(trainer, raised=True, handler_is_back=handler)
+
+
+def not_finite(folder, comm):
+    """An image of the last rank is not finite."""
+    trainer, loader, validation = make(comm, images=16, batch_size=16)
+    if trainer.rank == comm.Get_size() - 1:
+        loader.images[:] = np.inf
+    try:
+        trainer.fit(loader, validation, 1)
+    except FloatingPointError as error:
+        return {"error": str(error)}
+
+
+def threads(folder, comm):
+    return {"threads": fastcnn.get_num_threads(), "processors": _processors.usable()}
+
+
+def raises(folder, comm):
+    def fail(trainer):
+        raise RuntimeError("the disk is full of eels")
+
+    train(folder, comm, callbacks=[StopAt(2, 1, fail)])
+
+
+def exits(folder, comm):
+    if comm.Get_rank() == 1:
+        sys.exit("no data on this machine")
+    train(folder, comm)
+
+
+def dies(folder, comm):
+    train(folder, comm, callbacks=[StopAt(2, 1, lambda trainer: os.kill(os.getpid(), signal.SIGKILL))])
+
+
+def trains_until_interrupted(folder, comm):
+    mark = StopAt(5, 0, lambda trainer: (folder / "going").touch())
+    train(folder, comm, epochs=10**6, callbacks=[mark, training.Checkpoint(folder / "by_mpiexec")])
+
+
+def main() -> None:
+    folder, scenarios = Path(sys.argv[1]), sys.argv[2:]
+    comm = distributed.world()
+    with distributed.abort_on_error(comm), fastcnn.use_backend("numpy"):
+        for scenario in scenarios:
+            result = globals()[scenario](folder, comm)
+            Path(folder, f"{scenario}-{comm.Get_rank()}.json").write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""Several ranks train as one process does; run by a real mpiexec on this machine."""
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastcnn
+from fastcnn import distributed
+from fastcnn.distributed.processors import threads as threads_of
+from tests import ranks_program
+
+ROOT = Path(__file__).parent.parent
+BESIDE = Path(sys.executable).parent / "mpiexec"
+MPIEXEC = str(BESIDE) if BESIDE.exists() else shutil.which("mpiexec")
+SAME = ("uneven", "weighted", "batch_norm")  # what is that of one process, to rounding
+OWN = ("augmented", "dropout", "batch_norm_apart")  # what depends on the number of ranks
+MORE = ("saved", "not_finite", "interrupted", "batch_norm_too_few", "threads")
+
+needs_mpi = pytest.mark.skipif(
+    MPIEXEC is None or importlib.util.find_spec("mpi4py") is None, reason="needs mpi4py and mpiexec"
+)
+
+
+def start(ranks: int, folder: Path, *scenarios: str, threads: str | None = "1") -> subprocess.Popen:
+    """Start ranks that run some scenarios."""
+    command = [MPIEXEC, "-n", str(ranks), sys.executable, "-m", "tests.ranks_program", str(folder), *scenarios]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "FASTCNN_NUM_THREADS": threads}
+    environment = {name: value for name, value in environment.items() if value is not None}
+    if threads is None:
+        environment.pop("FASTCNN_NUM_THREADS", None)
+        environment.pop("NUMBA_NUM_THREADS", None)
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def run(ranks: int, folder: Path, *scenarios: str, **options) -> dict[str, list]:
+    """What each rank found in each scenario."""
+    process = start(ranks, folder, *scenarios, **options)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    files = {scenario: [folder / f"{scenario}-{rank}.json" for rank in range(ranks)] for scenario in scenarios}
+    return {scenario: [json.loads(path.read_text()) for path in paths] for scenario, paths in files.items()}
+
+
+def fails(folder: Path, scenario: str) -> tuple[int, str]:
+    """Exit code and stderr of two ranks of which one fails; a hang is a TimeoutExpired."""
+    process = start(2, folder, scenario)
+    try:
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    return process.returncode, out + err
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> dict[int, Path]:
+    return {ranks: tmp_path_factory.mktemp(f"ranks{ranks}") for ranks in (2, 4)}
+
+
+@pytest.fixture(scope="module")
+def results(folders) -> dict[int, dict[str, list]]:
+    """By the number of ranks, all scenarios in which nobody fails."""
+    if MPIEXEC is None or importlib.util.find_spec("mpi4py") is None:
+        pytest.skip("needs mpi4py and mpiexec")
+    found = {2: run(2, folders[2], *SAME, *OWN, *MORE, threads=None), 4: run(4, folders[4], *SAME, *OWN)}
+    shutil.copytree(folders[2] / "checkpoints", folders[4] / "checkpoints")
+    found[4] |= run(4, folders[4], "resumed")
+    again = folders[2] / "again"
+    again.mkdir()
+    shutil.copytree(folders[2] / "checkpoints", again / "checkpoints")
+    found["again"] = run(2, again, *OWN, "uneven", "resumed", "whole")
+    return found
+
+
+def assert_near(one, other, **tolerance) -> None:
+    """Two results are the same but for rounding."""
+    np.testing.assert_allclose(one["losses"], other["losses"], **tolerance)
+    np.testing.assert_allclose(one["evaluation"], other["evaluation"], **tolerance)
+    for name, values in one["weights"].items():
+        np.testing.assert_allclose(values, other["weights"][name], **tolerance, err_msg=name)
+    for epoch, expected in zip(one["epochs"], other["epochs"], strict=True):
+        assert epoch == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+@needs_mpi
+@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("scenario", SAME)
+def test_n_ranks_learn_what_one_learns(results, tmp_path, ranks, scenario):
+    with fastcnn.use_backend("numpy"):
+        alone = json.loads(json.dumps(getattr(ranks_program, scenario)(tmp_path, None)))
+    assert_near(results[ranks][scenario][0], alone, rtol=2e-4, atol=2e-6)
+
+
+@needs_mpi
+@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("scenario", [*SAME, "dropout", "augmented"])
+def test_all_ranks_end_with_the_same_numbers(results, ranks, scenario):
+    first, *others = results[ranks][scenario]
+    assert len(first["losses"]) >= 3
+    assert all(other == first for other in others)
+
+
+@needs_mpi
+@pytest.mark.parametrize("scenario", ["uneven", "dropout", "augmented", "batch_norm_apart"])
+def test_a_run_is_the_same_bit_for_bit_on_as_many_ranks(results, scenario):
+    assert results["again"][scenario] == results[2][scenario]
+
+
+@needs_mpi
+@pytest.mark.parametrize("scenario", ["dropout", "augmented"])
+def test_each_rank_draws_by_itself(results, scenario, tmp_path):
+    with fastcnn.use_backend("numpy"):
+        alone = getattr(ranks_program, scenario)(tmp_path, None)
+    assert not np.allclose(results[2][scenario][0]["losses"], alone["losses"], rtol=1e-3)
+
+
+@needs_mpi
+def test_a_stop_by_one_rank_stops_all_and_rank_0_alone_writes(results, folders):
+    for found in results[2]["saved"]:
+        assert (len(found["losses"]), found["stopped"]) == (4, "enough")
+    assert [path.name for path in (folders[2] / "checkpoints").iterdir() if "00004" in path.name]
+    assert [path.name for path in folders[2].glob("best-*")] == ["best-0.safetensors"]
+
+
+@needs_mpi
+def test_a_run_goes_on_bit_for_bit_on_as_many_ranks(results):
+    assert results["again"]["resumed"] == results["again"]["whole"]
+
+
+@needs_mpi
+def test_a_run_goes_on_with_another_number_of_ranks(results):
+    first, *others = results[4]["resumed"]
+    assert all(other == first for other in others)
+    before = results[2]["saved"][0]["losses"]
+    assert first["losses"][:4] == before
+    assert len(first["losses"]) == 6
+    assert [epoch["epoch"] for epoch in first["epochs"]] == [1, 2]
+
+
+@needs_mpi
+def test_ctrl_c_on_one_rank_is_raised_on_all_after_a_checkpoint(results, folders):
+    for found in results[2]["interrupted"]:
+        assert found["raised"]
+        assert found["handler_is_back"]
+        assert len(found["losses"]) == 2
+    assert [path.name for path in (folders[2] / "interrupted").iterdir()] == ["checkpoint-00000002.safetensors"]
+
+
+@needs_mpi
+def test_a_loss_that_is_not_finite_is_explained_alike_on_all_ranks(results):
+    errors = {found["error"] for found in results[2]["not_finite"]}
+    assert len(errors) == 1
+    assert "Rank 1: The images hold values that are not finite, first image 0 of the batch." in errors.pop()
+
+
+@needs_mpi
+def test_batch_normalization_over_all_ranks_needs_an_image_on_each(results):
+    for found in results[2]["batch_norm_too_few"]:
+        assert "A batch of 1 is too small for 2 ranks" in found["error"]
+
+
+@needs_mpi
+def test_ranks_of_a_machine_share_its_processors(results):
+    for found in results[2]["threads"]:
+        assert found["threads"] == max(1, found["processors"] // 2)
+
+
+@pytest.mark.parametrize(
+    ("own", "of_all", "quota", "expected"),
+    [
+        pytest.param({0, 1, 2}, [{0, 1, 2}] * 2, 9, 1, id="an odd one is left"),
+        pytest.param({0}, [{0}] * 3, 9, 1, id="more ranks than processors"),
+        pytest.param({0, 1, 2, 3}, [{0, 1, 2, 3}], 1.5, 1, id="a quota"),
+        pytest.param(set(range(6)), [set(range(6))] * 3, 9, 2, id="thirds that round"),
+    ],
+)
+def test_share_of_the_processors(own, of_all, quota, expected):
+    assert threads_of(own, of_all, quota) == expected
+
+
+@needs_mpi
+def test_an_exception_on_one_rank_ends_all_with_its_traceback(tmp_path):
+    code, said = fails(tmp_path, "raises")
+    assert code == 1
+    assert "Rank 1 of 2 failed, which ends them all:" in said
+    assert "RuntimeError: the disk is full of eels" in said
+
+
+@needs_mpi
+def test_an_exit_of_one_rank_ends_all(tmp_path):
+    code, said = fails(tmp_path, "exits")
+    assert code == 1
+    assert "no data on this machine" in said
+
+
+@needs_mpi
+def test_the_death_of_one_rank_ends_all(tmp_path):
+    code, _ = fails(tmp_path, "dies")
+    assert code != 0
+
+
+@needs_mpi
+def test_ctrl_c_to_mpiexec_ends_all_after_a_checkpoint(tmp_path):
+    process = start(2, tmp_path, "trains_until_interrupted")
+    try:
+        while not (tmp_path / "going").exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode != 0
+    assert "Traceback" not in out + err
+    assert list((tmp_path / "by_mpiexec").glob("checkpoint-*.safetensors"))
+
+
+def test_without_mpi4py_it_is_said_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    with pytest.raises(ImportError, match=r'needs mpi4py and an MPI library: pip install "fastcnn\[mpi\]"'):
+        distributed.world()
+
+
+@needs_mpi
+def test_what_is_no_communicator_is_refused():
+    code = "from fastcnn.distributed import Ranks\ntry:\n    Ranks(4)\nexcept TypeError as error:\n    print(error)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "`distributed` must be a communicator of mpi4py, such as MPI.COMM_WORLD, not int.\n"
