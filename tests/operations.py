@@ -1,0 +1,282 @@
+"""Calls of every operation of a backend, for tests that hold whatever is computed: from the case tables, and a few more.
+
+A call's arguments are as a backend takes them: checked, C-contiguous, batches in the backend's own layout.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from fastcnn._geometry import pool_windows
+from fastcnn.testing import (
+    ADAPTIVE_POOL_CASES,
+    CONV_CASES,
+    CONV_TRANSPOSE_CASES,
+    CROSS_ENTROPY_CASES,
+    NORM_CASES,
+    POOL_CASES,
+)
+
+
+class Call(NamedTuple):
+    """An operation, why it is called, and what makes its arguments, ``arguments(backend, rng, dtype)``."""
+
+    operation: str
+    reason: str
+    arguments: Callable
+
+    def __str__(self) -> str:
+        return f"{self.operation}: {self.reason}"
+
+
+SHAPES = {
+    "one number": (1, 1),
+    "rows": (5, 9),
+    "last batch block half full": (24, 3, 5, 7),
+    "several chunks": (40, 2, 9, 15),
+}
+ROWS = {"one of one": (1, 1), "batch of 1": (1, 10), "last batch block half full": (24, 7), "many": (40, 33)}
+LINEAR = {"one to one": (1, 1, 1), "half a block": (24, 7, 5), "many blocks": (70, 33, 10), "batch of 1": (1, 84, 10)}
+POOL = 2  # the pooling behind a convolution, in windows of so many pixels square
+
+
+def calls() -> Iterator[Call]:
+    """All of them."""
+    yield from _convolutions()
+    yield from _poolings()
+    yield from _normalizations()
+    yield from _elementwise()
+    yield from _rows()
+    yield from _layouts()
+    yield from _updates()
+
+
+def _convolutions() -> Iterator[Call]:
+    for case in CONV_CASES:
+        windows = case.windows
+
+        def forward(backend, rng, dtype, case=case):
+            x, weight, bias, _ = case.arrays(rng, dtype)
+            return backend.pack(x), weight, bias, case.windows, case.groups
+
+        def backward(backend, rng, dtype, case=case, wanted=(True, True)):
+            x, weight, _, dy = case.arrays(rng, dtype)
+            return backend.pack(dy), backend.pack(x), weight, case.windows, case.groups, *wanted
+
+        yield Call("conv2d", case.reason, forward)
+        yield Call("conv2d_relu", case.reason, forward)
+        yield Call("conv2d_backward", case.reason, backward)
+        for size, relu in ((POOL, True), ((1, 3), False)):
+            if min(windows.OH, windows.OW) >= 3:
+                pool = pool_windows((windows.OH, windows.OW), size, None, 0, 1, False)
+
+                def pooled(*given, forward=forward, pool=pool, relu=relu):
+                    return *forward(*given), pool, relu
+
+                def pooled_backward(backend, rng, dtype, case=case, pooled=pooled, pool=pool, wanted=relu):
+                    x, weight, bias, *options = pooled(backend, rng, dtype)
+                    y, winners = backend.conv2d_max_pool2d(x, weight, bias, *options)
+                    dy = backend.pack(rng.standard_normal(backend.unpack(y).shape).astype(dtype))
+                    return dy, winners, x, weight, case.windows, case.groups, pool, wanted, True
+
+                yield Call("conv2d_max_pool2d", f"{case.reason}, {size}", pooled)
+                yield Call("conv2d_max_pool2d_backward", f"{case.reason}, {size}", pooled_backward)
+    for case in CONV_TRANSPOSE_CASES:
+
+        def transposed(backend, rng, dtype, case=case):
+            x, weight, bias, _ = case.arrays(rng, dtype)
+            return backend.pack(x), weight, bias, case.windows, case.groups
+
+        def transposed_backward(backend, rng, dtype, case=case):
+            x, weight, _, dy = case.arrays(rng, dtype)
+            return backend.pack(dy), backend.pack(x), weight, case.windows, case.groups, True, True
+
+        yield Call("conv_transpose2d", case.reason, transposed)
+        yield Call("conv_transpose2d_backward", case.reason, transposed_backward)
+
+
+def _poolings() -> Iterator[Call]:
+    for case in POOL_CASES:
+        yield Call("max_pool2d", case.reason, lambda b, *r, c=case: (b.pack(c.arrays(*r)[0]), c.windows))
+        for known in (case.windows, None):
+
+            def backward(backend, rng, dtype, case=case, known=known):
+                x, dy = case.arrays(rng, dtype)
+                _, indices = backend.max_pool2d(backend.pack(x), case.windows)
+                return backend.pack(dy), indices, x.shape, known
+
+            yield Call("max_pool2d_backward", f"{case.reason}{', indices alone' * (known is None)}", backward)
+        if case.dilation == 1:
+            for options in ((True, None), (False, None), (False, 3)):
+
+                def average(backend, rng, dtype, case=case, options=options):
+                    return backend.pack(case.arrays(rng, dtype)[0]), case.windows, *options
+
+                def average_backward(backend, rng, dtype, case=case, options=options):
+                    return backend.pack(case.arrays(rng, dtype)[1]), case.windows, *options
+
+                yield Call("avg_pool2d", f"{case.reason}, {options}", average)
+                yield Call("avg_pool2d_backward", f"{case.reason}, {options}", average_backward)
+    for case in ADAPTIVE_POOL_CASES:
+
+        def adaptive_backward(backend, rng, dtype, case=case):
+            x, dy = case.arrays(rng, dtype)
+            _, indices = backend.adaptive_max_pool2d(backend.pack(x), case.windows)
+            return backend.pack(dy), indices, x.shape, case.windows
+
+        for name in ("adaptive_max_pool2d", "adaptive_avg_pool2d"):
+            yield Call(name, case.reason, lambda b, *r, c=case: (b.pack(c.arrays(*r)[0]), c.windows))
+        yield Call("adaptive_max_pool2d_backward", case.reason, adaptive_backward)
+        yield Call(
+            "adaptive_avg_pool2d_backward", case.reason, lambda b, *r, c=case: (b.pack(c.arrays(*r)[1]), c.windows)
+        )
+
+
+def _normalizations() -> Iterator[Call]:
+    for case in NORM_CASES:
+
+        def normalize(backend, rng, dtype, case=case):
+            x, mean, var, weight, bias, _ = case.arrays(rng, dtype)
+            return backend.pack(x), mean, (1 / np.sqrt(var + case.eps)).astype(dtype), weight, bias
+
+        yield Call("batch_moments", case.reason, lambda b, *r, c=case: (b.pack(c.arrays(*r)[0]),))
+        yield Call("batch_norm", case.reason, normalize)
+        for training, wanted in ((True, True), (False, True), (True, False)):
+
+            def backward(backend, rng, dtype, case=case, training=training, wanted=wanted):
+                x, mean, var, weight, _, dy = case.arrays(rng, dtype)
+                invstd = (1 / np.sqrt(var + case.eps)).astype(dtype)
+                return backend.pack(dy), backend.pack(x), mean, invstd, weight, training, wanted
+
+            reason = f"{case.reason}, {'training' if training else 'evaluation'}{', no dx' * (not wanted)}"
+            yield Call("batch_norm_backward", reason, backward)
+
+
+def _elementwise() -> Iterator[Call]:
+    options = {
+        "relu": (), "leaky_relu": (0.1,), "tanh": (), "scaled_tanh": (1.7159, 2 / 3), "sigmoid": (), "gelu": ("none",),
+        "silu": (), "elu": (1.5,),
+    }  # fmt: skip
+    for reason, shape in SHAPES.items():
+
+        def packed(count, *others, shape=shape):
+            def arguments(backend, rng, dtype):
+                return *(backend.pack(rng.standard_normal(shape).astype(dtype)) for _ in range(count)), *others
+
+            return arguments
+
+        for name, others in options.items():
+            yield Call(name, reason, packed(1, *others))
+            yield Call(f"{name}_backward", reason, packed(2, *others))
+        yield Call("gelu", f"{reason}, tanh", packed(1, "tanh"))
+        yield Call("gelu_backward", f"{reason}, tanh", packed(2, "tanh"))
+        for name in ("dropout", "dropout_backward", "add"):
+            yield Call(name, reason, packed(2))
+        if len(shape) == 4:
+            for channels in (1, shape[1], shape[1] + 2):
+                yield Call("resize_channels", f"{reason}, to {channels} channels", packed(1, channels))
+        for dim in range(1, len(shape)):
+            for name in ("softmax", "log_softmax"):
+                yield Call(name, f"{reason}, axis {dim}", packed(1, dim))
+                yield Call(f"{name}_backward", f"{reason}, axis {dim}", packed(2, dim))
+
+
+def _rows() -> Iterator[Call]:
+    for reason, (N, C, O) in LINEAR.items():
+        for bias in (True, False):
+
+            def forward(backend, rng, dtype, N=N, C=C, O=O, bias=bias):
+                x, weight, b = (rng.standard_normal(shape).astype(dtype) for shape in ((N, C), (O, C), (O,)))
+                return backend.pack(x), weight, b if bias else None
+
+            yield Call("linear", f"{reason}{', no bias' * (not bias)}", forward)
+            yield Call("linear_relu", f"{reason}{', no bias' * (not bias)}", forward)
+
+        def backward(backend, rng, dtype, N=N, C=C, O=O):
+            dy, x, weight = (rng.standard_normal(shape).astype(dtype) for shape in ((N, O), (N, C), (O, C)))
+            return backend.pack(dy), backend.pack(x), weight, True, True
+
+        yield Call("linear_backward", reason, backward)
+    for reason, shape in ROWS.items():
+
+        def classes(backend, rng, dtype, shape=shape):
+            return rng.standard_normal(shape).astype(dtype), rng.integers(0, shape[1], shape[0]), 1 / shape[0]
+
+        def numbers(backend, rng, dtype, shape=shape):
+            return *rng.standard_normal((2, *shape)).astype(dtype), 1 / shape[0]
+
+        for name, arguments in (("cross_entropy", classes), ("mse_loss", numbers)):
+            yield Call(name, reason, arguments)
+            yield Call(f"{name}_backward", reason, arguments)
+    for case in CROSS_ENTROPY_CASES:
+
+        def shares(backend, rng, dtype, case=case):
+            logits = (3 * rng.standard_normal(case.logits)).astype(dtype)
+            parts = rng.random(case.logits) * (rng.random(case.logits) > case.ignored)
+            return logits, parts.astype(dtype), 0.5
+
+        yield Call("soft_cross_entropy", case.reason, shares)
+        yield Call("soft_cross_entropy_backward", case.reason, shares)
+
+
+def _layouts() -> Iterator[Call]:
+    for reason, shape in SHAPES.items():
+        for name in ("pack", "unpack", "flatten", "unflatten"):
+
+            def arguments(backend, rng, dtype, shape=shape, name=name):
+                shape = shape if len(shape) == 4 else (*shape, 1, 1)
+                x = rng.standard_normal(shape).astype(dtype)
+                if name == "pack":
+                    return (x,)
+                x = backend.pack(x)
+                return (x,) if name != "unflatten" else (backend.flatten(x), shape[1:])
+
+            yield Call(name, reason, arguments)
+
+
+def _updates() -> Iterator[Call]:
+    sizes = {"one number": [(1,)], "uneven": [(7,), (3, 5), (13, 3, 2, 2)], "several chunks": [(2048,), (41, 101), (1,)]}
+    for reason, shapes in sizes.items():
+
+        def lists(rng, dtype, count, shapes=shapes):
+            return [[np.abs(rng.standard_normal(shape)).astype(dtype) for shape in shapes] for _ in range(count)]
+
+        def sgd(backend, rng, dtype, lists=lists, momentum=True, nesterov=False):
+            parameters, grads, velocities = lists(rng, dtype, 3)
+            return parameters, grads, velocities if momentum else None, 0.1, 0.9, 0.01, nesterov, 0.02
+
+        def adam(backend, rng, dtype, lists=lists, shapes=shapes):
+            return *lists(rng, dtype, 4), [3] * len(shapes), 0.1, 0.9, 0.99, 1e-8, 0.01, 0.02
+
+        def rmsprop(backend, rng, dtype, lists=lists, centered=True, moving=True):
+            parameters, grads, squares, means, velocities = lists(rng, dtype, 5)
+            states = squares, means if centered else None, velocities if moving else None
+            return parameters, grads, *states, 0.1, 0.99, 1e-8, 0.9, 0.01
+
+        yield Call("sgd_update", reason, lambda *given, sgd=sgd: sgd(*given, momentum=False))
+        yield Call("sgd_update", f"{reason}, momentum", sgd)
+        yield Call("sgd_update", f"{reason}, Nesterov", lambda *given, sgd=sgd: sgd(*given, nesterov=True))
+        yield Call("adam_update", reason, adam)
+        for centered, moving in ((False, False), (True, True)):
+            yield Call(
+                "rmsprop_update", f"{reason}, centered and with momentum" if moving else reason,
+                lambda *given, f=rmsprop, c=centered, m=moving: f(*given, centered=c, moving=m),
+            )  # fmt: skip
+
+
+UPDATES = ("sgd_update", "adam_update", "rmsprop_update")
+"""Operations that change their arguments: all of their arrays but the gradients."""
+
+
+def arrays(value, backend) -> Iterator[np.ndarray]:
+    """All arrays in arguments or results, batches in the plain layout."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from arrays(item, backend)
+    elif hasattr(value, "blocks"):
+        yield backend.unpack(value)
+    elif isinstance(value, float):
+        yield np.array(value)

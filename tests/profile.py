@@ -1,0 +1,5 @@
+"""How much the tests that draw or mutate do: little by default, much with FASTCNN_TEST_PROFILE=full."""
+
+import os
+
+FULL = os.environ.get("FASTCNN_TEST_PROFILE") == "full"

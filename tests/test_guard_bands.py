@@ -1,0 +1,38 @@
+"""No kernel reads or writes outside its arrays, nor leaves an element unwritten: every operation, at compiled speed."""
+
+import numpy as np
+import pytest
+
+from fastcnn import backends
+from fastcnn.backends import OPERATIONS
+from tests.guards import Band, guarded, placed
+from tests.operations import arrays, calls
+
+BACKEND = backends.load("numba")
+CALLS = {}
+for call in calls():
+    CALLS.setdefault(call.operation, []).append(call)
+
+
+def results(call, dtype, place=None) -> list[bytes]:
+    """What an operation leaves, bit for bit: its results, and its arguments, some of which it may change."""
+    given, copies = call.arguments(BACKEND, np.random.default_rng(0), dtype), []
+    if place:
+        given = placed(given, copies, place)
+    found = getattr(BACKEND, call.operation)(*given)
+    for copy in copies:
+        copy.check(call.operation)
+    return [array.tobytes() for array in (*arrays(found, BACKEND), *arrays(given, BACKEND))]
+
+
+def test_every_operation_is_called():
+    assert CALLS.keys() == set(OPERATIONS)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_within_guard_bands(operation, dtype):
+    for call in CALLS[operation]:
+        expected = results(call, dtype)
+        with guarded():
+            found = results(call, dtype, Band)
+        assert found == expected, f"{call}: the result depends on what is outside its arrays, or was there before"
