@@ -6,6 +6,7 @@ are first used, and numba when the "numba" backend first computes.
 
 import importlib
 
+from fastcnn._errors import FileError
 from fastcnn._threads import get_num_threads, set_num_threads
 from fastcnn.backends import get_backend, set_backend, use_backend
 
@@ -25,6 +26,7 @@ _SUBMODULES = (
 )
 
 __all__ = [
+    "FileError",
     "__version__",
     "get_backend",
     "get_num_threads",

@@ -15,6 +15,7 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 
 # part of the package: the other parts that it may import. Each line stands on those above it.
 MAY_IMPORT = {
+    "_errors": (),
     "_geometry": (),
     "_validate": (),
     "_processors": (),
@@ -24,10 +25,11 @@ MAY_IMPORT = {
     "nn": ("_geometry", "_validate", "backends", "functional"),
     "optim": ("_validate", "backends", "nn"),  # nn knows no optimizer
     "models": ("_validate", "nn"),
-    "data": ("_validate",),
+    "data": ("_errors", "_validate"),
     "distributed": ("_processors", "_threads", "nn"),
     "training": (  # and no concrete model
         "",
+        "_errors",
         "_processors",
         "_threads",
         "_validate",
@@ -55,7 +57,7 @@ MAY_IMPORT = {
         "training",
     ),
     "__main__": ("", "commands"),
-    "": ("_threads", "backends"),  # fastcnn itself; the other parts when they are first used
+    "": ("_errors", "_threads", "backends"),  # fastcnn itself; the other parts when they are first used
 }
 
 # other packages: the only place that imports them

@@ -3,6 +3,8 @@
 import sys
 from contextlib import contextmanager
 
+from fastcnn import FileError
+
 
 class UsageError(Exception):
     """What was asked for cannot be: the exit code is 2."""
@@ -16,16 +18,8 @@ def exit_code(error: Exception) -> int | None:
     """What the shell is told of an error that is to be expected; None for a mistake of fastcnn's own."""
     if isinstance(error, UsageError):
         return 2
-    expected = CommandError, OSError, ImportError, FloatingPointError
-    return 1 if isinstance(error, expected) or _of_a_file(error) else None
-
-
-def _of_a_file(error: Exception) -> bool:
-    """Whether it says what is wrong with data or a checkpoint; such errors are ValueErrors, too."""
-    from fastcnn.data import DataError
-    from fastcnn.training import CheckpointError
-
-    return isinstance(error, DataError | CheckpointError)
+    expected = CommandError, FileError, OSError, ImportError, FloatingPointError
+    return 1 if isinstance(error, expected) else None
 
 
 @contextmanager
@@ -33,9 +27,9 @@ def usage(what: str = ""):
     """Around calls whose arguments are the user's: TypeErrors and ValueErrors are usage errors."""
     try:
         yield
+    except FileError:  # a ValueError, too
+        raise
     except (TypeError, ValueError) as error:
-        if _of_a_file(error):
-            raise
         raise UsageError(f"{what}{error}") from error
 
 

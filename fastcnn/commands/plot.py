@@ -41,10 +41,7 @@ def run(args) -> int:
 
 def _history(path: Path) -> training.History:
     """Of a folder, or a file."""
-    try:
-        return training.History.from_json(path / HISTORY if path.is_dir() else path)
-    except ValueError as error:
-        raise CommandError(str(error)) from error
+    return training.History.from_json(path / HISTORY if path.is_dir() else path)
 
 
 def _names(runs: list[Path]) -> list[str]:

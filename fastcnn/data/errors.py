@@ -1,7 +1,9 @@
 """What goes wrong with data."""
 
+from fastcnn._errors import FileError
 
-class DataError(ValueError):
+
+class DataError(FileError):
     """A data file is not what it must be; the sentence names the file, the field, its value and what was needed."""
 
 

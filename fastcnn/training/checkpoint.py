@@ -12,6 +12,7 @@ import re
 import warnings
 from pathlib import Path
 
+from fastcnn._errors import FileError
 from fastcnn.training import files, forms, state
 from fastcnn.training.environment import environment
 from fastcnn.training.history import History
@@ -22,7 +23,7 @@ _MISFITS = ValueError, TypeError, LookupError, AttributeError, OverflowError, Re
 _NAME = re.compile(r"checkpoint-\d{8,}\.safetensors")
 
 
-class CheckpointError(ValueError):
+class CheckpointError(FileError):
     """A file is not a whole checkpoint, or not one of this model, optimizer, schedule, loader and callbacks."""
 
 
@@ -162,7 +163,7 @@ def load_checkpoint(path: str | os.PathLike) -> SavedRun:
     path = Path(path)
     try:
         arrays, metadata = files.read_arrays(path)
-    except ValueError as error:
+    except FileError as error:
         raise CheckpointError(str(error)) from None
     if _HEADER not in metadata:
         raise CheckpointError(f"{path} holds arrays but is not a checkpoint; load_weights reads weights alone.")

@@ -11,6 +11,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from fastcnn._errors import FileError
+
 _PART = re.compile(r"\..+\.\d+\.part")
 
 
@@ -69,14 +71,14 @@ def read_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[st
     ------
     OSError
         If the file cannot be read.
-    ValueError
+    FileError
         If it is not a complete safetensors file and nothing else, or has a dtype that NumPy has not.
     """
     try:
         with safe_open(path, framework="np") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} is not a complete safetensors file: {error}.") from None
+    except (SafetensorError, TypeError, KeyError, ValueError) as error:
+        raise FileError(f"{path} is not a complete safetensors file: {error}.") from None
 
 
 def _flush_folder(folder: Path) -> None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 
+from fastcnn._errors import FileError
 from fastcnn.training import files
 
 
@@ -76,15 +77,15 @@ class History:
         ------
         OSError
             If the file cannot be read.
-        ValueError
+        FileError
             If it holds something else.
         """
         with open(path, "rb") as file:
             content = file.read()
         try:
             return cls.from_dict(json.loads(content))
-        except ValueError as error:  # JSON's and Unicode's errors are such, too
-            raise ValueError(f"{path} is not a history: {error}") from None
+        except (ValueError, OverflowError, RecursionError) as error:  # JSON's and Unicode's are ValueErrors, too
+            raise FileError(f"{path} is not a history: {error}") from None
 
     @classmethod
     def from_dict(cls, record: Mapping) -> "History":

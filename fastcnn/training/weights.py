@@ -2,6 +2,7 @@
 
 import os
 
+from fastcnn._errors import FileError
 from fastcnn.nn import Module
 from fastcnn.training import files
 
@@ -49,7 +50,7 @@ def load_weights(model: Module, path: str | os.PathLike) -> None:
     ------
     OSError
         If the file cannot be read.
-    ValueError
+    FileError
         If it is not a complete safetensors file, or its arrays do not fit the model (see `Module.load_state_dict`).
         Nothing has changed.
     """
@@ -57,4 +58,4 @@ def load_weights(model: Module, path: str | os.PathLike) -> None:
     try:
         model.load_state_dict(state)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise FileError(f"{path}: {error}") from None
