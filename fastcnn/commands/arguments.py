@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import sys
 import tomllib
 from collections.abc import Callable
 
@@ -64,7 +65,7 @@ def from_text(check: Callable) -> Callable[[str], object]:
 def text_value(value) -> str:
     """Check that it is a text that is not empty."""
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{value!r} is not a text")
+        raise ValueError(f"{value!r:.60} is not a text")
     return value
 
 
@@ -73,7 +74,7 @@ def whole(least: int) -> Callable:
 
     def check(value) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"{value!r} is not a whole number of at least {least}")
+            raise ValueError(f"{value!r:.60} is not a whole number of at least {least}")
         return value
 
     return check
@@ -85,8 +86,8 @@ def number(low: float, high: float = math.inf) -> Callable:
 
     def check(value) -> float:
         known = isinstance(value, int | float) and not isinstance(value, bool)
-        if not known or not low <= value <= high or math.isinf(value):
-            raise ValueError(f"{value!r} is not a number {needed}")
+        if not known or not low <= value <= min(high, sys.float_info.max):
+            raise ValueError(f"{value!r:.60} is not a number {needed}")
         return float(value)
 
     return check
@@ -97,7 +98,7 @@ def choice(*names) -> Callable:
 
     def check(value):
         if value not in names or isinstance(value, bool):
-            raise ValueError(f"{value!r} is not one of {', '.join(map(str, names))}")
+            raise ValueError(f"{value!r:.60} is not one of {', '.join(map(str, names))}")
         return value
 
     return check

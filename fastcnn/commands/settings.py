@@ -87,7 +87,7 @@ def read_file(path: Path) -> dict:
     """
     try:
         found = tomllib.loads(path.read_bytes().decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of the syntax, of UTF-8, of a number too long; too deep a nesting
         raise UsageError(f"{path} is not TOML: {error}") from error
     for name, value in found.items():
         if name not in SETTINGS:

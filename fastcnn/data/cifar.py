@@ -102,7 +102,7 @@ def _from_archive(path: Path) -> dict[str, np.ndarray]:
     batches = {}
     with open(path, "rb") as file:
         try:
-            with gzip.open(file) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+            with _InChunks(fileobj=file) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
                 for member in archive:
                     name = member.name.rpartition("/")[2]
                     if name in TRAIN + TEST and member.isfile() and name not in batches:
@@ -114,6 +114,20 @@ def _from_archive(path: Path) -> dict[str, np.ndarray]:
     if missing := [name for name in TRAIN + TEST if name not in batches]:
         raise DataError(f"{path} lacks {', '.join(missing)}; it must be CIFAR-10's binary version.")
     return batches
+
+
+class _InChunks(gzip.GzipFile):
+    """What is decompressed, in as much memory as it takes, where ``gzip`` takes first what is asked for.
+
+    A header in the archive may say that a name has 2**40 bytes.
+    """
+
+    def read(self, size: int = -1) -> bytes:
+        """The next ``size`` bytes; less than that only at the end."""
+        content = bytearray()
+        while piece := super().read(CHUNK if size < 0 else min(CHUNK, size - len(content))):
+            content += piece
+        return bytes(content)
 
 
 def _records(file, size: int, name: str) -> np.ndarray:

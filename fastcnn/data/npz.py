@@ -2,6 +2,7 @@
 
 import math
 import zipfile
+import tokenize
 import zlib
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from .errors import DataError
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 DEFLATE = 1032  # the most bytes that deflate makes of one, https://zlib.net/zlib_tech.html
+MALFORMED = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError)
+"""What reading a header may raise: NumPy's own errors, `ast.literal_eval`'s, and the tokenizer's."""
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -60,7 +63,7 @@ def npz(path) -> tuple[Dataset, Dataset]:
         except DataError:
             raise
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
-            raise DataError(f"{path}: the archive is damaged or no .npz ({error}).") from error
+            raise DataError(f"{path}: the archive is damaged or no .npz ({str(error):.200}).") from error
     images = _images(x_train, f"{path}, x_train"), _images(x_test, f"{path}, x_test")
     if images[0].shape[1:] != images[1].shape[1:]:
         raise DataError(
@@ -94,8 +97,8 @@ def _array(archive: zipfile.ZipFile, key: str, size: int, name: str) -> np.ndarr
             if version not in HEADERS:
                 raise ValueError(f"its version is {version}")
             shape, _, dtype = HEADERS[version](stream)
-        except ValueError as error:
-            raise DataError(f"{name}: the array's header is damaged ({error}).") from error
+        except MALFORMED as error:
+            raise DataError(f"{name}: the array's header is damaged ({str(error):.200}).") from error
         if dtype.kind not in "iu":
             raise DataError(f"{name} is {dtype} but must be of whole numbers.")
         promised, follow = math.prod(shape) * dtype.itemsize, info.file_size - stream.tell()

@@ -1,6 +1,8 @@
 """Picture files."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ GREY = ("1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes tha
 
 
 def read_image(path, size=None, *, channels: int | None = None) -> np.ndarray:
-    """A picture file as an array: PNG, JPEG and whatever else Pillow reads.
+    """A picture file as an array: PNG, JPEG and whatever else Pillow reads without running a program.
 
     It stands as its EXIF orientation says; what is transparent lies on white; of an animation it is the first picture;
     16-bit grey levels lose their lower eight.
@@ -84,29 +86,31 @@ def _read(path: Path, size: tuple[int, int] | None, channels: int | None) -> np.
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def _open(path: Path):
+@contextmanager
+def _open(path: Path) -> Iterator:
     """The picture, its pixels not yet decoded."""
     try:
-        from PIL import Image
+        from PIL import Image, UnidentifiedImageError
     except ImportError as error:
         raise ImportError('Pictures need Pillow; install it with pip install "fastcnn[data]".') from error
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(path)
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} has too many pixels: {error}") from error
-    except OSError as error:
-        if error.errno is not None:
-            raise  # the system's: no such file, no permission
-        raise DataError(f"{path} is not a picture that Pillow can read.") from error
-    except Exception as error:  # see `_read`
-        raise DataError(f"{path} is damaged: {error}.") from error
-    if image.mode in ("I", "F"):
-        image.close()
-        raise DataError(f"{path} holds numbers of 32 bits ({image.mode}) but must hold grey levels or colours.")
-    return image
+    with open(path, "rb") as file:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                image = Image.open(file)
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise DataError(f"{path} has too many pixels: {error}") from error
+        except UnidentifiedImageError as error:
+            raise DataError(f"{path} is not a picture that Pillow can read.") from error
+        except Exception as error:  # see `_read`
+            raise DataError(f"{path} is damaged: {error}.") from error
+        with image:
+            if image.format == "EPS":  # a program, which Pillow would let Ghostscript execute
+                raise DataError(f"{path} is PostScript, which is not read: it is a program. Convert it to PNG.")
+            if image.mode in ("I", "F"):
+                raise DataError(f"{path} holds numbers of 32 bits ({image.mode}) but must hold grey levels or colours.")
+            yield image
 
 
 def _pair(size) -> tuple[int, int] | None:

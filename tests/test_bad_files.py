@@ -1,0 +1,288 @@
+"""Every reader under mutation: a result, or an error of one family that names the file; and nothing else happens.
+
+By default each byte of a small file's header is changed, and the file is cut at each point; FASTCNN_TEST_PROFILE=full
+adds thousands of random mutants of each file.
+"""
+
+import gzip
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import fastcnn
+from fastcnn import data, nn, optim, training
+from fastcnn.commands import settings
+from fastcnn.commands.errors import UsageError
+from tests import mutation
+from tests.profile import FULL
+
+MUTANTS = 4000 if FULL else 0  # of each file, at random
+SEED = int(os.environ.get("FASTCNN_TEST_SEED", "0"))
+MORE = 1 << 26  # bytes that reading a small file may take: 64 MB
+PICTURE_MORE = 1 << 30  # bytes, for pictures of at most PIL.Image.MAX_IMAGE_PIXELS
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 4, 5), dtype=np.uint8)
+LABELS = np.array([0, 3, 1, 2, 0, 1], np.uint8)
+
+
+class File(NamedTuple):
+    """A kind of file: a small one, its name, how many bytes of it are header, how it is read, and what is an error."""
+
+    content: bytes
+    name: str
+    header: int
+    read: object
+    family: type[Exception] = fastcnn.FileError
+    more: int = MORE
+    spoil: object = bytes  # what is done to a mutant before it is written
+
+
+def idx(array) -> bytes:
+    return bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape) + array.tobytes()
+
+
+def saved(save, **arrays) -> bytes:
+    stream = io.BytesIO()
+    save(stream, **arrays)
+    return stream.getvalue()
+
+
+def tar(members) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return stream.getvalue()
+
+
+CIFAR = {f"data_batch_{i}.bin": bytes([i]) + bytes(range(256)) * 12 for i in range(1, 6)}
+CIFAR["test_batch.bin"] = bytes([9]) + bytes(range(256)) * 12
+
+
+def read_cifar(path: Path):
+    return data.cifar10(path.parent)
+
+
+def read_mnist(path: Path):
+    """The folder of MNIST's files, one of which is the mutant."""
+    for name, array in {
+        "train-images-idx3-ubyte": np.zeros((6, 28, 28), np.uint8),
+        "t10k-images-idx3-ubyte": np.zeros((6, 28, 28), np.uint8),
+        "t10k-labels-idx1-ubyte": LABELS,
+    }.items():
+        if not (path.parent / name).exists():
+            (path.parent / name).write_bytes(idx(array))
+    return data.mnist(path.parent)
+
+
+def model():
+    return nn.Sequential(nn.Linear(2, 2, rng=np.random.default_rng(0)), nn.BatchNorm1d(2))
+
+
+def trainer():
+    net = model()
+    loader = data.DataLoader(np.eye(2, dtype=np.float32), np.arange(2), 2, shuffle=True, rng=np.random.default_rng(0))
+    return training.Trainer(net, optim.Adam(net.parameters()), nn.CrossEntropyLoss()), loader
+
+
+def read_weights(path: Path):
+    """Either all of the model changes, or nothing."""
+    net = model()
+    before = {name: array.copy() for name, array in net.state_dict().items()}
+    try:
+        training.load_weights(net, path)
+    except fastcnn.FileError:
+        for name, array in net.state_dict().items():
+            np.testing.assert_array_equal(array, before[name])
+        raise
+    return net
+
+
+def written(write, name: str) -> bytes:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder, name))
+        return Path(folder, name).read_bytes()
+
+
+def history() -> training.History:
+    epochs = [training.Epoch(n, 469, 0.5, 0.3, 0.91, 0.1, 0.97, 0.006, 120000.0) for n in (1, 2)]
+    return training.History(epochs, [2.5, 1.25, float("nan")])
+
+
+def picture(format: str, mode: str = "RGB") -> bytes:
+    image = pytest.importorskip("PIL.Image").fromarray(np.tile(IMAGES[:1, :, :, None].repeat(3, 3)[0], (2, 2, 1)))
+    stream = io.BytesIO()
+    image.convert(mode).save(stream, format)
+    return stream.getvalue()
+
+
+def picture_file(format: str, header: int, mode: str = "RGB"):
+    return lambda: File(picture(format, mode), "picture", header, data.read_image, more=PICTURE_MORE)
+
+
+ARRAYS = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:2], "y_test": LABELS[:2]}
+TOML = 'model = "lenet5"\nlr = 0.01\nepochs = 3\naugment = {shift = 3, scale = [0.8, 1.2]}\nmonitor = "test_loss"\n'
+
+FILES = {
+    "IDX": lambda: File(idx(IMAGES), "images", 16, data.read_idx),
+    "IDX, gzip": lambda: File(gzip.compress(idx(IMAGES), 1, mtime=0), "images.gz", 10**9, data.read_idx),
+    "IDX within gzip": lambda: File(idx(IMAGES), "images.gz", 16, data.read_idx, spoil=gzip.compress),
+    "MNIST's labels": lambda: File(idx(LABELS), "train-labels-idx1-ubyte", 10**9, read_mnist),
+    "npz, stored": lambda: File(saved(np.savez, **ARRAYS), "a.npz", 300, data.npz),
+    "npz, deflated": lambda: File(saved(np.savez_compressed, **ARRAYS), "a.npz", 10**9, data.npz),
+    "CIFAR's archive": lambda: File(gzip.compress(tar(CIFAR), 1, mtime=0), "cifar-10-binary.tar.gz", 30, read_cifar),
+    "CIFAR's tar within gzip": lambda: File(
+        tar(CIFAR), "cifar-10-binary.tar.gz", 520, read_cifar, spoil=lambda content: gzip.compress(content, 1)
+    ),
+    "weights": lambda: File(
+        written(lambda path: training.save_weights(model(), path), "w"), "w.safetensors", 10**9, read_weights
+    ),
+    "checkpoint": lambda: File(
+        written(lambda path: training.save_checkpoint(path, *trainer()), "c"), "c.safetensors", 1200,
+        training.load_checkpoint,
+    ),
+    "history": lambda: File(written(history().to_json, "h"), "history.json", 10**9, training.History.from_json),
+    "TOML": lambda: File(TOML.encode(), "run.toml", 10**9, settings.read_file, UsageError),
+    "PNG": picture_file("PNG", 60),
+    "PNG, palette": picture_file("PNG", 80, "P"),
+    "JPEG": picture_file("JPEG", 200),
+    "GIF": picture_file("GIF", 60, "P"),
+    "BMP": picture_file("BMP", 54),
+    "PPM": picture_file("PPM", 14),
+    "TIFF": picture_file("TIFF", 200),
+    "WebP": picture_file("WEBP", 60),
+    "TGA": picture_file("TGA", 20),
+    "ICO": picture_file("ICO", 60),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::UserWarning:numpy")
+def test_mutants(kind, tmp_path):
+    file = FILES[kind]()
+    path = tmp_path / file.name
+    path.write_bytes(file.spoil(file.content))
+    file.read(path)  # it is a good one; and what is imported when it is first needed is there
+    if file.more == PICTURE_MORE:
+        __import__("PIL.Image").Image.init()
+    header = min(file.header, len(file.content))
+    rng = np.random.default_rng(SEED)
+    count = errors = 0
+    with mutation.little_memory(file.more), mutation.no_hang(600):
+        for mutants in (mutation.systematic(file.content, header), mutation.random(file.content, rng, MUTANTS)):
+            for what, content in mutants:
+                path.write_bytes(file.spoil(content))
+                try:
+                    errors += mutation.outcome(file.read, path, file.family) is None
+                except BaseException as error:
+                    error.add_note(f"{kind}, {what}, seed {SEED}: {content[:200]!r}")
+                    raise
+                count += 1
+    print(f"{kind}: {count} mutants, {errors} refused, {count - errors} read (seed {SEED})")
+    assert errors > 0
+
+
+def pax(size: int, kind: bytes) -> bytes:
+    """A header of a tar file that says that so many bytes of some kind follow, and 1,000 of them."""
+    member = tarfile.TarInfo("name")
+    member.type, member.size = kind, size
+    return member.tobuf(tarfile.GNU_FORMAT) + bytes(1000)
+
+
+def safetensors(header) -> bytes:
+    text = json.dumps(header).encode() if not isinstance(header, bytes) else header
+    return len(text).to_bytes(8, "little") + text + bytes(16)
+
+
+def tensor(dtype="F32", shape=(4,), offsets=(0, 16)) -> dict:
+    return {"0.weight": {"dtype": dtype, "shape": shape, "data_offsets": offsets}}
+
+
+def npy(header: str) -> bytes:
+    """An archive whose first array has such a header."""
+    stream = io.BytesIO(saved(np.savez, **{key: array for key, array in ARRAYS.items() if key != "x_train"}))
+    with __import__("zipfile").ZipFile(stream, "a") as archive:
+        text = header.encode()
+        archive.writestr("x_train.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(120))
+    return stream.getvalue()
+
+
+GHOSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"
+DEEP = 100_000
+FORGED = {  # the reader's kind, and a file that no accident would leave
+    "a tar member of negative size": ("CIFAR's archive", tar(CIFAR).replace(
+        b"00000006001\0", (b"\xff" * 8 + (-3073 & 0xFFFFFFFF).to_bytes(4, "big")), 1)),
+    "2**40 bytes of attributes in a tar": ("CIFAR's archive", pax(1 << 40, tarfile.XHDTYPE)),
+    "a name of 2**40 bytes in a tar": ("CIFAR's archive", pax(1 << 40, tarfile.GNUTYPE_LONGNAME)),
+    "2**60 bytes before the next tar member": ("CIFAR's archive", pax(1 << 60, tarfile.REGTYPE)),
+    "2**60 images": ("IDX", bytes([0, 0, 8, 2, *[255, 0, 0, 0] * 2, 1])),
+    "brackets in brackets, history": ("history", b"[" * DEEP),
+    "braces in braces, history": ("history", b'{"epochs":' * DEEP),
+    "a number that no float holds, history": ("history", b'{"epochs": [], "step_losses": [1%b]}' % (b"0" * 400)),
+    "a number of 5000 digits, history": ("history", b'{"epochs": [], "step_losses": [1%b]}' % (b"0" * 5000)),
+    "brackets in brackets, TOML": ("TOML", b"augment = {shift = " + b"[" * DEEP),
+    "whole brackets in brackets, TOML": ("TOML", b"model_options = {x = " + b"[" * 500 + b"]" * 500 + b"}"),
+    "a number that no float holds, TOML": ("TOML", b"lr = 1" + b"0" * 400),
+    "a number of 5000 digits, TOML": ("TOML", b"lr = 1" + b"0" * 5000),
+    "brackets in brackets, weights": ("weights", safetensors(b"[" * DEEP)),
+    "a header of 2**63 bytes, weights": ("weights", (1 << 63).to_bytes(8, "little") + bytes(100)),
+    "2**62 rows of nothing, weights": ("weights", safetensors(tensor(shape=(1 << 62, 0, 4), offsets=(0, 0)))),
+    "a shape whose product overflows, weights": ("weights", safetensors(tensor(shape=(1 << 62, 4), offsets=(0, 0)))),
+    "numbers that NumPy has not, weights": ("weights", safetensors(tensor("BF16", (8,)))),
+    "a negative size, weights": ("weights", safetensors(tensor(shape=(-4,)))),
+    "40 dimensions, weights": ("weights", safetensors(tensor(shape=(1,) * 60 + (4,)))),
+    "100 dimensions, weights": ("weights", safetensors(tensor(shape=(1,) * 100 + (4,)))),
+    "brackets in brackets, npz": ("npz, stored", npy("(" * 9000)),
+    "minus of minus, npz": ("npz, stored", npy("-" * 9000 + "1")),
+    "a shape whose product overflows, npz": (
+        "npz, stored", npy(f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({1 << 63}, {1 << 63})}}\n")),
+    "sizes below zero, npz": (
+        "npz, stored", npy("{'descr': '|u1', 'fortran_order': False, 'shape': (-6, -4, 5)}\n")),
+    "a picture that is a program": ("PNG", GHOSTSCRIPT),
+    "a picture of 2**40 pixels": ("PPM", b"P6 1048576 1048576 255\n" + bytes(100)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "content"), FORGED.values(), ids=FORGED)
+def test_forgeries(kind, content, tmp_path):
+    file = FILES[kind]()
+    path = tmp_path / file.name
+    path.write_bytes(file.content)
+    file.read(path)
+    path.write_bytes(gzip.compress(content) if kind.startswith("CIFAR") else content)
+    with mutation.little_memory(MORE), mutation.no_hang(60):
+        assert mutation.outcome(file.read, path, file.family) is None
+
+
+def links(kind: bytes, name: str, target: str) -> bytes:
+    """CIFAR-10's archive, with one more member before all others."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, target
+        archive.addfile(member)
+    end = stream.getvalue().rstrip(b"\0")
+    return end + bytes(-len(end) % 512) + tar(CIFAR)
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE], ids=str)
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "data_batch_1.bin", "a/../../test_batch.bin"])
+def test_nothing_leaves_an_archives_folder(kind, name, tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (tmp_path / "secret").write_bytes(bytes(3073))
+    path = folder / "cifar-10-binary.tar.gz"
+    path.write_bytes(gzip.compress(links(kind, name, "../secret")))
+    with mutation.watched():
+        train, _ = data.cifar10(folder)
+    assert train.labels.tolist() == [1, 2, 3, 4, 5]  # from the files, whatever the link says
+    assert sorted(item.name for item in tmp_path.rglob("*")) == ["cifar-10-binary.tar.gz", "data", "secret"]
