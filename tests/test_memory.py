@@ -1,10 +1,18 @@
-"""The numba backend's memory: aligned, used again, never while somebody still looks at it."""
+"""The numba backend's memory: aligned, used again, never while somebody still looks at it; and no more from step to step."""
 
+import gc
+import sys
 import threading
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
+import pytest
 
+import fastcnn
+from fastcnn import data, nn, optim
 from fastcnn.backends.numba_direct import memory
+from tests.profile import FULL
 
 FLOAT32 = np.dtype(np.float32)
 
@@ -57,3 +65,47 @@ def test_threads_never_share_an_array():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def resident() -> int:
+    """Bytes of the process that are in memory; 0 where the system does not say."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * 4096 if sys.platform == "linux" and statm.exists() else 0
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"] if FULL else ["numba"])
+def test_training_takes_no_more_memory_from_step_to_step(backend):
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, rng=rng), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Dropout(0.2, rng=rng), nn.Linear(36, 8, rng=rng), nn.GELU(), nn.Linear(8, 2, rng=rng),
+    )  # fmt: skip
+    x, labels = rng.standard_normal((45, 1, 8, 8)).astype(np.float32), rng.integers(0, 2, 45)
+    loader = data.DataLoader(x, labels, 20, shuffle=True, rng=rng)  # two batches of 20, one of 5
+    optimizer, loss = optim.Adam(model.parameters(), 0.001), nn.CrossEntropyLoss()
+    schedule = optim.CosineAnnealingLR(optimizer, 10_000)
+
+    def train(steps):
+        for _ in range(steps // 3):
+            model.train()
+            for images, targets in loader:
+                loss(model(images), targets)
+                optimizer.zero_grad()
+                model.backward(loss.backward(), input_grad=False)
+                optimizer.step()
+                schedule.step()
+            model.eval()(x[:7])
+        gc.collect()
+
+    with fastcnn.use_backend(backend):
+        train(150)
+        tracemalloc.start()
+        try:
+            train(90)
+            before = tracemalloc.get_traced_memory()[0], resident()
+            train(9_990 if FULL else 480)
+            after = tracemalloc.get_traced_memory()[0], resident()
+        finally:
+            tracemalloc.stop()
+    assert after[0] - before[0] < 30_000, "Python's"
+    assert after[1] - before[1] < 4_000_000, "the process's"

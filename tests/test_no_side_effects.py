@@ -1,0 +1,284 @@
+"""Calls leave their inputs as they were, and nothing of one call shows in the next."""
+
+import zlib
+
+import numpy as np
+import pytest
+
+import fastcnn
+from fastcnn import backends, data, models, nn, optim
+from fastcnn import functional as F
+from tests.operations import UPDATES, arrays, calls
+
+X, ROWS = (5, 4, 7, 6), (5, 6)
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
+
+
+def draw(seed: int, *shape) -> np.ndarray:
+    return read_only(np.random.default_rng(seed).standard_normal(shape).astype(np.float32))
+
+
+def labels(N: int) -> np.ndarray:
+    return read_only(np.arange(N) % 3)
+
+
+def checksum(*found) -> int:
+    """Of all arrays in it."""
+    total = 0
+    for item in found:
+        if isinstance(item, tuple | list):
+            total = zlib.crc32(str(checksum(*item)).encode(), total)
+        elif item is not None:
+            total = zlib.crc32(np.ascontiguousarray(item), total)
+    return total
+
+
+def unary(seed, N):
+    return (draw(seed, N, *X[1:]),)
+
+
+def binary(seed, N):
+    return draw(seed, N, *X[1:]), draw(seed + 1, N, *X[1:])
+
+
+FUNCTIONS = {  # by name: the arguments for a seed and a number of images
+    **{
+        name: binary if name.endswith("_backward") else unary
+        for name in F.__all__
+        if name.removesuffix("_backward")
+        in ("relu", "leaky_relu", "tanh", "scaled_tanh", "sigmoid", "gelu", "silu", "elu", "softmax", "log_softmax")
+    },
+    "conv2d": lambda s, N: (draw(s, N, 4, 7, 6), draw(s, 6, 2, 3, 3), draw(s, 6), 2, 1, 1, 2),
+    "conv2d_backward": lambda s, N: (draw(s, N, 6, 4, 3), draw(s, N, 4, 7, 6), draw(s, 6, 2, 3, 3), 2, 1, 1, 2),
+    "conv_transpose2d": lambda s, N: (draw(s, N, 4, 3, 3), draw(s, 4, 2, 3, 3), draw(s, 2), 2),
+    "conv_transpose2d_backward": lambda s, N: (draw(s, N, 2, 7, 7), draw(s, N, 4, 3, 3), draw(s, 4, 2, 3, 3), 2),
+    "linear": lambda s, N: (draw(s, N, 6), draw(s, 3, 6), draw(s, 3)),
+    "linear_backward": lambda s, N: (draw(s, N, 3), draw(s, N, 6), draw(s, 3, 6)),
+    "max_pool2d": lambda s, N: (draw(s, N, *X[1:]), 3, 2, 1),
+    "max_pool2d_backward": lambda s, N: (
+        draw(s, N, 4, 2, 3), read_only(np.arange(N * 24).reshape(N, 4, 2, 3) % 42), (N, *X[1:])),
+    "avg_pool2d": lambda s, N: (draw(s, N, *X[1:]), 3, 2, 1),
+    "avg_pool2d_backward": lambda s, N: (draw(s, N, 4, 4, 3), (N, *X[1:]), 3, 2, 1),
+    "adaptive_max_pool2d": lambda s, N: (draw(s, N, *X[1:]), 4),
+    "adaptive_max_pool2d_backward": lambda s, N: (
+        draw(s, N, 4, 2, 3), read_only(np.arange(N * 24).reshape(N, 4, 2, 3) % 42), (N, *X[1:])),
+    "adaptive_avg_pool2d": lambda s, N: (draw(s, N, *X[1:]), 4),
+    "adaptive_avg_pool2d_backward": lambda s, N: (draw(s, N, 4, 4, 4), (N, *X[1:])),
+    "batch_norm": lambda s, N: (draw(s, N, *X[1:]), draw(s, 4), read_only(draw(s, 4) ** 2), draw(s, 4), draw(s, 4)),
+    "batch_norm_backward": lambda s, N: (*binary(s, N), draw(s, 4), draw(s, 4), draw(s, 4), True),
+    "dropout": lambda s, N: (draw(s, N, *X[1:]), 0.5),
+    "dropout_backward": lambda s, N: binary(s, N),
+    "cross_entropy": lambda s, N: (draw(s, N, 3), labels(N), read_only(draw(s, 3) ** 2), -100, "mean", 0.1),
+    "cross_entropy_backward": lambda s, N: (draw(s, N, 3), labels(N)),
+    "mse_loss": binary,
+    "mse_loss_backward": binary,
+}  # fmt: skip
+
+
+def test_every_function_is_called():
+    assert FUNCTIONS.keys() == set(F.__all__)
+
+
+@pytest.mark.parametrize("name", F.__all__)
+def test_functions_leave_their_inputs_and_nothing_behind(name, backend):
+    def call(seed, N):
+        given = FUNCTIONS[name](seed, N)
+        held = [item for item in given if isinstance(item, np.ndarray)]
+        before = checksum(held)
+        options = {"rng": np.random.default_rng(seed)} if name == "dropout" else {}
+        found = getattr(F, name)(*given, **options, backend=backend)
+        assert checksum(held) == before
+        return checksum(found)
+
+    first = call(0, 5)
+    call(1, 17)
+    assert call(0, 5) == first
+    with pytest.raises((TypeError, ValueError)):
+        getattr(F, name)(*(np.asarray(item, complex) for item in FUNCTIONS[name](0, 5)[:2]), backend=backend)
+    assert call(0, 5) == first
+
+
+@pytest.mark.parametrize("operation", backends.OPERATIONS)
+def test_operations_leave_their_arguments(operation, fast_backend):
+    backend = backends.load(fast_backend)
+    for call in calls():
+        if call.operation == operation:
+            given = call.arguments(backend, np.random.default_rng(0), np.float32)
+            kept = given[1] if operation in UPDATES else given  # all but the gradients change
+            before = [array.tobytes() for array in arrays(kept, backend)]
+            getattr(backend, operation)(*given)
+            assert [array.tobytes() for array in arrays(kept, backend)] == before, str(call)
+
+
+def layers():
+    """Layers that take X, or ROWS, by name."""
+    rng = np.random.default_rng(0)
+    return {
+        "AdaptiveAvgPool2d": nn.AdaptiveAvgPool2d(4),
+        "AdaptiveMaxPool2d": nn.AdaptiveMaxPool2d(4),
+        "AvgPool2d": nn.AvgPool2d(2),
+        "BatchNorm1d": nn.BatchNorm1d(6),
+        "BatchNorm2d": nn.BatchNorm2d(4),
+        "Conv2d": nn.Conv2d(4, 5, 3, padding=1, rng=rng),
+        "ConvTranspose2d": nn.ConvTranspose2d(4, 5, 3, stride=2, rng=rng),
+        "DepthwiseSeparableConv2d": nn.DepthwiseSeparableConv2d(4, 5, 3, rng=rng),
+        "Dropout": nn.Dropout(0.5, rng=rng).eval(),
+        "ELU": nn.ELU(),
+        "Flatten": nn.Flatten(),
+        "GELU": nn.GELU(),
+        "GlobalAvgPool2d": nn.GlobalAvgPool2d(),
+        "Identity": nn.Identity(),
+        "LeakyReLU": nn.LeakyReLU(),
+        "Linear": nn.Linear(6, 3, rng=rng),
+        "MaxPool2d": nn.MaxPool2d(2),
+        "ReLU": nn.ReLU(),
+        "Residual": nn.Residual(nn.Conv2d(4, 4, 3, padding=1, rng=rng)),
+        "ResizeChannels": nn.ResizeChannels(6),
+        "ScaledTanh": nn.ScaledTanh(),
+        "Sequential": nn.Sequential(
+            nn.Conv2d(4, 5, 3, rng=rng), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(5, 3, 2, rng=rng), nn.ReLU(),
+            nn.Flatten(), nn.Linear(3, 6, rng=rng), nn.ReLU(), nn.Linear(6, 2, rng=rng)),
+        "SiLU": nn.SiLU(),
+        "Sigmoid": nn.Sigmoid(),
+        "Softmax": nn.Softmax(),
+        "Tanh": nn.Tanh(),
+    }  # fmt: skip
+
+
+def test_every_layer_is_called():
+    kinds = {name for name in nn.__all__ if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), nn.Module)}
+    assert layers().keys() == kinds - {"Module"}
+
+
+@pytest.mark.parametrize("name", layers())
+def test_layers_leave_their_inputs_and_nothing_behind(name, fast_backend):
+    layer = layers()[name]
+    shape = (6,) if name in ("BatchNorm1d", "Linear") else X[1:]
+
+    def call(seed, N):
+        x = draw(seed, N, *shape)
+        y = layer(x)
+        dy = draw(seed + 1, *y.shape)
+        weights = [parameter.data.copy() for parameter in layer.parameters()]
+        before, after = checksum(x, dy, weights), checksum(y)
+        for parameter in layer.parameters():
+            parameter.grad = None
+        dx = layer.backward(dy)
+        assert checksum(x, dy, [parameter.data for parameter in layer.parameters()]) == before
+        assert checksum(y) == after
+        return checksum(y, dx, [parameter.grad for parameter in layer.parameters()])
+
+    with fastcnn.use_backend(fast_backend):
+        first = call(0, 5)
+        call(1, 17)
+        assert call(0, 5) == first
+        with pytest.raises((TypeError, ValueError)):
+            layer(draw(2, 5, *shape).astype(complex))
+        assert call(0, 5) == first
+        assert call(0, 5) == first  # from its recording
+
+
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(label_smoothing=0.1), nn.MSELoss()], ids=["CrossEntropy", "MSE"])
+def test_losses_leave_their_inputs_and_nothing_behind(loss, fast_backend):
+    def call(seed, N):
+        x = draw(seed, N, 3)
+        target = labels(N) if isinstance(loss, nn.CrossEntropyLoss) else draw(seed + 1, N, 3)
+        before = checksum(x, target)
+        value, gradient = loss(x, target), loss.backward()
+        assert checksum(x, target) == before
+        return checksum(np.array(value), gradient)
+
+    with fastcnn.use_backend(fast_backend):
+        first = call(0, 5)
+        call(1, 17)
+        with pytest.raises((TypeError, ValueError)):
+            loss(draw(0, 5, 3), draw(0, 4, 3))
+        assert call(0, 5) == first
+
+
+OPTIMIZERS = {
+    "SGD": lambda p: optim.SGD(p, 0.1),
+    "SGD, momentum": lambda p: optim.SGD(p, 0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "Adam": lambda p: optim.Adam(p, 0.1, weight_decay=0.1),
+    "AdamW": lambda p: optim.AdamW(p, 0.1),
+    "RMSprop": lambda p: optim.RMSprop(p, 0.1, momentum=0.9, centered=True),
+}
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_optimizers_change_parameters_and_nothing_else(make, fast_backend):
+    def run(seed):
+        parameters = [nn.Parameter(draw(seed + k, *shape).copy()) for k, shape in enumerate([(3, 4), (5,), (2, 3, 2, 2)])]
+        bystander = parameters.pop()
+        optimizer = make(parameters)
+        for step in range(3):
+            for parameter in (*parameters, bystander):
+                parameter.grad = draw(seed + step, *parameter.data.shape)
+            before = checksum(bystander.data, [parameter.grad for parameter in parameters])
+            optimizer.step()
+            assert checksum(bystander.data, [parameter.grad for parameter in parameters]) == before
+        return checksum([parameter.data for parameter in parameters])
+
+    with fastcnn.use_backend(fast_backend):
+        first = run(0)
+        run(10)
+        assert run(0) == first
+
+
+def test_a_model_gives_the_same_whatever_it_saw_before(fast_backend):
+    """Batches of other sizes, an error in the middle of a step, evaluation: the same bits as in a new model."""
+
+    def make():
+        return models.LeNet5(rng=np.random.default_rng(0)), nn.CrossEntropyLoss()
+
+    def step(model, loss, seed, N):
+        for parameter in model.parameters():
+            parameter.grad = None
+        value = loss(model(draw(seed, N, 1, 32, 32)), labels(N))
+        model.backward(loss.backward(), input_grad=False)
+        return checksum(np.array(value), [parameter.grad for parameter in model.parameters()])
+
+    with fastcnn.use_backend(fast_backend):
+        expected = step(*make(), 0, 5)
+        model, loss = make()
+        assert step(model, loss, 0, 5) == expected
+        step(model, loss, 1, 17)
+        model.eval()(draw(2, 5, 1, 32, 32))
+        model.train()
+        with pytest.raises(ValueError, match="channels"):
+            model(draw(0, 5, 3, 32, 32))
+        y = model(draw(3, 5, 1, 32, 32))
+        with pytest.raises(ValueError, match="shape"):
+            model.backward(draw(0, *y.shape)[:2])
+        assert step(model, loss, 0, 5) == expected
+
+
+AUGMENTS = {
+    "Compose": data.augment.Compose(data.augment.Shift(1), data.augment.HorizontalFlip()),
+    "Cutout": data.augment.Cutout(3),
+    "Elastic": data.augment.Elastic(),
+    "HorizontalFlip": data.augment.HorizontalFlip(),
+    "PadAndCrop": data.augment.PadAndCrop(2, 8),
+    "Rotation": data.augment.Rotation(20),
+    "Scale": data.augment.Scale(0.8, 1.2),
+    "Shift": data.augment.Shift(2),
+    "none": None,
+    "nothing to do": data.augment.Shift(0),
+}
+
+
+@pytest.mark.parametrize("name", [*data.augment.__all__, "none", "nothing to do"])
+def test_what_a_loader_hands_out_is_not_the_images(name):
+    images = read_only(np.random.default_rng(0).integers(0, 256, (6, 3, 8, 8), dtype=np.uint8))
+    prepared = read_only(data.standardize(data.pad_images(images, 2), *data.mean_and_std(images)))
+    before = checksum(images, prepared)
+    for shuffle in (True, False):
+        rng = np.random.default_rng(0)
+        for x, _ in data.DataLoader(prepared, labels(6), 4, shuffle=shuffle, rng=rng, augment=AUGMENTS[name]):
+            if shuffle or AUGMENTS[name]:
+                x[...] = 0
+    assert checksum(images, prepared) == before
