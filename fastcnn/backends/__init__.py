@@ -30,8 +30,11 @@ OPERATIONS = (
     "sgd_update", "adam_update", "rmsprop_update",
 )  # fmt: skip
 
-RECORDING = ("recording", "repack", "replay")
-"""What a backend may have besides: passes that are made again without Python in between (see `fastcnn.nn.replay`)."""
+RECORDING = ("recording", "repack", "replay", "settle", "first", "whole")
+"""What a backend may have besides: passes that are made again without Python in between.
+
+See `fastcnn.nn.replay` and `fastcnn.nn.inference`.
+"""
 
 _PACKAGES = {"naive": "naive", "numpy": "numpy_im2col", "numba": "numba_direct"}
 _loaded = {}  # packages by the backend's name

@@ -163,7 +163,6 @@ def batch_norm_backward(
     return implementation.unpack(dx) if input_grad else None, dweight, dbias
 
 
-@np.errstate(invalid="ignore", divide="ignore")
 def normalize(implementation, x, running, weight, bias, training: bool, momentum: float, eps: float, together=None):
     """`batch_norm` behind the checks: y, mean, invstd, and how many values of a channel the statistics are of.
 
@@ -179,9 +178,15 @@ def normalize(implementation, x, running, weight, bias, training: bool, momentum
             for average, new in zip(running, (mean, var * count / (count - 1)), strict=True):
                 average[...] = (1 - momentum) * average + momentum * new
     else:
-        mean, var = (average.astype(np.float64) for average in running)
-    mean, invstd = mean.astype(x.dtype), (1 / np.sqrt(var + eps)).astype(x.dtype)
+        mean, var = running
+    mean, invstd = mean.astype(x.dtype), inverse_deviation(var, eps).astype(x.dtype)
     return implementation.batch_norm(x, mean, invstd, weight, bias), mean, invstd, count
+
+
+@np.errstate(invalid="ignore", divide="ignore")
+def inverse_deviation(var: np.ndarray, eps: float) -> np.ndarray:
+    """``1 / sqrt(var + eps)``, in float64."""
+    return 1 / np.sqrt(var.astype(np.float64) + eps)
 
 
 def checked_momentum(momentum) -> float:

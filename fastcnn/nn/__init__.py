@@ -5,6 +5,7 @@ from fastcnn.nn.activations import ELU, GELU, LeakyReLU, ReLU, ScaledTanh, Sigmo
 from fastcnn.nn.containers import Flatten, Identity, Sequential
 from fastcnn.nn.conv import Conv2d, ConvTranspose2d
 from fastcnn.nn.dropout import Dropout
+from fastcnn.nn.inference import Inference
 from fastcnn.nn.linear import Linear
 from fastcnn.nn.losses import CrossEntropyLoss, MSELoss
 from fastcnn.nn.module import Buffer, Module, Parameter
@@ -32,6 +33,7 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool2d",
     "Identity",
+    "Inference",
     "LeakyReLU",
     "Linear",
     "MSELoss",

@@ -6,11 +6,15 @@ activations from layer to layer in that layout, so that a model packs once and u
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastcnn import _validate, backends
 from fastcnn.nn import replay
+
+if TYPE_CHECKING:
+    from fastcnn.nn.inference import Inference
 
 
 class Parameter:
@@ -172,9 +176,7 @@ class Module:
         """
         name = backends.get_backend()
         backend = backends.load(name)
-        x = _validate.floats("x", x)
-        if x.ndim < 2:
-            raise ValueError(f"`x` must have at least 2 dimensions, the first for the batch; its shape is {x.shape}.")
+        x = checked_batch(x)
         recording = replay.find(self, backend, x)
         if recording and recording.lock.acquire(blocking=False):
             try:
@@ -360,6 +362,12 @@ class Module:
 
         print(summarize(self, input_shape))
 
+    def compile_inference(self, batch_size: int = 128) -> "Inference":
+        """Prepare what this module computes in evaluation mode; see `fastcnn.nn.Inference`."""
+        from fastcnn.nn.inference import Inference  # which needs this class
+
+        return Inference(self, batch_size)
+
     def extra_repr(self) -> str:
         """Arguments of a layer, for its repr."""
         return ""
@@ -372,3 +380,11 @@ class Module:
     def __getstate__(self) -> dict:
         """What copy and pickle take: all but the memories of the last batch."""
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+
+def checked_batch(x) -> np.ndarray:
+    """``x`` as a C-contiguous batch of floats, or an error that says what it must be."""
+    x = _validate.floats("x", x)
+    if x.ndim < 2:
+        raise ValueError(f"`x` must have at least 2 dimensions, the first for the batch; its shape is {x.shape}.")
+    return x

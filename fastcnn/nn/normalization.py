@@ -40,8 +40,7 @@ class _BatchNorm(Module):
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.batch_norm`."""
-        if len(x.shape) != self._axes[0] or x.shape[1] != self.num_features or x.dtype != self.dtype:
-            self._explain(x)
+        self.check(x)
         running, momentum = None, self.momentum
         self._of_batch = self.training or not self.track_running_stats
         together = self._others if self.training else None
@@ -85,9 +84,11 @@ class _BatchNorm(Module):
         slope, level = ((scale * total).astype(self.dtype) for total in (dweight, dbias))
         return backend.add(dx, backend.batch_norm(self._x, mean, invstd, slope, level))
 
-    def _explain(self, x) -> None:
+    def check(self, x) -> None:
         """Say what does not fit."""
         axes, layout = self._axes
+        if len(x.shape) == axes and x.shape[1] == self.num_features and x.dtype == self.dtype:
+            return
         if len(x.shape) != axes:
             raise ValueError(f"{self} needs {layout} but its input has shape {x.shape}.")
         if x.shape[1] != self.num_features:

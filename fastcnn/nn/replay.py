@@ -125,6 +125,12 @@ def _memory(module) -> dict:
     return {name: value for name, value in vars(module).items() if name.startswith("_") and name not in doors}
 
 
+def forget(module) -> None:
+    """Let a layer forget its last batch."""
+    for name in _memory(module):
+        del vars(module)[name]
+
+
 class _Backward:
     """Launches of a backward pass, their first and last arrays, and the gradients that they leave."""
 

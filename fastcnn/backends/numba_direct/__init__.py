@@ -35,7 +35,8 @@ from fastcnn.backends.numba_direct.conv import (
     conv2d_relu,
 )
 from fastcnn.backends.numba_direct.conv_transpose import conv_transpose2d, conv_transpose2d_backward
-from fastcnn.backends.numba_direct.layout import flatten, pack, repack, unflatten, unpack
+from fastcnn.backends.numba_direct.layout import first, flatten, pack, repack, unflatten, unpack, whole
+from fastcnn.backends.numba_direct.lifetimes import settle
 from fastcnn.backends.numba_direct.linear import linear, linear_backward, linear_relu
 from fastcnn.backends.numba_direct.losses import (
     cross_entropy,
@@ -77,6 +78,7 @@ __all__ = [
     "dropout_backward",
     "elu",
     "elu_backward",
+    "first",
     "flatten",
     "gelu",
     "gelu_backward",
@@ -101,6 +103,7 @@ __all__ = [
     "rmsprop_update",
     "scaled_tanh",
     "scaled_tanh_backward",
+    "settle",
     "sgd_update",
     "sigmoid",
     "sigmoid_backward",
@@ -114,4 +117,5 @@ __all__ = [
     "tanh_backward",
     "unflatten",
     "unpack",
+    "whole",
 ]

@@ -15,6 +15,7 @@ from fastcnn.backends.numba_direct.memory import aligned
 from fastcnn.backends.numba_direct.outer import sum_outer, weight_gradient_plan
 from fastcnn.backends.numba_direct.plan import zeros
 from fastcnn.backends.numba_direct.pooling import max_pool2d, max_pool2d_backward, put_back, relu_winners, tiled
+from fastcnn.backends.numba_direct.recording import note
 
 
 def conv2d(x: BlockedArray, weight, bias, windows: Windows, groups: int) -> BlockedArray:
@@ -42,7 +43,7 @@ def conv2d_max_pool2d(
             relu_winners(y, indices)
         return y, indices
     y = empty((x.shape[0], len(weight), pool.OH, pool.OW), x.dtype)
-    winners = aligned(y.blocks.shape, np.dtype(np.int8))
+    winners = note(aligned(y.blocks.shape, np.dtype(np.int8)))
     bias = zeros(len(weight), x.dtype) if bias is None else bias
     plan(x.blocks, weight, bias, y.blocks, winners)
     return y, winners

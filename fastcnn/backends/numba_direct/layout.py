@@ -10,6 +10,7 @@ import numpy as np
 
 from fastcnn.backends.numba_direct._jit import VECTOR_BYTES, flat, lanes, parallel_kernel
 from fastcnn.backends.numba_direct.memory import aligned
+from fastcnn.backends.numba_direct.recording import note
 from fastcnn.backends.numba_direct.simd import tile_read, tile_store, tile_transpose
 
 _CHUNK = 64  # features that a task takes: with 16 lanes of float32 they fill 4 KB, well inside the first-level cache
@@ -42,7 +43,17 @@ def empty(shape: tuple[int, ...], dtype) -> BlockedArray:
     dtype = np.dtype(dtype)
     width = VECTOR_BYTES // dtype.itemsize
     blocks = (-(-shape[0] // width), *shape[1:], width)
-    return BlockedArray(aligned(blocks, dtype), shape)
+    return BlockedArray(note(aligned(blocks, dtype)), shape)
+
+
+def whole(N: int, dtype) -> int:
+    """How many images the blocks have room for in which N lie."""
+    return -(-N // lanes(dtype)) * lanes(dtype)
+
+
+def first(x: BlockedArray, N: int) -> BlockedArray:
+    """The first N images of a batch, without a copy."""
+    return BlockedArray(x.blocks[: -(-N // x.blocks.shape[-1])], (N, *x.shape[1:]))
 
 
 def pack(x: np.ndarray) -> BlockedArray:

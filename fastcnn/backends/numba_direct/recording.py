@@ -10,9 +10,23 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
+
 from fastcnn.backends.numba_direct import cache
 
-Launches = list[tuple[Callable, tuple]]  # kernels and their arguments
+
+class Launches(list[tuple[Callable, tuple]]):
+    """Kernels and their arguments.
+
+    Attributes
+    ----------
+    batches : list of ndarray
+        Memory that was taken for batches meanwhile: launches write it, and nothing else is kept there.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.batches: list[np.ndarray] = []
 
 
 class _Recorder(threading.local):
@@ -34,10 +48,17 @@ def launcher(dispatcher: Callable) -> Callable:
     return launch
 
 
+def note(batch: np.ndarray) -> np.ndarray:
+    """The memory of a batch, written down where its thread is recording."""
+    if _recorder.launches is not None:
+        _recorder.launches.batches.append(batch)
+    return batch
+
+
 @contextmanager
 def recording() -> Iterator[Launches]:
     """Write down the launches that this thread makes within the block."""
-    _recorder.launches, kernels = [], cache.kernels
+    _recorder.launches, kernels = Launches(), cache.kernels
     try:
         yield _recorder.launches
     finally:
@@ -46,7 +67,7 @@ def recording() -> Iterator[Launches]:
         gc.collect()  # what compiling leaves behind refers to the arrays, and would count as somebody who has them
 
 
-def replay(launches: Launches) -> None:
+def replay(launches: list[tuple[Callable, tuple]]) -> None:
     """Make the launches again, in their order."""
     for kernel, args in launches:
         kernel(*args)

@@ -1,0 +1,137 @@
+"""A model as it is in evaluation, in fewer layers.
+
+Batch normalization with running statistics multiplies each channel by a number and adds another. So can the filters and
+the bias of the layer before it: y = scale * (W x + b - mean) + shift is (scale * W) x + (scale * (b - mean) + shift),
+with scale = weight / sqrt(var + eps). The new numbers are computed in float64 and rounded once.
+"""
+
+import copy
+
+import numpy as np
+
+from fastcnn.functional.normalization import inverse_deviation
+from fastcnn.nn import replay
+from fastcnn.nn.containers import Identity, Sequential
+from fastcnn.nn.conv import Conv2d, ConvTranspose2d
+from fastcnn.nn.dropout import Dropout
+from fastcnn.nn.linear import Linear
+from fastcnn.nn.module import Module, Parameter
+from fastcnn.nn.normalization import BatchNorm1d, BatchNorm2d
+from fastcnn.nn.residual import Residual
+
+_NORMALIZED_BY = {Conv2d: BatchNorm2d, ConvTranspose2d: BatchNorm2d, Linear: BatchNorm1d}
+
+
+def fold(model: Module) -> Sequential:
+    """What ``model`` computes in evaluation mode, as layers with arrays of their own; the model stays as it is.
+
+    Chains inside chains are one, `Dropout` and `Identity` are gone, and batch normalization is in the convolution or
+    the linear layer before it, or fixed where there is none. A layer of a class of its own is copied as it stands.
+
+    Raises
+    ------
+    ValueError
+        If a batch normalization has no running statistics: what it makes of an image depends on the batch.
+    """
+    for module in model.modules():
+        if isinstance(module, (BatchNorm1d, BatchNorm2d)) and not module.track_running_stats:
+            raise ValueError(
+                f"`model` has {module}, which has no running statistics: what it makes of an image depends on the "
+                "others of the batch."
+            )
+    layers: list[Module] = []
+    for layer in _chain(model):
+        if type(layer) not in (BatchNorm1d, BatchNorm2d):
+            layers.append(_copied(layer))
+        elif not (layers and _normalize(layers[-1], layer)):
+            layers.append(FixedBatchNorm(layer))
+    return Chain(*layers).eval()
+
+
+class Chain(Sequential):
+    """A chain that forgets what its layers remember: there will be no backward pass."""
+
+    replayable = True
+
+    def forward_native(self, x, backend):
+        """Call all layers, the first first."""
+        for unit in self.units:
+            x = unit.forward_native(x, backend)
+            for module in (unit, *unit.modules()):
+                replay.forget(module)
+        return x
+
+
+class FixedBatchNorm(Module):
+    """A batch normalization whose statistics will not change, so that it does nothing else than compute.
+
+    Parameters
+    ----------
+    layer : BatchNorm1d or BatchNorm2d
+        With running statistics.
+    """
+
+    replayable = True
+
+    def __init__(self, layer: BatchNorm1d | BatchNorm2d):
+        self.layer = copy.deepcopy(layer).eval()
+        self.mean = self.layer.running_mean.data
+        self.invstd = inverse_deviation(self.layer.running_var.data, layer.eps).astype(layer.dtype)
+
+    def forward_native(self, x, backend):
+        """See `fastcnn.functional.batch_norm`."""
+        layer = self.layer
+        layer.check(x)
+        weight, bias = layer.weight and layer.weight.data, layer.bias and layer.bias.data
+        return backend.batch_norm(x, self.mean, self.invstd, weight, bias)
+
+
+def _chain(module: Module):
+    """The layers that follow each other in a module, without those that do nothing."""
+    if type(module).forward_native is Sequential.forward_native:
+        for layer in module.layers:
+            yield from _chain(layer)
+    elif type(module) not in (Dropout, Identity):
+        yield module
+
+
+def _copied(layer: Module) -> Module:
+    """With arrays of its own; the two ways of a residual connection are folded."""
+    if type(layer) is Residual:
+        return Residual(fold(layer.body), fold(layer.shortcut))
+    twin = copy.deepcopy(layer)
+    twin.zero_grad()
+    for parameter in twin.parameters():
+        parameter.data = np.array(parameter.data, order="C")
+    return twin
+
+
+@np.errstate(invalid="ignore", over="ignore")
+def _normalize(layer: Module, norm) -> bool:
+    """Let a convolution or a linear layer do what the batch normalization behind it did; False if it cannot.
+
+    It cannot where the two do not fit, of which they will tell themselves, and where a number would not be finite.
+    """
+    if _NORMALIZED_BY.get(type(layer)) is not type(norm) or layer.weight.dtype != norm.dtype:
+        return False
+    if norm.num_features != (layer.out_features if type(layer) is Linear else layer.out_channels):
+        return False
+    scale, shift = inverse_deviation(norm.running_var.data, norm.eps), -norm.running_mean.data.astype(np.float64)
+    if layer.bias:
+        shift += layer.bias.data
+    if norm.affine:
+        scale *= norm.weight.data
+    shift *= scale
+    if norm.affine:
+        shift += norm.bias.data
+    weight = layer.weight.data
+    if type(layer) is ConvTranspose2d:
+        weight = weight.reshape(layer.groups, -1, *weight.shape[1:])  # (groups, C / groups, O / groups, KH, KW)
+        weight = weight * scale.reshape(layer.groups, 1, -1, 1, 1)
+    else:
+        weight = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
+    weight, bias = weight.astype(norm.dtype).reshape(layer.weight.shape), shift.astype(norm.dtype)
+    if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        return False
+    layer.weight, layer.bias = Parameter(weight), Parameter(bias)
+    return True

@@ -1,0 +1,123 @@
+"""A trained model, made ready to do nothing but answer."""
+
+import threading
+
+import numpy as np
+
+from fastcnn import _validate, backends
+from fastcnn.nn.folding import fold
+from fastcnn.nn.module import Module, checked_batch
+
+_KEPT = 64  # shapes; a pass has no memory of its own
+
+
+class Inference:
+    """What a model computes in evaluation mode, prepared once and then computed with as little as possible around it.
+
+    Batch normalization is folded into the layers before it, what only training needs is gone, and neighbours compute as
+    one (see `fastcnn.nn.folding` and `fastcnn.nn.fusion`). With the "numba" backend the first batch of a shape writes
+    down which kernels are launched; the following ones launch them again, in memory planned so that batches that are
+    not needed at the same time share it. Where no batch normalization is folded, the output is that of the model, bit
+    for bit, for each `batch_size` images; where one is, to rounding.
+
+    The weights are copies: the model stays as it is, and a change of it, as by training, does not reach here. Make
+    another `Inference` for that.
+
+    Parameters
+    ----------
+    model : Module
+        In training or evaluation mode.
+    batch_size : int, default 128
+        Images that are computed at a time: a larger batch comes in parts. It bounds the memory, and LeNet-5 answers for
+        1000 images in less time than in one batch, as what a layer writes is still in the cache for the next.
+
+    Attributes
+    ----------
+    layers : Sequential
+        What is computed.
+    batch_size : int
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `model` is not a `Module`, has batch normalization without running statistics, so that an image's output
+        would depend on the others of its batch, or `batch_size` is not a whole number of at least 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import models
+    >>> model = models.LeNet5(rng=np.random.default_rng(0))
+    >>> infer = model.compile_inference()
+    >>> x = np.random.default_rng(1).standard_normal((300, 1, 32, 32), np.float32)
+    >>> infer(x).shape, np.array_equal(infer(x[:5]), model.eval()(x[:5]))
+    ((300, 10), True)
+    """
+
+    def __init__(self, model: Module, batch_size: int = 128):
+        if not isinstance(model, Module):
+            raise TypeError(f"`model` must be a Module, not {type(model).__name__}.")
+        self.batch_size = _validate.count("batch_size", batch_size)
+        self.layers = fold(model)
+        self._lock = threading.Lock()
+        self._replayable = all(layer.replayable for layer in self.layers.modules())
+        self._passes: dict = {}  # by backend and shape: the launches, and their first and last array
+        self._memory = np.empty(0, np.uint8)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Output for a batch, computed by the current backend.
+
+        Any thread may call; while one computes, others wait.
+
+        Parameters
+        ----------
+        x : ndarray of shape (N, C, H, W) or (N, features), float32 or float64
+
+        Returns
+        -------
+        ndarray, dtype of `x`
+            A new one for each call.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `x` is not a float array of at least two axes, or does not fit a layer.
+        """
+        x = checked_batch(x)
+        backend, size = backends.load(), self.batch_size
+        with self._lock:
+            if len(x) <= size:
+                return self._answer(x, backend)
+            return np.concatenate([self._answer(x[i : i + size], backend) for i in range(0, len(x), size)])
+
+    def _answer(self, x: np.ndarray, backend) -> np.ndarray:
+        """Output for a batch that is computed as one."""
+        if not (self._replayable and hasattr(backend, "recording")):
+            return np.array(backend.unpack(self.layers.forward_native(backend.pack(x), backend)))
+        N = backend.whole(len(x), x.dtype)
+        key = backend, x.dtype, N, x.shape[1:]
+        if key not in self._passes:
+            self._passes[key] = self._record(backend, np.zeros((N, *x.shape[1:]), x.dtype))
+        launches, native, y = self._passes[key]
+        backend.repack(x, native)
+        backend.replay(launches)
+        return backend.unpack(backend.first(y, len(x)))
+
+    def _record(self, backend, x: np.ndarray):
+        """The launches for batches of this shape, with their first and last array."""
+        if len(self._passes) >= _KEPT:
+            self._passes.clear()
+        native = backend.pack(x)
+        with backend.recording() as launches:
+            y = self.layers.forward_native(native, backend)
+        return backend.settle(launches, native, y, self._room)
+
+    def _room(self, size: int) -> np.ndarray:
+        """The memory of all passes, which are never made at once; a larger one, if it is too small."""
+        if size > self._memory.size:
+            self._passes.clear()  # they have the old one
+            self._memory = np.empty(size, np.uint8)
+        return self._memory
+
+    def __repr__(self) -> str:
+        return f"Inference({self.layers!r}, batch_size={self.batch_size})"
