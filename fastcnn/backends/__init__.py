@@ -30,7 +30,7 @@ OPERATIONS = (
     "sgd_update", "adam_update", "rmsprop_update",
 )  # fmt: skip
 
-RECORDING = ("recording", "repack", "replay", "settle", "first", "whole")
+RECORDING = ("recording", "repack", "replay", "prepare", "prepared_size")
 """What a backend may have besides: passes that are made again without Python in between.
 
 See `fastcnn.nn.replay` and `fastcnn.nn.inference`.

@@ -8,7 +8,7 @@ from fastcnn import _validate, backends
 from fastcnn.nn.folding import fold
 from fastcnn.nn.module import Module, checked_batch
 
-_KEPT = 64  # shapes; a pass has no memory of its own
+_KEPT = 64  # shapes: they share their memory
 
 
 class Inference:
@@ -61,7 +61,7 @@ class Inference:
         self.layers = fold(model)
         self._lock = threading.Lock()
         self._replayable = all(layer.replayable for layer in self.layers.modules())
-        self._passes: dict = {}  # by backend and shape: the launches, and their first and last array
+        self._prepared: dict = {}  # by backend, dtype and shape: what computes such batches
         self._memory = np.empty(0, np.uint8)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -92,30 +92,22 @@ class Inference:
 
     def _answer(self, x: np.ndarray, backend) -> np.ndarray:
         """Output for a batch that is computed as one."""
-        if not (self._replayable and hasattr(backend, "recording")):
+        if not (self._replayable and hasattr(backend, "prepare")):
             return np.array(backend.unpack(self.layers.forward_native(backend.pack(x), backend)))
-        N = backend.whole(len(x), x.dtype)
-        key = backend, x.dtype, N, x.shape[1:]
-        if key not in self._passes:
-            self._passes[key] = self._record(backend, np.zeros((N, *x.shape[1:]), x.dtype))
-        launches, native, y = self._passes[key]
-        backend.repack(x, native)
-        backend.replay(launches)
-        return backend.unpack(backend.first(y, len(x)))
-
-    def _record(self, backend, x: np.ndarray):
-        """The launches for batches of this shape, with their first and last array."""
-        if len(self._passes) >= _KEPT:
-            self._passes.clear()
-        native = backend.pack(x)
-        with backend.recording() as launches:
-            y = self.layers.forward_native(native, backend)
-        return backend.settle(launches, native, y, self._room)
+        shape = backend.prepared_size(len(x), x.dtype), *x.shape[1:]
+        key = backend, x.dtype, shape
+        compute = self._prepared.get(key)
+        if compute is None:
+            if len(self._prepared) >= _KEPT:
+                self._prepared.clear()
+            compute = backend.prepare(self.layers.forward_native, shape, x.dtype, self._room)
+            self._prepared[key] = compute
+        return compute(x)
 
     def _room(self, size: int) -> np.ndarray:
-        """The memory of all passes, which are never made at once; a larger one, if it is too small."""
+        """The memory of all shapes, of which only one is computed at a time; a larger one, if it is too small."""
         if size > self._memory.size:
-            self._passes.clear()  # they have the old one
+            self._prepared.clear()  # they have the old one
             self._memory = np.empty(size, np.uint8)
         return self._memory
 

@@ -35,8 +35,8 @@ from fastcnn.backends.numba_direct.conv import (
     conv2d_relu,
 )
 from fastcnn.backends.numba_direct.conv_transpose import conv_transpose2d, conv_transpose2d_backward
-from fastcnn.backends.numba_direct.layout import first, flatten, pack, repack, unflatten, unpack, whole
-from fastcnn.backends.numba_direct.lifetimes import settle
+from fastcnn.backends.numba_direct.inference import prepare, prepared_size
+from fastcnn.backends.numba_direct.layout import flatten, pack, repack, unflatten, unpack
 from fastcnn.backends.numba_direct.linear import linear, linear_backward, linear_relu
 from fastcnn.backends.numba_direct.losses import (
     cross_entropy,
@@ -78,7 +78,6 @@ __all__ = [
     "dropout_backward",
     "elu",
     "elu_backward",
-    "first",
     "flatten",
     "gelu",
     "gelu_backward",
@@ -94,6 +93,8 @@ __all__ = [
     "mse_loss",
     "mse_loss_backward",
     "pack",
+    "prepare",
+    "prepared_size",
     "recording",
     "relu",
     "relu_backward",
@@ -103,7 +104,6 @@ __all__ = [
     "rmsprop_update",
     "scaled_tanh",
     "scaled_tanh_backward",
-    "settle",
     "sgd_update",
     "sigmoid",
     "sigmoid_backward",
@@ -117,5 +117,4 @@ __all__ = [
     "tanh_backward",
     "unflatten",
     "unpack",
-    "whole",
 ]

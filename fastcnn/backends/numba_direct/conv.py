@@ -53,7 +53,7 @@ def conv2d_backward(
     dy: BlockedArray, x: BlockedArray, weight, windows: Windows, groups: int, input_grad: bool, weight_grad: bool
 ):
     """See `fastcnn.functional.conv2d_backward`."""
-    if _covers_image(windows, groups):
+    if covers_image(windows, groups):
         flat = weight.reshape(len(weight), -1)
         dx, dweight, dbias = linear_backward(flatten(dy), flatten(x), flat, input_grad, weight_grad)
         return (
@@ -90,7 +90,7 @@ def conv2d_max_pool2d_backward(
 
 def _conv2d(x: BlockedArray, weight, bias, windows: Windows, groups: int, relu: bool) -> BlockedArray:
     O = len(weight)
-    if _covers_image(windows, groups):
+    if covers_image(windows, groups):
         product = linear_relu if relu else linear
         return unflatten(product(flatten(x), weight.reshape(O, -1), bias), (O, 1, 1))
     y = empty((x.shape[0], O, windows.OH, windows.OW), x.dtype)
@@ -99,7 +99,7 @@ def _conv2d(x: BlockedArray, weight, bias, windows: Windows, groups: int, relu: 
     return y
 
 
-def _covers_image(windows: Windows, groups: int) -> bool:
+def covers_image(windows: Windows, groups: int) -> bool:
     """Whether the only window is the whole image, so that the convolution is a matrix product."""
     w = windows
     return groups == 1 and (w.KH, w.KW) == (w.H, w.W) and (w.OH, w.OW) == (1, 1) and w.DH == w.DW == 1 and _no_pads(w)

@@ -51,6 +51,11 @@ def forward_plan(w: Windows, groups: int, weight_shape, blocks_shape, relu: bool
     return _correlate_plan(sizes, x_strides, w_strides, y_strides, steps, relu)
 
 
+def sums_channels_last(w: Windows, groups: int, weight_shape, blocks_shape) -> bool:
+    """Whether `forward_plan` sums in the order (ky, kx, c), and not (c, ky, kx)."""
+    return forward_plan(w, groups, weight_shape, blocks_shape).kernel is _correlate_blocks
+
+
 @functools.lru_cache(1024)
 def input_gradient_plans(w: Windows, groups: int, weight_shape, blocks_shape) -> list[Plan]:
     """One plan for each residue of the input's row and column modulo the stride.

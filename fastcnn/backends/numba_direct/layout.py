@@ -46,11 +46,6 @@ def empty(shape: tuple[int, ...], dtype) -> BlockedArray:
     return BlockedArray(note(aligned(blocks, dtype)), shape)
 
 
-def whole(N: int, dtype) -> int:
-    """How many images the blocks have room for in which N lie."""
-    return -(-N // lanes(dtype)) * lanes(dtype)
-
-
 def first(x: BlockedArray, N: int) -> BlockedArray:
     """The first N images of a batch, without a copy."""
     return BlockedArray(x.blocks[: -(-N // x.blocks.shape[-1])], (N, *x.shape[1:]))

@@ -72,7 +72,7 @@ def avg_pool2d(
 ) -> BlockedArray:
     """See `fastcnn.functional.avg_pool2d`."""
     y = empty((*x.shape[:2], windows.OH, windows.OW), x.dtype)
-    counts = _counts(windows, count_include_pad, divisor_override, x.dtype)
+    counts = window_counts(windows, count_include_pad, divisor_override, x.dtype)
     flat = x.blocks.reshape(-1), y.blocks.reshape(-1), counts
     _avg_pool((0,), pool_columns(windows.OW), *flat, len(x.blocks) * x.shape[1], tuple(windows))
     return y
@@ -83,7 +83,7 @@ def avg_pool2d_backward(
 ) -> BlockedArray:
     """See `fastcnn.functional.avg_pool2d_backward`."""
     dx = empty((*dy.shape[:2], windows.H, windows.W), dy.dtype)
-    counts = _counts(windows, count_include_pad, divisor_override, dy.dtype)
+    counts = window_counts(windows, count_include_pad, divisor_override, dy.dtype)
     flat = dy.blocks.reshape(-1), dx.blocks.reshape(-1), counts
     planes = len(dy.blocks) * dy.shape[1]
     _avg_pool_gradient((0,), pool_columns(windows.OW), *flat, planes, tuple(windows), tiled(windows))
@@ -91,7 +91,7 @@ def avg_pool2d_backward(
 
 
 @functools.lru_cache(1024)
-def _counts(w: Windows, include_pad: bool, divisor_override: int | None, dtype) -> np.ndarray:
+def window_counts(w: Windows, include_pad: bool, divisor_override: int | None, dtype) -> np.ndarray:
     """What the sum of each window is divided by, in one dimension: its pixels, those in the padding if asked."""
     if divisor_override:
         return np.full(w.OH * w.OW, divisor_override, dtype)
