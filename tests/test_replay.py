@@ -40,6 +40,8 @@ def layers():
         nn.MaxPool2d(2),
         nn.Conv2d(3, 4, 3, stride=2, padding=1, rng=rng),
         nn.Tanh(),
+        nn.AdaptiveMaxPool2d(3),
+        nn.AdaptiveAvgPool2d(4),
         nn.Dropout(0.5, rng=rng).eval(),
         nn.AvgPool2d(2),
         nn.Residual(nn.Conv2d(4, 6, 3, padding=1, rng=rng), nn.Sequential(nn.AvgPool2d(1), nn.ResizeChannels(6))),
@@ -146,9 +148,9 @@ def test_an_output_stays_when_the_next_is_computed(replays):
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param(lambda m: setattr(m[10], "negative_slope", 0.5), id="an attribute"),
-        pytest.param(lambda m: setattr(m[12].weight, "data", m[12].weight.data * 2), id="a parameter's array"),
-        pytest.param(lambda m: setattr(m[12], "bias", nn.Parameter(np.ones(4, np.float32))), id="a parameter"),
+        pytest.param(lambda m: setattr(m[12], "negative_slope", 0.5), id="an attribute"),
+        pytest.param(lambda m: setattr(m[14].weight, "data", m[14].weight.data * 2), id="a parameter's array"),
+        pytest.param(lambda m: setattr(m[14], "bias", nn.Parameter(np.ones(4, np.float32))), id="a parameter"),
         pytest.param(lambda m: m.load_state_dict({k: 2 * v for k, v in m.state_dict().items()}), id="all weights"),
     ],
 )
@@ -173,7 +175,7 @@ def test_a_change_between_forward_and_backward_is_seen(replays):
         m.backward(dy)
         m(batch(9, 1)[0])
         m(x)  # of a shape that the layers saw not last
-        m[10].negative_slope = 0.5
+        m[12].negative_slope = 0.5
     model.zero_grad()
     direct.zero_grad()
     assert_same([model.backward(dy)], [direct.backward(dy)])

@@ -176,6 +176,8 @@ class AdaptiveMaxPool2d(_AdaptivePool2d):
     array([[7., 9.]])
     """
 
+    replayable = True
+
     def forward_native(self, x, backend):
         """See `fastcnn.functional.adaptive_max_pool2d`."""
         self._x_shape, self._at = x.shape, self.windows(x.shape)
@@ -211,6 +213,8 @@ class AdaptiveAvgPool2d(_AdaptivePool2d):
     >>> head(np.arange(8.0).reshape(1, 2, 2, 2))
     array([[1.5, 5.5]])
     """
+
+    replayable = True
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.adaptive_avg_pool2d`."""
