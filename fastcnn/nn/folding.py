@@ -74,16 +74,20 @@ class FixedBatchNorm(Module):
     replayable = True
 
     def __init__(self, layer: BatchNorm1d | BatchNorm2d):
-        self.layer = copy.deepcopy(layer).eval()
-        self.mean = self.layer.running_mean.data
-        self.invstd = inverse_deviation(self.layer.running_var.data, layer.eps).astype(layer.dtype)
+        twin = copy.deepcopy(layer)
+        self.num_features, self.check = twin.num_features, twin.check
+        self.mean = twin.running_mean.data
+        self.invstd = inverse_deviation(twin.running_var.data, twin.eps).astype(twin.dtype)
+        self.factors, self.offsets = twin.weight and twin.weight.data, twin.bias and twin.bias.data
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.batch_norm`."""
-        layer = self.layer
-        layer.check(x)
-        weight, bias = layer.weight and layer.weight.data, layer.bias and layer.bias.data
-        return backend.batch_norm(x, self.mean, self.invstd, weight, bias)
+        self.check(x)
+        return backend.batch_norm(x, self.mean, self.invstd, self.factors, self.offsets)
+
+    def extra_repr(self) -> str:
+        """Channels."""
+        return f"{self.num_features}"
 
 
 def _chain(module: Module):

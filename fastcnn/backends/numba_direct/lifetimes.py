@@ -28,7 +28,7 @@ class Lifetime:
 def place(lifetimes: Iterable[Lifetime]) -> int:
     """Give each that is needed its place, a multiple of a vector's size, and return the bytes that all need."""
     placed: list[Lifetime] = []
-    for one in sorted((one for one in lifetimes if one.first is not None), key=lambda one: -one.size):
+    for one in sorted((one for one in lifetimes if one.first is not None), key=lambda one: (-one.size, one.first)):
         one.place = 0
         for other in placed:  # from the lowest place
             if one.first <= other.last and other.first <= one.last:
