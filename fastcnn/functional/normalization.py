@@ -163,6 +163,7 @@ def batch_norm_backward(
     return implementation.unpack(dx) if input_grad else None, dweight, dbias
 
 
+@np.errstate(invalid="ignore")
 def normalize(implementation, x, running, weight, bias, training: bool, momentum: float, eps: float, together=None):
     """`batch_norm` behind the checks: y, mean, invstd, and how many values of a channel the statistics are of.
 
