@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 import fastcnn
+from fastcnn.commands.arguments import Parser
 
 COMMANDS = {  # each is a file in fastcnn/commands, imported when it is named
     "train": "train a model",
@@ -40,16 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     SystemExit
         With 0 after ``--help``, with 2 for wrong arguments.
     """
-    parser = argparse.ArgumentParser(
-        "fastcnn",
-        description="Small convolutional networks on CPU threads.",
-        epilog="commands:\n"
-        + "".join(f"  {name:<10} {about}\n" for name, about in COMMANDS.items())
-        + "\nfastcnn COMMAND --help says more, with examples.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.error = lambda message: parser.exit(2, f"fastcnn: error: {message}\n")
+    parser = Parser("fastcnn", "Small convolutional networks on CPU threads.")
+    commands = "".join(f"  {name:<10} {about}\n" for name, about in COMMANDS.items())
+    parser.epilog = f"commands:\n{commands}\nfastcnn COMMAND --help says more, with examples."
     parser.add_argument("--version", action="version", version=fastcnn.__version__)
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
     rest = parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its own")

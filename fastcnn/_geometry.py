@@ -5,7 +5,7 @@ the height, the tap ``ky`` of the window of output row ``oy`` reads the input ro
 rows outside ``0 <= iy < H`` are padding. The width is alike.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -41,7 +41,9 @@ def pair(name: str, value: Pair, least: int = 1) -> tuple[int, int]:
     return int(items[0]), int(items[1])
 
 
-def conv_windows(image, kernel, stride: Pair = 1, padding: Padding = 0, dilation: Pair = 1) -> Windows:
+def conv_windows(
+    image: tuple[int, int], kernel: Pair, stride: Pair = 1, padding: Padding = 0, dilation: Pair = 1
+) -> Windows:
     """Windows of a convolution of (H, W) images with (KH, KW) kernels: ``OH = (H + pads - KH_eff) // SH + 1``.
 
     ``padding="same"`` is TensorFlow's rule, for any stride: ``OH = ceil(H / SH)``, with
@@ -51,7 +53,12 @@ def conv_windows(image, kernel, stride: Pair = 1, padding: Padding = 0, dilation
 
 
 def pool_windows(
-    image, kernel, stride: Pair | None = None, padding: Padding = 0, dilation: Pair = 1, ceil_mode: bool = False
+    image: tuple[int, int],
+    kernel: Pair,
+    stride: Pair | None = None,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
 ) -> Windows:
     """Windows of a pooling; ``stride=None`` is the kernel's size.
 
@@ -76,7 +83,12 @@ def pool_windows(
 
 
 def conv_transpose_windows(
-    image, kernel, stride: Pair = 1, padding: Pair = 0, output_padding: Pair = 0, dilation: Pair = 1
+    image: tuple[int, int],
+    kernel: Pair,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    dilation: Pair = 1,
 ) -> Windows:
     """Windows of the convolution whose input gradient a transposed convolution of these images is.
 
@@ -100,8 +112,8 @@ def conv_transpose_windows(
                 f"`padding` ({pad} along the {name}) leaves nothing of the output: its {name} would be {extent}."
             )
         extents.append(extent)
-    (top, left), (OH, OW) = pads, image
-    return Windows(*extents, *kernel, *stride, top, top, left, left, *dilation, OH, OW)
+    (H, W), (top, left), (OH, OW) = extents, pads, image
+    return Windows(H, W, *kernel, *stride, top, top, left, left, *dilation, OH, OW)
 
 
 class AdaptiveWindows(NamedTuple):
@@ -117,11 +129,11 @@ class AdaptiveWindows(NamedTuple):
     regular: Windows | None
 
 
-def adaptive_windows(image, output_size: OutputSize) -> AdaptiveWindows:
+def adaptive_windows(image: tuple[int, int], output_size: OutputSize) -> AdaptiveWindows:
     """Windows of an adaptive pooling: output o of n reads the pixels floor(o * H / n) ... ceil((o + 1) * H / n) - 1."""
-    sizes = (output_size, output_size) if _is_int(output_size) else output_size
-    fits = isinstance(sizes, (tuple, list)) and len(sizes) == 2
-    if not fits or not all(size is None or (_is_int(size) and size >= 1) for size in sizes):
+    several = tuple(output_size) if isinstance(output_size, (tuple, list)) else ()
+    sizes = (output_size, output_size) if _is_int(output_size) else several
+    if len(sizes) != 2 or not all(size is None or (_is_int(size) and size >= 1) for size in sizes):
         raise ValueError(
             "`output_size` must be an int or a pair of ints, each at least 1 (in a pair None leaves an axis as it is), "
             f"not {output_size!r}."
@@ -161,10 +173,12 @@ def _axes(w: Windows) -> tuple[_Axis, _Axis]:
     )
 
 
-def _windows(image, kernel, stride, padding, dilation, ceil_mode: bool) -> Windows:
+def _windows(
+    image: tuple[int, int], kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, ceil_mode: bool
+) -> Windows:
     kernel, stride, dilation = pair("kernel_size", kernel), pair("stride", stride), pair("dilation", dilation)
     pads = _pads(padding, image, kernel, stride, dilation)
-    windows = Windows(*image, *kernel, *stride, *pads, *dilation, OH=0, OW=0)
+    windows = Windows(*image, *kernel, *stride, *pads, *dilation, 0, 0)
     outputs = []
     for axis in _axes(windows):
         room = axis.extent + axis.before + axis.after - axis.reach
@@ -186,7 +200,7 @@ def index_type(dtype) -> np.dtype:
     return np.dtype(np.int32 if dtype == np.float32 else np.int64)
 
 
-def _is_int(value) -> bool:
+def _is_int(value) -> TypeGuard[int]:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
@@ -200,10 +214,12 @@ def _pads(padding: Padding, image, kernel, stride, dilation) -> tuple[int, int, 
             for extent, taps, step, spread in zip(image, kernel, stride, dilation, strict=True):
                 total = max((-(-extent // step) - 1) * step + (taps - 1) * spread + 1 - extent, 0)
                 pads += [total // 2, total - total // 2]
-            return tuple(pads)
+            top, bottom, left, right = pads
+            return top, bottom, left, right
     elif isinstance(padding, (tuple, list)) and len(padding) == 4:
         if all(_is_int(side) and side >= 0 for side in padding):
-            return tuple(int(side) for side in padding)
+            top, bottom, left, right = map(int, padding)
+            return top, bottom, left, right
     else:
         try:
             height, width = pair("padding", padding, 0)

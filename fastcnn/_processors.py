@@ -17,7 +17,7 @@ def name() -> str:
 
 def usable(root: Path = Path("/")) -> int:
     """Processors that the affinity and the control groups leave to this process: their quota rounded up, at least 1."""
-    return max(1, min(affinity(), quota(root)))
+    return max(1, int(min(affinity(), quota(root))))
 
 
 def affinity() -> int:

@@ -8,6 +8,7 @@ import math
 import os
 import sys
 import threading
+from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
@@ -16,7 +17,7 @@ from fastcnn import _processors, _validate
 VARIABLE = "FASTCNN_NUM_THREADS"
 
 _requested: int | None = None
-_numba = None
+_numba: Any = None  # the module, once it is imported
 _forked = False  # from a process with threads of GNU OpenMP, which a fork does not take along
 _prepared = threading.local()  # `n`: what Numba uses in this Python thread
 

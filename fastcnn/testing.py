@@ -40,10 +40,10 @@ class ConvCase(NamedTuple):
         """Geometry of the case."""
         return conv_windows(self.x[2:], self.weight[2:], self.stride, self.padding, self.dilation)
 
-    def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray, ...]:
+    def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray | None, ...]:
         """Draw x, weight, bias (or None) and dy, normally distributed."""
-        dy = (self.x[0], self.weight[0], self.windows.OH, self.windows.OW)
-        x, weight, bias, dy = (rng.standard_normal(shape).astype(dtype) for shape in (self.x, self.weight, dy[1:2], dy))
+        y = (self.x[0], self.weight[0], self.windows.OH, self.windows.OW)
+        x, weight, bias, dy = (rng.standard_normal(shape).astype(dtype) for shape in (self.x, self.weight, y[1:2], y))
         return x, weight, bias if self.bias else None, dy
 
 
@@ -78,10 +78,10 @@ class ConvTransposeCase(NamedTuple):
             self.x[2:], self.weight[2:], self.stride, self.padding, self.output_padding, self.dilation
         )
 
-    def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray, ...]:
+    def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray | None, ...]:
         """Draw x, weight, bias (or None) and dy, normally distributed."""
-        dy = (self.x[0], self.weight[1] * self.groups, self.windows.H, self.windows.W)
-        x, weight, bias, dy = (rng.standard_normal(shape).astype(dtype) for shape in (self.x, self.weight, dy[1:2], dy))
+        y = (self.x[0], self.weight[1] * self.groups, self.windows.H, self.windows.W)
+        x, weight, bias, dy = (rng.standard_normal(shape).astype(dtype) for shape in (self.x, self.weight, y[1:2], y))
         return x, weight, bias if self.bias else None, dy
 
 
@@ -149,7 +149,7 @@ class NormCase(NamedTuple):
     eps: float = 1e-5
     values: str = "around 3"
 
-    def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray, ...]:
+    def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray | None, ...]:
         """Draw x, running_mean, running_var, weight (or None), bias (or None) and dy."""
         x, dy = rng.standard_normal((2, *self.x))
         if self.values == "around 1000":

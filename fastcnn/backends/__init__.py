@@ -7,8 +7,10 @@ activations are in the backend's own layout. Backends are imported when they are
 
 import importlib
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import ModuleType
 
 from fastcnn import _threads
 
@@ -37,7 +39,7 @@ See `fastcnn.nn.replay` and `fastcnn.nn.inference`.
 """
 
 _PACKAGES = {"naive": "naive", "numpy": "numpy_im2col", "numba": "numba_direct"}
-_loaded = {}  # packages by the backend's name
+_loaded: dict[str, ModuleType] = {}  # packages by the backend's name
 _process_wide: str | None = None
 _context: ContextVar[str | None] = ContextVar("fastcnn_backend", default=None)
 
@@ -74,7 +76,7 @@ def get_backend() -> str:
 
 
 @contextmanager
-def use_backend(name: str):
+def use_backend(name: str) -> Iterator[None]:
     """Choose the backend within a ``with`` block, for this thread (or asyncio task) only.
 
     Examples
@@ -91,7 +93,7 @@ def use_backend(name: str):
         _context.reset(token)
 
 
-def load(name: str | None = None):
+def load(name: str | None = None) -> ModuleType:
     """The backend's package, ready for this Python thread; ``None`` is the one that `get_backend` names.
 
     Called once in every call of an operation, a module or an optimizer.

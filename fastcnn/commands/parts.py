@@ -9,14 +9,14 @@ from fastcnn.commands.errors import UsageError, usage
 from fastcnn.data import augment
 
 # name: class, learning rate, and what else is given to it unless the user says otherwise
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, tuple[Callable, float, dict]] = {
     "adam": (optim.Adam, 0.003, {}),
     "adamw": (optim.AdamW, 0.003, {}),
     "sgd": (optim.SGD, 0.1, {"momentum": 0.9}),
     "rmsprop": (optim.RMSprop, 0.001, {}),
 }
 
-AUGMENTS = {
+AUGMENTS: dict[str, tuple[Callable, dict]] = {
     "shift": (augment.Shift, {"pixels": 2}),
     "rotation": (augment.Rotation, {"degrees": 10}),
     "scale": (augment.Scale, {"low": 0.9, "high": 1.1}),

@@ -6,6 +6,7 @@ from argparse import SUPPRESS
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import fastcnn
 from fastcnn import backends, data, models
@@ -65,7 +66,7 @@ FREE = ("threads", "data_root", "checkpoint_every")  # a run goes on alike with 
 def add_to(parser: Parser) -> None:
     """Add an option for each setting; what is not given is not in the result."""
     for name, setting in SETTINGS.items():
-        how = {"dest": name, "default": SUPPRESS, "help": setting.help.replace("%", "%%")}
+        how: dict[str, Any] = {"dest": name, "default": SUPPRESS, "help": setting.help.replace("%", "%%")}
         if setting.check is table:
             how |= {"action": Table, "nargs": "*", "metavar": "NAME=VALUE"}
         else:

@@ -39,14 +39,15 @@ def run(args) -> int:
     backends.load("numba")
     from fastcnn.backends.numba_direct import cache
 
-    if cache.folder() is None:
+    folder = cache.folder()
+    if folder is None:
         raise CommandError("No folder can be written to keep kernels in: set NUMBA_CACHE_DIR to one that can.")
-    print(f"Kernels are kept in {cache.folder()}.")
+    print(f"Kernels are kept in {folder}.")
     with fastcnn.use_backend("numba"):
         # The bar waits until there is something to wait for, and until compiling was announced.
         for _ in tqdm(_calls(args.batch_size), "LeNet-5", 7 * len(args.batch_size), unit="call", delay=0.5):
             pass
-    print(f"LeNet-5 is ready, after {time.perf_counter() - start:.1f} s; the kernels take {size(cache.folder())}.")
+    print(f"LeNet-5 is ready, after {time.perf_counter() - start:.1f} s; the kernels take {size(folder)}.")
     return 0
 
 

@@ -99,7 +99,7 @@ def _background(picture: np.ndarray) -> np.ndarray:
     margin = (np.abs(y) > 1 - 1 / 8) | (np.abs(x) > 1 - 1 / 8)
     points, levels = np.stack([np.ones(margin.sum()), y[margin], x[margin]], axis=1), picture[margin]
     off = np.abs(levels - np.median(levels))
-    plane = None
+    plane = np.zeros(3)
     for _ in range(3):
         kept = off <= max(2 * np.median(off), 8)
         plane = np.linalg.lstsq(points[kept], levels[kept], rcond=None)[0]

@@ -251,7 +251,7 @@ def _alphabet():
 def _spline(path: str) -> tuple[np.ndarray, np.ndarray]:
     """The knots (K, 2) of a path, and the matrix (POINTS, K) that turns them into points evenly spaced along it."""
     knots: list[tuple[float, ...]] = []
-    pieces = []  # indices of the knots between one corner or lift of the pen and the next
+    pieces: list[list[int]] = []  # indices of the knots between one corner or lift of the pen and the next
     for stroke in path.split("/"):
         pieces.append([])
         for text in stroke.split():

@@ -81,8 +81,8 @@ def image_folder(
     if channels is None:
         paths = (path for part in (train, test) for paths in part.values() for path in paths)
         channels = 3 if any(map(has_colour, paths)) else 1
-    train = _dataset(train, size, None, channels, str(root))
-    return train, _dataset(test, size, train.images.shape[2:], channels, str(root))
+    training = _dataset(train, size, None, channels, str(root))
+    return training, _dataset(test, size, training.images.shape[2:], channels, str(root))
 
 
 def _files(folder: Path) -> dict[str, list[Path]]:

@@ -218,7 +218,8 @@ def mnist_or_digits(root=None) -> tuple[Dataset, Dataset]:
         return mnist(root)
     except DownloadError as error:
         why = f"embedded digits (no MNIST folder given; {error.reason})"
-    return tuple(Dataset(part.images, part.labels, why, part.classes) for part in digits())
+    train, test = (Dataset(part.images, part.labels, why, part.classes) for part in digits())
+    return train, test
 
 
 def _load(source: Source, classes: tuple[str, ...], root, download: bool) -> tuple[Dataset, Dataset]:

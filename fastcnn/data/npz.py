@@ -80,8 +80,8 @@ def _arrays(archive: zipfile.ZipFile, path: Path) -> list[np.ndarray]:
     """The four arrays."""
     held = archive.namelist()
     if missing := [key for key in KEYS if f"{key}.npy" not in held]:
-        held = ", ".join(name.removesuffix(".npy") for name in held[:10]) or "nothing"
-        raise DataError(f"{path} lacks {', '.join(missing)}; it holds {held}.")
+        names = ", ".join(name.removesuffix(".npy") for name in held[:10]) or "nothing"
+        raise DataError(f"{path} lacks {', '.join(missing)}; it holds {names}.")
     return [_array(archive, key, path.stat().st_size, f"{path}, {key}") for key in KEYS]
 
 

@@ -40,7 +40,8 @@ def mean_and_std(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for chunk in _chunks(images):
         for c in range(C):
             histograms[c] += np.bincount(images[chunk, c].ravel(), minlength=256)
-    return tuple(np.array(values) for values in zip(*map(_moments, histograms.tolist()), strict=True))
+    mean, std = map(np.array, zip(*map(_moments, histograms.tolist()), strict=True))
+    return mean, std
 
 
 def standardize(images: np.ndarray, mean, std, dtype=np.float32) -> np.ndarray:

@@ -84,7 +84,8 @@ def batch_norm(
     """
     x = _images_or_rows("x", x)
     running = _running_statistics(x, running_mean, running_var, training)
-    weight, bias = _by_channel("weight", weight, x), _by_channel("bias", bias, x)
+    weight = None if weight is None else _by_channel("weight", weight, x)
+    bias = None if bias is None else _by_channel("bias", bias, x)
     momentum, eps = checked_momentum(momentum), checked_eps(eps)
     if training:
         check_enough_values("`x`", x.shape)
@@ -149,11 +150,10 @@ def batch_norm_backward(
     x = _images_or_rows("x", x)
     dy = _validate.floats("dy", dy, like=("x", x))
     _validate.shape("dy", dy, x.shape, "the shape of `x`")
-    mean, invstd, weight = (
-        _by_channel(name, array, x) for name, array in (("mean", mean), ("invstd", invstd), ("weight", weight))
-    )
     if mean is None or invstd is None:
         raise TypeError("`mean` and `invstd` must be arrays, as from batch_norm with return_statistics=True, not None.")
+    mean, invstd = _by_channel("mean", mean, x), _by_channel("invstd", invstd, x)
+    weight = None if weight is None else _by_channel("weight", weight, x)
     if training:
         check_enough_values("`x`", x.shape)
     implementation = backends.load(backend)
@@ -215,9 +215,7 @@ def _images_or_rows(name: str, array) -> np.ndarray:
     return array
 
 
-def _by_channel(name: str, array: np.ndarray | None, x: np.ndarray) -> np.ndarray | None:
-    if array is None:
-        return None
+def _by_channel(name: str, array: np.ndarray, x: np.ndarray) -> np.ndarray:
     array = _validate.floats(name, array, 1, like=("x", x))
     return _validate.shape(name, array, (x.shape[1],), "one value for each channel of `x`")
 

@@ -10,6 +10,7 @@ from fastcnn.nn import (
     GlobalAvgPool2d,
     Identity,
     Linear,
+    Module,
     ReLU,
     Residual,
     ResizeChannels,
@@ -142,7 +143,7 @@ def residual_block(
     _validate.choice("shortcut", shortcut, ("pad", "projection"))
     start = {"bias": False, "rng": init.generator(rng), "dtype": dtype}
     if stride == 1 and in_channels == out_channels:
-        past = Identity()
+        past: Module = Identity()
     elif shortcut == "pad":
         past = Sequential(AvgPool2d(1, stride), ResizeChannels(out_channels))
     else:

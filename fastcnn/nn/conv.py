@@ -8,7 +8,7 @@ import numpy as np
 from fastcnn import _geometry, _validate
 from fastcnn._geometry import Padding, Pair, Windows
 from fastcnn.nn import init
-from fastcnn.nn.module import Module
+from fastcnn.nn.module import Module, Parameter
 
 _windows = lru_cache(_geometry.conv_windows)
 _transpose_windows = lru_cache(_geometry.conv_transpose_windows)
@@ -16,6 +16,9 @@ _transpose_windows = lru_cache(_geometry.conv_transpose_windows)
 
 class _Conv2d(Module):
     """What the two convolutions share; each says in ``windows(image)`` where its windows lie."""
+
+    weight: Parameter
+    bias: Parameter | None
 
     def __init__(
         self,
@@ -39,6 +42,10 @@ class _Conv2d(Module):
                 f"`groups` is {groups} but must divide `in_channels` ({in_channels}) and `out_channels` "
                 f"({out_channels})."
             )
+
+    def windows(self, image: tuple[int, int]) -> Windows:
+        """Where the windows lie for images of this size."""
+        raise NotImplementedError(f"{type(self).__name__} must define windows(image).")
 
     def remember(self, x) -> Windows:
         """Check the input and keep it for `backward_native`; returns where the windows lie."""

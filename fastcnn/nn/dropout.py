@@ -41,7 +41,7 @@ class Dropout(Module):
         self.rng = init.generator(rng)
 
     @property
-    def replayable(self) -> bool:
+    def replayable(self) -> bool:  # type: ignore[override]  # other layers' is a constant of the class
         """Only where it does nothing: every batch in training has a mask of its own."""
         return not self.training
 

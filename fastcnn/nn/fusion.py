@@ -7,6 +7,8 @@ no winner (its index is -1), so that the gradient of the pooling is that of both
 layers one by one, bit for bit; there is only less to do.
 """
 
+from typing import Any
+
 from fastcnn.nn.activations import ReLU
 from fastcnn.nn.conv import Conv2d
 from fastcnn.nn.linear import Linear
@@ -19,7 +21,8 @@ def fuse(layers: tuple[Module, ...]) -> list[Module]:
 
     And one `WithReLU` for any other convolution or fully connected layer that ReLU follows.
     """
-    units, rest = [], list(layers)
+    units: list[Module] = []
+    rest: list[Any] = list(layers)
     while rest:
         kinds = [type(layer) for layer in rest[:3]]
         if kinds[:2] == [Conv2d, MaxPool2d]:

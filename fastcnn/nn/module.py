@@ -47,7 +47,7 @@ class Parameter:
 
     def __init__(self, data: np.ndarray):
         self.data = _validate.floats("data", data)
-        self.grad = None
+        self.grad: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

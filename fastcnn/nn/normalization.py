@@ -41,17 +41,18 @@ class _BatchNorm(Module):
     def forward_native(self, x, backend):
         """See `fastcnn.functional.batch_norm`."""
         self.check(x)
-        running, momentum = None, self.momentum
+        running, momentum = None, self.momentum or 0.0
+        mean, var, batches = self.running_mean, self.running_var, self.num_batches_tracked
         self._of_batch = self.training or not self.track_running_stats
         together = self._others if self.training else None
         if self._of_batch and not together:
             check_enough_values(f"The input of {self}", x.shape)
-        if self.track_running_stats:
-            running = self.running_mean.data, self.running_var.data
+        if self.track_running_stats and mean and var and batches:
+            running = mean.data, var.data
             if self.training:
-                self.num_batches_tracked.data += 1
-            if momentum is None:
-                momentum = 1 / max(1, int(self.num_batches_tracked.data))
+                batches.data += 1
+            if self.momentum is None:
+                momentum = 1 / max(1, int(batches.data))
         weight, bias = self.weight and self.weight.data, self.bias and self.bias.data
         y, *self._statistics, self._count = normalize(
             backend, x, running, weight, bias, self._of_batch, momentum, self.eps, together and together.moments
@@ -66,7 +67,7 @@ class _BatchNorm(Module):
         dx, dweight, dbias = backend.batch_norm_backward(dy, self._x, *self._statistics, weight, apart, input_grad)
         if self._together:
             dx = self._through_statistics(dx, dweight, dbias, backend)
-        if self.affine:
+        if self.weight and self.bias:
             self.weight.accumulate(dweight)
             self.bias.accumulate(dbias)
         return dx

@@ -67,7 +67,7 @@ class Summary:
         return 3 * self.multiply_adds - first
 
     def __str__(self) -> str:
-        table = [("layer", "output", "parameters", "multiply-adds", "memory, kB")]
+        table: list[tuple[str, ...]] = [("layer", "output", "parameters", "multiply-adds", "memory, kB")]
         for row in self.rows:
             name = f"{row.name.rpartition('.')[2]}: {row.kind}" if row.name else row.kind
             shape = " x ".join(map(str, row.output_shape))
@@ -118,7 +118,8 @@ def summarize(model: Module, input_shape: Sequence[int] | None = None) -> Summar
     images = 2  # of which batch normalization can take statistics
     with use_backend("numpy"):  # nothing to compile
         steps = trace(model, np.zeros((images, *shape), dtype))
-    rows, counted, memories = [], set(), _memories(steps)
+    counted: set[int] = set()
+    rows, memories = [], _memories(steps)
     for step, memory in zip(steps, memories, strict=True):
         own = [
             value for value in vars(step.module).values() if isinstance(value, Parameter) and id(value) not in counted
@@ -149,7 +150,7 @@ def _owner(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def _numbers(row: Row | Summary) -> tuple[str, str, str]:
+def _numbers(row: Row | Summary) -> tuple[str, ...]:
     """The columns of numbers, empty for 0."""
     numbers = (row.parameters, ","), (row.multiply_adds, ","), (row.memory / 1000, ",.2f")
     return tuple(f"{number:{form}}" if number else "" for number, form in numbers)

@@ -69,10 +69,11 @@ def trace(model: Module, x: np.ndarray) -> list[Step]:
     """
     x = _validate.floats("x", x)
     backend = backends.load()
-    twin, steps = copy.deepcopy(model), []
+    twin = copy.deepcopy(model)
+    steps: list[Step] = []
     for (name, module, depth), (_, copied, _) in zip(_named(model), _named(twin), strict=True):
         if hasattr(copied, "units"):
-            vars(copied)["units"] = list(copied.layers)
+            vars(copied)["units"] = list(vars(copied)["layers"])
         vars(copied)["forward_native"] = _noting(copied.forward_native, steps, name, module, depth)
     twin.forward_native(backend.pack(x), backend)
     return steps
@@ -90,9 +91,8 @@ def _noting(forward_native, steps: list[Step], name: str, module: Module, depth:
 
     def noting(x, backend):
         place = len(steps)
-        steps.append(None)
         y = forward_native(x, backend)
-        steps[place] = Step(name, module, depth, backend.unpack(x), backend.unpack(y))
+        steps.insert(place, Step(name, module, depth, backend.unpack(x), backend.unpack(y)))
         return y
 
     return noting

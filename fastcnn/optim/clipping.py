@@ -54,16 +54,16 @@ def clip_grad_norm(params: Iterable[Parameter], max_norm: float, *, error_if_non
     >>> weight.grad.round(6)
     array([0.6, 0.8])
     """
-    params = [parameter for parameter in checked_parameters(params) if parameter.grad is not None]
+    grads = [(parameter, parameter.grad) for parameter in checked_parameters(params) if parameter.grad is not None]
     max_norm = _validate.number("max_norm", max_norm, 0, math.inf)
-    norm = math.sqrt(sum(float(np.square(parameter.grad, dtype=np.float64).sum()) for parameter in params))
+    norm = math.sqrt(sum(float(np.square(grad, dtype=np.float64).sum()) for _, grad in grads))
     if error_if_nonfinite and not math.isfinite(norm):
         raise FloatingPointError(f"The norm of the gradients is {norm}; a gradient is not finite.")
     factor = max_norm / (norm + 1e-6)
     if not factor >= 1:
         with np.errstate(invalid="ignore"):  # 0 * inf
-            for parameter in params:
-                parameter.grad = parameter.grad * factor
+            for parameter, grad in grads:
+                parameter.grad = grad * factor
     return norm
 
 

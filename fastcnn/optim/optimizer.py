@@ -41,7 +41,9 @@ class Optimizer:
         TypeError, ValueError
             If a gradient has not the shape and dtype of its parameter; no parameter has changed.
         """
-        places, parameters, grads = [], [], []
+        places: list[int] = []
+        parameters: list[np.ndarray] = []
+        grads: list[np.ndarray] = []
         for i, parameter in enumerate(self.params):
             data, grad = parameter.data, parameter.grad
             if grad is None:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
+import numpy as np
+
 from fastcnn import _validate, optim
 from fastcnn.training import forms
 from fastcnn.training.weights import save_weights
@@ -117,7 +119,7 @@ class EarlyStopping(Callback):
         self.patience = _validate.count("patience", patience)
         self.monitor = _validate.choice("monitor", monitor, tuple(_BETTER))
         self.min_delta = _validate.number("min_delta", min_delta, 0, math.inf, below_high=True)
-        self.best = None
+        self.best: float | None = None
         self.waited = 0
 
     def on_fit_start(self, trainer) -> None:
@@ -182,8 +184,8 @@ class BestWeights(Callback):
     def __init__(self, monitor: str = "test_loss", path: str | os.PathLike | None = None):
         self.monitor = _validate.choice("monitor", monitor, tuple(_BETTER))
         self.path = path
-        self.best = None
-        self.weights = {}
+        self.best: float | None = None
+        self.weights: dict[str, np.ndarray] = {}
 
     def on_evaluation_end(self, trainer) -> None:
         """Copy the weights if they are better."""

@@ -12,6 +12,8 @@ import re
 import warnings
 from pathlib import Path
 
+import numpy as np
+
 from fastcnn._errors import FileError
 from fastcnn.training import files, forms, state
 from fastcnn.training.environment import environment
@@ -128,7 +130,7 @@ def save_checkpoint(path, trainer, loader, architecture: dict | None = None, set
     >>> trainer, loader = make()
     >>> saved.restore(trainer, loader)
     """
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     run = forms.split(state.capture(trainer, loader), arrays, "")
     header = {
         "format": FORMAT,

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from fastcnn._errors import FileError
 from fastcnn.training import files
@@ -116,7 +117,7 @@ class History:
 
 def checked(kind: type, record):
     """An object of a dataclass of whole numbers and floats from its fields by name, or a ValueError."""
-    types = {column.name: column.type for column in fields(kind)}
+    types: dict[str, Any] = {column.name: column.type for column in fields(kind)}
     if not isinstance(record, dict) or record.keys() != types.keys():
         raise ValueError(f"{kind.__name__} must have {', '.join(types)} and nothing else, not {record!r:.100}.")
     return kind(**{name: _number(name, value, types[name]) for name, value in record.items()})
@@ -124,6 +125,6 @@ def checked(kind: type, record):
 
 def _number(name: str, value, kind: type):
     """``value`` as ``kind``, int or float; a float may be written without its point."""
-    if type(value) is not kind and not (kind is float and type(value) is int):
+    if type(value) not in ((int, float) if kind is float else (kind,)):
         raise ValueError(f"`{name}` is {value!r:.60} but must be of type {kind.__name__}.")
     return kind(value)

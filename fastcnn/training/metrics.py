@@ -139,7 +139,7 @@ class Evaluation:
             raise ValueError(f"`class_names` has {len(names)} names but must have one for each of {classes} classes.")
         top = f", top-5 {self.top_k(5):.2%}" if classes > 5 else ""
         columns = self.precision, self.recall, self.f1
-        rows = list(zip(names, self.confusion.sum(axis=1), *columns, strict=True))
+        rows: list[tuple] = list(zip(names, self.confusion.sum(axis=1), *columns, strict=True))
         rows.append(("mean", "", *(_mean(column) for column in columns)))
         width = max(len(name) for name in ["class", "mean", *names])
         lines = [f"{len(self.labels):,} images, loss {self.loss:.4f}, accuracy {self.accuracy:.2%}{top}"]

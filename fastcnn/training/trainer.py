@@ -16,8 +16,10 @@ from fastcnn.training.alone import Alone
 from fastcnn.training.callbacks import Callback
 from fastcnn.training.history import History
 from fastcnn.training.interrupt import Interrupt
+from fastcnn.training.metrics import Evaluation
 from fastcnn.training.progress import Progress
 from fastcnn.training.seen import Seen
+from fastcnn.training.state import Resumption
 from fastcnn.training.together import Together
 
 _BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} batches{postfix}"
@@ -117,12 +119,12 @@ class Trainer:
         callbacks = sorted([*self._ranks.callbacks, *callbacks], key=_runs_last)
         self.callbacks = [callback for callback in callbacks if self.rank == 0 or not callback.first_rank_only]
         self.history = History()
-        self.progress = None
-        self.evaluation = None
-        self.loader = None
-        self.stopped = None
+        self.progress: Progress | None = None
+        self.evaluation: Evaluation | None = None
+        self.loader: Iterable[tuple[np.ndarray, np.ndarray]] | None = None
+        self.stopped: str | None = None
         self.interrupt = Interrupt()
-        self.resumption = None  # where a checkpoint left an epoch; see SavedRun.restore
+        self.resumption: Resumption | None = None  # where a checkpoint left an epoch; see SavedRun.restore
 
     def fit(
         self,
@@ -164,8 +166,8 @@ class Trainer:
             try:
                 self._call("on_fit_start")
                 while not self.stopped and len(self.history.epochs) < last:
-                    if self._train_epoch(batches):
-                        self._end_epoch(*validation)
+                    if progress := self._train_epoch(batches):
+                        self._end_epoch(progress, *validation)
                 if self.stopped:
                     self._say(f"Stopped: {self.stopped}.")
                 self._call("on_fit_end")
@@ -183,18 +185,18 @@ class Trainer:
         """
         self.stopped = reason
 
-    def _train_epoch(self, train) -> bool:
-        """Train on all batches; return whether no callback stopped it."""
+    def _train_epoch(self, train) -> Progress | None:
+        """Train on all batches; None where a callback stopped it."""
         self.model.train()
-        self.progress, batches = self._begin(train)
-        progress, start = self.progress, time.perf_counter() - self.progress.seconds
+        progress, batches = self._begin(train)
+        self.progress, start = progress, time.perf_counter() - progress.seconds
         with tqdm(
             batches, f"epoch {progress.epoch}", _length(train), leave=False, bar_format=_BAR,
             initial=progress.batches, disable=self.rank > 0 or not (sys.stderr and sys.stderr.isatty()),
         ) as bar:  # fmt: skip
             for images, labels in bar:
                 if self.stopped:
-                    return False
+                    return None
                 progress.add(self._step(images, labels), time.perf_counter() - start)
                 self._call("on_batch_end")
                 self._heed_interrupt()
@@ -202,7 +204,7 @@ class Trainer:
                     bar.set_postfix_str(str(progress), refresh=False)
         if not progress.batches:
             raise ValueError(f"`train` gave no batch in epoch {progress.epoch}; a generator can be used once only.")
-        return True
+        return progress
 
     def _step(self, images: np.ndarray, labels: np.ndarray) -> Seen:
         """Train on one batch, of which this rank may have a part only, or none; return how it was before the step."""
@@ -229,13 +231,13 @@ class Trainer:
         loss = self.loss(logits, labels)
         return Seen.of(loss, logits, labels, getattr(self.loss, "count", len(labels)))
 
-    def _end_epoch(self, images: np.ndarray, labels: np.ndarray) -> None:
+    def _end_epoch(self, progress: Progress, images: np.ndarray, labels: np.ndarray) -> None:
         """Evaluate and record."""
         with ExitStack() as stack:
             for callback in self.callbacks:
                 stack.enter_context(callback.evaluating(self))
             self.evaluation = self._ranks.evaluate(self.model, images, labels, self.loss)
-            record = self.progress.record(self.evaluation)
+            record = progress.record(self.evaluation)
             self.history.epochs.append(record)
             self._call("on_evaluation_end")
         if self.scheduler and self.scheduler.every == "epoch":

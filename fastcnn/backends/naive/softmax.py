@@ -52,7 +52,7 @@ def logarithms(row: list[float]) -> list[float]:
 def _rows(function, dim: int, *arrays):
     """``function`` of each row, or of each pair of rows, as lists of Python floats, which are float64."""
     out = np.empty_like(arrays[0])
-    *arrays, rows = (np.moveaxis(array, dim, -1) for array in (*arrays, out))
+    *moved, rows = (np.moveaxis(array, dim, -1) for array in (*arrays, out))
     for i in np.ndindex(rows.shape[:-1]):
-        rows[i] = function(*(array[i].tolist() for array in arrays))
+        rows[i] = function(*(array[i].tolist() for array in moved))
     return out

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import sys
 import warnings
+from typing import Any
 
 from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 
@@ -93,13 +94,14 @@ def _stamp(module: str) -> str:
     modules, found = {module}, [module]
     while found:
         values = vars(sys.modules[found.pop()]).values()
-        names = {getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in values}
-        new = {name for name in names if str(name).startswith(_PACKAGE)} - modules
+        names = {str(getattr(value, "__module__", None) or getattr(value, "__name__", "")) for value in values}
+        new = {name for name in names if name.startswith(_PACKAGE)} - modules
         modules |= new
         found += new
     sources = hashlib.sha256()
     for name in sorted(modules):
-        sources.update(sys.modules[name].__loader__.get_data(sys.modules[name].__file__))
+        source: Any = sys.modules[name]
+        sources.update(source.__loader__.get_data(source.__file__))
     return sources.hexdigest()
 
 
@@ -113,7 +115,7 @@ def note_kernel() -> None:
     kernels += 1
 
 
-_said = set()
+_said: set[str] = set()
 
 
 def _warn(what: str, why: str = "") -> None:

@@ -79,12 +79,15 @@ def conv2d_max_pool2d_backward(
     pool: Windows, input_grad: bool, weight_grad: bool,
 ):  # fmt: skip
     """See `fastcnn.nn.fusion`; without ``input_grad`` the convolution's own ``dy`` is never written out."""
-    fused, shape = isinstance(winners, np.ndarray), (x.shape[0], len(weight), windows.OH, windows.OW)
-    if fused and weight_grad and not input_grad:
+    shape = x.shape[0], len(weight), windows.OH, windows.OW
+    if isinstance(winners, BlockedArray):
+        dy = max_pool2d_backward(dy, winners, shape, pool)
+    elif weight_grad and not input_grad:
         plan = weight_gradient_plan(windows, groups, weight.shape, x.blocks.shape, (pool.KH, pool.KW))
         dweight, dbias = sum_outer(dy, x, plan, winners)
         return None, dweight.reshape(weight.shape), dbias
-    dy = put_back(dy, winners, shape, pool) if fused else max_pool2d_backward(dy, winners, shape, pool)
+    else:
+        dy = put_back(dy, winners, shape, pool)
     return conv2d_backward(dy, x, weight, windows, groups, input_grad, weight_grad)
 
 

@@ -69,7 +69,7 @@ def input_gradient_plans(w: Windows, groups: int, weight_shape, blocks_shape) ->
     plans = []
     for row in _residues(H, w.SH, w.DH, KH, w.top):
         for column in _residues(W, w.SW, w.DW, KW, w.left):
-            sizes = NB, groups, Og, w.OH, w.OW, Cg, row.count, column.count, row.taps, column.taps
+            sizes = NB, groups, Og, w.OH, w.OW, Cg, row.positions, column.positions, row.taps, column.taps
             dy_strides = block_strides(O, w.OH, w.OW, L)
             w_start = row.first_tap * KW + column.first_tap
             w_strides = w_start, Og * Cg * KH * KW, KH * KW, Cg * KH * KW, row.tap_step * KW, column.tap_step
@@ -84,7 +84,7 @@ class _Residue(NamedTuple):
     """The input positions ``start, start + stride, ...`` of one axis and the taps that read them."""
 
     start: int
-    count: int
+    positions: int
     first_tap: int
     tap_step: int
     taps: int
@@ -96,11 +96,11 @@ def _residues(extent: int, stride: int, dilation: int, taps: int, before: int) -
     common = gcd(stride, dilation)
     residues = []
     for start in range(min(stride, extent)):
-        count = -(-(extent - start) // stride)
+        positions = -(-(extent - start) // stride)
         reading = [k for k in range(taps) if (start + before - k * dilation) % stride == 0]
         first = reading[0] if reading else 0
         offset = (start + before - first * dilation) // stride
-        residues.append(_Residue(start, count, first, stride // common, len(reading), offset, -dilation // common))
+        residues.append(_Residue(start, positions, first, stride // common, len(reading), offset, -dilation // common))
     return residues
 
 

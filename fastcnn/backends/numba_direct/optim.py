@@ -37,9 +37,8 @@ def sgd_update(
         if velocities is None:
             _sgd(*tables, *_tasks(parameter), number(lr), number(weight_decay), number(decay))
         else:
-            tables = *tables, _addresses(velocity)
             numbers = number(lr), number(momentum), number(weight_decay), number(decay)
-            _sgd_momentum(*tables, *_tasks(parameter), *numbers, nesterov)
+            _sgd_momentum(*tables, _addresses(velocity), *_tasks(parameter), *numbers, nesterov)
 
 
 def adam_update(
@@ -114,7 +113,7 @@ def _of_one_dtype(parameters, *others) -> Iterator[list]:
         yield list(map(list, zip(*rows, strict=True)))
 
 
-_tables = {}  # by the arrays' identities: weak references to them, and their addresses
+_tables: dict[tuple, tuple] = {}  # by the arrays' identities: weak references to them, and their addresses
 
 
 def _addresses(arrays: list[np.ndarray]) -> np.ndarray:

@@ -64,8 +64,9 @@ def _outer_plan(NB: int, G: int, image, O: int, outputs, border, strides, table,
     parts = min(NB, -(-TASKS // tasks))
     patch = max(1, _PATCH_BYTES // (len(rows) * VECTOR_BYTES))
     patch_columns = min(outputs[1], patch)
-    patch_rows, pooled = min(outputs[0], max(1, patch // patch_columns)), ()
+    patch_rows = min(outputs[0], max(1, patch // patch_columns))
     patch_rows = -(-outputs[0] // -(-outputs[0] // patch_rows))  # all patches of about the same height
+    pooled: tuple[int, ...] = ()
     if pool != (1, 1):  # whole rows of windows
         patch_columns, pooled = outputs[1], pool_columns(outputs[1] // pool[1])
         patch_rows = max(1, patch // (patch_columns * pool[0])) * pool[0]

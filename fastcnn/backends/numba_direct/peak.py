@@ -50,7 +50,8 @@ def _best_seconds(call, seconds: float) -> float:
 def _seconds(call, seconds: float) -> list[float]:
     """Times of the calls that fit into ``seconds``, after one that is not timed."""
     call()
-    times, end = [], time.perf_counter() + seconds
+    times: list[float] = []
+    end = time.perf_counter() + seconds
     while not times or time.perf_counter() < end:
         start = time.perf_counter()
         call()

@@ -43,7 +43,10 @@ def _resample(padded, y, x, out):
     corner = (top * W + left).astype(np.intp) + (np.arange(N) * (H * W))[:, None, None]
     for c in range(C):
         plane = padded[:, c].ravel().astype(dtype, copy=False)
-        above, below = (_between(*(plane[k:].take(corner, mode="clip") for k in (row, row + 1)), x) for row in (0, W))
+        above, below = (
+            _between(plane[row:].take(corner, mode="clip"), plane[row + 1 :].take(corner, mode="clip"), x)
+            for row in (0, W)
+        )
         value = _between(above, below, y)
         out[:, c] = np.rint(value) if out.dtype == np.uint8 else value
 

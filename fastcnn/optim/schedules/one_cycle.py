@@ -112,5 +112,9 @@ class OneCycleLR(Schedule):
     def _set_momentum(self, momentum: float) -> None:
         if hasattr(self.optimizer, "betas"):
             self.optimizer.betas = (momentum, *self.optimizer.betas[1:])
-        else:
+        elif hasattr(self.optimizer, "momentum"):
             self.optimizer.momentum = momentum
+        else:
+            raise ValueError(
+                f"`cycle_momentum` is True, but {type(self.optimizer).__name__} has neither `betas` nor `momentum`."
+            )

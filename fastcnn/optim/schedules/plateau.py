@@ -86,9 +86,10 @@ class ReduceLROnPlateau(Schedule):
         self.cooldown = _validate.count("cooldown", cooldown, 0)
         self.min_lr = _validate.number("min_lr", min_lr, 0, math.inf, below_high=True)
         self.eps = _validate.number("eps", eps, 0, math.inf, below_high=True)
-        self.best, self.bad_epochs, self.cooldown_left = None, 0, 0
+        self.best: float | None = None
+        self.bad_epochs, self.cooldown_left = 0, 0
 
-    def step(self, metric: float) -> None:
+    def step(self, metric: float) -> None:  # type: ignore[override]  # `needs_metric` says so
         """Set the next learning rate.
 
         Parameters
