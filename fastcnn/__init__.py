@@ -5,6 +5,7 @@ are first used, and numba when the "numba" backend first computes.
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 from fastcnn._errors import FileError
 from fastcnn._threads import get_num_threads, set_num_threads
@@ -37,11 +38,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
-    if name in _SUBMODULES:
-        return importlib.import_module(f"fastcnn.{name}")
-    raise AttributeError(f"module 'fastcnn' has no attribute {name!r}")
+if TYPE_CHECKING:  # type checkers are to know the submodules, and no other names
+    from fastcnn import data, functional, models, nn, optim, plotting, testing, training  # noqa: F401
+else:
+
+    def __getattr__(name: str):
+        if name in _SUBMODULES:
+            return importlib.import_module(f"fastcnn.{name}")
+        raise AttributeError(f"module 'fastcnn' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)

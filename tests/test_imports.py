@@ -57,7 +57,22 @@ MAY_IMPORT = {
         "training",
     ),
     "__main__": ("", "commands"),
-    "": ("_errors", "_threads", "backends"),  # fastcnn itself; the other parts when they are first used
+    # fastcnn itself: all but these three when they are first used, and for type checkers
+    "": (
+        "_errors",
+        "_threads",
+        "backends",
+        "data",
+        "distributed",
+        "functional",
+        "interop",
+        "models",
+        "nn",
+        "optim",
+        "plotting",
+        "testing",
+        "training",
+    ),
 }
 
 # other packages: the only place that imports them

@@ -1,5 +1,7 @@
 """Max- and average-pooling to a given size, and their gradients."""
 
+from typing import Literal, overload
+
 import numpy as np
 
 from fastcnn import _validate, backends
@@ -7,6 +9,14 @@ from fastcnn._geometry import OutputSize, adaptive_windows
 from fastcnn.functional.pooling import input_shape, max_pool2d_backward
 
 
+@overload
+def adaptive_max_pool2d(
+    x: np.ndarray, output_size: OutputSize, *, return_indices: Literal[False] = ..., backend: str | None = ...,
+) -> np.ndarray: ...  # fmt: skip
+@overload
+def adaptive_max_pool2d(
+    x: np.ndarray, output_size: OutputSize, *, return_indices: Literal[True], backend: str | None = ...,
+) -> tuple[np.ndarray, np.ndarray]: ...  # fmt: skip
 def adaptive_max_pool2d(
     x: np.ndarray, output_size: OutputSize, *, return_indices: bool = False, backend: str | None = None
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:

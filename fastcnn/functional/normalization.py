@@ -1,12 +1,25 @@
 """Batch normalization and its gradient."""
 
 import math
+from typing import Literal, overload
 
 import numpy as np
 
 from fastcnn import _validate, backends
 
 
+@overload
+def batch_norm(
+    x: np.ndarray, running_mean: np.ndarray | None, running_var: np.ndarray | None, weight: np.ndarray | None = ...,
+    bias: np.ndarray | None = ..., training: bool = ..., momentum: float = ..., eps: float = ..., *,
+    return_statistics: Literal[False] = ..., backend: str | None = ...,
+) -> np.ndarray: ...  # fmt: skip
+@overload
+def batch_norm(
+    x: np.ndarray, running_mean: np.ndarray | None, running_var: np.ndarray | None, weight: np.ndarray | None = ...,
+    bias: np.ndarray | None = ..., training: bool = ..., momentum: float = ..., eps: float = ..., *,
+    return_statistics: Literal[True], backend: str | None = ...,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...  # fmt: skip
 def batch_norm(
     x: np.ndarray,
     running_mean: np.ndarray | None,

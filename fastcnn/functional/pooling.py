@@ -1,11 +1,23 @@
 """Max- and average-pooling and their gradients."""
 
+from typing import Literal, overload
+
 import numpy as np
 
 from fastcnn import _validate, backends
 from fastcnn._geometry import Padding, Pair, index_type, pool_windows
 
 
+@overload
+def max_pool2d(
+    x: np.ndarray, kernel_size: Pair, stride: Pair | None = ..., padding: Padding = ..., dilation: Pair = ...,
+    ceil_mode: bool = ..., *, return_indices: Literal[False] = ..., backend: str | None = ...,
+) -> np.ndarray: ...  # fmt: skip
+@overload
+def max_pool2d(
+    x: np.ndarray, kernel_size: Pair, stride: Pair | None = ..., padding: Padding = ..., dilation: Pair = ...,
+    ceil_mode: bool = ..., *, return_indices: Literal[True], backend: str | None = ...,
+) -> tuple[np.ndarray, np.ndarray]: ...  # fmt: skip
 def max_pool2d(
     x: np.ndarray,
     kernel_size: Pair,

@@ -1,6 +1,7 @@
 """Modules that hold, rearrange or do nothing: Sequential, Flatten, Identity."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from fastcnn.nn.fusion import fuse
 from fastcnn.nn.module import Module
@@ -72,7 +73,7 @@ class Sequential(Module):
     def __len__(self) -> int:
         return len(self.layers)
 
-    def __getitem__(self, index: int) -> Module:
+    def __getitem__(self, index: int) -> Any:  # a layer, of whatever class it is
         return self.layers[index]
 
     def __iter__(self) -> Iterator[Module]:

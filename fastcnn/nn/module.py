@@ -6,7 +6,7 @@ activations from layer to layer in that layout, so that a model packs once and u
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -275,7 +275,7 @@ class Module:
         """Parameters of this module and all inside it."""
         return (parameter for _, parameter in self.named_parameters())
 
-    def train(self, mode: bool = True) -> "Module":
+    def train(self, mode: bool = True) -> Self:
         """Set the training mode of this module and all inside it; return the module.
 
         It matters to `Dropout`, `BatchNorm1d` and `BatchNorm2d`.
@@ -284,7 +284,7 @@ class Module:
             module.training = bool(mode)
         return self
 
-    def eval(self) -> "Module":
+    def eval(self) -> Self:
         """Leave the training mode; return the module."""
         return self.train(False)
 

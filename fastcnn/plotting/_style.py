@@ -1,17 +1,21 @@
 """What all figures have in common."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastcnn import _validate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Figure
 
 # M. Okabe and K. Ito's colours, which all eyes can tell apart, without black and the yellow that is faint on white
 BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
 GREY, LIGHT, DARK = "#BCC6CE", "#E6E6E6", "#444444"
 
 
-def figure(width: float, height: float):
+def figure(width: float, height: float) -> "Figure":
     """A new figure, its size in inches."""
     from matplotlib.figure import Figure
 

@@ -1,13 +1,14 @@
 """Which classes are taken for which."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from fastcnn.plotting import _style
 
 
-def plot_confusion(matrix: np.ndarray, classes: Sequence[str] | None = None):
+def plot_confusion(matrix: np.ndarray, classes: Sequence[str] | None = None) -> "_style.Figure":
     """A confusion matrix: numbers of images by true class (rows) and predicted class (columns).
 
     The colour is the share of the row, on a scale that shows small shares too: what is wrong is what matters.
@@ -62,8 +63,8 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str] | None = None):
         color = "white" if shares[k, j] > 0.15 else _style.DARK
         number, weight = str(matrix[k, j]), "bold" if j == k else "normal"
         axes.text(j, k, number, ha="center", va="center", color=color, fontweight=weight, fontsize=12 - len(number))
-    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if longest > 3 else {}
-    small = {"fontsize": min(10, 60 * cell)}
+    turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if longest > 3 else {}
+    small: dict[str, Any] = {"fontsize": min(10, 60 * cell)}
     axes.set_xticks(range(K), names, **turned, **small)
     axes.set_yticks(range(K), names, **small)
     axes.set_xticks(np.arange(K + 1) - 0.5, minor=True)

@@ -8,7 +8,7 @@ from fastcnn.plotting import _style
 _MAPS, _ACROSS = 64, 8  # as many as are drawn of one layer; as many as stand side by side
 
 
-def plot_feature_maps(model: nn.Module, image: np.ndarray, layer: str | int | None = None):
+def plot_feature_maps(model: nn.Module, image: np.ndarray, layer: str | int | None = None) -> "_style.Figure":
     """An image and the maps that a layer makes of it; or its way through the whole model.
 
     Each map is drawn from its lowest value, dark, to its highest, bright; maps of one pixel together. At most 64 maps

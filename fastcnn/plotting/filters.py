@@ -9,7 +9,7 @@ _FILTERS, _CHANNELS, _ACROSS = 32, 16, 8  # as many as are drawn; as many as sta
 _COLORS = "RdBu_r"
 
 
-def plot_filters(layer: Conv2d):
+def plot_filters(layer: Conv2d) -> "_style.Figure":
     """Filters of a convolution, all on one scale: blue is below zero, white zero, red above.
 
     Filters of one channel stand in a grid, filters of three too, in colour (grey is zero). Of others each column is a

@@ -10,7 +10,7 @@ _RUNS = ((BLUE, "s"), (ORANGE, "o"), (GREEN, "^"), (PURPLE, "D"), (SKY, "v"), (A
 _STROKES = ("-", "--", ":", "-.")  # after so many runs as there are colours
 
 
-def plot_history(history):
+def plot_history(history) -> "_style.Figure":
     """Curves of a training run: the losses on the left, the accuracies on the right.
 
     The means over an epoch's training images stand in the middle of the epoch, the test results at its end.
@@ -69,7 +69,7 @@ def plot_history(history):
     return figure
 
 
-def compare_histories(histories: Mapping):
+def compare_histories(histories: Mapping) -> "_style.Figure":
     """Several training runs side by side: test losses and test accuracies by epoch, and by seconds of training.
 
     Parameters

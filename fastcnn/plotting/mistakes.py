@@ -14,7 +14,7 @@ def plot_mistakes(
     probabilities: np.ndarray,
     classes: Sequence[str] | None = None,
     count: int = 16,
-):
+) -> "_style.Figure":
     """The images of which a classifier is wrong, the surest first.
 
     Above each stand its class, the one it is taken for, and the probability of that.

@@ -1,5 +1,7 @@
 """What all augmentations share: their checks, and doing one after another."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from fastcnn import _validate
@@ -28,7 +30,7 @@ class Compose:
     (8, 3, 32, 32)
     """
 
-    def __init__(self, *augments):
+    def __init__(self, *augments: Callable[[np.ndarray, np.random.Generator], np.ndarray]):
         for augment in augments:
             if not callable(augment):
                 raise TypeError(f"`augments` must be callable, augment(images, rng), not {augment!r:.60}.")
