@@ -39,7 +39,18 @@ __all__ = [
 
 
 if TYPE_CHECKING:  # type checkers are to know the submodules, and no other names
-    from fastcnn import data, functional, models, nn, optim, plotting, testing, training  # noqa: F401
+    from fastcnn import (  # noqa: F401
+        data,
+        distributed,
+        functional,
+        interop,
+        models,
+        nn,
+        optim,
+        plotting,
+        testing,
+        training,
+    )  # fmt: skip
 else:
 
     def __getattr__(name: str):

@@ -236,7 +236,11 @@ def _layouts() -> Iterator[Call]:
 
 
 def _updates() -> Iterator[Call]:
-    sizes = {"one number": [(1,)], "uneven": [(7,), (3, 5), (13, 3, 2, 2)], "several chunks": [(2048,), (41, 101), (1,)]}
+    sizes = {
+        "one number": [(1,)],
+        "uneven": [(7,), (3, 5), (13, 3, 2, 2)],
+        "several chunks": [(2048,), (41, 101), (1,)],
+    }
     for reason, shapes in sizes.items():
 
         def lists(rng, dtype, count, shapes=shapes):

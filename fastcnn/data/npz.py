@@ -1,8 +1,8 @@
 """NumPy's .npz archives, as Keras writes MNIST."""
 
 import math
-import zipfile
 import tokenize
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -63,7 +63,7 @@ def npz(path) -> tuple[Dataset, Dataset]:
         except DataError:
             raise
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
-            raise DataError(f"{path}: the archive is damaged or no .npz ({str(error):.200}).") from error
+            raise DataError(f"{path}: the archive is damaged or no .npz ({error!s:.200}).") from error
     images = _images(x_train, f"{path}, x_train"), _images(x_test, f"{path}, x_test")
     if images[0].shape[1:] != images[1].shape[1:]:
         raise DataError(
@@ -98,7 +98,7 @@ def _array(archive: zipfile.ZipFile, key: str, size: int, name: str) -> np.ndarr
                 raise ValueError(f"its version is {version}")
             shape, _, dtype = HEADERS[version](stream)
         except MALFORMED as error:
-            raise DataError(f"{name}: the array's header is damaged ({str(error):.200}).") from error
+            raise DataError(f"{name}: the array's header is damaged ({error!s:.200}).") from error
         if dtype.kind not in "iu":
             raise DataError(f"{name} is {dtype} but must be of whole numbers.")
         promised, follow = math.prod(shape) * dtype.itemsize, info.file_size - stream.tell()
