@@ -1,4 +1,4 @@
-"""Run all benchmarks, collect their JSON in a folder, and draw the tables and the roofline plot from it.
+"""Run all benchmarks, collect their JSON in a folder, and draw the tables and the plots from it.
 
 python bench/run_all.py --out runs/bench
 """
@@ -11,7 +11,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 HERE = Path(__file__).parent
-PROGRAMS = ("lenet5", "layers", "pooling", "threads", "startup", "memory", "fairness", "time_to_accuracy")
+PROGRAMS = (
+    "lenet5", "layers", "pooling", "threads", "startup", "memory", "fairness", "time_to_accuracy", "scaling",
+)  # fmt: skip
 
 
 def main() -> int:
@@ -34,6 +36,8 @@ def main() -> int:
     print(tables)
     command = [sys.executable, str(HERE / "roofline.py"), str(args.out / "layers.json"), str(args.out / "roofline.png")]
     subprocess.run(command, check=False)  # says itself what it needs
+    command = [sys.executable, str(HERE / "scaling_plot.py")]
+    subprocess.run([*command, str(args.out / "scaling.json"), str(args.out / "scaling.png")], check=False)
     if failed:
         print(f"{parser.prog}: failed: {', '.join(failed)}.", file=sys.stderr)
     return int(bool(failed))

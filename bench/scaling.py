@@ -28,6 +28,7 @@ import _measure
 import _ranks
 import _report
 import _sides
+import numpy as np
 
 from fastcnn import models, nn
 
@@ -89,7 +90,7 @@ def main() -> int:
     nodes = NODES[:3] if quick else NODES
     strong, weak, measured = (16, 4, 8) if quick else (STRONG, WEAK, MEASURED)
     batches = sorted({weak} | {-(-strong // n) for n in nodes} | (set() if quick else {16}))
-    seconds = 0.02 if quick else 2.0
+    seconds = 0.02 if quick else 0.5
     here, notes = [], []
     with _measure.start(_sides.on(args.threads, "fastcnn")) as sides:
         watch = _report.Watch(sides)
@@ -150,21 +151,24 @@ def step_times(name: str, batches: list[int], seconds: float) -> tuple[int, floa
 def on_this_machine(name: str, batch: int, seconds: float) -> list[dict]:
     """One and two ranks of one thread: the same batch shared out, and as many images each."""
     one, two = (ranks(n, name, [batch // 2, batch], seconds) for n in (1, 2))
-    part = sum(parameter.size for parameter in models.build(name).parameters()) / _ranks.SIZES[-1]
+    parameters = sum(parameter.size for parameter in models.build(name).parameters())
     rows = []
     for found, images in ((one, batch), (two, batch // 2), (two, batch)):
-        row = {name: found[name] for name in ("ranks", "threads", "gather_ms")}
-        row |= {name: found[name][str(_ranks.SIZES[1])] for name in ("sum_ms", "allreduce_ms")}
+        row = {what: found[what] for what in ("ranks", "threads", "gather_ms")}
+        row |= {what: found[what][str(_ranks.SIZES[1])] for what in ("sum_ms", "allreduce_ms")}
         row |= {"key": name, "model": MODELS[name], "images": images, "step_ms": found["step_ms"][str(images)]}
         if found is one:
-            row["copy_ms"] = part * one["sum_ms"][str(_ranks.SIZES[-1])]
-        else:  # a message's latency, and the model's part of the time of the largest sum
-            more = [two["sum_ms"][str(size)] - one["sum_ms"][str(size)] for size in _ranks.SIZES]
-            row["predicted_ms"] = (
-                one["step_ms"][str(images)] + max(0, more[0] + part * more[-1]) + 2 * found["gather_ms"]
-            )
+            row["copy_ms"] = sum_ms(parameters, one)
+        else:
+            exchanged = max(0.0, sum_ms(parameters, two) - sum_ms(parameters, one)) + 2 * two["gather_ms"]
+            row["predicted_ms"] = one["step_ms"][str(images)] + exchanged
         rows.append(row)
     return rows
+
+
+def sum_ms(parameters: int, found: dict) -> float:
+    """What the sum of so many numbers takes, between those that were measured."""
+    return float(np.interp(parameters, _ranks.SIZES, [found["sum_ms"][str(size)] for size in _ranks.SIZES]))
 
 
 def ranks(n: int, name: str, batches: list[int], seconds: float) -> dict:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 BENCH = Path(__file__).parent.parent / "bench"
-PROGRAMS = ("lenet5", "layers", "pooling", "threads", "startup", "memory", "fairness", "time_to_accuracy")
+PROGRAMS = (
+    "lenet5", "layers", "pooling", "threads", "startup", "memory", "fairness", "time_to_accuracy", "scaling",
+)  # fmt: skip
 
 
 def start(program: str, *options) -> subprocess.CompletedProcess:
@@ -72,6 +74,27 @@ def test_the_roofline_is_a_picture(reports, tmp_path):
     picture = tmp_path / "roofline.png"
     run("roofline", reports["layers"], picture)
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_scaling_is_a_picture(reports, tmp_path):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "scaling.png"
+    run("scaling_plot", reports["scaling"], picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 3, 16])
+def test_an_exchange_moves_what_it_must(nodes, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    from scaling import exchange
+
+    gradients, rest = exchange(nodes, 1000, latency=0.0, overhead=0.0, bandwidth=1.0)
+    assert gradients == pytest.approx(2 * (nodes - 1) / nodes * 1000)
+    assert rest == 0
+    gradients, rest = exchange(nodes, 0, latency=1.0, overhead=0.0, bandwidth=1.0)
+    doublings = {1: 0, 2: 1, 3: 2, 16: 4}[nodes]
+    assert gradients == (1 + doublings if nodes > 1 else 0)
+    assert rest == 2 * doublings
 
 
 def test_a_file_that_is_no_report_is_said_so(tmp_path):
