@@ -16,7 +16,7 @@ import pytest
 import fastcnn
 from fastcnn import distributed
 from fastcnn.distributed.processors import threads as threads_of
-from tests import ranks_program
+from tests import command_line, ranks_program
 
 ROOT = Path(__file__).parent.parent
 BESIDE = Path(sys.executable).parent / "mpiexec"
@@ -223,6 +223,44 @@ def test_ctrl_c_to_mpiexec_ends_all_after_a_checkpoint(tmp_path):
     assert process.returncode != 0
     assert "Traceback" not in out + err
     assert list((tmp_path / "by_mpiexec").glob("checkpoint-*.safetensors"))
+
+
+@needs_mpi
+def test_fastcnn_train_does_it_too(mnist_folder, tmp_path):
+    options = ["--limit", "400", "--data-root", str(mnist_folder), "--epochs", "1", "--threads", "1"]
+    command = [sys.executable, "-m", "fastcnn", "train", *command_line.SMALL, *options, "--out"]
+    done = subprocess.run(
+        [MPIEXEC, "-n", "2", *command, str(tmp_path / "two"), "--distributed"],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["epoch 1", "best epoch"]
+    assert "1 thread on each of 2 ranks." in done.stderr
+    assert command_line.main([*command[3:], str(tmp_path / "one")]) == 0
+    two, one = (json.loads((tmp_path / n / "history.json").read_text())["step_losses"] for n in ("two", "one"))
+    np.testing.assert_allclose(two, one, rtol=1e-4)
+
+
+@needs_mpi
+def test_the_example_does_it_too(mnist_folder, tmp_path):
+    options = ["--backend", "numpy", "--data", str(mnist_folder), "--limit", "500", "--epochs", "1", "--threads", "1"]
+    command = [sys.executable, str(ROOT / "examples" / "lenet5.py"), *options, "--distributed"]
+    done = subprocess.run(
+        [MPIEXEC, "-n", "2", *command, "--out", str(tmp_path / "out")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == [
+        "Data", "Backend", "epoch 1", f"Written to {tmp_path / 'out'}"
+    ]  # fmt: skip
+    (tmp_path / "mpi4py.py").write_text("raise ImportError('no mpi4py here')")
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith('lenet5.py: Training on several ranks needs mpi4py and an MPI library: pip install "')
+    assert done.stderr.count("\n") == 1
 
 
 def test_without_mpi4py_it_is_said_what_to_install(monkeypatch):

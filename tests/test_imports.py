@@ -48,6 +48,7 @@ MAY_IMPORT = {
         "_threads",
         "backends",
         "data",
+        "distributed",
         "functional",
         "interop",
         "models",

@@ -13,6 +13,8 @@ BEST, HISTORY, SETTINGS = "best.safetensors", "history.json", "settings.toml"
 class Records(training.Callback):
     """The history, written after each epoch and whenever the run ends."""
 
+    first_rank_only = True
+
     def __init__(self, folder: Path):
         self.folder = folder
 

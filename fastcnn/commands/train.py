@@ -1,16 +1,18 @@
 """``fastcnn train``: train a model."""
 
+import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 
 import fastcnn
-from fastcnn import nn, optim, training
+from fastcnn import distributed, nn, optim, training
 from fastcnn.commands import prepare, settings
 from fastcnn.commands.arguments import Parser
 from fastcnn.commands.classifier import load
-from fastcnn.commands.errors import UsageError, remark, usage
+from fastcnn.commands.errors import UsageError, exit_code, remark, usage
 from fastcnn.commands.parts import make_augment, make_optimizer, make_schedule
 from fastcnn.commands.records import BEST, SETTINGS, Records, write_curves
 from fastcnn.data import DataError, DataLoader
@@ -25,6 +27,7 @@ EXAMPLES = """\
   fastcnn train --model vgg7 --data my/pictures --image-size 32 --validation 0.1 --early-stopping 5
   fastcnn train --config run.toml --lr 0.01                 settings from a file, one of them another
   fastcnn train --resume runs/lenet5-mnist                  go on after Ctrl-C, kill or a power cut
+  mpiexec -n 4 fastcnn train --distributed                  four processes share each batch, on one machine or more
 
 A TOML file holds the same settings: epochs = 10, augment = {shift = 3, flip = true}; see a run's settings.toml.
 Into the output folder go checkpoints, best.safetensors, history.json and .csv, settings.toml and curves.png.
@@ -45,18 +48,49 @@ def parser() -> Parser:
         help="go on from the newest checkpoint in this folder (default: that of --out), with the run's own settings; "
         "the result is that of a run that was never stopped, bit for bit",
     )
+    parser.add_argument(
+        "--distributed", action="store_true", help="train together with the other processes that mpiexec started"
+    )
     settings.add_to(parser)
     return parser
 
 
 def run(args) -> int:
     """Train."""
+    if not args.distributed:
+        return _run(args)
+    ranks = distributed.world()
+    with distributed.abort_on_error(ranks):
+        try:
+            with _only_first_speaks(ranks.Get_rank()):
+                return _run(args, ranks)
+        except Exception as error:
+            code = exit_code(error)
+            if code is None:
+                raise
+            remark(f"fastcnn train: error: {error}")
+            raise SystemExit(code) from error
+
+
+@contextmanager
+def _only_first_speaks(rank: int) -> Iterator[None]:
+    with open(os.devnull, "w") as nowhere:
+        if rank == 0:
+            yield
+        else:
+            with redirect_stdout(nowhere), redirect_stderr(nowhere):
+                yield
+
+
+def _run(args, ranks=None) -> int:
+    """Train, by oneself or together with other ranks."""
     given = settings.read_file(args.config) if args.config else {}
     given = settings.absolute(given | {name: value for name, value in vars(args).items() if name in settings.SETTINGS})
     out, saved = args.out, None
     if args.resume is not None:
         out = _folder(args.resume, args.out, given)
-        saved = load(out)
+        saved = load(out) if ranks is None or ranks.Get_rank() == 0 else None
+        saved = ranks.bcast(saved) if ranks else saved  # the others may not see the folder
         chosen = settings.resumed(saved.settings["settings"], given, out)
     else:
         chosen = settings.complete(given)
@@ -67,7 +101,7 @@ def run(args) -> int:
         with usage("--threads: "):
             fastcnn.set_num_threads(chosen["threads"])
     with fastcnn.use_backend(chosen["backend"]):
-        return Run(chosen, out, saved).train()
+        return Run(chosen, out, saved, ranks).train()
 
 
 class Run:
@@ -81,9 +115,11 @@ class Run:
         The folder; made if it is not there.
     saved : SavedRun, optional
         Where to go on.
+    ranks : mpi4py.MPI.Intracomm, optional
+        That train together.
     """
 
-    def __init__(self, chosen: Mapping, out: Path, saved: SavedRun | None = None):
+    def __init__(self, chosen: Mapping, out: Path, saved: SavedRun | None = None, ranks=None):
         self.chosen, self.out = chosen, out
         streams = prepare.Streams.of(chosen["seed"])
         self.parts = train, validation, _ = prepare.parts(chosen, streams)
@@ -103,7 +139,9 @@ class Run:
         optimizer = make_optimizer(chosen, self.model.parameters())
         schedule = make_schedule(chosen, optimizer, chosen["epochs"] * len(self.loader))
         loss = nn.CrossEntropyLoss(label_smoothing=chosen["label_smoothing"])
-        out.mkdir(parents=True, exist_ok=True)
+        self.ranks, self.first = ranks, ranks is None or ranks.Get_rank() == 0
+        if self.first:
+            out.mkdir(parents=True, exist_ok=True)
         self.best = training.BestWeights(chosen["monitor"], out / BEST)
         described = {
             "settings": dict(chosen),
@@ -120,7 +158,7 @@ class Run:
             out, every_seconds=chosen["checkpoint_every"], architecture=architecture, settings=described
         )
         callbacks = [*self._wishes(), self.best, Records(out), checkpoint]
-        self.trainer = training.Trainer(self.model, optimizer, loss, schedule, callbacks)
+        self.trainer = training.Trainer(self.model, optimizer, loss, schedule, callbacks, ranks)
         self.validation = self.preprocess(validation.images), validation.labels
         if saved:
             saved.restore(self.trainer, self.loader)
@@ -128,17 +166,22 @@ class Run:
     def train(self) -> int:
         """Train to the end, and say how good it is."""
         self._announce()
-        files.write(self.out / SETTINGS, settings.toml(self.chosen).encode())
+        if self.first:
+            files.write(self.out / SETTINGS, settings.toml(self.chosen).encode())
         left = self.chosen["epochs"] - len(self.trainer.history.epochs)
         try:
             self.trainer.fit(self.loader, self.validation, left)
         except KeyboardInterrupt:
-            write_curves(self.trainer.history, self.out)
+            self._draw()
             remark(f"fastcnn train: interrupted; {_how_to_go_on(self.out)}")
             return 130
-        write_curves(self.trainer.history, self.out)
+        self._draw()
         self._report()
         return 0
+
+    def _draw(self) -> None:
+        if self.first:
+            write_curves(self.trainer.history, self.out)
 
     def _wishes(self):
         """The callbacks that were asked for."""
@@ -163,9 +206,10 @@ class Run:
             f"{len(train.classes)} classes."
         )
         threads, parameters = fastcnn.get_num_threads(), sum(p.size for p in self.model.parameters())
+        each = f" on each of {self.ranks.Get_size()} ranks" if self.ranks else ""
         remark(
             f"Model: {self.chosen['model']}, {parameters:,} parameters. Backend: {self.chosen['backend']}, {threads} "
-            f"thread{'s' * (threads > 1)}. Folder: {self.out}."
+            f"thread{'s' * (threads > 1)}{each}. Folder: {self.out}."
         )
         if done := len(self.trainer.history.step_losses):
             remark(f"Going on after {done:,} batches.")
@@ -173,7 +217,7 @@ class Run:
     def _report(self) -> None:
         """The best epoch, whose weights the model has now; with validation, what the test images say of them."""
         monitor, epochs = self.chosen["monitor"], self.trainer.history.epochs
-        if not self.best.weights:
+        if not self.best.weights or not self.first:
             return
         best = next(epoch for epoch in epochs if getattr(epoch, monitor) == self.best.best)
         print(f"best epoch: {best.epoch} of {len(epochs)}, test accuracy {best.test_accuracy:.2%}", end="")
