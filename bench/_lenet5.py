@@ -1,12 +1,10 @@
-"""LeNet-5 as each library would train and run it: the same initial weights, images and order."""
+"""LeNet-5 as each library would train it: the same initial weights, images and order."""
 
 from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from fastcnn import data, interop, models, nn, optim, use_backend
+from fastcnn import data, models, nn, optim, use_backend
 
 LEARNING_RATE, MOMENTUM = 0.01, 0.9
 
@@ -123,53 +121,7 @@ class Epoch:
             self.losses.append(self.step(images, labels))
 
 
-def fastcnn_inference(folder: str | None, limit: int, N: int):
-    """Logits of the first N images."""
-    model, images = models.LeNet5().eval(), training_data(folder, limit)[0][:N]
-    model.load_state_dict(weights())
-    return lambda: model(images)
-
-
-def torch_inference(folder: str | None, limit: int, N: int):
-    """The same in PyTorch, eager."""
-    import torch
-
-    model, images = torch_lenet5().eval(), torch.from_numpy(training_data(folder, limit)[0][:N])
-
-    def infer():
-        with torch.inference_mode():
-            return model(images)
-
-    return infer
-
-
-def onnx_inference(folder: str | None, limit: int, N: int, threads: int):
-    """The same in ONNX Runtime."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    session = onnxruntime.InferenceSession(onnx_lenet5(), options, providers=["CPUExecutionProvider"])
-    images = training_data(folder, limit)[0][:N]
-    return lambda: session.run(None, {"input": images})
-
-
-def onnx_lenet5() -> bytes:
-    """`fastcnn.models.LeNet5` as an ONNX model."""
-    model = models.LeNet5()
-    model.load_state_dict(weights())
-    with TemporaryDirectory() as folder:
-        interop.to_onnx(model, Path(folder, "lenet5.onnx"))
-        return Path(folder, "lenet5.onnx").read_bytes()
-
-
 def numpy_loss(folder: str | None, limit: int, batch_size: int) -> float:
     """The loss that every library must find in its first step of a `Walk`: that of the "numpy" backend."""
     with use_backend("numpy"):
         return Walk(FastcnnStep, folder, limit, batch_size)()
-
-
-def numpy_logits(folder: str | None, limit: int, N: int) -> np.ndarray:
-    """The logits that every library must find: those of the "numpy" backend."""
-    with use_backend("numpy"):
-        return fastcnn_inference(folder, limit, N)()

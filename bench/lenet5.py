@@ -1,7 +1,7 @@
-"""LeNet-5 trained and run by fastcnn, PyTorch, ONNX Runtime and a NumPy im2row network.
+"""LeNet-5 trained by fastcnn, PyTorch and a NumPy im2row network.
 
 An MNIST epoch, where --data or FASTCNN_DATA says that MNIST is there, otherwise an epoch of as many embedded digits;
-the training step and the inference by batch size.
+the training step by batch size.
 """
 
 import os
@@ -17,7 +17,6 @@ import numpy as np
 
 EPOCH, BATCH_SIZE = 60_000, 128
 STEP_BATCHES = (1, 16, 32, 64, 128, 256, 512)
-INFERENCE_BATCHES = (1, 16, 128, 1000)
 WALK = 8192  # images that the training step by batch size walks over
 LENGTH = 3000  # roundings from a pixel to a loss, about
 # How long, and how near to each other, two trainings of the same work stay. On MNIST, PyTorch in its two memory formats
@@ -40,16 +39,15 @@ def main() -> int:
         _lenet5.training_data(folder, 1)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    setups = _sides.on(args.threads, "fastcnn", "PyTorch", "ONNX Runtime", "NumPy")
+    setups = _sides.on(args.threads, "fastcnn", "PyTorch", "NumPy")
     with _measure.start(setups) as sides:
         watch = _report.Watch(sides)
         apart = compare_gradients(sides, folder)
         epochs, curves = epoch_table(args, folder)
-        tables = [epochs, im2row_table(args, folder, apart), step_table(args, folder), inference_table(args, folder)]
+        tables = [epochs, im2row_table(args, folder, apart), step_table(args, folder)]
         where = watch.environment()
     for table in tables:
         table["notes"] += _report.missing(sides, "PyTorch")
-    tables[-1]["notes"] += _report.missing(sides, "ONNX Runtime")
     return _report.finish(args, "lenet5", tables, where, curves=curves)
 
 
@@ -151,29 +149,6 @@ def step_table(args, folder) -> dict:
         ("PyTorch / fastcnn", "ratios/PyTorch/fastcnn", ".2f"),
     ]
     return _report.table("A training step by batch size", columns, rows)
-
-
-def inference_table(args, folder) -> dict:
-    """Logits of N images."""
-    rows, limit = [], max(INFERENCE_BATCHES)
-    for N in _report.progress((1, 16) if args.quick else INFERENCE_BATCHES, "inference"):
-        contenders = {
-            "fastcnn": ("fastcnn", _lenet5.fastcnn_inference, folder, limit, N),
-            "PyTorch": ("PyTorch", _lenet5.torch_inference, folder, limit, N),
-            "ONNX Runtime": ("ONNX Runtime", _lenet5.onnx_inference, folder, limit, N, args.threads),
-        }
-        right = {"length": LENGTH, "reference": lambda N=N: _lenet5.numpy_logits(folder, limit, N)}
-        setups = _sides.on(args.threads, *contenders)
-        rows.append({"N": N, **_measure.race(setups, contenders, **args.timing, **right)})
-    columns = [
-        ("images", "N", "d"),
-        ("fastcnn, ms", "times/fastcnn/ms", ".3f"),
-        ("PyTorch, ms", "times/PyTorch/ms", ".3f"),
-        ("PyTorch / fastcnn", "ratios/PyTorch/fastcnn", ".2f"),
-        ("ONNX Runtime, ms", "times/ONNX Runtime/ms", ".3f"),
-        ("ONNX Runtime / fastcnn", "ratios/ONNX Runtime/fastcnn", ".2f"),
-    ]
-    return _report.table("Inference", columns, rows)
 
 
 class Im2rowStep:

@@ -43,7 +43,9 @@ def fold(model: Module) -> Sequential:
     for layer in _chain(model):
         if type(layer) not in (BatchNorm1d, BatchNorm2d):
             layers.append(_copied(layer))
-        elif not (layers and _normalize(layers[-1], layer)):
+        elif layers and (one := folded(layers[-1], layer)):
+            layers[-1] = one
+        else:
             layers.append(FixedBatchNorm(layer))
     return Chain(*layers).eval()
 
@@ -110,32 +112,52 @@ def _copied(layer: Module) -> Module:
     return twin
 
 
-@np.errstate(invalid="ignore", over="ignore")
-def _normalize(layer: Module, norm) -> bool:
-    """Let a convolution or a linear layer do what the batch normalization behind it did; False if it cannot.
+@np.errstate(all="ignore")
+def folded(layer: Module, norm: Module) -> Module | None:
+    """A layer that does what ``layer`` and then ``norm``, in evaluation mode, do; both stay as they are.
 
-    It cannot where the two do not fit, of which they will tell themselves, and where a number would not be finite.
+    Parameters
+    ----------
+    layer, norm : Module
+
+    Returns
+    -------
+    Module or None
+        Of the class of `layer`, with a bias. None where they are no such pair, do not fit each other, the normalization
+        has no running statistics, or a number would not be finite.
+
+    Examples
+    --------
+    >>> from fastcnn import nn
+    >>> from fastcnn.nn.folding import folded
+    >>> layer, norm = nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1, eps=0)
+    >>> layer.weight.data[...], norm.running_mean.data[...], norm.running_var.data[...] = 6, 1, 4
+    >>> one = folded(layer, norm)
+    >>> one.weight.data, one.bias.data
+    (array([[3.]], dtype=float32), array([-0.5], dtype=float32))
     """
-    if _NORMALIZED_BY.get(type(layer)) is not type(norm) or layer.weight.dtype != norm.dtype:
-        return False
-    if norm.num_features != (layer.out_features if type(layer) is Linear else layer.out_channels):
-        return False
-    scale, shift = inverse_deviation(norm.running_var.data, norm.eps), -norm.running_mean.data.astype(np.float64)
+    if _NORMALIZED_BY.get(type(layer)) is not type(norm) or not norm.track_running_stats:
+        return None
+    outputs = layer.out_features if type(layer) is Linear else layer.out_channels
+    if outputs != norm.num_features or layer.weight.dtype != norm.dtype:
+        return None
+    scale, bias = inverse_deviation(norm.running_var.data, norm.eps), -norm.running_mean.data.astype(np.float64)
     if layer.bias:
-        shift += layer.bias.data
+        bias += layer.bias.data
     if norm.affine:
         scale *= norm.weight.data
-    shift *= scale
-    if norm.affine:
-        shift += norm.bias.data
+        bias = bias * scale + norm.bias.data
+    else:
+        bias *= scale
     weight = layer.weight.data
-    if type(layer) is ConvTranspose2d:
+    if type(layer) is ConvTranspose2d:  # its filters are (C, O / groups, KH, KW), the channels of a group together
         weight = weight.reshape(layer.groups, -1, *weight.shape[1:])  # (groups, C / groups, O / groups, KH, KW)
         weight = weight * scale.reshape(layer.groups, 1, -1, 1, 1)
     else:
-        weight = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
-    weight, bias = weight.astype(norm.dtype).reshape(layer.weight.shape), shift.astype(norm.dtype)
+        weight = weight * scale.reshape(-1, *(1,) * (weight.ndim - 1))
+    weight, bias = weight.reshape(layer.weight.shape).astype(norm.dtype), bias.astype(norm.dtype)
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-        return False
-    layer.weight, layer.bias = Parameter(weight), Parameter(bias)
-    return True
+        return None
+    one = copy.copy(layer)
+    one.weight, one.bias = Parameter(weight), Parameter(bias)
+    return one

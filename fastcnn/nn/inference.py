@@ -15,10 +15,15 @@ class Inference:
     """What a model computes in evaluation mode, prepared once and then computed with as little as possible around it.
 
     Batch normalization is folded into the layers before it, what only training needs is gone, and neighbours compute as
-    one (see `fastcnn.nn.folding` and `fastcnn.nn.fusion`). With the "numba" backend the first batch of a shape writes
-    down which kernels are launched; the following ones launch them again, in memory planned so that batches that are
-    not needed at the same time share it. Where no batch normalization is folded, the output is that of the model, bit
-    for bit, for each `batch_size` images; where one is, to rounding.
+    one (see `fastcnn.nn.folding` and `fastcnn.nn.fusion`). With the "numba" backend the first batch of a size prepares
+    what the following ones repeat, in memory planned so that what is not needed at the same time shares its place:
+    the launches of the kernels, or for a few images, up to a quarter of a vector's lanes, a table of the whole net that
+    a single launch goes through, with channels in the lanes. LeNet-5 answers for one image in 23 microseconds where the
+    model itself takes 109, ResNet-20 in 0.57 ms instead of 9 (two threads of an Intel Xeon with AVX-512). Where a layer
+    may do more than launch kernels, a transposed convolution or one of a class of its own, the layers are called.
+
+    Where no batch normalization is folded, the output is that of the model, bit for bit, for each `batch_size` images;
+    where one is, to rounding.
 
     The weights are copies: the model stays as it is, and a change of it, as by training, does not reach here. Make
     another `Inference` for that.
@@ -28,8 +33,7 @@ class Inference:
     model : Module
         In training or evaluation mode.
     batch_size : int, default 128
-        Images that are computed at a time: a larger batch comes in parts. It bounds the memory, and LeNet-5 answers for
-        1000 images in less time than in one batch, as what a layer writes is still in the cache for the next.
+        Images that are computed at a time; a larger batch comes in parts. It bounds the memory.
 
     Attributes
     ----------
