@@ -6,7 +6,7 @@ activations from layer to layer in that layout, so that a model packs once and u
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -147,7 +147,7 @@ class Module:
     replayable = False  # whether a pass does nothing else than launch kernels of the backend; see fastcnn.nn.replay
     _last = None  # (backend's name, y, recording) of the last forward
 
-    def __init_subclass__(cls, **options):
+    def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "replayable" not in vars(cls) and any(callable(v) for k, v in vars(cls).items() if k != "__init__"):
             cls.replayable = False  # what its methods do is unknown
