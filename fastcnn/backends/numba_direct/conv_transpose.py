@@ -34,6 +34,7 @@ def conv_transpose2d_backward(
     return dx, dweight, dbias
 
 
+@np.errstate(invalid="ignore")  # an inf that came in may make a NaN
 def _channel_sums(dy: BlockedArray) -> np.ndarray:
     """Sum of each channel over images and pixels; lanes of a gradient that hold no image are zero."""
     NB, C, H, W, L = dy.blocks.shape

@@ -6,6 +6,7 @@ from fastcnn._geometry import Windows
 from fastcnn.backends.numpy_im2col.conv import conv2d, conv2d_backward, input_gradient
 
 
+@np.errstate(invalid="ignore")
 def conv_transpose2d(x, weight, bias, windows: Windows, groups: int):
     """See `fastcnn.functional.conv_transpose2d`."""
     y = input_gradient(x, weight, windows, groups)
