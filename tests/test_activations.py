@@ -89,6 +89,7 @@ def test_forward_by_hand(backend, dtype, name, x, y):
         pytest.param("elu, alpha", [-LOG3], [5], [0.5], id="elu with alpha"),
         pytest.param("gelu", [0, 40, -40], [6, 6, 6], [3, 6, 0], id="gelu, from its input"),
         pytest.param("gelu, by tanh", [0, 40, -40], [6, 6, 6], [3, 6, 0], id="gelu by tanh, from its input"),
+        pytest.param("gelu, by tanh", [1e30, -1e30, INF, -INF, NAN], [6] * 5, [6, 0, NAN, NAN, NAN], id="gelu, far"),
         pytest.param("sigmoid", [0, 0.5], [INF, NAN], [NAN, NAN], id="0 times inf is NaN"),
     ],
 )

@@ -129,12 +129,15 @@ def _share(task, x):
 
 @exp.for_each_dtype
 def _bent(dtype):
-    """What `fastcnn.functional.gelu` takes tanh of, doubled, as (1 + tanh(a)) / 2 is sigmoid(2 a); its derivative."""
-    linear, cubic, three = dtype(_BEND), dtype(_BEND * 0.044715), dtype(3)
+    """What `fastcnn.functional.gelu` takes tanh of, doubled, as (1 + tanh(a)) / 2 is sigmoid(2 a); its derivative.
+
+    Beyond 100 the derivative is that at 100: it is multiplied by zero there, and must not be infinite.
+    """
+    linear, cubic, three, far = dtype(_BEND), dtype(_BEND * 0.044715), dtype(3), dtype(100)
 
     def bent(x):
-        bend = x * x * cubic
-        return x * (linear + bend), linear + three * bend
+        near = far if abs(x) > far else x
+        return x * (linear + x * x * cubic), linear + three * (near * near * cubic)
 
     return bent
 

@@ -100,7 +100,8 @@ def gelu_backward(dy, x, approximate: str):
     """See `fastcnn.functional.gelu_backward`."""
     if approximate == "tanh":
         inner = 2 * _SQRT_2_BY_PI * (x + 0.044715 * x * x * x)
-        slope = 2 * _SQRT_2_BY_PI * (1 + 3 * 0.044715 * x * x)
+        near = np.clip(x, -100, 100)  # beyond, the slope is multiplied by zero, and must not be infinite
+        slope = 2 * _SQRT_2_BY_PI * (1 + 3 * 0.044715 * near * near)
         return dy * sigmoid(inner) * (1 + x * sigmoid(-inner) * slope)
     return dy * (_normal(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi))
 
