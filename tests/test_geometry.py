@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastcnn._geometry import adaptive_windows, conv_transpose_windows, conv_windows, pair, pool_windows
@@ -77,6 +77,10 @@ axis = st.fixed_dictionaries(
 )
 
 
+many = settings(max_examples=5 * settings.default.max_examples)  # each takes no time
+
+
+@many
 @given(axis)
 def test_windows_are_all_that_fit_the_padded_image(a):
     reach = (a["taps"] - 1) * a["dilation"] + 1
@@ -95,6 +99,7 @@ def test_windows_are_all_that_fit_the_padded_image(a):
             conv_windows(image, kernel, (a["stride"], 1), sides, (a["dilation"], 1))
 
 
+@many
 @given(axis)
 def test_transposed_windows_are_the_same_over_an_image_of_their_height(a):
     image, kernel, pads = (a["extent"], 1), (a["taps"], 1), (a["before"], 0)
@@ -107,6 +112,7 @@ def test_transposed_windows_are_the_same_over_an_image_of_their_height(a):
     assert windows == conv_transpose_windows(outputs, kernel, (a["stride"], 1), pads, (unread, 0), (a["dilation"], 1))
 
 
+@many
 @given(axis)
 def test_same_adds_the_least_padding_that_gives_a_window_for_each_stride(a):
     windows = conv_windows((a["extent"], 1), (a["taps"], 1), (a["stride"], 1), "same", (a["dilation"], 1))
@@ -118,6 +124,7 @@ def test_same_adds_the_least_padding_that_gives_a_window_for_each_stride(a):
     assert windows.bottom - windows.top in (0, 1)
 
 
+@many
 @given(axis)
 def test_ceil_mode_adds_windows_until_the_padded_image_is_read(a):
     reach = (a["taps"] - 1) * a["dilation"] + 1
@@ -134,6 +141,7 @@ def test_ceil_mode_adds_windows_until_the_padded_image_is_read(a):
     assert len(starts) == windows.OH
 
 
+@many
 @given(axis, st.booleans())
 def test_no_pooling_window_is_all_padding(a, ceil_mode):
     sides = (a["before"], a["after"], 0, 0)
@@ -176,6 +184,7 @@ def test_adaptive_windows_by_hand(image, size, rows, columns, regular):
     assert (windows.regular is not None) == regular
 
 
+@many
 @given(st.integers(1, 12), st.integers(1, 12))
 def test_regular_adaptive_windows_are_those_of_a_pooling(extent, outputs):
     windows = adaptive_windows((extent, 1), (outputs, 1))
