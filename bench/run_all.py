@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 HERE = Path(__file__).parent
 PROGRAMS = (
-    "lenet5", "inference", "layers", "pooling", "threads", "startup", "memory", "fairness", "time_to_accuracy", "scaling",
+    "lenet5", "inference", "layers", "pooling", "threads", "startup", "memory", "fairness",
+    "time_to_accuracy", "scaling",
 )  # fmt: skip
 
 

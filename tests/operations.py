@@ -1,4 +1,4 @@
-"""Calls of every operation of a backend, for tests that hold whatever is computed: from the case tables, and a few more.
+"""Calls of every operation of a backend, for tests of whatever is computed: from the case tables, and a few more.
 
 A call's arguments are as a backend takes them: checked, C-contiguous, batches in the backend's own layout.
 """

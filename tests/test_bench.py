@@ -10,7 +10,8 @@ import pytest
 
 BENCH = Path(__file__).parent.parent / "bench"
 PROGRAMS = (
-    "lenet5", "inference", "layers", "pooling", "threads", "startup", "memory", "fairness", "time_to_accuracy", "scaling",
+    "lenet5", "inference", "layers", "pooling", "threads", "startup", "memory", "fairness",
+    "time_to_accuracy", "scaling",
 )  # fmt: skip
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastcnn import nn
-from fastcnn.interop.onnx_folding import folded
 from fastcnn.interop.onnx_graph import Graph, Layer
 from fastcnn.interop.onnx_layers import WRITERS
+from fastcnn.nn.folding import folded
 
 _KINDS = {nn.Sequential, nn.Residual, nn.Dropout, nn.Identity, *WRITERS}
 
