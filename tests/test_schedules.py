@@ -70,6 +70,18 @@ def test_one_cycle_by_hand():
     assert momenta == pytest.approx([0.95, 0.9, 0.85, 0.9, 0.95])
 
 
+def test_one_cycle_needs_a_momentum_to_cycle():
+    class Plain(optim.Optimizer):
+        """Neither `betas` nor `momentum`."""
+
+    optimizer = Plain([nn.Parameter(np.ones(2))], 0.1, 0.0)
+    with pytest.raises(ValueError, match="`cycle_momentum` is True, but Plain has neither `betas` nor `momentum`"):
+        optim.OneCycleLR(optimizer, 1.0, total_steps=3)
+    assert optimizer.lr == 0.1
+    optim.OneCycleLR(optimizer, 1.0, total_steps=3, cycle_momentum=False)
+    assert not hasattr(optimizer, "momentum")
+
+
 def test_one_cycle_ends():
     schedule = optim.OneCycleLR(make_optimizer("SGD"), 1.0, total_steps=3)
     for _ in range(3):

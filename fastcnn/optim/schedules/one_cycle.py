@@ -33,7 +33,8 @@ class OneCycleLR(Schedule):
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range; from `step`, if it is called more than `total_steps` times.
+        If an argument is out of range, or momentum is to cycle in an optimizer that has none; from `step`, if it is
+        called more than `total_steps` times.
 
     References
     ----------
@@ -100,9 +101,9 @@ class OneCycleLR(Schedule):
             # the step after the last batch trains nothing; PyTorch's would begin to turn back there
             way = min((self.steps - peak) / (last - peak), 1.0) if last > peak else 1.0
             lr, momentum = (self.max_lr, last_lr), (self.base_momentum, self.max_momentum)
-        self.optimizer.lr = self._between(*lr, way)
         if self.cycle_momentum:
             self._set_momentum(self._between(*momentum, way))
+        self.optimizer.lr = self._between(*lr, way)
 
     def _between(self, start: float, end: float, way: float) -> float:
         if self.anneal_strategy == "linear":
