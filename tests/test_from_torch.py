@@ -174,6 +174,11 @@ class OwnConv(T.Conv2d):
     pass
 
 
+def own(name):
+    """A layer of somebody's own under a name of PyTorch's."""
+    return type(name, (T.Module,), {"forward": lambda self, x: x + 1})()
+
+
 def inside(layer):
     """At 1.conv1."""
     return T.Sequential(T.Identity(), T.Sequential(OrderedDict(conv1=layer)))
@@ -196,6 +201,7 @@ LIKE.weight = TIED.weight
         pytest.param(inside(T.LayerNorm(3)), TypeError,
                      "1.conv1: fastcnn has no layer for torch.nn.modules.normalization.LayerNorm; it has A", id="kind"),
         pytest.param(inside(OwnConv(1, 1, 1)), TypeError, "1.conv1: fastcnn has no layer for ", id="subclass"),
+        pytest.param(inside(own("ReLU")), TypeError, "1.conv1: fastcnn has no layer for ", id="same name"),
         pytest.param(Doubled(T.ReLU()), TypeError, "`module`: fastcnn has no layer for ", id="own forward"),
         pytest.param(inside(hooked(T.ReLU())), ValueError, "1.conv1: it has forward hooks, which", id="hooks"),
         pytest.param(hooked(T.Sequential()), ValueError, "`module`: it has forward hooks, which", id="outer hooks"),

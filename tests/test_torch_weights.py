@@ -14,30 +14,30 @@ from tests.torch_twins import twin  # noqa: E402
 
 
 def drawn(name, seed):
-    """A model in which every parameter and buffer has something to tell."""
+    """A model whose parameters and buffers have any bits, those of NaN, infinities, -0 and denormal numbers too."""
     rng = np.random.default_rng(seed)
     model = models.build(name, rng=rng)
-    state = {
-        key: rng.integers(1, 1000, array.shape) if array.dtype == np.int64 else rng.uniform(0.1, 0.3, array.shape)
-        for key, array in model.state_dict().items()
-    }
-    model.load_state_dict({key: np.asarray(state[key], array.dtype) for key, array in model.state_dict().items()})
-    return model.eval()
+    arrays = model.state_dict().items()
+    model.load_state_dict({key: np.frombuffer(rng.bytes(a.nbytes), a.dtype).reshape(a.shape) for key, a in arrays})
+    return model
+
+
+def bits(state):
+    return {key: (str(array.dtype), array.shape, array.tobytes()) for key, array in state.items()}
 
 
 @pytest.mark.parametrize("name", models.NAMES)
-def test_every_model_goes_there_and_back(name, tmp_path):
+def test_every_model_goes_there_and_back_bit_for_bit(name, tmp_path):
     model, other = drawn(name, 0), drawn(name, 1)
-    net = twin(model)
+    net, state = twin(model), bits(model.state_dict())
     training.save_weights(model, tmp_path / "ours.safetensors")
-    assert not net.load_state_dict(load_file(tmp_path / "ours.safetensors"), strict=True).missing_keys
-    for key, tensor in net.state_dict().items():
-        np.testing.assert_array_equal(tensor.numpy(), model.state_dict()[key], strict=True)
+    net.load_state_dict(load_file(tmp_path / "ours.safetensors"), strict=True)
+    assert bits({key: tensor.numpy() for key, tensor in net.state_dict().items()}) == state
     save_file(net.state_dict(), tmp_path / "theirs.safetensors")
+    assert bits(other.state_dict()) != state
     training.load_weights(other, tmp_path / "theirs.safetensors")
+    assert bits(other.state_dict()) == state
     assert list(other.state_dict()) == list(net.state_dict())
-    for key, array in other.state_dict().items():
-        np.testing.assert_array_equal(array, model.state_dict()[key], strict=True)
 
 
 @pytest.mark.parametrize("name", ["lenet5_classic", "resnet20", "small_mobilenet"])

@@ -76,6 +76,9 @@ def to_onnx(
     """
     if not isinstance(model, Module):
         raise TypeError(f"`model` must be a Module, not {type(model).__name__}.")
+    metadata = dict(metadata or {})
+    if wrong := [item for item in metadata.items() if not all(isinstance(text, str) for text in item)]:
+        raise TypeError(f"`metadata` must have texts for names and values, not {wrong[0]!r}.")
     if input_shape is None:
         input_shape = getattr(model, "input_shape", None)
     takes, dtype = input_shape, None
@@ -91,6 +94,6 @@ def to_onnx(
         type(model).__name__,
         (dtype or writer.graph.dtype, input_shape),
         (writer.graph.dtype, writer.output_shape),
-        metadata or {},
+        metadata,
     )
     files.write(path, proto.SerializeToString())

@@ -1,7 +1,5 @@
 """From a graph of ours to one of `onnx`, checked: the only place that imports it."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 import fastcnn
@@ -11,7 +9,7 @@ OPSET = 17  # of 2022, which all that reads ONNX today knows; it has all we need
 INPUT, OUTPUT = "input", "output"
 
 
-def proto(graph: Graph, name: str, x: tuple, y: tuple, metadata: Mapping[str, str]):
+def proto(graph: Graph, name: str, x: tuple, y: tuple, metadata: dict[str, str]):
     """The graph as ``onnx.ModelProto``; ``x`` and ``y`` are dtype and shape, without the batch, of input and output.
 
     Raises
@@ -44,7 +42,7 @@ def proto(graph: Graph, name: str, x: tuple, y: tuple, metadata: Mapping[str, st
         producer_name="fastcnn",
         producer_version=fastcnn.__version__,
     )
-    helper.set_model_props(model, dict(metadata))
+    helper.set_model_props(model, metadata)
     model = shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     checker.check_model(model, full_check=True)
     return model

@@ -55,11 +55,10 @@ class Writer:
         rest = list(_layers(module, name))
         while rest:
             name, layer = rest.pop(0)
-            last, one = name, folded(layer, rest[0][1]) if self._fold and rest else None
+            one = folded(layer, rest[0][1]) if self._fold and rest else None
             if one:
-                layer, (last, _) = one, rest.pop(0)
-            x = self._layer(layer, Layer(self.graph, name, shape), x)
-            shape = self._shapes[last]
+                rest.pop(0)
+            x, shape = self._layer(one or layer, Layer(self.graph, name, shape), x), self._shapes[name]
         return x
 
     def _layer(self, layer: nn.Module, at: Layer, x: str) -> str:

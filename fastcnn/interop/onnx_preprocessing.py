@@ -11,6 +11,9 @@ from fastcnn.interop.onnx_graph import Graph, Layer
 
 def square(preprocessing: Preprocessing, shape) -> tuple[int, int, int]:
     """Shape of what the preprocessing makes of images of ``shape``, checked: it must not have to shrink them."""
+    if not isinstance(preprocessing, Preprocessing):
+        what = type(preprocessing).__name__
+        raise TypeError(f"`preprocessing` must be a fastcnn.data.Preprocessing, not {what}.")
     if not isinstance(shape, Sequence) or len(shape) != 3:
         raise ValueError(f"`input_shape` must be that of images, (C, H, W), to be preprocessed, not {shape!r}.")
     C, H, W = (_validate.count(f"input_shape[{i}]", extent) for i, extent in enumerate(shape))

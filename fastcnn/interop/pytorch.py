@@ -1,11 +1,15 @@
 """Models from PyTorch."""
 
 import inspect
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastcnn import nn
 from fastcnn.nn import Module, Sequential, init
+
+if TYPE_CHECKING:
+    import torch
 
 # Layers of both, whose options have the same names and meanings.
 LAYERS = (
@@ -24,7 +28,7 @@ FIXED = {
 }
 
 
-def from_torch(module, *, rng: np.random.Generator | None = None) -> Module:
+def from_torch(module: "torch.nn.Module", *, rng: np.random.Generator | None = None) -> Module:
     """The model that a `torch.nn.Sequential` is, with the same weights.
 
     Parameters
