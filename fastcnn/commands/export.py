@@ -16,10 +16,11 @@ EXAMPLES = """\
   fastcnn export runs/lenet5-mnist --out lenet5.safetensors            for PyTorch's load_state_dict, or fastcnn's
   fastcnn export resnet20 --options num_classes=100 --weights my.safetensors --out resnet20.onnx
 
-The ONNX file of a run does what fastcnn predict does with an image: "input" takes pixels, uint8 (N, C, H, W), and is
-padded and standardized as in training; "output" gives a probability for each class. Images larger than the network's
-are to be shrunk to its size before. The names of the classes are in the metadata, under "classes", as JSON. The file of
-a MODEL takes what the model takes, float32 and standardized, and gives what it gives. Batches may have any size.
+The ONNX file of a run does what fastcnn predict does: "input" takes images like those it was trained on, as pixels,
+uint8 (N, C, H, W), pads and standardizes them; "output" gives a probability for each class. Images larger than the
+network's are to be shrunk to its size before. The names of the classes are in the metadata, under "classes", as JSON.
+That of a MODEL takes what the model takes, float32 and standardized, and gives what it gives. Any number of images
+may come at once.
 """
 
 
