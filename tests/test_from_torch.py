@@ -192,6 +192,7 @@ def hooked(layer):
 TIED = T.Linear(3, 3)
 LIKE = T.Linear(3, 3)
 LIKE.weight = TIED.weight
+NORM = T.BatchNorm1d(3, affine=False)
 
 
 @pytest.mark.parametrize(
@@ -223,6 +224,8 @@ LIKE.weight = TIED.weight
                      "1.1.conv1: its `weight` is that of 0.weight, but in fastcnn each", id="a layer twice"),
         pytest.param(T.Sequential(TIED, inside(LIKE)), ValueError,
                      "1.1.conv1: its `weight` is that of 0.weight, but in fastcnn each", id="a parameter twice"),
+        pytest.param(T.Sequential(NORM, inside(NORM)), ValueError,
+                     "1.1.conv1: its `running_mean` is that of 0.running_mean, but in fast", id="a buffer twice"),
     ],
 )  # fmt: skip
 def test_what_fastcnn_has_not_is_named_with_its_place(module, error, text):

@@ -52,8 +52,8 @@ def from_torch(module: "torch.nn.Module", *, rng: np.random.Generator | None = N
     TypeError
         If something in it is no layer that fastcnn has, or weights are neither float32 nor float64.
     ValueError
-        If a layer has an option that fastcnn's has not, forward hooks, or a parameter of another layer. Errors begin
-        with the place in `module`: "2.conv1: ...".
+        If a layer has an option that fastcnn's has not, forward hooks, or a parameter or buffer of another layer.
+        Errors begin with the place in `module`: "2.conv1: ...".
 
     Examples
     --------
@@ -77,11 +77,11 @@ def from_torch(module: "torch.nn.Module", *, rng: np.random.Generator | None = N
 
 
 class _Reader:
-    """Makes layers, and remembers whose parameters it has seen."""
+    """Makes layers, and remembers whose parameters and buffers it has seen."""
 
     def __init__(self, torch, dtype, rng: np.random.Generator):
         self.torch, self.given = torch, {"dtype": dtype, "rng": rng}
-        self.owners: dict[int, str] = {}  # names of parameters by their identities
+        self.owners: dict[int, str] = {}  # names of parameters and buffers by their identities
 
     def read(self, module, place: str) -> Module:
         """The module's twin; ``place`` is its dotted name."""
@@ -105,12 +105,10 @@ class _Reader:
         for option, value in FIXED.get(name, {}).items():
             if getattr(module, option) != value:
                 raise ValueError(f"{name} has {option}={getattr(module, option)!r}, but fastcnn's has {value!r} only.")
-        for own, parameter in module.named_parameters():
-            owner = self.owners.setdefault(id(parameter), f"{place}.{own}")
+        for own, tensor in (*module.named_parameters(), *module.named_buffers()):
+            owner = self.owners.setdefault(id(tensor), f"{place}.{own}")
             if owner != f"{place}.{own}":
-                raise ValueError(
-                    f"its `{own}` is that of {owner}, but in fastcnn each layer has parameters of its own."
-                )
+                raise ValueError(f"its `{own}` is that of {owner}, but in fastcnn each layer has arrays of its own.")
         kind = getattr(nn, name)
         options = {
             option: self.given[option] if option in self.given else getattr(module, option)
