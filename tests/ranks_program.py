@@ -17,7 +17,7 @@ from fastcnn import _processors, data, distributed, nn, optim, training
 from fastcnn.data import augment
 
 
-def make(comm=None, *, images=18, batch_size=8, model=None, callbacks=(), shift=False, lr=0.1, drop_last=False):
+def make(comm=None, *, images=18, batch_size=8, model=None, callbacks=(), shift=False, lr=0.1):
     """A trainer, its loader and images to evaluate; every rank other than 0 has other weights and another order."""
     rng = np.random.default_rng(3)
     x = rng.normal(size=(images, 1, 6, 6)).astype(np.float32)
@@ -25,9 +25,7 @@ def make(comm=None, *, images=18, batch_size=8, model=None, callbacks=(), shift=
     rng = np.random.default_rng(comm.Get_rank() if comm else 0)
     model = (model or plain)(rng)
     moved = augment.Shift(1) if shift else None
-    loader = data.DataLoader(
-        x, labels, batch_size, shuffle=True, rng=np.random.default_rng(rng), augment=moved, drop_last=drop_last
-    )
+    loader = data.DataLoader(x, labels, batch_size, shuffle=True, rng=rng, augment=moved)
     optimizer = optim.SGD(model.parameters(), lr, momentum=0.9, weight_decay=0.01)
     schedule = optim.OneCycleLR(optimizer, lr, total_steps=100)
     trainer = training.Trainer(model, optimizer, nn.CrossEntropyLoss(), schedule, callbacks, comm)
@@ -39,7 +37,18 @@ def plain(rng):
 
 
 def with_dropout(rng):
-    return nn.Sequential(nn.Flatten(), nn.Linear(36, 8, rng=rng), nn.Dropout(0.5, rng=rng), nn.Linear(8, 3, rng=rng))
+    """The layer draws from the generator of the loader."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 8, rng=rng), Dropout(0.5, rng=rng), nn.Linear(8, 3, rng=rng))
+
+
+class Dropout(nn.Dropout):
+    """Remembers the last mask of the training."""
+
+    def forward_native(self, x, backend):
+        y = super().forward_native(x, backend)
+        if self.training:
+            self._drawn = self._mask
+        return y
 
 
 def with_batch_norm(rng):
@@ -81,6 +90,13 @@ def weighted(folder, comm):
 
 def dropout(folder, comm):
     return train(folder, comm, model=with_dropout)
+
+
+def masks(folder, comm):
+    """What the ranks' layers drew last."""
+    trainer, loader, validation = make(comm, model=with_dropout, images=8)
+    trainer.fit(loader, validation, 1)
+    return {"mask": trainer.model[2]._drawn.tolist()}
 
 
 def augmented(folder, comm):

@@ -23,7 +23,7 @@ BESIDE = Path(sys.executable).parent / "mpiexec"
 MPIEXEC = str(BESIDE) if BESIDE.exists() else shutil.which("mpiexec")
 SAME = ("uneven", "weighted", "batch_norm")  # what is that of one process, to rounding
 OWN = ("augmented", "dropout", "batch_norm_apart")  # what depends on the number of ranks
-MORE = ("saved", "not_finite", "interrupted", "batch_norm_too_few", "threads")
+MORE = ("saved", "masks", "not_finite", "interrupted", "batch_norm_too_few", "threads")
 
 needs_mpi = pytest.mark.skipif(
     MPIEXEC is None or importlib.util.find_spec("mpi4py") is None, reason="needs mpi4py and mpiexec"
@@ -72,12 +72,10 @@ def results(folders) -> dict[int, dict[str, list]]:
     """By the number of ranks, all scenarios in which nobody fails."""
     if MPIEXEC is None or importlib.util.find_spec("mpi4py") is None:
         pytest.skip("needs mpi4py and mpiexec")
-    found = {2: run(2, folders[2], *SAME, *OWN, *MORE, threads=None), 4: run(4, folders[4], *SAME, *OWN)}
-    shutil.copytree(folders[2] / "checkpoints", folders[4] / "checkpoints")
-    found[4] |= run(4, folders[4], "resumed")
-    again = folders[2] / "again"
-    again.mkdir()
-    shutil.copytree(folders[2] / "checkpoints", again / "checkpoints")
+    found, again = {2: run(2, folders[2], *SAME, *OWN, *MORE, threads=None)}, folders[2] / "again"
+    for folder in (folders[4], again):
+        shutil.copytree(folders[2] / "checkpoints", folder / "checkpoints")
+    found[4] = run(4, folders[4], *SAME, *OWN, "resumed")
     found["again"] = run(2, again, *OWN, "uneven", "resumed", "whole")
     return found
 
@@ -103,7 +101,7 @@ def test_n_ranks_learn_what_one_learns(results, tmp_path, ranks, scenario):
 
 @needs_mpi
 @pytest.mark.parametrize("ranks", [2, 4])
-@pytest.mark.parametrize("scenario", [*SAME, "dropout", "augmented"])
+@pytest.mark.parametrize("scenario", [*SAME, *OWN])
 def test_all_ranks_end_with_the_same_numbers(results, ranks, scenario):
     first, *others = results[ranks][scenario]
     assert len(first["losses"]) >= 3
@@ -122,6 +120,13 @@ def test_each_rank_draws_by_itself(results, scenario, tmp_path):
     with fastcnn.use_backend("numpy"):
         alone = getattr(ranks_program, scenario)(tmp_path, None)
     assert not np.allclose(results[2][scenario][0]["losses"], alone["losses"], rtol=1e-3)
+
+
+@needs_mpi
+def test_each_rank_has_a_stream_of_its_own(results):
+    one, other = (found["mask"] for found in results[2]["masks"])
+    assert np.shape(one) == np.shape(other)
+    assert one != other
 
 
 @needs_mpi

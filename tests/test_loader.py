@@ -159,6 +159,41 @@ def test_augmentation_is_another_in_each_epoch_and_batch():
     assert not np.allclose(first[0], second[0])
 
 
+PARTS = {"even": 2, "uneven": 3, "some have none": 5}
+
+
+@pytest.mark.parametrize("shuffle", [False, True], ids=["in order", "shuffled"])
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
+def test_parts_make_up_the_batches(parts, shuffle):
+    whole, *loaders = (
+        DataLoader(*arrays(10), 4, shuffle=shuffle, rng=np.random.default_rng(0)) for _ in range(parts + 1)
+    )
+    for _ in range(2):  # epochs
+        pieces = [list(loader.parts(part, parts)) for part, loader in enumerate(loaders)]
+        for i, (x, labels) in enumerate(whole):
+            np.testing.assert_array_equal(np.concatenate([piece[i][0] for piece in pieces]), x)
+            np.testing.assert_array_equal(np.concatenate([piece[i][1] for piece in pieces]), labels)
+            sizes = [len(piece[i][1]) for piece in pieces]
+            assert max(sizes) - min(sizes) <= 1
+    assert all(loader.state_dict() == whole.state_dict() for loader in loaders)
+
+
+def test_parts_are_augmented_each_by_itself_the_first_as_a_whole_batch():
+    drawn = []
+    options = {"augment": lambda x, rng: drawn.append(rng.random()) or x}
+    for part, parts in ((0, 1), (0, 2), (1, 2), (4, 5)):
+        loader = DataLoader(*arrays(4), 4, rng=np.random.default_rng(0), **options)
+        assert sum(len(labels) for _, labels in loader.parts(part, parts)) == 4 // parts + (part == 4)
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn[1:])) == 3
+
+
+def test_a_part_without_images_is_not_augmented():
+    options = {"rng": np.random.default_rng(0), "augment": lambda x, rng: 1 / 0}
+    [(x, labels)] = DataLoader(*arrays(1), 4, **options).parts(0, 2)
+    assert (x.shape, labels.shape) == ((0, 1, 2, 3), (0,))
+
+
 @pytest.mark.parametrize("shuffle", [False, True], ids=["in order", "shuffled"])
 def test_augmentation_that_writes_to_its_batch_does_not_change_the_data(shuffle):
     one = loader(shuffle=shuffle)

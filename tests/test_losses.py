@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fastcnn import functional as F
+from fastcnn import nn
 from fastcnn.testing import CROSS_ENTROPY_CASES, assert_close, central_difference
 
 NAN, INF = np.nan, np.inf
@@ -120,6 +121,21 @@ def test_cross_entropy_with_options_by_hand(backend, dtype, options, loss, dlogi
     assert actual == pytest.approx(loss, rel=1e-6 if dtype == np.float32 else 1e-14)
     gradient = F.cross_entropy_backward(logits, target, **options, backend=backend)
     assert_close(gradient, np.array(dlogits, dtype), 8, np.full((2, 2), 4))
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        pytest.param({}, 3, id="rows"),
+        pytest.param({"weight": np.array([1.0, 0.25])}, 2.25, id="weights"),
+        pytest.param({"ignore_index": 1}, 2, id="rows that are not ignored"),
+        pytest.param({"reduction": "sum"}, 1, id="a sum"),
+    ],
+)
+def test_what_a_mean_is_over(options, count):
+    criterion = nn.CrossEntropyLoss(**options)
+    criterion(np.zeros((3, 2)), np.array([0, 1, 0]))
+    assert criterion.count == pytest.approx(count)
 
 
 def test_an_ignored_row_may_hold_anything(backend, dtype):
