@@ -43,22 +43,27 @@ def start(ranks: int, folder: Path, *scenarios: str, threads: str | None = "1") 
     )
 
 
+def wait(process: subprocess.Popen) -> tuple[str, str]:
+    """What ranks print until they end; none is left where they hang."""
+    try:
+        return process.communicate(timeout=120)
+    finally:
+        process.terminate()  # mpiexec ends its ranks
+
+
 def run(ranks: int, folder: Path, *scenarios: str, **options) -> dict[str, list]:
     """What each rank found in each scenario."""
     process = start(ranks, folder, *scenarios, **options)
-    _, err = process.communicate(timeout=300)
+    _, err = wait(process)
     assert process.returncode == 0, err
     files = {scenario: [folder / f"{scenario}-{rank}.json" for rank in range(ranks)] for scenario in scenarios}
     return {scenario: [json.loads(path.read_text()) for path in paths] for scenario, paths in files.items()}
 
 
 def fails(folder: Path, scenario: str) -> tuple[int, str]:
-    """Exit code and stderr of two ranks of which one fails; a hang is a TimeoutExpired."""
+    """Exit code of two ranks of which one fails, and what they say; a hang is a TimeoutExpired."""
     process = start(2, folder, scenario)
-    try:
-        out, err = process.communicate(timeout=120)
-    finally:
-        process.kill()
+    out, err = wait(process)
     return process.returncode, out + err
 
 
@@ -218,13 +223,11 @@ def test_the_death_of_one_rank_ends_all(tmp_path):
 def test_ctrl_c_to_mpiexec_ends_all_after_a_checkpoint(tmp_path):
     process = start(2, tmp_path, "trains_until_interrupted")
     try:
-        while not (tmp_path / "going").exists():
-            assert process.poll() is None, process.communicate()
+        while process.poll() is None and not (tmp_path / "going").exists():
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
     finally:
-        process.kill()
+        out, err = wait(process)
     assert process.returncode != 0
     assert "Traceback" not in out + err
     assert list((tmp_path / "by_mpiexec").glob("checkpoint-*.safetensors"))
