@@ -68,7 +68,7 @@ def run(parser: argparse.ArgumentParser, args: argparse.Namespace, ranks=None) -
     trainer = training.Trainer(model, optimizer, nn.CrossEntropyLoss(), schedule, distributed=ranks)
     threads = fastcnn.get_num_threads()  # each rank has its share of the processors now
     if first:
-        each = f" on each of {ranks.Get_size()} ranks" if ranks else ""
+        each = f" on each of {ranks.Get_size()} ranks" if ranks and ranks.Get_size() > 1 else ""
         print(f"Backend: {args.backend}, {threads} thread{'s' * (threads > 1)}{each}.", flush=True)
     exit_code = 0
     try:

@@ -206,7 +206,7 @@ class Run:
             f"{len(train.classes)} classes."
         )
         threads, parameters = fastcnn.get_num_threads(), sum(p.size for p in self.model.parameters())
-        each = f" on each of {self.ranks.Get_size()} ranks" if self.ranks else ""
+        each = f" on each of {self.ranks.Get_size()} ranks" if self.ranks and self.ranks.Get_size() > 1 else ""
         remark(
             f"Model: {self.chosen['model']}, {parameters:,} parameters. Backend: {self.chosen['backend']}, {threads} "
             f"thread{'s' * (threads > 1)}{each}. Folder: {self.out}."
