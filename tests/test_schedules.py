@@ -82,6 +82,16 @@ def test_one_cycle_needs_a_momentum_to_cycle():
     assert not hasattr(optimizer, "momentum")
 
 
+def test_one_cycle_that_only_rises_ends_at_the_top():
+    optimizer = make_optimizer("SGD")
+    schedule = optim.OneCycleLR(optimizer, 1.0, total_steps=3, pct_start=1, anneal_strategy="linear", div_factor=5)
+    rates = []
+    for _ in range(3):
+        rates.append(optimizer.lr)
+        schedule.step()
+    assert rates == pytest.approx([0.2, 0.6, 1.0])
+
+
 def test_one_cycle_ends():
     schedule = optim.OneCycleLR(make_optimizer("SGD"), 1.0, total_steps=3)
     for _ in range(3):

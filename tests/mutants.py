@@ -1,0 +1,162 @@
+# ruff: noqa: E501  what is changed stays in one line
+"""Change one line of fastcnn at a time, and see whether the tests notice: proof that they can fail.
+
+python tests/mutants.py [WORD ...]: all mutants, or those whose file has one of the words in its name. Each is made in a
+copy of the tree, and the tests that are named with it must fail there; on the copy as it is they must pass. Prints a
+table; the exit code is 1 if a mutant survives, or the line that it changes is there no more.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+TIMEOUT = 900  # seconds; tests that hang have noticed, too
+NUMBA = "backends/numba_direct/"
+
+
+class Mutant(NamedTuple):
+    """A line of a file in fastcnn/, what it becomes, and arguments of pytest for tests that should notice."""
+
+    file: str
+    old: str
+    new: str
+    tests: str  # a line's, with | between arguments
+
+
+FUSED = "tests/test_nn.py::test_fused_neighbours_change_no_bit|-k|numba and float32 and "
+MUTANTS = [
+    Mutant(NUMBA + "correlate.py", "offset = (start + before - first * dilation)", "offset = (start - first * dilation)",
+           "tests/test_conv.py::test_backward_with_stride_and_padding_by_hand[numba-float32]"),
+    Mutant(NUMBA + "correlate.py", "if relu and c + channels >= C:", "if relu and c == 0:",
+           FUSED + "after"),
+    Mutant(NUMBA + "correlate.py", "ox * SW + rightmost < W)", "ox * SW + rightmost <= W)",
+           FUSED + "after"),
+    Mutant(NUMBA + "outer.py", "for part in range(1, parts):\n            dweight", "for part in range(2, parts):\n            dweight",
+           "tests/test_conv.py::test_agrees_with_naive[numba-float32-beyond two batch blocks]"),
+    Mutant(NUMBA + "outer.py", "if chunk == 0:", "if chunk < 0:",
+           "tests/test_conv.py::test_backward_with_stride_and_padding_by_hand[numba-float32]"),
+    Mutant(NUMBA + "pooling.py", "np.minimum(first + taps, extent + after) - first", "np.minimum(first + taps, extent) - first",
+           "tests/test_pooling.py::test_avg_pool_by_hand|-k|numba-float32"),
+    Mutant(NUMBA + "pooling.py", "tile_full(row, columns, x, -np.inf), tile_full(row, columns, indices, -1)",
+           "tile_full(row, columns, x, 0), tile_full(row, columns, indices, 0)",
+           "tests/test_pooling.py::test_max_pool_by_hand|-k|numba-float32"),
+    Mutant(NUMBA + "simd.py", "return self.builder.or_(greater, nan)", "return greater",
+           "tests/test_pooling.py::test_max_pool_by_hand|-k|numba-float32"),
+    Mutant(NUMBA + "simd.py", 'icmp_unsigned("<", at, extent)', 'icmp_unsigned("<=", at, extent)',
+           "tests/test_pooling.py::test_max_pool_by_hand|-k|numba-float32"),
+    Mutant(NUMBA + "simd.py", "return self.builder.select(negative, zero, vector), negative",
+           "return vector, negative", FUSED + "fully"),
+    Mutant(NUMBA + "adaptive_pooling.py", "wins = value > best[lane] or", "wins = value >= best[lane] or",
+           "tests/test_adaptive_pooling.py::test_max_by_hand|-k|numba-float32"),
+    Mutant(NUMBA + "normalization.py", "square -= total * total / count", "pass",
+           "tests/test_batch_norm.py::test_variance_of_large_numbers_that_differ_little[numba]"),
+    Mutant(NUMBA + "normalization.py", "blocks, images = 1, N % L", "blocks, images = 1, L",
+           "tests/test_batch_norm.py::test_training_by_hand[numba-float32]"),
+    Mutant(NUMBA + "losses.py", "largest[n] = x[n, 0]", "largest[n] = 0",
+           "tests/test_losses.py::test_cross_entropy_by_hand|-k|numba-float32"),
+    Mutant(NUMBA + "losses.py", "(1 if k == target[n] else 0)", "(1 if k == n else 0)",
+           "tests/test_losses.py::test_cross_entropy_backward_by_hand[numba-float32]"),
+    Mutant(NUMBA + "optim.py", "step = g + momentum * velocity[i] if nesterov else velocity[i]", "step = velocity[i]",
+           "tests/test_optim.py::test_two_steps_by_hand|-k|numba and Nesterov"),
+    Mutant(NUMBA + "optim.py", "min(start + _CHUNK, sizes[k])", "min(start + _CHUNK, sizes[k] - 1)",
+           "tests/test_optim.py::test_two_steps_by_hand|-k|numba and SGD"),
+    Mutant(NUMBA + "activations.py", "dx[i] = 0 if y[i] <= 0 else dy[i]", "dx[i] = 0 if y[i] < 0 else dy[i]",
+           "tests/test_activations.py::test_backward_by_hand|-k|numba-float32-relu"),
+    Mutant(NUMBA + "exp.py", "np.float32: 7,", "np.float32: 4,", "tests/test_exp.py::test_they_are_right_to_the_last_places|-k|float32"),
+    Mutant(NUMBA + "memory.py", "if _references(entry) == _UNUSED:", "if _references(entry) >= _UNUSED:",
+           "tests/test_memory.py"),
+    Mutant(NUMBA + "cache.py", "== (self._source_stamp, key) else None", "!= () else None",
+           "tests/test_cache.py|-k|index_says"),
+    Mutant("backends/numpy_im2col/optim.py", "1 - beta2**step", "1 - beta2",
+           "tests/test_optim.py::test_two_steps_by_hand|-k|numpy"),
+    Mutant("nn/fusion.py", "units.append(ConvMaxPool(rest.pop(0), rest.pop(1), relu=True))",
+           "units.append(ConvMaxPool(rest.pop(0), rest.pop(1), relu=False))",
+           "tests/test_nn.py::test_fused_neighbours_change_no_bit|-k|numpy and float32 and C1"),
+    Mutant("nn/replay.py", "return self._changes == _changes and all(", "return all(",
+           "tests/test_replay.py::test_a_change_is_seen|-k|attribute"),
+    Mutant("functional/activations.py", "np.multiply(keep, 1 / (1 - p), dtype=dtype)", "keep.astype(dtype)", "tests/test_nn.py::test_dropout_keeps_the_mean_and_scales|-k|numpy"),
+    Mutant("_threads.py", "_prepared = threading.local()", 'import types; _prepared = types.SimpleNamespace()',
+           "tests/test_num_threads.py::test_every_python_thread_gets_the_number"),
+    Mutant("_processors.py", "math.ceil(int(time)", "math.floor(int(time)", "tests/test_processors.py"),
+    Mutant("training/files.py", "            os.fsync(file.fileno())\n", "", "tests/test_loses_nothing.py|-k|on_the_disk"),
+    Mutant("training/files.py", "threading.get_native_id()", "os.getpid()", "tests/test_loses_nothing.py|-k|two_threads"),
+    Mutant("training/files.py", 'beside = path.with_name(f".{path.name}.{threading.get_native_id()}.part")', "beside = path",
+           "tests/test_loses_nothing.py|-k|killed"),
+    Mutant("training/checkpoint.py", "        digest.update(arrays[name].tobytes())\n", "",
+           "tests/test_checkpoint.py::test_a_damaged_file_is_refused"),
+    Mutant("training/progress.py", "self.loss += loss * len(labels)", "self.loss += loss", "tests/test_trainer.py|-k|numpy"),
+    Mutant("training/trainer.py", "        self.optimizer.zero_grad()\n", "", "tests/test_trainer.py|-k|numpy"),
+    Mutant("training/metrics.py", "np.argsort(-self.logits", "np.argsort(self.logits", "tests/test_evaluation.py"),
+    Mutant("data/loader.py", "(seed, i)", "(seed, 0)", "tests/test_loader.py|-k|another"),
+    Mutant("data/loader.py", 'epoch = self._epoch = {"rng": self._rng_state(), "batches": self._skip}',
+           'epoch = self._epoch = {"rng": self._rng_state(), "batches": 0}', "tests/test_loader.py|-k|stopped"),
+    Mutant("data/transforms.py", "padding : padding + W] = images", ": W] = images", "tests/test_transforms.py"),
+    Mutant("data/augment/whole_pixels.py", "images[flipped, :, :, ::-1]", "images[flipped, :, ::-1]",
+           "tests/test_augment.py|-k|flip"),
+    Mutant("optim/schedules/one_cycle.py", "if self.steps <= peak:", "if self.steps < peak:", "tests/test_schedules.py|-k|one_cycle"),
+    Mutant("optim/clipping.py", "if not factor >= 1:", "if factor < 1:", "tests/test_clipping.py"),
+]  # fmt: skip
+
+
+def run(tree: Path, cache: Path, arguments: list[str]) -> tuple[int, str]:
+    """Exit code of pytest in a tree, and the end of what it said."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *arguments]
+    try:
+        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        return 1, "hangs"
+    return done.returncode, done.stdout[-3000:] + done.stderr[-1000:]
+
+
+passed = set()  # tests, on the tree as it is
+
+
+def verdict(mutant: Mutant, tree: Path, cache: Path) -> str:
+    """What the tests say of a mutant; the tree is afterwards what it was."""
+    file, tests = tree / "fastcnn" / mutant.file, mutant.tests.split("|")
+    source = file.read_text(encoding="utf-8")
+    if source.count(mutant.old) != 1:
+        return f"STALE: its line is there {source.count(mutant.old)} times"
+    if mutant.tests not in passed:
+        code, said = run(tree, cache, tests)
+        if code != 0:
+            return f"STALE: its tests do not pass without it (exit code {code})\n{said}"
+        passed.add(mutant.tests)
+    spare = cache.with_name("mutant")  # what is compiled anew replaces files there, and these are the same as here
+    shutil.copytree(cache, spare, copy_function=os.link)
+    try:
+        file.write_text(source.replace(mutant.old, mutant.new), encoding="utf-8")
+        code, said = run(tree, spare, tests)
+    finally:
+        file.write_text(source, encoding="utf-8")
+        shutil.rmtree(spare)
+    return {0: "SURVIVED", 1: "killed"}.get(code, f"STALE: it does not run (exit code {code})\n{said}")
+
+
+def main(words: list[str]) -> int:
+    """All that were asked for."""
+    chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant.file for word in words)]
+    verdicts = []
+    with tempfile.TemporaryDirectory() as folder:
+        tree, cache = Path(folder, "tree"), Path(folder, "cache")
+        ignored = shutil.ignore_patterns(".git", "__pycache__", ".venv", "runs")
+        shutil.copytree(ROOT, tree, ignore=ignored)
+        cache.mkdir()
+        for mutant in chosen:
+            start = time.perf_counter()
+            verdicts.append(verdict(mutant, tree, cache))
+            change = f"{mutant.old.strip()}  ->  {mutant.new.strip() or '(nothing)'}".replace("\n", " ")
+            print(f"{verdicts[-1]:<10} {time.perf_counter() - start:5.1f} s  {mutant.file}: {change}", flush=True)
+    print(f"{verdicts.count('killed')} of {len(chosen)} mutants killed.")
+    return 0 if chosen and verdicts.count("killed") == len(chosen) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
