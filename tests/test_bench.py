@@ -11,7 +11,7 @@ import pytest
 BENCH = Path(__file__).parent.parent / "bench"
 PROGRAMS = (
     "lenet5", "inference", "layers", "pooling", "threads", "startup", "memory", "fairness",
-    "time_to_accuracy", "scaling",
+    "time_to_accuracy", "scaling", "errors",
 )  # fmt: skip
 
 

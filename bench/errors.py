@@ -1,0 +1,238 @@
+"""The largest rounding error of every operation in float32, in units in the last place, of fastcnn and of PyTorch.
+
+What is exact is computed in float64 from the same float32 numbers, normally distributed. A unit in the last place of a
+number is the distance from it to the next float32 (`numpy.spacing`); an error of a half is rounding alone. There are
+two ways to say how large an error is:
+
+* in units of the result: the number that is exact, rounded. Where a sum cancels, its result is small beside its terms,
+  and so many units are nobody's fault;
+* in units of the sum: the sum of the absolute values of the terms. Its error is at most about half as many of them as
+  there are terms, whatever the order (N. J. Higham, "Accuracy and stability of numerical algorithms", 2nd ed., SIAM
+  2002, equation 3.5).
+"""
+
+import sys
+
+import _measure
+import _report
+import _sides
+import numpy as np
+
+from fastcnn import backends
+from fastcnn import functional as F
+
+LIBRARIES = {"numba": "fastcnn", "numpy": "NumPy", "PyTorch": "PyTorch"}  # and the sides they are on
+SEEDS = 5
+COLUMNS = [
+    ("operation", "operation", ""),
+    ("terms", "terms", "d"),
+    *((f"{by}, of the result", f"of_result/{by}", ".3g") for by in LIBRARIES),
+    *((f"{by}, of the sum", f"of_sum/{by}", ".3g") for by in LIBRARIES),
+]
+
+# Sums of products: shapes of x and of the filters for N images, options. The rest is by name, as PyTorch calls it.
+SUMS = {
+    "conv2d, 6→16, 5x5": ((6, 14, 14), (16, 6, 5, 5), {}),
+    "conv2d, 64→64, 3x3": ((64, 14, 14), (64, 64, 3, 3), {"padding": 1}),
+    "conv2d, depthwise, 3x3": ((64, 14, 14), (64, 1, 3, 3), {"padding": 1, "groups": 64}),
+    "conv_transpose2d, 16→6, 4x4": ((16, 7, 7), (16, 6, 4, 4), {"stride": 2, "padding": 1}),
+    "linear, 400→120": ((400,), (120, 400), {}),
+}
+MEANS = {
+    "avg_pool2d, 3x3": ("avg_pool2d", (16, 15, 15), (3, 2)),
+    "adaptive_avg_pool2d, 15x15→4x4": ("adaptive_avg_pool2d", (16, 15, 15), (4,)),
+}
+ACTIVATIONS = {"tanh": "y", "sigmoid": "y", "silu": "x", "elu": "x", "gelu": "x", "softmax": "y", "log_softmax": "y"}
+OTHERS = ("batch_norm", "cross_entropy", "mse_loss", "sgd_update", "adam_update", "rmsprop_update")
+OPERATIONS = (*SUMS, *MEANS, *ACTIVATIONS, *OTHERS)
+
+
+def main() -> int:
+    args = _report.parse(_report.options(__doc__))
+    N, seeds = (2, 1) if args.quick else (32, SEEDS)
+    rows = []
+    with _measure.start(_sides.on(args.threads, *LIBRARIES.values())) as sides:
+        watch = _report.Watch(sides)
+        for name in _report.progress(OPERATIONS, "operations"):
+            rows += errors(sides, name, N, seeds)
+        where = watch.environment()
+    notes = _report.missing(sides, "PyTorch")
+    table = _report.table("Largest errors in float32, in units in the last place", COLUMNS, rows, notes)
+    return _report.finish(args, "errors", [table], where)
+
+
+def errors(sides: dict, name: str, N: int, seeds: int) -> list[dict]:
+    """Rows of the table: one for each result of an operation."""
+    rows, sum_like = {}, name in SUMS or name in MEANS
+    # where all numbers are 1, a sum of products is the number of its terms
+    terms = results("numpy", name, N, 0, "ones") if name in SUMS else {}
+    for seed in range(seeds):
+        exact = results("numpy", name, N, seed, "float64")
+        sums = results("numpy", name, N, seed, "absolute") if sum_like else {}
+        for by, side in LIBRARIES.items():
+            if side not in sides:
+                continue
+            for result, array in sides[side](results, by, name, N, seed, "float32").items():
+                row = rows.setdefault(result, {"operation": f"{name}: {result}", "of_result": {}, "of_sum": {}})
+                if terms:
+                    row["terms"] = int(terms[result].max())
+                for column, of in (("of_result", exact), ("of_sum", sums)):
+                    if of:
+                        error = units(array, exact[result], of[result])
+                        row[column][by] = max(error, row[column].get(by, 0.0))
+    return list(rows.values())
+
+
+def units(array, exact, of) -> float:
+    """Largest distance of an array from the exact one, in units in the last place of ``of``."""
+    unit = np.spacing(np.maximum(np.abs(of).astype(np.float32), np.finfo(np.float32).tiny))
+    return float((np.abs(array.astype(np.float64) - exact) / unit.astype(np.float64)).max())
+
+
+def results(by: str, name: str, N: int, seed: int, what: str) -> dict[str, np.ndarray]:
+    """Every result of an operation by its name; to be called where the library ``by`` is.
+
+    ``what`` is "float32", "float64" of the same numbers, "absolute", float64 of their absolute values, or "ones".
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(*shape):
+        numbers = np.ones(shape) if what == "ones" else rng.standard_normal(shape).astype(np.float32)
+        wide = numbers if what == "float32" else numbers.astype(np.float64)
+        return np.abs(wide) if what == "absolute" else wide
+
+    library = pytorchs if by == "PyTorch" else fastcnns
+    with np.errstate(invalid="ignore"):
+        if name in SUMS:
+            x, weight, options = SUMS[name]
+            operation = name.partition(",")[0]
+            filters = weight[1] if operation == "conv_transpose2d" else weight[0]
+            arrays = draw(N, *x), draw(*weight), draw(filters)
+            return library(by, operation, arrays, draw, options)
+        if name in MEANS:
+            operation, x, numbers = MEANS[name]
+            return library(by, operation, (draw(N, *x),), draw, {}, numbers)
+        if name in ACTIVATIONS:
+            options = {"dim": -1} if "softmax" in name else {}
+            return library(by, name, (3 * draw(N, 10, 10),), draw, options)
+        return OTHER_RESULTS[name](by, N, draw, rng)
+
+
+def fastcnns(by, operation, arrays, draw, options, numbers=()) -> dict[str, np.ndarray]:
+    """An operation of `fastcnn.functional` and its gradients."""
+    options = {**options, "backend": by}
+    y = getattr(F, operation)(*arrays, *numbers, **options)
+    dy, x = draw(*y.shape), arrays[0]
+    if len(arrays) > 1:
+        known = x, arrays[1]
+    else:
+        known = (x.shape,) if "pool" in operation else (y if ACTIVATIONS[operation] == "y" else x,)
+        known += numbers[: 0 if "adaptive" in operation else None]
+    gradients = getattr(F, f"{operation}_backward")(dy, *known, **options)
+    gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+    return dict(zip(("y", "dx", "dweight", "dbias"), (y, *gradients), strict=False))
+
+
+def pytorchs(by, operation, arrays, draw, options, numbers=()) -> dict[str, np.ndarray]:
+    """The same of `torch.nn.functional`."""
+    import torch
+
+    leaves = [torch.from_numpy(array).requires_grad_() for array in arrays]
+    y = getattr(torch.nn.functional, operation)(*leaves, *numbers, **options)
+    gradients = torch.autograd.grad(y, leaves, torch.from_numpy(draw(*y.shape)))
+    tensors = zip(("y", "dx", "dweight", "dbias"), (y.detach(), *gradients), strict=False)
+    return {name: tensor.numpy() for name, tensor in tensors}
+
+
+def batch_norm(by, N, draw, rng) -> dict[str, np.ndarray]:
+    """In training."""
+    x, weight, bias, dy = 2 * draw(N, 6, 14, 14) + 3, draw(6), draw(6), draw(N, 6, 14, 14)
+    if by == "PyTorch":
+        import torch
+
+        leaves = [torch.from_numpy(array).requires_grad_() for array in (x, weight, bias)]
+        y = torch.nn.functional.batch_norm(leaves[0], None, None, *leaves[1:], True)
+        found = y.detach(), *torch.autograd.grad(y, leaves, torch.from_numpy(dy))
+        found = [tensor.numpy() for tensor in found]
+    else:
+        options = {"training": True, "backend": by}
+        y, *statistics = F.batch_norm(x, None, None, weight, bias, **options, return_statistics=True)
+        found = y, *F.batch_norm_backward(dy, x, *statistics, weight, **options)
+    return dict(zip(("y", "dx", "dweight", "dbias"), found, strict=True))
+
+
+def loss(operation):
+    """Of a loss and its gradient, in the numbers' own type."""
+
+    def both(by, N, draw, rng) -> dict[str, np.ndarray]:
+        x = 3 * draw(N, 10)
+        target = rng.integers(0, 10, N) if operation == "cross_entropy" else draw(N, 10)
+        if by == "PyTorch":
+            import torch
+
+            leaf = torch.from_numpy(x).requires_grad_()
+            value = getattr(torch.nn.functional, operation)(leaf, torch.from_numpy(target))
+            return {"loss": value.detach().numpy(), "dx": torch.autograd.grad(value, leaf)[0].numpy()}
+        value = getattr(F, operation)(x, target, backend=by)
+        return {"loss": np.asarray(value), "dx": getattr(F, f"{operation}_backward")(x, target, backend=by)}
+
+    return both
+
+
+def update(operation):
+    """Of a step of an optimizer, the tenth, from whatever it remembers."""
+    settings = {
+        "sgd_update": (0.1, 0.9, 1e-4, False),
+        "adam_update": (1e-3, 0.9, 0.999, 1e-8, 1e-4),
+        "rmsprop_update": (1e-3, 0.99, 1e-8, 0.0, 1e-4),
+    }[operation]
+
+    def step(by, N, draw, rng) -> dict[str, np.ndarray]:
+        parameter, grad, one = draw(1000), draw(1000), draw(1000)
+        square = draw(1000) ** 2
+        if by == "PyTorch":
+            return {"parameter": their_step(operation, settings, parameter, grad, one, square)}
+        states = {
+            "sgd_update": [[one]],
+            "adam_update": [[one], [square], [10]],
+            "rmsprop_update": [[square], None, None],
+        }
+        getattr(backends.load(by), operation)([parameter], [grad], *states[operation], *settings)
+        return {"parameter": parameter}
+
+    return step
+
+
+def their_step(operation, settings, parameter, grad, one, square) -> np.ndarray:
+    """The same step of PyTorch's optimizer."""
+    import torch
+
+    leaf = torch.from_numpy(parameter).requires_grad_()
+    leaf.grad = torch.from_numpy(grad)
+    one, square = torch.from_numpy(one), torch.from_numpy(square)
+    if operation == "sgd_update":
+        lr, momentum, decay, _ = settings
+        optimizer = torch.optim.SGD([leaf], lr, momentum, weight_decay=decay)
+        optimizer.state[leaf] = {"momentum_buffer": one}
+    elif operation == "adam_update":
+        lr, beta1, beta2, eps, decay = settings
+        optimizer = torch.optim.Adam([leaf], lr, (beta1, beta2), eps, decay)
+        optimizer.state[leaf] = {"step": torch.tensor(9.0), "exp_avg": one, "exp_avg_sq": square}
+    else:
+        lr, alpha, eps, momentum, decay = settings
+        optimizer = torch.optim.RMSprop([leaf], lr, alpha, eps, decay, momentum)
+        optimizer.state[leaf] = {"step": torch.tensor(9.0), "square_avg": square}
+    optimizer.step()
+    return leaf.detach().numpy()
+
+
+OTHER_RESULTS = {
+    "batch_norm": batch_norm,
+    "cross_entropy": loss("cross_entropy"),
+    "mse_loss": loss("mse_loss"),
+    **{name: update(name) for name in OTHERS if name.endswith("_update")},
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
