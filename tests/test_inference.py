@@ -250,13 +250,14 @@ def test_sums_have_the_models_order_where_taps_come_before_channels():
 
 
 def test_any_backend_computes_it(backend):
-    model = draw_statistics(nn.Sequential(*layers())).eval()
-    x = RNG(0).standard_normal((3, 3, 9, 9)).astype(np.float32)
-    infer = model.compile_inference(batch_size=2)
+    rng = RNG(5)
+    model = [nn.BatchNorm2d(2), nn.Conv2d(2, 3, 3, padding=1, rng=rng), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2)]
+    model = draw_statistics(nn.Sequential(*model, nn.Residual(nn.Conv2d(3, 3, 1, rng=rng)), nn.Flatten())).eval()
+    x = RNG(0).standard_normal((3, 2, 4, 4)).astype(np.float32)
     with use_backend(backend):
+        infer = model.compile_inference(batch_size=2)
         np.testing.assert_allclose(infer(x), np.concatenate([model(x[:2]), model(x[2:])]), rtol=0, atol=1e-5)
-    model = nn.Sequential(*model.layers[1:])  # without BatchNorm
-    with use_backend(backend):
+        model = nn.Sequential(model[1], *model.layers[3:])  # without BatchNorm
         np.testing.assert_array_equal(model.compile_inference()(x), model(x))
 
 
