@@ -32,7 +32,7 @@ class Inference:
     ----------
     model : Module
         In training or evaluation mode.
-    batch_size : int, default 128
+    batch_size : int, default 512
         Images that are computed at a time; a larger batch comes in parts. It bounds the memory.
 
     Attributes
@@ -58,7 +58,7 @@ class Inference:
     ((300, 10), True)
     """
 
-    def __init__(self, model: Module, batch_size: int = 128):
+    def __init__(self, model: Module, batch_size: int = 512):
         if not isinstance(model, Module):
             raise TypeError(f"`model` must be a Module, not {type(model).__name__}.")
         self.batch_size = _validate.count("batch_size", batch_size)

@@ -362,7 +362,7 @@ class Module:
 
         print(summarize(self, input_shape))
 
-    def compile_inference(self, batch_size: int = 128) -> "Inference":
+    def compile_inference(self, batch_size: int = 512) -> "Inference":
         """Prepare what this module computes in evaluation mode; see `fastcnn.nn.Inference`."""
         from fastcnn.nn.inference import Inference  # which needs this class
 
