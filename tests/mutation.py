@@ -115,7 +115,7 @@ def no_hang(seconds: int) -> Iterator[None]:
 
 
 def outcome(read: Callable, path, family: type[Exception]):
-    """What was read, or None after an error of the ``family`` that names the file in a sentence of fair length."""
+    """What was read, or None after an error of the ``family`` that names the file in a sentence."""
     try:
         with watched():
             return read(path)

@@ -1,4 +1,4 @@
-"""Calls of every operation of a backend, for tests of whatever is computed: from the case tables, and a few more.
+"""Calls of every operation of a backend, for tests that hold whatever is computed: by the case tables and more.
 
 A call's arguments are as a backend takes them: checked, C-contiguous, batches in the backend's own layout.
 """
@@ -16,6 +16,7 @@ from fastcnn.testing import (
     CROSS_ENTROPY_CASES,
     NORM_CASES,
     POOL_CASES,
+    ConvCase,
 )
 
 
@@ -38,7 +39,15 @@ SHAPES = {
 }
 ROWS = {"one of one": (1, 1), "batch of 1": (1, 10), "last batch block half full": (24, 7), "many": (40, 33)}
 LINEAR = {"one to one": (1, 1, 1), "half a block": (24, 7, 5), "many blocks": (70, 33, 10), "batch of 1": (1, 84, 10)}
-POOL = 2  # the pooling behind a convolution, in windows of so many pixels square
+FUSED = (  # a convolution, the pooling behind it, whether with ReLU, and whether the gradient of x is wanted
+    (ConvCase("LeNet's C1 and S2", (2, 1, 32, 32), (6, 1, 5, 5)), 2, True, False),
+    (ConvCase("no ReLU", (3, 2, 8, 6), (3, 2, 3, 3)), 2, False, True),
+    (ConvCase("leftover filters, padding, stride", (17, 2, 12, 20), (7, 2, 3, 3), 2, 1), (3, 5), True, True),
+    (ConvCase("groups and dilation", (2, 4, 6, 6), (6, 2, 3, 3), 1, 2, 2, 2), 2, True, True),
+    (ConvCase("windows that leave a row out", (3, 2, 8, 8), (3, 2, 2, 2)), 2, True, True),
+    (ConvCase("chunks of channels", (3, 48, 8, 8), (5, 48, 3, 3)), 2, True, True),
+    (ConvCase("windows of two pixels", (3, 2, 6, 6), (5, 2, 3, 3)), (1, 2), True, True),
+)
 
 
 def calls() -> Iterator[Call]:
@@ -54,7 +63,6 @@ def calls() -> Iterator[Call]:
 
 def _convolutions() -> Iterator[Call]:
     for case in CONV_CASES:
-        windows = case.windows
 
         def forward(backend, rng, dtype, case=case):
             x, weight, bias, _ = case.arrays(rng, dtype)
@@ -67,21 +75,22 @@ def _convolutions() -> Iterator[Call]:
         yield Call("conv2d", case.reason, forward)
         yield Call("conv2d_relu", case.reason, forward)
         yield Call("conv2d_backward", case.reason, backward)
-        for size, relu in ((POOL, True), ((1, 3), False)):
-            if min(windows.OH, windows.OW) >= 3:
-                pool = pool_windows((windows.OH, windows.OW), size, None, 0, 1, False)
+    for case, size, relu, wanted in FUSED:
+        shape = case.windows.OH, case.windows.OW
+        pool = pool_windows(shape, size, None, 0, 1, False)
 
-                def pooled(*given, forward=forward, pool=pool, relu=relu):
-                    return *forward(*given), pool, relu
+        def pooled(backend, rng, dtype, case=case, pool=pool, relu=relu):
+            x, weight, bias, _ = case.arrays(rng, dtype)
+            return backend.pack(x), weight, bias, case.windows, case.groups, pool, relu
 
-                def pooled_backward(backend, rng, dtype, case=case, pooled=pooled, pool=pool, wanted=relu):
-                    x, weight, bias, *options = pooled(backend, rng, dtype)
-                    y, winners = backend.conv2d_max_pool2d(x, weight, bias, *options)
-                    dy = backend.pack(rng.standard_normal(backend.unpack(y).shape).astype(dtype))
-                    return dy, winners, x, weight, case.windows, case.groups, pool, wanted, True
+        def pooled_backward(backend, rng, dtype, case=case, pooled=pooled, pool=pool, wanted=wanted):
+            given = pooled(backend, rng, dtype)
+            y, winners = backend.conv2d_max_pool2d(*given)
+            dy = backend.pack(rng.standard_normal(backend.unpack(y).shape).astype(dtype))
+            return dy, winners, given[0], given[1], case.windows, case.groups, pool, wanted, True
 
-                yield Call("conv2d_max_pool2d", f"{case.reason}, {size}", pooled)
-                yield Call("conv2d_max_pool2d_backward", f"{case.reason}, {size}", pooled_backward)
+        yield Call("conv2d_max_pool2d", case.reason, pooled)
+        yield Call("conv2d_max_pool2d_backward", case.reason, pooled_backward)
     for case in CONV_TRANSPOSE_CASES:
 
         def transposed(backend, rng, dtype, case=case):
@@ -236,11 +245,7 @@ def _layouts() -> Iterator[Call]:
 
 
 def _updates() -> Iterator[Call]:
-    sizes = {
-        "one number": [(1,)],
-        "uneven": [(7,), (3, 5), (13, 3, 2, 2)],
-        "several chunks": [(2048,), (41, 101), (1,)],
-    }
+    sizes = {"one number": [(1,)], "uneven": [(7,), (3, 5), (4, 3, 2)], "several chunks": [(2048,), (41, 101), (1,)]}
     for reason, shapes in sizes.items():
 
         def lists(rng, dtype, count, shapes=shapes):

@@ -1,13 +1,20 @@
 """No kernel reads or writes outside its arrays, nor leaves an element unwritten: every operation, at compiled speed."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from fastcnn import backends
 from fastcnn.backends import OPERATIONS
 from fastcnn.backends.numba_direct.layout import BlockedArray
+from tests import fences
 from tests.guards import Band, guarded, placed
 from tests.operations import arrays, calls
+from tests.profile import FULL
 
 BACKEND = backends.load("numba")
 CALLS = {}
@@ -39,23 +46,49 @@ def test_within_guard_bands(operation, dtype):
         assert found == expected, f"{call}: the result depends on what is outside its arrays, or was there before"
 
 
-def spoiled(value):
-    """The same batch; in the lanes of its last block that hold no image is NaN."""
+SUMS = ("conv2d_backward", "conv2d_max_pool2d_backward", "conv_transpose2d_backward", "linear_backward")
+"""The filters' gradients multiply all lanes of an activation by zeros in that of the output: any number is well."""
+
+
+def idle(native: BlockedArray) -> np.ndarray:
+    """The lanes of the last block that hold no image, as a view."""
+    return native.blocks[-1, ..., native.shape[0] % native.blocks.shape[-1] or native.blocks.shape[-1] :]
+
+
+def spoiled(value, rubbish: float):
+    """The same batch, with rubbish in the lanes that hold no image."""
     if not isinstance(value, BlockedArray) or value.dtype.kind != "f":
         return value
-    blocks = value.blocks.copy()
-    if rest := value.shape[0] % blocks.shape[-1]:
-        blocks[-1, ..., rest:] = np.nan
-    return BlockedArray(blocks, value.shape)
+    copy = BlockedArray(value.blocks.copy(), value.shape)
+    idle(copy)[...] = rubbish
+    return copy
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_what_is_in_lanes_without_an_image_leaks_nowhere(operation):
-    """Such lanes are zero in gradients, and anything in activations."""
+    """It is zero in gradients, and stays so; in activations it is what an image of zeros becomes."""
+    gradient = operation.endswith("_backward")
     for call in CALLS[operation]:
         expected = results(call, np.float32)
-        given = call.arguments(BACKEND, np.random.default_rng(0), np.float32)
-        kept = operation.endswith("_backward")
-        found = getattr(BACKEND, operation)(*given[:kept], *map(spoiled, given[kept:]))
-        found = [array.tobytes() for array in (*arrays(found, BACKEND), *arrays(given, BACKEND))]
-        assert found == expected, str(call)
+        for rubbish in (0.5, 1e30 if operation in SUMS else np.nan):
+            given = call.arguments(BACKEND, np.random.default_rng(0), np.float32)
+            found = getattr(BACKEND, operation)(*given[:gradient], *(spoiled(a, rubbish) for a in given[gradient:]))
+            for native in found if isinstance(found, tuple) else (found,):
+                if gradient and rubbish == 0.5 and isinstance(native, BlockedArray):
+                    assert not idle(native).any(), f"{call}: lanes of the gradient that hold no image are not zero"
+            found = [array.tobytes() for array in (*arrays(found, BACKEND), *arrays(given, BACKEND))]
+            assert found == expected, f"{call}, {rubbish}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs mprotect, and glibc's MALLOC_PERTURB_")
+def test_nothing_outside_is_touched():
+    """In a process whose arrays lie beside forbidden pages, and whose new memory is full of 0x7f: 3e38."""
+    count = 1000 if FULL else 2
+    environment = {**os.environ, "MALLOC_PERTURB_": "128"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fences", str(count)],
+        cwd=Path(__file__).parents[1], env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-300:] + done.stderr[-3000:]
+    expected = [f"{call}: {fences.digest(call, BACKEND)}" for group in CALLS.values() for call in group[:count]]
+    assert sorted(done.stdout.splitlines()) == sorted(expected)

@@ -1,4 +1,4 @@
-"""The numba backend's memory: aligned, used again, never while somebody looks at it; and no more from step to step."""
+"""The numba backend's memory: aligned, used again, never while somebody still looks at it; no more of it with time."""
 
 import gc
 import sys

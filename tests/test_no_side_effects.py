@@ -150,9 +150,8 @@ def layers():
 
 
 def test_every_layer_is_called():
-    kinds = {
-        name for name in nn.__all__ if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), nn.Module)
-    }
+    public = [getattr(nn, name) for name in nn.__all__]
+    kinds = {kind.__name__ for kind in public if isinstance(kind, type) and issubclass(kind, nn.Module)}
     assert layers().keys() == kinds - {"Module"}
 
 
@@ -214,9 +213,8 @@ OPTIMIZERS = {
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_optimizers_change_parameters_and_nothing_else(make, fast_backend):
     def run(seed):
-        parameters = [
-            nn.Parameter(draw(seed + k, *shape).copy()) for k, shape in enumerate([(3, 4), (5,), (2, 3, 2, 2)])
-        ]
+        shapes = (3, 4), (5,), (2, 3, 2, 2)
+        parameters = [nn.Parameter(draw(seed + k, *shape).copy()) for k, shape in enumerate(shapes)]
         bystander = parameters.pop()
         optimizer = make(parameters)
         for step in range(3):
