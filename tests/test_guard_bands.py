@@ -10,8 +10,9 @@ import pytest
 
 from fastcnn import backends
 from fastcnn.backends import OPERATIONS
+from fastcnn.backends.numba_direct import residual
 from fastcnn.backends.numba_direct.layout import BlockedArray
-from tests import fences
+from tests import fences, guards
 from tests.guards import Band, guarded, placed
 from tests.operations import arrays, calls
 from tests.profile import FULL
@@ -47,12 +48,68 @@ def test_within_guard_bands(operation, dtype):
 
 
 SUMS = ("conv2d_backward", "conv2d_max_pool2d_backward", "conv_transpose2d_backward", "linear_backward")
-"""The filters' gradients multiply all lanes of an activation by zeros in that of the output: any number is well."""
+"""The filters' gradients multiply all lanes of an activation by zeros in that of the output: any number will do."""
 
 
 def idle(native: BlockedArray) -> np.ndarray:
     """The lanes of the last block that hold no image, as a view."""
     return native.blocks[-1, ..., native.shape[0] % native.blocks.shape[-1] or native.blocks.shape[-1] :]
+
+
+def beyond(array: np.ndarray, start: int, count: int) -> np.ndarray:
+    """Numbers of a flat array, and beside it."""
+    address = array.__array_interface__["data"][0] + start * array.itemsize
+    return np.ctypeslib.as_array((np.ctypeslib.as_ctypes_type(array.dtype) * count).from_address(address))
+
+
+def sums(a, b, out):
+    out[...] = a + b
+
+
+def writes_after(a, b, out):
+    beyond(out, 0, out.size + 1)[:] = 1
+    sums(a, b, out)
+
+
+def writes_before(a, b, out):
+    beyond(out, -1, 1)[:] = 1
+    sums(a, b, out)
+
+
+def reads_after(a, b, out):
+    out[...] = beyond(a, 1, a.size) + b
+
+
+def reads_before(a, b, out):
+    out[...] = beyond(a, -1, a.size) + b
+
+
+def leaves_one_out(a, b, out):
+    out[1:] = a[1:] + b[1:]
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (writes_after, r"residual\._add writes after its array"),
+        (writes_before, r"residual\._add writes before its array"),
+        (reads_after, "the result depends on what is outside"),
+        (reads_before, "the result depends on what is outside"),
+        (leaves_one_out, "or was there before"),
+    ],
+)
+def test_faults_are_noticed(fault, message, monkeypatch):
+    def use(kernel):
+        monkeypatch.setattr(residual, "_add", kernel)
+        monkeypatch.setitem(guards.KERNELS, ("residual", "_add"), kernel)
+
+    call = CALLS["add"][1]
+    use(sums)
+    expected = results(call, np.float32)
+    use(fault)
+    with pytest.raises(AssertionError, match=message), guarded():  # noqa: PT012
+        found = results(call, np.float32)
+        assert found == expected, "the result depends on what is outside its arrays, or was there before"
 
 
 def spoiled(value, rubbish: float):
