@@ -121,20 +121,29 @@ def spoiled(value, rubbish: float):
     return copy
 
 
+def left(found, given) -> list[bytes]:
+    """Results and arguments, bit for bit, but for which pixel won in lanes that hold no image."""
+    if isinstance(found, tuple) and isinstance(found[1], np.ndarray) and found[1].dtype == np.int8:
+        winners = BlockedArray(found[1].copy(), found[0].shape)
+        idle(winners)[...] = 0
+        found = found[0], winners.blocks
+    return [array.tobytes() for array in (*arrays(found, BACKEND), *arrays(given, BACKEND))]
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_what_is_in_lanes_without_an_image_leaks_nowhere(operation):
     """It is zero in gradients, and stays so; in activations it is what an image of zeros becomes."""
     gradient = operation.endswith("_backward")
     for call in CALLS[operation]:
-        expected = results(call, np.float32)
+        given = call.arguments(BACKEND, np.random.default_rng(0), np.float32)
+        expected = left(getattr(BACKEND, operation)(*given), given)
         for rubbish in (0.5, 1e30 if operation in SUMS else np.nan):
             given = call.arguments(BACKEND, np.random.default_rng(0), np.float32)
             found = getattr(BACKEND, operation)(*given[:gradient], *(spoiled(a, rubbish) for a in given[gradient:]))
             for native in found if isinstance(found, tuple) else (found,):
                 if gradient and rubbish == 0.5 and isinstance(native, BlockedArray):
                     assert not idle(native).any(), f"{call}: lanes of the gradient that hold no image are not zero"
-            found = [array.tobytes() for array in (*arrays(found, BACKEND), *arrays(given, BACKEND))]
-            assert found == expected, f"{call}, {rubbish}"
+            assert left(found, given) == expected, f"{call}, {rubbish}"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs mprotect, and glibc's MALLOC_PERTURB_")
