@@ -1,6 +1,7 @@
 """What is done with a run: ``fastcnn evaluate``, ``predict`` and ``plot``; and ``summary`` and ``download``."""
 
 import json
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -57,6 +58,19 @@ def test_evaluate_takes_a_checkpoint_and_other_data(trained_run, mnist_folder, t
     assert stdout.startswith(f"{sevens.sum()} images")
     assert " - " in stdout  # the precision of other classes
     assert stdout.splitlines()[-1].startswith("top-3: ")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "plot"])
+def test_damaged_files_are_one_line(command, trained_run, tmp_path, capsys):
+    folder = shutil.copytree(trained_run, tmp_path / "run")
+    for name in ("best.safetensors", "history.json"):
+        (folder / name).write_bytes((folder / name).read_bytes()[:-9])
+    more = {"evaluate": [], "predict": [tmp_path / "seven.png"], "plot": ["--out", tmp_path / "curves.png"]}[command]
+    code, stdout, stderr = call(capsys, command, folder, *more)
+    assert (code, stdout) == (1, "")
+    (line,) = stderr.splitlines()
+    assert line.startswith(f"fastcnn {command}: error: {folder}")
+    assert ("is not a history" if command == "plot" else "is not a complete safetensors file") in line
 
 
 def test_evaluate_draws_the_confusion_matrix(trained_run, tmp_path, capsys):
