@@ -9,6 +9,8 @@ import io
 import json
 import os
 import tarfile
+import tempfile
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +23,8 @@ from fastcnn.commands import settings
 from fastcnn.commands.errors import UsageError
 from tests import mutation
 from tests.profile import FULL
+
+Image = pytest.importorskip("PIL.Image")
 
 MUTANTS = 4000 if FULL else 0  # of each file, at random
 SEED = int(os.environ.get("FASTCNN_TEST_SEED", "0"))
@@ -70,6 +74,14 @@ def read_cifar(path: Path):
     return data.cifar10(path.parent)
 
 
+def read_cifar_folder(path: Path):
+    """The extracted files, one of which is the mutant."""
+    for name, content in CIFAR.items():
+        if not (path.parent / name).exists():
+            (path.parent / name).write_bytes(content)
+    return read_cifar(path)
+
+
 def read_mnist(path: Path):
     """The folder of MNIST's files, one of which is the mutant."""
     for name, array in {
@@ -106,8 +118,6 @@ def read_weights(path: Path):
 
 
 def written(write, name: str) -> bytes:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder, name))
         return Path(folder, name).read_bytes()
@@ -119,7 +129,7 @@ def history() -> training.History:
 
 
 def picture(format: str, mode: str = "RGB") -> bytes:
-    image = pytest.importorskip("PIL.Image").fromarray(np.tile(IMAGES[:1, :, :, None].repeat(3, 3)[0], (2, 2, 1)))
+    image = Image.fromarray(np.tile(IMAGES[:1, :, :, None].repeat(3, 3)[0], (2, 2, 1)))
     stream = io.BytesIO()
     image.convert(mode).save(stream, format)
     return stream.getvalue()
@@ -139,6 +149,7 @@ FILES = {
     "MNIST's labels": lambda: File(idx(LABELS), "train-labels-idx1-ubyte", 10**9, read_mnist),
     "npz, stored": lambda: File(saved(np.savez, **ARRAYS), "a.npz", 300, data.npz),
     "npz, deflated": lambda: File(saved(np.savez_compressed, **ARRAYS), "a.npz", 10**9, data.npz),
+    "CIFAR's records": lambda: File(CIFAR["test_batch.bin"], "test_batch.bin", 100, read_cifar_folder),
     "CIFAR's archive": lambda: File(gzip.compress(tar(CIFAR), 1, mtime=0), "cifar-10-binary.tar.gz", 30, read_cifar),
     "CIFAR's tar within gzip": lambda: File(
         tar(CIFAR), "cifar-10-binary.tar.gz", 520, read_cifar, spoil=lambda content: gzip.compress(content, 1)
@@ -173,7 +184,7 @@ def test_mutants(kind, tmp_path):
     path.write_bytes(file.spoil(file.content))
     file.read(path)  # it is a good one; and what is imported when it is first needed is there
     if file.more == PICTURE_MORE:
-        __import__("PIL.Image").Image.init()
+        Image.init()
     header = min(file.header, len(file.content))
     rng = np.random.default_rng(SEED)
     count = errors = 0
@@ -210,7 +221,7 @@ def tensor(dtype="F32", shape=(4,), offsets=(0, 16)) -> dict:
 def npy(header: str) -> bytes:
     """An archive whose first array has such a header."""
     stream = io.BytesIO(saved(np.savez, **{key: array for key, array in ARRAYS.items() if key != "x_train"}))
-    with __import__("zipfile").ZipFile(stream, "a") as archive:
+    with zipfile.ZipFile(stream, "a") as archive:
         text = header.encode()
         archive.writestr("x_train.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(120))
     return stream.getvalue()
