@@ -1,14 +1,13 @@
 """Operations of the numba backend whose arrays end, then begin, where the process may not read: any touch kills.
 
-python -m tests.fences COUNT: so many calls of each operation; prints each call with a sum over what it leaves. This
-also sees what is read and thrown away, which no guard band shows. test_guard_bands.py runs it.
+python -m tests.fences prints each call of `tests.operations` with a sum over what it leaves, and in the last line the
+kernels that were launched. This also sees what is read and thrown away, which no guard band shows.
 """
 
 import ctypes
 import faulthandler
 import hashlib
 import mmap
-import sys
 
 import numpy as np
 
@@ -57,20 +56,20 @@ def digest(call, backend, place=None) -> str:
     return total.hexdigest()
 
 
-def main(count: int) -> None:
+def main() -> None:
     """Print them all."""
     faulthandler.enable()
-    backend, seen = backends.load("numba"), {}
+    backend, kernels = backends.load("numba"), set()
     for call in calls():
-        seen[call.operation] = seen.get(call.operation, 0) + 1
-        if seen[call.operation] <= count:
-            print(f"{call}: ", end="", flush=True)
-            sums = [digest(call, backend)]
-            for place in (Fence, FenceBefore):
-                with guarded(place):
-                    sums.append(digest(call, backend, place))
-            print(*sorted(set(sums)), flush=True)
+        print(f"{call}: ", end="", flush=True)
+        sums = [digest(call, backend)]
+        for place in (Fence, FenceBefore):
+            with guarded(place) as launched:
+                sums.append(digest(call, backend, place))
+            kernels |= launched
+        print(*sorted(set(sums)), flush=True)
+    print(*sorted(kernels))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main()

@@ -34,12 +34,17 @@ def _compiled(value) -> Dispatcher | None:
 
 
 KERNELS = {
-    (module.__name__.rpartition(".")[2], name): value
+    f"{module.__name__.rpartition('.')[2]}.{name}": value
     for module in MODULES
     for name, value in vars(module).items()
     if _compiled(value) and _compiled(value).py_func.__module__ == module.__name__
 }
 """All compiled functions, by module and name; some of them only other kernels call."""
+
+LAUNCHED = {
+    key for key, value in KERNELS.items() if value is not _compiled(value) and not key.startswith("peak.")
+}  # fmt: skip
+"""Those that Python launches on all threads, but for those that measure the machine."""
 
 
 def poison(dtype: np.dtype):
@@ -71,7 +76,7 @@ class Band:
 
 @contextmanager
 def guarded(place: Callable = Band) -> Iterator[set]:
-    """Launch all kernels with guarded copies of their arrays; what is yielded gets the names of those launched."""
+    """Launch all kernels with guarded copies of their arrays; what is yielded gets the names of those that are."""
     launched, originals = set(), []
 
     def guard(key, kernel):
@@ -84,7 +89,7 @@ def guarded(place: Callable = Band) -> Iterator[set]:
             given = [copies[_identity(a)][1].array if isinstance(a, np.ndarray) and a.size else a for a in args]
             result = kernel(*given)
             for array, copy, before in copies.values():
-                copy.check(".".join(key))
+                copy.check(key)
                 if copy.array.tobytes() != before:  # the array itself may have changed, by its address
                     array[...] = copy.array
             return result
