@@ -11,7 +11,7 @@ from fastcnn import functional
 from fastcnn.commands import prepare
 from fastcnn.commands.records import BEST
 from fastcnn.data import DataError, Preprocessing, digit_image, read_image
-from fastcnn.nn import Module
+from fastcnn.nn import Sequential
 from fastcnn.training import CheckpointError, SavedRun, latest_checkpoint, load_checkpoint, load_weights
 
 
@@ -25,7 +25,7 @@ class Classifier:
 
     Attributes
     ----------
-    model : Module
+    model : Sequential
     classes : tuple of str
     settings : dict
         Of the run.
@@ -51,7 +51,7 @@ class Classifier:
         self.image_shape = tuple(described["data"]["image_shape"])
         self.digits: bool = described["data"]["digits"]
         self.preprocess = Preprocessing(**described["preprocessing"])
-        self.model: Module = prepare.build(saved.architecture)
+        self.model: Sequential = prepare.build(saved.architecture)
         if run.is_dir() and (run / BEST).exists():
             try:
                 load_weights(self.model, run / BEST)

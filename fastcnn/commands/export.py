@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from fastcnn import interop, models, nn, training
 from fastcnn.commands.arguments import Parser, Table
@@ -77,12 +78,9 @@ def _export_run(args, kind: str) -> None:
 def _export_model(args, kind: str) -> None:
     """A model as it is."""
     with usage():
-        model = models.build(args.source, **args.options)
+        model: Any = models.build(args.source, **args.options)
     if args.weights:
-        try:
-            training.load_weights(model, args.weights)
-        except ValueError as error:
-            raise CommandError(str(error)) from error
+        training.load_weights(model, args.weights)
     else:
         remark(f"Model: {args.source}, untrained; --weights gives it weights.")
     if kind == "safetensors":

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -79,20 +80,19 @@ def to_onnx(
     metadata = dict(metadata or {})
     if wrong := [item for item in metadata.items() if not all(isinstance(text, str) for text in item)]:
         raise TypeError(f"`metadata` must have texts for names and values, not {wrong[0]!r}.")
-    if input_shape is None:
-        input_shape = getattr(model, "input_shape", None)
-    takes, dtype = input_shape, None
+    shape: Any = getattr(model, "input_shape", None) if input_shape is None else input_shape
+    takes, dtype = shape, None
     if preprocessing is not None:
-        takes, dtype = onnx_preprocessing.square(preprocessing, input_shape), np.dtype(np.uint8)
+        takes, dtype = onnx_preprocessing.square(preprocessing, shape), np.dtype(np.uint8)
     writer = Writer(model, takes, fold_batch_norm=fold_batch_norm)
     x = onnx_file.INPUT
     if preprocessing is not None:
-        x = onnx_preprocessing.write(preprocessing, writer.graph, input_shape, x)
+        x = onnx_preprocessing.write(preprocessing, writer.graph, shape, x)
     writer.graph.finish(writer.write(x), onnx_file.OUTPUT)
     proto = onnx_file.proto(
         writer.graph,
         type(model).__name__,
-        (dtype or writer.graph.dtype, input_shape),
+        (dtype or writer.graph.dtype, shape),
         (writer.graph.dtype, writer.output_shape),
         metadata,
     )

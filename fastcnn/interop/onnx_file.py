@@ -1,5 +1,7 @@
 """From a graph of ours to one of `onnx`, checked: the only place that imports it."""
 
+from typing import Any
+
 import numpy as np
 
 import fastcnn
@@ -27,16 +29,18 @@ def proto(graph: Graph, name: str, x: tuple, y: tuple, metadata: dict[str, str])
 
     nodes = []
     for node in graph.nodes:
-        attributes = {k: element_type(v) if isinstance(v, np.dtype) else v for k, v in node.attributes.items()}
+        attributes: dict[str, Any] = {
+            k: element_type(v) if isinstance(v, np.dtype) else v for k, v in node.attributes.items()
+        }
         nodes.append(helper.make_node(node.operator, node.inputs, [node.output], name=node.output, **attributes))
-    ends = [
+    takes, gives = (
         [helper.make_tensor_value_info(end, element_type(dtype), ["N", *shape])]
         for end, (dtype, shape) in ((INPUT, x), (OUTPUT, y))
-    ]
+    )
     arrays = [numpy_helper.from_array(array, key) for key, array in graph.arrays.items()]
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(
-        helper.make_graph(nodes, name, *ends, arrays),
+        helper.make_graph(nodes, name, takes, gives, arrays),
         opset_imports=[opset],
         ir_version=helper.find_min_ir_version_for([opset]),
         producer_name="fastcnn",

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -12,19 +13,22 @@ from fastcnn.interop.onnx_graph import Layer
 
 def conv2d(layer: nn.Conv2d, at: Layer, x: str) -> str:
     """Padding is written out: "same" is that of this size of image."""
-    w = layer.windows(at.shape[1:])
+    _, H, W = at.shape
+    w = layer.windows((H, W))
     return at.node("Conv", *_weighted(layer, at, x), **_options(layer), pads=(w.top, w.left, w.bottom, w.right))
 
 
 def conv_transpose2d(layer: nn.ConvTranspose2d, at: Layer, x: str) -> str:
     """Output padding of a stride or more, which ONNX Runtime refuses, as zeros behind the image, cut off again."""
-    extra, ends = layer.output_padding, layer.padding
+    _, H, W = at.shape
+    w, extra = layer.windows((H, W)), layer.output_padding
+    ends = w.top, w.left
     if extra[0] >= layer.stride[0] or extra[1] >= layer.stride[1]:
-        sides = list(zip(layer.stride, layer.padding, extra, strict=True))
-        zeros = [-(-max(more - pad, 0) // step) for step, pad, more in sides]
-        ends = [n * step + pad - more for n, (step, pad, more) in zip(zeros, sides, strict=True)]
-        x, extra = at.node("Pad", x, at.whole("zeros", (0, 0, 0, 0, 0, 0, *zeros))), (0, 0)
-    pads = *layer.padding, *ends
+        more = np.subtract(extra, ends)
+        zeros = -(-np.maximum(more, 0) // layer.stride)
+        x = at.node("Pad", x, at.whole("zeros", (0, 0, 0, 0, 0, 0, *zeros)))
+        extra, ends = (0, 0), tuple((zeros * layer.stride - more).tolist())
+    pads = w.top, w.left, *ends
     return at.node("ConvTranspose", *_weighted(layer, at, x), **_options(layer), pads=pads, output_padding=extra)
 
 
@@ -36,9 +40,9 @@ def linear(layer: nn.Linear, at: Layer, x: str) -> str:
 def batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, at: Layer, x: str) -> str:
     """With the running statistics, or, where there are none, those of the batch."""
     C = layer.num_features
-    weight = at.floats("weight", layer.weight.data if layer.affine else np.ones(C))
-    bias = at.floats("bias", layer.bias.data if layer.affine else np.zeros(C))
-    if layer.track_running_stats:
+    weight = at.floats("weight", layer.weight.data if layer.weight else np.ones(C))
+    bias = at.floats("bias", layer.bias.data if layer.bias else np.zeros(C))
+    if layer.running_mean and layer.running_var:
         statistics = (
             at.floats("running_mean", layer.running_mean.data),
             at.floats("running_var", layer.running_var.data),
@@ -78,7 +82,7 @@ def resize_channels(layer: nn.ResizeChannels, at: Layer, x: str) -> str:
     return at.node("Slice", x, *bounds)
 
 
-WRITERS: dict[type[nn.Module], Callable[[nn.Module, Layer, str], str]] = {
+WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
     nn.AdaptiveAvgPool2d: onnx_pooling.adaptive_avg_pool2d,
     nn.AdaptiveMaxPool2d: onnx_pooling.adaptive_max_pool2d,
     nn.AvgPool2d: onnx_pooling.avg_pool2d,

@@ -1,6 +1,7 @@
 """A model's way into an ONNX graph, layer by layer."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,7 @@ class Writer:
             x, shape = self._layer(one or layer, Layer(self.graph, name, shape), x), self._shapes[name]
         return x
 
-    def _layer(self, layer: nn.Module, at: Layer, x: str) -> str:
+    def _layer(self, layer: Any, at: Layer, x: str) -> str:
         """One layer; of a residual one, both ways."""
         kind = _kind(layer)
         if kind is None:
@@ -85,9 +86,9 @@ def _layers(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
         yield name, module
 
 
-def _kind(layer: nn.Module) -> type | None:
+def _kind(layer: nn.Module) -> Any:
     """The class of fastcnn that a layer is, or whose forward pass it has inherited."""
-    kind = next((kind for kind in type(layer).__mro__ if kind in _KINDS), None)
+    kind: Any = next((kind for kind in type(layer).__mro__ if kind in _KINDS), None)
     return kind if kind and type(layer).forward_native is kind.forward_native else None
 
 

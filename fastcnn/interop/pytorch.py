@@ -1,7 +1,7 @@
 """Models from PyTorch."""
 
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ LAYERS = (
 )  # fmt: skip
 
 # Options that PyTorch alone has, and the value that fastcnn's layers stand for.
-FIXED = {
+FIXED: dict[str, dict[str, Any]] = {
     "AdaptiveMaxPool2d": {"return_indices": False},
     "Conv2d": {"padding_mode": "zeros"},
     "ConvTranspose2d": {"padding_mode": "zeros"},
@@ -80,7 +80,8 @@ class _Reader:
     """Makes layers, and remembers whose parameters and buffers it has seen."""
 
     def __init__(self, torch, dtype, rng: np.random.Generator):
-        self.torch, self.given = torch, {"dtype": dtype, "rng": rng}
+        self.torch = torch
+        self.given = {"dtype": dtype, "rng": rng}
         self.owners: dict[int, str] = {}  # names of parameters and buffers by their identities
 
     def read(self, module, place: str) -> Module:
@@ -124,7 +125,7 @@ class _Reader:
 
 def _dtype(torch, module) -> np.dtype:
     """Of the weights; float32 where there are none."""
-    dtypes = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
+    dtypes: dict[Any, np.dtype] = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
     found = None
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point():
