@@ -21,10 +21,8 @@ from fastcnn.backends.numba_direct.plan import Plan
 BAND = 1 << 14  # bytes on either side: more than the largest image of the case tables has, but one
 ALIGNMENT = 64
 
-MODULES = [
-    importlib.import_module(f"{numba_direct.__name__}.{info.name}")
-    for info in pkgutil.iter_modules(numba_direct.__path__)
-]
+_PREFIX = f"{numba_direct.__name__}."
+MODULES = [importlib.import_module(info.name) for info in pkgutil.walk_packages(numba_direct.__path__, _PREFIX)]
 
 
 def _compiled(value) -> Dispatcher | None:
@@ -34,7 +32,7 @@ def _compiled(value) -> Dispatcher | None:
 
 
 KERNELS = {
-    f"{module.__name__.rpartition('.')[2]}.{name}": value
+    f"{module.__name__.removeprefix(_PREFIX)}.{name}": value
     for module in MODULES
     for name, value in vars(module).items()
     if _compiled(value) and _compiled(value).py_func.__module__ == module.__name__
