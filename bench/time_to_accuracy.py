@@ -101,8 +101,7 @@ def train_torch(recipe, images: np.ndarray, labels: np.ndarray, seed: int):
     from torch.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
 
     rng = np.random.default_rng(seed)
-    moments = data.mean_and_std(images)
-    images = data.standardize(images, *moments)
+    moments = example.moments_of(images)
     one, two = recipe.filters
     model = Sequential(
         Conv2d(1, one, 5), ReLU(), MaxPool2d(2), Conv2d(one, two, 5), ReLU(), MaxPool2d(2),
@@ -115,7 +114,7 @@ def train_torch(recipe, images: np.ndarray, labels: np.ndarray, seed: int):
         optimizer, recipe.lr, recipe.steps(len(images)), cycle_momentum=False
     )
     loss = torch.nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-    for x, t in example.batches(recipe, images, labels, rng):
+    for x, t in example.batches(recipe, images, labels, moments, rng):
         optimizer.zero_grad()
         loss(model(torch.from_numpy(x)), torch.from_numpy(t)).backward()
         optimizer.step()

@@ -152,7 +152,7 @@ def test_mnist_99_trains_with_every_seed(folder, tmp_path):
     assert f"{record['reached']} of 2 at 99 % or more" in stdout
     # 8 filters of 25 taps on 24x24 pixels, 32 of 200 on 8x8, 512 to 10; the first needs no gradient of the images
     macs = 8 * 25 * 24**2, 32 * 200 * 8**2, 512 * 10
-    assert record["gflop"] == pytest.approx(2 * (3 * sum(macs) - macs[0]) * 96 * 8 / 1e9)
+    assert record["gflop"] == pytest.approx(2 * (3 * sum(macs) - macs[0]) * 128 * 5 / 1e9)
 
 
 @pytest.mark.parametrize(

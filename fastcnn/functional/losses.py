@@ -185,17 +185,21 @@ def checked_classes(logits, target, weight, ignore_index, reduction: str, label_
     weight = checked_weight(weight, logits)
     N, classes = logits.shape
     ignore_index = checked_index(ignore_index)
-    integers = isinstance(target, np.ndarray) and target.dtype.kind in "iu"
-    if weight is None and not smoothing and not (integers and ignore_index in target):
-        target = _validate.indices("target", target, (N,), below=classes)
+    ignored = isinstance(target, np.ndarray) and target.dtype.kind in "iu" and ignore_index in target
+    kept = target != ignore_index if ignored else np.True_
+    target = _validate.indices("target", np.where(kept, target, 0) if ignored else target, (N,), below=classes)
+    if weight is None and not smoothing and not ignored:
         return "cross_entropy", (logits, target, 1 / N if mean else 1.0)
-    kept = np.not_equal(target, ignore_index) if integers else True
-    target = _validate.indices("target", np.where(kept, target, 0) if integers else target, (N,), below=classes)
-    weight = np.ones(classes, logits.dtype) if weight is None else weight
-    shares = np.tile(weight * (smoothing / classes), (N, 1))
-    shares[np.arange(N), target] += (1 - smoothing) * weight[target]
-    shares[~kept] = 0
-    total = weight[target][kept].sum(dtype=np.float64)
+    if weight is None:
+        shares = np.full((N, classes), smoothing / classes, logits.dtype)
+        shares[np.arange(N), target] += 1 - smoothing
+        total = np.count_nonzero(kept) if ignored else N
+    else:
+        shares = np.tile(weight * (smoothing / classes), (N, 1))
+        shares[np.arange(N), target] += (1 - smoothing) * weight[target]
+        total = weight[target][np.broadcast_to(kept, N)].sum(dtype=np.float64)
+    if ignored:
+        shares[~kept] = 0
     if mean and total == 0:
         raise ValueError(
             "The mean of no rows is not a number: all of `target` have the weight 0 or are `ignore_index`; leave such "
