@@ -16,6 +16,7 @@ from fastcnn.backends.numba_direct._jit import VECTOR_BYTES, flat, lanes
 from fastcnn.backends.numba_direct.conv import covers_image
 from fastcnn.backends.numba_direct.correlate import sums_channels_last
 from fastcnn.backends.numba_direct.lifetimes import Lifetime, place, vectors
+from fastcnn.backends.numba_direct.memory import aligned
 from fastcnn.backends.numba_direct.pooling import window_counts
 from fastcnn.backends.numba_direct.steps import Step
 
@@ -90,7 +91,7 @@ class Sketch:
         """See `fastcnn.functional.avg_pool2d`."""
         counts = window_counts(windows, count_include_pad, divisor_override, x.dtype)
         maps = x.maps[0], windows.OH, windows.OW
-        return self._note(steps.AVG_POOL, x, maps, windows=windows, arrays={"weight": counts})
+        return self._note(steps.AVG_POOL, x, maps, windows=windows, arrays={"weight": _blocks(counts)})
 
     def adaptive_avg_pool2d(self, x, windows: AdaptiveWindows):
         """See `fastcnn.functional.adaptive_avg_pool2d`."""
@@ -193,7 +194,9 @@ class OneImage:
         rows = [self._step(operation) for operation in operations]
         self._table = np.array(rows, steps.TABLE)
         self._taps = np.concatenate([np.empty(0, np.int64), *self._taps]).astype(index_type(x.dtype))
-        self._weights = np.concatenate([np.empty(0, x.dtype), *self._weights])
+        numbers = np.concatenate([np.empty(0, x.dtype), *self._weights])
+        self._weights = aligned(numbers.shape, x.dtype)
+        self._weights[:] = numbers
         self._memory, self._shape = memory, y.shape[1:]
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
