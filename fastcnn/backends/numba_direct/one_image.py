@@ -212,6 +212,8 @@ class OneImage:
             C, H, W = image.maps
             blocks, m = -(-C // lanes(x.dtype)), self._margin
             image.memory.size = blocks * (H + 2 * m) * (W + 2 * m) * VECTOR_BYTES
+            if image.memory.size > np.iinfo(np.int32).max:  # taps are int32 offsets
+                raise UnsupportedError(f"{image.memory.size} bytes an image")
         x.memory.live(-1)
         for i, operation in enumerate(operations):
             for image in (operation.x, operation.y, operation.other):
