@@ -129,6 +129,14 @@ def test_variance_of_large_numbers_that_differ_little(backend, rng):
     np.testing.assert_allclose(running_var, values.var(axis=1, ddof=1), rtol=1e-5)
 
 
+def test_variance_of_numbers_whose_mean_is_no_float32(backend):
+    """Half are one float32, half the next: deviations from a rounded mean alone would give twice the variance."""
+    x = np.float32(2**20) + np.float32(0.125) * (np.arange(256) % 2).astype(np.float32).reshape(16, 1, 4, 4)
+    running_mean, running_var = np.zeros(1, np.float32), np.zeros(1, np.float32)
+    F.batch_norm(x, running_mean, running_var, training=True, momentum=1.0, backend=backend)
+    np.testing.assert_allclose(running_var, 0.0625**2 * 256 / 255, rtol=1e-6)
+
+
 def test_memory_order_does_not_matter_and_inputs_stay(backend, memory_order, rng):
     case = NORM_CASES[0]
     arrays = case.arrays(rng, np.float32)

@@ -68,6 +68,7 @@ def test_softmax_along_any_axis(backend, dim, rng):
         pytest.param([[0, 0, 0, 0]], [2], [np.log(4)], id="no idea"),
         pytest.param([[1000, -1000]], [1], [2000], id="certain and wrong: no overflow"),
         pytest.param([[1000, -1000]], [0], [0], id="certain and right"),
+        pytest.param([[-1000, -1000]], [0], [np.log(2)], id="all far below zero: no logarithm of 0"),
         pytest.param([[-INF, 0]], [0], [INF], id="the target is impossible"),
         pytest.param([[-INF, 0, 0]], [1], [np.log(2)], id="another is impossible"),
         pytest.param([[0, NAN]], [0], [NAN], id="NaN"),
