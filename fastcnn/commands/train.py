@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import fastcnn
 from fastcnn import distributed, nn, optim, training
@@ -86,7 +87,8 @@ def _run(args, ranks=None) -> int:
     """Train, by oneself or together with other ranks."""
     given = settings.read_file(args.config) if args.config else {}
     given = settings.absolute(given | {name: value for name, value in vars(args).items() if name in settings.SETTINGS})
-    out, saved = args.out, None
+    out = args.out
+    saved: Any = None  # or a SavedRun
     if args.resume is not None:
         out = _folder(args.resume, args.out, given)
         saved = load(out) if ranks is None or ranks.Get_rank() == 0 else None

@@ -122,7 +122,7 @@ class _InChunks(gzip.GzipFile):
     A header in the archive may say that a name has 2**40 bytes.
     """
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1) -> bytes:  # type: ignore[override]  # tarfile never gives None
         """The next ``size`` bytes; less than that only at the end."""
         content = bytearray()
         while piece := super().read(CHUNK if size < 0 else min(CHUNK, size - len(content))):

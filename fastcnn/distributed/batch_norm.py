@@ -83,5 +83,5 @@ def apart(model: Module) -> Iterator[None]:
             layer._others = sums
 
 
-def _layers(model: Module) -> list[Module]:
+def _layers(model: Module) -> list[BatchNorm1d | BatchNorm2d]:
     return [module for module in model.modules() if isinstance(module, BatchNorm1d | BatchNorm2d)]

@@ -28,7 +28,7 @@ def square(preprocessing: Preprocessing, shape) -> tuple[int, int, int]:
     return C, size, size
 
 
-def write(preprocessing: Preprocessing, graph: Graph, shape: Sequence[int], x: str) -> str:
+def write(preprocessing: Preprocessing, graph: Graph, shape, x: str) -> str:
     """Pad uint8 images as `fastcnn.data.preprocessing.fit_square` does, and standardize them; returns their name."""
     (C, H, W), size, at = shape, preprocessing.size, Layer(graph, "preprocessing", tuple(shape))
     if (size, size) != (H, W):

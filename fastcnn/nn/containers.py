@@ -41,6 +41,7 @@ class Sequential(Module):
     """
 
     replayable = True
+    input_shape: tuple[int, ...]  # of one image, where a model has it: see `Module.summary`
 
     def __init__(self, *layers: Module):
         for i, layer in enumerate(layers):

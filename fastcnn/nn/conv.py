@@ -211,6 +211,8 @@ class ConvTranspose2d(_Conv2d):
     (4, 8, 14, 14)
     """
 
+    padding: tuple[int, int]
+
     def __init__(
         self,
         in_channels: int,

@@ -6,6 +6,7 @@ with scale = weight / sqrt(var + eps). The new numbers are computed in float64 a
 """
 
 import copy
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +77,7 @@ class FixedBatchNorm(Module):
     replayable = True
 
     def __init__(self, layer: BatchNorm1d | BatchNorm2d):
-        twin = copy.deepcopy(layer)
+        twin: Any = copy.deepcopy(layer)
         self.num_features, self.check = twin.num_features, twin.check
         self.mean = twin.running_mean.data
         self.invstd = inverse_deviation(twin.running_var.data, twin.eps).astype(twin.dtype)
@@ -92,7 +93,7 @@ class FixedBatchNorm(Module):
         return f"{self.num_features}"
 
 
-def _chain(module: Module):
+def _chain(module):
     """The layers that follow each other in a module, without those that do nothing."""
     if type(module).forward_native is Sequential.forward_native:
         for layer in module.layers:
@@ -113,7 +114,7 @@ def _copied(layer: Module) -> Module:
 
 
 @np.errstate(all="ignore")
-def folded(layer: Module, norm: Module) -> Module | None:
+def folded(layer: Any, norm: Module) -> Module | None:
     """A layer that does what ``layer`` and then ``norm``, in evaluation mode, do; both stay as they are.
 
     Parameters
@@ -136,7 +137,7 @@ def folded(layer: Module, norm: Module) -> Module | None:
     >>> one.weight.data, one.bias.data
     (array([[3.]], dtype=float32), array([-0.5], dtype=float32))
     """
-    if _NORMALIZED_BY.get(type(layer)) is not type(norm) or not norm.track_running_stats:
+    if _NORMALIZED_BY.get(type(layer)) is not type(norm) or not (norm.running_mean and norm.running_var):
         return None
     outputs = layer.out_features if type(layer) is Linear else layer.out_channels
     if outputs != norm.num_features or layer.weight.dtype != norm.dtype:
@@ -144,7 +145,7 @@ def folded(layer: Module, norm: Module) -> Module | None:
     scale, bias = inverse_deviation(norm.running_var.data, norm.eps), -norm.running_mean.data.astype(np.float64)
     if layer.bias:
         bias += layer.bias.data
-    if norm.affine:
+    if norm.weight and norm.bias:
         scale *= norm.weight.data
         bias = bias * scale + norm.bias.data
     else:

@@ -1,5 +1,7 @@
 """Losses: ``loss = criterion(x, target)``, then ``criterion.backward()`` is its gradient by ``x``."""
 
+from typing import Any
+
 import numpy as np
 
 from fastcnn import _validate, backends
@@ -9,7 +11,7 @@ from fastcnn.functional.losses import checked_classes, checked_index, checked_ta
 class _Loss:
     """What the losses share: they remember their last batch for ``backward``."""
 
-    _last = None  # operation, its arguments and backend of the last call
+    _last: Any = None  # operation, its arguments and backend of the last call
 
     def __init__(self, reduction: str = "mean"):
         self.reduction = _validate.choice("reduction", reduction, ("mean", "sum"))

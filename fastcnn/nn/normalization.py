@@ -1,5 +1,7 @@
 """Batch normalization as layers."""
 
+from typing import Any
+
 import numpy as np
 
 from fastcnn import _validate
@@ -12,7 +14,7 @@ class _BatchNorm(Module):
     """What the layers for images and for rows share: all but the number of axes."""
 
     _axes: tuple[int, str]
-    _others = None  # the other ranks' sums, see fastcnn.distributed.convert_sync_batch_norm
+    _others: Any = None  # the other ranks' sums, see fastcnn.distributed.convert_sync_batch_norm
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class _BatchNorm(Module):
         running, momentum = None, self.momentum or 0.0
         mean, var, batches = self.running_mean, self.running_var, self.num_batches_tracked
         self._of_batch = self.training or not self.track_running_stats
-        together = self._others if self.training else None
+        together: Any = self._others if self.training else None
         if self._of_batch and not together:
             check_enough_values(f"The input of {self}", x.shape)
         if self.track_running_stats and mean and var and batches:
@@ -81,7 +83,7 @@ class _BatchNorm(Module):
         if dx is None:
             return None
         mean, invstd = self._statistics
-        scale = -invstd / self._count * (self.weight.data if self.affine else 1)
+        scale = -invstd / self._count * (self.weight.data if self.weight else 1)
         slope, level = ((scale * total).astype(self.dtype) for total in (dweight, dbias))
         return backend.add(dx, backend.batch_norm(self._x, mean, invstd, slope, level))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -66,8 +67,8 @@ class Together:
         """See `Ranks.first`."""
         return self.ranks.first(thing)
 
-    def batches(self, loader: DataLoader, model: Module) -> "Batches":
-        """The part of each batch that is for this rank."""
+    def batches(self, loader: Any, model: Module) -> "Batches":
+        """The part of each batch that is for this rank; `fitting` has seen that the loader is a `DataLoader`."""
         return Batches(loader, model, self.ranks)
 
     @np.errstate(over="ignore", invalid="ignore")
@@ -179,7 +180,7 @@ class Agreement(Callback):
         trainer.interrupt.release()
 
     def _agree(self, trainer) -> None:
-        stopped, interrupted = self._ranks.gather([bool(trainer.stopped), trainer.interrupt.came]).any(axis=0)
+        stopped, interrupted = np.any(self._ranks.gather([bool(trainer.stopped), trainer.interrupt.came]), axis=0)
         if stopped:
             trainer.stopped = next(filter(None, self._ranks.all(trainer.stopped)))
         if interrupted:

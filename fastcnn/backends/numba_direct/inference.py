@@ -49,8 +49,8 @@ class Blocks:
         addresses = sorted(arrays)
         lifetimes = {at: Lifetime(arrays[at].nbytes) for at in addresses}
 
-        def find(array) -> int | None:
-            """Address of the batch in whose memory an argument lies."""
+        def find(array):
+            """Address of the batch in whose memory an argument lies, or None."""
             if isinstance(array, np.ndarray) and (i := bisect_right(addresses, address(array))):
                 at = addresses[i - 1]
                 return at if address(array) < at + arrays[at].nbytes else None

@@ -6,6 +6,7 @@ for deep neural net inference", 2020, arXiv:2001.03288, the offsets greedy by si
 """
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +18,8 @@ class Lifetime:
 
     def __init__(self, size: int = 0):
         self.size, self.place = size, 0
-        self.first: int | None = None
-        self.last: int | None = None
+        self.first: Any = None  # or a step
+        self.last: Any = None
 
     def live(self, step: int) -> None:
         """Be needed at a step; the first first."""

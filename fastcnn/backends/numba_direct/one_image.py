@@ -7,6 +7,7 @@ ask for, and batches of one image that have a shape but no numbers.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class _Operation:
 class Sketch:
     """What layers ask of a backend, noted."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.operations: list[_Operation] = []
 
     def __getattr__(self, name: str):
@@ -180,11 +181,14 @@ class OneImage:
         If there is no step for a layer.
     """
 
+    _taps: Any  # lists of arrays at first, then one array
+    _weights: Any
+
     def __init__(self, forward: Callable, shape: tuple[int, ...], dtype, allocate: Callable[[int], np.ndarray]):
         if len(shape) not in (2, 4):
             raise UnsupportedError(f"{len(shape)} dimensions")
-        sketch, maps = Sketch(), (*shape[1:], 1, 1)[:3]
-        x = _Image((1, *shape[1:]), np.dtype(dtype), maps)
+        sketch, (C, H, W) = Sketch(), (*shape[1:], 1, 1)[:3]
+        x = _Image((1, *shape[1:]), np.dtype(dtype), (C, H, W))
         y = forward(x, sketch)
         operations = _with_relu(sketch.operations, y)
         if not operations:
@@ -231,7 +235,7 @@ class OneImage:
             self._weights.append(array)
         if operation.kind == steps.CONV:
             self._taps.append(self._tap_list(x, w, operation.channels_last))
-            at["count"] = len(self._taps[-1])
+            at["tap_count"] = len(self._taps[-1])
         other = operation.other.memory.place // size if operation.other else 0
         places = x.memory.place // size, other, y.memory.place // size
         windows = w.KH, w.KW, w.SH, w.SW, w.top, w.left, w.DH, w.DW
@@ -252,7 +256,8 @@ def _with_relu(operations: list[_Operation], y: _Image) -> list[_Operation]:
     """The operations, but each ReLU in the one that makes what only it is given."""
     uses = [image.memory for operation in operations for image in (operation.x, operation.other) if image]
     uses.append(y.memory)
-    makers, rest = {}, []
+    makers: dict[int, _Operation] = {}
+    rest: list[_Operation] = []
     for operation in operations:
         maker = makers.get(id(operation.x.memory))
         alone = sum(memory is operation.x.memory for memory in uses) == 1

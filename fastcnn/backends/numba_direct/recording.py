@@ -24,7 +24,7 @@ class Launches(list[tuple[Callable, tuple]]):
         Memory that was taken for batches meanwhile: launches write it, and nothing else is kept there.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.batches: list[np.ndarray] = []
 

@@ -61,7 +61,7 @@ class Step(NamedTuple):
     bias: int = 0  # (blocks of O, LANES)
     mean: int = 0  # the same, of SCALE
     taps: int = 0  # where in the list of taps a convolution's begin
-    count: int = 0  # how many they are
+    tap_count: int = 0
 
 
 TABLE = np.dtype([(name, np.int64) for name in Step._fields])
@@ -166,7 +166,7 @@ def _convolve(table, i, margin, taps, weights, memory):
     if step.OW == 1 and blocks >= 4:
         for task in range((blocks + 3) // 4 * step.OH):
             _line(_ONE, _ONE, row, table, i, margin, taps, weights, memory, task)
-    elif step.count * blocks * step.OH * step.OW >= _WORTH_THREADS:
+    elif step.tap_count * blocks * step.OH * step.OW >= _WORTH_THREADS:
         _convolve_parallel(rows, row, table, i, margin, taps, weights, memory, blocks * step.OH)
     else:
         for task in range(blocks * step.OH):
@@ -208,7 +208,7 @@ def _tile(rows, columns, step, margin, taps, weights, memory, block, oy, ox):
     """The pixels ox, ox + 1, ... of row oy, for the filters of a few blocks."""
     L = lane_count(memory)
     place, y, H, W, OH, OW, SH, SW = step.x, step.y, step.H, step.W, step.OH, step.OW, step.SH, step.SW
-    top, left, first, count = step.top, step.left, step.taps, step.count
+    top, left, first, count = step.top, step.left, step.taps, step.tap_count
     x_row, _, x_origin = _pitches(memory, margin, H, W)
     y_row, y_plane, y_origin = _pitches(memory, margin, OH, OW)
     x_at = place + x_origin + (oy * SH - top) * x_row + (ox * SW - left) * L
