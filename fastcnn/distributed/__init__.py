@@ -2,7 +2,19 @@
 
 Processes are called ranks. ``Trainer(..., distributed=MPI.COMM_WORLD)`` does the rest; see `fastcnn.training.Trainer`.
 What it is made of is here: sums in the order of the ranks, processors shared out among the ranks of a machine, random
-streams, batch normalization over all ranks, and an end of all when one fails.
+streams, batch normalization over all ranks, and an end of all when one fails. A program for ``mpiexec -n 4 python
+program.py``::
+
+    from fastcnn import distributed, training
+
+    def main(comm):
+        ...  # model, optimizer, loss and loader as ever, the loader with the size of the whole batch
+        distributed.convert_sync_batch_norm(model, comm)  # if it is to be so
+        trainer = training.Trainer(model, optimizer, loss, distributed=comm)
+        trainer.fit(loader, validation, epochs=5)
+
+    with distributed.abort_on_error():
+        main(distributed.world())
 """
 
 from fastcnn.distributed.batch_norm import convert_sync_batch_norm
