@@ -35,7 +35,7 @@ class _Loss:
         return float(getattr(backend, operation)(*arguments))
 
     @property
-    def count(self) -> float:
+    def mean_over(self) -> float:
         """What the last mean is over: its rows, the sum of their weights, or its elements; 1 for a sum."""
         return 1 / self._last[1][-1]
 

@@ -78,13 +78,13 @@ class Together:
         losses, counts, images, right = table.T
         present = counts > 0
         loss = float(np.sum(losses[present] * counts[present]) / np.sum(counts))
-        self._agreement.reached = not np.isfinite(loss)  # all raise the same
         return Seen(loss, float(np.sum(counts)), int(images.sum()), int(right.sum()))
 
     def explain(self, model: Module, images: np.ndarray, loss: float) -> str:
         """What the first rank says whose own part has a loss that is not finite."""
         with apart(model):
             said = self.ranks.all(None if np.isfinite(loss) else f"Rank {self.rank}: {explain(model, images)}")
+        self._agreement.reached = True
         return next(filter(None, said), "The losses of all ranks' parts are finite; their mean is not.")
 
     def evaluate(self, model: Module, images: np.ndarray, labels: np.ndarray, loss: Callable) -> Evaluation:

@@ -158,10 +158,9 @@ class Trainer:
         KeyboardInterrupt
             After Ctrl-C: at once, or with a `Checkpoint` after the batch, when that is written.
         """
-        epochs = _validate.count("epochs", epochs, least=0)
         self.loader, self.stopped, self.progress = train, None, None
         with self._ranks.fitting(self):
-            last = self._ranks.first(len(self.history.epochs) + epochs)
+            last = self._ranks.first(len(self.history.epochs) + _validate.count("epochs", epochs, least=0))
             batches = self._ranks.batches(train, self.model)
             try:
                 self._call("on_fit_start")
@@ -229,7 +228,7 @@ class Trainer:
         """Show the model a batch."""
         logits = self.model(images)
         loss = self.loss(logits, labels)
-        return Seen.of(loss, logits, labels, getattr(self.loss, "count", len(labels)))
+        return Seen.of(loss, logits, labels, getattr(self.loss, "mean_over", len(labels)))
 
     def _end_epoch(self, progress: Progress, images: np.ndarray, labels: np.ndarray) -> None:
         """Evaluate and record."""
