@@ -3,17 +3,14 @@
 Those of single layers by central differences are in test_nn.py, whose table is held against `fastcnn.nn` here.
 """
 
-import os
-
 import numpy as np
 import pytest
 
 import fastcnn
 from fastcnn import models, nn
 from fastcnn.testing import central_difference
+from tests.profile import FULL
 from tests.test_nn import LAYERS
-
-FULL = os.environ.get("FASTCNN_TEST_PROFILE") == "full"
 
 LOSSES = {
     "CrossEntropyLoss": (lambda rng: nn.CrossEntropyLoss(), "classes"),
@@ -113,7 +110,7 @@ def test_dropout_hands_back_what_it_let_through(layer, backend):
 def test_gradient_of_a_whole_model_is_its_directional_derivative(name, backend):
     if backend == "naive" and name not in ("conv8", "mlp"):
         pytest.skip("naive would take minutes")
-    if backend == "numba" and name not in ("lenet5", "lenet5_classic", "mlp", "resnet20") and not FULL:
+    if backend == "numba" and name not in ("lenet5", "mlp") and not FULL:
         pytest.skip("kernels that no other test needs take half a minute to compile; FASTCNN_TEST_PROFILE=full does")
     rng = np.random.default_rng(0)
     model = models.build(name, num_classes=3, **MODELS[name], rng=rng, dtype=np.float64)

@@ -18,12 +18,11 @@ import pytest
 
 import fastcnn
 from fastcnn import data, nn, optim, training
+from tests.profile import FULL
 from tests.runs import exact, outcome
 
 EPOCHS, BATCHES, BATCH = 2, 6, 20
-full = pytest.mark.skipif(
-    os.environ.get("FASTCNN_TEST_PROFILE") != "full", reason="compiles all kernels again, half a minute"
-)
+full = pytest.mark.skipif(not FULL, reason="compiles all kernels again, half a minute")
 
 
 def make_run(*callbacks):
