@@ -1,4 +1,4 @@
-"""Train on MNIST to 99 % in about a second, and to 99.3 % and 99.5 % soon after: the shortest recipes that were found.
+"""Train on MNIST to 99 % in a second or two, to 99.3 % and 99.5 % soon after: the shortest recipes that were found.
 
 python examples/mnist_99.py --goal 99 --seeds 10
 """
