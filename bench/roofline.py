@@ -4,28 +4,13 @@ S. Williams, A. Waterman, D. Patterson, "Roofline: an insightful visual performa
 Communications of the ACM 52(4), 2009.
 """
 
-import argparse
-import json
 import sys
-from pathlib import Path
+
+import _plot
 
 STYLES = {"forward": ("o", 0.95), "input gradient": ("s", 1.0), "filter gradient": ("^", 1.05)}  # marker, side by side
 COLOURS = {"native": "tab:blue", "PyTorch": "tab:orange"}
 NAMES = {"native": "fastcnn, native layout", "PyTorch": "PyTorch"}
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("file", type=Path, metavar="LAYERS.json", help="what layers.py wrote")
-    parser.add_argument("png", type=Path, metavar="PLOT.png", help="the plot")
-    args = parser.parse_args()
-    try:
-        import matplotlib
-    except ImportError:
-        parser.exit(1, f'{parser.prog}: No plot: it needs matplotlib, pip install "fastcnn[plot]".\n')
-    matplotlib.use("Agg")
-    draw(json.loads(args.file.read_text(encoding="utf-8"))).savefig(args.png, dpi=150)
-    return 0
 
 
 def draw(report: dict):
@@ -71,4 +56,4 @@ def draw(report: dict):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_plot.main(__doc__, "layers", draw))

@@ -1,25 +1,10 @@
 """Draw how training scales over machines, from the JSON of scaling.py; a ring marks where more nodes stop helping."""
 
-import argparse
-import json
 import sys
-from pathlib import Path
+
+import _plot
 
 COLOURS = ("tab:orange", "tab:blue")  # of the networks, the slowest first
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("file", type=Path, metavar="SCALING.json", help="what scaling.py wrote")
-    parser.add_argument("png", type=Path, metavar="PLOT.png", help="the plot")
-    args = parser.parse_args()
-    try:
-        import matplotlib
-    except ImportError:
-        parser.exit(1, f'{parser.prog}: No plot: it needs matplotlib, pip install "fastcnn[plot]".\n')
-    matplotlib.use("Agg")
-    draw(json.loads(args.file.read_text(encoding="utf-8"))).savefig(args.png, dpi=150)
-    return 0
 
 
 def draw(report: dict):
@@ -93,4 +78,4 @@ def two_ranks(rows: list[dict], name: str, kind: str) -> float | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_plot.main(__doc__, "scaling", draw))
