@@ -85,7 +85,7 @@ def timed(name: str, seed: int, recipe, folder: str | None, quick: bool) -> tupl
     model, moments = TRAIN[name](recipe, train_set.images, train_set.labels, seed)
     seconds = time.perf_counter() - start
     _measure.wait_for_sleep()
-    images = data.standardize(test_set.images, *moments)
+    images = example.floats(test_set.images, *moments)
     if name == "PyTorch":
         import torch
 
@@ -104,8 +104,8 @@ def train_torch(recipe, images: np.ndarray, labels: np.ndarray, seed: int):
     moments = example.moments_of(images)
     one, two = recipe.filters
     model = Sequential(
-        Conv2d(1, one, 5), ReLU(), MaxPool2d(2), Conv2d(one, two, 5), ReLU(), MaxPool2d(2),
-        Flatten(), Linear(two * 16, 10),
+        Conv2d(1, one, 5), ReLU(), MaxPool2d(2), Conv2d(one, two, 3), ReLU(), MaxPool2d(2),
+        Flatten(), Linear(two * 25, 10),
     )  # fmt: skip
     state = example.build(recipe, rng).state_dict()
     model.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})

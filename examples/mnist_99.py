@@ -1,4 +1,4 @@
-"""Train on MNIST to 99 % in a second or two, to 99.3 % and 99.5 % soon after: the shortest recipes that were found.
+"""Train on MNIST to 99 % in about a second, to 99.3 % and 99.5 % soon after: the shortest recipes that were found.
 
 python examples/mnist_99.py --goal 99 --seeds 10
 """
@@ -18,10 +18,11 @@ from fastcnn import data, nn, optim, training
 
 @dataclass(frozen=True)
 class Recipe:
-    """A net of two 5x5 convolutions, each with ReLU and 2x2 max-pooling, and one linear layer; and how it is trained.
+    """A net of two convolutions, each with ReLU and 2x2 max-pooling, and one linear layer; and how it is trained.
 
-    The convolutions take images as they are, 28x28. AdamW's rate rises to `lr` in the first 30 % of the steps and falls
-    to 0 in the others. Every epoch is a new permutation; the last may be a part of one.
+    Images of 28x28 pixels become 12x12 through the first convolution, 5x5, and 5x5 through the second, 3x3. AdamW's
+    rate rises to `lr` in the first 30 % of the steps and falls to 0 in the others. Every epoch is a new permutation;
+    the last may be a part of one.
     """
 
     filters: tuple[int, int]
@@ -39,9 +40,9 @@ class Recipe:
 
 
 RECIPES = {
-    "99": Recipe(filters=(8, 32), epochs=1.15, batch_size=128, lr=0.01, weight_decay=0.3),
-    "99.3": Recipe(filters=(12, 40), epochs=2.25, batch_size=128, lr=0.01, weight_decay=0.3),
-    "99.5": Recipe(filters=(16, 64), epochs=6.5, batch_size=128, lr=0.01, weight_decay=0.3, shift=1),
+    "99": Recipe(filters=(8, 40), epochs=1.4, batch_size=128, lr=0.01, weight_decay=0.3),
+    "99.3": Recipe(filters=(12, 48), epochs=3.2, batch_size=128, lr=0.01, weight_decay=0.2),
+    "99.5": Recipe(filters=(16, 64), epochs=10, batch_size=128, lr=0.01, weight_decay=0.2, shift=1),
 }
 
 
@@ -50,8 +51,8 @@ def build(recipe: Recipe, rng: np.random.Generator) -> nn.Sequential:
     first, second = recipe.filters
     return nn.Sequential(
         nn.Conv2d(1, first, 5, rng=rng), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(first, second, 5, rng=rng), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(second * 4 * 4, 10, rng=rng),
+        nn.Conv2d(first, second, 3, rng=rng), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(second * 5 * 5, 10, rng=rng),
     )  # fmt: skip
 
 
@@ -62,10 +63,17 @@ def batches(recipe: Recipe, images: np.ndarray, labels: np.ndarray, moments: tup
     left = recipe.steps(len(images))
     while left > 0:
         for x, t in loader:
-            yield data.standardize(x, *moments), t
+            yield floats(x, *moments), t
             left -= 1
             if left == 0:
                 return
+
+
+def floats(images: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """What `fastcnn.data.standardize` gives, up to rounding: a batch takes 34 microseconds so, and 127 by its table."""
+    x = images * (1 / (255 * std)).astype(np.float32)
+    x -= (mean / std).astype(np.float32)
+    return x
 
 
 def moments_of(images: np.ndarray) -> tuple:
@@ -120,7 +128,7 @@ def main() -> int:
         start = time.perf_counter()
         model, moments = train(recipe, train_set.images, train_set.labels, seed)
         seconds = time.perf_counter() - start
-        accuracy = training.evaluate(model, data.standardize(test_set.images, *moments), test_set.labels).accuracy
+        accuracy = training.evaluate(model, floats(test_set.images, *moments), test_set.labels).accuracy
         runs.append({"seed": seed, "seconds": seconds, "test_accuracy": accuracy})
         print(f"seed {seed}: {accuracy:.2%} after {seconds:.2f} s", flush=True)
 
