@@ -150,9 +150,9 @@ def test_mnist_99_trains_with_every_seed(folder, tmp_path):
     assert record["mean_accuracy"] == sum(accuracies) / 2
     assert record["reached"] == sum(accuracy >= 0.99 for accuracy in accuracies)
     assert f"{record['reached']} of 2 at 99 % or more" in stdout
-    # 8 filters of 25 taps on 24x24 pixels, 32 of 200 on 8x8, 512 to 10; the first needs no gradient of the images
-    macs = 8 * 25 * 24**2, 32 * 200 * 8**2, 512 * 10
-    assert record["gflop"] == pytest.approx(2 * (3 * sum(macs) - macs[0]) * 128 * 5 / 1e9)
+    # 8 filters of 25 taps on 24x24 pixels, 40 of 72 on 10x10, 1000 to 10; the first needs no gradient of the images
+    macs = 8 * 25 * 24**2, 40 * 72 * 10**2, 1000 * 10
+    assert record["gflop"] == pytest.approx(2 * (3 * sum(macs) - macs[0]) * 128 * 6 / 1e9)
 
 
 @pytest.mark.parametrize(
