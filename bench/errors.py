@@ -96,8 +96,9 @@ def results(by: str, name: str, N: int, seed: int, what: str) -> dict[str, np.nd
     """
     rng = np.random.default_rng(seed)
 
-    def draw(*shape):
-        numbers = np.ones(shape) if what == "ones" else rng.standard_normal(shape).astype(np.float32)
+    def draw(*shape, form=np.asarray):
+        """``form`` of normally distributed numbers, rounded to float32 after it: the same numbers for all."""
+        numbers = np.ones(shape) if what == "ones" else form(rng.standard_normal(shape)).astype(np.float32)
         wide = numbers if what == "float32" else numbers.astype(np.float64)
         return np.abs(wide) if what == "absolute" else wide
 
@@ -114,7 +115,7 @@ def results(by: str, name: str, N: int, seed: int, what: str) -> dict[str, np.nd
             return library(by, operation, (draw(N, *x),), draw, {}, numbers)
         if name in ACTIVATIONS:
             options = {"dim": -1} if "softmax" in name else {}
-            return library(by, name, (3 * draw(N, 10, 10),), draw, options)
+            return library(by, name, (draw(N, 10, 10, form=lambda x: 3 * x),), draw, options)
         return OTHER_RESULTS[name](by, N, draw, rng)
 
 
@@ -146,7 +147,8 @@ def pytorchs(by, operation, arrays, draw, options, numbers=()) -> dict[str, np.n
 
 def batch_norm(by, N, draw, rng) -> dict[str, np.ndarray]:
     """In training."""
-    x, weight, bias, dy = 2 * draw(N, 6, 14, 14) + 3, draw(6), draw(6), draw(N, 6, 14, 14)
+    x, weight = draw(N, 6, 14, 14, form=lambda x: 2 * x + 3), draw(6)
+    bias, dy = draw(6), draw(N, 6, 14, 14)
     if by == "PyTorch":
         import torch
 
@@ -165,7 +167,7 @@ def loss(operation):
     """Of a loss and its gradient, in the numbers' own type."""
 
     def both(by, N, draw, rng) -> dict[str, np.ndarray]:
-        x = 3 * draw(N, 10)
+        x = draw(N, 10, form=lambda x: 3 * x)
         target = rng.integers(0, 10, N) if operation == "cross_entropy" else draw(N, 10)
         if by == "PyTorch":
             import torch
@@ -189,7 +191,7 @@ def update(operation):
 
     def step(by, N, draw, rng) -> dict[str, np.ndarray]:
         parameter, grad, one = draw(1000), draw(1000), draw(1000)
-        square = draw(1000) ** 2
+        square = draw(1000, form=np.square)
         if by == "PyTorch":
             return {"parameter": their_step(operation, settings, parameter, grad, one, square)}
         states = {
