@@ -14,11 +14,11 @@ os.environ["NUMBA_NUM_THREADS"] = "8"  # so that tests may ask for more threads 
 # Threads that wait for work sleep: spinning, those of one pytest worker hold up the other's a hundredfold.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-# How much is drawn: a few cases, always the same; or, with FASTCNN_TEST_PROFILE=full, hundreds of each, always new.
+# How much is drawn: a few cases, always the same; or, with FASTCNN_TEST_PROFILE=full, thousands, always new.
 _SLOW = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.filter_too_much]
 hypothesis.settings.register_profile("quick", max_examples=20, derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile(
-    "full", max_examples=500, deadline=None, print_blob=True, suppress_health_check=_SLOW
+    "full", max_examples=2000, deadline=None, print_blob=True, suppress_health_check=_SLOW
 )
 hypothesis.settings.load_profile("full" if FULL else "quick")
 

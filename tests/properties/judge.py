@@ -36,6 +36,11 @@ def unflushed(array):
     return None if array is None else np.where(size(array) < np.finfo(array.dtype).tiny, 0.0, size(array))
 
 
+def flushed(array):
+    """The array, numbers below the smallest normal one as zero."""
+    return np.where(np.abs(array) < np.finfo(array.dtype).tiny, array.dtype.type(0), array)
+
+
 def bad(array):
     """1 where a number is not finite, else 0."""
     return None if array is None else (~np.isfinite(array)).astype(np.float64)
