@@ -31,7 +31,8 @@ def run(*command, **options) -> str:
 
 def execute(*command, cwd=None, path=ROOT, **environment) -> subprocess.CompletedProcess:
     """A command, which succeeds; an environment variable that is None is not set."""
-    environment = {**os.environ, "PYTHONPATH": str(path), **environment}
+    alone = {"PYTHONPATH": str(path), "COVERAGE_PROCESS_CONFIG": None}  # coverage would write where nobody can
+    environment = {**os.environ, **alone, **environment}
     environment = {name: value for name, value in environment.items() if value is not None}
     command = [str(argument) for argument in command]
     done = subprocess.run(

@@ -80,7 +80,7 @@ def test_softmax(drawn, x_numbers, dy_numbers):
             if name == "softmax":
                 total = size(known) * (size(dy) + (size(dy) * size(known)).sum(-1, keepdims=True))
                 largest = size(dy) + (size(dy) * size(known)).sum(-1, keepdims=True)
-                lost = (size(known) * (1 + size(dy).sum(-1, keepdims=True)) + size(dy)) * tiny * classes
+                lost = (size(known) * (1 + size(dy).sum(-1, keepdims=True)) + largest) * tiny * classes
             else:
                 parts = np.exp(np.minimum(wide(known), 0))
                 total = size(dy) + np.nan_to_num(parts) * size(dy).sum(-1, keepdims=True)
