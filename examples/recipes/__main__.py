@@ -28,7 +28,7 @@ def main() -> int:
     add("--recipe", choices=(*RECIPES, "all"), default="all", help="default: %(default)s")
     add("--run", metavar="NAME", help="only this run of the recipe, such as cnn of S3")
     add("--backend", choices=("naive", "numpy", "numba"), default="numba", help="what computes (default: %(default)s)")
-    add("--threads", type=int, metavar="N", help="default: one for each processor that this process may use")
+    add("--threads", type=int, metavar="N", help="default: the run's own, else one for each processor")
     add("--epochs", type=int, metavar="N", help="train at most so many, in place of the recipe's")
     add("--seeds", type=int, metavar="N", help="train with at most so many of the recipe's seeds")
     add("--data", type=Path, metavar="DIR", help="MNIST's folder (default: FASTCNN_DATA; else download)")
@@ -44,12 +44,14 @@ def main() -> int:
             parser.error(f"--{name} is {getattr(args, name)} but must be at least 1")
     try:
         fastcnn.set_backend(args.backend)
+        threads = fastcnn.get_num_threads()
         if args.threads is not None:
             fastcnn.set_num_threads(args.threads)
         datasets = load_data(args.data, args.quick)
         for recipe in recipes:
             for run in recipe.runs:
                 if args.run in (None, run.name):
+                    fastcnn.set_num_threads(args.threads or run.threads or threads)
                     go(recipe, run, args, datasets)
     except (ValueError, OSError, FloatingPointError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")

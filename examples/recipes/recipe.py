@@ -66,6 +66,8 @@ class Run:
         Whether feature maps and filters are drawn afterwards.
     against_pytorch : bool
         Whether the first seed is trained in PyTorch, too.
+    threads : int, optional
+        Unless others are asked for; by default one for each processor.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Run:
     claims: Sequence[Claim] = ()
     pictures: bool = False
     against_pytorch: bool = False
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
