@@ -6,7 +6,8 @@ RECIPE = Recipe(
     "S3",
     "A CNN against two MLPs",
     [
-        "Where it is silent: images are x/255 - 0.5, initial weights uniform in ±1/sqrt(fan_in), as PyTorch's.",
+        "Where it is silent: images are x/255 - 0.5 for the CNN, of mean 0 and deviation 1 for the MLPs; initial "
+        "weights are uniform in ±1/sqrt(fan_in), as PyTorch's.",
         "Its momentum is 1e-4, which is as good as none; so is ours.",
         "Its MLPs train for 100 epochs at one learning rate.",
     ],
@@ -33,7 +34,7 @@ RECIPE = Recipe(
         Run(
             "mlp",
             model="mlp",
-            images="halved",
+            images="standardized",
             batch_size=100,
             epochs=100,
             optimizer="SGD",
@@ -49,7 +50,7 @@ RECIPE = Recipe(
             "mlp2",
             model="mlp",
             model_options={"hidden": [392, 196]},
-            images="halved",
+            images="standardized",
             batch_size=100,
             epochs=100,
             optimizer="SGD",
