@@ -13,9 +13,8 @@ STEPS, N = 100, 16
 
 
 @pytest.fixture(autouse=True, scope="module")
-def one_thread():
+def threads_as_before():
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
@@ -32,7 +31,7 @@ def batches():
 
 def theirs(batches, optimizer, dtype, start=None):
     """Losses and all parameters of PyTorch after each step; ``start`` multiplies the parameters it begins with."""
-    torch.set_num_threads(1)  # again: Numba's kernels share OpenMP with PyTorch, and leave their own number there
+    torch.set_num_threads(1)  # each time: Numba's kernels share OpenMP with PyTorch, and leave their own number there
     model = models.LeNet5(rng=np.random.default_rng(3))
     twin, _ = torch_twin(torch, model, "relu", "max")
     twin = twin.to(dtype)
