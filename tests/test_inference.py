@@ -1,6 +1,7 @@
 """Compiled inference: what the model computes in evaluation mode, bit for bit or to the rounding of a folded layer."""
 
 import copy
+import pickle
 import threading
 
 import numpy as np
@@ -413,3 +414,13 @@ def test_arguments_are_checked():
         nn.Inference([])
     with pytest.raises(ValueError, match="`batch_size` is 0 but must be at least 1"):
         models.Conv8().compile_inference(0)
+
+
+def test_it_can_be_pickled_and_copied(backend):
+    infer = models.LeNet5(rng=np.random.default_rng(0)).compile_inference(batch_size=3)
+    x = np.random.default_rng(1).standard_normal((4, 1, 32, 32)).astype(np.float32)
+    with use_backend(backend):
+        y = infer(x)
+        for twin in (pickle.loads(pickle.dumps(infer)), copy.deepcopy(infer)):
+            assert twin.batch_size == 3
+            np.testing.assert_array_equal(twin(x), y)

@@ -45,7 +45,41 @@ def test_what_is_kept_has_a_limit(monkeypatch):
     monkeypatch.setattr(memory, "_KEPT_BYTES", 100_000)
     for n in range(1, 200):
         memory.aligned((n, 100), FLOAT32)
-    assert sum(size * len(kept) for size, kept in memory._buffers.items()) <= 100_000
+        assert memory.unused_bytes() <= 100_000
+    assert memory.unused_bytes() > 0
+
+
+def test_a_pools_memory_goes_with_it():
+    before = memory.unused_bytes()
+    with memory.Pool() as pool:
+        arrays = [memory.aligned((n, 1000), FLOAT32) for n in range(1, 5)]
+        with memory.Pool():
+            pass
+        assert memory.unused_bytes() == before
+        del arrays[2:]
+        assert memory.unused_bytes() >= before + 4 * 7000
+    del pool
+    assert memory.unused_bytes() == before
+    arrays[0][:] = 1  # what is still used is still there
+    del arrays
+    assert memory.unused_bytes() == before
+
+
+def test_many_models_one_after_the_other_take_the_memory_of_one():
+    x, unused, sizes = np.random.default_rng(1).standard_normal((64, 3, 32, 32)).astype(np.float32), [], []
+    with fastcnn.use_backend("numba"):
+        for _ in range(8):
+            model = nn.Sequential(
+                nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(16), nn.GlobalAvgPool2d(), nn.Linear(16, 2)
+            )
+            for _ in range(2):
+                y = model(x)
+                model.backward(np.ones_like(y), input_grad=False)
+            del model
+            unused.append(memory.unused_bytes())
+            sizes.append(resident())
+    assert max(unused) - min(unused) < 100_000
+    assert sizes[-1] - sizes[1] < 8_000_000  # one model's arrays are 12 MB and more
 
 
 def test_threads_never_share_an_array():

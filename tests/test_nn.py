@@ -1,6 +1,7 @@
 """Layers and models: their gradients, what they remember, what they are called, and what they say to bad input."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -141,7 +142,7 @@ def test_fused_neighbours_change_no_bit(make, options, shape, pool, relu, dtype,
         gradients = [parameter.grad for parameter in conv.parameters()]
         conv.zero_grad()
         chain = nn.Sequential(*layers)
-        assert [type(unit) for unit in chain.units] == [fusion.ConvMaxPool if pool else fusion.WithReLU]
+        assert [type(unit) for unit in fusion.fuse(chain.layers)] == [fusion.ConvMaxPool if pool else fusion.WithReLU]
         np.testing.assert_array_equal(chain(x), expected)
         np.testing.assert_array_equal(chain.backward(dy), dx)
         for parameter, gradient in zip(conv.parameters(), gradients, strict=True):
@@ -602,13 +603,9 @@ def test_backward_needs_forward(layer):
                      id="smoothing"),
         pytest.param(lambda: nn.Sequential(nn.ReLU(), np.tanh), TypeError,
                      "Layer 1 of Sequential must be a Module, not ufunc", id="no module"),
-        pytest.param(lambda: nn.Sequential(*[nn.ReLU()] * 2), ValueError, "Layer 1 of Sequential, ReLU(), stands there",
-                     id="a layer twice"),
         pytest.param(lambda: nn.Residual(np.tanh), TypeError, "`body` must be a Module, not ufunc", id="no body"),
         pytest.param(lambda: nn.Residual(nn.ReLU(), "identity"), TypeError, "`shortcut` must be a Module, not str",
                      id="no shortcut"),
-        pytest.param(lambda: nn.Residual(*[nn.ReLU()] * 2), ValueError, "`body` and `shortcut` are the same ReLU",
-                     id="a layer as body and shortcut"),
         pytest.param(lambda: nn.ResizeChannels(0), ValueError, "`channels` is 0", id="no channels"),
         pytest.param(lambda: nn.ScaledTanh(0), ValueError, "`amplitude` is 0 but must be at least", id="amplitude"),
         pytest.param(lambda: nn.ScaledTanh(slope="1"), TypeError, "`slope` must be a number", id="slope of tanh"),
@@ -642,3 +639,82 @@ def test_softmax_of_images_is_that_of_the_function(dim, dtype, backend):
     np.testing.assert_allclose(layer(x), y, rtol=1e-5 if dtype == np.float32 else 1e-12)
     dx = fastcnn.functional.softmax_backward(x, y, dim, backend="naive")
     np.testing.assert_allclose(layer.backward(x), dx, atol=1e-6 if dtype == np.float32 else 1e-12)
+
+
+LINEAR, CONV, TRANSPOSE, NORM = nn.Linear(3, 5), nn.Conv2d(3, 6, 3), nn.ConvTranspose2d(3, 6, 3), nn.BatchNorm2d(3)
+ARRAYS = {
+    "a bias too short": (LINEAR, "bias", np.zeros(2, "f4"), "has shape (2,) but must have (5,)"),
+    "a bias of float64": (LINEAR, "bias", np.zeros(5), "is float64 but must be float32"),
+    "other features": (LINEAR, "weight", np.zeros((5, 4), "f4"), "has shape (5, 4) but must have (5, 3)"),
+    "a list": (LINEAR, "bias", [0.0] * 5, "must hold a numpy array, not list"),
+    "a 5x5 filter": (CONV, "weight", np.ones((6, 3, 5, 5), "f4"), "(6, 3, 5, 5) but must have (6, 3, 3, 3)"),
+    "more filters": (CONV, "weight", np.ones((7, 3, 3, 3), "f4"), "(7, 3, 3, 3) but must have (6, 3, 3, 3)"),
+    "fewer channels": (CONV, "weight", np.ones((6, 2, 3, 3), "f4"), "(6, 2, 3, 3) but must have (6, 3, 3, 3)"),
+    "a filter's bias": (CONV, "bias", np.ones(5, "f4"), "has shape (5,) but must have (6,)"),
+    "filters transposed": (TRANSPOSE, "weight", np.ones((6, 3, 3, 3), "f4"), "must have (3, 6, 3, 3)"),
+    "a channel's weight": (NORM, "weight", np.ones(2, "f4"), "has shape (2,) but must have (3,)"),
+    "a running mean": (NORM, "running_mean", np.ones(1, "f4"), "has shape (1,) but must have (3,)"),
+    "a variance of float64": (NORM, "running_var", np.ones(3), "is float64 but must be float32"),
+}
+
+
+@pytest.mark.parametrize(("layer", "name", "array", "text"), ARRAYS.values(), ids=ARRAYS)
+@pytest.mark.parametrize("when", ["before forward", "before backward", "replayed", "fused"])
+def test_an_array_put_into_a_parameter_must_fit(layer, name, array, text, when, backend):
+    layer = copy.deepcopy(layer)
+    x = np.ones((2, 3) if isinstance(layer, nn.Linear) else (2, 3, 7, 7), np.float32)
+    model = nn.Sequential(layer, nn.ReLU()) if when == "fused" else nn.Sequential(layer)
+    y = model(x)
+    if when == "replayed":
+        model.backward(y)
+        model(x)
+    getattr(layer, name).data = array
+    with pytest.raises((TypeError, ValueError), match=rf"`{name}` of .*{re.escape(text)}"):
+        model.backward(y) if when == "before backward" else model(x)
+
+
+def test_a_parameter_may_be_exchanged_for_one_that_fits(backend):
+    layer, x = nn.Linear(3, 2, dtype=np.float64), np.random.default_rng(0).standard_normal((4, 3))
+    layer(x)
+    layer.weight, layer.bias = nn.Parameter(np.arange(6.0).reshape(3, 2).T), None
+    np.testing.assert_allclose(layer(x), x @ np.arange(6.0).reshape(3, 2))
+    for parameter in layer.parameters():  # to another dtype
+        parameter.data = parameter.data.astype(np.float32)
+    np.testing.assert_allclose(layer(x.astype(np.float32)), x @ np.arange(6.0).reshape(3, 2), rtol=1e-5, atol=1e-6)
+
+
+def test_layers_may_be_assigned(backend):
+    model = fastcnn.models.LeNet5(rng=np.random.default_rng(0))
+    x = np.random.default_rng(1).standard_normal((2, 1, 32, 32)).astype(np.float32)
+    model(x)
+    model.layers = [*model.layers[:-1], nn.Linear(84, 3, rng=np.random.default_rng(2))]
+    y = model(x)
+    assert y.shape == model.compile_inference()(x).shape == (2, 3)
+    assert nn.summarize(model).rows[0].output_shape == (3,)
+    assert model.backward(y).shape == x.shape
+    assert model[-1].weight.grad.shape == list(model.parameters())[-2].shape == (3, 84)
+    with pytest.raises(TypeError, match="Layer 1 of LeNet5 must be a Module, not str"):
+        model.layers = (nn.ReLU(), "Linear")
+    np.testing.assert_array_equal(model(x), y)
+
+
+def test_a_layer_beside_the_chain_is_refused():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    with pytest.raises(
+        AttributeError, match=r"`fc` is none of the layers of this Sequential.*model.layers = \(\*model"
+    ):
+        model.fc = nn.Linear(2, 2)
+    assert not hasattr(model, "fc")
+    model.head = model[1]  # another name of one
+    layers = model.layers
+    with pytest.raises(AttributeError, match="`head` is none of the layers"):
+        model.layers = layers[:1]
+    assert model.layers == layers
+
+    class Net(nn.Sequential):
+        def __init__(self):
+            self.features = nn.Sequential(nn.Flatten())  # before there is a chain
+            self.inside = nn.Linear(4, 2)
+            super().__init__(self.features, nn.Sequential(self.inside))
+
+    assert list(Net().state_dict()) == ["1.0.weight", "1.0.bias"]

@@ -256,3 +256,135 @@ def test_two_threads_may_ask_one_model():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+class Mirrored:
+    """A mixin that is no module."""
+
+    def forward_native(self, x, backend):
+        return backend.pack(np.ascontiguousarray(backend.unpack(super().forward_native(x, backend))[:, ::-1]))
+
+
+class MirroredIdentity(Mirrored, nn.Identity):
+    pass
+
+
+class OwnSlope(nn.LeakyReLU):
+    """Its slope is a property of a private attribute."""
+
+    def __init__(self):
+        self._slope = 0.5
+
+    @property
+    def negative_slope(self):
+        return self._slope
+
+
+class Noisy(nn.Tanh):
+    def forward_native(self, x, backend):
+        return super().forward_native(backend.pack(backend.unpack(x) + np.random.default_rng().random()), backend)
+
+
+class Same(nn.LeakyReLU):
+    """Nothing is new but a value."""
+
+    def __init__(self):
+        super().__init__(0.3)
+
+
+@pytest.mark.parametrize(
+    ("layer", "known"),
+    [(MirroredIdentity, False), (OwnSlope, False), (Noisy, False), (Same, True), (nn.Tanh, True)],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_only_what_is_known_to_launch_kernels_is_replayed(layer, known, replays):
+    layer = layer()
+    assert replay.is_replayable(layer) is known
+    model = nn.Sequential(layer)
+    model(np.ones((2, 3)))
+    model(np.ones((2, 3)))
+    assert bool(replays) is known
+
+
+def test_a_mixin_computes_every_batch():
+    model = nn.Sequential(MirroredIdentity())
+    for start in (0.0, 6.0):
+        x = np.arange(start, start + 6).reshape(2, 3)
+        np.testing.assert_array_equal(model(x), x[:, ::-1])
+
+
+def test_a_private_attribute_that_a_property_reads_is_seen():
+    layer, x = OwnSlope(), np.full((2, 3), -1.0)
+    model = nn.Sequential(layer)
+    for layer._slope in (0.5, 0.25):
+        np.testing.assert_array_equal(model(x), x * layer._slope)
+
+
+def test_a_class_that_says_so_itself_is_replayed(replays):
+    class Own(nn.Module):
+        replayable = True
+
+        def forward_native(self, x, backend):
+            return backend.tanh(x)
+
+    model = nn.Sequential(Own())
+    model(np.ones((2, 3)))
+    model(np.ones((2, 3)))
+    assert replays
+
+
+def test_what_was_read_only_when_it_was_recorded_is_not_a_copy_for_ever():
+    def gradient(freeze):
+        model = nn.Sequential(
+            nn.Linear(3, 4, rng=np.random.default_rng(0)), nn.Tanh(), nn.Linear(4, 2, rng=np.random.default_rng(1))
+        )
+        x, dy = np.ones((5, 3), np.float32), np.ones((5, 2), np.float32)
+        model(x)
+        for writeable in (not freeze, True):
+            for parameter in model.parameters():
+                parameter.data.flags.writeable = writeable
+            model(x)
+            model.backward(dy)
+        for parameter in model.parameters():
+            parameter.data += 1
+        model.zero_grad()
+        return [model(x), model.backward(dy), *(parameter.grad for parameter in model.parameters())]
+
+    assert_same(gradient(freeze=True), gradient(freeze=False))
+
+
+def test_a_view_of_a_gradient_stays_when_memory_is_short(monkeypatch):
+    from fastcnn.backends.numba_direct import memory
+
+    model = nn.Sequential(*layers())
+    for seed in range(2):
+        passes(model, *batch(4, seed))
+    views = [parameter.grad.ravel() for parameter in model.parameters()]
+    before = [view.copy() for view in views]
+    monkeypatch.setattr(memory, "_KEPT_BYTES", 0)
+    memory.aligned((1000,), np.dtype(np.float32))
+    for seed in range(2, 5):
+        passes(model, *batch(4, seed))
+    assert_same(views, before)
+
+
+def test_no_gradient_is_of_a_batch_that_was_interrupted(monkeypatch):
+    """Half of the arrays of a recording are those of the batch before."""
+    from fastcnn.backends import numba_direct
+
+    model, (x, dy) = nn.Sequential(*layers()), batch(4, 0)
+    expected = passes(model, x, dy)
+    passes(model, x, dy)
+
+    def interrupted(launches):
+        original(launches[: len(launches) // 2])
+        raise KeyboardInterrupt
+
+    original = numba_direct.replay
+    with monkeypatch.context() as patch:
+        patch.setattr(numba_direct, "replay", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model(batch(4, 1)[0])
+    with pytest.raises(RuntimeError, match="needs the output of a batch"):
+        model.backward(dy)
+    assert_same(passes(model, x, dy), expected)

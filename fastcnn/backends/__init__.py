@@ -32,8 +32,8 @@ OPERATIONS = (
     "sgd_update", "adam_update", "rmsprop_update",
 )  # fmt: skip
 
-RECORDING = ("recording", "repack", "replay", "prepare", "prepared_size")
-"""What a backend may have besides: passes that are made again without Python in between.
+RECORDING = ("recording", "repack", "replay", "prepare", "prepared_size", "Pool")
+"""What a backend may have besides: passes that are made again without Python in between, and memory for them.
 
 See `fastcnn.nn.replay` and `fastcnn.nn.inference`.
 """

@@ -8,6 +8,7 @@ import numpy as np
 from fastcnn import nn
 from fastcnn.interop.onnx_graph import Graph, Layer
 from fastcnn.interop.onnx_layers import WRITERS
+from fastcnn.nn.calls import is_as_defined
 from fastcnn.nn.folding import folded
 
 _KINDS = {nn.Sequential, nn.Residual, nn.Dropout, nn.Identity, *WRITERS}
@@ -89,7 +90,8 @@ def _layers(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
 def _kind(layer: nn.Module) -> Any:
     """The class of fastcnn that a layer is, or whose forward pass it has inherited."""
     kind: Any = next((kind for kind in type(layer).__mro__ if kind in _KINDS), None)
-    return kind if kind and type(layer).forward_native is kind.forward_native else None
+    inherited = kind and type(layer).forward_native is kind.forward_native and is_as_defined(layer)
+    return kind if inherited else None
 
 
 def _dotted(name: str, child: str) -> str:

@@ -2,14 +2,16 @@
 
 from fastcnn.nn import init
 from fastcnn.nn.activations import ELU, GELU, LeakyReLU, ReLU, ScaledTanh, Sigmoid, SiLU, Softmax, Tanh
+from fastcnn.nn.calls import last_call
 from fastcnn.nn.containers import Flatten, Identity, Sequential
 from fastcnn.nn.conv import Conv2d, ConvTranspose2d
 from fastcnn.nn.dropout import Dropout
 from fastcnn.nn.inference import Inference
 from fastcnn.nn.linear import Linear
 from fastcnn.nn.losses import CrossEntropyLoss, MSELoss
-from fastcnn.nn.module import Buffer, Module, Parameter
+from fastcnn.nn.module import Module
 from fastcnn.nn.normalization import BatchNorm1d, BatchNorm2d
+from fastcnn.nn.parameter import Buffer, Parameter
 from fastcnn.nn.pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from fastcnn.nn.residual import Residual, ResizeChannels
 from fastcnn.nn.separable import DepthwiseSeparableConv2d
@@ -52,6 +54,7 @@ __all__ = [
     "Summary",
     "Tanh",
     "init",
+    "last_call",
     "summarize",
     "trace",
 ]

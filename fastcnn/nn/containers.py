@@ -1,9 +1,10 @@
 """Modules that hold, rearrange or do nothing: Sequential, Flatten, Identity."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from fastcnn.nn.fusion import fuse
+from fastcnn.nn.calls import last_call
+from fastcnn.nn.fusion import Fused
 from fastcnn.nn.module import Module
 
 
@@ -13,22 +14,19 @@ class Sequential(Module):
     Parameters
     ----------
     *layers : Module
-        Each once: a layer remembers its last batch.
+        A layer may stand there several times: its parameters are shared, and their gradients add up.
 
     Attributes
     ----------
     layers : tuple of Module
-    units : list of Module
-        What computes, one after the other: the layers, some of them fused (see `fastcnn.nn.fusion`).
-    first_trained : int
-        Place of the first unit that has parameters: training needs no gradient before it.
+        Others may be assigned: ``model.layers = (*model.layers[:-1], nn.Linear(84, 3))``.
 
     Raises
     ------
     TypeError
         If a layer is not a `Module`.
-    ValueError
-        If a layer stands there twice.
+    AttributeError
+        If a layer is assigned to another attribute and is none of `layers`, so that it would be no part of the chain.
 
     Examples
     --------
@@ -44,32 +42,62 @@ class Sequential(Module):
     input_shape: tuple[int, ...]  # of one image, where a model has it: see `Module.summary`
 
     def __init__(self, *layers: Module):
+        self.layers = layers
+
+    def __setattr__(self, name: str, value) -> None:
+        if isinstance(value, Module) and "_fused" in vars(self):
+            self._check_part(name, value)
+        super().__setattr__(name, value)
+
+    @property
+    def layers(self) -> tuple[Module, ...]:
+        """What the chain consists of."""
+        return self._fused.layers
+
+    @layers.setter
+    def layers(self, layers: Iterable[Module]) -> None:
+        layers = tuple(layers)
         for i, layer in enumerate(layers):
             if not isinstance(layer, Module):
                 raise TypeError(f"Layer {i} of {type(self).__name__} must be a Module, not {type(layer).__name__}.")
-            if any(layer is other for other in layers[:i]):
-                raise ValueError(f"Layer {i} of {type(self).__name__}, {layer!r}, stands there twice; make two layers.")
-        self.layers = layers
-        self.units = fuse(layers)
-        trained = (i for i, unit in enumerate(self.units) if next(unit.parameters(), None))
-        self.first_trained = next(trained, len(self.units))
+        before: Any = vars(self).get("_fused")
+        self._fused = Fused(layers)  # see `fastcnn.nn.fusion`
+        try:
+            for name, value in vars(self).items():
+                if isinstance(value, Module):
+                    self._check_part(name, value)
+        except AttributeError:
+            self._fused = before
+            raise
 
     def forward_native(self, x, backend):
         """Call all layers, the first first."""
-        for layer in self.units:
-            x = layer.forward_native(x, backend)
+        units, self._first_trained = self._fused.units()
+        self._calls = []
+        for unit in units:
+            x = unit.forward_native(x, backend)
+            self._calls.append(last_call(unit))
         return x
 
     def backward_native(self, dy, backend, input_grad: bool):
-        """Call all layers, the last first; without ``input_grad``, none before the first that has parameters."""
-        first = 0 if input_grad else self.first_trained
-        for i in range(len(self.units) - 1, first - 1, -1):
-            dy = self.units[i].backward_native(dy, backend, input_grad or i > first)
+        """Go back through all calls, the last first; without ``input_grad``, none before the first with parameters."""
+        first = 0 if input_grad else self._first_trained
+        for i in range(len(self._calls) - 1, first - 1, -1):
+            dy = self._calls[i].backward(dy, backend, input_grad or i > first)
         return dy if input_grad else None
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Layers, named by their places: "0", "1", ..."""
         return ((str(i), layer) for i, layer in enumerate(self.layers))
+
+    def _check_part(self, name: str, module: Module) -> None:
+        """Refuse a module that an attribute has and the chain has not, where nothing but the chain is computed."""
+        chain = type(self).forward_native is Sequential.forward_native
+        if chain and not any(module is part for layer in self.layers for part in layer.modules()):
+            raise AttributeError(
+                f"`{name}` is none of the layers of this {type(self).__name__}, and would not be computed; assign all "
+                "layers, as `model.layers = (*model.layers, layer)`."
+            )
 
     def __len__(self) -> int:
         return len(self.layers)

@@ -8,7 +8,8 @@ import numpy as np
 from fastcnn import _geometry, _validate
 from fastcnn._geometry import Padding, Pair, Windows
 from fastcnn.nn import init
-from fastcnn.nn.module import Module, Parameter
+from fastcnn.nn.module import Module
+from fastcnn.nn.parameter import Parameter
 
 _windows = lru_cache(_geometry.conv_windows)
 _transpose_windows = lru_cache(_geometry.conv_transpose_windows)
@@ -43,25 +44,31 @@ class _Conv2d(Module):
                 f"({out_channels})."
             )
 
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """Shape of the filters."""
+        raise NotImplementedError(f"{type(self).__name__} must define weight_shape.")
+
     def windows(self, image: tuple[int, int]) -> Windows:
         """Where the windows lie for images of this size."""
         raise NotImplementedError(f"{type(self).__name__} must define windows(image).")
 
-    def remember(self, x) -> Windows:
-        """Check the input and keep it for `backward_native`; returns where the windows lie."""
+    def check(self, x) -> Windows:
+        """Say what of the input or of the parameters does not fit; returns where the windows lie."""
         shape = x.shape
         if len(shape) != 4 or shape[1] != self.in_channels or x.dtype != self.weight.dtype:
             self._explain(x)
+        self.check_parameters(x.dtype)
         try:
             windows = self.windows(shape[2:])
         except ValueError as error:
             raise ValueError(f"{self} cannot take an input of shape {shape}. {error}") from None
-        self._x, self._at = x, windows
         return windows
 
-    def remembered(self) -> tuple:
-        """What the gradients need of the last batch: its input, the filters, the windows and the groups."""
-        return self._x, self.weight.data, self._at, self.groups
+    def check_parameters(self, dtype) -> np.ndarray:
+        """Say what does not fit of the arrays in the parameters; returns the filters."""
+        self.check_arrays(dtype, weight=self.weight_shape, bias=(self.out_channels,))
+        return self.weight.data
 
     def learn(self, dx, dweight: np.ndarray, dbias: np.ndarray):
         """Add the gradients of the parameters; return that of the input."""
@@ -144,21 +151,20 @@ class Conv2d(_Conv2d):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
         (KH, KW), (DH, DW) = self.kernel_size, self.dilation
         self.windows((KH * DH, KW * DW))  # checks `padding`
-        self.weight = init.parameter((out_channels, in_channels // groups, KH, KW), dtype)
+        self.weight = init.parameter(self.weight_shape, dtype)
         self.bias = init.parameter((out_channels,), dtype) if bias else None
         init.default_(self.weight, self.bias, init.generator(rng))
 
-    def forward_native(self, x, backend):
-        """See `fastcnn.functional.conv2d`."""
-        return self._forward(backend.conv2d, x)
+    def forward_native(self, x, backend, *, relu: bool = False):
+        """See `fastcnn.functional.conv2d`; with ``relu``, `fastcnn.nn.fusion`."""
+        self._x, self._at = x, self.check(x)
+        operation = backend.conv2d_relu if relu else backend.conv2d
+        return operation(x, self.weight.data, self.bias and self.bias.data, self._at, self.groups)
 
-    def forward_native_relu(self, x, backend):
-        """See `fastcnn.nn.fusion`."""
-        return self._forward(backend.conv2d_relu, x)
-
-    def _forward(self, operation, x):
-        windows = self.remember(x)
-        return operation(x, self.weight.data, self.bias and self.bias.data, windows, self.groups)
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """(O, C / groups, KH, KW)."""
+        return self.out_channels, self.in_channels // self.groups, *self.kernel_size
 
     def windows(self, image: tuple[int, int]) -> Windows:
         """Over the input."""
@@ -170,7 +176,8 @@ class Conv2d(_Conv2d):
 
     def backward_native(self, dy, backend, input_grad: bool):
         """See `fastcnn.functional.conv2d_backward`."""
-        return self.learn(*backend.conv2d_backward(dy, *self.remembered(), input_grad, True))
+        weight = self.check_parameters(dy.dtype)
+        return self.learn(*backend.conv2d_backward(dy, self._x, weight, self._at, self.groups, input_grad, True))
 
 
 class ConvTranspose2d(_Conv2d):
@@ -233,14 +240,19 @@ class ConvTranspose2d(_Conv2d):
         self.output_padding = _geometry.pair("output_padding", output_padding, 0)
         enough = 2 * max(padding) + 1  # pixels, so many that `padding` leaves some of the output
         self.windows((enough, enough))  # checks `output_padding`
-        self.weight = init.parameter((in_channels, out_channels // groups, *self.kernel_size), dtype)
+        self.weight = init.parameter(self.weight_shape, dtype)
         self.bias = init.parameter((out_channels,), dtype) if bias else None
         init.default_(self.weight, self.bias, init.generator(rng))
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.conv_transpose2d`."""
-        windows = self.remember(x)
-        return backend.conv_transpose2d(x, self.weight.data, self.bias and self.bias.data, windows, self.groups)
+        self._x, self._at = x, self.check(x)
+        return backend.conv_transpose2d(x, self.weight.data, self.bias and self.bias.data, self._at, self.groups)
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """(C, O / groups, KH, KW)."""
+        return self.in_channels, self.out_channels // self.groups, *self.kernel_size
 
     def windows(self, image: tuple[int, int]) -> Windows:
         """Over the output."""
@@ -254,4 +266,7 @@ class ConvTranspose2d(_Conv2d):
 
     def backward_native(self, dy, backend, input_grad: bool):
         """See `fastcnn.functional.conv_transpose2d_backward`."""
-        return self.learn(*backend.conv_transpose2d_backward(dy, *self.remembered(), input_grad, True))
+        weight = self.check_parameters(dy.dtype)
+        return self.learn(
+            *backend.conv_transpose2d_backward(dy, self._x, weight, self._at, self.groups, input_grad, True)
+        )

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from fastcnn.functional.normalization import inverse_deviation
-from fastcnn.nn import replay
+from fastcnn.nn import calls
 from fastcnn.nn.containers import Identity, Sequential
 from fastcnn.nn.conv import Conv2d, ConvTranspose2d
 from fastcnn.nn.dropout import Dropout
 from fastcnn.nn.linear import Linear
-from fastcnn.nn.module import Module, Parameter
+from fastcnn.nn.module import Module
 from fastcnn.nn.normalization import BatchNorm1d, BatchNorm2d
+from fastcnn.nn.parameter import Parameter
 from fastcnn.nn.residual import Residual
 
 _NORMALIZED_BY = {Conv2d: BatchNorm2d, ConvTranspose2d: BatchNorm2d, Linear: BatchNorm1d}
@@ -42,27 +43,13 @@ def fold(model: Module) -> Sequential:
             )
     layers: list[Module] = []
     for layer in _chain(model):
-        if type(layer) not in (BatchNorm1d, BatchNorm2d):
+        if type(layer) not in (BatchNorm1d, BatchNorm2d) or not calls.is_as_defined(layer):
             layers.append(_copied(layer))
         elif layers and (one := folded(layers[-1], layer)):
             layers[-1] = one
         else:
             layers.append(FixedBatchNorm(layer))
-    return Chain(*layers).eval()
-
-
-class Chain(Sequential):
-    """A chain that forgets what its layers remember: there will be no backward pass."""
-
-    replayable = True
-
-    def forward_native(self, x, backend):
-        """Call all layers, the first first."""
-        for unit in self.units:
-            x = unit.forward_native(x, backend)
-            for module in (unit, *unit.modules()):
-                replay.forget(module)
-        return x
+    return Sequential(*layers).eval()
 
 
 class FixedBatchNorm(Module):
@@ -95,16 +82,16 @@ class FixedBatchNorm(Module):
 
 def _chain(module):
     """The layers that follow each other in a module, without those that do nothing."""
-    if type(module).forward_native is Sequential.forward_native:
+    if type(module).forward_native is Sequential.forward_native and calls.is_as_defined(module):
         for layer in module.layers:
             yield from _chain(layer)
-    elif type(module) not in (Dropout, Identity):
+    elif type(module) not in (Dropout, Identity) or not calls.is_as_defined(module):
         yield module
 
 
 def _copied(layer: Module) -> Module:
     """With arrays of its own; the two ways of a residual connection are folded."""
-    if type(layer) is Residual:
+    if type(layer) is Residual and calls.is_as_defined(layer):
         return Residual(fold(layer.body), fold(layer.shortcut))
     twin = copy.deepcopy(layer)
     twin.zero_grad()
@@ -138,6 +125,8 @@ def folded(layer: Any, norm: Module) -> Module | None:
     (array([[3.]], dtype=float32), array([-0.5], dtype=float32))
     """
     if _NORMALIZED_BY.get(type(layer)) is not type(norm) or not (norm.running_mean and norm.running_var):
+        return None
+    if not (calls.is_as_defined(layer) and calls.is_as_defined(norm)):
         return None
     outputs = layer.out_features if type(layer) is Linear else layer.out_channels
     if outputs != norm.num_features or layer.weight.dtype != norm.dtype:

@@ -10,6 +10,7 @@ filter sees; in the numba backend it counts as zero in the fused ones.)
 
 from typing import Any
 
+from fastcnn.nn import calls, replay
 from fastcnn.nn.activations import ReLU
 from fastcnn.nn.conv import Conv2d
 from fastcnn.nn.linear import Linear
@@ -17,15 +18,44 @@ from fastcnn.nn.module import Module
 from fastcnn.nn.pooling import MaxPool2d
 
 
+class Fused:
+    """The layers of a chain, and what computes in their place.
+
+    Parameters
+    ----------
+    layers : tuple of Module
+    """
+
+    def __init__(self, layers: tuple[Module, ...]):
+        self.layers = layers
+        self._made: tuple | None = None  # what `units` depends on, and what it found
+
+    def units(self) -> tuple[list[Module], int]:
+        """See `fuse`; and the place of the first that has parameters: training needs no gradient before it."""
+        state = replay.changes(), *map(calls.passes, _FUSED)
+        if self._made is None or self._made[0] != state:
+            units = fuse(self.layers)
+            trained = (i for i, unit in enumerate(units) if next(unit.parameters(), None))
+            self._made = state, (units, next(trained, len(units)))
+        return self._made[1]
+
+    def __reduce__(self):
+        return Fused, (self.layers,)
+
+
+_FUSED = Conv2d, Linear, MaxPool2d, ReLU
+
+
 def fuse(layers: tuple[Module, ...]) -> list[Module]:
     """The layers, but one `ConvMaxPool` for each convolution that a max-pooling follows, at once or after ReLU.
 
-    And one `WithReLU` for any other convolution or fully connected layer that ReLU follows.
+    And one `WithReLU` for any other convolution or fully connected layer that ReLU follows. A layer whose methods were
+    replaced stays as it is.
     """
     units: list[Module] = []
     rest: list[Any] = list(layers)
     while rest:
-        kinds = [type(layer) for layer in rest[:3]]
+        kinds = [type(layer) if calls.is_as_defined(layer) else None for layer in rest[:3]]
         if kinds[:2] == [Conv2d, MaxPool2d]:
             units.append(ConvMaxPool(rest.pop(0), rest.pop(0), relu=False))
         elif kinds == [Conv2d, ReLU, MaxPool2d]:
@@ -39,7 +69,14 @@ def fuse(layers: tuple[Module, ...]) -> list[Module]:
     return units
 
 
-class ConvMaxPool(Module):
+class _Unit(Module):
+    """What computes in the place of layers; nothing changes it after it is made, so that to make one is no change."""
+
+    def __setattr__(self, name: str, value) -> None:
+        object.__setattr__(self, name, value)
+
+
+class ConvMaxPool(_Unit):
     """A convolution, ReLU if asked, and a max-pooling.
 
     Parameters
@@ -50,30 +87,31 @@ class ConvMaxPool(Module):
         Whether there is a ReLU between them.
     """
 
-    replayable = True
-
     def __init__(self, conv: Conv2d, pool: MaxPool2d, *, relu: bool):
         self.conv, self.pool, self.relu = conv, pool, relu
 
     def forward_native(self, x, backend):
         """One call of the backend."""
         conv, pool = self.conv, self.pool
-        windows = conv.remember(x)
-        self._at = pool.windows((x.shape[0], conv.out_channels, windows.OH, windows.OW))
+        self._x, self._windows = x, conv.check(x)
+        self._at = pool.windows((x.shape[0], conv.out_channels, self._windows.OH, self._windows.OW))
         bias = conv.bias and conv.bias.data
         y, self._indices = backend.conv2d_max_pool2d(
-            x, conv.weight.data, bias, windows, conv.groups, self._at, self.relu
+            x, conv.weight.data, bias, self._windows, conv.groups, self._at, self.relu
         )
         return y
 
     def backward_native(self, dy, backend, input_grad: bool):
         """One call of the backend."""
-        return self.conv.learn(
-            *backend.conv2d_max_pool2d_backward(dy, self._indices, *self.conv.remembered(), self._at, input_grad, True)
+        conv = self.conv
+        weight = conv.check_parameters(dy.dtype)
+        gradients = backend.conv2d_max_pool2d_backward(
+            dy, self._indices, self._x, weight, self._windows, conv.groups, self._at, input_grad, True
         )
+        return conv.learn(*gradients)
 
 
-class WithReLU(Module):
+class WithReLU(_Unit):
     """A convolution or a fully connected layer, and ReLU.
 
     Parameters
@@ -81,14 +119,12 @@ class WithReLU(Module):
     layer : Conv2d or Linear
     """
 
-    replayable = True
-
     def __init__(self, layer: Conv2d | Linear):
         self.layer = layer
 
     def forward_native(self, x, backend):
         """One call of the backend."""
-        self._y = self.layer.forward_native_relu(x, backend)
+        self._y = self.layer.forward_native(x, backend, relu=True)
         return self._y
 
     def backward_native(self, dy, backend, input_grad: bool):

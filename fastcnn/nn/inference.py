@@ -5,8 +5,10 @@ import threading
 import numpy as np
 
 from fastcnn import _validate, backends
+from fastcnn.nn import calls
 from fastcnn.nn.folding import fold
 from fastcnn.nn.module import Module, checked_batch
+from fastcnn.nn.replay import is_replayable
 
 _KEPT = 64  # shapes: they share their memory
 
@@ -63,10 +65,21 @@ class Inference:
             raise TypeError(f"`model` must be a Module, not {type(model).__name__}.")
         self.batch_size = _validate.count("batch_size", batch_size)
         self.layers = fold(model)
+        self._start()
+
+    def _start(self) -> None:
         self._lock = threading.Lock()
-        self._replayable = all(layer.replayable for layer in self.layers.modules())
+        self._replayable = all(map(is_replayable, self.layers.modules()))
         self._prepared: dict = {}  # by backend, dtype and shape: what computes such batches
         self._memory = np.empty(0, np.uint8)
+
+    def __getstate__(self) -> dict:
+        """What copy and pickle take: the layers, from which all else is made."""
+        return {"layers": self.layers, "batch_size": self.batch_size}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state)
+        self._start()
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Output for a batch, computed by the current backend.
@@ -97,16 +110,21 @@ class Inference:
     def _answer(self, x: np.ndarray, backend) -> np.ndarray:
         """Output for a batch that is computed as one."""
         if not (self._replayable and hasattr(backend, "prepare")):
-            return np.array(backend.unpack(self.layers.forward_native(backend.pack(x), backend)))
+            return np.array(backend.unpack(self._forward(backend.pack(x), backend)))
         shape = backend.prepared_size(len(x), x.dtype), *x.shape[1:]
         key = backend, x.dtype, shape
         compute = self._prepared.get(key)
         if compute is None:
             if len(self._prepared) >= _KEPT:
                 self._prepared.clear()
-            compute = backend.prepare(self.layers.forward_native, shape, x.dtype, self._room)
+            compute = backend.prepare(self._forward, shape, x.dtype, self._room)
             self._prepared[key] = compute
         return compute(x)
+
+    def _forward(self, native, backend):
+        """Call the layers; none remembers anything, as there will be no backward pass."""
+        with calls.forgetting():
+            return self.layers.forward_native(native, backend)
 
     def _room(self, size: int) -> np.ndarray:
         """The memory of all shapes, of which only one is computed at a time; a larger one, if it is too small."""

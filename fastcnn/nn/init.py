@@ -8,7 +8,8 @@ import math
 import numpy as np
 
 from fastcnn import _validate
-from fastcnn.nn.module import Module, Parameter
+from fastcnn.nn.module import Module
+from fastcnn.nn.parameter import Parameter
 
 
 def kaiming_uniform_(parameter: Parameter, rng: np.random.Generator, a: float = 0.0) -> None:

@@ -55,27 +55,26 @@ class Linear(Module):
         self.bias = init.parameter((out_features,), dtype) if bias else None
         init.default_(self.weight, self.bias, init.generator(rng))
 
-    def forward_native(self, x, backend):
-        """See `fastcnn.functional.linear`."""
-        return self._forward(backend.linear, x)
-
-    def forward_native_relu(self, x, backend):
-        """See `fastcnn.nn.fusion`."""
-        return self._forward(backend.linear_relu, x)
-
-    def _forward(self, operation, x):
+    def forward_native(self, x, backend, *, relu: bool = False):
+        """See `fastcnn.functional.linear`; with ``relu``, `fastcnn.nn.fusion`."""
         if len(x.shape) != 2 or x.shape[1] != self.in_features or x.dtype != self.weight.dtype:
             self._explain(x)
+        self._check_parameters(x.dtype)
         self._x = x
+        operation = backend.linear_relu if relu else backend.linear
         return operation(x, self.weight.data, self.bias and self.bias.data)
 
     def backward_native(self, dy, backend, input_grad: bool):
         """See `fastcnn.functional.linear_backward`."""
+        self._check_parameters(dy.dtype)
         dx, dweight, dbias = backend.linear_backward(dy, self._x, self.weight.data, input_grad, True)
         self.weight.accumulate(dweight)
         if self.bias:
             self.bias.accumulate(dbias)
         return dx
+
+    def _check_parameters(self, dtype) -> None:
+        self.check_arrays(dtype, weight=(self.out_features, self.in_features), bias=(self.out_features,))
 
     def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
         """Every weight once."""

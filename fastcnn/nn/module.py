@@ -1,4 +1,4 @@
-"""What a layer is, a parameter, and a buffer.
+"""What a layer is.
 
 A module has two storeys. `Module.forward` and `Module.backward` are the door: plain NumPy arrays in and out, checked,
 packed into the backend's own layout and unpacked again. Behind it, ``forward_native`` and ``backward_native`` pass
@@ -6,114 +6,17 @@ activations from layer to layer in that layout, so that a model packs once and u
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from fastcnn import _validate, backends
-from fastcnn.nn import replay
+from fastcnn.nn import calls, replay
+from fastcnn.nn.parameter import Buffer, Parameter
 
 if TYPE_CHECKING:
     from fastcnn.nn.inference import Inference
-
-
-class Parameter:
-    """An array that is trained, and its gradient.
-
-    Parameters
-    ----------
-    data : ndarray of any shape, float32 or float64
-        The values; optimizers change them in place.
-
-    Attributes
-    ----------
-    data : ndarray
-    grad : ndarray of the shape and dtype of `data`, or None
-        Gradient of the loss, the sum over all calls of ``backward`` since the last ``zero_grad``.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `data` is not a float32 or float64 array, or is empty.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastcnn import nn
-    >>> weight = nn.Parameter(np.zeros((6, 1, 5, 5)))
-    >>> weight.shape, weight.size, weight.grad
-    ((6, 1, 5, 5), 150, None)
-    """
-
-    def __init__(self, data: np.ndarray):
-        self.data = _validate.floats("data", data)
-        self.grad: np.ndarray | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the array."""
-        return self.data.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Dtype of the array."""
-        return self.data.dtype
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return self.data.size
-
-    def accumulate(self, grad: np.ndarray) -> None:
-        """Add ``grad`` to the gradient; a new array, so that a gradient somebody took before stays as it was."""
-        self.grad = grad if self.grad is None else self.grad + grad
-
-    def __repr__(self) -> str:
-        return f"Parameter(shape={self.shape}, dtype={self.dtype})"
-
-
-class Buffer:
-    """An array that is not trained but belongs to a layer's state, as batch normalization's running statistics.
-
-    Parameters
-    ----------
-    data : ndarray
-        The values; the layer changes them in place.
-
-    Attributes
-    ----------
-    data : ndarray
-
-    Raises
-    ------
-    TypeError
-        If `data` is not an array.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastcnn import nn
-    >>> nn.Buffer(np.zeros(6))
-    Buffer(shape=(6,), dtype=float64)
-    """
-
-    def __init__(self, data: np.ndarray):
-        if not isinstance(data, np.ndarray):
-            raise TypeError(f"`data` must be a numpy array, not {type(data).__name__}.")
-        self.data = data
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the array."""
-        return self.data.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Dtype of the array."""
-        return self.data.dtype
-
-    def __repr__(self) -> str:
-        return f"Buffer(shape={self.shape}, dtype={self.dtype})"
 
 
 class Module:
@@ -122,8 +25,11 @@ class Module:
     A new layer defines ``forward_native(x, backend)``, which returns y, and ``backward_native(dy, backend,
     input_grad)``, which adds the gradients of its parameters and returns dx (or None without `input_grad`).
     Activations are in the backend's own layout; their ``.shape`` is (N, C, H, W) or (N, features) in every backend.
-    Attributes that are a `Parameter`, a `Buffer` or a `Module` are found by their names; what a layer remembers from
-    forward to backward is in attributes that begin with an underscore.
+    Attributes that are a `Parameter`, a `Buffer` or a `Module` are found by their names.
+
+    What ``forward_native`` leaves in new attributes that begin with an underscore is there in the ``backward_native``
+    of the same call, and nowhere else: a layer may be called several times before, at several places of a model too
+    (see `fastcnn.nn.calls`). All other attributes are the layer's own, whenever they are set.
 
     Examples
     --------
@@ -145,17 +51,21 @@ class Module:
 
     training = True
     replayable = False  # whether a pass does nothing else than launch kernels of the backend; see fastcnn.nn.replay
-    _last = None  # (backend's name, y, recording) of the last forward
+    _last: Any = None  # (backend's name, y, call or recording) of the last forward
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "replayable" not in vars(cls) and any(callable(v) for k, v in vars(cls).items() if k != "__init__"):
-            cls.replayable = False  # what its methods do is unknown
+        calls.wrap(cls)
 
     def __setattr__(self, name: str, value) -> None:
         if not name.startswith("_") and name != "training":
             replay.note_change()
         object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if not name.startswith("_"):
+            replay.note_change()
+        object.__delattr__(self, name)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Output for a batch, computed by the current backend; `backward` will use the same.
@@ -174,20 +84,22 @@ class Module:
         TypeError, ValueError
             If `x` is not a float array of at least two axes, or does not fit a layer.
         """
+        self._last = None  # what a forward leaves that fails half-way belongs to nothing
         name = backends.get_backend()
         backend = backends.load(name)
         x = checked_batch(x)
-        recording = replay.find(self, backend, x)
-        if recording and recording.lock.acquire(blocking=False):
-            try:
-                y = recording.forward(x)
-            finally:
-                recording.lock.release()
-        else:
-            recording = None
-            native = self.forward_native(backend.pack(x), backend)
-            y = np.array(backend.unpack(native))  # a copy: the caller may change it, the layers remember their own
-        self._last = name, y, recording
+        with self._memory(backend):
+            recording = replay.find(self, backend, x)
+            if recording and recording.lock.acquire(blocking=False):
+                try:
+                    y = recording.forward(self, x)
+                finally:
+                    recording.lock.release()
+                self._last = name, y, recording
+            else:
+                native, call = calls.run(self, backend.pack(x), backend)
+                y = np.array(backend.unpack(native))  # a copy: the caller may change it, the layers remember their own
+                self._last = name, y, call
         return y
 
     def backward(self, dy: np.ndarray, *, input_grad: bool = True) -> np.ndarray | None:
@@ -211,21 +123,27 @@ class Module:
         TypeError, ValueError
             If `dy` has not the shape and dtype of the last output.
         """
+        if self._last is None and type(self).forward is not Module.forward:
+            raise RuntimeError(
+                f"{type(self).__name__} defines a forward of its own, of which Module.backward knows nothing: define "
+                "forward_native and backward_native in its place, or backward beside it."
+            )
         if self._last is None:
             raise RuntimeError(
                 f"{type(self).__name__}.backward needs the output of a batch: call {type(self).__name__}.forward first."
             )
-        name, y, recording = self._last
+        name, y, call = self._last
         dy = _validate.floats("dy", dy, like=("y", y))
         _validate.shape("dy", dy, y.shape, "the shape of the last output")
         backend = backends.load(name)
-        if recording:
-            with recording.lock:
-                if recording.is_current() and recording.is_replayable():
-                    return recording.backward(dy, bool(input_grad))
-                recording.restore()
-        dx = self.backward_native(backend.pack(dy), backend, input_grad)
-        return backend.unpack(dx) if input_grad else None
+        with self._memory(backend):
+            if isinstance(call, replay.Recording):
+                with call.lock:
+                    if call.is_current() and call.is_replayable(self):
+                        return call.backward(dy, bool(input_grad))
+                call = call.call
+            dx = call.backward(backend.pack(dy), backend, input_grad)
+            return backend.unpack(dx) if input_grad else None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """See `forward`."""
@@ -240,21 +158,44 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} must define backward_native(dy, backend, input_grad).")
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
-        """Names and modules directly inside this one."""
-        return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
+        """Names and modules directly inside this one.
+
+        Raises
+        ------
+        TypeError
+            If there are modules in a list, a tuple or a dictionary: they would be no part of this one.
+        """
+        children = {name: value for name, value in vars(self).items() if isinstance(value, Module)}
+        for name, value in vars(self).items():
+            if isinstance(value, (list, tuple, dict)) and not name.startswith("_"):
+                items = value.values() if isinstance(value, dict) else value
+                if any(isinstance(item, Module) and item not in children.values() for item in items):
+                    raise TypeError(
+                        f"`{name}` of this {type(self).__name__} is a {type(value).__name__} of modules, in which they "
+                        "are not found; make each an attribute, or put them into a Sequential."
+                    )
+        return iter(children.items())
 
     def children(self) -> Iterator["Module"]:
         """Modules directly inside this one."""
         return (child for _, child in self.named_children())
 
     def modules(self) -> Iterator["Module"]:
-        """The module itself and all inside it."""
-        yield self
-        for child in self.children():
-            yield from child.modules()
+        """The module itself and all inside it, each once."""
+        seen: dict[Module, None] = {}
+        waiting: list[Module] = [self]
+        while waiting:
+            module = waiting.pop()
+            if module not in seen:
+                seen[module] = None
+                waiting.extend(reversed(list(module.children())))
+        return iter(seen)
 
     def named_state(self) -> Iterator[tuple[str, Parameter | Buffer]]:
-        """Dotted names, parameters and buffers of this module and all inside it, as PyTorch names and orders them."""
+        """Dotted names, parameters and buffers of this module and all inside it, as PyTorch names and orders them.
+
+        What several layers share comes by each of its names.
+        """
         for kind in (Parameter, Buffer):
             for name, value in vars(self).items():
                 if isinstance(value, kind):
@@ -264,15 +205,21 @@ class Module:
                 yield f"{child_name}.{name}", value
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Dotted names and parameters of this module and all inside it, as PyTorch names and orders them."""
-        return ((name, value) for name, value in self.named_state() if isinstance(value, Parameter))
+        """First names and parameters of this module and all inside it, each once, in PyTorch's order."""
+        return ((name, value) for name, value in self._named_once() if isinstance(value, Parameter))
 
     def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
-        """Dotted names and buffers of this module and all inside it, as PyTorch names and orders them."""
-        return ((name, value) for name, value in self.named_state() if isinstance(value, Buffer))
+        """First names and buffers of this module and all inside it, each once, in PyTorch's order."""
+        return ((name, value) for name, value in self._named_once() if isinstance(value, Buffer))
+
+    def _named_once(self) -> Iterator[tuple[str, Parameter | Buffer]]:
+        names: dict[Parameter | Buffer, str] = {}
+        for name, value in self.named_state():
+            names.setdefault(value, name)
+        return ((name, value) for value, name in names.items())
 
     def parameters(self) -> Iterator[Parameter]:
-        """Parameters of this module and all inside it."""
+        """Parameters of this module and all inside it, each once."""
         return (parameter for _, parameter in self.named_parameters())
 
     def train(self, mode: bool = True) -> Self:
@@ -322,10 +269,31 @@ class Module:
             if array.dtype != value.dtype:
                 faults.append(f"`{name}` is {array.dtype} but must be {value.dtype}")
         faults += [f"`{name}` is unknown" for name in state if name not in own]
+        first = {value: name for name, value in reversed(own.items())}
+        for name, value in own.items():
+            if name != first[value] and not faults and not _same(state[name], state[first[value]]):
+                faults.append(f"`{name}` and `{first[value]}` are one array here but differ there")
         if faults:
             raise ValueError(f"The state does not fit this {type(self).__name__}: {'; '.join(faults)}.")
         for name, value in own.items():
             value.data[...] = state[name]
+
+    def check_arrays(self, dtype: np.dtype, **shapes: tuple[int, ...]) -> None:
+        """Say which parameter or buffer, by its name, does not hold an array of this dtype and its shape.
+
+        An array may have been put there at any time, and a kernel would read what lies behind one that is too short.
+        """
+        for name, shape in shapes.items():
+            held = getattr(self, name)
+            if held is None:
+                continue
+            data = held.data
+            if not isinstance(data, np.ndarray):
+                raise TypeError(f"`{name}` of {self} must hold a numpy array, not {type(data).__name__}.")
+            if data.shape != shape:
+                raise ValueError(f"`{name}` of {self} has shape {data.shape} but must have {shape}.")
+            if data.dtype != dtype:
+                raise TypeError(f"`{name}` of {self} is {data.dtype} but must be {dtype}, as its input.")
 
     def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
         """Multiply-adds for one image, (C, H, W) or (features,) in and out; without those of the modules inside."""
@@ -378,8 +346,17 @@ class Module:
         return f"{type(self).__name__}({inside})"
 
     def __getstate__(self) -> dict:
-        """What copy and pickle take: all but the memories of the last batch."""
-        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        """What copy and pickle take: all but what is remembered of the last batch, and of those before."""
+        return {name: value for name, value in vars(self).items() if name not in calls.KEPT_BY_DOORS}
+
+    def _memory(self, backend) -> AbstractContextManager:
+        """Within this, the backend takes memory from the module's own, which goes with the module."""
+        if not hasattr(backend, "Pool"):
+            return nullcontext()
+        pool = vars(self).get("_pool")
+        if pool is None:
+            pool = vars(self)["_pool"] = backend.Pool()
+        return pool
 
 
 def checked_batch(x) -> np.ndarray:
@@ -388,3 +365,8 @@ def checked_batch(x) -> np.ndarray:
     if x.ndim < 2:
         raise ValueError(f"`x` must have at least 2 dimensions, the first for the batch; its shape is {x.shape}.")
     return x
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays hold the same bytes."""
+    return np.asarray(a).tobytes() == np.asarray(b).tobytes()

@@ -7,7 +7,8 @@ import numpy as np
 from fastcnn import _validate
 from fastcnn.functional.normalization import check_enough_values, checked_eps, checked_momentum, normalize
 from fastcnn.nn import init
-from fastcnn.nn.module import Buffer, Module
+from fastcnn.nn.module import Module
+from fastcnn.nn.parameter import Buffer
 
 
 class _BatchNorm(Module):
@@ -64,6 +65,7 @@ class _BatchNorm(Module):
 
     def backward_native(self, dy, backend, input_grad: bool):
         """See `fastcnn.functional.batch_norm_backward`."""
+        self._check_arrays(dy.dtype)
         weight = self.weight and self.weight.data
         apart = self._of_batch and not self._together
         dx, dweight, dbias = backend.batch_norm_backward(dy, self._x, *self._statistics, weight, apart, input_grad)
@@ -91,12 +93,17 @@ class _BatchNorm(Module):
         """Say what does not fit."""
         axes, layout = self._axes
         if len(x.shape) == axes and x.shape[1] == self.num_features and x.dtype == self.dtype:
+            self._check_arrays(x.dtype)
             return
         if len(x.shape) != axes:
             raise ValueError(f"{self} needs {layout} but its input has shape {x.shape}.")
         if x.shape[1] != self.num_features:
             raise ValueError(f"{self} needs {self.num_features} channels but its input has shape {x.shape}.")
         raise TypeError(f"{self} is {self.dtype} but its input is {x.dtype}.")
+
+    def _check_arrays(self, dtype) -> None:
+        of_each = (self.num_features,)
+        self.check_arrays(dtype, weight=of_each, bias=of_each, running_mean=of_each, running_var=of_each)
 
     def extra_repr(self) -> str:
         """Channels, and what differs from its default."""

@@ -2,18 +2,28 @@
 
 The first forward and the first backward of a shape go from layer to layer, and the backend writes down which kernels
 they launch with which arrays; the following ones only launch these kernels again. What they compute is the same, bit
-for bit. That is so where all layers do nothing else than launch kernels (`Module.replayable`), and as long as nothing
-has changed: no attribute of any layer, nor the array of any parameter. Otherwise a batch goes from layer to layer.
+for bit. That is so where all layers do nothing else than launch kernels (`is_replayable`), and as long as nothing has
+changed: no attribute of any layer, none of its methods, nor the array of any parameter. Otherwise a batch goes from
+layer to layer.
 
 The arrays belong to the recording: a model keeps the activations of the last few shapes that it saw.
 """
 
+import functools
 import sys
 import threading
+from typing import Any
 
 import numpy as np
 
+from fastcnn.nn import calls
+from fastcnn.nn.parameter import Parameter
+
 _KEPT = 4  # shapes: of the whole and the last batches of training and of testing
+_HARMLESS = {
+    "__init__", "__module__", "__doc__", "__dict__", "__weakref__", "__qualname__",
+    "__annotations__", "__annotate__", "__annotate_func__", "__firstlineno__", "__static_attributes__",
+}  # fmt: skip
 
 _changes = 0  # of public attributes of any module in this process
 
@@ -22,6 +32,39 @@ def note_change() -> None:
     """Some module is not what it was."""
     global _changes
     _changes += 1
+
+
+def changes() -> int:
+    """How often `note_change` was called: where it is the same as before, no module has changed."""
+    return _changes
+
+
+def is_replayable(module) -> bool:
+    """Whether the passes of a module itself, as it is now, do nothing else than launch kernels of the backend.
+
+    Its class says so in ``replayable``. A class that extends one that does says nothing unless it repeats it: only
+    ``__init__`` and plain values may be new, as nobody knows what another method or a property does. The same goes for
+    methods that were replaced, on the object or on the class.
+    """
+    return _has_known_methods(module) and module.replayable
+
+
+def _has_known_methods(module) -> bool:
+    kind: Any = type(module)
+    return _is_known(kind) and calls.is_as_defined(module)
+
+
+@functools.cache
+def _is_known(kind) -> bool:
+    for cls in kind.__mro__:
+        attributes = vars(cls)
+        if "replayable" in attributes:
+            return True
+        if any(
+            callable(value) or hasattr(value, "__get__") for name, value in attributes.items() if name not in _HARMLESS
+        ):
+            return False
+    return False
 
 
 def find(model, backend, x: np.ndarray) -> "Recording | None":
@@ -35,44 +78,59 @@ def find(model, backend, x: np.ndarray) -> "Recording | None":
         while len(recordings) >= _KEPT:
             del recordings[next(iter(recordings))]
         found = recordings[key] = Recording(model, backend)
-    return found if found.is_replayable() else None
+    return found if found.is_replayable(model) else None
 
 
 class Recording:
     """The passes of a model over batches of one shape.
 
-    Who calls `forward` and `backward` holds the ``lock``.
+    Who calls `forward` and `backward` holds the ``lock``. Nothing here leads back to the model, so that its memory is
+    free when its last reference is gone.
     """
 
     def __init__(self, model, backend):
         self.lock = threading.Lock()
-        self._model, self._backend, self._changes = model, backend, _changes
-        self._modules = list(_computing(model))
-        self._parameters = [(parameter, parameter.data) for parameter in model.parameters()]
-        once = len({id(parameter) for parameter, _ in self._parameters}) == len(self._parameters)
-        self._sound = once and all(data.flags.carray for _, data in self._parameters)  # else there are copies and sums
-        self._forward = None
-        self._backward = {}  # by whether there is a gradient of the input
+        self._backend, self._changes = backend, _changes
+        modules = list(model.modules())
+        self._inside = [module for module in modules if module is not model]
+        self._classes = [(kind, kind.passes) for kind in {type(module) for module in modules}]
+        held = [value for _, value in model.named_state() if isinstance(value, Parameter)]
+        self._parameters = [(parameter, parameter.data) for parameter in held]
+        once = len(set(map(id, held))) == len(held)  # else their gradients are added up, in NumPy
+        self._sound = once and all(map(_has_known_methods, modules))
+        self._forward: Any = None  # launches, their first and last arrays, and the call of the model
+        self._backward: dict[bool, _Backward] = {}  # by whether there is a gradient of the input
 
     def is_current(self) -> bool:
         """Whether nothing has changed since."""
-        return self._changes == _changes and all(parameter.data is data for parameter, data in self._parameters)
+        return (
+            self._changes == _changes
+            and all(parameter.data is data for parameter, data in self._parameters)
+            and all(calls.passes(kind) == defined for kind, defined in self._classes)
+        )
 
-    def is_replayable(self) -> bool:
-        """Whether the layers, as they are now, do nothing else than launch kernels."""
-        return self._sound and all(module.replayable for module in self._modules)
+    def is_replayable(self, model) -> bool:
+        """Whether the layers, as they are now, do nothing else than launch kernels, and with the parameters themselves.
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+        Of a parameter that is read-only or strided, kernels are given a copy.
+        """
+        return (
+            self._sound
+            and model.replayable
+            and all(module.replayable for module in self._inside)
+            and all(data.flags.carray for _, data in self._parameters)
+        )
+
+    def forward(self, model, x: np.ndarray) -> np.ndarray:
         """Output of the model."""
         backend = self._backend
         if self._forward is None:
             native = backend.pack(x)
             with backend.recording() as launches:
-                y = self._model.forward_native(native, backend)
-            self._forward = launches, native, y
-            self._memories = [(module, _memory(module)) for module in self._modules]
+                y, call = calls.run(model, native, backend)
+            self._forward = launches, native, y, call
         else:
-            launches, native, y = self._forward
+            launches, native, y, _ = self._forward
             backend.repack(x, native)
             backend.replay(launches)
         return backend.unpack(y)
@@ -90,45 +148,25 @@ class Recording:
             parameter.accumulate(grad)
         return backend.unpack(recorded.dx) if input_grad else None
 
-    def restore(self) -> None:
-        """Let the layers remember this forward pass: they may have seen other batches since it was recorded."""
-        for module, memory in self._memories:
-            vars(module).update(memory)
+    @property
+    def call(self):
+        """That of the model, which remembers the last `forward`."""
+        return self._forward[-1]
 
     def _record_backward(self, dy: np.ndarray, input_grad: bool) -> "_Backward":
-        self.restore()
         before = [(parameter, parameter.grad) for parameter, _ in self._parameters]
         for parameter, _ in before:
             parameter.grad = None
         try:
             native = self._backend.pack(dy)
             with self._backend.recording() as launches:
-                dx = self._model.backward_native(native, self._backend, input_grad)
+                dx = self.call.backward(native, self._backend, input_grad)
             grads = [(parameter, parameter.grad) for parameter, _ in before if parameter.grad is not None]
         finally:
             for parameter, grad in before:
                 parameter.grad = grad
         self._backward[input_grad] = recorded = _Backward(launches, native, dx, grads)
         return recorded
-
-
-def _computing(model):
-    """All modules, and the fused ones that compute in the place of some."""
-    for module in model.modules():
-        yield module
-        yield from (unit for unit in getattr(module, "units", ()) if unit not in module.layers)
-
-
-def _memory(module) -> dict:
-    """What a layer remembers of its last batch."""
-    doors = ("_last", "_recordings")
-    return {name: value for name, value in vars(module).items() if name.startswith("_") and name not in doors}
-
-
-def forget(module) -> None:
-    """Let a layer forget its last batch."""
-    for name in _memory(module):
-        del vars(module)[name]
 
 
 class _Backward:
@@ -143,5 +181,5 @@ class _Backward:
         return self._count() == self._references
 
     def _count(self) -> list[int]:
-        """References to each gradient, and to the memory in which it and all its views lie."""
+        """References to each gradient, and to the array to which it and all its views refer."""
         return [count for _, grad in self.grads for count in (sys.getrefcount(grad), sys.getrefcount(grad.base))]

@@ -1,6 +1,7 @@
 """Residual connections: what a chain computes is added to what goes past it."""
 
 from fastcnn import _validate
+from fastcnn.nn.calls import last_call
 from fastcnn.nn.containers import Identity
 from fastcnn.nn.module import Module
 
@@ -23,8 +24,6 @@ class Residual(Module):
     ------
     TypeError
         If one is not a `Module`.
-    ValueError
-        If both are the same: a layer remembers one batch only.
 
     References
     ----------
@@ -48,13 +47,14 @@ class Residual(Module):
         for name, module in (("body", body), ("shortcut", shortcut)):
             if not isinstance(module, Module):
                 raise TypeError(f"`{name}` must be a Module, not {type(module).__name__}.")
-        if body is shortcut:
-            raise ValueError(f"`body` and `shortcut` are the same {type(body).__name__}; make two layers.")
         self.body, self.shortcut = body, shortcut
 
     def forward_native(self, x, backend):
         """Both, and their sum."""
-        y, past = self.body.forward_native(x, backend), self.shortcut.forward_native(x, backend)
+        y = self.body.forward_native(x, backend)
+        self._body = last_call(self.body)
+        past = self.shortcut.forward_native(x, backend)
+        self._shortcut = last_call(self.shortcut)
         if y.shape != past.shape:
             raise ValueError(
                 f"A {type(self).__name__}'s body makes {y.shape} of an input of shape {x.shape}, but its shortcut "
@@ -64,8 +64,8 @@ class Residual(Module):
 
     def backward_native(self, dy, backend, input_grad: bool):
         """The gradient goes both ways, and the two that come back are added."""
-        dx = self.body.backward_native(dy, backend, input_grad)
-        past = self.shortcut.backward_native(dy, backend, input_grad)
+        dx = self._body.backward(dy, backend, input_grad)
+        past = self._shortcut.backward(dy, backend, input_grad)
         return backend.add(dx, past) if input_grad else None
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from fastcnn import _validate
 from fastcnn.backends import use_backend
-from fastcnn.nn.module import Module, Parameter
+from fastcnn.nn.module import Module
+from fastcnn.nn.parameter import Parameter
 from fastcnn.nn.tracing import Step, trace
 
 

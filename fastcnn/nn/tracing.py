@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastcnn import _validate, backends
+from fastcnn.nn import calls
 from fastcnn.nn.module import Module
 
 
@@ -71,11 +72,15 @@ def trace(model: Module, x: np.ndarray) -> list[Step]:
     backend = backends.load()
     twin = copy.deepcopy(model)
     steps: list[Step] = []
+    watched: set[Module] = set()
     for (name, module, depth), (_, copied, _) in zip(_named(model), _named(twin), strict=True):
-        if hasattr(copied, "units"):
-            vars(copied)["units"] = list(vars(copied)["layers"])
-        vars(copied)["forward_native"] = _noting(copied.forward_native, steps, name, module, depth)
-    twin.forward_native(backend.pack(x), backend)
+        if copied not in watched:  # else it has another name, too
+            watched.add(copied)
+            copied.forward_native = _noting(  # type: ignore[method-assign]
+                copied.forward_native, steps, name, module, depth
+            )
+    with calls.forgetting():
+        twin.forward_native(backend.pack(x), backend)
     return steps
 
 
@@ -89,9 +94,9 @@ def _named(module: Module, name: str = "", depth: int = 0) -> Iterator[tuple[str
 def _noting(forward_native, steps: list[Step], name: str, module: Module, depth: int):
     """The method, which also notes its step, at the place where it began."""
 
-    def noting(x, backend):
+    def noting(x, backend, **options):
         place = len(steps)
-        y = forward_native(x, backend)
+        y = forward_native(x, backend, **options)
         steps.insert(place, Step(name, module, depth, backend.unpack(x), backend.unpack(y)))
         return y
 

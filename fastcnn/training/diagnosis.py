@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from fastcnn.nn import Module
+from fastcnn import backends
+from fastcnn.nn import Module, calls
 from fastcnn.training.generators import named_generators, named_modules
 
 
@@ -28,8 +29,9 @@ def explain(model: Module, images: np.ndarray) -> str:
         if not np.isfinite(parameter.data).all():
             return f"The parameter `{name}` holds values that are not finite."
     try:
-        with _unchanged(model), _watched(model), np.errstate(all="ignore"):
-            _LayerByLayer(model)(images)
+        with _unchanged(model), _watched(model), calls.forgetting(), np.errstate(all="ignore"):
+            backend = backends.load()
+            model.forward_native(backend.pack(images), backend)
     except _Found as found:
         return f"{found} gave the first value that is not finite."
     return "The outputs of all layers are finite; the loss itself is not."
@@ -39,34 +41,20 @@ class _Found(Exception):
     """Its text names a layer."""
 
 
-class _LayerByLayer(Module):
-    """A model whose layers are really called, where the model itself would launch their recorded kernels."""
-
-    def __init__(self, model: Module):
-        self.model = model
-
-    def forward_native(self, x, backend):
-        """The model's."""
-        return self.model.forward_native(x, backend)
-
-
 @contextmanager
 def _watched(model: Module) -> Iterator[None]:
-    """Let every module that gives a value that is not finite raise `_Found`."""
-    names = {module: name for name, module in named_modules(model)}
-    watched = dict(zip(names, names, strict=True))
-    for module in names:
-        for unit in getattr(module, "units", ()):
-            # a fused unit computes in the place of its first layer, and ReLU and pooling make nothing infinite
-            watched.setdefault(unit, next(unit.children(), unit))
-    for unit, layer in watched.items():
-        # not setattr: for the recordings of a model nothing has changed
-        vars(unit)["forward_native"] = _watching(unit, _described(names[layer], layer))
+    """Let every module that gives a value that is not finite raise `_Found`.
+
+    Layers whose method is replaced are called one by one, neither fused nor replayed.
+    """
+    modules = {module: name for name, module in reversed(list(named_modules(model)))}
+    for module, name in modules.items():
+        module.forward_native = _watching(module, _described(name, module))  # type: ignore[method-assign]
     try:
         yield
     finally:
-        for unit in watched:
-            del vars(unit)["forward_native"]
+        for module in modules:
+            del module.forward_native
 
 
 def _watching(module: Module, description: str):

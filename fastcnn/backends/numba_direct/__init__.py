@@ -46,6 +46,7 @@ from fastcnn.backends.numba_direct.losses import (
     soft_cross_entropy,
     soft_cross_entropy_backward,
 )
+from fastcnn.backends.numba_direct.memory import Pool
 from fastcnn.backends.numba_direct.normalization import batch_moments, batch_norm, batch_norm_backward
 from fastcnn.backends.numba_direct.optim import adam_update, rmsprop_update, sgd_update
 from fastcnn.backends.numba_direct.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
@@ -54,6 +55,7 @@ from fastcnn.backends.numba_direct.residual import add, resize_channels
 from fastcnn.backends.numba_direct.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 __all__ = [
+    "Pool",
     "adam_update",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool2d_backward",

@@ -1,44 +1,127 @@
-"""Aligned memory that is used again: a training step after the first allocates next to nothing."""
+"""Aligned memory that is used again: a training step after the first allocates next to nothing.
+
+An array is lent its memory. When nothing refers to the array or a view of it any more, the memory goes back to the
+`Pool` from which it came, and with the pool to the system: a deleted model leaves nothing behind.
+"""
 
 import math
-import sys
+import os
 import threading
+import weakref
 from collections import OrderedDict
 
 import numpy as np
 
 from fastcnn.backends.numba_direct._jit import VECTOR_BYTES
 
-_KEPT_BYTES = 1 << 28  # 256 MB: what is more is given back to the system, that of the longest unused size first
-
-_buffers: OrderedDict[int, list[tuple[np.ndarray, int]]] = OrderedDict()  # by size: buffers, and where they are aligned
-_lock = threading.Lock()
+_KEPT_BYTES = 1 << 28  # 256 MB in all pools; what is more goes back to the system, the longest unused size first
 
 
-def _references(entry: tuple[np.ndarray, int]) -> int:
-    return sys.getrefcount(entry[0])
+class _Shelf:
+    """Unused memory of all pools.
+
+    Attributes
+    ----------
+    bytes : int
+        How much there is.
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._unused: OrderedDict[tuple[int, int], list[np.ndarray]] = OrderedDict()  # by pool and size
+        self._lock = threading.RLock()  # a loan may end while its own thread holds the lock
+        if hasattr(os, "register_at_fork"):  # no child is to wait for a thread that it does not have
+            lock = self._lock
+            os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+
+    def take(self, pool: "Pool", size: int) -> np.ndarray:
+        """So many bytes, unused ones if there are."""
+        with self._lock:
+            unused = self._unused.get((id(pool), size))
+            if not unused:
+                return np.empty(size, np.uint8)
+            self.bytes -= size
+            return unused.pop()
+
+    def put(self, pool: "Pool", memory: np.ndarray) -> None:
+        """Keep what is no longer used."""
+        with self._lock:
+            key = id(pool), memory.size
+            self._unused.setdefault(key, []).append(memory)
+            self._unused.move_to_end(key)
+            self.bytes += memory.size
+            while self.bytes > _KEPT_BYTES:
+                self._drop(next(iter(self._unused)))
+
+    def clear(self, pool: "Pool") -> None:
+        """Keep nothing of a pool."""
+        with self._lock:
+            for key in [key for key in self._unused if key[0] == id(pool)]:
+                self._drop(key)
+
+    def _drop(self, key: tuple[int, int]) -> None:
+        self.bytes -= key[1] * len(self._unused.pop(key))
 
 
-_UNUSED = _references((np.empty(0, np.uint8), 0))  # measured: what Python counts differs between its versions
+_shelf = _Shelf()
+
+
+def unused_bytes() -> int:
+    """How much memory is kept in which no array lies."""
+    return _shelf.bytes
+
+
+class Pool:
+    """Memory for the arrays that are made within ``with pool:``; several threads may use it at once."""
+
+    def __init__(self) -> None:
+        self.shelf = _shelf
+
+    def __enter__(self) -> "Pool":
+        _current.pools.append(self)
+        return self
+
+    def __exit__(self, *error) -> None:
+        _current.pools.pop()
+
+    def __del__(self) -> None:
+        self.shelf.clear(self)
+
+
+_everybody = Pool()  # for what belongs to no model
+
+
+class _Current(threading.local):
+    def __init__(self) -> None:
+        self.pools = [_everybody]
+
+
+_current = _Current()
+
+
+class _Loan:
+    """Memory for as long as arrays lie in it; an array refers to it as its base, and so do all views."""
+
+    __slots__ = ("__array_interface__", "_memory", "_pool")
+
+    def __init__(self, memory: np.ndarray, pool: Pool, shape: tuple[int, ...], dtype: np.dtype):
+        start = memory.__array_interface__["data"][0]
+        start += -start % VECTOR_BYTES
+        self._memory, self._pool = memory, weakref.ref(pool)
+        self.__array_interface__ = {"version": 3, "data": (start, False), "shape": shape, "typestr": dtype.str}
+
+    def __del__(self) -> None:
+        if pool := self._pool():
+            pool.shelf.put(pool, self._memory)
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An array of numbers yet to be written, beginning at a multiple of a vector's size.
 
     So no vector straddles two cache lines, as it would in an array of ``np.empty``, which begins at any multiple of 16
-    bytes: the filters' gradient of 64 to 64 channels is a quarter slower there. A buffer is handed out again when no
-    array refers to it any more: the same memory is still in the cache, where new memory is not even mapped.
+    bytes: the filters' gradient of 64 to 64 channels is a quarter slower there. Memory that was used before is still in
+    the cache, where new memory is not even mapped.
     """
-    size = math.prod(shape) * dtype.itemsize
-    with _lock:
-        kept = _buffers.setdefault(size, [])
-        _buffers.move_to_end(size)
-        for entry in kept:
-            if _references(entry) == _UNUSED:
-                return np.ndarray(shape, dtype, *entry)
-        buffer = np.empty(size + VECTOR_BYTES, np.uint8)
-        start = -buffer.__array_interface__["data"][0] % VECTOR_BYTES
-        kept.append((buffer, start))
-        while len(_buffers) > 1 and sum(size * len(kept) for size, kept in _buffers.items()) > _KEPT_BYTES:
-            _buffers.popitem(last=False)
-        return np.ndarray(shape, dtype, buffer, start)
+    pool = _current.pools[-1]
+    memory = pool.shelf.take(pool, math.prod(shape) * dtype.itemsize + VECTOR_BYTES)
+    return np.asarray(_Loan(memory, pool, shape, dtype))

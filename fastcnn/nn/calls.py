@@ -1,0 +1,268 @@
+"""What a layer remembers from forward to backward belongs to a call of it, not to the layer.
+
+``forward_native`` leaves what the gradient needs in attributes (``self._x = x``), and ``backward_native`` reads them.
+Between the two the layer may be called again: it stands at two places of a model, somebody looks at what it makes of
+another batch, or two threads share the model. So each call runs on a twin of the layer: an object of the same class
+with the same parameters, buffers, options and inner layers, whose new private attributes are its own. `Module` sees to
+that: it puts the two functions here around every ``forward_native`` and ``backward_native`` that a class defines.
+
+The gradient of a call is computed on its twin. A container keeps the calls of its layers (`last_call`) and goes back
+through them (`Call.backward`). One that calls ``backward_native`` of a layer directly gets the call that it made in the
+same pass, or an error if it made none or several. Whatever a layer returns is held against the shapes of its call
+before the next kernel sees it.
+"""
+
+import functools
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+PASSES = ("forward_native", "backward_native")
+KEPT_BY_DOORS = ("_last", "_recordings", "_pool", "_direct")
+"""Private attributes that are no memory of a call: what `Module.forward` keeps, and a direct ``forward_native``."""
+
+
+class Form(NamedTuple):
+    """What the gradient of a native activation must have in common with it."""
+
+    kind: type
+    shape: tuple[int, ...]
+    dtype: Any
+
+    @classmethod
+    def of(cls, native) -> "Form":
+        """The form of an activation."""
+        return cls(type(native), native.shape, native.dtype)
+
+    def __str__(self) -> str:
+        return f"shape {self.shape} and dtype {self.dtype} ({self.kind.__name__})"
+
+
+class Call:
+    """One call of a layer.
+
+    Attributes
+    ----------
+    twin : Module
+        What ran, and what the call remembers.
+    inside : list of Call
+        The calls of other layers that it made.
+    x, y : Form
+        Of what it was given, and of its output.
+    """
+
+    __slots__ = ("_layer", "inside", "twin", "x", "y")
+
+    x: Form
+    y: Form
+
+    def __init__(self, layer) -> None:
+        self._layer = weakref.ref(layer)  # a model keeps its last call: nothing may lead back from there
+        self.twin: Any = _twin(layer)
+        self.inside: list[Call] = []
+
+    def is_of(self, layer) -> bool:
+        """Whether this layer was called."""
+        return self._layer() is layer
+
+    def backward(self, dy, backend, input_grad: bool):
+        """Gradient of the input, or None, from that of the output; the parameters' gradients are added."""
+        _running.chosen = self
+        try:
+            return self._layer().backward_native(dy, backend, input_grad)  # type: ignore[union-attr]  # its twin has it
+        finally:
+            _running.chosen = None
+
+
+class _Outermost:
+    """Around a call that is not made by another one."""
+
+    twin = None
+
+    def __init__(self) -> None:
+        self.inside: list[Call] = []
+
+
+class _Missing:
+    """In the place of a call that there is not: another function stands in the place of the layer's."""
+
+    def __init__(self, layer) -> None:
+        self._name = type(layer).__name__
+
+    def backward(self, dy, backend, input_grad: bool):
+        """Refuse."""
+        raise RuntimeError(
+            f"This {self._name} has no memory of its forward pass: its forward_native was replaced, or called more "
+            "than once, by a function that is not its own."
+        )
+
+
+class _Running(threading.local):
+    """What a thread is in the middle of."""
+
+    call: "Call | _Outermost | None" = None
+    chosen: Call | None = None  # to which the next ``backward_native`` of its layer belongs
+    kept = True  # whether calls are kept for a backward pass
+
+
+_running = _Running()
+
+
+def run(layer, x, backend) -> tuple[Any, "Call | _Missing"]:
+    """Output of a layer, and the call; it has nothing to do with the calls that this thread is in the middle of."""
+    outer, _running.call = _running.call, _Outermost()
+    try:
+        return layer.forward_native(x, backend), last_call(layer)
+    finally:
+        _running.call = outer
+
+
+def last_call(layer) -> "Call | _Missing":
+    """The call of a layer that the pass in which this is asked has just made."""
+    inside = _running.call.inside if _running.call else []
+    return inside[-1] if inside and inside[-1].is_of(layer) else _Missing(layer)
+
+
+@contextmanager
+def forgetting() -> Iterator[None]:
+    """Within this, no call is kept: there will be no backward pass."""
+    before, _running.kept = _running.kept, False
+    try:
+        yield
+    finally:
+        _running.kept = before
+
+
+def forward(function):
+    """A class's ``forward_native``, run on a twin of its layer."""
+
+    @functools.wraps(function)
+    def forward_native(self, x, backend, **options):
+        outer = _running.call
+        if outer is not None and outer.twin is self:  # by super(): still the same call
+            return function(self, x, backend, **options)
+        call = _running.call = Call(self)
+        try:
+            y = function(call.twin, x, backend, **options)
+        finally:
+            _running.call = outer
+        if type(y) is not type(x):
+            raise TypeError(
+                f"{_name(self, 'forward_native')} returned a {type(y).__name__} but must return a native activation, "
+                f"as the {type(x).__name__} that it is given; `backend.pack` makes one."
+            )
+        call.x, call.y = Form.of(x), Form.of(y)
+        _write_back(call.twin, self)
+        if _running.kept:
+            if outer is None:
+                vars(self)["_direct"] = call
+            else:
+                outer.inside.append(call)
+        return y
+
+    forward_native.is_wrapped = True  # type: ignore[attr-defined]
+    return forward_native
+
+
+def backward(function):
+    """A class's ``backward_native``, run on the twin of the call to which it belongs."""
+
+    @functools.wraps(function)
+    def backward_native(self, dy, backend, input_grad):
+        outer = _running.call
+        if outer is not None and outer.twin is self:
+            return function(self, dy, backend, input_grad)
+        call = _running.chosen
+        if call is not None and call.is_of(self):
+            _running.chosen = None
+        else:
+            call = _only(self, outer)
+        if Form.of(dy) != call.y:
+            raise ValueError(
+                f"{_name(self, 'backward_native')} was given a gradient of {Form.of(dy)}, but the output to which it "
+                f"belongs has {call.y}."
+            )
+        _running.call = call
+        try:
+            dx = function(call.twin, dy, backend, input_grad)
+        finally:
+            _running.call = outer
+        if input_grad and (dx is None or Form.of(dx) != call.x):
+            what = "None" if dx is None else f"a gradient of {Form.of(dx)}"
+            raise ValueError(
+                f"{_name(self, 'backward_native')} returned {what}, but the input to which it belongs has {call.x}."
+            )
+        _write_back(call.twin, self)
+        return dx
+
+    backward_native.is_wrapped = True  # type: ignore[attr-defined]
+    return backward_native
+
+
+def is_as_defined(layer) -> bool:
+    """Whether the methods of a layer are those that its class was defined with: none was replaced since."""
+    kind = type(layer)
+    return kind.passes == passes(kind) and not any(callable(getattr(kind, name, None)) for name in vars(layer))
+
+
+def passes(kind: type) -> tuple:
+    """The two methods of a class, as they are now."""
+    return tuple(getattr(kind, name) for name in PASSES)
+
+
+def wrap(kind: type) -> None:
+    """Let the two methods of a new class run on twins, wherever it has them from."""
+    for name, around in zip(PASSES, (forward, backward), strict=True):
+        if not hasattr(getattr(kind, name), "is_wrapped"):
+            setattr(kind, name, around(vars(kind).get(name) or _inherited(kind, name)))
+    kind.passes = passes(kind)  # type: ignore[attr-defined]
+
+
+def _inherited(kind: type, name: str):
+    """A method that comes from a class that is no module."""
+
+    def inherited(self, *arguments, **options):
+        return getattr(super(kind, self), name)(*arguments, **options)
+
+    return inherited
+
+
+def _twin(layer):
+    twin = object.__new__(type(layer))
+    attributes = vars(twin)
+    attributes.update(vars(layer))
+    for name in KEPT_BY_DOORS:
+        attributes.pop(name, None)
+    return twin
+
+
+def _write_back(twin, layer) -> None:
+    """Give a layer what a pass changed of it: public attributes, and private ones that it had before."""
+    own = vars(layer)
+    for name, value in vars(twin).items():
+        if (name in own or not name.startswith("_")) and own.get(name, own) is not value:
+            own[name] = value
+
+
+def _only(layer, outer: "Call | _Outermost | None") -> Call:
+    """The one call to which a direct ``backward_native`` can belong."""
+    if outer is None:
+        direct = vars(layer).get("_direct")
+        made = [direct] if direct else []
+    else:
+        made = [call for call in outer.inside if call.is_of(layer)]
+    if len(made) == 1:
+        return made[0]
+    who = f"this forward pass of {type(outer.twin).__name__}" if outer is not None and outer.twin else "a forward pass"
+    if not made:
+        raise RuntimeError(f"{_name(layer, 'backward_native')} needs a forward_native before it, in {who}.")
+    raise RuntimeError(
+        f"{_name(layer, 'backward_native')} cannot know to which call it belongs: {who} called the layer {len(made)} "
+        "times. Take each with `nn.last_call(layer)` after its forward_native, and go back by `call.backward`."
+    )
+
+
+def _name(layer, method: str) -> str:
+    return f"{type(layer).__name__}.{method}"
