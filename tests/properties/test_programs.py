@@ -1,7 +1,7 @@
 """Drawn programs: models that share layers, called, looked into, copied, interrupted.
 
-Every gradient belongs to its call. What each step must give is computed beside it by `tests.properties.programs.answer`,
-which knows no memory of layers.
+Every gradient belongs to its call. What each step must give, `tests.properties.programs.answer` computes beside it: it
+knows no memory of layers.
 """
 
 import copy
