@@ -1,8 +1,12 @@
 """Softmax and the losses: values worked by hand -> naive -> central differences -> the other backends."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
+import fastcnn
 from fastcnn import functional as F
 from fastcnn import nn
 from fastcnn.testing import CROSS_ENTROPY_CASES, assert_close, central_difference
@@ -139,6 +143,48 @@ def test_what_a_mean_is_over(options, count):
     assert criterion.mean_over == pytest.approx(count)
 
 
+CRITERIA = [
+    pytest.param(lambda: nn.CrossEntropyLoss(np.array([1.0, 0.25]), ignore_index=1), np.array([0, 1, 0]), id="classes"),
+    pytest.param(nn.MSELoss, np.ones((3, 2)), id="numbers"),
+]
+
+
+@pytest.mark.parametrize(("make", "target"), CRITERIA)
+def test_after_a_call_that_failed_there_is_no_gradient_of_an_older_batch(make, target):
+    criterion = make()
+    criterion(np.zeros((3, 2)), target)
+    with pytest.raises((TypeError, ValueError)):
+        criterion(np.ones((3, 2)), target[:2])
+    with pytest.raises(RuntimeError, match=r"backward needs a loss: call .*\(x, target\) first"):
+        criterion.backward()
+    with pytest.raises(RuntimeError, match="mean_over needs a loss"):
+        _ = criterion.mean_over
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))])
+@pytest.mark.parametrize(("make", "target"), CRITERIA)
+def test_a_loss_that_was_used_can_be_copied_without_its_memory(backend, make, target, duplicate):
+    criterion, x = make(), np.arange(6.0).reshape(3, 2)
+    with fastcnn.use_backend(backend):
+        value, gradient = criterion(x, target), criterion.backward()
+        twin = duplicate(criterion)
+        assert repr(twin) == repr(criterion)
+        with pytest.raises(RuntimeError, match="needs a loss"):
+            twin.backward()
+        assert twin(x, target) == value
+        np.testing.assert_array_equal(twin.backward(), gradient)
+        np.testing.assert_array_equal(criterion.backward(), gradient)
+
+
+def test_the_repr_is_clean_whatever_the_numbers_came_from():
+    weight = np.array([1, 3], np.float32)
+    criterion = nn.CrossEntropyLoss(weight, np.int64(3), np.str_("sum"), np.float64(0.1))
+    assert repr(criterion) == (
+        "CrossEntropyLoss(reduction='sum', weight=array([1., 3.], dtype=float32), ignore_index=3, label_smoothing=0.1)"
+    )
+    assert repr(nn.MSELoss(np.str_("mean"))) == "MSELoss(reduction='mean')"
+
+
 def test_an_ignored_row_may_hold_anything(backend, dtype):
     logits, target = np.array([[NAN, INF], [0, 0]], dtype), np.array([-100, 1])
     assert F.cross_entropy(logits, target, backend=backend) == pytest.approx(np.log(2), rel=1e-6)
@@ -161,8 +207,8 @@ def test_cross_entropy_agrees_with_naive(fast_backend, dtype, case, rng):
     dlogits, expected = (F.cross_entropy_backward(*arguments, backend=b) for b in (fast_backend, "naive"))
     assert_close(dlogits, expected, logits.shape[1] + 8, np.full(logits.shape, 3 * (1 + 2 * np.abs(logits).max())))
     assert not dlogits[target == case.ignore_index].any()
-    for array, copy in zip([array for array in arguments[:3] if array is not None], before, strict=True):
-        np.testing.assert_array_equal(array, copy)
+    for array, earlier in zip([array for array in arguments[:3] if array is not None], before, strict=True):
+        np.testing.assert_array_equal(array, earlier)
 
 
 @pytest.mark.parametrize("case", CROSS_ENTROPY_CASES, ids=lambda case: case.reason)

@@ -9,12 +9,12 @@ from fastcnn.functional.losses import checked_classes, checked_index, checked_ta
 
 
 class _Loss:
-    """What the losses share: they remember their last batch for ``backward``."""
+    """What the losses share: they remember their last batch for ``backward``; a copy of a loss does not."""
 
-    _last: Any = None  # operation, its arguments and backend of the last call
+    _last: Any = None  # operation, its arguments and backend of the last call, if that gave a loss
 
     def __init__(self, reduction: str = "mean"):
-        self.reduction = _validate.choice("reduction", reduction, ("mean", "sum"))
+        self.reduction = str(_validate.choice("reduction", reduction, ("mean", "sum")))
 
     def __call__(self, x: np.ndarray, target: np.ndarray) -> float:
         """Loss of a batch, computed by the current backend; `backward` will use the same.
@@ -29,15 +29,24 @@ class _Loss:
         TypeError, ValueError
             As the function that computes it.
         """
+        self._last = None  # so that no `backward` after a call that fails is that of an older batch
         backend = backends.load()
         operation, arguments = self._check(x, target)
+        value = float(getattr(backend, operation)(*arguments))
         self._last = operation, arguments, backend
-        return float(getattr(backend, operation)(*arguments))
+        return value
 
     @property
     def mean_over(self) -> float:
-        """What the last mean is over: its rows, the sum of their weights, or its elements; 1 for a sum."""
-        return 1 / self._last[1][-1]
+        """What the last mean is over: its rows, the sum of their weights, or its elements; 1 for a sum.
+
+        Raises
+        ------
+        RuntimeError
+            As `backward`.
+        """
+        _, arguments, _ = self._remembered("mean_over")
+        return 1 / arguments[-1]
 
     def backward(self) -> np.ndarray:
         """Gradient of the last loss by ``x``, of its shape and dtype.
@@ -45,12 +54,20 @@ class _Loss:
         Raises
         ------
         RuntimeError
-            If there was no loss before.
+            If there was no loss before, or the last call failed.
         """
-        if self._last is None:
-            raise RuntimeError(f"{type(self).__name__}.backward needs a loss: call {self!r}(x, target) first.")
-        operation, arguments, backend = self._last
+        operation, arguments, backend = self._remembered("backward")
         return getattr(backend, f"{operation}_backward")(*arguments).reshape(arguments[0].shape)
+
+    def _remembered(self, asked: str) -> tuple[str, tuple, Any]:
+        """The last call, of which something is asked."""
+        if self._last is None:
+            raise RuntimeError(f"{type(self).__name__}.{asked} needs a loss: call {self!r}(x, target) first.")
+        return self._last
+
+    def __getstate__(self) -> dict:
+        """What copy and pickle take: all but the memory of the last batch."""
+        return {name: value for name, value in vars(self).items() if name != "_last"}
 
     def _check(self, x, target) -> tuple[str, tuple]:
         """The backend's operation and its arguments."""
