@@ -56,6 +56,13 @@ def with_batch_norm(rng):
     return nn.Sequential(*chain)
 
 
+def synchronized(comm):
+    """What makes such a model that takes the statistics of all ranks' images."""
+    if comm is None:
+        return with_batch_norm
+    return lambda rng: distributed.convert_sync_batch_norm(with_batch_norm(rng), comm)
+
+
 def found(trainer, **more) -> dict:
     """All that must be the same on all ranks, and ``more``."""
     record = [vars(epoch) for epoch in trainer.history.epochs]
@@ -88,6 +95,37 @@ def weighted(folder, comm):
     return found(trainer)
 
 
+class Watched(nn.CrossEntropyLoss):
+    """Counts batches in which no row counts."""
+
+    empty = 0
+
+    def __call__(self, x, target):
+        self.empty += bool((target == self.ignore_index).all())
+        return super().__call__(x, target)
+
+
+def ignored(folder, comm):
+    """Labels that do not count: a rank's part of a batch may have nothing else, and others wait for it all the same."""
+    trainer, loader, validation = make(comm, model=synchronized(comm), images=20)
+    trainer.loss = Watched(ignore_index=1)
+    loader.labels[loader.labels == 2] = 1
+    trainer.fit(loader, validation, 1)
+    if comm:
+        assert comm.allreduce(trainer.loss.empty), "no part was without a label that counts"
+    return found(trainer)
+
+
+def ignored_all(folder, comm):
+    """No label of the second batch counts."""
+    trainer, loader, validation = make(comm, images=16)
+    loader.shuffle, loader.labels[8:] = False, -100
+    try:
+        trainer.fit(loader, validation, 1)
+    except ValueError as error:
+        return {"error": str(error)}
+
+
 def dropout(folder, comm):
     return train(folder, comm, model=with_dropout)
 
@@ -105,16 +143,11 @@ def augmented(folder, comm):
 
 def batch_norm(folder, comm):
     """Statistics of all ranks' images."""
-
-    def synchronized(rng):
-        model = with_batch_norm(rng)
-        return distributed.convert_sync_batch_norm(model, comm) if comm else model
-
-    return train(folder, comm, model=synchronized, images=20, batch_size=8)
+    return train(folder, comm, model=synchronized(comm), images=20, batch_size=8)
 
 
 def batch_norm_too_few(folder, comm):
-    trainer, _, _ = make(comm, model=lambda rng: distributed.convert_sync_batch_norm(with_batch_norm(rng), comm))
+    trainer, _, _ = make(comm, model=synchronized(comm))
     trainer.loader = make(comm, images=9)[1]
     try:
         trainer._ranks._check(trainer)

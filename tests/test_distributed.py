@@ -21,9 +21,9 @@ from tests import command_line, ranks_program
 ROOT = Path(__file__).parent.parent
 BESIDE = Path(sys.executable).parent / "mpiexec"
 MPIEXEC = str(BESIDE) if BESIDE.exists() else shutil.which("mpiexec")
-SAME = ("uneven", "weighted", "batch_norm")  # what is that of one process, to rounding
+SAME = ("uneven", "weighted", "ignored", "batch_norm")  # what is that of one process, to rounding
 OWN = ("augmented", "dropout", "batch_norm_apart")  # what depends on the number of ranks
-MORE = ("saved", "masks", "not_finite", "interrupted", "batch_norm_too_few", "threads")
+MORE = ("saved", "masks", "not_finite", "ignored_all", "interrupted", "batch_norm_too_few", "threads")
 
 needs_mpi = pytest.mark.skipif(
     MPIEXEC is None or importlib.util.find_spec("mpi4py") is None, reason="needs mpi4py and mpiexec"
@@ -171,6 +171,12 @@ def test_a_loss_that_is_not_finite_is_explained_alike_on_all_ranks(results):
     errors = {found["error"] for found in results[2]["not_finite"]}
     assert len(errors) == 1
     assert "Rank 1: The images hold values that are not finite, first image 0 of the batch." in errors.pop()
+
+
+@needs_mpi
+def test_a_batch_in_which_no_image_counts_is_refused_alike_on_all_ranks(results):
+    for found in results[2]["ignored_all"]:
+        assert found["error"].startswith("No image of batch 2 counts: ")
 
 
 @needs_mpi

@@ -35,6 +35,20 @@ def test_top_k_counts_the_first_of_equals():
         found.top_k(0)
 
 
+def test_images_that_are_ignored_count_in_no_number():
+    logits = np.array([[5.0, 4.0, 0.0], [1.0, 2.0, 3.0], [0.0, 9.0, 1.0], [9.0, 0.0, 0.0]])
+    found = Evaluation(0.25, logits, np.array([0, 1, -100, -100]))
+    assert found.counted.tolist() == [True, True, False, False]
+    assert found.accuracy == 1 / 2
+    assert found.confusion.tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
+    assert [found.top_k(k) for k in (1, 2)] == [1 / 2, 1]
+    np.testing.assert_allclose(found.recall, [1, 0, np.nan])
+    assert str(found).startswith("2 images, loss 0.2500, accuracy 50.00%")
+    assert repr(found) == "Evaluation(images=2, loss=0.2500, accuracy=0.5000)"
+    assert (len(found.probabilities), len(found.predictions)) == (4, 4)  # one for each image, as before
+    assert Evaluation(0.25, logits, np.array([0, 1, 2, 2]), ignore_index=2).accuracy == 1 / 2
+
+
 def test_probabilities_are_those_of_the_logits():
     logits = np.log(np.array([[1.0, 3.0], [4.0, 1.0]]))
     np.testing.assert_allclose(Evaluation(0.0, logits, np.array([0, 0])).probabilities, [[0.25, 0.75], [0.8, 0.2]])
@@ -67,6 +81,8 @@ def test_the_table_has_top_5_where_it_says_something():
         pytest.param(np.eye(2), np.array([0, 2]), ValueError, "`labels` holds 2, but", id="a label beyond the classes"),
         pytest.param(np.eye(2), np.array([0]), ValueError, "`labels` has shape", id="a label too few"),
         pytest.param(np.eye(2), np.array([0.0, 1.0]), TypeError, "`labels` must be a numpy array of int", id="floats"),
+        pytest.param(np.eye(2), np.array([-100] * 2), ValueError, "`labels` holds nothing but -100", id="none counts"),
+        pytest.param(np.eye(2), np.array([-1, 0]), ValueError, "`labels` holds -1, but", id="a label below 0"),
         pytest.param(np.ones(2), np.array([0, 1]), ValueError, "`logits` must have 2 dimensions", id="one axis"),
     ],
 )

@@ -155,6 +155,61 @@ def test_evaluate_weights_the_last_batch_by_its_size(fast_backend):
     assert not model.training
 
 
+LOSSES = [
+    pytest.param(nn.CrossEntropyLoss(np.array([1, 10, 5], np.float32)), id="weights"),
+    pytest.param(nn.CrossEntropyLoss(ignore_index=0), id="ignored rows"),
+    pytest.param(nn.CrossEntropyLoss(np.array([1, 0, 5], np.float32), label_smoothing=0.1), id="weights and smoothing"),
+    pytest.param(functional.cross_entropy, id="a function"),
+]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_loss_of_an_evaluation_does_not_depend_on_the_batch_size(fast_backend, loss):
+    logits = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
+    labels = np.array([0, 0, 0, 0, 0, 0, 0, 1, 2, 2])  # batches of two have none that counts
+    with fastcnn.use_backend(fast_backend):
+        expected = loss(logits, labels)
+        for batch_size in (1, 2, 5, 10):
+            assert training.evaluate(nn.Sequential(), logits, labels, batch_size, loss).loss == expected
+
+
+def test_an_evaluation_leaves_the_loss_its_last_batch():
+    logits, labels = np.eye(2), np.array([0, 1])
+    loss = nn.CrossEntropyLoss()
+    loss(logits, labels)
+    gradient = loss.backward()
+    training.evaluate(nn.Sequential(), -logits, labels, loss=loss)
+    np.testing.assert_array_equal(loss.backward(), gradient)
+
+
+def identity(loss, lr: float = 0.0) -> training.Trainer:
+    """A model whose logits are the two numbers of an image, and does not learn."""
+    model = nn.Linear(2, 2, dtype=np.float64)
+    model.weight.data[...], model.bias.data[...] = np.eye(2), 0
+    return training.Trainer(model, optim.SGD(model.parameters(), lr), loss)
+
+
+def test_images_that_are_ignored_do_not_count_in_an_epoch():
+    images, labels = np.array([[9.0, 0], [0, 9], [9, 0], [0, 9], [9, 0]]), np.array([0, 1, 1, -100, -100])
+    trainer = identity(nn.CrossEntropyLoss())
+    with pytest.raises(ValueError, match=r"No image of batch 2 counts: .* leave it out"):
+        trainer.fit(data.DataLoader(images, labels, 3), (images, labels), 1)
+    assert trainer.history.step_losses == pytest.approx([functional.cross_entropy(images[:3], labels[:3])])
+    trainer = identity(nn.CrossEntropyLoss())
+    order = [0, 3, 1, 4, 2]  # two of three, one of two
+    epoch = trainer.fit(data.DataLoader(images[order], labels[order], 3), (images, labels), 1).epochs[0]
+    assert (epoch.train_accuracy, epoch.test_accuracy) == (2 / 3, 2 / 3)
+    assert epoch.train_loss == pytest.approx(epoch.test_loss) == pytest.approx(functional.cross_entropy(images, labels))
+
+
+def test_the_training_loss_of_an_epoch_is_weighted_as_the_loss_is():
+    images = np.random.default_rng(0).normal(size=(10, 2))
+    labels, loss = np.array([0, 0, 1, 0, 0, 0, 0, 0, 1, 1]), nn.CrossEntropyLoss(np.array([1.0, 10.0]))
+    epoch = identity(loss).fit(data.DataLoader(images, labels, 3), (images, labels), 1).epochs[0]
+    assert epoch.train_loss == pytest.approx(functional.cross_entropy(images, labels, loss.weight))
+    assert epoch.train_loss == pytest.approx(epoch.test_loss)
+
+
 def test_evaluate_restores_the_mode_after_an_error():
     images, labels = problem(16)
     model = make_trainer().model

@@ -7,6 +7,10 @@ from fastcnn import _validate, backends
 _REDUCTIONS = ("mean", "sum")
 
 
+class EmptyMeanError(ValueError):
+    """A mean was asked for of rows none of which counts."""
+
+
 def cross_entropy(
     logits: np.ndarray,
     target: np.ndarray,
@@ -184,28 +188,35 @@ def checked_classes(logits, target, weight, ignore_index, reduction: str, label_
     smoothing = _validate.number("label_smoothing", label_smoothing, 0, 1)
     weight = checked_weight(weight, logits)
     N, classes = logits.shape
-    ignore_index = checked_index(ignore_index)
-    ignored = isinstance(target, np.ndarray) and target.dtype.kind in "iu" and ignore_index in target
-    kept = target != ignore_index if ignored else np.True_
-    target = _validate.indices("target", np.where(kept, target, 0) if ignored else target, (N,), below=classes)
+    target, kept = checked_labels("target", target, N, classes, checked_index(ignore_index))
+    ignored = not kept.all()
     if weight is None and not smoothing and not ignored:
         return "cross_entropy", (logits, target, 1 / N if mean else 1.0)
     if weight is None:
         shares = np.full((N, classes), smoothing / classes, logits.dtype)
         shares[np.arange(N), target] += 1 - smoothing
-        total = np.count_nonzero(kept) if ignored else N
+        total = np.count_nonzero(kept)
     else:
         shares = np.tile(weight * (smoothing / classes), (N, 1))
         shares[np.arange(N), target] += (1 - smoothing) * weight[target]
-        total = weight[target][np.broadcast_to(kept, N)].sum(dtype=np.float64)
+        total = weight[target][kept].sum(dtype=np.float64)
     if ignored:
         shares[~kept] = 0
     if mean and total == 0:
-        raise ValueError(
+        raise EmptyMeanError(
             "The mean of no rows is not a number: all of `target` have the weight 0 or are `ignore_index`; leave such "
             'a batch out, or use `reduction="sum"`.'
         )
     return "soft_cross_entropy", (logits, shares, 1 / float(total) if mean else 1.0)
+
+
+def checked_labels(name: str, labels, N: int, classes: int, ignore_index: int) -> tuple[np.ndarray, np.ndarray]:
+    """N classes as int64, 0 in the place of `ignore_index`; and which of them it does not stand for."""
+    kept = np.ones(N, bool)
+    if isinstance(labels, np.ndarray) and labels.shape == (N,) and labels.dtype.kind in "iu":
+        kept = labels != ignore_index
+        labels = labels if kept.all() else np.where(kept, labels, 0)
+    return _validate.indices(name, labels, (N,), below=classes), kept
 
 
 def checked_weight(weight, logits: np.ndarray | None = None) -> np.ndarray | None:

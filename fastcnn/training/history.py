@@ -24,7 +24,8 @@ class Epoch:
     seconds : float
         Time of the training, without the evaluation.
     train_loss, train_accuracy : float
-        Means over the epoch's images, each by the model as it was when it saw them; accuracies are from 0 to 1.
+        Means over the epoch's images, each by the model as it was when it saw them; accuracies are from 0 to 1. The
+        loss is weighted as the loss function says, and images that it ignores count in neither.
     test_loss, test_accuracy : float
         Of the model after the epoch.
     lr : float

@@ -1,5 +1,6 @@
 """How good a classifier is."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,7 +8,9 @@ from functools import cached_property
 import numpy as np
 
 from fastcnn import _validate, functional
+from fastcnn.functional.losses import checked_index, checked_labels
 from fastcnn.nn import Module
+from fastcnn.training.seen import ignored_label
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -19,20 +22,24 @@ class Evaluation:
     Parameters
     ----------
     loss : float
-        Mean over the images.
+        Mean over the images that count.
     logits : ndarray of shape (N, classes), float32 or float64
         What the model gave.
-    labels : ndarray of shape (N,), integers from 0 to classes - 1
+    labels : ndarray of shape (N,), integers from 0 to classes - 1, or `ignore_index`
         What is true.
+    ignore_index : int, default -100
+        Images with this label do not count, in none of the numbers.
 
     Attributes
     ----------
+    counted : ndarray of shape (N,), bool
+        Which images count.
     predictions : ndarray of shape (N,), int64
         The class of the largest logit, the first of equals.
     probabilities : ndarray of shape (N, classes)
         Softmax of the logits.
     accuracy : float
-        Part of the images whose prediction is their label, from 0 to 1.
+        Part of the images that count whose prediction is their label, from 0 to 1.
     confusion : ndarray of shape (classes, classes), int64
         Images by their label (row) and prediction (column).
     precision : ndarray of shape (classes,)
@@ -45,7 +52,8 @@ class Evaluation:
     Raises
     ------
     TypeError, ValueError
-        If the logits are not a float array of two axes, or there is not one label in their range for each row.
+        If the logits are not a float array of two axes, there is not one label in their range for each row, or no image
+        counts.
 
     Examples
     --------
@@ -67,10 +75,18 @@ class Evaluation:
     loss: float
     logits: np.ndarray
     labels: np.ndarray
+    ignore_index: int = -100
 
     def __post_init__(self):
         logits = _validate.floats("logits", self.logits, ndim=2)
-        _validate.indices("labels", self.labels, (len(logits),), logits.shape[1])
+        _, kept = checked_labels("labels", self.labels, len(logits), logits.shape[1], checked_index(self.ignore_index))
+        if not kept.any():
+            raise ValueError(f"`labels` holds nothing but {self.ignore_index}, the label of images that do not count.")
+
+    @cached_property
+    def counted(self) -> np.ndarray:
+        """See the class."""
+        return self.labels != self.ignore_index
 
     @cached_property
     def predictions(self) -> np.ndarray:
@@ -85,13 +101,13 @@ class Evaluation:
     @cached_property
     def accuracy(self) -> float:
         """See the class."""
-        return float(np.mean(self.predictions == self.labels))
+        return float(np.mean((self.predictions == self.labels)[self.counted]))
 
     @cached_property
     def confusion(self) -> np.ndarray:
         """See the class."""
         classes = self.logits.shape[1]
-        pairs = self.labels.astype(np.int64) * classes + self.predictions
+        pairs = (self.labels.astype(np.int64) * classes + self.predictions)[self.counted]
         return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
     @property
@@ -110,7 +126,9 @@ class Evaluation:
         return _ratio(2 * self.confusion.diagonal(), self.confusion.sum(axis=0) + self.confusion.sum(axis=1))
 
     def top_k(self, k: int = 5) -> float:
-        """Part of the images whose label is among the ``k`` classes of the largest logits, the first of equals.
+        """Part of the images that count whose label is among the ``k`` classes of the largest logits.
+
+        Of equal logits the first class counts as larger.
 
         Raises
         ------
@@ -118,7 +136,7 @@ class Evaluation:
             If `k` is not a whole number of at least 1.
         """
         best = np.argsort(-self.logits, axis=1, kind="stable")[:, : _validate.count("k", k)]
-        return float(np.mean((best == self.labels[:, None]).any(axis=1)))
+        return float(np.mean((best == self.labels[:, None]).any(axis=1)[self.counted]))
 
     def table(self, class_names: Sequence[str] | None = None) -> str:
         """Loss, accuracy and, where there are more than 5 classes, top-5; then a line for each class and their mean.
@@ -142,7 +160,7 @@ class Evaluation:
         rows: list[tuple] = list(zip(names, self.confusion.sum(axis=1), *columns, strict=True))
         rows.append(("mean", "", *(_mean(column) for column in columns)))
         width = max(len(name) for name in ["class", "mean", *names])
-        lines = [f"{len(self.labels):,} images, loss {self.loss:.4f}, accuracy {self.accuracy:.2%}{top}"]
+        lines = [f"{np.count_nonzero(self.counted):,} images, loss {self.loss:.4f}, accuracy {self.accuracy:.2%}{top}"]
         lines += [f"{'class':<{width}}  images  precision   recall       F1"]
         for name, images, *values in rows:
             shown = ["-" if np.isnan(value) else f"{value:.2%}" for value in values]
@@ -153,7 +171,8 @@ class Evaluation:
         return self.table()
 
     def __repr__(self) -> str:
-        return f"Evaluation(images={len(self.labels)}, loss={self.loss:.4f}, accuracy={self.accuracy:.4f})"
+        images = np.count_nonzero(self.counted)
+        return f"Evaluation(images={images}, loss={self.loss:.4f}, accuracy={self.accuracy:.4f})"
 
 
 def evaluate(
@@ -172,9 +191,10 @@ def evaluate(
     images : ndarray of shape (N, C, H, W), float32 or float64
     labels : ndarray of shape (N,), integers
     batch_size : int, default 1000
-        Images at a time; it does not matter for the result, but for rounding.
+        Images that the model is shown at a time; it does not matter for the result, but for rounding.
     loss : callable, default `fastcnn.functional.cross_entropy`
-        Mean over a batch, from logits and labels.
+        Mean over images, from their logits and labels; it gets those of all images at once. Images whose label is
+        ``loss.ignore_index``, by default -100, do not count. A loss of `fastcnn.nn` remembers the batch it had before.
 
     Returns
     -------
@@ -184,7 +204,8 @@ def evaluate(
     Raises
     ------
     TypeError, ValueError
-        If there are no images, there is not one label for each, or they do not fit the model or the loss.
+        If there are no images, there is not one label for each, they do not fit the model or the loss, or no image
+        counts.
 
     Examples
     --------
@@ -196,12 +217,17 @@ def evaluate(
     """
     check_images_and_labels(images, labels)
     batch_size = _validate.count("batch_size", batch_size)
-    return judge(logits_of(model, images, batch_size), labels, batch_size, loss)
+    return judge(logits_of(model, images, batch_size), labels, loss)
 
 
 def check_images_and_labels(images: np.ndarray, labels: np.ndarray) -> None:
-    """Raise what `evaluate` raises."""
+    """Raise what `evaluate` raises before it shows the images to the model."""
     _validate.floats("images", images)
+    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
+        what = labels.dtype if isinstance(labels, np.ndarray) else type(labels).__name__
+        raise TypeError(f"`labels` must be a numpy array of integers, not {what}.")
+    if labels.ndim != 1:
+        raise ValueError(f"`labels` must have 1 dimension, one label for each image, but its shape is {labels.shape}.")
     if len(labels) != len(images):
         raise ValueError(f"`labels` has length {len(labels)} but must have one label for each of {len(images)} images.")
 
@@ -216,18 +242,13 @@ def logits_of(model: Module, images: np.ndarray, batch_size: int = 1000) -> np.n
         model.train(was_training)
 
 
-def judge(
-    logits: np.ndarray,
-    labels: np.ndarray,
-    batch_size: int = 1000,
-    loss: Callable[[np.ndarray, np.ndarray], float] = functional.cross_entropy,
-) -> Evaluation:
-    """The evaluation of what a model gave; see `evaluate`."""
-    total = 0.0
-    for first in range(0, len(labels), batch_size):
-        batch = slice(first, first + batch_size)
-        total += loss(logits[batch], labels[batch]) * len(labels[batch])
-    return Evaluation(total / len(labels), logits, labels)
+def judge(logits: np.ndarray, labels: np.ndarray, loss: Callable[[np.ndarray, np.ndarray], float]) -> Evaluation:
+    """The evaluation of what a model gave; see `evaluate`.
+
+    The loss sees all images at once: no mean of means, where some weigh more than others or do not count. A copy of it
+    does, so that it remembers the batch it had before.
+    """
+    return Evaluation(copy.copy(loss)(logits, labels), logits, labels, ignored_label(loss))
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -17,10 +17,12 @@ class Progress:
         From 1.
     lr : float
         Learning rate of the first batch.
-    batches, images, right : int
-        Trained on; of the images, those whose largest logit was that of their label.
+    batches, images, counted, right : int
+        Trained on; of the images, those that count; of these, those whose largest logit was that of their label.
+    weight : float
+        What the mean loss is over: the images that count, but where a loss has weights, their sum.
     loss : float
-        Sum over the images.
+        Sum over these.
     seconds : float
     """
 
@@ -28,7 +30,9 @@ class Progress:
     lr: float
     batches: int = 0
     images: int = 0
+    counted: int = 0
     right: int = 0
+    weight: float = 0.0
     loss: float = 0.0
     seconds: float = 0.0
 
@@ -36,8 +40,10 @@ class Progress:
         """Count a batch; ``seconds`` is the time of the epoch up to here."""
         self.batches += 1
         self.images += batch.images
+        self.counted += batch.counted
         self.right += batch.right
-        self.loss += batch.loss * batch.images
+        self.weight += batch.weight
+        self.loss += batch.loss * batch.weight
         self.seconds = seconds
 
     def record(self, test: Evaluation) -> Epoch:
@@ -46,8 +52,8 @@ class Progress:
             epoch=self.epoch,
             batches=self.batches,
             seconds=self.seconds,
-            train_loss=self.loss / self.images,
-            train_accuracy=self.right / self.images,
+            train_loss=self.loss / self.weight,
+            train_accuracy=self.right / self.counted,
             test_loss=test.loss,
             test_accuracy=test.accuracy,
             lr=self.lr,
@@ -56,4 +62,4 @@ class Progress:
 
     def __str__(self) -> str:
         rate = self.images / self.seconds
-        return f"{rate:,.0f} images/s, loss {self.loss / self.images:.4f}, accuracy {self.right / self.images:.2%}"
+        return f"{rate:,.0f} images/s, loss {self.loss / self.weight:.4f}, accuracy {self.right / self.counted:.2%}"

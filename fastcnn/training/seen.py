@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastcnn.functional.losses import EmptyMeanError
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -12,19 +14,32 @@ class Seen:
     Attributes
     ----------
     loss : float
-        Mean.
-    count : float
-        What the mean is over: images, but where a loss has weights, their sum.
-    images, right : int
-        How many; of them, those whose largest logit was that of their label.
+        Mean; 0 where no image counts.
+    weight : float
+        What the mean is over: images that count, but where a loss has weights, their sum.
+    images, counted, right : int
+        How many; of them, those that count; of these, those whose largest logit was that of their label.
     """
 
     loss: float = 0.0
-    count: float = 0
+    weight: float = 0.0
     images: int = 0
+    counted: int = 0
     right: int = 0
 
     @classmethod
-    def of(cls, loss: float, logits: np.ndarray, labels: np.ndarray, count: float) -> "Seen":
-        """Count a batch."""
-        return cls(loss, count, len(labels), int(np.count_nonzero(logits.argmax(axis=1) == labels)))
+    def of(cls, logits: np.ndarray, labels: np.ndarray, loss) -> "Seen":
+        """Ask a trainer's loss about what a model gave."""
+        try:
+            mean = loss(logits, labels)
+            weight = getattr(loss, "mean_over", len(labels))
+        except EmptyMeanError:
+            mean = weight = 0.0
+        counted = labels != ignored_label(loss)
+        right = np.count_nonzero((logits.argmax(axis=1) == labels) & counted)
+        return cls(mean, weight, len(labels), int(np.count_nonzero(counted)), int(right))
+
+
+def ignored_label(loss) -> int:
+    """The label of images that do not count, as a loss has it; `fastcnn.functional.cross_entropy`'s for one without."""
+    return getattr(loss, "ignore_index", -100)

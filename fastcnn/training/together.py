@@ -74,11 +74,13 @@ class Together:
     @np.errstate(over="ignore", invalid="ignore")
     def whole(self, part: Seen) -> Seen:
         """The whole batch, from this rank's part."""
-        table = self.ranks.gather([part.loss, part.count, part.images, part.right])
-        losses, counts, images, right = table.T
-        present = counts > 0
-        loss = float(np.sum(losses[present] * counts[present]) / np.sum(counts))
-        return Seen(loss, float(np.sum(counts)), int(images.sum()), int(right.sum()))
+        table = self.ranks.gather([part.loss, part.weight, part.images, part.counted, part.right])
+        losses, weights, images, counted, right = table.T
+        weight, present = float(np.sum(weights)), weights > 0
+        if not weight:
+            self._agreement.reached = True  # all ranks are about to say that no image counts
+        loss = float(np.sum(losses[present] * weights[present]) / weight) if weight else 0.0
+        return Seen(loss, weight, int(images.sum()), int(counted.sum()), int(right.sum()))
 
     def explain(self, model: Module, images: np.ndarray, loss: float) -> str:
         """What the first rank says whose own part has a loss that is not finite."""
@@ -94,7 +96,7 @@ class Together:
         check_images_and_labels(images, labels)
         own = self.ranks.slice(len(images))
         parts = self.ranks.all(logits_of(model, images[own]) if own.stop > own.start else None)
-        return judge(np.concatenate([part for part in parts if part is not None]), labels, loss=loss)
+        return judge(np.concatenate([part for part in parts if part is not None]), labels, loss)
 
     def _check(self, trainer) -> None:
         """What can be trained on."""

@@ -35,7 +35,8 @@ class Trainer:
         Of the parameters of `model`.
     loss : callable
         ``loss(logits, labels)`` is the mean over a batch, and ``loss.backward()`` its gradient by the logits, as
-        `fastcnn.nn.CrossEntropyLoss`.
+        `fastcnn.nn.CrossEntropyLoss`. What a mean is over is ``loss.mean_over``, or its images. Those whose label is
+        ``loss.ignore_index`` do not count, neither in losses nor in accuracies.
     scheduler : Schedule, optional
         Stepped after each batch or after each epoch, as its attribute ``every`` says; with the loss of the validation
         images, if it says ``needs_metric``.
@@ -155,6 +156,8 @@ class Trainer:
             If the loss of a batch is not finite. It says what first held such a value: the images, a parameter, or
             which layer's output. The parameters are those before that batch, but the running statistics of a batch
             normalization have seen it.
+        ValueError
+            If no image of a batch counts.
         KeyboardInterrupt
             After Ctrl-C: at once, or with a `Checkpoint` after the batch, when that is written.
         """
@@ -207,8 +210,14 @@ class Trainer:
 
     def _step(self, images: np.ndarray, labels: np.ndarray) -> Seen:
         """Train on one batch, of which this rank may have a part only, or none; return how it was before the step."""
-        part = self._look(images, labels) if len(images) else Seen()
+        logits = self.model(images) if len(images) else None
+        part = Seen() if logits is None else Seen.of(logits, labels, self.loss)
         batch = self._ranks.whole(part)
+        if not batch.weight:
+            raise ValueError(
+                f"No image of batch {len(self.history.step_losses) + 1} counts: the weight of each is 0, or its label "
+                "is the loss's `ignore_index`. There is nothing to learn from such a batch; leave it out."
+            )
         if not math.isfinite(batch.loss):
             raise FloatingPointError(
                 f"The loss of batch {len(self.history.step_losses) + 1} is {batch.loss}; the learning rate was "
@@ -216,19 +225,16 @@ class Trainer:
             )
         self.history.step_losses.append(batch.loss)
         self.optimizer.zero_grad()
-        if len(images):  # the gradient of the part's mean is its share of that of the batch's
-            self.model.backward(self.loss.backward() * (part.count / batch.count), input_grad=False)
+        if logits is not None:
+            # The gradient of the part's mean is its share of that of the batch's. Where none of the part's images
+            # counts it is 0, and goes back all the same: layers may wait for that of all ranks.
+            share = part.weight / batch.weight
+            self.model.backward(self.loss.backward() * share if share else np.zeros_like(logits), input_grad=False)
         self._call("on_backward_end")
         self.optimizer.step()
         if self.scheduler and self.scheduler.every == "batch":
             self.scheduler.step()
         return batch
-
-    def _look(self, images: np.ndarray, labels: np.ndarray) -> Seen:
-        """Show the model a batch."""
-        logits = self.model(images)
-        loss = self.loss(logits, labels)
-        return Seen.of(loss, logits, labels, getattr(self.loss, "mean_over", len(labels)))
 
     def _end_epoch(self, progress: Progress, images: np.ndarray, labels: np.ndarray) -> None:
         """Evaluate and record."""
