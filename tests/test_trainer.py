@@ -210,12 +210,86 @@ def test_the_training_loss_of_an_epoch_is_weighted_as_the_loss_is():
     assert epoch.train_loss == pytest.approx(epoch.test_loss)
 
 
+def normalized() -> nn.Sequential:
+    rng = np.random.default_rng(0)
+    return nn.Sequential(
+        nn.Linear(2, 2, rng=rng), nn.BatchNorm1d(2), nn.Dropout(0.5, rng=rng), nn.Linear(2, 2, rng=rng)
+    )
+
+
+NUMBERS = np.random.default_rng(1).normal(3, 2, (64, 2)).astype(np.float32), np.arange(64) % 2
+
+
+def fit_normalized(model, *callbacks) -> training.History:
+    optimizer = optim.SGD(model.parameters(), 0.1)
+    trainer = training.Trainer(model, optimizer, nn.CrossEntropyLoss(), callbacks=callbacks)
+    return trainer.fit(data.DataLoader(*NUMBERS, 16), NUMBERS, 2)
+
+
+def losses_of_a_loop(model) -> list[float]:
+    """What a loop without any trainer finds, in the modes of the model."""
+    optimizer, loss, found = optim.SGD(model.parameters(), 0.1), nn.CrossEntropyLoss(), []
+    for _ in range(2):
+        for images, labels in data.DataLoader(*NUMBERS, 16):
+            found.append(loss(model(images), labels))
+            optimizer.zero_grad()
+            model.backward(loss.backward(), input_grad=False)
+            optimizer.step()
+    return found
+
+
+def frozen(model: nn.Sequential) -> nn.Sequential:
+    model[1].eval()
+    return model
+
+
+def of_the_head_alone(model: nn.Sequential) -> nn.Sequential:
+    model.eval()
+    model[3].train()
+    return model
+
+
+@pytest.mark.parametrize("freeze", [frozen, of_the_head_alone])
+def test_what_is_in_evaluation_mode_when_fit_begins_stays_in_it(fast_backend, freeze):
+    model, twin = freeze(normalized()), freeze(normalized())
+    modes = [module.training for module in model.modules()]
+    training.evaluate(model, *NUMBERS)
+    assert [module.training for module in model.modules()] == modes
+    assert fit_normalized(model).step_losses == losses_of_a_loop(twin)
+    assert [module.training for module in model.modules()] == modes
+    assert model[1].running_mean.data.tolist() == [0, 0]
+
+
+def test_a_model_that_is_wholly_in_evaluation_mode_trains_as_a_whole(fast_backend):
+    model = normalized().eval()
+    assert fit_normalized(model).step_losses == losses_of_a_loop(normalized())
+    assert all(module.training for module in model.modules())
+
+
+def test_a_callback_that_looks_at_the_model_in_evaluation_mode_changes_no_epoch():
+    class Looking(training.Callback):
+        def on_fit_start(self, trainer):
+            trainer.model.eval()
+
+        on_epoch_end = on_fit_start
+
+    assert fit_normalized(normalized(), Looking()).step_losses == losses_of_a_loop(normalized())
+
+
 def test_evaluate_restores_the_mode_after_an_error():
     images, labels = problem(16)
     model = make_trainer().model
+    model[3].eval()
+    modes = [module.training for module in model.modules()]
+    with pytest.raises(ValueError, match="needs 1 input channels"):
+        training.evaluate(model, np.repeat(images, 2, axis=1), labels)
+    assert [module.training for module in model.modules()] == modes
     with pytest.raises(ValueError, match="`target` holds 9, but its values must be from 0 to 1"):
         training.evaluate(model, images, labels * 0 + 9)
-    assert model.training
+    with pytest.raises(TypeError, match="`labels` must be a numpy array of integers, not float64"):
+        training.evaluate(model, images, labels + 0.0)
+    with pytest.raises(ValueError, match=r"`labels` must have 1 dimension.* its shape is \(16, 1\)"):
+        training.evaluate(model, images, labels[:, None])
     with pytest.raises(ValueError, match="`labels` has length 15 but must have one label for each of 16 images"):
         training.evaluate(model, images, labels[1:])
 

@@ -10,6 +10,7 @@ import numpy as np
 from fastcnn import _validate, functional
 from fastcnn.functional.losses import checked_index, checked_labels
 from fastcnn.nn import Module
+from fastcnn.training.modes import evaluating
 from fastcnn.training.seen import ignored_label
 
 
@@ -187,7 +188,7 @@ def evaluate(
     Parameters
     ----------
     model : Module
-        Its training mode is afterwards what it was.
+        Each of its modules is afterwards in the mode, training or evaluation, that it was in.
     images : ndarray of shape (N, C, H, W), float32 or float64
     labels : ndarray of shape (N,), integers
     batch_size : int, default 1000
@@ -234,12 +235,8 @@ def check_images_and_labels(images: np.ndarray, labels: np.ndarray) -> None:
 
 def logits_of(model: Module, images: np.ndarray, batch_size: int = 1000) -> np.ndarray:
     """What a model in evaluation mode gives for images, shown so many at a time."""
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         return np.concatenate([model(images[i : i + batch_size]) for i in range(0, len(images), batch_size)])
-    finally:
-        model.train(was_training)
 
 
 def judge(logits: np.ndarray, labels: np.ndarray, loss: Callable[[np.ndarray, np.ndarray], float]) -> Evaluation:

@@ -17,6 +17,7 @@ from fastcnn.training.callbacks import Callback
 from fastcnn.training.history import History
 from fastcnn.training.interrupt import Interrupt
 from fastcnn.training.metrics import Evaluation
+from fastcnn.training.modes import Modes, for_training, put_back
 from fastcnn.training.progress import Progress
 from fastcnn.training.seen import Seen
 from fastcnn.training.state import Resumption
@@ -74,6 +75,10 @@ class Trainer:
 
     Notes
     -----
+    What is frozen stays so: in every epoch each module trains in the mode that it has when `fit` begins. After
+    ``model[1].eval()`` that batch normalization goes on with its running statistics, which do not change. A model none
+    of whose modules is in training mode, as after ``model.eval()``, trains as a whole.
+
     Several ranks train as one process does. Each has the whole data and the same `DataLoader`, of which it takes its
     part of every batch; gradients are added up over the ranks, in their order, so that all take the same step. n ranks
     with batches of B images learn what one does with batches of B, to rounding, and the same, bit for bit, whenever so
@@ -125,6 +130,7 @@ class Trainer:
         self.loader: Iterable[tuple[np.ndarray, np.ndarray]] | None = None
         self.stopped: str | None = None
         self.interrupt = Interrupt()
+        self._modes: Modes = []  # to train in
         self.resumption: Resumption | None = None  # where a checkpoint left an epoch; see SavedRun.restore
 
     def fit(
@@ -167,6 +173,7 @@ class Trainer:
             batches = self._ranks.batches(train, self.model)
             try:
                 self._call("on_fit_start")
+                self._modes = for_training(self.model)
                 while not self.stopped and len(self.history.epochs) < last:
                     if progress := self._train_epoch(batches):
                         self._end_epoch(progress, *validation)
@@ -189,7 +196,7 @@ class Trainer:
 
     def _train_epoch(self, train) -> Progress | None:
         """Train on all batches; None where a callback stopped it."""
-        self.model.train()
+        put_back(self._modes)
         progress, batches = self._begin(train)
         self.progress, start = progress, time.perf_counter() - progress.seconds
         with tqdm(
