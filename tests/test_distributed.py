@@ -213,6 +213,14 @@ def test_an_exception_on_one_rank_ends_all_with_its_traceback(tmp_path):
 
 
 @needs_mpi
+def test_a_part_of_one_image_for_batch_normalization_is_refused_before_the_first_batch(tmp_path):
+    code, said = fails(tmp_path, "one_image")
+    assert code == 1
+    assert "ValueError: `train` cannot be trained on: a batch, or a rank's part of it, has one image. " in said
+    assert "a batch\n" not in said
+
+
+@needs_mpi
 def test_an_exit_of_one_rank_ends_all(tmp_path):
     code, said = fails(tmp_path, "exits")
     assert code == 1

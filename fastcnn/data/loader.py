@@ -128,9 +128,7 @@ class DataLoader:
         seed = int(self.rng.integers(2**63)) if self.augment else None
 
         def batch(i: int) -> Batch:
-            first = i * self.batch_size
-            size = min(self.batch_size, len(self.images) - first)
-            which = slice(first + size * part // parts, first + size * (part + 1) // parts)
+            which = self._places(i, part, parts)
             if order is not None:
                 which = order[which]
             images, labels = np.ascontiguousarray(self.images[which]), np.ascontiguousarray(self.labels[which])
@@ -145,6 +143,23 @@ class DataLoader:
                 yield images, labels
         if self._epoch is epoch:  # and not one that another iteration has begun since
             self._epoch = None
+
+    def smallest(self, part: int = 0, parts: int = 1) -> int:
+        """Images in the smallest batch of an epoch, or in the smallest such part of a batch; 0 where all are empty."""
+        ends = {0, len(self) - 1} if len(self) else set()  # all but the last batch have as many
+        places = [self._places(i, part, parts) for i in ends]
+        return min((place.stop - place.start for place in places if place.stop > place.start), default=0)
+
+    def sample(self, count: int) -> np.ndarray:
+        """The first images in the form in which batches have them; nothing is drawn from the loader's generator."""
+        images = np.ascontiguousarray(self.images[:count])
+        return self._augmented(images, (0, 0, 0)) if self.augment else images
+
+    def _places(self, i: int, part: int, parts: int) -> slice:
+        """Where a batch's images, or a part of them, stand in the order of the epoch."""
+        first = i * self.batch_size
+        size = min(self.batch_size, len(self.images) - first)
+        return slice(first + size * part // parts, first + size * (part + 1) // parts)
 
     def state_dict(self) -> dict:
         """Where the loader is: what `load_state_dict` needs to go on from here, fit for JSON.

@@ -14,7 +14,7 @@ from fastcnn.training.seen import Seen
 class Alone:
     """One process that trains."""
 
-    rank = 0
+    rank, size = 0, 1
     callbacks = ()  # that belong to it
 
     @contextmanager

@@ -7,7 +7,7 @@ import numpy as np
 
 from fastcnn import backends
 from fastcnn.nn import Module, calls
-from fastcnn.training.generators import named_generators, named_modules
+from fastcnn.training.generators import named_modules, unchanged
 
 
 def explain(model: Module, images: np.ndarray) -> str:
@@ -29,7 +29,7 @@ def explain(model: Module, images: np.ndarray) -> str:
         if not np.isfinite(parameter.data).all():
             return f"The parameter `{name}` holds values that are not finite."
     try:
-        with _unchanged(model), _watched(model), calls.forgetting(), np.errstate(all="ignore"):
+        with unchanged(model), _watched(model), calls.forgetting(), np.errstate(all="ignore"):
             backend = backends.load()
             model.forward_native(backend.pack(images), backend)
     except _Found as found:
@@ -73,17 +73,3 @@ def _watching(module: Module, description: str):
 def _described(name: str, module: Module) -> str:
     short = f"{type(module).__name__}(...)" if next(module.children(), None) else repr(module)
     return f"Layer {name} ({short})" if name else f"The model, {short},"
-
-
-@contextmanager
-def _unchanged(model: Module) -> Iterator[None]:
-    """Put the model's buffers and generators back."""
-    buffers = [(buffer, buffer.data.copy()) for _, buffer in model.named_buffers()]
-    generators = [(rng.bit_generator, rng.bit_generator.state) for _, rng in named_generators(model)]
-    try:
-        yield
-    finally:
-        for buffer, values in buffers:
-            buffer.data[...] = values
-        for generator, state in generators:
-            generator.state = state

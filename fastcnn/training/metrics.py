@@ -10,8 +10,10 @@ import numpy as np
 from fastcnn import _validate, functional
 from fastcnn.functional.losses import checked_index, checked_labels
 from fastcnn.nn import Module
-from fastcnn.training.modes import evaluating
+from fastcnn.training.modes import for_evaluation, held
 from fastcnn.training.seen import ignored_label
+
+BATCH_SIZE = 1000  # images that a model is shown at a time
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -180,7 +182,7 @@ def evaluate(
     model: Module,
     images: np.ndarray,
     labels: np.ndarray,
-    batch_size: int = 1000,
+    batch_size: int = BATCH_SIZE,
     loss: Callable[[np.ndarray, np.ndarray], float] = functional.cross_entropy,
 ) -> Evaluation:
     """Show all images to a classifier in evaluation mode.
@@ -233,9 +235,9 @@ def check_images_and_labels(images: np.ndarray, labels: np.ndarray) -> None:
         raise ValueError(f"`labels` has length {len(labels)} but must have one label for each of {len(images)} images.")
 
 
-def logits_of(model: Module, images: np.ndarray, batch_size: int = 1000) -> np.ndarray:
+def logits_of(model: Module, images: np.ndarray, batch_size: int = BATCH_SIZE) -> np.ndarray:
     """What a model in evaluation mode gives for images, shown so many at a time."""
-    with evaluating(model):
+    with held(for_evaluation(model)):
         return np.concatenate([model(images[i : i + batch_size]) for i in range(0, len(images), batch_size)])
 
 

@@ -5,32 +5,32 @@ from contextlib import contextmanager
 
 from fastcnn.nn import Module
 
-Modes = list[tuple[Module, bool]]  # each module, and whether it is in training mode
-
-
-def modes(model: Module) -> Modes:
-    """Those of all modules."""
-    return [(module, module.training) for module in model.modules()]
-
-
-def put_back(known: Modes) -> None:
-    """Let modules have the modes again that they had."""
-    for module, training in known:
-        module.training = training
+Modes = list[tuple[Module, bool]]  # each module, and whether it is to be in training mode
 
 
 def for_training(model: Module) -> Modes:
     """The modes to train a model in: its own, or training mode for all modules where none is in it."""
-    own = modes(model)
+    own = [(module, module.training) for module in model.modules()]
     return own if any(training for _, training in own) else [(module, True) for module, _ in own]
 
 
+def for_evaluation(model: Module) -> Modes:
+    """Evaluation mode for all modules."""
+    return [(module, False) for module in model.modules()]
+
+
+def put_into(modes: Modes) -> None:
+    """Let each module have its mode."""
+    for module, training in modes:
+        module.training = training
+
+
 @contextmanager
-def evaluating(model: Module) -> Iterator[None]:
-    """All modules are in evaluation mode within this, and each in its own afterwards."""
-    own = modes(model)
-    model.eval()
+def held(modes: Modes) -> Iterator[None]:
+    """Each module has its mode within this, and afterwards the one that it had before."""
+    before = [(module, module.training) for module, _ in modes]
+    put_into(modes)
     try:
         yield
     finally:
-        put_back(own)
+        put_into(before)

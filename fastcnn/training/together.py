@@ -42,7 +42,7 @@ class Together:
         if getattr(loss, "reduction", "mean") != "mean":
             raise ValueError(f"`loss` is {loss!r} but must be a mean: the gradients of the ranks are averaged.")
         self.ranks = Ranks(comm)
-        self.rank = self.ranks.rank
+        self.rank, self.size = self.ranks.rank, self.ranks.size
         self._agreement = Agreement(self.ranks)
         self.callbacks = SumGradients(self.ranks), self._agreement
         share_processors(self.ranks)

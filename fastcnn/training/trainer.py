@@ -14,10 +14,11 @@ from fastcnn.nn import Module
 from fastcnn.optim import Optimizer, Schedule
 from fastcnn.training.alone import Alone
 from fastcnn.training.callbacks import Callback
+from fastcnn.training.checks import check
 from fastcnn.training.history import History
 from fastcnn.training.interrupt import Interrupt
 from fastcnn.training.metrics import Evaluation
-from fastcnn.training.modes import Modes, for_training, put_back
+from fastcnn.training.modes import Modes, for_training, put_into
 from fastcnn.training.progress import Progress
 from fastcnn.training.seen import Seen
 from fastcnn.training.state import Resumption
@@ -146,7 +147,7 @@ class Trainer:
         train : iterable of (images, labels)
             The batches of an epoch, as `fastcnn.data.DataLoader`.
         validation : (images, labels)
-            Evaluated after each epoch.
+            Evaluated after each epoch; see `fastcnn.training.evaluate`.
         epochs : int
             How many more, as rank 0 has it. Where a checkpoint was restored, the epoch that it finds begun is the first
             of them: for 10 in all, ``10 - len(trainer.history.epochs)``.
@@ -162,13 +163,15 @@ class Trainer:
             If the loss of a batch is not finite. It says what first held such a value: the images, a parameter, or
             which layer's output. The parameters are those before that batch, but the running statistics of a batch
             normalization have seen it.
-        ValueError
-            If no image of a batch counts.
+        TypeError, ValueError
+            Before the first batch, if there is none, or the images and labels, those for validation too, do not fit the
+            model or the loss, down to a last batch of one image; and if no image of a batch counts.
         KeyboardInterrupt
             After Ctrl-C: at once, or with a `Checkpoint` after the batch, when that is written.
         """
         self.loader, self.stopped, self.progress = train, None, None
         with self._ranks.fitting(self):
+            check(self.model, self.loss, train, validation, self._ranks.rank, self._ranks.size)
             last = self._ranks.first(len(self.history.epochs) + _validate.count("epochs", epochs, least=0))
             batches = self._ranks.batches(train, self.model)
             try:
@@ -196,7 +199,7 @@ class Trainer:
 
     def _train_epoch(self, train) -> Progress | None:
         """Train on all batches; None where a callback stopped it."""
-        put_back(self._modes)
+        put_into(self._modes)
         progress, batches = self._begin(train)
         self.progress, start = progress, time.perf_counter() - progress.seconds
         with tqdm(

@@ -1,0 +1,101 @@
+"""What is wrong with the data of a run is said before its first batch, not after its first epoch."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from fastcnn.data import DataLoader
+from fastcnn.distributed.batch_norm import is_synchronized
+from fastcnn.functional.losses import checked_labels
+from fastcnn.nn import Module
+from fastcnn.training.generators import unchanged
+from fastcnn.training.metrics import BATCH_SIZE, check_images_and_labels, judge, logits_of
+from fastcnn.training.modes import for_training, held
+from fastcnn.training.seen import ignored_label
+
+
+def check(model: Module, loss, train, validation, rank: int = 0, ranks: int = 1) -> None:
+    """Raise what training and evaluation would raise later; the model is afterwards as it was.
+
+    The model sees one or two images, as many as there are in the smallest batch that a rank will show it: batch
+    normalization cannot train on a single number of a channel. The loss sees all labels of the validation.
+
+    Parameters
+    ----------
+    model : Module
+    loss : callable
+    train : iterable
+        The batches of an epoch. What is in them can only be checked in a `DataLoader`.
+    validation : (images, labels)
+    rank, ranks : int
+        Which part of each batch, and of the validation, is for this rank.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no batch, or something does not fit the model, the loss or the other.
+    """
+    if hasattr(train, "__len__") and len(train) == 0:
+        raise ValueError(f"`train` gives no batch{_why_none(train)}.")
+    with _named("`validation` cannot be evaluated"):
+        classes = _check_validation(model, loss, validation, rank, ranks)
+    if isinstance(train, DataLoader):
+        with _named("`train` cannot be trained on"):
+            _check_labels(train.labels, len(train.images), classes, loss)
+            if train.smallest(rank, ranks) == 1 and not is_synchronized(model):
+                _check_one_image(model, train)
+
+
+def _check_validation(model: Module, loss, validation, rank: int, ranks: int) -> int:
+    """Raise if it does not fit; return how many classes the model knows."""
+    if not isinstance(validation, tuple | list) or len(validation) != 2:
+        what = f"a {type(validation).__name__} of {len(validation)}" if hasattr(validation, "__len__") else validation
+        raise TypeError(f"it must be a pair (images, labels), not {what}.")
+    images, labels = validation
+    check_images_and_labels(images, labels)
+    N = len(images)
+    of_rank = N * (rank + 1) // ranks - N * rank // ranks
+    last = of_rank % BATCH_SIZE or min(of_rank, BATCH_SIZE) or 1
+    with unchanged(model), np.errstate(all="ignore"):  # images may hold NaN: a number of the record will say so
+        logits = logits_of(model, images[-min(last, 2) :])
+        judge(np.broadcast_to(logits[-1:], (N, *logits.shape[1:])), labels, loss)
+    return logits.shape[1]
+
+
+def _check_labels(labels: np.ndarray, N: int, classes: int, loss) -> None:
+    """Raise if they are not classes of the model, or none counts."""
+    _, kept = checked_labels("labels", labels, N, classes, ignored_label(loss))
+    if not kept.any():
+        raise ValueError(f"`labels` holds nothing but {ignored_label(loss)}, the label of images that do not count.")
+
+
+def _check_one_image(model: Module, train: DataLoader) -> None:
+    """Raise if the model cannot train on a batch of one."""
+    with unchanged(model), held(for_training(model)), np.errstate(all="ignore"):
+        try:
+            model(train.sample(1))
+        except ValueError as error:
+            raise ValueError(
+                f"a batch, or a rank's part of it, has one image. {error} Another `batch_size` helps, or "
+                "`drop_last=True` where it is the last batch."
+            ) from error
+
+
+def _why_none(train) -> str:
+    """The end of a sentence on what gives no batch."""
+    if not isinstance(train, DataLoader):
+        return ": its length is 0"
+    if len(train.images) == 0:
+        return ": it has no images"
+    return f": `drop_last` leaves out the only one, as {len(train.images)} images are fewer than {train.batch_size}"
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Let an error say what it is about."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{what}: {error}") from error
