@@ -3,19 +3,47 @@
 import numpy as np
 import pytest
 
-from fastcnn import models, nn, optim
+from fastcnn import data, models, nn, optim, training
 
 
 def test_by_hand(dtype):
     weight = nn.Parameter(np.array([4.0], dtype))
-    average = optim.ExponentialMovingAverage([weight], 0.75)
+    average = optim.ExponentialMovingAverage([weight], 0.15)
     values = []
     for value in (0, 8):
         weight.data[:] = value
         average.update()
         values.append(float(average.averages[0][0]))
-    assert values == [3, 4.25]
+    # the first decay is 1 / 10; the next would be 2 / 11, which is more than 0.15
+    assert values == pytest.approx([4 / 10, 0.15 * 4 / 10 + 0.85 * 8], rel=1e-6 if dtype == np.float32 else 1e-14)
     assert average.averages[0].dtype == dtype
+    assert average.updates == 2
+
+
+def test_the_decay_rises_to_its_value():
+    weight, decays = nn.Parameter(np.array([1.0])), []
+    average = optim.ExponentialMovingAverage([weight], 0.75)
+    weight.data[:] = 0
+    for _ in range(30):
+        before = average.averages[0][0]
+        average.update()
+        decays.append(average.averages[0][0] / before)
+    np.testing.assert_allclose(decays, [min(0.75, (1 + t) / (10 + t)) for t in range(30)], rtol=1e-12)
+    assert decays[25] < decays[26] == pytest.approx(0.75)  # 27 / 36
+
+
+def test_the_average_of_a_short_run_is_good():
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((200, 4)).astype(np.float32)
+    labels = (images[:, 0] > images[:, 1]).astype(np.int64)
+    model = nn.Linear(4, 2, rng=rng)
+    model.weight.data[...] = [[-3, 3, 0, 0], [3, -3, 0, 0]]  # wrong of every image
+    average = optim.ExponentialMovingAverage(model, 0.999)
+    optimizer = optim.Adam(model.parameters(), 0.3)
+    trainer = training.Trainer(model, optimizer, nn.CrossEntropyLoss(), callbacks=[training.WeightAverage(average)])
+    history = trainer.fit(data.DataLoader(images, labels, 5), (images, labels), 1)
+    assert training.evaluate(model, images, labels).accuracy > 0.95
+    assert history.epochs[0].test_accuracy > 0.9  # of the average, after 40 updates
 
 
 def test_values_are_those_of_torch(rng):
@@ -23,9 +51,15 @@ def test_values_are_those_of_torch(rng):
     ours = nn.Linear(5, 3, rng=rng, dtype=np.float64)
     theirs = torch.nn.Linear(5, 3).double()
     theirs.load_state_dict({name: torch.tensor(array) for name, array in ours.state_dict().items()})
-    average = optim.ExponentialMovingAverage(ours, 0.9)
+    average = optim.ExponentialMovingAverage(ours, 0.6)
     swa = torch.optim.swa_utils
-    twin = swa.AveragedModel(theirs, multi_avg_fn=swa.get_ema_multi_avg_fn(0.9))
+
+    def ramp(averages, parameters, updates):
+        # PyTorch has no ramp: its function with a decay of its own for each update, of which ours is one behind
+        decay = min(0.6, float(updates) / (9 + float(updates)))
+        swa.get_ema_multi_avg_fn(decay)(averages, parameters, updates)
+
+    twin = swa.AveragedModel(theirs, multi_avg_fn=ramp)
     twin.update_parameters(theirs)  # PyTorch's first update takes the parameters as they are
     for _ in range(20):
         for parameter, tensor in zip(ours.parameters(), theirs.parameters(), strict=True):
@@ -33,6 +67,7 @@ def test_values_are_those_of_torch(rng):
             tensor.data = torch.tensor(parameter.data)
         average.update()
         twin.update_parameters(theirs)
+    assert average.updates == 20
     for array, tensor in zip(average.averages, twin.module.parameters(), strict=True):
         np.testing.assert_allclose(array, tensor.detach().numpy(), rtol=1e-12)
 
@@ -97,7 +132,7 @@ def test_a_loaded_state_goes_on_as_if_never_stopped(dtype, rng):
     average.update()
     resumed.update()
     np.testing.assert_array_equal(average.averages[0], resumed.averages[0])
-    assert resumed.decay == 0.9
+    assert (resumed.decay, resumed.updates) == (0.9, 2)
 
 
 def test_errors_say_what_is_wrong():
@@ -107,7 +142,10 @@ def test_errors_say_what_is_wrong():
     with pytest.raises(ValueError, match="`params` holds no parameter"):
         optim.ExponentialMovingAverage(nn.ReLU())
     average = optim.ExponentialMovingAverage([weight], 0.5)
-    with pytest.raises(ValueError, match="The state has 'decay' but must have 'decay', 'averages'"):
+    for updates, error in ((-1, ValueError), (0.5, TypeError)):
+        with pytest.raises(error, match="`updates`"):
+            average.load_state_dict({**average.state_dict(), "decay": 0.1, "updates": updates})
+    with pytest.raises(ValueError, match=r"The state has 'decay' but that of .* has 'decay', 'updates', 'ave"):
         average.load_state_dict({"decay": 0.1})
     with pytest.raises(ValueError, match=r"The state's averages do not fit the parameters: \[\(\(2,\)"):
         average.load_state_dict(optim.ExponentialMovingAverage([other]).state_dict())

@@ -8,14 +8,16 @@ import numpy as np
 
 from fastcnn import _validate
 from fastcnn.nn import Module, Parameter
-from fastcnn.optim.optimizer import checked_parameters
+from fastcnn.optim.optimizer import check_names, checked_parameters
 
 
 class ExponentialMovingAverage:
-    """A running average of parameters: with each update ``average = decay * average + (1 - decay) * parameter``.
+    """A running average of parameters: with each update ``average = d * average + (1 - d) * parameter``.
 
     It often classifies better than the parameters themselves, which still move about. It begins with the parameters as
-    they are, and remembers about the last ``1 / (1 - decay)`` updates. Buffers, as the running statistics of batch
+    they are. After ``t`` updates ``d`` is ``min(decay, (1 + t) / (10 + t))``, so that what there was at first, which
+    may be random, is soon forgotten, in a short run too; from ``t = 9 / (1 - decay) - 10`` on it is `decay`, and the
+    average remembers about the last ``1 / (1 - decay)`` updates. Buffers, as the running statistics of batch
     normalization, are not averaged: they are averages by themselves.
 
     Parameters
@@ -23,10 +25,12 @@ class ExponentialMovingAverage:
     params : Module or iterable of Parameter
         What to average: all parameters of a model, or those.
     decay : float, default 0.999
-        From 0 to 1.
+        From 0 to 1, of an average that has run in.
 
     Attributes
     ----------
+    updates : int
+        How often `update` was called.
     averages : list of ndarray
         One for each parameter, of its shape and dtype.
 
@@ -38,7 +42,8 @@ class ExponentialMovingAverage:
     References
     ----------
     B. T. Polyak, A. B. Juditsky, "Acceleration of stochastic approximation by averaging", SIAM Journal on Control and
-    Optimization 30 (1992), of the plain average; the exponential one is ``torch.optim.swa_utils.get_ema_avg_fn``.
+    Optimization 30 (1992), of the plain average; the exponential one is ``torch.optim.swa_utils.get_ema_avg_fn``, with
+    the decay of ``tf.train.ExponentialMovingAverage`` and its ``num_updates``.
 
     Examples
     --------
@@ -47,10 +52,10 @@ class ExponentialMovingAverage:
     >>> weight = nn.Parameter(np.array([0.0]))
     >>> average = optim.ExponentialMovingAverage([weight], decay=0.75)
     >>> weight.data[:] = 8.0
-    >>> average.update()  # after each step of the optimizer
+    >>> average.update()  # after each step of the optimizer; the first decay is 1 / 10
     >>> with average.applied():
     ...     print(weight.data)
-    [2.]
+    [7.2]
     >>> weight.data
     array([8.])
     """
@@ -58,6 +63,7 @@ class ExponentialMovingAverage:
     def __init__(self, params: Module | Iterable[Parameter], decay: float = 0.999):
         self.params = checked_parameters(params.parameters() if isinstance(params, Module) else params)
         self.decay = _validate.number("decay", decay, 0, 1)
+        self.updates = 0
         self.averages = [parameter.data.copy() for parameter in self.params]
         self._is_applied = False
 
@@ -70,9 +76,11 @@ class ExponentialMovingAverage:
             Within `applied`, where the parameters are the averages.
         """
         self._refuse_if_applied("update")
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
         for average, parameter in zip(self.averages, self.params, strict=True):
-            average *= self.decay
-            average += (1 - self.decay) * parameter.data
+            average *= decay
+            average += (1 - decay) * parameter.data
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -94,8 +102,8 @@ class ExponentialMovingAverage:
             self._is_applied = False
 
     def state_dict(self) -> dict:
-        """Copy of the decay and the averages."""
-        return {"decay": self.decay, "averages": copy.deepcopy(self.averages)}
+        """Copy of the decay, the number of updates and the averages."""
+        return {"decay": self.decay, "updates": self.updates, "averages": copy.deepcopy(self.averages)}
 
     def load_state_dict(self, state: Mapping) -> None:
         """Go on from a state.
@@ -107,18 +115,19 @@ class ExponentialMovingAverage:
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             If it is the state of something else; nothing has changed.
         RuntimeError
             Within `applied`.
         """
         self._refuse_if_applied("load_state_dict")
-        if state.keys() != {"decay", "averages"}:
-            raise ValueError(f"The state has {', '.join(map(repr, state))} but must have 'decay', 'averages'.")
+        check_names(self, state, self.state_dict())
         kinds = [[(a.shape, a.dtype) for a in arrays] for arrays in (state["averages"], self.averages)]
         if kinds[0] != kinds[1]:
             raise ValueError(f"The state's averages do not fit the parameters: {kinds[0]}.")
-        self.decay = _validate.number("decay", state["decay"], 0, 1)
+        decay = _validate.number("decay", state["decay"], 0, 1)
+        self.updates = _validate.count("updates", state["updates"], 0)
+        self.decay = decay
         self.averages = [np.array(array) for array in state["averages"]]
 
     def _set(self, arrays: list[np.ndarray]) -> None:
