@@ -188,6 +188,36 @@ def test_best_weights_come_back_and_lie_in_the_file(tmp_path):
     assert (weights.seen[1]["weight"] != weights.seen[3]["weight"]).any()
 
 
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param(lambda p: optim.Adam(p, 0.1), id="Adam"),
+        pytest.param(lambda p: optim.SGD(p, 0.1, momentum=0.9), id="momentum"),
+        pytest.param(lambda p: optim.RMSprop(p, 0.1, momentum=0.9, centered=True), id="RMSprop"),
+    ],
+)
+def test_another_fit_goes_on_from_the_best_epoch_with_the_optimizer_of_that_epoch(optimizer):
+    def make(*callbacks):
+        model = nn.Linear(2, 2, rng=np.random.default_rng(1), dtype=np.float64)
+        return training.Trainer(model, optimizer(model.parameters()), nn.CrossEntropyLoss(), callbacks=callbacks)
+
+    trainer, expected = make(Results(test_loss=[3, 1, 2, 2, 2]), training.BestWeights()), make()
+    fit(trainer, 4), fit(expected, 2)
+    trainer.optimizer.lr = expected.optimizer.lr = 0.05  # a setting, which stays as it is
+    fit(trainer, 1), fit(expected, 1)
+    assert trainer.history.step_losses[-3:] == expected.history.step_losses[-3:]
+
+
+def test_best_weights_do_not_turn_a_schedule_back():
+    best = training.BestWeights()
+    trainer = make_trainer(Results(test_loss=[1, 2, 3]), best, schedule=lambda o: optim.StepLR(o, 1, 0.5))
+    fit(trainer, 3)
+    assert trainer.optimizer.lr == 0.1 / 8
+    best.load_state_dict(best.state_dict(), trainer)
+    with pytest.raises(ValueError, match=r"`BestWeights\.buffers` is missing"):
+        best.load_state_dict({"best": 1.0, "weights": best.weights}, trainer)
+
+
 class Half:
     """An average of weights as `WeightAverage` wants one: half of the new, half of the old."""
 

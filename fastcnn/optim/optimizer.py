@@ -70,6 +70,10 @@ class Optimizer:
         """Copy of all settings and buffers: what a run needs, besides the parameters, to go on as if never stopped."""
         return copy.deepcopy({name: value for name, value in vars(self).items() if name != "params"})
 
+    def buffers(self) -> dict[str, list]:
+        """Copy of what it remembers of each parameter, as momentum: `state_dict` without the settings."""
+        return {name: value for name, value in self.state_dict().items() if isinstance(value, list)}
+
     def load_state_dict(self, state: Mapping) -> None:
         """Go on from a state.
 

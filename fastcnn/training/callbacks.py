@@ -155,6 +155,9 @@ class EarlyStopping(Callback):
 class BestWeights(Callback):
     """Keep the weights of the best epoch, and give them back to the model at the end.
 
+    The optimizer, too, has then what it remembered after that epoch, as momentum: another `Trainer.fit` goes on from
+    there. Its settings, the schedule, the history and a `WeightAverage` go on from the last epoch.
+
     Parameters
     ----------
     monitor : {"test_loss", "test_accuracy", "train_loss", "train_accuracy"}
@@ -168,6 +171,8 @@ class BestWeights(Callback):
         The best so far.
     weights : dict of str to ndarray
         The model's ``state_dict`` as it was evaluated, averaged by a `WeightAverage` too; empty before the first epoch.
+    buffers : dict of str to list
+        The optimizer's after that epoch, see `fastcnn.optim.Optimizer.buffers`.
 
     Raises
     ------
@@ -186,29 +191,37 @@ class BestWeights(Callback):
         self.path = path
         self.best: float | None = None
         self.weights: dict[str, np.ndarray] = {}
+        self.buffers: dict[str, list] = {}
 
     def on_evaluation_end(self, trainer) -> None:
-        """Copy the weights if they are better."""
+        """Copy the weights if they are better, and what the optimizer remembers."""
         value = getattr(trainer.history.epochs[-1], self.monitor)
         if _improves(self.monitor, value, self.best):
-            self.best, self.weights = value, trainer.model.state_dict()
+            self.best, self.weights, self.buffers = value, trainer.model.state_dict(), trainer.optimizer.buffers()
             if self.path is not None and trainer.rank == 0:
                 save_weights(trainer.model, self.path)
 
     def on_fit_end(self, trainer) -> None:
-        """Give the model its best weights."""
+        """Give the model its best weights, and the optimizer what it remembered with them."""
         if self.weights:
             trainer.model.load_state_dict(self.weights)
+            trainer.optimizer.load_state_dict(trainer.optimizer.state_dict() | self.buffers)
 
     def state_dict(self) -> dict:
-        """The best number and its weights."""
-        return {"best": self.best, "weights": self.weights}
+        """The best number, its weights and the optimizer's buffers."""
+        return {"best": self.best, "weights": self.weights, "buffers": self.buffers}
 
     def load_state_dict(self, state: Mapping, trainer) -> None:
         """See `Callback.load_state_dict`."""
-        fitting = {"best": self.best, "weights": trainer.model.state_dict() if state.get("weights") else {}}
+        known = bool(state.get("weights"))
+        fitting = {
+            "best": self.best,
+            "weights": trainer.model.state_dict() if known else {},
+            "buffers": trainer.optimizer.buffers() if known else {},
+        }
         forms.check(fitting, state, type(self).__name__)
-        self.best, self.weights = state["best"], copy.deepcopy(state["weights"])
+        self.best = state["best"]
+        self.weights, self.buffers = copy.deepcopy((state["weights"], state["buffers"]))
 
     def __repr__(self) -> str:
         return f"BestWeights(monitor={self.monitor!r})"
