@@ -1,6 +1,7 @@
 """Checkpoints as files: whole or not there, refused where they are damaged or of something else."""
 
 import json
+import math
 import os
 import struct
 import subprocess
@@ -46,6 +47,23 @@ def forge(path: Path, change) -> None:
     change(record, arrays)
     text = json.dumps(record)
     save_file(arrays, path, {"fastcnn_checkpoint": text, "sha256": checkpoint._sum(text, arrays)})
+
+
+def refuse(constant):
+    raise AssertionError(f"{constant} is no JSON")
+
+
+def test_numbers_that_are_not_finite_come_back_from_strict_json(tmp_path):
+    path, (trainer, loader, _) = tmp_path / "a", make_run()
+    trainer.history.step_losses.extend([math.nan, math.inf, -math.inf, 0.1])
+    training.save_checkpoint(path, trainer, loader)
+    json.loads(header(path)["fastcnn_checkpoint"], parse_constant=refuse)
+    assert repr(training.load_checkpoint(path).history.step_losses) == "[nan, inf, -inf, 0.1]"
+    for architecture in ({"eps": math.nan}, {"eps": [math.inf]}):
+        with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
+            training.Checkpoint(tmp_path, architecture=architecture)
+        with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
+            training.save_checkpoint(path, trainer, loader, architecture)
 
 
 def test_what_is_in_it(path):

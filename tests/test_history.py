@@ -1,7 +1,9 @@
 """What a run records, as files."""
 
 import csv
+import dataclasses
 import json
+import math
 
 import pytest
 
@@ -54,6 +56,32 @@ def test_json_comes_back_exactly(tmp_path):
     path.write_text(path.read_text().replace("120000.0", "120000"))  # as other programs write it
     assert History.from_json(path) == HISTORY
     assert type(History.from_json(path).epochs[0].images_per_second) is float
+
+
+def strict(text: str):
+    """What JSON's standard reads, which knows no NaN."""
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_a_number_that_is_not_finite_is_null_and_comes_back_as_nan(tmp_path):
+    path, epochs = tmp_path / "history.json", [dataclasses.replace(HISTORY.epochs[0], test_loss=math.nan, lr=math.inf)]
+    History(epochs, [2.3, math.nan]).to_json(path)
+    record = strict(path.read_text())
+    assert (record["epochs"][0]["test_loss"], record["epochs"][0]["lr"]) == (None, None)
+    assert record["step_losses"] == [2.3, None]
+    back = History.from_json(path)
+    assert math.isnan(back.epochs[0].test_loss)
+    assert math.isnan(back.step_losses[1])
+    assert back.epochs[0].train_loss == 0.3
+    path.write_text(path.read_text().replace("null", "NaN"))  # as it was written once
+    assert math.isnan(History.from_json(path).epochs[0].test_loss)
+    path.write_text(path.read_text().replace('"batches": 2', '"batches": null'))
+    with pytest.raises(ValueError, match="`batches` is None but must be of type int"):
+        History.from_json(path)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import fastcnn.__main__
 from fastcnn import data, nn, optim, training
@@ -26,6 +27,25 @@ def test_evaluate_prints_a_table(trained_run, capsys):
     assert lines[1].split() == ["class", "images", "precision", "recall", "F1"]
     assert [line.split()[0] for line in lines[2:]] == [*"0123456789", "mean"]
     assert stderr.startswith("Data: MNIST from ")
+
+
+def test_json_is_strict_where_numbers_are_not_finite(trained_run, tmp_path, capsys):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    folder = shutil.copytree(trained_run, tmp_path / "run")
+    weights = {name: array * np.nan for name, array in load_file(folder / "best.safetensors").items()}
+    save_file(weights, folder / "best.safetensors")
+    Image.new("L", (28, 28)).save(tmp_path / "dark.png")
+    with np.errstate(all="ignore"):
+        _, evaluated, _ = call(capsys, "evaluate", folder, "--json")
+        _, predicted, _ = call(capsys, "predict", folder, tmp_path / "dark.png", "--no-digit", "--json")
+    record = json.loads(evaluated, parse_constant=refuse)
+    assert record["loss"] is None
+    assert record["classes"][1]["precision"] is None
+    assert record["classes"][1]["recall"] == 0
+    (picture,) = json.loads(predicted, parse_constant=refuse)
+    assert [item["probability"] for item in picture["classes"]] == [None] * 10
 
 
 def test_evaluate_says_of_the_best_weights_what_the_history_says(trained_run, capsys):

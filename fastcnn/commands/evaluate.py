@@ -1,12 +1,9 @@
 """``fastcnn evaluate``: how good a trained network is."""
 
-import json
 from pathlib import Path
 
-import numpy as np
-
 import fastcnn
-from fastcnn import plotting, training
+from fastcnn import _json, plotting, training
 from fastcnn.commands import prepare
 from fastcnn.commands.arguments import Parser, from_text, text_value, whole
 from fastcnn.commands.classifier import Classifier
@@ -48,7 +45,7 @@ def run(args) -> int:
             write_figure(plotting.plot_confusion(result.confusion, classifier.classes), args.confusion)
         remark(f"Written: {args.confusion}")
     if args.json:
-        print(json.dumps(_record(result, classifier.classes, args.top), indent=1))
+        print(_json.dumps(_record(result, classifier.classes, args.top)))
         return 0
     print(result.table(classifier.classes))
     if args.top:
@@ -79,7 +76,7 @@ def _listed(names) -> str:
 
 
 def _record(result: training.Evaluation, classes, top: int | None) -> dict:
-    """All of it, for JSON; what is not a number is null."""
+    """All of it, for JSON."""
     columns = {"precision": result.precision, "recall": result.recall, "f1": result.f1}
     return {
         "images": len(result.labels),
@@ -87,8 +84,7 @@ def _record(result: training.Evaluation, classes, top: int | None) -> dict:
         "accuracy": result.accuracy,
         **({f"top_{top}": result.top_k(top)} if top else {}),
         "classes": [
-            {"class": name, **{key: None if np.isnan(column[k]) else column[k] for key, column in columns.items()}}
-            for k, name in enumerate(classes)
+            {"class": name, **{key: column[k] for key, column in columns.items()}} for k, name in enumerate(classes)
         ],
         "confusion": result.confusion.tolist(),
     }

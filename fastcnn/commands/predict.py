@@ -1,11 +1,11 @@
 """``fastcnn predict``: what is in a picture."""
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 
+from fastcnn import _json
 from fastcnn.commands.arguments import Parser, from_text, whole
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import UsageError
@@ -51,7 +51,7 @@ def run(args) -> int:
         }
         for path, row in zip(args.images, probabilities, strict=True)
     ]
-    print(json.dumps(found, indent=1) if args.json else _table(found))
+    print(_json.dumps(found) if args.json else _table(found))
     return 0
 
 

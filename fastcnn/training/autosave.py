@@ -41,7 +41,7 @@ class Checkpoint(Callback):
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range, or `architecture` or `settings` is not JSON.
+        If an argument is out of range, or `architecture` or `settings` is not JSON, which has no NaN and no infinity.
     FileExistsError
         From `Trainer.fit`, if the folder has checkpoints of a run that has come further: this one did not go on from
         there.
@@ -89,7 +89,7 @@ class Checkpoint(Callback):
             every_seconds = _validate.number("every_seconds", every_seconds, 0, math.inf)
         self.every_seconds = every_seconds
         self.keep = _validate.count("keep", keep)
-        json.dumps([architecture, settings])  # what cannot be saved is said now, not after hours
+        json.dumps([architecture, settings], allow_nan=False)  # what cannot be saved is said now, not after hours
         self.architecture, self.settings = architecture, settings
 
     def on_fit_start(self, trainer) -> None:

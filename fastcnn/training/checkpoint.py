@@ -107,8 +107,8 @@ def save_checkpoint(path, trainer, loader, architecture: dict | None = None, set
     ------
     OSError
         If the file cannot be written; what was there before is as it was.
-    TypeError
-        If `architecture`, `settings` or the state of a callback holds what cannot be saved.
+    TypeError, ValueError
+        If `architecture`, `settings` or the state of a callback holds what cannot be saved, as NaN in settings.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def save_checkpoint(path, trainer, loader, architecture: dict | None = None, set
         "versions": environment(),
         "state": run,
     }
-    text = json.dumps(header)
+    text = json.dumps(header, allow_nan=False)
     files.write_arrays(path, arrays, {_HEADER: text, _SUM: _sum(text, arrays)})
 
 

@@ -4,6 +4,7 @@
 other before one takes the other's place.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -12,7 +13,8 @@ import numpy as np
 def split(tree, arrays: dict[str, np.ndarray], name: str):
     """The tree for JSON; its arrays go to ``arrays``, under dotted names that begin with ``name``.
 
-    An array's place is taken by ``{"$array": its name}``, a tuple becomes ``{"$tuple": [...]}``.
+    An array's place is taken by ``{"$array": its name}``, a tuple becomes ``{"$tuple": [...]}``, and a number that is
+    not finite, which JSON has not, ``{"$float": "nan"}``, "inf" or "-inf".
 
     Raises
     ------
@@ -21,6 +23,8 @@ def split(tree, arrays: dict[str, np.ndarray], name: str):
     """
     if isinstance(tree, np.generic):
         tree = tree.item()
+    if isinstance(tree, float) and not math.isfinite(tree):
+        return {"$float": str(tree)}
     if tree is None or isinstance(tree, (bool, int, float, str)):
         return tree
     if isinstance(tree, np.ndarray) and tree.dtype.kind in "fiub":
@@ -40,7 +44,7 @@ def join(tree, arrays: Mapping[str, np.ndarray]):
     Raises
     ------
     ValueError
-        If an array is missing.
+        If an array is missing, or a number none.
     """
     if isinstance(tree, list):
         return [join(item, arrays) for item in tree]
@@ -48,6 +52,8 @@ def join(tree, arrays: Mapping[str, np.ndarray]):
         return tree
     if tree.keys() == {"$tuple"} and isinstance(tree["$tuple"], list):
         return tuple(join(item, arrays) for item in tree["$tuple"])
+    if tree.keys() == {"$float"}:
+        return float(tree["$float"])
     if tree.keys() == {"$array"}:
         if tree["$array"] not in arrays:
             raise ValueError(f"The array {tree['$array']!r} is missing.")

@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from fastcnn import _json
 from fastcnn._errors import FileError
 from fastcnn.training import files
 
@@ -68,12 +70,15 @@ class History:
     step_losses: list[float] = field(default_factory=list)
 
     def to_json(self, path: str | os.PathLike) -> None:
-        """Write everything: ``{"epochs": [{"epoch": 1, ...}, ...], "step_losses": [...]}``."""
-        files.write(path, json.dumps(asdict(self), indent=1).encode())
+        """Write everything: ``{"epochs": [{"epoch": 1, ...}, ...], "step_losses": [...]}``.
+
+        A number that is not finite is null: JSON has no other.
+        """
+        files.write(path, _json.dumps(asdict(self)).encode())
 
     @classmethod
     def from_json(cls, path: str | os.PathLike) -> "History":
-        """Read what `to_json` wrote; every number is exactly what it was.
+        """Read what `to_json` wrote; every number is exactly what it was, but that null is NaN.
 
         Raises
         ------
@@ -125,7 +130,9 @@ def checked(kind: type, record):
 
 
 def _number(name: str, value, kind: type):
-    """``value`` as ``kind``, int or float; a float may be written without its point."""
+    """``value`` as ``kind``, int or float; a float may be written without its point, or be null, which is NaN."""
+    if value is None and kind is float:
+        return math.nan
     if type(value) not in ((int, float) if kind is float else (kind,)):
         raise ValueError(f"`{name}` is {value!r:.60} but must be of type {kind.__name__}.")
     return kind(value)

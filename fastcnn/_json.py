@@ -1,0 +1,27 @@
+"""JSON as its standard has it, which knows no NaN and no infinity."""
+
+import json
+import math
+
+
+def dumps(tree) -> str:
+    """The text of a tree, over several lines; a number that is not finite is null.
+
+    Examples
+    --------
+    >>> from fastcnn import _json
+    >>> print(_json.dumps({"loss": float("nan"), "steps": 2}))
+    {
+     "loss": null,
+     "steps": 2
+    }
+    """
+    return json.dumps(_finite(tree), indent=1, allow_nan=False)
+
+
+def _finite(tree):
+    if isinstance(tree, dict):
+        return {key: _finite(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_finite(value) for value in tree]
+    return None if isinstance(tree, float) and not math.isfinite(tree) else tree
