@@ -1,12 +1,16 @@
 """Several ranks train as one process does; run by a real mpiexec on this machine."""
 
+import contextlib
 import importlib.util
+import io
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +19,7 @@ import pytest
 
 import fastcnn
 from fastcnn import distributed
+from fastcnn.distributed import ending, last_words
 from fastcnn.distributed.processors import threads as threads_of
 from tests import command_line, ranks_program
 
@@ -46,7 +51,7 @@ def start(ranks: int, folder: Path, *scenarios: str, threads: str | None = "1") 
 def wait(process: subprocess.Popen) -> tuple[str, str]:
     """What ranks print until they end; none is left where they hang."""
     try:
-        return process.communicate(timeout=120)
+        return process.communicate(timeout=300)
     finally:
         process.terminate()  # mpiexec ends its ranks
 
@@ -225,6 +230,52 @@ def test_an_exit_of_one_rank_ends_all(tmp_path):
     code, said = fails(tmp_path, "exits")
     assert code == 1
     assert "no data on this machine" in said
+
+
+class Comm:
+    """The second of two ranks, which notes what is unread in a pipe when it ends all."""
+
+    def __init__(self, reader: int):
+        self.reader, self.ended = reader, []
+
+    def Get_size(self):
+        return 2
+
+    def Get_rank(self):
+        return 1
+
+    def Abort(self, code):
+        self.ended.append((code, select.select([self.reader], [], [], 0)[0]))
+
+
+def test_the_last_words_of_a_rank_are_read_before_all_end(monkeypatch):
+    reader, writer = os.pipe()
+    comm, heard = Comm(reader), []
+
+    def listen():  # late, as on a busy machine
+        time.sleep(0.2)
+        heard.append(os.read(reader, 100))
+
+    listener, pipe = threading.Thread(target=listen), open(writer, "w")  # noqa: SIM115
+    monkeypatch.setattr(sys, "stderr", pipe)
+    listener.start()
+    ending.abort(comm, SystemExit("no data on this machine"))
+    listener.join()
+    assert heard == [b"no data on this machine\n"]
+    monkeypatch.setattr(last_words, "_PATIENCE", 0.05)
+    ending.abort(comm, SystemExit("nobody listens"))
+    os.read(reader, 100)
+    os.close(reader)
+    comm.reader = os.open(os.devnull, os.O_WRONLY)
+    ending.abort(comm, SystemExit("nobody is there"))
+    with contextlib.suppress(BrokenPipeError):
+        pipe.close()
+    for nowhere in (None, pipe, io.StringIO()):  # none, closed, no file
+        monkeypatch.setattr(sys, "stderr", nowhere)
+        ending.abort(comm, SystemExit(3))
+    os.close(comm.reader)
+    assert [code for code, _ in comm.ended] == [1, 1, 1, 3, 3, 3]
+    assert [bool(unread) for _, unread in comm.ended[:2]] == [False, True]
 
 
 @needs_mpi

@@ -1,10 +1,10 @@
 """One rank that fails ends them all: the others would wait for it for ever."""
 
-import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from fastcnn.distributed import last_words
 from fastcnn.distributed.ranks import mpi
 
 
@@ -56,7 +56,5 @@ def abort(comm, error: BaseException) -> None:
     else:
         said = "".join(traceback.format_exception(error))
         text = f"Rank {comm.Get_rank()} of {comm.Get_size()} failed, which ends them all:\n{said}"
-    sys.stdout.flush()
-    sys.stderr.write(text)
-    sys.stderr.flush()
+    last_words.say(text)
     comm.Abort(code)
