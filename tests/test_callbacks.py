@@ -257,6 +257,24 @@ def test_averaged_weights_are_evaluated_and_kept_as_the_best():
     assert training.evaluate(trainer.model, X, LABELS).loss == trainer.history.epochs[0].test_loss
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda trainer: training.EarlyStopping(2), id="EarlyStopping"),
+        pytest.param(lambda trainer: training.BestWeights(), id="BestWeights"),
+        pytest.param(lambda t: training.WeightAverage(optim.ExponentialMovingAverage(t.model)), id="WeightAverage"),
+        pytest.param(lambda trainer: Callback(), id="one without a state"),
+    ],
+)
+def test_a_state_with_an_entry_that_is_unknown_is_refused(make):
+    trainer = make_trainer()
+    callback = make(trainer)
+    state = callback.state_dict()
+    callback.load_state_dict(state, trainer)
+    with pytest.raises(ValueError, match=rf"`{type(callback).__name__}\.more` is unexpected"):
+        callback.load_state_dict({**state, "more": 1}, trainer)
+
+
 def test_a_schedule_that_needs_a_number_gets_the_test_loss():
     class Watching(optim.Schedule):
         every, needs_metric = "epoch", True

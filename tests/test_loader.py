@@ -256,7 +256,7 @@ def test_one_batch_is_prepared_ahead_and_no_more():
 
     batches = iter(loader(100, 1, shuffle=False, augment=count, prefetch=True))
     next(batches)
-    assert ready.wait(10)
+    assert ready.wait(60)
     assert made == [0, 1]
     batches.close()
     assert made == [0, 1]

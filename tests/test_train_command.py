@@ -3,11 +3,14 @@
 import json
 import signal
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fastcnn import training
+from fastcnn.commands import settings
+from fastcnn.commands.errors import UsageError
 from tests.command_line import SMALL, call, run, start
 
 TINY = (*SMALL, "--limit", "400")
@@ -252,6 +255,13 @@ def test_a_run_goes_on_as_it_began_or_not(options, tmp_path, capsys, given, mess
     assert code == 2
     assert message.format(out=out) in stderr
     assert call(capsys, "train", "--resume", out, "--lr", "0.003", "--checkpoint-every", "5")[0] == 0
+
+
+def test_a_run_with_a_setting_of_another_version_does_not_go_on():
+    saved = settings.complete({"lr": 0.5})
+    assert settings.resumed(saved, {}, Path("runs/a")) == saved
+    with pytest.raises(UsageError, match="settings that this version does not know: cutmix, mixup"):
+        settings.resumed({**saved, "mixup": 0.2, "cutmix": None}, {}, Path("runs/a"))
 
 
 def test_a_run_does_not_go_on_with_other_data(options, tmp_path, capsys):

@@ -127,6 +127,9 @@ def resumed(saved: Mapping, given: Mapping, folder: Path) -> dict:
     UsageError
         If the run cannot go on so.
     """
+    if unknown := saved.keys() - SETTINGS.keys():
+        names = ", ".join(sorted(unknown))
+        raise UsageError(f"The run in {folder} has settings that this version does not know: {names}.")
     settings = complete(saved)
     for name, value in given.items():
         option = f"--{name.replace('_', '-')}"

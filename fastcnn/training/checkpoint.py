@@ -21,6 +21,7 @@ from fastcnn.training.history import History
 
 FORMAT = 1  # a reader refuses any other
 _HEADER, _SUM = "fastcnn_checkpoint", "sha256"  # in the file's metadata
+_ENTRIES = {"format", "architecture", "settings", "versions", "state"}  # of the header
 _MISFITS = ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError  # of JSON that lies
 _NAME = re.compile(r"checkpoint-\d{8,}\.safetensors")
 
@@ -173,6 +174,8 @@ def load_checkpoint(path: str | os.PathLike) -> SavedRun:
         header = json.loads(metadata[_HEADER])
         if header["format"] != FORMAT:
             raise CheckpointError(f"{path} is a checkpoint of format {header['format']!r} but this reads {FORMAT}.")
+        if unknown := header.keys() - _ENTRIES:
+            raise CheckpointError(f"{path} has what this version does not know: {', '.join(sorted(unknown))}.")
         if metadata.get(_SUM) != _sum(metadata[_HEADER], arrays):
             raise CheckpointError(f"{path} is damaged: its content does not have the SHA-256 sum that stands in it.")
         return SavedRun(path, header, forms.join(header["state"], arrays))
