@@ -123,6 +123,31 @@ def test_interrupt_keeps_what_was_recorded(monkeypatch):
     assert len(trainer.history.step_losses) == 2
 
 
+def test_a_loss_that_is_no_mean_is_refused():
+    model = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match=r"`loss` is CrossEntropyLoss\(reduction='sum'\) but must be a mean"):
+        training.Trainer(model, optim.SGD(model.parameters(), 0.1), nn.CrossEntropyLoss(reduction="sum"))
+
+
+def test_a_loss_of_ones_own_may_be_a_number_of_numpy_and_change_the_logits(tmp_path):
+    class Squares:
+        def __call__(self, logits, labels):
+            self._difference = logits
+            logits -= np.eye(2, dtype=np.float32)[labels]
+            return np.square(logits).sum(axis=1).mean()
+
+        def backward(self):
+            return 2 * self._difference / len(self._difference)
+
+    images, labels = problem(32)
+    trainer = make_trainer()
+    trainer.loss = Squares()
+    history = trainer.fit(data.DataLoader(images, labels, 8), (images, labels), 4)
+    assert history.epochs[-1].test_loss < 0.6 < history.epochs[0].train_loss
+    history.to_json(tmp_path / "history.json")
+    assert training.History.from_json(tmp_path / "history.json") == history
+
+
 def test_a_generator_is_used_up():
     images, labels = problem(16)
     trainer = make_trainer()

@@ -68,7 +68,8 @@ class SavedRun:
         Parameters
         ----------
         trainer : Trainer
-            Made as that of the run: a model of the same layers, the same kinds of optimizer, schedule and callbacks.
+            Made as that of the run: a model of the same layers in the same modes, the same kinds of optimizer, schedule
+            and callbacks.
         loader : DataLoader
             Made as that of the run, with the same images.
 

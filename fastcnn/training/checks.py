@@ -59,7 +59,7 @@ def _check_validation(model: Module, loss, validation, rank: int, ranks: int) ->
     last = of_rank % BATCH_SIZE or min(of_rank, BATCH_SIZE) or 1
     with unchanged(model), np.errstate(all="ignore"):  # images may hold NaN: a number of the record will say so
         logits = logits_of(model, images[-min(last, 2) :])
-        judge(np.broadcast_to(logits[-1:], (N, *logits.shape[1:])), labels, loss)
+        judge(np.repeat(logits[-1:], N, axis=0), labels, loss)
     return logits.shape[1]
 
 

@@ -247,7 +247,7 @@ def judge(logits: np.ndarray, labels: np.ndarray, loss: Callable[[np.ndarray, np
     The loss sees all images at once: no mean of means, where some weigh more than others or do not count. A copy of it
     does, so that it remembers the batch it had before.
     """
-    return Evaluation(copy.copy(loss)(logits, labels), logits, labels, ignored_label(loss))
+    return Evaluation(float(copy.copy(loss)(logits, labels)), logits, labels, ignored_label(loss))
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

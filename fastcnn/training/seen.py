@@ -31,8 +31,8 @@ class Seen:
     def of(cls, logits: np.ndarray, labels: np.ndarray, loss) -> "Seen":
         """Ask a trainer's loss about what a model gave."""
         try:
-            mean = loss(logits, labels)
-            weight = getattr(loss, "mean_over", len(labels))
+            mean = float(loss(logits, labels))
+            weight = float(getattr(loss, "mean_over", len(labels)))
         except EmptyMeanError:
             mean = weight = 0.0
         counted = labels != ignored_label(loss)

@@ -27,20 +27,16 @@ class Together:
     Parameters
     ----------
     comm : mpi4py.MPI.Intracomm
-    loss : callable
-        Of the trainer.
 
     Raises
     ------
     ImportError
         If there is no mpi4py, or no MPI library for it.
-    TypeError, ValueError
-        If `comm` is not a communicator, or the loss is no mean.
+    TypeError
+        If `comm` is not a communicator.
     """
 
-    def __init__(self, comm, loss):
-        if getattr(loss, "reduction", "mean") != "mean":
-            raise ValueError(f"`loss` is {loss!r} but must be a mean: the gradients of the ranks are averaged.")
+    def __init__(self, comm):
         self.ranks = Ranks(comm)
         self.rank, self.size = self.ranks.rank, self.ranks.size
         self._agreement = Agreement(self.ranks)

@@ -70,7 +70,7 @@ class Trainer:
     TypeError
         If a callback is not a `Callback`, or `distributed` not a communicator.
     ValueError
-        If ranks train together and the loss is no mean.
+        If the loss is no mean.
     ImportError
         If ranks train together and there is no mpi4py, or no MPI library for it.
 
@@ -117,11 +117,15 @@ class Trainer:
         callbacks: Iterable[Callback] = (),
         distributed=None,
     ):
+        if getattr(loss, "reduction", "mean") != "mean":
+            raise ValueError(
+                f"`loss` is {loss!r} but must be a mean: the record has means over images, and the ranks' are averaged."
+            )
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
         self.scheduler = scheduler
-        self._ranks = Alone() if distributed is None else Together(distributed, loss)
+        self._ranks = Alone() if distributed is None else Together(distributed)
         self.rank = self._ranks.rank
         callbacks = sorted([*self._ranks.callbacks, *callbacks], key=_runs_last)
         self.callbacks = [callback for callback in callbacks if self.rank == 0 or not callback.first_rank_only]
