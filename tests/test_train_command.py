@@ -156,6 +156,11 @@ def test_what_is_wrong_in_a_file_is_one_line(options, tmp_path, capsys, text, me
         pytest.param(["--schedule", "constant", "--schedule-options", "a=1"], "'constant' has no option", id="none"),
         pytest.param(["--data", "no/such"], "no/such' but must be mnist, ", id="data"),
         pytest.param(["--threads", "100000"], "`n` is 100000 but must be at most", id="threads"),
+        pytest.param(
+            ["--model", "resnet20", "--image-size", "4", "--limit", "65", "--batch-size", "64"],
+            "`train` cannot be trained on: a batch, or a rank's part of it, has one",
+            id="a batch of one",
+        ),
         pytest.param(["--epoch", "3"], "unrecognized arguments: --epoch 3", id="no abbreviations"),
     ],
 )

@@ -19,6 +19,7 @@ from fastcnn.commands.records import BEST, SETTINGS, Records, write_curves
 from fastcnn.data import DataError, DataLoader
 from fastcnn.training import files
 from fastcnn.training.checkpoint import SavedRun, checkpoints
+from fastcnn.training.checks import check
 
 EXAMPLES = """\
   fastcnn train                                            LeNet-5 on MNIST, into runs/lenet5-mnist
@@ -142,6 +143,10 @@ class Run:
         schedule = make_schedule(chosen, optimizer, chosen["epochs"] * len(self.loader))
         loss = nn.CrossEntropyLoss(label_smoothing=chosen["label_smoothing"])
         self.ranks, self.first = ranks, ranks is None or ranks.Get_rank() == 0
+        self.validation = self.preprocess(validation.images), validation.labels
+        with usage():  # `fit` checks it, too, but cannot know that the settings are to blame
+            among = (ranks.Get_rank(), ranks.Get_size()) if ranks else ()
+            check(self.model, loss, self.loader, self.validation, *among)
         if self.first:
             out.mkdir(parents=True, exist_ok=True)
         self.best = training.BestWeights(chosen["monitor"], out / BEST)
@@ -161,7 +166,6 @@ class Run:
         )
         callbacks = [*self._wishes(), self.best, Records(out), checkpoint]
         self.trainer = training.Trainer(self.model, optimizer, loss, schedule, callbacks, ranks)
-        self.validation = self.preprocess(validation.images), validation.labels
         if saved:
             saved.restore(self.trainer, self.loader)
 
