@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import fastcnn
-from fastcnn import _json, plotting, training
+from fastcnn import plotting, training
 from fastcnn.commands import prepare
 from fastcnn.commands.arguments import Parser, from_text, text_value, whole
 from fastcnn.commands.classifier import Classifier
@@ -11,6 +11,7 @@ from fastcnn.commands.errors import figures, remark, usage
 from fastcnn.commands.records import write_figure
 from fastcnn.commands.settings import absolute
 from fastcnn.data import DataError
+from fastcnn.training import strict_json
 
 EXAMPLES = """\
   fastcnn evaluate runs/lenet5-mnist                        the weights of the best epoch, on the run's test images
@@ -45,7 +46,7 @@ def run(args) -> int:
             write_figure(plotting.plot_confusion(result.confusion, classifier.classes), args.confusion)
         remark(f"Written: {args.confusion}")
     if args.json:
-        print(_json.dumps(_record(result, classifier.classes, args.top)))
+        print(strict_json.dumps(_record(result, classifier.classes, args.top)))
         return 0
     print(result.table(classifier.classes))
     if args.top:

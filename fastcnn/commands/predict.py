@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fastcnn import _json
 from fastcnn.commands.arguments import Parser, from_text, whole
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import UsageError
+from fastcnn.training import strict_json
 
 EXAMPLES = """\
   fastcnn predict runs/lenet5-mnist seven.png
@@ -51,7 +51,7 @@ def run(args) -> int:
         }
         for path, row in zip(args.images, probabilities, strict=True)
     ]
-    print(_json.dumps(found) if args.json else _table(found))
+    print(strict_json.dumps(found) if args.json else _table(found))
     return 0
 
 

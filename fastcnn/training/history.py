@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from fastcnn import _json
 from fastcnn._errors import FileError
-from fastcnn.training import files
+from fastcnn.training import files, strict_json
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class History:
 
         A number that is not finite is null: JSON has no other.
         """
-        files.write(path, _json.dumps(asdict(self)).encode())
+        files.write(path, strict_json.dumps(asdict(self)).encode())
 
     @classmethod
     def from_json(cls, path: str | os.PathLike) -> "History":
