@@ -6,6 +6,7 @@ import numpy as np
 
 from fastcnn import _validate
 
+from .pictures import pillow
 from .transforms import mean_and_std, standardize
 
 
@@ -102,11 +103,7 @@ def fit_square(images: np.ndarray, size: int) -> np.ndarray:
 
 def _resized(images: np.ndarray, H: int, W: int) -> np.ndarray:
     """Images (N, C, H, W), as `read_image` resizes a picture."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ImportError('To resize images needs Pillow; install it with pip install "fastcnn[data]".') from error
-
+    Image = pillow()
     out = np.empty((*images.shape[:2], H, W), np.uint8)
     for place in np.ndindex(images.shape[:2]):
         out[place] = Image.fromarray(images[place]).resize((W, H), Image.Resampling.BILINEAR)
