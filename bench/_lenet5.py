@@ -16,7 +16,7 @@ def training_data(folder: str | None, limit: int) -> tuple[np.ndarray, np.ndarra
         train, _ = data.digits(limit, 1)
     else:
         train, _ = data.mnist(folder)
-    train = train.limit(limit)
+    train = train.limit(limit, np.random.default_rng(0))
     order = np.random.default_rng(0).permutation(len(train))
     images = data.standardize(data.pad_images(train.images[order], 2), *data.mean_and_std(train.images))
     return images, train.labels[order], train.source

@@ -46,7 +46,7 @@ def run(parser: argparse.ArgumentParser, args: argparse.Namespace, ranks=None) -
             args.json.open("a").close()  # what cannot be written is said now, not after the training
         train, test = data.mnist_or_digits(args.data)
         if args.limit is not None:
-            train = train.limit(args.limit)
+            train = train.limit(args.limit, np.random.default_rng(args.seed))
     except (ValueError, OSError) as error:
         parser.error(str(error))
     if first:
@@ -123,7 +123,7 @@ def command_line() -> argparse.ArgumentParser:
     add("--seed", type=at_least(0), metavar="N", default=0, help="of weights and order (default: %(default)s)")
     add("--threads", type=at_least(1), metavar="N", help="default: one for each processor that this process may use")
     add("--distributed", action="store_true", help="train together with the other ranks that mpiexec started")
-    add("--limit", type=at_least(1), metavar="N", help="train on the first N images only")
+    add("--limit", type=at_least(1), metavar="N", help="train on N images only, drawn at random by the seed")
     add("--out", type=Path, metavar="DIR", help="write history, curves and weights there")
     add("--json", type=Path, metavar="FILE", help="write the run's record there")
     return parser

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fastcnn.data import DataError, image_folder, read_image
+from fastcnn.data.image_folder import read_pictures
 
 Image = pytest.importorskip("PIL.Image", reason='Pillow comes with pip install "fastcnn[data]"')
 
@@ -106,6 +107,47 @@ def test_the_first_picture_of_another_size_is_named(tmp_path):
     with pytest.raises(DataError, match=re.escape(f"{odd} has 4x4 pixels")):
         image_folder(tmp_path)
     assert image_folder(tmp_path, (4, 5))[1].images.shape == (3, 1, 4, 5)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Thumbs.db", "THUMBS.DB", "thumbs.db", "Desktop.ini", "desktop.ini", "@eaDir", "__MACOSX", "Icon\r",
+        "$RECYCLE.BIN", "lost+found", "System Volume Information", ".DS_Store", "._0.png", ".Trash-1000",
+    ],
+)  # fmt: skip
+def test_what_systems_leave_is_ignored(folder, name):
+    before = [levels(part) for part in image_folder(folder, rng=rng())]
+    for place in (folder, folder / "cat"):
+        (place / name).unlink(missing_ok=True)
+        (place / name).mkdir()
+        (place / name / "0.png").write_text("no picture")
+    (folder / "dog" / name).write_text("no picture")
+    train, test = image_folder(folder, rng=rng())
+    assert train.classes == ("cat", "dog")
+    assert [levels(train), levels(test)] == before
+
+
+def test_the_order_is_the_same_on_windows_whose_paths_have_no_case(tmp_path, monkeypatch):
+    for name in ("bee", "Bat", "ant", "Cat", "Éclair"):
+        for i in "aBc":
+            save(tmp_path / name / f"{i}.png", level(ord(i)))
+    monkeypatch.setattr("pathlib.PurePath.__lt__", lambda one, other: str(one).lower() < str(other).lower())
+    train, test = image_folder(tmp_path, rng=rng())
+    assert train.classes == test.classes == ("Bat", "Cat", "ant", "bee", "Éclair")
+    assert {*train.files[:2], test.files[0]} == {"Bat/B.png", "Bat/a.png", "Bat/c.png"}
+    assert all(list(files) == sorted(files) for files in (train.files, test.files))
+
+
+def test_images_know_their_files(folder):
+    train, test = image_folder(folder, rng=rng())
+    assert test.source == f"{folder}, 3 held-out pictures of 15"
+    for part in (train, test):
+        names = [f"{part.classes[k]}/{value % 100}.png" for k, value in zip(part.labels, levels(part), strict=True)]
+        assert list(part.files) == sorted(names)
+    again = read_pictures(folder, test.files, None, 1, "a few")
+    np.testing.assert_array_equal(again.images, test.images)
+    assert (again.labels.tolist(), again.classes, again.files) == (test.labels.tolist(), test.classes, test.files)
 
 
 def test_one_picture_in_colour_makes_all_so(folder):
@@ -219,6 +261,27 @@ def test_16_bits_keep_their_upper_eight(tmp_path):
         read_image(save(tmp_path / "float.tif", np.zeros((2, 2), np.float32)))
 
 
+@pytest.mark.parametrize(
+    ("content", "levels"),
+    [
+        (b"P5 2 1 65535\n" + bytes([0x40, 0x80, 0xFF, 0xFF]), [0x40, 0xFF]),
+        (b"P2 2 1 65535\n16511 65535\n", [0x40, 0xFF]),
+        (b"P5 2 1 4095\n" + bytes([0x0F, 0xFF, 0, 0]), [0xFF, 0]),  # 12 bits are scaled to 16
+    ],
+    ids=["binary", "plain", "12 bits"],
+)
+def test_16_bits_of_a_pgm_keep_their_upper_eight_too(tmp_path, content, levels):
+    (tmp_path / "deep.pgm").write_bytes(content)
+    assert read_image(tmp_path / "deep.pgm").tolist() == [[levels]]
+    assert read_image(tmp_path / "deep.pgm", channels=3).tolist() == [[levels]] * 3
+
+
+def test_a_transparent_level_of_16_bits_is_white(tmp_path):
+    row = b"\0" + np.array([0, 300, 300, 65535], ">u2").tobytes()
+    (tmp_path / "deep.png").write_bytes(png(4, 1, row, 16, (b"tRNS", struct.pack(">H", 300))))
+    assert read_image(tmp_path / "deep.png").tolist() == [[[0, 255, 255, 255]]]
+
+
 def test_what_is_transparent_lies_on_white(tmp_path):
     ink = np.zeros((1, 3, 4), np.uint8)
     ink[0, :, 3] = [0, 255, 128]  # black everywhere, and nothing of it to be seen on the left
@@ -232,16 +295,58 @@ def test_a_photograph_stands_upright(tmp_path):
     np.testing.assert_array_equal(read_image(path)[0], np.rot90(GREYS, -1))
 
 
+def damaged_exif(*tags):
+    """EXIF of tags (number, type, count, value); Pillow cannot write such values, nor read all types."""
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+BEYOND = (0x106, 4, 1, 2**32 - 1)  # "photometric interpretation", a number of 16 bits
+EXIF = {
+    "another tag is out of range": (damaged_exif((0x112, 3, 1, 6), BEYOND), 6),
+    "another tag points behind the end": (damaged_exif((0x112, 3, 1, 8), (0x10F, 2, 99, 10**6)), 8),
+    "no such orientation": (damaged_exif((0x112, 3, 1, 9)), 1),
+    "the orientation is a text": (damaged_exif((0x112, 2, 4, 0x36363636)), 1),
+    "no directory": (b"Exif\0\0II*\0\xff\xff\xff\xff", 1),
+    "nothing of EXIF": (b"Exif\0\0gibberish", 1),
+}
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize(("exif", "orientation"), EXIF.values(), ids=EXIF)
+def test_a_damaged_tag_of_exif_does_not_matter(tmp_path, suffix, exif, orientation):
+    how = {"exif": exif} | ({"quality": 100} if suffix == "jpg" else {})
+    path = save(tmp_path / "a" / f"1.{suffix}", np.repeat(np.repeat(GREYS, 8, 0), 8, 1), **how)
+    turned = {1: GREYS, 6: np.rot90(GREYS, -1), 8: np.rot90(GREYS)}[orientation]
+    np.testing.assert_allclose(read_image(path, channels=1)[0, 4::8, 4::8], turned, atol=30)
+    save(tmp_path / "a" / "2.png", GREYS)
+    train, test = image_folder(tmp_path, (8, 8), rng=rng())  # nor does it stop a folder
+    assert (len(train), len(test)) == (1, 1)
+
+
+def test_all_orientations(tmp_path):
+    for k, turned in enumerate(
+        (GREYS, GREYS[:, ::-1], GREYS[::-1, ::-1], GREYS[::-1], GREYS.T, np.rot90(GREYS, -1), GREYS[::-1, ::-1].T,
+         np.rot90(GREYS)), 1,
+    ):  # fmt: skip
+        exif = Image.Exif()
+        exif[0x112] = k
+        for name in ("a.png", "a.tif"):  # Pillow turns the second itself
+            path = save(tmp_path / name, GREYS, exif=exif)
+            np.testing.assert_array_equal(read_image(path)[0], turned)
+
+
 def test_resizing_averages(tmp_path):
     board = np.indices((40, 40)).sum(0) % 2 * 255
     small = read_image(save(tmp_path / "a.png", board.astype(np.uint8)), 4)
     np.testing.assert_allclose(small, 127, atol=6)
 
 
-def png(width, height, data=b""):
-    """A picture of one bit a pixel whose header says any size."""
+def png(width, height, data=b"", bits=1, *chunks):
+    """A grey picture whose header says any size."""
     chunks = [
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)),
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)),
+        *chunks,
         (b"IDAT", zlib.compress(data)),
         (b"IEND", b""),
     ]
@@ -283,3 +388,7 @@ def test_without_pillow_the_error_says_how_to_get_it(folder, monkeypatch):
         ImportError, match=re.escape('Pictures need Pillow; install it with pip install "fastcnn[data]".')
     ):
         image_folder(folder, rng=rng())
+    with pytest.raises(ImportError, match=re.escape('pip install "fastcnn[data]".')):
+        read_image(folder / "cat" / "0.png")
+    with pytest.raises(ImportError, match=re.escape('pip install "fastcnn[data]".')):
+        image_folder(folder, channels=1, rng=rng())

@@ -364,16 +364,9 @@ def test_the_real_mnist():
     assert mean_and_std(train.images) == pytest.approx((0.1307, 0.3081), abs=5e-5)
 
 
-def test_limit_takes_the_first_images():
-    data = few_digits()[0]
-    one = data.limit(1)
-    assert one.classes == data.classes
-    assert (len(one), one.labels.tolist(), one.source) == (1, [0], "embedded digits, seed 0, the first 1 images")
-    assert np.shares_memory(one.images, data.images)
-    assert data.limit(2) is data
-    assert data.limit(1000) is data
-    with pytest.raises(ValueError, match=re.escape("`n` is 0 but must be at least 1.")):
-        data.limit(0)
+def test_files_are_as_many_as_images():
+    with pytest.raises(ValueError, match=re.escape("`files` has 1 names but there are 2 images.")):
+        Dataset(np.zeros((2, 1, 1, 1), np.uint8), np.zeros(2, np.int64), "pictures", (), ("a.png",))
 
 
 IMAGES, LABELS = np.zeros((3, 1, 2, 2), np.uint8), np.zeros(3, np.int64)

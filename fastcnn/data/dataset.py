@@ -23,6 +23,8 @@ class Dataset:
         What data this is, for people to read: "MNIST from /data/mnist".
     classes : tuple of str
         The names of the classes, by label; without them, "0", "1" and so on up to the highest label.
+    files : tuple of str
+        The names of the images' files, of images that are files.
 
     Raises
     ------
@@ -34,14 +36,15 @@ class Dataset:
     >>> import numpy as np
     >>> from fastcnn.data import Dataset
     >>> data = Dataset(np.zeros((5, 1, 28, 28), np.uint8), np.arange(5), "five empty pictures")
-    >>> len(data), data.classes, data.limit(2).source
-    (5, ('0', '1', '2', '3', '4'), 'five empty pictures, the first 2 images')
+    >>> len(data), data.classes, data.limit(2, np.random.default_rng(0)).source
+    (5, ('0', '1', '2', '3', '4'), 'five empty pictures, 2 of 5 images')
     """
 
     images: np.ndarray = field(repr=False)
     labels: np.ndarray = field(repr=False)
     source: str
     classes: tuple[str, ...] = field(default=(), repr=False)
+    files: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self):
         _validate.uint8_images(self.images)
@@ -54,6 +57,8 @@ class Dataset:
             )
         if not isinstance(self.classes, tuple) or not all(isinstance(name, str) for name in self.classes):
             raise TypeError(f"`classes` must be a tuple of names, not {self.classes!r:.60}.")
+        if self.files and len(self.files) != len(self.images):
+            raise ValueError(f"`files` has {len(self.files)} names but there are {len(self.images)} images.")
         low, high = int(self.labels.min()), int(self.labels.max())
         if not self.classes and high < MOST_UNNAMED:
             object.__setattr__(self, "classes", tuple(map(str, range(high + 1))))  # the one way into a frozen dataclass
@@ -66,8 +71,31 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.images)
 
-    def limit(self, n: int) -> "Dataset":
-        """The first ``n`` images, as views; the data set itself if it has no more than that."""
+    def take(self, which: np.ndarray, source: str | None = None) -> "Dataset":
+        """Images by their numbers, as copies; ``source`` says what they are, by default what the data set is."""
+        files = tuple(self.files[i] for i in which) if self.files else ()
+        return Dataset(self.images[which], self.labels[which], source or self.source, self.classes, files)
+
+    def limit(self, n: int, rng: np.random.Generator) -> "Dataset":
+        """``n`` images, drawn at random, in their order; the data set itself if it has no more than that.
+
+        Each class has about its share of them, and at least one where there is room for all classes.
+
+        Parameters
+        ----------
+        n : int
+            At least 1.
+        rng : numpy.random.Generator
+            What draws them. Of two numbers, the smaller draws a part of what the larger does from the same state.
+        """
+        _validate.generator("rng", rng)
         if _validate.count("n", n, least=1) >= len(self):
             return self
-        return Dataset(self.images[:n], self.labels[:n], f"{self.source}, the first {n} images", self.classes)
+        shuffled = rng.permutation(len(self))
+        labels = self.labels[shuffled]
+        by_class, counts = np.argsort(labels, kind="stable"), np.bincount(labels)
+        place = np.empty(len(self))  # of each image in its class, spread from 0 to 1: the nearest to 0 are taken
+        place[by_class] = np.concatenate([(np.arange(count) + 0.5) / count for count in counts])
+        place[by_class[np.cumsum(counts)[counts > 0] - counts[counts > 0]]] = 0  # the first of each class
+        taken = shuffled[np.argsort(place, kind="stable")[:n]]
+        return self.take(np.sort(taken), f"{self.source}, {n} of {len(self)} images")

@@ -1,5 +1,6 @@
 """One's own pictures: a folder with a subfolder for each class."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,13 @@ from .dataset import Dataset
 from .errors import DataError
 from .pictures import _channels, _pair, _read, has_colour
 
-NOT_PICTURES = ("Thumbs.db", "desktop.ini")  # what Windows leaves in folders; all else that does has a dot in front
+# What systems leave in folders, in lower case; all else that they leave has a dot in front: .DS_Store, ._1.jpg.
+LEFT_BY_SYSTEMS = {
+    "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information",  # Windows
+    "icon\r", "__macosx",  # macOS
+    "@eadir", "#recycle",  # Synology's disk stations
+    "lost+found",  # Linux
+}  # fmt: skip
 
 
 def image_folder(
@@ -19,8 +26,9 @@ def image_folder(
     """Pictures from a folder with one subfolder for each class, whose name is the class's.
 
     A ``root`` with the subfolders ``train`` and ``test`` holds the classes in each of these. Otherwise a part of each
-    class's pictures, drawn at random, becomes test data. Classes are sorted by name, pictures too. All that lies in a
-    class's folder must be a picture (but for hidden files); what lies beside those folders is not looked at.
+    class's pictures, drawn at random, becomes test data. Classes are sorted by name, pictures too, by the numbers of
+    their characters: on all systems alike. All that lies in a class's folder must be a picture, and files that lie
+    beside those folders are not looked at. Hidden files and folders and those that systems leave are ignored.
 
     Parameters
     ----------
@@ -39,7 +47,7 @@ def image_folder(
     Returns
     -------
     train, test : Dataset
-        Images of uint8, shape (N, C, H, W), and labels of int64.
+        Images of uint8, shape (N, C, H, W), and labels of int64; `files` are named relative to ``root``.
 
     Raises
     ------
@@ -71,35 +79,55 @@ def image_folder(
     if not root.is_dir():
         raise FileNotFoundError(f"`root` is {root}, but there is no such folder.")
     size, channels = _pair(size), _channels(channels)
-    if (root / "train").is_dir() and (root / "test").is_dir():
-        train, test = _files(root / "train"), _files(root / "test")
+    test_source = str(root)
+    if has_parts(root):
+        train, test = pictures_by_class(root / "train"), pictures_by_class(root / "test")
         if list(train) != list(test):
             differ = ", ".join(sorted(set(train) ^ set(test)))
             raise DataError(f"{root}: train and test must have the same classes, but only one has {differ}.")
     else:
-        train, test = _split(root, _files(root), test_fraction, rng)
+        files = pictures_by_class(root)
+        train, test = _split(root, files, test_fraction, rng)
+        held_out, all_of_them = (sum(map(len, part.values())) for part in (test, files))
+        test_source += f", {held_out:,} held-out pictures of {all_of_them:,}"
     if channels is None:
         paths = (path for part in (train, test) for paths in part.values() for path in paths)
         channels = 3 if any(map(has_colour, paths)) else 1
-    training = _dataset(train, size, None, channels, str(root))
-    return training, _dataset(test, size, training.images.shape[2:], channels, str(root))
+    training = _dataset(root, train, size, None, channels, str(root))
+    return training, _dataset(root, test, size, training.images.shape[2:], channels, test_source)
 
 
-def _files(folder: Path) -> dict[str, list[Path]]:
+def has_parts(root: Path) -> bool:
+    """Whether a folder has the subfolders ``train`` and ``test``, so that nothing is held out from it."""
+    return (root / "train").is_dir() and (root / "test").is_dir()
+
+
+def pictures_by_class(folder: Path) -> dict[str, list[Path]]:
     """Class -> its files, both sorted."""
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    classes = [path for path in _listed(folder) if path.is_dir()]
     if not classes:
         raise DataError(f"{folder} has no subfolders; there must be one for each class, with its pictures.")
-    files = {
-        path.name: sorted(file for file in path.iterdir() if file.name[0] != "." and file.name not in NOT_PICTURES)
-        for path in classes
-    }
+    files = {path.name: _listed(path) for path in classes}
     for path in classes:
         if not files[path.name]:
             raise DataError(f"{path} is empty; there must be pictures of the class in it.")
         if folders := [file for file in files[path.name] if file.is_dir()]:
             raise DataError(f"{folders[0]} is a folder, but {path} must hold the pictures of the class themselves.")
     return files
+
+
+def read_pictures(root: Path, names: Iterable[str], size: tuple[int, int], channels: int, source: str) -> Dataset:
+    """Those pictures below ``root`` that are named as `Dataset.files` names them; see `image_folder`."""
+    files: dict[str, list[Path]] = {}
+    for name in sorted(names, key=lambda name: name.split("/")):
+        files.setdefault(name.split("/")[0], []).append(root / name)
+    return _dataset(root, files, size, None, channels, source)
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What lies in a folder but was not left there by a system, by name; paths themselves sort otherwise on Windows."""
+    found = (path for path in folder.iterdir() if path.name[0] != "." and path.name.lower() not in LEFT_BY_SYSTEMS)
+    return sorted(found, key=lambda path: path.name)
 
 
 def _split(root: Path, files: dict[str, list[Path]], test_fraction: float, rng) -> tuple[dict, dict]:
@@ -121,7 +149,7 @@ def _split(root: Path, files: dict[str, list[Path]], test_fraction: float, rng) 
     return train, test
 
 
-def _dataset(files: dict[str, list[Path]], size, expected, channels: int, source: str) -> Dataset:
+def _dataset(root: Path, files: dict[str, list[Path]], size, expected, channels: int, source: str) -> Dataset:
     """Read them all; what has another size than is ``expected``, or than the first, is an error."""
     images, labels = [], []
     for label, paths in enumerate(files.values()):
@@ -135,4 +163,5 @@ def _dataset(files: dict[str, list[Path]], size, expected, channels: int, source
                 )
             images.append(image)
             labels.append(label)
-    return Dataset(np.stack(images), np.array(labels), source, tuple(files))
+    names = tuple(path.relative_to(root).as_posix() for paths in files.values() for path in paths)
+    return Dataset(np.stack(images), np.array(labels), source, tuple(files), names)
