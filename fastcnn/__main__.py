@@ -65,7 +65,7 @@ def _open_closed_streams() -> None:
 
 def _run(name: str, arguments: Sequence[str]) -> int:
     """Run a command; what went wrong is said in one line, but a mistake of fastcnn's own keeps its traceback."""
-    from fastcnn.commands.errors import exit_code, usage
+    from fastcnn.commands.errors import exit_code, sentence, usage
 
     try:
         with usage():
@@ -85,7 +85,7 @@ def _run(name: str, arguments: Sequence[str]) -> int:
         code = exit_code(error)
         if code is None:
             raise
-        _say(name, f"error: {error}")
+        _say(name, f"error: {sentence(error)}")
         return code
 
 

@@ -50,10 +50,22 @@ def test_an_archive(tmp_path):
         load(tmp_path / "nowhere.npz")
 
 
-KNOWN = "must be mnist, fashion-mnist, kmnist, cifar10 or digits, the path of a folder of images, or that of an .npz"
+def test_a_path_that_leads_nowhere_is_no_list_of_names(tmp_path):
+    for path in ("no/such/folder", "../pictures", tmp_path / "pictures", "digits.npz"):
+        sentence = f"There is no folder of images and no .npz archive {path}."
+        with pytest.raises(FileNotFoundError, match=re.escape(sentence)):
+            load(path)
+    (tmp_path / "pictures.zip").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"pictures.zip', a file, but must be a folder of images or an .npz archive."):
+        load(tmp_path / "pictures.zip")
+
+
+KNOWN = (
+    "there is no data set, folder or .npz archive of this name; the data sets are mnist, fashion-mnist, kmnist, "
+    "cifar10, digits."
+)
 BAD = {
-    "an unknown name": (("imagenet",), {}, f"`name` is 'imagenet' but {KNOWN}"),
-    "no such folder": (("no/such/folder",), {}, f"`name` is 'no/such/folder' but {KNOWN}"),
+    "an unknown name": (("imagenet",), {}, f"`name` is 'imagenet', but {KNOWN}"),
     "a root for digits": (
         ("digits", "data"),
         {},

@@ -154,7 +154,8 @@ def test_what_is_wrong_in_a_file_is_one_line(options, tmp_path, capsys, text, me
         pytest.param(["--optimizer-options", "betas=3"], "'adam': `betas` must be a pair", id="optimizer's value"),
         pytest.param(["--schedule", "step"], "The schedule 'step' needs step_size.", id="missing"),
         pytest.param(["--schedule", "constant", "--schedule-options", "a=1"], "'constant' has no option", id="none"),
-        pytest.param(["--data", "no/such"], "no/such' but must be mnist, ", id="data"),
+        pytest.param(["--data", "minst"], "--data: `name` is 'minst', but there is no data set, folder", id="data"),
+        pytest.param(["--data", __file__], "a file, but must be a folder of images or an", id="no folder"),
         pytest.param(["--threads", "100000"], "`n` is 100000 but must be at most", id="threads"),
         pytest.param(
             ["--model", "resnet20", "--image-size", "4", "--limit", "65", "--batch-size", "64"],
@@ -178,9 +179,12 @@ def test_wrong_options_are_one_line(options, tmp_path, capsys, given, message):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        pytest.param(["--config", "no.toml"], "no.toml", id="no such file"),
+        pytest.param(["--config", "no.toml"], "no.toml: there is no such file or folder.", id="no such file"),
+        pytest.param(["--config", "."], ".: it is a folder, but must be a file.", id="a folder as file"),
+        pytest.param(["--out", f"{__file__}/run"], "part of this path is a file, but must be a folder", id="in a file"),
+        pytest.param(["--limit", "1"], "all training images are of the class 3, but two classes", id="one image"),
         pytest.param(["--data-root", "no/such"], "there is no such folder", id="no such folder"),
-        pytest.param(["--out", __file__], "File exists", id="a file as folder"),
+        pytest.param(["--out", __file__], "command.py: it is there already, and is no folder.", id="a file as folder"),
         pytest.param(["--resume"], "There is no run and no checkpoint ", id="nothing to go on from"),
         pytest.param(["--validation", "0.001"], "of 400 images, 0 would be held out", id="nothing held out"),
         pytest.param(["--lr", "1e9", "--optimizer", "sgd"], "The loss of batch ", id="the loss explodes"),
@@ -275,12 +279,11 @@ def test_a_run_does_not_go_on_with_other_data(options, tmp_path, capsys):
     out = tmp_path / "run"
     assert call(capsys, "train", *options, "--epochs", 1, "--out", out)[0] == 0
     (tmp_path / "other").mkdir()
-    other = write_mnist(tmp_path / "other", 401, 500)
-    # the first 400 digits are the same
-    assert call(capsys, "train", "--resume", out, "--data-root", other)[0] == 0
-    code, _, stderr = call(capsys, "train", "--resume", out, "--data-root", write_mnist(other, 300, 500))
+    same = write_mnist(tmp_path / "other", 3000, 500)  # in another place
+    assert call(capsys, "train", "--resume", out, "--data-root", same)[0] == 0
+    code, _, stderr = call(capsys, "train", "--resume", out, "--data-root", write_mnist(same, 300, 500))
     assert code == 1
-    assert "is not what the run in" in stderr
+    assert f"is not what the run in {out} was trained on: its images or labels differ." in stderr
 
 
 def test_a_damaged_checkpoint_is_a_warning_of_one_line(options, tmp_path):

@@ -113,7 +113,7 @@ def test_images_of_another_kind_are_refused(trained_run, tmp_path, capsys):
     np.savez(tmp_path / "many.npz", x_train=grey, y_train=[0, 10], x_test=grey, y_test=[0, 10])
     code, _, stderr = call(capsys, "evaluate", trained_run, "--data", tmp_path / "many.npz")
     assert code == 1
-    assert "but the model knows 0, 1, 2, 3, 4, 5, 6, 7, 8, 9." in stderr
+    assert "the model does not know the classes 10; it knows 0, 1, 2, 3, 4, 5, 6, 7, 8, 9." in stderr
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,7 @@ def test_predict_without_cutting_out(trained_run, mnist_folder, tmp_path, capsys
 @pytest.mark.parametrize(
     ("write", "message"),
     [
-        pytest.param(lambda file: None, "No such file", id="missing"),
+        pytest.param(lambda file: None, "there is no such file", id="missing"),
         pytest.param(lambda file: file.write_text("no picture"), "is not a picture that Pillow can read", id="text"),
         pytest.param(lambda file: Image.new("L", (90, 90), 200).save(file), "shows no digit", id="blank"),
     ],

@@ -2,17 +2,27 @@
 
 import json
 import os
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 
 import fastcnn
 from fastcnn import functional
-from fastcnn.commands import prepare
+from fastcnn.commands import prepare, settings
 from fastcnn.commands.records import BEST
 from fastcnn.data import DataError, Preprocessing, digit_image, read_image
 from fastcnn.nn import Sequential
 from fastcnn.training import CheckpointError, SavedRun, latest_checkpoint, load_checkpoint, load_weights
+
+DATA = ("source", "classes", "image_shape", "digits", "fingerprint", "held_out")
+KNOWN = {
+    "architecture": ("name", "options"),
+    "settings": tuple(settings.SETTINGS),
+    "preprocessing": tuple(field.name for field in fields(Preprocessing)),
+    "data": DATA,
+}
+"""The parts of a run that fastcnn train describes in its checkpoints, and the names in each."""
 
 
 class Classifier:
@@ -33,6 +43,8 @@ class Classifier:
         Of the images it was trained on, (C, H, W).
     digits : bool
         Whether these were digits that are centred as `fastcnn.data.digit_image` does.
+    held_out : dict or None
+        The pictures that were drawn as test images, see `fastcnn.commands.held_out`.
 
     Raises
     ------
@@ -46,10 +58,11 @@ class Classifier:
         run = Path(run)
         saved = load(run)
         described = saved.settings
-        self.settings: dict = described["settings"]
+        self.settings: dict = settings.complete(described["settings"])
         self.classes = tuple(described["data"]["classes"])
         self.image_shape = tuple(described["data"]["image_shape"])
         self.digits: bool = described["data"]["digits"]
+        self.held_out: dict[str, int] | None = described["data"].get("held_out")
         self.preprocess = Preprocessing(**described["preprocessing"])
         self.model: Sequential = prepare.build(saved.architecture)
         if run.is_dir() and (run / BEST).exists():
@@ -94,4 +107,19 @@ def load(run: Path) -> SavedRun:
         raise FileNotFoundError(f"There is no checkpoint in {run}.")
     if not isinstance(saved.settings, dict) or saved.settings.keys() != {"settings", "preprocessing", "data"}:
         raise CheckpointError(f"{saved.path} was not written by fastcnn train: {json.dumps(saved.settings):.60}.")
+    _check(saved)
     return saved
+
+
+def _check(saved: SavedRun) -> None:
+    """Refuse a run of another version, of which this one knows a part only: it would be another run without a word."""
+    described: dict[str, dict] = {"architecture": saved.architecture or {}, **(saved.settings or {})}
+    whose = f"this fastcnn, {fastcnn.__version__}, does not know; it was written by fastcnn {saved.versions['fastcnn']}"
+    for part, known in KNOWN.items():
+        if unknown := [repr(name) for name in described[part] if name not in known]:
+            raise CheckpointError(f"{saved.path}: its {part} have {', '.join(unknown)}, which {whose}.")
+    for name, value in described["settings"].items():
+        try:
+            value is None or settings.SETTINGS[name].check(value)
+        except ValueError as error:
+            raise CheckpointError(f"{saved.path}: the setting {name} is one that {whose}: {error}.") from None

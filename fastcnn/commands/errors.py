@@ -1,5 +1,6 @@
 """What ends a command with one line on stderr."""
 
+import os
 import sys
 from contextlib import contextmanager
 
@@ -20,6 +21,25 @@ def exit_code(error: Exception) -> int | None:
         return 2
     expected = CommandError, FileError, OSError, ImportError, FloatingPointError
     return 1 if isinstance(error, expected) else None
+
+
+SYSTEM_ERRORS = {
+    FileNotFoundError: "there is no such file or folder",
+    IsADirectoryError: "it is a folder, but must be a file",
+    NotADirectoryError: "a part of this path is a file, but must be a folder",
+    FileExistsError: "it is there already, and is no folder",
+    PermissionError: "permission denied; this user may not read or write it",
+}
+
+
+def sentence(error: BaseException) -> str:
+    """What went wrong. The system's errors come as a number, words and a path; of these a sentence is made."""
+    if not isinstance(error, OSError) or error.errno is None or error.strerror is None:
+        return str(error)
+    what = SYSTEM_ERRORS.get(type(error), error.strerror)
+    if error.filename is None:  # fastcnn's own words, or such as "Broken pipe"
+        return error.strerror
+    return f"{os.fsdecode(error.filename)}: {what}." if isinstance(error.filename, str | bytes) else f"{what}."
 
 
 @contextmanager

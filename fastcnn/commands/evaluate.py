@@ -4,21 +4,25 @@ from pathlib import Path
 
 import fastcnn
 from fastcnn import plotting, training
-from fastcnn.commands import prepare
+from fastcnn.commands import held_out, prepare
 from fastcnn.commands.arguments import Parser, from_text, text_value, whole
+from fastcnn.commands.classes import with_classes
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import figures, remark, usage
 from fastcnn.commands.records import write_figure
 from fastcnn.commands.settings import absolute
 from fastcnn.data import DataError
+from fastcnn.data.image_folder import has_parts
 from fastcnn.training import strict_json
 
 EXAMPLES = """\
   fastcnn evaluate runs/lenet5-mnist                        the weights of the best epoch, on the run's test images
   fastcnn evaluate runs/lenet5-mnist --confusion confusion.png
   fastcnn evaluate runs/lenet5-mnist --data digits --json
+  fastcnn evaluate runs/vgg7-pictures --data new/pictures   all of them; of the run's own folder, those it held out
   fastcnn evaluate runs/lenet5-mnist/checkpoint-00000938.safetensors
 """
+LIMIT = "take N of them only, drawn at random by the run's seed, of each class its share"
 
 
 def parser() -> Parser:
@@ -28,6 +32,7 @@ def parser() -> Parser:
     add("run", type=Path, metavar="RUN", help="a folder of fastcnn train, or a checkpoint")
     add("--data", type=from_text(text_value), help="whose test images to take (default: the run's own)")
     add("--data-root", type=from_text(text_value), metavar="DIR", help="where the named data set lies")
+    add("--limit", type=from_text(whole(1)), metavar="N", help=LIMIT)
     add("--top", type=from_text(whole(1)), metavar="K", help="say how often the class is among the best K, too")
     add("--confusion", type=Path, metavar="FILE", help="draw the confusion matrix; the name's end says the format")
     add("--json", action="store_true", help="print JSON instead of a table")
@@ -38,6 +43,8 @@ def run(args) -> int:
     """Evaluate."""
     classifier = Classifier(args.run)
     test = _test_images(classifier, args.data, args.data_root)
+    if args.limit:
+        test = test.limit(args.limit, prepare.Streams.of(classifier.settings["seed"]).limit)
     remark(f"Data: {test.source}; {len(test):,} test images.")
     with fastcnn.use_backend(classifier.settings["backend"]):
         result = training.evaluate(classifier.model, classifier.preprocess(test.images), test.labels)
@@ -57,23 +64,17 @@ def run(args) -> int:
 def _test_images(classifier: Classifier, name: str | None, root: str | None):
     """Test images that fit the model."""
     settings, (C, H, W) = classifier.settings, classifier.image_shape
-    rng = prepare.Streams.of(settings["seed"]).split
     if name:
         name = absolute({"data": name})["data"]
     else:
         name, root = settings["data"], root or settings["data_root"]
-    _, test = prepare.load(name, root, (H, W), C, rng)
+    if prepare.is_folder(name) and not has_parts(Path(name)):
+        test = held_out.test_pictures(Path(name), classifier.held_out, name == settings["data"], (H, W), C)
+    else:
+        _, test = prepare.load(name, root, (H, W), C)
     if test.images.shape[1] != C:
         raise DataError(f"{test.source}: the images have {test.images.shape[1]} channels but the model takes {C}.")
-    if test.classes != classifier.classes and max(test.labels) >= len(classifier.classes):
-        raise DataError(
-            f"{test.source} has the classes {_listed(test.classes)} but the model knows {_listed(classifier.classes)}."
-        )
-    return test
-
-
-def _listed(names) -> str:
-    return ", ".join(names[:12]) + ", ..." * (len(names) > 12)
+    return with_classes(test, classifier.classes, numbered=not prepare.is_folder(name) and name.endswith(".npz"))
 
 
 def _record(result: training.Evaluation, classes, top: int | None) -> dict:

@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,20 +33,26 @@ class Streams(NamedTuple):
     loader: np.random.Generator
     split: np.random.Generator
     validation: np.random.Generator
+    limit: np.random.Generator
 
     @classmethod
     def of(cls, seed: int) -> "Streams":
         """Those of a run."""
-        return cls(*np.random.default_rng(seed).spawn(4))
+        return cls(*np.random.default_rng(seed).spawn(5))
+
+
+def is_folder(name: str) -> bool:
+    """Whether data of this name is a folder of pictures."""
+    return name not in data.names() and Path(name).is_dir()
 
 
 def load(name: str, root=None, size=None, channels=None, rng=None) -> tuple[Dataset, Dataset]:
     """Training and test data; see `fastcnn.data.load`. What is only for folders of pictures goes to these only."""
     options = {}
-    if name not in data.names() and Path(name).is_dir():
+    if is_folder(name):
         options = {"size": size, "channels": channels, "rng": rng}
     try:
-        with usage():
+        with usage("--data: "):
             return data.load(name, root, **options)
     except DataError as error:
         raise DataError(str(error).replace("give `size`", "give --image-size")) from error
@@ -59,18 +64,17 @@ def parts(settings: Mapping, streams: Streams) -> Parts:
         settings["data"], settings["data_root"], settings["image_size"], settings["channels"], streams.split
     )
     if settings["limit"] is not None:
-        train = train.limit(settings["limit"])
+        train = train.limit(settings["limit"], streams.limit)
+    if len(np.unique(train.labels)) < 2:
+        only = train.classes[train.labels[0]]
+        raise DataError(f"{train.source}: all training images are of the class {only}, but two classes are needed.")
     held_out = round(settings["validation"] * len(train))
     if settings["validation"] and not 0 < held_out < len(train):
         raise DataError(f"{train.source}: of {len(train)} images, {held_out} would be held out for validation.")
     if not held_out:
         return Parts(train, test, test)
     order = streams.validation.permutation(len(train))
-    kept, held = (
-        replace(train, images=train.images[which], labels=train.labels[which])
-        for which in (np.sort(order[held_out:]), np.sort(order[:held_out]))
-    )
-    return Parts(kept, held, test)
+    return Parts(train.take(np.sort(order[held_out:])), train.take(np.sort(order[:held_out])), test)
 
 
 def preprocessing(settings: Mapping, train: Dataset) -> Preprocessing:

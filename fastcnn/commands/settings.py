@@ -1,6 +1,6 @@
 """The settings of a training run: one table for the command line, the TOML file and what a run writes down."""
 
-import json
+import re
 import tomllib
 from argparse import SUPPRESS
 from collections.abc import Callable, Mapping
@@ -10,6 +10,7 @@ from typing import Any
 
 import fastcnn
 from fastcnn import backends, data, models
+from fastcnn._text import unicode_text
 from fastcnn.commands.arguments import Parser, Table, choice, from_text, number, table, text_value, whole
 from fastcnn.commands.errors import UsageError
 from fastcnn.commands.parts import AUGMENTS, OPTIMIZERS, SCHEDULES
@@ -32,7 +33,7 @@ SETTINGS = {
     "model_options": Setting({}, table, None, "of the model, see `fastcnn summary --help`: pooling=avg"),
     "data": Setting("mnist", text_value, "DATA", f"{', '.join(data.names())}, a folder of pictures or an .npz file"),
     "data_root": Setting(None, text_value, "DIR", "where the named data set lies (default: FASTCNN_DATA, else cached)"),
-    "limit": Setting(None, whole(1), "N", "train on the first N images only"),
+    "limit": Setting(None, whole(1), "N", "train on N images only, drawn at random, of each class its share"),
     "validation": Setting(0.0, number(0, 0.9), "PART", "of the training images, held out to choose the best epoch; "
                           "0 lets the test images choose, which flatters the result a little"),
     "image_size": Setting(None, whole(1), "N", "height and width for the network: smaller images are padded, larger "
@@ -53,12 +54,14 @@ SETTINGS = {
     "early_stopping": Setting(None, whole(1), "EPOCHS", "stop after so many epochs without improvement"),
     "monitor": Setting("test_accuracy", choice("test_accuracy", "test_loss", "train_accuracy", "train_loss"), None,
                        "what makes an epoch the best; with --validation, test_ is of the images held out"),
-    "seed": Setting(0, whole(0), "N", "of weights, order, augmentation and what is held out"),
+    "seed": Setting(0, whole(0), "N", "of weights, order, augmentation and what is drawn from the data"),
     "backend": Setting(None, choice(*backends.names()), None, "naive, numpy or numba (default: FASTCNN_BACKEND, else "
                        "numba)"),
     "threads": Setting(None, whole(1), "N", "default: one for each processor that this process may use"),
     "checkpoint_every": Setting(60.0, number(0), "SECONDS", "between checkpoints, besides one after each epoch"),
 }  # fmt: skip
+
+_NO_TEXT = re.compile(r'["\\\x00-\x1f\x7f]')  # what must be escaped in a text, https://toml.io/en/v1.0.0#string
 
 FREE = ("threads", "data_root", "checkpoint_every")  # a run goes on alike with others
 
@@ -87,7 +90,7 @@ def read_file(path: Path) -> dict:
         If it cannot be read.
     """
     try:
-        found = tomllib.loads(path.read_bytes().decode())
+        found = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # of the syntax, of UTF-8, of a number too long; too deep a nesting
         raise UsageError(f"{path} is not TOML: {error}") from error
     for name, value in found.items():
@@ -102,11 +105,14 @@ def read_file(path: Path) -> dict:
 
 def absolute(given: Mapping) -> dict:
     """The settings with paths that mean the same from any folder."""
-    paths = {"data_root"} | ({"data"} if given.get("data") not in data.names() else set())
-    return {
-        name: str(Path(value).expanduser().resolve()) if name in paths and value is not None else value
-        for name, value in given.items()
-    }
+    paths = {name for name in ("data", "data_root") if given.get(name) is not None}
+    if given.get("data") in data.names() or not _exists(given.get("data")):  # what is not there is said as it was given
+        paths.discard("data")
+    return {name: str(Path(value).expanduser().resolve()) if name in paths else value for name, value in given.items()}
+
+
+def _exists(path) -> bool:
+    return path is not None and Path(path).expanduser().exists()
 
 
 def complete(given: Mapping) -> dict:
@@ -149,13 +155,23 @@ def resumed(saved: Mapping, given: Mapping, folder: Path) -> dict:
 
 
 def toml(settings: Mapping) -> str:
-    """The settings for a file that `read_file` reads."""
-    return "".join(f"{name} = {_toml(value)}\n" for name, value in settings.items() if value is not None)
+    """The settings for a file that `read_file` reads.
+
+    TOML is Unicode: of a name that is not UTF-8 it has U+FFFD for each wrong byte, and a comment that says so.
+    """
+    lines = [f"{name} = {_toml(value)}" for name, value in settings.items() if value is not None]
+    not_utf8 = "  # a name here is not UTF-8, which TOML cannot hold"
+    return "".join(f"{known}{not_utf8 * (known != line)}\n" for line in lines for known in [unicode_text(line)])
 
 
 def _toml(value) -> str:
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{json.dumps(name)} = {_toml(item)}' for name, item in value.items())}}}"
+        return f"{{{', '.join(f'{_toml(name)} = {_toml(item)}' for name, item in value.items())}}}"
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(value)  # texts, numbers and truth values are written alike
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = _NO_TEXT.sub(lambda found: rf"\u{ord(found[0]):04x}", value)
+        return f'"{escaped}"'
+    return repr(value)  # of a number, "inf" and "nan" too

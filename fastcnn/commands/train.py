@@ -10,10 +10,10 @@ from typing import Any
 
 import fastcnn
 from fastcnn import distributed, nn, optim, training
-from fastcnn.commands import prepare, settings
+from fastcnn.commands import held_out, prepare, settings
 from fastcnn.commands.arguments import Parser
 from fastcnn.commands.classifier import load
-from fastcnn.commands.errors import UsageError, exit_code, remark, usage
+from fastcnn.commands.errors import UsageError, exit_code, remark, sentence, usage
 from fastcnn.commands.parts import make_augment, make_optimizer, make_schedule
 from fastcnn.commands.records import BEST, SETTINGS, Records, write_curves
 from fastcnn.data import DataError, DataLoader
@@ -70,13 +70,13 @@ def run(args) -> int:
             code = exit_code(error)
             if code is None:
                 raise
-            remark(f"fastcnn train: error: {error}")
+            remark(f"fastcnn train: error: {sentence(error)}")
             raise SystemExit(code) from error
 
 
 @contextmanager
 def _only_first_speaks(rank: int) -> Iterator[None]:
-    with open(os.devnull, "w") as nowhere:
+    with open(os.devnull, "w", errors="replace") as nowhere:
         if rank == 0:
             yield
         else:
@@ -125,9 +125,17 @@ class Run:
     def __init__(self, chosen: Mapping, out: Path, saved: SavedRun | None = None, ranks=None):
         self.chosen, self.out = chosen, out
         streams = prepare.Streams.of(chosen["seed"])
-        self.parts = train, validation, _ = prepare.parts(chosen, streams)
-        if saved and prepare.fingerprint(train) != saved.settings["data"]["fingerprint"]:
-            raise DataError(f"{train.source} is not what the run in {out} was trained on; its images or labels differ.")
+        self.parts = train, validation, test = prepare.parts(chosen, streams)
+        described_data = {
+            "source": train.source,
+            "classes": list(train.classes),
+            "image_shape": list(train.images.shape[1:]),
+            "digits": chosen["data"] in prepare.DIGITS,
+            "fingerprint": prepare.fingerprint(train),
+            "held_out": held_out.described(chosen["data"], test),
+        }
+        if saved and (differ := _differences(described_data, saved.settings["data"])):
+            raise DataError(f"{train.source} is not what the run in {out} was trained on: {differ}.")
         self.preprocess = prepare.preprocessing(chosen, train)
         architecture = prepare.architecture(chosen, train, self.preprocess)
         self.model = prepare.build(architecture, streams.model)
@@ -153,13 +161,7 @@ class Run:
         described = {
             "settings": dict(chosen),
             "preprocessing": asdict(self.preprocess),
-            "data": {
-                "source": train.source,
-                "classes": list(train.classes),
-                "image_shape": list(train.images.shape[1:]),
-                "digits": chosen["data"] in prepare.DIGITS,
-                "fingerprint": prepare.fingerprint(train),
-            },
+            "data": described_data,
         }
         checkpoint = training.Checkpoint(
             out, every_seconds=chosen["checkpoint_every"], architecture=architecture, settings=described
@@ -233,6 +235,13 @@ class Run:
             print(f" of the images held out; of the {len(test):,} test images {result.accuracy:.2%}", end="")
         print(".")
         remark(f"Written to {self.out}: {', '.join(sorted(path.name for path in self.out.iterdir()))}.")
+
+
+def _differences(now: Mapping, before: Mapping) -> str:
+    """What data are no longer as they were, in words; the folder may be another."""
+    parts = {"fingerprint": "its images or labels", "classes": "its classes", "held_out": "the pictures held out"}
+    differ = " and ".join(what for name, what in parts.items() if now[name] != before.get(name, now[name]))
+    return differ and f"{differ} differ"
 
 
 def _folder(resume, out: Path | None, given: Mapping) -> Path:

@@ -45,6 +45,8 @@ def load(name, root=None, **options) -> tuple[Dataset, Dataset]:
     ------
     ValueError
         There is nothing of that name, or ``root`` or an option is given that it does not take.
+    FileNotFoundError
+        It is a path, and there is nothing.
     FileNotFoundError, DownloadError, DataError, ImportError, TypeError
         See the functions named above.
 
@@ -56,8 +58,8 @@ def load(name, root=None, **options) -> tuple[Dataset, Dataset]:
     (60000, 10000)
     >>> data.load("imagenet")
     Traceback (most recent call last):
-    ValueError: `name` is 'imagenet' but must be mnist, fashion-mnist, kmnist, cifar10 or digits, the path of a folder \
-of images, or that of an .npz archive.
+    ValueError: `name` is 'imagenet', but there is no data set, folder or .npz archive of this name; the data sets are \
+mnist, fashion-mnist, kmnist, cifar10, digits.
     """
     path = Path(name).expanduser()
     is_folder = str(name) not in names() and path.is_dir()
@@ -71,9 +73,13 @@ of images, or that of an .npz archive.
         return digits()
     if is_folder:
         return image_folder(path, **options)
-    if path.suffix == ".npz":
+    if path.exists() and path.suffix == ".npz":
         return npz(path)
+    if path.exists():
+        raise ValueError(f"`name` is {str(name)!r}, a file, but must be a folder of images or an .npz archive.")
+    if len(path.parts) > 1 or path.suffix == ".npz":
+        raise FileNotFoundError(f"There is no folder of images and no .npz archive {path}.")
     raise ValueError(
-        f"`name` is {str(name)!r} but must be {', '.join(BY_NAME)} or digits, the path of a folder of images, or that "
-        "of an .npz archive."
+        f"`name` is {str(name)!r}, but there is no data set, folder or .npz archive of this name; the data sets are "
+        f"{', '.join(names())}."
     )

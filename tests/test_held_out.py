@@ -1,0 +1,225 @@
+"""``fastcnn evaluate`` on folders of pictures: those that the run held out, with classes by name."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from fastcnn import training
+from fastcnn.commands.classes import with_classes
+from fastcnn.data import DataError, Dataset
+from tests.command_line import SMALL, call, main
+
+Image = pytest.importorskip("PIL.Image")
+
+CLASSES = ("ant", "bee", "cat", "dog")
+
+
+def write(folder, rng, count=20, names=CLASSES):
+    """Pictures of noise, different ones each, with a light corner that tells the class."""
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        corner = CLASSES.index(name.lower()) if name.lower() in CLASSES else 0
+        for i in range(count):
+            pixels = rng.integers(0, 60, (12, 12), dtype=np.uint8)
+            pixels[corner // 2 * 6 :, corner % 2 * 6 :][:6, :6] += 180
+            Image.fromarray(pixels).save(folder / name / f"{i:02d}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder of 80 pictures and a run that knows its classes."""
+    place = tmp_path_factory.mktemp("own")
+    pictures = write(place / "pictures", np.random.default_rng(0))
+    options = (*SMALL[:-1], 8, "--model", "mlp", "--epochs", 6, "--data", pictures, "--out", place / "run")
+    assert main(["train", *map(str, options)]) == 0
+    return pictures, place / "run"
+
+
+@pytest.fixture
+def own(trained, tmp_path, monkeypatch):
+    """A copy of the folder, to be changed, and the run."""
+    pictures, run = trained
+    copy = shutil.copytree(pictures, tmp_path / "pictures")
+    return copy, run
+
+
+def evaluated(capsys, run, *options):
+    code, stdout, stderr = call(capsys, "evaluate", run, "--json", *options)
+    assert code == 0, stderr
+    return json.loads(stdout), stderr
+
+
+def failed(capsys, run, *options):
+    code, stdout, stderr = call(capsys, "evaluate", run, *options)
+    assert (code, stdout) == (1, "")
+    return stderr.splitlines()[-1]
+
+
+def test_the_run_writes_down_what_it_held_out(trained):
+    pictures, run = trained
+    held_out = training.latest_checkpoint(run).settings["data"]["held_out"]
+    assert len(held_out) == 16
+    assert all((pictures / name).is_file() for name in held_out)
+    assert np.unique([name.split("/")[0] for name in held_out], return_counts=True)[1].tolist() == [4] * 4
+
+
+def test_exactly_these_are_evaluated_whatever_was_added(trained, own, capsys):
+    pictures, run = own
+    record, stderr = evaluated(capsys, run, "--data", trained[0])
+    assert stderr == f"Data: {trained[0]}, 16 held-out pictures of 80; 16 test images.\n"
+    assert record["accuracy"] == 1
+    for name in CLASSES:  # they come first and would move all others
+        for i in range(3):
+            Image.fromarray(np.full((12, 12), 255, np.uint8)).save(pictures / name / f"0 new {i}.png")
+    (pictures / "eel").mkdir()
+    Image.fromarray(np.full((12, 12), 255, np.uint8)).save(pictures / "eel" / "1.png")
+    again, stderr = evaluated(capsys, run, "--data", pictures)
+    assert "16 held-out pictures of 93; 16 test images." in stderr
+    assert again == record
+
+
+def test_the_runs_own_folder_needs_no_name(trained, capsys):
+    pictures, run = trained
+    record, stderr = evaluated(capsys, run)
+    assert f"{pictures}, 16 held-out pictures of 80" in stderr
+    assert record == evaluated(capsys, run, "--data", os.path.relpath(pictures))[0]
+
+
+def test_pictures_that_are_gone_or_others_by_now_are_said(own, capsys):
+    pictures, run = own
+    held_out = [*training.latest_checkpoint(run).settings["data"]["held_out"]]
+    (pictures / held_out[0]).unlink()
+    shutil.copy(pictures / held_out[2], pictures / held_out[1])
+    record, stderr = evaluated(capsys, run, "--data", pictures)
+    assert record["images"] == 14
+    assert stderr.splitlines()[0] == (
+        f"2 of the 16 pictures that the run held out are not in {pictures} any more, or have changed, and are left "
+        f"out: {held_out[0]}, {held_out[1]}."
+    )
+
+
+def test_a_folder_without_any_of_them_is_an_error_if_it_is_the_runs_own(trained, own, capsys, monkeypatch):
+    pictures, run = own
+    for name in training.latest_checkpoint(run).settings["data"]["held_out"]:
+        (pictures / name).unlink()
+    away = trained[0].rename(trained[0].with_name("away"))
+    try:
+        shutil.copytree(pictures, trained[0])
+        assert f"16 of the 16 pictures that the run held out are not in {trained[0]} any more" in failed(capsys, run)
+    finally:
+        shutil.rmtree(trained[0])
+        away.rename(trained[0])
+
+
+def test_of_another_folder_all_are_evaluated(trained, tmp_path, capsys):
+    other = write(tmp_path / "other", np.random.default_rng(1), 5)
+    record, stderr = evaluated(capsys, trained[1], "--data", other)
+    assert stderr == f"Data: {other}, all 20 pictures; 20 test images.\n"
+    assert (record["images"], record["accuracy"]) == (20, 1)
+    record, stderr = evaluated(capsys, trained[1], "--data", other, "--limit", 8)
+    assert stderr == f"Data: {other}, all 20 pictures, 8 of 20 images; 8 test images.\n"
+    assert np.sum(record["confusion"], axis=1).tolist() == [2, 2, 2, 2]
+
+
+def test_of_a_folder_with_a_test_folder_that_is_taken(trained, tmp_path, capsys):
+    for part, count in (("train", 2), ("test", 3)):
+        write(tmp_path / "parts" / part, np.random.default_rng(2), count)
+    record, stderr = evaluated(capsys, trained[1], "--data", tmp_path / "parts")
+    assert (record["images"], record["accuracy"]) == (12, 1)
+    assert stderr == f"Data: {tmp_path / 'parts'}; 12 test images.\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("dog", "cat"), ""),  # two of four
+        (("Dog", "cat", "BEE"), "The class BEE of the data is taken for the model's bee.\n"
+                                "The class Dog of the data is taken for the model's dog.\n"),
+    ],
+    ids=["some", "another case"],
+)  # fmt: skip
+def test_classes_are_known_by_name(trained, tmp_path, capsys, names, said):
+    other = write(tmp_path / "other", np.random.default_rng(1), 5, names)
+    record, stderr = evaluated(capsys, trained[1], "--data", other)
+    assert record["accuracy"] == 1
+    assert [item["class"] for item in record["classes"]] == [*CLASSES]
+    assert stderr.startswith(said + "Data: ")
+
+
+def test_classes_that_are_not_known_are_said(trained, tmp_path, capsys):
+    other = write(tmp_path / "other", np.random.default_rng(1), 5, ("ant", "Emu", "fox"))
+    assert failed(capsys, trained[1], "--data", other) == (
+        f"fastcnn evaluate: error: {other}, all 15 pictures: the model does not know the classes Emu, fox; it knows "
+        "ant, bee, cat, dog."
+    )
+
+
+def labelled(*names, labels=None):
+    count = len(names)
+    labels = np.arange(count) if labels is None else np.array(labels)
+    return Dataset(np.zeros((len(labels), 1, 2, 2), np.uint8), labels, "data", names)
+
+
+@pytest.mark.parametrize(
+    ("data", "known", "labels"),
+    [
+        (labelled("b", "a"), ("a", "b"), [1, 0]),
+        (labelled("a", "b", "x", labels=[1, 0, 1]), ("b", "a"), [0, 1, 0]),  # there is no image of x
+        (labelled("A", "a"), ("a", "A", "b"), [1, 0]),
+        (labelled("A", "b"), ("b", "a"), [1, 0]),
+        (labelled("Straße", "E\u0301"), ("\u00e9", "STRASSE"), [1, 0]),
+    ],
+    ids=["by name", "unused", "case tells them apart", "another case", "other spellings"],
+)
+def test_labels_are_those_of_the_model(data, known, labels):
+    found = with_classes(data, known)
+    assert (found.labels.tolist(), found.classes) == (labels, known)
+
+
+@pytest.mark.parametrize(
+    ("data", "known", "unknown"),
+    [
+        (labelled("BEE", "ant"), ("bee", "Bee", "ant"), "BEE"),
+        (labelled("Bee", "BEE"), ("bee", "ant"), "Bee, BEE"),
+        (labelled("bee", "Bee"), ("bee", "ant"), "Bee"),
+        (labelled("0", "1"), ("a", "b"), "0, 1"),
+    ],
+    ids=["two could be meant", "two for one", "taken already", "numbers are names"],
+)
+def test_what_could_be_another_class_is_refused(data, known, unknown):
+    with pytest.raises(DataError, match=f"does not know the classes {unknown}; it knows {', '.join(known)}"):
+        with_classes(data, known)
+
+
+def test_numbers_count_only_where_none_is_a_name():
+    def by_number(names, known, labels=None):
+        return with_classes(labelled(*names, labels=labels), known, numbered=True).labels.tolist()
+
+    assert by_number("012", ("cat", "dog", "eel")) == [0, 1, 2]
+    assert by_number("012", ("2", "1", "0")) == [2, 1, 0]
+    with pytest.raises(DataError, match="does not know the classes 0; it knows 1, 2, 3"):
+        by_number("012", ("1", "2", "3"))
+    with pytest.raises(DataError, match="a label is 2, but the model has 2 classes"):
+        by_number("012", ("cat", "dog"))
+
+
+def test_a_run_does_not_go_on_with_other_names(own, tmp_path, capsys):
+    pictures, _ = own
+    options = (*SMALL[:-1], 8, "--model", "mlp", "--epochs", 1, "--data", pictures, "--out", tmp_path / "run")
+    assert call(capsys, "train", *options)[0] == 0
+    (pictures / "bee").rename(pictures / "beetle")
+    code, _, stderr = call(capsys, "train", "--resume", tmp_path / "run")
+    assert code == 1
+    assert "was trained on: its classes and the pictures held out differ." in stderr
+
+
+def test_one_class_is_refused(tmp_path, capsys):
+    pictures = write(tmp_path / "pictures", np.random.default_rng(0), 5, ("ant",))
+    code, _, stderr = call(capsys, "train", *SMALL, "--data", pictures, "--out", tmp_path / "run")
+    assert code == 1
+    assert f"{pictures}: all training images are of the class ant, but two classes are needed." in stderr
+    assert not (tmp_path / "run").exists()
