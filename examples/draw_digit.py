@@ -12,6 +12,7 @@ import numpy as np
 from fastcnn import data
 from fastcnn.__main__ import main as fastcnn
 from fastcnn.commands.classifier import Classifier
+from fastcnn.commands.errors import sentence
 
 SIDE = 112  # pixels of the sheet along each side
 PEN = 4.5  # radius in pixels
@@ -41,7 +42,7 @@ def main() -> int:
     try:
         window = Window(Classifier(args.run))
     except (ValueError, OSError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        print(f"{parser.prog}: {sentence(error)}", file=sys.stderr)
         return 1
     print("Hold the left button to draw; a right click or c clears the sheet.", window.title, sep="\n")
     plt.show()
@@ -113,6 +114,7 @@ class Window:
             C, H, W = classifier.image_shape
             raise ValueError(f"The network must take grey digits of 28x28 but was trained on images of {C}x{H}x{W}.")
         from matplotlib import pyplot as plt
+        from matplotlib.text import Text
 
         self.classifier, self.sheet, self.probabilities = classifier, Sheet(), None
         self.title = f"{classifier.settings['model']}, trained on {Path(classifier.settings['data']).stem}"
@@ -138,6 +140,8 @@ class Window:
             axes[name].spines[:].set_color(GREY)
         self._say("Draw a digit")
         self._axes.set_xlabel("left button: draw     right button or c: clear", color=DARK)
+        for text in self.figure.findobj(Text):
+            text.set_parse_math(False)  # "$" in the names of classes and data is no mathematics
         self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")  # laid out once; each drawing takes 33 ms instead of 56
         for event, heard in (

@@ -209,6 +209,58 @@ def test_as_many_mistakes_as_asked():
     assert len(pictures(figure)) == 1
 
 
+NAMES = ["$\\sin$", "$5-$10", "$\\frac$", "_old", "\\$x\\$", "$", "caf\udce9", "__", "a_$b$^2", "{}%s"]
+SHOWN = [name.replace("\udce9", "\ufffd") for name in NAMES]
+
+
+class Odd(nn.ReLU):
+    """Of a name that a file might have."""
+
+
+Odd.__name__ = "$\\frac$"
+
+FIGURES = {
+    "confusion": lambda: plot_confusion(np.eye(10, dtype=int), NAMES),
+    "mistakes": lambda: plot_mistakes(
+        np.zeros((10, 1, 4, 4), np.uint8), np.arange(10), np.roll(np.eye(10), 1, axis=1), NAMES
+    ),
+    "runs": lambda: compare_histories(dict.fromkeys(NAMES, HISTORY)),
+    "run": lambda: plot_history(HISTORY),
+    "a layer": lambda: plot_feature_maps(nn.Sequential(Odd()), IMAGE, 0),
+    "layers": lambda: plot_feature_maps(nn.Sequential(Odd()), IMAGE),
+    "filters": lambda: plot_filters(nn.Conv2d(1, 2, 3)),
+    "filters of many channels": lambda: plot_filters(nn.Conv2d(4, 2, 3)),
+}
+
+
+@pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
+def test_no_text_of_a_figure_is_mathematics(draw, tmp_path, monkeypatch):
+    from matplotlib.mathtext import MathTextParser
+    from matplotlib.text import Text
+
+    def parse(self, s, *more, **options):
+        raise AssertionError(f"{s!r} was read as mathematics")
+
+    with use_backend("numpy"):
+        figure = draw()
+    monkeypatch.setattr(MathTextParser, "parse", parse)
+    for suffix in ("png", "pdf", "svg"):
+        figure.savefig(tmp_path / f"a.{suffix}")
+    assert not any(text.get_parse_math() for text in figure.findobj(Text) if "$" in text.get_text())
+
+
+def test_names_are_shown_as_they_are(tmp_path):
+    confusion = plot_confusion(np.eye(10, dtype=int), NAMES)
+    confusion.savefig(tmp_path / "confusion.png")  # ticks are written when they are drawn
+    for labels in (confusion.axes[0].get_xticklabels(), confusion.axes[0].get_yticklabels()):
+        assert [label.get_text() for label in labels] == SHOWN
+    (legend,) = compare_histories(dict.fromkeys(NAMES, HISTORY)).legends
+    assert [text.get_text() for text in legend.get_texts()] == [f"{name}, at last 98.33 %" for name in SHOWN]
+    wrong = np.roll(np.eye(10), 1, axis=1)
+    mistakes = plot_mistakes(np.zeros((10, 1, 4, 4), np.uint8), np.arange(10), wrong, NAMES)
+    assert words(mistakes)[3] == "_old → \\$x\\$  99.9 %"
+
+
 @pytest.mark.parametrize(
     ("draw", "error", "text"),
     [

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastcnn import _validate
+from fastcnn._text import unicode_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Figure
@@ -81,13 +82,22 @@ def picture(image: np.ndarray) -> tuple[np.ndarray, dict]:
     return image.mean(axis=0), {"cmap": "gray", "vmin": 0, "vmax": white}
 
 
+def as_written(figure: "Figure") -> "Figure":
+    """The finished figure with all its texts as they are written: "$" in a name is no mathematics."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    return figure
+
+
 def class_names(classes: Sequence[str] | None, count: int) -> list[str]:
     """Names for so many classes; without, their numbers."""
     if classes is None:
         return [str(k) for k in range(count)]
     if len(classes) != count:
         raise ValueError(f"`classes` has {len(classes)} names but there are {count} classes.")
-    return [str(name) for name in classes]
+    return [unicode_text(str(name)) for name in classes]
 
 
 def images(name: str, array) -> np.ndarray:

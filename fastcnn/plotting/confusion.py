@@ -77,4 +77,4 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str] | None = None) -> 
     total, right = int(matrix.sum()), int(matrix.trace())
     percent = f", {right / total:.2%}".replace("%", " %") if total else ""
     axes.set_title(f"{right:,} of {total:,} right{percent}", loc="left", fontweight="bold")
-    return figure
+    return _style.as_written(figure)

@@ -81,7 +81,7 @@ def _one(image: np.ndarray, step: nn.Step):
     one_scale = {"vmin": maps.min(), "vmax": maps.max()} if maps[0].size == 1 else {}
     for i, values in enumerate(maps):
         _draw_map(axes, values, 2.5 + 1.1 * (i % across), 1.1 * (i // across), **one_scale)
-    return figure
+    return _style.as_written(figure)
 
 
 def _through(image: np.ndarray, steps: list[nn.Step]):
@@ -99,7 +99,7 @@ def _through(image: np.ndarray, steps: list[nn.Step]):
     for row, step in enumerate(steps, 1):
         for i, values in enumerate(step.y[0][:_ACROSS]):
             _draw_map(axes, values, left + 1.1 * i, 1.1 * row)
-    return figure
+    return _style.as_written(figure)
 
 
 def _draw(axes, image: np.ndarray, left: float, top: float, size: float) -> None:

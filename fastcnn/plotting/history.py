@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from itertools import accumulate
 
+from fastcnn._text import unicode_text
 from fastcnn.plotting import _style
 from fastcnn.plotting._style import AMBER, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
 
@@ -66,7 +67,7 @@ def plot_history(history) -> "_style.Figure":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     loss.legend(frameon=False, loc="upper right")
     accuracy.legend(frameon=False, loc="lower right")
-    return figure
+    return _style.as_written(figure)
 
 
 def compare_histories(histories: Mapping) -> "_style.Figure":
@@ -113,9 +114,8 @@ def compare_histories(histories: Mapping) -> "_style.Figure":
         style = {"color": color, "marker": marker, "linestyle": stroke, "linewidth": 2, "markersize": 5}
         numbers = [epoch.epoch for epoch in epochs]
         percents = [100 * epoch.test_accuracy for epoch in epochs]
-        loss.plot(
-            numbers, [epoch.test_loss for epoch in epochs], **style, label=f"{name}, at last {percents[-1]:.2f} %"
-        )
+        label = f"{unicode_text(str(name))}, at last {percents[-1]:.2f} %"
+        loss.plot(numbers, [epoch.test_loss for epoch in epochs], **style, label=label)
         by_epoch.plot(numbers, percents, **style)
         by_time.plot(list(accumulate(epoch.seconds for epoch in epochs)), percents, **style)
     _style.logarithmic(loss)
@@ -124,8 +124,11 @@ def compare_histories(histories: Mapping) -> "_style.Figure":
     _style.curves(by_time, "Test accuracy (%)", "seconds of training")
     for axes in (loss, by_epoch):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(frameon=False, loc="outside lower center", ncols=min(len(histories), 4))
-    return figure
+    lines, places = loss.get_lines(), [str(i) for i in range(len(histories))]
+    legend = figure.legend(lines, places, frameon=False, loc="outside lower center", ncols=min(len(histories), 4))
+    for text, line in zip(legend.get_texts(), lines, strict=True):
+        text.set_text(line.get_label())  # now, for a label that begins with "_" has no place in a legend
+    return _style.as_written(figure)
 
 
 def _places(history) -> list[float]:

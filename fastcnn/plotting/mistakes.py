@@ -80,7 +80,7 @@ def plot_mistakes(
         axes.text(left, top + words / 2, text, va="center", fontsize="small")
         pixels, how = _style.picture(images[n])
         _style.tile(axes, pixels, left, top + words, 1, high, **how)
-    return figure
+    return _style.as_written(figure)
 
 
 def _percent(share: float) -> str:
