@@ -13,6 +13,7 @@ import numpy as np
 
 import fastcnn
 from fastcnn import data, distributed, models, nn, optim, training
+from fastcnn.commands.errors import sentence
 
 LEARNING_RATES = {"adam": 0.006, "sgd": 0.1}  # the highest of the one-cycle schedule
 
@@ -48,7 +49,7 @@ def run(parser: argparse.ArgumentParser, args: argparse.Namespace, ranks=None) -
         if args.limit is not None:
             train = train.limit(args.limit, np.random.default_rng(args.seed))
     except (ValueError, OSError) as error:
-        parser.error(str(error))
+        parser.error(sentence(error))
     if first:
         print(f"Data: {train.source}; {len(train):,} training images, {len(test):,} test images.")
 

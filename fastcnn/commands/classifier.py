@@ -117,7 +117,7 @@ def _check(saved: SavedRun) -> None:
     whose = f"this fastcnn, {fastcnn.__version__}, does not know; it was written by fastcnn {saved.versions['fastcnn']}"
     for part, known in KNOWN.items():
         if unknown := [repr(name) for name in described[part] if name not in known]:
-            raise CheckpointError(f"{saved.path}: its {part} have {', '.join(unknown)}, which {whose}.")
+            raise CheckpointError(f"{saved.path} has {part} {', '.join(unknown)} that {whose}.")
     for name, value in described["settings"].items():
         try:
             value is None or settings.SETTINGS[name].check(value)

@@ -36,10 +36,9 @@ def sentence(error: BaseException) -> str:
     """What went wrong. The system's errors come as a number, words and a path; of these a sentence is made."""
     if not isinstance(error, OSError) or error.errno is None or error.strerror is None:
         return str(error)
-    what = SYSTEM_ERRORS.get(type(error), error.strerror)
-    if error.filename is None:  # fastcnn's own words, or such as "Broken pipe"
-        return error.strerror
-    return f"{os.fsdecode(error.filename)}: {what}." if isinstance(error.filename, str | bytes) else f"{what}."
+    if not isinstance(error.filename, str | bytes | os.PathLike):  # a sentence of fastcnn's own, or "Broken pipe"
+        return f"{error.strerror.removesuffix('.')}."
+    return f"{os.fsdecode(error.filename)}: {SYSTEM_ERRORS.get(type(error), error.strerror)}."
 
 
 @contextmanager

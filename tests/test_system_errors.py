@@ -1,0 +1,49 @@
+"""What the system says of files, as sentences."""
+
+import errno
+import os
+
+import pytest
+
+from fastcnn.commands.errors import sentence
+from fastcnn.training import files
+
+
+def raised(call, *arguments) -> OSError:
+    with pytest.raises(OSError) as error:  # noqa: PT011  which one it is differs by system
+        call(*arguments)
+    return error.value
+
+
+def test_each_names_the_path_and_what_was_needed(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    for call, *arguments, said in (
+        (open, tmp_path / "none", "none: there is no such file or folder."),
+        (os.listdir, tmp_path / "none", "none: there is no such file or folder."),
+        (open, tmp_path, f"{tmp_path}: it is a folder, but must be a file."),
+        (open, tmp_path / "file" / "a", "file/a: a part of this path is a file, but must be a folder."),
+        (os.mkdir, tmp_path / "file", "file: it is there already, and is no folder."),
+        (open, tmp_path / ("a" * 300), f"{'a' * 300}: File name too long."),
+    ):
+        assert sentence(raised(call, *arguments)).endswith(said)
+
+
+def test_words_of_ones_own_come_without_a_number(tmp_path):
+    said = sentence(raised(files.write, tmp_path / "none" / "a", b"abc"))
+    assert said == f"Cannot write {tmp_path / 'none' / 'a'} (3 bytes): No such file or directory."
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "a"), "a: permission denied; this user may not read or wr"),
+        (PermissionError(errno.EACCES, "Permission denied", b"a\xe9"), "a\udce9: permission denied; "),
+        (OSError(errno.ENOSPC, "No space left on device", "a"), "a: No space left on device."),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error."),
+        (OSError("There is no picture."), "There is no picture."),
+        (FileNotFoundError("There is no run a."), "There is no run a."),
+        (ValueError("[Errno 3] is none"), "[Errno 3] is none"),
+    ],
+)
+def test_no_error_begins_with_a_number(error, said):
+    assert sentence(error).startswith(said)
