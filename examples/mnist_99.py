@@ -14,6 +14,7 @@ import numpy as np
 
 import fastcnn
 from fastcnn import data, nn, optim, training
+from fastcnn.commands.errors import sentence
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def main() -> int:
         if args.json:
             args.json.open("a").close()  # what cannot be written is said now, not after the training
     except (ValueError, OSError) as error:
-        parser.exit(2, f"{parser.prog}: {error}\n")
+        parser.exit(2, f"{parser.prog}: {sentence(error)}\n")
     recipe = RECIPES[args.goal]
     print(recipe)
 

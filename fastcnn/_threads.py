@@ -4,7 +4,6 @@ Numba remembers the number for each Python thread, so every call of an operation
 """
 
 import functools
-import math
 import os
 import sys
 import threading
@@ -15,6 +14,7 @@ from threadpoolctl import ThreadpoolController
 from fastcnn import _processors, _validate
 
 VARIABLE = "FASTCNN_NUM_THREADS"
+MOST = 64  # on machines with fewer processors: thousands of threads would start, and hold one another up a thousandfold
 
 _requested: int | None = None
 _numba: Any = None  # the module, once it is imported
@@ -30,9 +30,9 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1. More than there are processors is possible before Numba is imported, that is, before the "numba"
-        backend is first used; after it, `n` is at most what Numba may start: the processors this process may use,
-        ``FASTCNN_NUM_THREADS`` or ``NUMBA_NUM_THREADS``, whichever was more.
+        At least 1. More than there are processors, up to 64, is possible before Numba is imported, that is, before the
+        "numba" backend is first used; after it, `n` is at most what Numba may start: the processors this process may
+        use, ``FASTCNN_NUM_THREADS`` or ``NUMBA_NUM_THREADS``, whichever was more. It is slower, and computes the same.
 
     Raises
     ------
@@ -102,12 +102,12 @@ def prepare(backend: str) -> None:
         _limit_blas()
 
 
-def most() -> float:
+def most() -> int:
     """How many threads Numba starts, or may be told to start before it is imported."""
     if "numba" in sys.modules:
         return sys.modules["numba"].config.NUMBA_NUM_THREADS
     text = os.environ.get("NUMBA_NUM_THREADS", "")
-    return int(text) if text.isdecimal() else math.inf
+    return int(text) if text.isdecimal() else max(MOST, os.cpu_count() or 1)
 
 
 def layer() -> str | None:
@@ -138,7 +138,7 @@ def _default() -> int:
     """What holds when `set_num_threads` was not called."""
     text = os.environ.get(VARIABLE)
     if text is None:
-        return int(min(_processors.usable(), most()))
+        return min(_processors.usable(), most())
     what = f"The environment variable {VARIABLE}"
     if not text.isdecimal() or int(text) < 1:
         raise ValueError(f"{what} is {text!r} but must be a whole number of at least 1.")

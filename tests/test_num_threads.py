@@ -63,6 +63,15 @@ def test_more_than_numba_starts_is_an_error(before, environment):
     assert "set the environment variable NUMBA_NUM_THREADS before starting Python" in done.stderr
 
 
+def test_thousands_of_threads_are_refused_before_they_start():
+    most = max(64, os.cpu_count())
+    done = run("fastcnn.set_num_threads(20_000)")
+    assert f"ValueError: `n` is 20000 but must be at most {most}, the threads that Numba starts" in done.stderr
+    done = run("fastcnn.get_num_threads()", FASTCNN_NUM_THREADS="20000")
+    assert f"FASTCNN_NUM_THREADS is 20000 but must be at most {most}, " in done.stderr
+    assert printed("fastcnn.set_num_threads(64); print(fastcnn.get_num_threads())") == "64"
+
+
 def test_too_many_in_the_environment_is_an_error():
     done = run(RELU, FASTCNN_NUM_THREADS="3", NUMBA_NUM_THREADS="2")
     assert "ValueError: The environment variable FASTCNN_NUM_THREADS is 3 but must be at most 2" in done.stderr

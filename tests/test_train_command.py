@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fastcnn
 from fastcnn import training
 from fastcnn.commands import settings
 from fastcnn.commands.errors import UsageError
@@ -196,6 +197,21 @@ def test_failures_are_one_line(options, tmp_path, capsys, given, message):
     assert code == 1
     assert stderr.splitlines()[-1].startswith("fastcnn train: error: ")
     assert message in stderr.splitlines()[-1]
+
+
+def test_more_threads_than_processors_are_said(options, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("fastcnn._processors.usable", lambda: 2)
+    before = fastcnn.get_num_threads()
+    try:
+        for threads in (2, 3):
+            out = tmp_path / str(threads)
+            code, _, stderr = call(capsys, "train", *options, "--epochs", 1, "--threads", threads, "--out", out)
+            assert code == 0
+            said = "--threads is 3, but this process may use 2 processors: more threads are slower, and learn the same."
+            assert (said in stderr.splitlines()) == (threads == 3)
+    finally:
+        fastcnn.set_num_threads(before)
+    assert_same_run(tmp_path / "2", tmp_path / "3")
 
 
 def test_a_folder_with_a_run_is_not_written_over(options, tmp_path, capsys):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import fastcnn
-from fastcnn import distributed, nn, optim, training
+from fastcnn import _processors, distributed, nn, optim, training
 from fastcnn.commands import held_out, prepare, settings
 from fastcnn.commands.arguments import Parser
 from fastcnn.commands.classifier import load
@@ -103,6 +103,11 @@ def _run(args, ranks=None) -> int:
     if chosen["threads"] is not None:
         with usage("--threads: "):
             fastcnn.set_num_threads(chosen["threads"])
+        if chosen["threads"] > (usable := _processors.usable()):
+            remark(
+                f"--threads is {chosen['threads']}, but this process may use {usable} processor{'s' * (usable > 1)}: "
+                "more threads are slower, and learn the same."
+            )
     with fastcnn.use_backend(chosen["backend"]):
         return Run(chosen, out, saved, ranks).train()
 
