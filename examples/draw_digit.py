@@ -11,6 +11,7 @@ import numpy as np
 
 from fastcnn import data
 from fastcnn.__main__ import main as fastcnn
+from fastcnn._text import unicode_text
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import sentence
 
@@ -117,7 +118,8 @@ class Window:
         from matplotlib.text import Text
 
         self.classifier, self.sheet, self.probabilities = classifier, Sheet(), None
-        self.title = f"{classifier.settings['model']}, trained on {Path(classifier.settings['data']).stem}"
+        name = unicode_text(Path(classifier.settings["data"]).stem)
+        self.title = f"{classifier.settings['model']}, trained on {name}"
         self._last = None  # where the pen is, while it is down
         classifier.probabilities(np.zeros((1, 1, 28, 28), np.uint8))  # so that the first stroke waits for no compiler
         self.figure = plt.figure("Draw a digit", figsize=(9.5, 5), layout="constrained")
@@ -130,7 +132,7 @@ class Window:
         count = len(classifier.classes)
         self._bars = axes["bars"].barh(range(count), np.zeros(count), color=GREY)
         axes["bars"].set(xlim=(0, 1), xticks=(0, 0.5, 1), xticklabels=("0", "50", "100 %"), ylim=(count - 0.5, -0.5))
-        axes["bars"].set_yticks(range(count), classifier.classes)
+        axes["bars"].set_yticks(range(count), map(unicode_text, classifier.classes))
         axes["bars"].spines[["top", "right", "left"]].set_visible(False)
         axes["bars"].tick_params(axis="y", length=0)
         axes["bars"].set_title(self.title, loc="left", fontsize=10, color=DARK)
@@ -188,7 +190,8 @@ class Window:
         self._drawn.set_data(self.sheet.picture[0])
         self._seen.set_data(np.zeros((28, 28)) if digit is None else digit[0])
         k = int(shares.argmax())
-        self._say("Draw a digit" if digit is None else f"{self.classifier.classes[k]}  ({shares[k]:.0%})")
+        name = unicode_text(self.classifier.classes[k])
+        self._say("Draw a digit" if digit is None else f"{name}  ({shares[k]:.0%})")
         self.figure.canvas.draw_idle()
 
     def _say(self, text: str) -> None:

@@ -22,6 +22,7 @@ def main() -> int:
     """Run the command line; the exit code is 0, 2 for wrong options, 1 if the loss explodes, 130 after Ctrl-C."""
     parser = command_line()
     args = parser.parse_args()
+    sys.stdout.reconfigure(errors="replace")  # names of folders that the terminal cannot show
     if not args.distributed:
         return run(parser, args)
     try:

@@ -107,7 +107,7 @@ def most() -> int:
     if "numba" in sys.modules:
         return sys.modules["numba"].config.NUMBA_NUM_THREADS
     text = os.environ.get("NUMBA_NUM_THREADS", "")
-    return int(text) if text.isdecimal() else max(MOST, os.cpu_count() or 1)
+    return int(text) if text.isdecimal() and int(text) else max(MOST, os.cpu_count() or 1)
 
 
 def layer() -> str | None:

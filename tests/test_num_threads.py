@@ -35,6 +35,7 @@ def test_the_default_is_what_the_process_may_use():
 def test_numba_is_the_most_that_it_may_start():
     assert printed("print(fastcnn.get_num_threads())", NUMBA_NUM_THREADS="1") == "1"
     assert printed("print(fastcnn.get_num_threads())", NUMBA_NUM_THREADS="99") == str(_processors.usable())
+    assert printed("print(fastcnn.get_num_threads())", NUMBA_NUM_THREADS="0") == str(_processors.usable())
 
 
 def test_the_environment_and_set_num_threads_may_ask_for_more_than_there_are_processors():

@@ -19,6 +19,8 @@ def test_each_names_the_path_and_what_was_needed(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     for call, *arguments, said in (
         (open, tmp_path / "none", "none: there is no such file or folder."),
+        (files.read_arrays, tmp_path / "none", "none: there is no such file or folder."),
+        (files.read_arrays, tmp_path, f"{tmp_path}: it is a folder, but must be a file."),
         (os.listdir, tmp_path / "none", "none: there is no such file or folder."),
         (open, tmp_path, f"{tmp_path}: it is a folder, but must be a file."),
         (open, tmp_path / "file" / "a", "file/a: a part of this path is a file, but must be a folder."),

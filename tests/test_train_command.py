@@ -149,13 +149,15 @@ def test_what_is_wrong_in_a_file_is_one_line(options, tmp_path, capsys, text, me
         pytest.param(["--label-smoothing", "2"], "2 is not a number from 0 to 1", id="range"),
         pytest.param(["--model", "lenet6"], "'lenet6' is not one of lenet5,", id="model"),
         pytest.param(["--channels", "2"], "argument --channels: 2 is not one of 1, 3", id="channels"),
+        pytest.param(["--channels", "3"], "--channels is for a folder of pictures, which mnist is not.", id="colours"),
+        pytest.param(["--out", ""], "argument --out: an empty text is not a path", id="no path"),
         pytest.param(["--model-options", "colour=red"], "has no option `colour`; it has num_classes,", id="option"),
         pytest.param(["--model-options", "num_classes=3"], "num_classes: that is as the data are", id="data's"),
         pytest.param(["--optimizer-options", "beta=1"], "'adam' has no option 'beta'; it has betas,", id="optimizer"),
         pytest.param(["--optimizer-options", "betas=3"], "'adam': `betas` must be a pair", id="optimizer's value"),
         pytest.param(["--schedule", "step"], "The schedule 'step' needs step_size.", id="missing"),
         pytest.param(["--schedule", "constant", "--schedule-options", "a=1"], "'constant' has no option", id="none"),
-        pytest.param(["--data", "minst"], "--data: `name` is 'minst', but there is no data set, folder", id="data"),
+        pytest.param(["--data", "minst"], "--data is 'minst', but there is no data set, folder", id="data"),
         pytest.param(["--data", __file__], "a file, but must be a folder of images or an", id="no folder"),
         pytest.param(["--threads", "100000"], "`n` is 100000 but must be at most", id="threads"),
         pytest.param(
@@ -184,7 +186,8 @@ def test_wrong_options_are_one_line(options, tmp_path, capsys, given, message):
         pytest.param(["--config", "."], ".: it is a folder, but must be a file.", id="a folder as file"),
         pytest.param(["--out", f"{__file__}/run"], "part of this path is a file, but must be a folder", id="in a file"),
         pytest.param(["--limit", "1"], "all training images are of the class 3, but two classes", id="one image"),
-        pytest.param(["--data-root", "no/such"], "there is no such folder", id="no such folder"),
+        pytest.param(["--limit", "2", "--validation", "0.5"], "all training images are of the class", id="one of two"),
+        pytest.param(["--data-root", "no/such"], "--data-root is ", id="no such folder"),
         pytest.param(["--out", __file__], "command.py: it is there already, and is no folder.", id="a file as folder"),
         pytest.param(["--resume"], "There is no run and no checkpoint ", id="nothing to go on from"),
         pytest.param(["--validation", "0.001"], "of 400 images, 0 would be held out", id="nothing held out"),
@@ -279,6 +282,9 @@ def test_a_run_goes_on_as_it_began_or_not(options, tmp_path, capsys, given, mess
     code, _, stderr = call(capsys, "train", "--resume", out, *given)
     assert code == 2
     assert message.format(out=out) in stderr
+    code, _, stderr = call(capsys, "train", "--resume", next(out.glob("checkpoint-*")))
+    assert code == 2
+    assert f", a file, but must be the folder of a run, as {out} may be." in stderr
     assert call(capsys, "train", "--resume", out, "--lr", "0.003", "--checkpoint-every", "5")[0] == 0
 
 

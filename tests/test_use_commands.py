@@ -1,5 +1,6 @@
 """What is done with a run: ``fastcnn evaluate``, ``predict`` and ``plot``; and ``summary`` and ``download``."""
 
+import errno
 import json
 import shutil
 import subprocess
@@ -98,9 +99,15 @@ def test_evaluate_draws_the_confusion_matrix(trained_run, tmp_path, capsys):
     file = tmp_path / "confusion.png"
     assert call(capsys, "evaluate", trained_run, "--confusion", file)[0] == 0
     assert file.read_bytes().startswith(b"\x89PNG")
-    code, _, stderr = call(capsys, "evaluate", trained_run, "--confusion", tmp_path / "confusion.xyz")
-    assert code == 2
-    assert stderr.splitlines()[-1].startswith("fastcnn evaluate: error: --confusion: Format 'xyz' is not supported")
+    for name, code, said in (
+        ("a.xyz", 2, f"--confusion is {tmp_path / 'a.xyz'}, whose end must be one of "),
+        ("none/a.png", 1, f"--confusion is {tmp_path / 'none' / 'a.png'}, but there is no folder {tmp_path / 'none'}."),
+        ("", 1, f"--confusion is {tmp_path}, but that is a folder."),
+    ):
+        found, _, stderr = call(capsys, "evaluate", trained_run, "--confusion", tmp_path / name)
+        assert (found, stderr.count("\n")) == (code, 1)  # before there are results that would be lost
+        assert stderr.startswith(f"fastcnn evaluate: error: {said}")
+    assert call(capsys, "evaluate", trained_run, "--confusion", "")[0] == 2
 
 
 def test_images_of_another_kind_are_refused(trained_run, tmp_path, capsys):
@@ -201,6 +208,16 @@ def test_what_is_no_run_is_one_line(tmp_path, capsys):
         assert message in stderr
 
 
+def test_a_folder_that_may_not_be_read_is_not_empty(tmp_path, monkeypatch, capsys):
+    def refused(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.scandir", refused)  # as for other users than root, who may read all
+    code, stdout, stderr = call(capsys, "evaluate", tmp_path)
+    assert (code, stdout) == (1, "")
+    assert stderr == f"fastcnn evaluate: error: {tmp_path}: permission denied; this user may not read or write it.\n"
+
+
 def test_plot_draws_one_run_or_compares(trained_run, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     for runs, file in (([trained_run], "one.png"), ([trained_run, trained_run / "history.json"], "two.pdf")):
@@ -221,7 +238,14 @@ def test_without_matplotlib(trained_run, tmp_path):
     (tmp_path / "matplotlib.py").write_text("raise ImportError('no matplotlib here')")
     code, _, stderr = run("plot", trained_run, "--out", tmp_path / "x.png", PYTHONPATH=f"{tmp_path}:{sys.path[0]}")
     assert code == 1
-    assert stderr == 'fastcnn plot: error: A plot needs matplotlib, pip install "fastcnn[plot]".\n'
+    assert stderr == 'fastcnn plot: error: --out needs matplotlib, pip install "fastcnn[plot]".\n'
+
+
+def test_predict_without_pillow_says_so_before_all_else(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    code, stdout, stderr = call(capsys, "predict", tmp_path / "no run", tmp_path / "no picture.png")
+    assert (code, stdout) == (1, "")
+    assert stderr == 'fastcnn predict: error: Pictures need Pillow; install it with pip install "fastcnn[data]".\n'
 
 
 def test_summary(capsys):

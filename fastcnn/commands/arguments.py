@@ -5,6 +5,7 @@ import math
 import sys
 import tomllib
 from collections.abc import Callable
+from pathlib import Path
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,6 +49,13 @@ def literal(text: str):
     except tomllib.TOMLDecodeError:
         return text
     return value if isinstance(value, bool | list | dict | str) else text
+
+
+def path(text: str) -> Path:
+    """The type of an option that is a path; an empty text, as of a variable that is not set, is none."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty text is not a path")
+    return Path(text)
 
 
 def from_text(check: Callable) -> Callable[[str], object]:

@@ -102,6 +102,8 @@ def load(run: Path) -> SavedRun:
     """The newest checkpoint of a run's folder, or a checkpoint itself, that ``fastcnn train`` wrote."""
     if not run.exists():
         raise FileNotFoundError(f"There is no run and no checkpoint {run}.")
+    if run.is_dir():
+        os.scandir(run).close()  # a folder that may not be read is not one without checkpoints
     saved = latest_checkpoint(run) if run.is_dir() else load_checkpoint(run)
     if saved is None:
         raise FileNotFoundError(f"There is no checkpoint in {run}.")

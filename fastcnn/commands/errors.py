@@ -52,15 +52,6 @@ def usage(what: str = ""):
         raise UsageError(f"{what}{error}") from error
 
 
-@contextmanager
-def figures(what: str):
-    """Around what needs matplotlib."""
-    try:
-        yield
-    except ImportError as error:
-        raise CommandError(f'{what} needs matplotlib, pip install "fastcnn[plot]".') from error
-
-
 def remark(text: str) -> None:
     """What is not the result goes to stderr."""
     print(text, file=sys.stderr, flush=True)

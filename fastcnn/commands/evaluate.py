@@ -5,11 +5,11 @@ from pathlib import Path
 import fastcnn
 from fastcnn import plotting, training
 from fastcnn.commands import held_out, prepare
-from fastcnn.commands.arguments import Parser, from_text, text_value, whole
+from fastcnn.commands.arguments import Parser, from_text, path, text_value, whole
 from fastcnn.commands.classes import with_classes
 from fastcnn.commands.classifier import Classifier
-from fastcnn.commands.errors import figures, remark, usage
-from fastcnn.commands.records import write_figure
+from fastcnn.commands.errors import remark
+from fastcnn.commands.records import check_figure, write_figure
 from fastcnn.commands.settings import absolute
 from fastcnn.data import DataError
 from fastcnn.data.image_folder import has_parts
@@ -29,18 +29,20 @@ def parser() -> Parser:
     """Describe the options."""
     parser = Parser("fastcnn evaluate", "Show test images to a trained network; print how good it is.", EXAMPLES)
     add = parser.add_argument
-    add("run", type=Path, metavar="RUN", help="a folder of fastcnn train, or a checkpoint")
+    add("run", type=path, metavar="RUN", help="a folder of fastcnn train, or a checkpoint")
     add("--data", type=from_text(text_value), help="whose test images to take (default: the run's own)")
     add("--data-root", type=from_text(text_value), metavar="DIR", help="where the named data set lies")
     add("--limit", type=from_text(whole(1)), metavar="N", help=LIMIT)
     add("--top", type=from_text(whole(1)), metavar="K", help="say how often the class is among the best K, too")
-    add("--confusion", type=Path, metavar="FILE", help="draw the confusion matrix; the name's end says the format")
+    add("--confusion", type=path, metavar="FILE", help="draw the confusion matrix; the name's end says the format")
     add("--json", action="store_true", help="print JSON instead of a table")
     return parser
 
 
 def run(args) -> int:
     """Evaluate."""
+    if args.confusion:
+        check_figure("--confusion", args.confusion)
     classifier = Classifier(args.run)
     test = _test_images(classifier, args.data, args.data_root)
     if args.limit:
@@ -49,8 +51,7 @@ def run(args) -> int:
     with fastcnn.use_backend(classifier.settings["backend"]):
         result = training.evaluate(classifier.model, classifier.preprocess(test.images), test.labels)
     if args.confusion:
-        with figures("--confusion"), usage("--confusion: "):
-            write_figure(plotting.plot_confusion(result.confusion, classifier.classes), args.confusion)
+        write_figure(plotting.plot_confusion(result.confusion, classifier.classes), args.confusion)
         remark(f"Written: {args.confusion}")
     if args.json:
         print(strict_json.dumps(_record(result, classifier.classes, args.top)))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fastcnn import interop, models, nn, training
-from fastcnn.commands.arguments import Parser, Table
+from fastcnn.commands.arguments import Parser, Table, from_text, path, text_value
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import CommandError, UsageError, remark, usage
 
@@ -31,13 +31,14 @@ def parser() -> Parser:
     add = parser.add_argument
     add(
         "source",
+        type=from_text(text_value),
         metavar="RUN_OR_MODEL",
         help=f"a folder of fastcnn train, a checkpoint, or one of {', '.join(models.NAMES)}",
     )
-    add("--out", type=Path, required=True, metavar="FILE", help="what to write; a file that is there is replaced")
+    add("--out", type=path, required=True, metavar="FILE", help="what to write; a file that is there is replaced")
     add("--format", choices=FORMATS, help="default: by the end of FILE")
     add("--options", action=Table, nargs="+", default={}, metavar="NAME=VALUE", help="of a MODEL, all that it has")
-    add("--weights", type=Path, metavar="FILE", help="of a MODEL, a safetensors file (default: newly drawn ones)")
+    add("--weights", type=path, metavar="FILE", help="of a MODEL, a safetensors file (default: newly drawn ones)")
     return parser
 
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from fastcnn import plotting, training
-from fastcnn.commands.arguments import Parser
-from fastcnn.commands.errors import CommandError, figures, remark, usage
-from fastcnn.commands.records import HISTORY, write_figure
+from fastcnn.commands.arguments import Parser, path
+from fastcnn.commands.errors import CommandError, remark
+from fastcnn.commands.records import HISTORY, check_figure, write_figure
 
 EXAMPLES = """\
   fastcnn plot runs/lenet5-mnist --out curves.png           losses and accuracies of one run
@@ -16,25 +16,25 @@ EXAMPLES = """\
 def parser() -> Parser:
     """Describe the options."""
     parser = Parser("fastcnn plot", "Draw the curves of a run, or compare several.", EXAMPLES)
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a folder of a run, or its history.json")
+    parser.add_argument("runs", type=path, nargs="+", metavar="RUN", help="a folder of a run, or its history.json")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="the picture; the end of its name says the format"
+        "--out", type=path, required=True, metavar="FILE", help="the picture; the end of its name says the format"
     )
     return parser
 
 
 def run(args) -> int:
     """Draw."""
+    check_figure("--out", args.out)
     histories = {name: _history(path) for name, path in zip(_names(args.runs), args.runs, strict=True)}
     for name, history in histories.items():
         if not history.epochs:
             raise CommandError(f"The run {name} has no finished epoch to draw.")
-    with figures("A plot"), usage("--out: "):
-        if len(histories) == 1:
-            figure = plotting.plot_history(*histories.values())
-        else:
-            figure = plotting.compare_histories(histories)
-        write_figure(figure, args.out)
+    if len(histories) == 1:
+        figure = plotting.plot_history(*histories.values())
+    else:
+        figure = plotting.compare_histories(histories)
+    write_figure(figure, args.out)
     remark(f"Written: {args.out}")
     return 0
 

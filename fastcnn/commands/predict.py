@@ -1,13 +1,13 @@
 """``fastcnn predict``: what is in a picture."""
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 
-from fastcnn.commands.arguments import Parser, from_text, whole
+from fastcnn.commands.arguments import Parser, from_text, path, whole
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import UsageError
+from fastcnn.data.pictures import pillow
 from fastcnn.training import strict_json
 
 EXAMPLES = """\
@@ -24,8 +24,8 @@ def parser() -> Parser:
     """Describe the options."""
     parser = Parser("fastcnn predict", "Print the classes that a trained network sees in pictures.", EXAMPLES)
     add = parser.add_argument
-    add("run", type=Path, metavar="RUN", help="a folder of fastcnn train, or a checkpoint")
-    add("images", type=Path, nargs="+", metavar="IMAGE", help="a picture file")
+    add("run", type=path, metavar="RUN", help="a folder of fastcnn train, or a checkpoint")
+    add("images", type=path, nargs="+", metavar="IMAGE", help="a picture file")
     add("--top", type=from_text(whole(1)), metavar="K", help="classes to print of each (default: 3; of JSON, all)")
     add("--digit", action=argparse.BooleanOptionalAction, help="cut out a digit (default: if trained on such)")
     add("--json", action="store_true", help="print JSON instead of a table")
@@ -34,6 +34,7 @@ def parser() -> Parser:
 
 def run(args) -> int:
     """Predict."""
+    pillow()  # which cannot be done without is said at once
     classifier = Classifier(args.run)
     if args.digit and classifier.image_shape != (1, 28, 28):
         C, H, W = classifier.image_shape

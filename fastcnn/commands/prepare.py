@@ -1,5 +1,6 @@
 """From settings to the data and the model of a run."""
 
+import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,11 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from fastcnn import data, models, nn
-from fastcnn.commands.errors import usage
+from fastcnn.commands.errors import CommandError, UsageError, usage
 from fastcnn.data import DataError, Dataset, Preprocessing
 
 DIGITS = ("mnist", "digits")  # data whose pictures are centred as `digit_image` does
 LEAST_SIZE = {"lenet5": 32, "lenet5_classic": 32}  # images that are smaller are padded, as in LeCun's paper
+
+OPTIONS = {"`name`": "--data", "`root`": "--data-root", "`size`": "--image-size"}  # arguments of `fastcnn.data.load`
+OPTION = re.compile("|".join(OPTIONS))
 
 
 class Parts(NamedTuple):
@@ -52,29 +56,34 @@ def load(name: str, root=None, size=None, channels=None, rng=None) -> tuple[Data
     if is_folder(name):
         options = {"size": size, "channels": channels, "rng": rng}
     try:
-        with usage("--data: "):
-            return data.load(name, root, **options)
-    except DataError as error:
-        raise DataError(str(error).replace("give `size`", "give --image-size")) from error
+        return data.load(name, root, **options)
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's words name no argument
+            raise
+        kind = CommandError if isinstance(error, DataError | OSError) else UsageError
+        raise kind(OPTION.sub(lambda found: OPTIONS[found[0]], str(error))) from error
 
 
 def parts(settings: Mapping, streams: Streams) -> Parts:
     """The data of a run."""
+    if settings["channels"] is not None and not is_folder(settings["data"]):
+        raise UsageError(f"--channels is for a folder of pictures, which {settings['data']} is not.")
     train, test = load(
         settings["data"], settings["data_root"], settings["image_size"], settings["channels"], streams.split
     )
     if settings["limit"] is not None:
         train = train.limit(settings["limit"], streams.limit)
-    if len(np.unique(train.labels)) < 2:
-        only = train.classes[train.labels[0]]
-        raise DataError(f"{train.source}: all training images are of the class {only}, but two classes are needed.")
     held_out = round(settings["validation"] * len(train))
     if settings["validation"] and not 0 < held_out < len(train):
         raise DataError(f"{train.source}: of {len(train)} images, {held_out} would be held out for validation.")
-    if not held_out:
-        return Parts(train, test, test)
-    order = streams.validation.permutation(len(train))
-    return Parts(train.take(np.sort(order[held_out:])), train.take(np.sort(order[:held_out])), test)
+    validation = test
+    if held_out:
+        order = streams.validation.permutation(len(train))
+        train, validation = train.take(np.sort(order[held_out:])), train.take(np.sort(order[:held_out]))
+    if len(np.unique(train.labels)) < 2:
+        only = train.classes[train.labels[0]]
+        raise DataError(f"{train.source}: all training images are of the class {only}, but two classes are needed.")
+    return Parts(train, validation, test)
 
 
 def preprocessing(settings: Mapping, train: Dataset) -> Preprocessing:

@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 from fastcnn import plotting, training
-from fastcnn.commands.errors import remark
+from fastcnn.commands.errors import CommandError, UsageError, remark
 from fastcnn.training import files
 
 BEST, HISTORY, SETTINGS = "best.safetensors", "history.json", "settings.toml"
@@ -34,6 +34,20 @@ def write_curves(history: training.History, folder: Path) -> None:
         write_figure(plotting.plot_history(history), folder / "curves.png")
     except ImportError:
         remark('No curves.png: it needs matplotlib, pip install "fastcnn[plot]".')
+
+
+def check_figure(option: str, path: Path) -> None:
+    """Refuse a picture that could not be drawn or written, before there is any work to lose."""
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ImportError as error:
+        raise CommandError(f'{option} needs matplotlib, pip install "fastcnn[plot]".') from error
+    known = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix and path.suffix[1:].lower() not in known:
+        raise UsageError(f"{option} is {path}, whose end must be one of {', '.join(known)}, not {path.suffix[1:]}.")
+    if path.is_dir() or not path.parent.is_dir():
+        why = "that is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise CommandError(f"{option} is {path}, but {why}.")
 
 
 def write_figure(figure, path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import fastcnn
 from fastcnn import _processors, distributed, nn, optim, training
 from fastcnn.commands import held_out, prepare, settings
-from fastcnn.commands.arguments import Parser
+from fastcnn.commands.arguments import Parser, path
 from fastcnn.commands.classifier import load
 from fastcnn.commands.errors import UsageError, exit_code, remark, sentence, usage
 from fastcnn.commands.parts import make_augment, make_optimizer, make_schedule
@@ -39,11 +39,11 @@ Into the output folder go checkpoints, best.safetensors, history.json and .csv, 
 def parser() -> Parser:
     """Describe the options."""
     parser = Parser("fastcnn train", "Train a model, print how it goes, keep what it learned in a folder.", EXAMPLES)
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings from a TOML file; options win over it")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: runs/MODEL-DATA")
+    parser.add_argument("--config", type=path, metavar="FILE", help="settings from a TOML file; options win over it")
+    parser.add_argument("--out", type=path, metavar="DIR", help="default: runs/MODEL-DATA")
     parser.add_argument(
         "--resume",
-        type=Path,
+        type=path,
         nargs="?",
         const=False,
         metavar="RUN",
@@ -253,6 +253,8 @@ def _folder(resume, out: Path | None, given: Mapping) -> Path:
     """The folder of the run that goes on."""
     if resume is False:
         return out or _default_folder(settings.complete(given))
+    if resume.is_file():
+        raise UsageError(f"--resume is {resume}, a file, but must be the folder of a run, as {resume.parent} may be.")
     if out is not None and out.resolve() != resume.resolve():
         raise UsageError(f"--out is {out}, but a run goes on in its own folder, {resume}.")
     return resume

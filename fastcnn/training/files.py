@@ -74,6 +74,7 @@ def read_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[st
     FileError
         If it is not a complete safetensors file and nothing else, or has a dtype that NumPy has not.
     """
+    open(path, "rb").close()  # whose errors name the path
     try:
         with safe_open(path, framework="np") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
