@@ -70,6 +70,20 @@ def test_the_bars_show_the_digit_that_is_drawn(window, digit):
     assert window._axes.get_title(loc="left").startswith(f"{digit}  (")
 
 
+def test_names_of_classes_and_data_are_shown_as_they_are(example, trained_run):
+    matplotlib.use("Agg")
+    classifier = Classifier(trained_run)
+    classifier.classes = tuple(f"$\\frac$ {k} caf\udce9" for k in range(10))
+    classifier.settings["data"] = "/data/$\\frac$ caf\udce9"
+    window = example.Window(classifier)
+    draw(window, STROKES["1"])
+    window.figure.canvas.draw()
+    assert window.title.endswith("trained on $\\frac$ caf\ufffd")
+    k = int(window.probabilities.argmax())
+    assert window._axes.get_title(loc="left").startswith(f"$\\frac$ {k} caf\ufffd  (")
+    matplotlib.pyplot.close(window.figure)
+
+
 @pytest.mark.parametrize("how", ["right button", "key"])
 def test_the_sheet_is_cleared(window, how):
     draw(window, STROKES["7"])

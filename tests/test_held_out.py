@@ -217,6 +217,33 @@ def test_a_run_does_not_go_on_with_other_names(own, tmp_path, capsys):
     assert "was trained on: its classes and the pictures held out differ." in stderr
 
 
+def test_names_that_are_not_utf8(tmp_path, capsys):
+    """All the way: training, settings, evaluation with a figure, prediction, curves."""
+    pytest.importorskip("matplotlib")
+    ant, data, run = (os.fsdecode(name) for name in (b"ant\xe9", b"caf\xe9", b"run\xe9"))
+    pictures = write(tmp_path / "pictures", np.random.default_rng(0), 10, ("ant", "bee"))
+    try:
+        (pictures / "ant").rename(pictures / ant)
+    except OSError:
+        pytest.skip("The file system takes no such name.")
+    pictures, run = pictures.rename(tmp_path / data), tmp_path / run
+    options = (*SMALL[:-1], 8, "--model", "mlp", "--epochs", 2, "--data", pictures, "--out", run)
+    assert call(capsys, "train", *options)[0] == 0
+    text = (run / "settings.toml").read_text("utf-8")
+    assert f'data = "{tmp_path}/caf\ufffd"  # a name here is not UTF-8, which TOML cannot hold\n' in text
+    code, _, stderr = call(capsys, "train", "--config", run / "settings.toml", "--out", tmp_path / "again")
+    assert (code, stderr.count("\n")) == (1, 1)
+    assert f"There is no folder of images and no .npz archive {tmp_path}/caf\ufffd." in stderr
+    assert call(capsys, "train", "--resume", run)[0] == 0
+    record, _ = evaluated(capsys, run, "--confusion", run / "c.png")
+    assert [item["class"] for item in record["classes"]] == [ant, "bee"]
+    assert call(capsys, "evaluate", run)[0] == 0
+    code, stdout, _ = call(capsys, "predict", run, pictures / ant / "00.png", "--json")
+    assert json.loads(stdout)[0]["image"] == str(pictures / ant / "00.png")
+    assert call(capsys, "plot", run, run / "history.json", "--out", run / "p.png")[0] == 0
+    assert call(capsys, "export", run, "--out", run / "a.safetensors")[0] == 0
+
+
 def test_one_class_is_refused(tmp_path, capsys):
     pictures = write(tmp_path / "pictures", np.random.default_rng(0), 5, ("ant",))
     code, _, stderr = call(capsys, "train", *SMALL, "--data", pictures, "--out", tmp_path / "run")
