@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fastcnn import training
+from fastcnn.commands import held_out
 from fastcnn.commands.classes import with_classes
 from fastcnn.data import DataError, Dataset
 from tests.command_line import SMALL, call, main
@@ -61,10 +62,10 @@ def failed(capsys, run, *options):
 
 def test_the_run_writes_down_what_it_held_out(trained):
     pictures, run = trained
-    held_out = training.latest_checkpoint(run).settings["data"]["held_out"]
-    assert len(held_out) == 16
-    assert all((pictures / name).is_file() for name in held_out)
-    assert np.unique([name.split("/")[0] for name in held_out], return_counts=True)[1].tolist() == [4] * 4
+    names = training.latest_checkpoint(run).settings["data"]["held_out"]
+    assert len(names) == 16
+    assert all((pictures / name).is_file() for name in names)
+    assert np.unique([name.split("/")[0] for name in names], return_counts=True)[1].tolist() == [4] * 4
 
 
 def test_exactly_these_are_evaluated_whatever_was_added(trained, own, capsys):
@@ -91,15 +92,36 @@ def test_the_runs_own_folder_needs_no_name(trained, capsys):
 
 def test_pictures_that_are_gone_or_others_by_now_are_said(own, capsys):
     pictures, run = own
-    held_out = [*training.latest_checkpoint(run).settings["data"]["held_out"]]
-    (pictures / held_out[0]).unlink()
-    shutil.copy(pictures / held_out[2], pictures / held_out[1])
+    names = sorted(training.latest_checkpoint(run).settings["data"]["held_out"])
+    (pictures / names[0]).unlink()
+    shutil.copy(pictures / names[2], pictures / names[1])
     record, stderr = evaluated(capsys, run, "--data", pictures)
     assert record["images"] == 14
     assert stderr.splitlines()[0] == (
         f"2 of the 16 pictures that the run held out are not in {pictures} any more, or have changed, and are left "
-        f"out: {held_out[0]}, {held_out[1]}."
+        f"out: {names[0]}, {names[1]}."
     )
+
+
+def test_they_are_known_under_other_names(own, capsys):
+    pictures, run = own
+    before, _ = evaluated(capsys, run, "--data", pictures)
+    for folder in sorted(pictures.iterdir()):
+        files = sorted(folder.iterdir())
+        for file in files:
+            file.rename(folder / f"was {file.name}")
+        for i, file in enumerate(reversed(files)):  # some are called now as others were
+            (folder / f"was {file.name}").rename(folder / f"{i + 3:02d}.png")
+        folder.rename(pictures / folder.name.upper())
+    record, stderr = evaluated(capsys, run, "--data", pictures)
+    assert f"Data: {pictures}, 16 held-out pictures of 80; 16 test images.\n" in stderr
+    assert record["loss"] == pytest.approx(before["loss"])
+
+
+def test_a_run_that_does_not_say_what_it_held_out(trained, tmp_path):
+    with pytest.raises(DataError, match=r"The run does not say which pictures of .* it held out; --data"):
+        held_out.test_pictures(trained[0], None, True, (12, 12), 1)
+    assert len(held_out.test_pictures(trained[0], None, False, (12, 12), 1)) == 80
 
 
 def test_a_folder_without_any_of_them_is_an_error_if_it_is_the_runs_own(trained, own, capsys, monkeypatch):

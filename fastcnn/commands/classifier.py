@@ -62,7 +62,7 @@ class Classifier:
         self.classes = tuple(described["data"]["classes"])
         self.image_shape = tuple(described["data"]["image_shape"])
         self.digits: bool = described["data"]["digits"]
-        self.held_out: dict[str, int] | None = described["data"].get("held_out")
+        self.held_out: dict[str, str] | None = described["data"].get("held_out")
         self.preprocess = Preprocessing(**described["preprocessing"])
         self.model: Sequential = prepare.build(saved.architecture)
         if run.is_dir() and (run / BEST).exists():

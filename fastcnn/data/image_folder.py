@@ -26,9 +26,9 @@ def image_folder(
     """Pictures from a folder with one subfolder for each class, whose name is the class's.
 
     A ``root`` with the subfolders ``train`` and ``test`` holds the classes in each of these. Otherwise a part of each
-    class's pictures, drawn at random, becomes test data. Classes are sorted by name, pictures too, by the numbers of
-    their characters: on all systems alike. All that lies in a class's folder must be a picture, and files that lie
-    beside those folders are not looked at. Hidden files and folders and those that systems leave are ignored.
+    class's pictures, drawn at random, becomes test data. Classes are sorted by name, pictures too, by code points, as
+    on all systems. All that lies in a class's folder must be a picture, and files that lie beside those folders are not
+    looked at. Hidden files and folders and those that systems leave are ignored.
 
     Parameters
     ----------
