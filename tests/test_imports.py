@@ -17,6 +17,7 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 MAY_IMPORT = {
     "_errors": (),
     "_geometry": (),
+    "_text": (),
     "_validate": (),
     "_processors": (),
     "_threads": ("_processors", "_validate"),
@@ -39,12 +40,13 @@ MAY_IMPORT = {
         "nn",
         "optim",
     ),
-    "plotting": ("_validate", "nn"),  # sees a history, not a trainer
+    "plotting": ("_text", "_validate", "nn"),  # sees a history, not a trainer
     "interop": ("", "_geometry", "_validate", "data", "functional", "nn", "training"),
     "testing": ("_geometry",),
     "commands": (
         "",
         "_processors",
+        "_text",
         "_threads",
         "backends",
         "data",

@@ -212,7 +212,7 @@ for part in (2, 5, 6, 7, 8, 12):
             training.History.from_json(file)
     kept = [training.load_checkpoint(path).steps for path in checkpoints(run)]
     print(part, code, kept)
-    assert code == 0 or (code == 1 and "Cannot write " in message and message.endswith("No space left on device")), err
+    assert code == 0 or (code == 1 and "Cannot write " in message and message.endswith("No space left on device.")), err
     assert kept or "epoch 2" not in out
     mount("-o remount,size=10m")
     again = ["train", "--resume", run] if kept else [*train, run]

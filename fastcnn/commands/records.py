@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fastcnn import plotting, training
 from fastcnn.commands.errors import CommandError, UsageError, remark
+from fastcnn.plotting import _style
 from fastcnn.training import files
 
 BEST, HISTORY, SETTINGS = "best.safetensors", "history.json", "settings.toml"
@@ -39,10 +40,9 @@ def write_curves(history: training.History, folder: Path) -> None:
 def check_figure(option: str, path: Path) -> None:
     """Refuse a picture that could not be drawn or written, before there is any work to lose."""
     try:
-        from matplotlib.backend_bases import FigureCanvasBase
+        known = _style.file_types()
     except ImportError as error:
         raise CommandError(f'{option} needs matplotlib, pip install "fastcnn[plot]".') from error
-    known = FigureCanvasBase.get_supported_filetypes()
     if path.suffix and path.suffix[1:].lower() not in known:
         raise UsageError(f"{option} is {path}, whose end must be one of {', '.join(known)}, not {path.suffix[1:]}.")
     if path.is_dir() or not path.parent.is_dir():

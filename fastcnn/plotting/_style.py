@@ -23,6 +23,13 @@ def figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 
+def file_types() -> tuple[str, ...]:
+    """The ends of names of files that a figure can be written to."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    return tuple(FigureCanvasBase.get_supported_filetypes())
+
+
 def curves(axes, title: str, x_label: str) -> None:
     """A plain frame for curves."""
     axes.set_title(title, loc="left", fontweight="bold")
