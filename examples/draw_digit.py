@@ -142,7 +142,7 @@ class Window:
             axes[name].spines[:].set_color(GREY)
         self._say("Draw a digit")
         self._axes.set_xlabel("left button: draw     right button or c: clear", color=DARK)
-        for text in self.figure.findobj(Text):
+        for text in self.figure.findobj(Text):  # no ticks but names
             text.set_parse_math(False)  # "$" in the names of classes and data is no mathematics
         self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")  # laid out once; each drawing takes 33 ms instead of 56

@@ -249,6 +249,29 @@ def test_no_text_of_a_figure_is_mathematics(draw, tmp_path, monkeypatch):
     assert not any(text.get_parse_math() for text in figure.findobj(Text) if "$" in text.get_text())
 
 
+def test_mathematics_that_somebody_wants_stays():
+    """Matplotlib's own numbers, where its settings ask for them to be written so."""
+    import matplotlib
+
+    with matplotlib.rc_context({"axes.formatter.use_mathtext": True}):
+        figure = plot_history(HISTORY)
+        figure.canvas.draw()
+    labels = figure.axes[1].get_yticklabels()
+    assert any("$" in label.get_text() for label in labels)
+    assert all(label.get_parse_math() for label in labels)
+
+
+def test_names_are_no_latex_either():
+    import matplotlib
+
+    with matplotlib.rc_context({"text.usetex": True}):
+        figures = [draw() for name, draw in FIGURES.items() if name in ("confusion", "mistakes", "runs")]
+    for figure in figures:
+        named = [text for text in figure.findobj(matplotlib.text.Text) if "caf" in text.get_text()]
+        assert named
+        assert not any(text.get_usetex() for text in named)
+
+
 def test_names_are_shown_as_they_are(tmp_path):
     confusion = plot_confusion(np.eye(10, dtype=int), NAMES)
     confusion.savefig(tmp_path / "confusion.png")  # ticks are written when they are drawn

@@ -1,7 +1,7 @@
 """What all figures have in common."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # M. Okabe and K. Ito's colours, which all eyes can tell apart, without black and the yellow that is faint on white
 BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
 GREY, LIGHT, DARK = "#BCC6CE", "#E6E6E6", "#444444"
+AS_WRITTEN: dict[str, Any] = {"parse_math": False, "usetex": False}  # of texts with names: "$" is no mathematics
 
 
 def figure(width: float, height: float) -> "Figure":
@@ -59,7 +60,7 @@ def canvas(width: float, height: float, inches: float, title: str, least: float 
     width = max(width, least / inches)
     whole = figure(inches * width + 0.1, inches * height + 0.4)
     axes = whole.subplots()
-    axes.set_title(title, loc="left", fontweight="bold")
+    axes.set_title(title, loc="left", fontweight="bold", **AS_WRITTEN)
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal", autoscale_on=False)
     axes.set_axis_off()
     return whole, axes
@@ -87,15 +88,6 @@ def picture(image: np.ndarray) -> tuple[np.ndarray, dict]:
     if len(image) == 3:
         return np.moveaxis(image, 0, -1), {}
     return image.mean(axis=0), {"cmap": "gray", "vmin": 0, "vmax": white}
-
-
-def as_written(figure: "Figure") -> "Figure":
-    """The finished figure with all its texts as they are written: "$" in a name is no mathematics."""
-    from matplotlib.text import Text
-
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)
-    return figure
 
 
 def class_names(classes: Sequence[str] | None, count: int) -> list[str]:

@@ -64,7 +64,7 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str] | None = None) -> 
         number, weight = str(matrix[k, j]), "bold" if j == k else "normal"
         axes.text(j, k, number, ha="center", va="center", color=color, fontweight=weight, fontsize=12 - len(number))
     turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if longest > 3 else {}
-    small: dict[str, Any] = {"fontsize": min(10, 60 * cell)}
+    small: dict[str, Any] = {"fontsize": min(10, 60 * cell), **_style.AS_WRITTEN}
     axes.set_xticks(range(K), names, **turned, **small)
     axes.set_yticks(range(K), names, **small)
     axes.set_xticks(np.arange(K + 1) - 0.5, minor=True)
@@ -77,4 +77,4 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str] | None = None) -> 
     total, right = int(matrix.sum()), int(matrix.trace())
     percent = f", {right / total:.2%}".replace("%", " %") if total else ""
     axes.set_title(f"{right:,} of {total:,} right{percent}", loc="left", fontweight="bold")
-    return _style.as_written(figure)
+    return figure

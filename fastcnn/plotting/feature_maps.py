@@ -81,7 +81,7 @@ def _one(image: np.ndarray, step: nn.Step):
     one_scale = {"vmin": maps.min(), "vmax": maps.max()} if maps[0].size == 1 else {}
     for i, values in enumerate(maps):
         _draw_map(axes, values, 2.5 + 1.1 * (i % across), 1.1 * (i // across), **one_scale)
-    return _style.as_written(figure)
+    return figure
 
 
 def _through(image: np.ndarray, steps: list[nn.Step]):
@@ -94,12 +94,13 @@ def _through(image: np.ndarray, steps: list[nn.Step]):
     for row, name in enumerate(names):
         shape = image.shape if row == 0 else steps[row - 1].y.shape[1:]
         text = f"{name}\n{' x '.join(map(str, shape))}"
-        axes.text(left - 0.15, 1.1 * row + 0.5, text, ha="right", va="center", fontsize="small")
+        how = {"ha": "right", "va": "center", "fontsize": "small", **_style.AS_WRITTEN}
+        axes.text(left - 0.15, 1.1 * row + 0.5, text, **how)
     _draw(axes, image, left, 0, 1)
     for row, step in enumerate(steps, 1):
         for i, values in enumerate(step.y[0][:_ACROSS]):
             _draw_map(axes, values, left + 1.1 * i, 1.1 * row)
-    return _style.as_written(figure)
+    return figure
 
 
 def _draw(axes, image: np.ndarray, left: float, top: float, size: float) -> None:

@@ -63,7 +63,7 @@ def _grid(filters: np.ndarray, limit: float, title: str):
         _style.tile(axes, pixels, 1.1 * column, row * (tall + 0.1), 1, tall, **how)
     if C == 1:
         _scale(figure, axes, rows * tall)
-    return _style.as_written(figure)
+    return figure
 
 
 def _table(filters: np.ndarray, limit: float, title: str):
@@ -79,7 +79,7 @@ def _table(filters: np.ndarray, limit: float, title: str):
     for c in range(C):
         axes.text(0.5, c * (tall + 0.15) + tall / 2, str(c), ha="center", va="center", fontsize="x-small")
     _scale(figure, axes, C * tall * 0.4)
-    return _style.as_written(figure)
+    return figure
 
 
 def _scale(figure, axes, inches: float) -> None:

@@ -67,7 +67,7 @@ def plot_history(history) -> "_style.Figure":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     loss.legend(frameon=False, loc="upper right")
     accuracy.legend(frameon=False, loc="lower right")
-    return _style.as_written(figure)
+    return figure
 
 
 def compare_histories(histories: Mapping) -> "_style.Figure":
@@ -127,8 +127,9 @@ def compare_histories(histories: Mapping) -> "_style.Figure":
     lines, places = loss.get_lines(), [str(i) for i in range(len(histories))]
     legend = figure.legend(lines, places, frameon=False, loc="outside lower center", ncols=min(len(histories), 4))
     for text, line in zip(legend.get_texts(), lines, strict=True):
-        text.set_text(line.get_label())  # now, for a label that begins with "_" has no place in a legend
-    return _style.as_written(figure)
+        # Only now, for a label that begins with "_" has no place in a legend.
+        text.set(text=line.get_label(), **_style.AS_WRITTEN)
+    return figure
 
 
 def _places(history) -> list[float]:

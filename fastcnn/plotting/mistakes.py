@@ -77,10 +77,10 @@ def plot_mistakes(
     for i, n in enumerate(shown):
         left, top = wide * (i % across), tall * (i // across)
         text = f"{names[labels[n]]} → {names[predicted[n]]}  {_percent(surety[n])}"
-        axes.text(left, top + words / 2, text, va="center", fontsize="small")
+        axes.text(left, top + words / 2, text, va="center", fontsize="small", **_style.AS_WRITTEN)
         pixels, how = _style.picture(images[n])
         _style.tile(axes, pixels, left, top + words, 1, high, **how)
-    return _style.as_written(figure)
+    return figure
 
 
 def _percent(share: float) -> str:
