@@ -3,15 +3,24 @@
 A convolution and a pooling slide the same kind of window over an image; `Windows` is that geometry as a value. Along
 the height, the tap ``ky`` of the window of output row ``oy`` reads the input row ``iy = oy * SH + ky * DH - top``;
 rows outside ``0 <= iy < H`` are padding. The width is alike.
+
+Options are brought to one form, ints and tuples of ints, before geometry is looked up: what is remembered of 1 never
+answers for 1.0 or True, which Python takes for the same key.
 """
 
-from typing import NamedTuple, TypeGuard
+import functools
+from typing import NamedTuple
 
 import numpy as np
+
+from fastcnn import _validate
 
 Pair = int | tuple[int, int]
 OutputSize = int | tuple[int | None, int | None]
 Padding = int | tuple[int, int] | tuple[int, int, int, int] | str
+
+_Pair = tuple[int, int]  # the one form of a `Pair`
+_MOST = 2**31 - 1  # of an option; images have fewer pixels along an axis
 
 
 class Windows(NamedTuple):
@@ -35,10 +44,50 @@ class Windows(NamedTuple):
 
 def pair(name: str, value: Pair, least: int = 1) -> tuple[int, int]:
     """(height, width) from an int or a pair; each at least ``least``."""
-    items = (value, value) if _is_int(value) else tuple(value) if isinstance(value, (tuple, list)) else ()
-    if len(items) != 2 or not all(_is_int(item) and item >= least for item in items):
+    items = _whole_numbers(value if isinstance(value, (tuple, list)) else (value, value))
+    if len(items) != 2 or min(items) < least:
         raise ValueError(f"`{name}` must be an int or a pair of ints, each at least {least}, not {value!r}.")
-    return int(items[0]), int(items[1])
+    return _reachable(name, items)
+
+
+def checked_padding(padding: Padding) -> Padding:
+    """An int, a pair, four sides or a word, as it was written."""
+    if isinstance(padding, str) and padding in ("valid", "same"):
+        return str(padding)
+    several = isinstance(padding, (tuple, list))
+    items = _whole_numbers(padding if isinstance(padding, (tuple, list)) else (padding, padding))
+    if len(items) not in (2, 4) or min(items) < 0:
+        raise ValueError(
+            '`padding` must be an int, a pair, four sides (top, bottom, left, right), "valid" or "same", '
+            f"none of them negative, not {padding!r}."
+        )
+    return _reachable("padding", items) if several else _reachable("padding", items)[0]
+
+
+def checked_output_size(output_size: OutputSize) -> OutputSize:
+    """An int or a pair, as it was written; in a pair None leaves an axis as it is."""
+    several = isinstance(output_size, (tuple, list))
+    given = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size, output_size)
+    sizes = _whole_numbers([1 if several and size is None else size for size in given])
+    if len(sizes) != 2 or min(sizes) < 1:
+        raise ValueError(
+            "`output_size` must be an int or a pair of ints, each at least 1 (in a pair None leaves an axis as it is), "
+            f"not {output_size!r}."
+        )
+    height, width = _reachable("output_size", sizes)
+    return (given[0] and height, given[1] and width) if several else height
+
+
+def _whole_numbers(items) -> tuple[int, ...]:
+    """The items as ints; nothing if one is no whole number."""
+    return tuple(map(int, items)) if all(map(_validate.is_whole, items)) else ()
+
+
+def _reachable(name: str, items):
+    """The items, if products of them are numbers of 64 bits, as kernels have them."""
+    if max(items) > _MOST:
+        raise ValueError(f"`{name}` is {max(items)} but must be at most {_MOST}.")
+    return items
 
 
 def conv_windows(
@@ -49,7 +98,7 @@ def conv_windows(
     ``padding="same"`` is TensorFlow's rule, for any stride: ``OH = ceil(H / SH)``, with
     ``max((OH - 1) * SH + KH_eff - H, 0)`` rows of padding, the odd one at the bottom (and at the right).
     """
-    return _windows(image, kernel, stride, padding, dilation, ceil_mode=False)
+    return _windows(image, *_canonical(kernel, stride, padding, dilation), ceil_mode=False)
 
 
 def pool_windows(
@@ -65,7 +114,15 @@ def pool_windows(
     With ``ceil_mode`` the last window may reach past the padded image, but it starts inside the image or its padding
     before it (PyTorch's rule). Padding is at most half of the (dilated) kernel and no window is all padding.
     """
-    windows = _windows(image, kernel, kernel if stride is None else stride, padding, dilation, ceil_mode)
+    options = _canonical(kernel, kernel if stride is None else stride, padding, dilation)
+    return _pool_windows(image, *options, _validate.flag("ceil_mode", ceil_mode))
+
+
+@functools.lru_cache(1024)
+def _pool_windows(
+    image: _Pair, kernel: _Pair, stride: _Pair, padding: Padding, dilation: _Pair, ceil_mode: bool
+) -> Windows:
+    windows = _windows(image, kernel, stride, padding, dilation, ceil_mode)
     for axis in _axes(windows):
         if max(axis.before, axis.after) > axis.reach // 2:
             raise ValueError(
@@ -97,6 +154,13 @@ def conv_transpose_windows(
     """
     kernel, stride, dilation = pair("kernel_size", kernel), pair("stride", stride), pair("dilation", dilation)
     pads, more = pair("padding", padding, 0), pair("output_padding", output_padding, 0)
+    return _transpose_windows(image, kernel, stride, pads, more, dilation)
+
+
+@functools.lru_cache(1024)
+def _transpose_windows(
+    image: _Pair, kernel: _Pair, stride: _Pair, pads: _Pair, more: _Pair, dilation: _Pair
+) -> Windows:
     extents = []
     for name, outputs, taps, step, spread, pad, extra in zip(
         ("height", "width"), image, kernel, stride, dilation, pads, more, strict=True
@@ -131,14 +195,13 @@ class AdaptiveWindows(NamedTuple):
 
 def adaptive_windows(image: tuple[int, int], output_size: OutputSize) -> AdaptiveWindows:
     """Windows of an adaptive pooling: output o of n reads the pixels floor(o * H / n) ... ceil((o + 1) * H / n) - 1."""
-    several = tuple(output_size) if isinstance(output_size, (tuple, list)) else ()
-    sizes = (output_size, output_size) if _is_int(output_size) else several
-    if len(sizes) != 2 or not all(size is None or (_is_int(size) and size >= 1) for size in sizes):
-        raise ValueError(
-            "`output_size` must be an int or a pair of ints, each at least 1 (in a pair None leaves an axis as it is), "
-            f"not {output_size!r}."
-        )
-    OH, OW = (extent if size is None else int(size) for extent, size in zip(image, sizes, strict=True))
+    size = checked_output_size(output_size)
+    return _adaptive_windows(image, size if isinstance(size, tuple) else (size, size))
+
+
+@functools.lru_cache(1024)
+def _adaptive_windows(image: _Pair, sizes: tuple[int | None, int | None]) -> AdaptiveWindows:
+    OH, OW = (extent if size is None else size for extent, size in zip(image, sizes, strict=True))
     (H, W), regular = image, None
     if H % OH == 0 and W % OW == 0:
         regular = pool_windows(image, (H // OH, W // OW))
@@ -173,10 +236,14 @@ def _axes(w: Windows) -> tuple[_Axis, _Axis]:
     )
 
 
-def _windows(
-    image: tuple[int, int], kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, ceil_mode: bool
-) -> Windows:
-    kernel, stride, dilation = pair("kernel_size", kernel), pair("stride", stride), pair("dilation", dilation)
+def _canonical(kernel: Pair, stride: Pair, padding: Padding, dilation: Pair) -> tuple[_Pair, _Pair, Padding, _Pair]:
+    """The options in the one form that geometry is looked up by."""
+    padding = checked_padding(padding)
+    return pair("kernel_size", kernel), pair("stride", stride), padding, pair("dilation", dilation)
+
+
+@functools.lru_cache(1024)
+def _windows(image: _Pair, kernel: _Pair, stride: _Pair, padding: Padding, dilation: _Pair, ceil_mode: bool) -> Windows:
     pads = _pads(padding, image, kernel, stride, dilation)
     windows = Windows(*image, *kernel, *stride, *pads, *dilation, 0, 0)
     outputs = []
@@ -200,33 +267,19 @@ def index_type(dtype) -> np.dtype:
     return np.dtype(np.int32 if dtype == np.float32 else np.int64)
 
 
-def _is_int(value) -> TypeGuard[int]:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
 def _pads(padding: Padding, image, kernel, stride, dilation) -> tuple[int, int, int, int]:
     """(top, bottom, left, right) from every way to write padding."""
-    if isinstance(padding, str):
-        if padding == "valid":
-            return 0, 0, 0, 0
-        if padding == "same":
-            pads = []
-            for extent, taps, step, spread in zip(image, kernel, stride, dilation, strict=True):
-                total = max((-(-extent // step) - 1) * step + (taps - 1) * spread + 1 - extent, 0)
-                pads += [total // 2, total - total // 2]
-            top, bottom, left, right = pads
-            return top, bottom, left, right
-    elif isinstance(padding, (tuple, list)) and len(padding) == 4:
-        if all(_is_int(side) and side >= 0 for side in padding):
-            top, bottom, left, right = map(int, padding)
-            return top, bottom, left, right
+    if padding == "valid":
+        return 0, 0, 0, 0
+    if padding == "same":
+        pads = []
+        for extent, taps, step, spread in zip(image, kernel, stride, dilation, strict=True):
+            total = max((-(-extent // step) - 1) * step + (taps - 1) * spread + 1 - extent, 0)
+            pads += [total // 2, total - total // 2]
+        top, bottom, left, right = pads
+    elif isinstance(padding, tuple) and len(padding) == 4:
+        top, bottom, left, right = padding
     else:
-        try:
-            height, width = pair("padding", padding, 0)
-            return height, height, width, width
-        except ValueError:
-            pass
-    raise ValueError(
-        '`padding` must be an int, a pair, four sides (top, bottom, left, right), "valid" or "same", '
-        f"none of them negative, not {padding!r}."
-    )
+        top, left = pair("padding", padding, 0)  # type: ignore[arg-type]  # nothing else is left
+        bottom, right = top, left
+    return top, bottom, left, right

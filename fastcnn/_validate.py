@@ -1,7 +1,14 @@
-"""What arguments must be: the only messages about arrays.
+"""What arguments must be: the only messages about arrays, and about numbers.
 
-Each check returns the canonical form that backends rely on: a C-contiguous float32 or float64 array.
+Each check returns the canonical form that backends rely on: a C-contiguous float32 or float64 array; of options, what
+Python has for them, an int, a float, a bool or a str.
+
+A whole number is an int of Python or NumPy, a number is that or a float of either, and a flag is True or False of
+either. Nothing else counts as one: no bool as a number, no number as a flag, no array of whatever size, no string.
 """
+
+import math
+from typing import TypeGuard
 
 import numpy as np
 
@@ -59,14 +66,37 @@ def indices(name: str, array, expected: tuple[int, ...], below: int) -> np.ndarr
     return canonical
 
 
+def is_whole(value) -> TypeGuard[int]:
+    """Whether the value counts as a whole number."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.timedelta64))
+
+
+def whole(name: str, value) -> int:
+    """Any whole number."""
+    if not is_whole(value):
+        raise TypeError(f"`{name}` must be a whole number, not {value!r}.")
+    return int(value)
+
+
+def flag(name: str, value) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"`{name}` must be True or False, not {value!r}.")
+    return bool(value)
+
+
 def number(name: str, value, low: float, high: float, *, below_high: bool = False) -> float:
     """A finite number from ``low`` to ``high`` (``high`` itself excluded with ``below_high``)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+    if not is_whole(value) and not isinstance(value, (float, np.floating)):
         raise TypeError(f"`{name}` must be a number, not {type(value).__name__}.")
-    if not (low <= value < high if below_high else low <= value <= high):
+    try:
+        exact = float(value)  # beside a float32 the limits would be rounded
+    except OverflowError:  # of a whole number larger than all floats
+        exact = math.inf if value > 0 else -math.inf
+    if not (low <= exact < high if below_high else low <= exact <= high):
         upper = f"below {high}" if below_high else f"at most {high}"
         raise ValueError(f"`{name}` is {value} but must be at least {low} and {upper}.")
-    return float(value)
+    return exact
 
 
 def generator(name: str, rng) -> np.random.Generator:
@@ -78,16 +108,14 @@ def generator(name: str, rng) -> np.random.Generator:
 
 def count(name: str, value, least: int = 1) -> int:
     """A whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"`{name}` must be a whole number, not {value!r}.")
-    if value < least:
+    if whole(name, value) < least:
         raise ValueError(f"`{name}` is {value} but must be at least {least}.")
     return int(value)
 
 
 def divisor(name: str, value) -> int | None:
     """A whole number that is not 0, or None."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer))):
+    if value is not None and not is_whole(value):
         raise TypeError(f"`{name}` must be a whole number or None, not {value!r}.")
     if value == 0:
         raise ValueError(f"`{name}` must not be 0.")
@@ -96,6 +124,6 @@ def divisor(name: str, value) -> int | None:
 
 def choice(name: str, value, options: tuple[str, ...]) -> str:
     """One of ``options``."""
-    if value not in options:
+    if not isinstance(value, str) or value not in options:
         raise ValueError(f"`{name}` is {value!r} but must be one of {', '.join(map(repr, options))}.")
-    return value
+    return str(value)

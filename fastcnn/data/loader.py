@@ -75,6 +75,7 @@ class DataLoader:
             )
         if augment is not None and not callable(augment):
             raise TypeError(f"`augment` must be callable, augment(images, rng), not {augment!r:.60}.")
+        shuffle, drop_last = _validate.flag("shuffle", shuffle), _validate.flag("drop_last", drop_last)
         if (shuffle or augment) and not isinstance(rng, np.random.Generator):
             raise TypeError(
                 f"`rng` is {rng!r:.60} but `{'shuffle=True' if shuffle else 'augment'}` needs a "
@@ -89,7 +90,7 @@ class DataLoader:
         self.augment: Any = augment
         # Off by default: kernels take all processors, and a LeNet-5's epoch on two was 1 to 9 % longer with it, from no
         # augmentation to elastic distortion. With kernels on one of the two it was 3 % longer to 33 % shorter.
-        self.prefetch = prefetch
+        self.prefetch = _validate.flag("prefetch", prefetch)
         self._epoch: dict[str, Any] | None = None  # the epoch that is going on: as `state_dict` has it
         self._skip = 0  # batches that the next iteration leaves out, as they were handed out before
 

@@ -157,6 +157,6 @@ def _pair(size) -> tuple[int, int] | None:
 
 
 def _channels(channels) -> int | None:
-    if channels not in (None, 1, 3):
+    if channels is not None and (not _validate.is_whole(channels) or channels not in (1, 3)):
         raise ValueError(f"`channels` is {channels!r} but must be 1 (grey) or 3 (red, green, blue).")
-    return channels
+    return None if channels is None else int(channels)

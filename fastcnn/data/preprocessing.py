@@ -40,6 +40,7 @@ class Preprocessing:
     std: tuple[float, ...]
 
     def __post_init__(self):
+        object.__setattr__(self, "size", _validate.count("size", self.size))
         object.__setattr__(self, "mean", tuple(map(float, self.mean)))  # JSON has lists
         object.__setattr__(self, "std", tuple(map(float, self.std)))
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from fastcnn import _validate
+
 from .errors import DownloadError
 
 TIMEOUT = 10  # seconds to wait for a mirror to connect, and for each further piece of a file
@@ -42,6 +44,7 @@ class Source:
         That is ``root``; without it, FASTCNN_DATA; without that, the cache, into which the files are downloaded if
         ``locate`` does not find them there, which it says by a FileNotFoundError.
         """
+        download = _validate.flag("download", download)
         if root is not None:
             return locate(_folder(root, "`root`"), "`root`")
         if folder := os.environ.get("FASTCNN_DATA"):

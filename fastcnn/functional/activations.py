@@ -573,7 +573,7 @@ def dropout(
     x = _validate.floats("x", x)
     p = _validate.number("p", p, 0, 1, below_high=True)
     _validate.generator("rng", rng)
-    mask = dropout_mask(x.shape, x.dtype, p, rng) if training else np.ones_like(x)
+    mask = dropout_mask(x.shape, x.dtype, p, rng) if _validate.flag("training", training) else np.ones_like(x)
     return _map("dropout", backend, {"x": x, "mask": mask}), mask
 
 

@@ -60,10 +60,11 @@ def adaptive_max_pool2d(
     """
     x = _validate.floats("x", x, 4)
     windows = adaptive_windows(x.shape[2:], output_size)
+    with_indices = _validate.flag("return_indices", return_indices)
     implementation = backends.load(backend)
     y, indices = implementation.adaptive_max_pool2d(implementation.pack(x), windows)
     y = implementation.unpack(y)
-    return (y, implementation.unpack(indices).astype(np.int64)) if return_indices else y
+    return (y, implementation.unpack(indices).astype(np.int64)) if with_indices else y
 
 
 def adaptive_max_pool2d_backward(

@@ -69,7 +69,7 @@ def conv2d(
     array([[ 8., 12.],
            [20., 24.]])
     """
-    x, weight, windows = _checked(x, weight, stride, padding, dilation, groups)
+    x, weight, windows, groups = _checked(x, weight, stride, padding, dilation, groups)
     if bias is not None:
         bias = _validate.floats("bias", bias, 1, like=("x", x))
         _validate.shape("bias", bias, (weight.shape[0],), "one value for each filter of `weight`")
@@ -134,17 +134,18 @@ def conv2d_backward(
     >>> dbias
     array([4.])
     """
-    x, weight, windows = _checked(x, weight, stride, padding, dilation, groups)
+    x, weight, windows, groups = _checked(x, weight, stride, padding, dilation, groups)
     dy = _validate.floats("dy", dy, 4, like=("x", x))
     _validate.shape("dy", dy, (len(x), len(weight), windows.OH, windows.OW), "the shape of the convolution's output")
+    wanted = _validate.flag("input_grad", input_grad), _validate.flag("weight_grad", weight_grad)
     implementation = backends.load(backend)
     dx, dweight, dbias = implementation.conv2d_backward(
-        implementation.pack(dy), implementation.pack(x), weight, windows, groups, input_grad, weight_grad
+        implementation.pack(dy), implementation.pack(x), weight, windows, groups, *wanted
     )
     return None if dx is None else implementation.unpack(dx), dweight, dbias
 
 
-def _checked(x, weight, stride, padding, dilation, groups) -> tuple[np.ndarray, np.ndarray, Windows]:
+def _checked(x, weight, stride, padding, dilation, groups) -> tuple[np.ndarray, np.ndarray, Windows, int]:
     x = _validate.floats("x", x, 4)
     weight = _validate.floats("weight", weight, 4, like=("x", x))
     groups = _validate.count("groups", groups)
@@ -159,4 +160,4 @@ def _checked(x, weight, stride, padding, dilation, groups) -> tuple[np.ndarray, 
             f"`weight` has {weight.shape[1]} input channels (shape {weight.shape}) but `x` has {channels} "
             f"(shape {x.shape})" + (f" in {groups} groups." if groups > 1 else ".")
         )
-    return x, weight, conv_windows(x.shape[2:], weight.shape[2:], stride, padding, dilation)
+    return x, weight, conv_windows(x.shape[2:], weight.shape[2:], stride, padding, dilation), groups

@@ -74,7 +74,7 @@ def conv_transpose2d(
     array([[ 1.,  1.,  2.,  2.],
            [10., 10., 20., 20.]])
     """
-    x, weight, windows = _checked(x, weight, stride, padding, output_padding, groups, dilation)
+    x, weight, windows, groups = _checked(x, weight, stride, padding, output_padding, groups, dilation)
     if bias is not None:
         bias = _validate.floats("bias", bias, 1, like=("x", x))
         _validate.shape("bias", bias, (weight.shape[1] * groups,), "one value for each output channel")
@@ -141,18 +141,21 @@ def conv_transpose2d_backward(
     >>> dbias
     array([6.])
     """
-    x, weight, windows = _checked(x, weight, stride, padding, output_padding, groups, dilation)
+    x, weight, windows, groups = _checked(x, weight, stride, padding, output_padding, groups, dilation)
     dy = _validate.floats("dy", dy, 4, like=("x", x))
     y_shape = len(x), weight.shape[1] * groups, windows.H, windows.W
     _validate.shape("dy", dy, y_shape, "the shape of the transposed convolution's output")
+    wanted = _validate.flag("input_grad", input_grad), _validate.flag("weight_grad", weight_grad)
     implementation = backends.load(backend)
     dx, dweight, dbias = implementation.conv_transpose2d_backward(
-        implementation.pack(dy), implementation.pack(x), weight, windows, groups, input_grad, weight_grad
+        implementation.pack(dy), implementation.pack(x), weight, windows, groups, *wanted
     )
     return None if dx is None else implementation.unpack(dx), dweight, dbias
 
 
-def _checked(x, weight, stride, padding, output_padding, groups, dilation) -> tuple[np.ndarray, np.ndarray, Windows]:
+def _checked(
+    x, weight, stride, padding, output_padding, groups, dilation
+) -> tuple[np.ndarray, np.ndarray, Windows, int]:
     x = _validate.floats("x", x, 4)
     weight = _validate.floats("weight", weight, 4, like=("x", x))
     groups = _validate.count("groups", groups)
@@ -164,4 +167,4 @@ def _checked(x, weight, stride, padding, output_padding, groups, dilation) -> tu
     if len(weight) % groups:
         raise ValueError(f"`groups` is {groups} but must divide the channels of `x` ({x.shape[1]}).")
     windows = conv_transpose_windows(x.shape[2:], weight.shape[2:], stride, padding, output_padding, dilation)
-    return x, weight, windows
+    return x, weight, windows, groups

@@ -88,9 +88,10 @@ def linear_backward(
     x, weight = _checked(x, weight)
     dy = _validate.floats("dy", dy, 2, like=("x", x))
     _validate.shape("dy", dy, (len(x), len(weight)), "the shape of the output")
+    wanted = _validate.flag("input_grad", input_grad), _validate.flag("weight_grad", weight_grad)
     implementation = backends.load(backend)
     dx, dweight, dbias = implementation.linear_backward(
-        implementation.pack(dy), implementation.pack(x), weight, input_grad, weight_grad
+        implementation.pack(dy), implementation.pack(x), weight, *wanted
     )
     return None if dx is None else implementation.unpack(dx), dweight, dbias
 

@@ -242,6 +242,4 @@ def checked_targets(x, target, reduction: str) -> tuple[str, tuple]:
 
 def checked_index(ignore_index) -> int:
     """Any whole number."""
-    if isinstance(ignore_index, bool) or not isinstance(ignore_index, (int, np.integer)):
-        raise TypeError(f"`ignore_index` must be a whole number, not {ignore_index!r}.")
-    return int(ignore_index)
+    return _validate.whole("ignore_index", ignore_index)

@@ -95,7 +95,8 @@ def batch_norm(
     array([[0.],
            [1.]])
     """
-    x = _images_or_rows("x", x)
+    x, training = _images_or_rows("x", x), _validate.flag("training", training)
+    with_statistics = _validate.flag("return_statistics", return_statistics)
     running = _running_statistics(x, running_mean, running_var, training)
     weight = None if weight is None else _by_channel("weight", weight, x)
     bias = None if bias is None else _by_channel("bias", bias, x)
@@ -104,10 +105,10 @@ def batch_norm(
         check_enough_values("`x`", x.shape)
     implementation = backends.load(backend)
     native, mean, invstd, _ = normalize(
-        implementation, implementation.pack(x), running, weight, bias, bool(training), momentum, eps
+        implementation, implementation.pack(x), running, weight, bias, training, momentum, eps
     )
     y = implementation.unpack(native)
-    return (y, mean, invstd) if return_statistics else y
+    return (y, mean, invstd) if with_statistics else y
 
 
 def batch_norm_backward(
@@ -160,7 +161,8 @@ def batch_norm_backward(
     >>> dx.ravel(), dweight, dbias
     (array([ 1., -1.,  0.]), array([-6.]), array([6.]))
     """
-    x = _images_or_rows("x", x)
+    x, training = _images_or_rows("x", x), _validate.flag("training", training)
+    input_grad = _validate.flag("input_grad", input_grad)
     dy = _validate.floats("dy", dy, like=("x", x))
     _validate.shape("dy", dy, x.shape, "the shape of `x`")
     if mean is None or invstd is None:
@@ -171,7 +173,7 @@ def batch_norm_backward(
         check_enough_values("`x`", x.shape)
     implementation = backends.load(backend)
     dx, dweight, dbias = implementation.batch_norm_backward(
-        implementation.pack(dy), implementation.pack(x), mean, invstd, weight, bool(training), bool(input_grad)
+        implementation.pack(dy), implementation.pack(x), mean, invstd, weight, training, input_grad
     )
     return implementation.unpack(dx) if input_grad else None, dweight, dbias
 

@@ -80,10 +80,11 @@ def max_pool2d(
     """
     x = _validate.floats("x", x, 4)
     windows = pool_windows(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
+    with_indices = _validate.flag("return_indices", return_indices)
     implementation = backends.load(backend)
     y, indices = implementation.max_pool2d(implementation.pack(x), windows)
     y = implementation.unpack(y)
-    return (y, implementation.unpack(indices).astype(np.int64)) if return_indices else y
+    return (y, implementation.unpack(indices).astype(np.int64)) if with_indices else y
 
 
 def max_pool2d_backward(
@@ -174,7 +175,10 @@ def avg_pool2d(
     """
     x = _validate.floats("x", x, 4)
     windows = pool_windows(x.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
-    options = bool(count_include_pad), _validate.divisor("divisor_override", divisor_override)
+    options = (
+        _validate.flag("count_include_pad", count_include_pad),
+        _validate.divisor("divisor_override", divisor_override),
+    )
     implementation = backends.load(backend)
     return implementation.unpack(implementation.avg_pool2d(implementation.pack(x), windows, *options))
 
@@ -223,7 +227,10 @@ def avg_pool2d_backward(
     x_shape = input_shape(x_shape, dy)
     windows = pool_windows(x_shape[2:], kernel_size, stride, padding, 1, ceil_mode)
     _validate.shape("dy", dy, (*x_shape[:2], windows.OH, windows.OW), "the shape of the pooling's output")
-    options = bool(count_include_pad), _validate.divisor("divisor_override", divisor_override)
+    options = (
+        _validate.flag("count_include_pad", count_include_pad),
+        _validate.divisor("divisor_override", divisor_override),
+    )
     implementation = backends.load(backend)
     dx = implementation.avg_pool2d_backward(implementation.pack(dy), windows, *options)
     return implementation.unpack(dx)

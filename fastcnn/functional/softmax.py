@@ -136,7 +136,7 @@ def _along(operation: str, backend: str | None, dim: int, arrays: dict[str, np.n
         array = _validate.floats(name, arrays[name], like=(first, checked[0]))
         checked.append(_validate.shape(name, array, checked[0].shape, f"that of `{first}`"))
     ndim = checked[0].ndim
-    if not isinstance(dim, (int, np.integer)) or not -ndim <= dim < ndim:
+    if not _validate.is_whole(dim) or not -ndim <= dim < ndim:
         raise ValueError(f"`dim` is {dim!r} but `{first}` has {ndim} axes: shape {checked[0].shape}.")
     moved = [np.moveaxis(array, dim, -1) for array in checked]
     implementation = backends.load(backend)

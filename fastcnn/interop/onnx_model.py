@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn import nn
+from fastcnn import _validate, nn
 from fastcnn.interop.onnx_graph import Graph, Layer
 from fastcnn.interop.onnx_layers import WRITERS
 from fastcnn.nn.calls import is_as_defined
@@ -37,6 +37,7 @@ class Writer:
     """
 
     def __init__(self, model: nn.Module, input_shape, *, fold_batch_norm: bool):
+        fold_batch_norm = _validate.flag("fold_batch_norm", fold_batch_norm)
         self._shapes = {row.name: row.output_shape for row in nn.summarize(model, input_shape).rows}
         self._model, self._input_shape, self._fold = model, tuple(input_shape), fold_batch_norm
         self.graph = Graph(next((parameter.dtype for parameter in model.parameters()), np.float32))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from fastcnn import _validate
+from fastcnn.models.sizes import checked_sizes
 from fastcnn.nn import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, ScaledTanh, Sequential, Tanh, init
 
 _ACTIVATIONS = {"relu": ReLU, "tanh": Tanh, "scaled_tanh": ScaledTanh}
@@ -77,7 +78,8 @@ class LeNet5(Sequential):
     ):
         Activation = _ACTIVATIONS[_validate.choice("activation", activation, tuple(_ACTIVATIONS))]
         Pool2d = _POOLINGS[_validate.choice("pooling", pooling, tuple(_POOLINGS))]
-        s4 = (_validate.count("image_size", image_size, 16) - 12) // 4  # pixels along each side of S4
+        num_classes, in_channels, image_size = checked_sizes(num_classes, in_channels, image_size, 16)
+        s4 = (image_size - 12) // 4  # pixels along each side of S4
         start = {"rng": init.generator(rng), "dtype": dtype}
         super().__init__(
             Conv2d(in_channels, 6, 5, **start),  # C1: 6 @ 28x28

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from fastcnn import _validate
+from fastcnn.models.sizes import checked_sizes
 from fastcnn.nn import Flatten, Linear, ReLU, Sequential, init
 
 
@@ -61,7 +62,8 @@ class MLP(Sequential):
         if isinstance(hidden, str) or not isinstance(hidden, Sequence):
             raise TypeError(f"`hidden` must be a sequence of whole numbers, not {hidden!r}.")
         sizes = [_validate.count(f"hidden[{i}]", size) for i, size in enumerate(hidden)]
-        inputs = _validate.count("in_channels", in_channels) * _validate.count("image_size", image_size) ** 2
+        num_classes, in_channels, image_size = checked_sizes(num_classes, in_channels, image_size)
+        inputs = in_channels * image_size**2
         start = {"rng": init.generator(rng), "dtype": dtype}
         steps = [(Linear(*pair, **start), ReLU()) for pair in pairwise((inputs, *sizes))]
         super().__init__(

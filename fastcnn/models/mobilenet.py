@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastcnn import _validate
+from fastcnn.models.sizes import checked_sizes
 from fastcnn.nn import (
     BatchNorm2d,
     Conv2d,
@@ -69,7 +69,7 @@ class SmallMobileNet(Sequential):
         rng: np.random.Generator | None = None,
         dtype=np.float32,
     ):
-        _validate.count("image_size", image_size)
+        num_classes, in_channels, image_size = checked_sizes(num_classes, in_channels, image_size)
         start = {"rng": init.generator(rng), "dtype": dtype}
         super().__init__(
             Conv2d(in_channels, 32, 3, padding=1, bias=False, **start),  # 32 @ 32x32

@@ -3,6 +3,7 @@
 import numpy as np
 
 from fastcnn import _validate
+from fastcnn.models.sizes import checked_sizes
 from fastcnn.nn import (
     AvgPool2d,
     BatchNorm2d,
@@ -77,7 +78,7 @@ class ResNet20(Sequential):
         rng: np.random.Generator | None = None,
         dtype=np.float32,
     ):
-        _validate.count("image_size", image_size)
+        num_classes, in_channels, image_size = checked_sizes(num_classes, in_channels, image_size)
         rng = init.generator(rng)
         start = {"rng": rng, "dtype": dtype}
         block = {"shortcut": shortcut, **start}
@@ -142,6 +143,8 @@ def residual_block(
     """
     _validate.choice("shortcut", shortcut, ("pad", "projection"))
     start = {"bias": False, "rng": init.generator(rng), "dtype": dtype}
+    in_channels = _validate.count("in_channels", in_channels)
+    out_channels, stride = _validate.count("out_channels", out_channels), _validate.count("stride", stride)
     if stride == 1 and in_channels == out_channels:
         past: Module = Identity()
     elif shortcut == "pad":

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastcnn import _validate
+from fastcnn.models.sizes import checked_sizes
 from fastcnn.nn import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential, init
 
 
@@ -55,7 +55,8 @@ class Conv8(Sequential):
         rng: np.random.Generator | None = None,
         dtype=np.float32,
     ):
-        side = (_validate.count("image_size", image_size, 4) - 2) // 2  # pixels along each side after pooling
+        num_classes, in_channels, image_size = checked_sizes(num_classes, in_channels, image_size, 4)
+        side = (image_size - 2) // 2  # pixels along each side after pooling
         start = {"rng": init.generator(rng), "dtype": dtype}
         super().__init__(
             Conv2d(in_channels, 8, 3, bias=False, **start),  # 8 @ 26x26
@@ -107,7 +108,8 @@ class Conv4Conv8(Sequential):
         rng: np.random.Generator | None = None,
         dtype=np.float32,
     ):
-        side = _validate.count("image_size", image_size, 4) // 4
+        num_classes, in_channels, image_size = checked_sizes(num_classes, in_channels, image_size, 4)
+        side = image_size // 4
         start = {"rng": init.generator(rng), "dtype": dtype}
         super().__init__(
             Conv2d(in_channels, 4, 5, padding=2, **start),  # 4 @ 28x28
@@ -166,7 +168,8 @@ class Conv12Conv24(Sequential):
         rng: np.random.Generator | None = None,
         dtype=np.float32,
     ):
-        side = ((_validate.count("image_size", image_size, 12) - 4) // 2 - 2) // 2
+        num_classes, in_channels, image_size = checked_sizes(num_classes, in_channels, image_size, 12)
+        side = ((image_size - 4) // 2 - 2) // 2
         start = {"rng": init.generator(rng), "dtype": dtype}
         super().__init__(
             Conv2d(in_channels, 12, 5, **start),  # 12 @ 24x24

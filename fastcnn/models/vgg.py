@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastcnn import _validate
+from fastcnn.models.sizes import checked_sizes
 from fastcnn.nn import BatchNorm2d, Conv2d, GlobalAvgPool2d, Linear, MaxPool2d, ReLU, Sequential, init
 
 
@@ -59,7 +59,7 @@ class VGG7(Sequential):
         rng: np.random.Generator | None = None,
         dtype=np.float32,
     ):
-        _validate.count("image_size", image_size, 8)
+        num_classes, in_channels, image_size = checked_sizes(num_classes, in_channels, image_size, 8)
         start = {"rng": init.generator(rng), "dtype": dtype}
         super().__init__(
             *_convolution(in_channels, 32, **start),  # 32 @ 32x32

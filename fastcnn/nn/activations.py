@@ -2,8 +2,6 @@
 
 import sys
 
-import numpy as np
-
 from fastcnn import _validate
 from fastcnn.functional.activations import tanh_scales
 from fastcnn.nn.module import Module
@@ -226,11 +224,9 @@ class Softmax(Module):
     replayable = True
 
     def __init__(self, dim: int = 1):
-        if isinstance(dim, bool) or not isinstance(dim, (int, np.integer)):
-            raise TypeError(f"`dim` must be a whole number, not {dim!r}.")
-        if dim == 0:
+        self.dim = _validate.whole("dim", dim)
+        if self.dim == 0:
             raise ValueError("`dim` is 0, the axis of the batch, but images are independent of each other.")
-        self.dim = int(dim)
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.softmax`."""

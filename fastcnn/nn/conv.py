@@ -1,7 +1,6 @@
 """Convolution and transposed convolution as layers."""
 
 import math
-from functools import lru_cache
 
 import numpy as np
 
@@ -10,9 +9,6 @@ from fastcnn._geometry import Padding, Pair, Windows
 from fastcnn.nn import init
 from fastcnn.nn.module import Module
 from fastcnn.nn.parameter import Parameter
-
-_windows = lru_cache(_geometry.conv_windows)
-_transpose_windows = lru_cache(_geometry.conv_transpose_windows)
 
 
 class _Conv2d(Module):
@@ -35,7 +31,7 @@ class _Conv2d(Module):
         self.out_channels = _validate.count("out_channels", out_channels)
         self.kernel_size = _geometry.pair("kernel_size", kernel_size)
         self.stride = _geometry.pair("stride", stride)
-        self.padding = padding
+        self.padding = _geometry.checked_padding(padding)
         self.dilation = _geometry.pair("dilation", dilation)
         self.groups = _validate.count("groups", groups)
         if in_channels % groups or out_channels % groups:
@@ -147,12 +143,9 @@ class Conv2d(_Conv2d):
         rng: np.random.Generator | None = None,
         dtype=np.float32,
     ):
-        padding = tuple(padding) if isinstance(padding, list) else padding
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
-        (KH, KW), (DH, DW) = self.kernel_size, self.dilation
-        self.windows((KH * DH, KW * DW))  # checks `padding`
         self.weight = init.parameter(self.weight_shape, dtype)
-        self.bias = init.parameter((out_channels,), dtype) if bias else None
+        self.bias = init.parameter((self.out_channels,), dtype) if _validate.flag("bias", bias) else None
         init.default_(self.weight, self.bias, init.generator(rng))
 
     def forward_native(self, x, backend, *, relu: bool = False):
@@ -168,7 +161,7 @@ class Conv2d(_Conv2d):
 
     def windows(self, image: tuple[int, int]) -> Windows:
         """Over the input."""
-        return _windows(image, self.kernel_size, self.stride, self.padding, self.dilation)
+        return _geometry.conv_windows(image, self.kernel_size, self.stride, self.padding, self.dilation)
 
     def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
         """Every value of the filters at every pixel of the output."""
@@ -241,7 +234,7 @@ class ConvTranspose2d(_Conv2d):
         enough = 2 * max(padding) + 1  # pixels, so many that `padding` leaves some of the output
         self.windows((enough, enough))  # checks `output_padding`
         self.weight = init.parameter(self.weight_shape, dtype)
-        self.bias = init.parameter((out_channels,), dtype) if bias else None
+        self.bias = init.parameter((self.out_channels,), dtype) if _validate.flag("bias", bias) else None
         init.default_(self.weight, self.bias, init.generator(rng))
 
     def forward_native(self, x, backend):
@@ -256,7 +249,7 @@ class ConvTranspose2d(_Conv2d):
 
     def windows(self, image: tuple[int, int]) -> Windows:
         """Over the output."""
-        return _transpose_windows(
+        return _geometry.conv_transpose_windows(
             image, self.kernel_size, self.stride, self.padding, self.output_padding, self.dilation
         )
 

@@ -4,6 +4,7 @@ The draws do not depend on the dtype: a float32 model is the float64 model of th
 """
 
 import math
+import sys
 
 import numpy as np
 
@@ -45,6 +46,7 @@ def kaiming_uniform_(parameter: Parameter, rng: np.random.Generator, a: float = 
     >>> bool(np.abs(weight.data).max() <= 1)
     True
     """
+    a = _slope(a)
     bound = math.sqrt(6 / ((1 + a * a) * fan_in(parameter)))
     parameter.data[...] = generator(rng).uniform(-bound, bound, parameter.shape)
 
@@ -63,6 +65,7 @@ def kaiming_normal_(parameter: Parameter, rng: np.random.Generator, a: float = 0
     >>> round(float(weight.data.std()), 2)
     0.2
     """
+    a = _slope(a)
     deviation = math.sqrt(2 / ((1 + a * a) * fan_in(parameter)))
     parameter.data[...] = generator(rng).normal(0, deviation, parameter.shape)
 
@@ -122,6 +125,10 @@ def parameter(shape: tuple[int, ...], dtype) -> Parameter:
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise TypeError(f"`dtype` must be float32 or float64, not {np.dtype(dtype)}.")
     return Parameter(np.zeros(shape, dtype))
+
+
+def _slope(a: float) -> float:
+    return _validate.number("a", a, -sys.float_info.max, sys.float_info.max)
 
 
 def generator(rng: np.random.Generator | None) -> np.random.Generator:

@@ -52,7 +52,7 @@ class Linear(Module):
         self.in_features = _validate.count("in_features", in_features)
         self.out_features = _validate.count("out_features", out_features)
         self.weight = init.parameter((out_features, in_features), dtype)
-        self.bias = init.parameter((out_features,), dtype) if bias else None
+        self.bias = init.parameter((out_features,), dtype) if _validate.flag("bias", bias) else None
         init.default_(self.weight, self.bias, init.generator(rng))
 
     def forward_native(self, x, backend, *, relu: bool = False):

@@ -227,8 +227,9 @@ class Module:
 
         It matters to `Dropout`, `BatchNorm1d` and `BatchNorm2d`.
         """
+        training = _validate.flag("mode", mode)
         for module in self.modules():
-            module.training = bool(mode)
+            module.training = training
         return self
 
     def eval(self) -> Self:

@@ -30,7 +30,8 @@ class _BatchNorm(Module):
         self.num_features = _validate.count("num_features", num_features)
         self.eps = checked_eps(eps)
         self.momentum = None if momentum is None else checked_momentum(momentum)
-        self.affine, self.track_running_stats = bool(affine), bool(track_running_stats)
+        self.affine = _validate.flag("affine", affine)
+        self.track_running_stats = _validate.flag("track_running_stats", track_running_stats)
         self.dtype = np.dtype(dtype)
         ones = init.parameter((num_features,), dtype)
         ones.data[...] = 1

@@ -1,13 +1,8 @@
 """Max- and average-pooling as layers, with windows of a given size and windows of a given number."""
 
-from functools import lru_cache
-
 from fastcnn import _geometry, _validate
 from fastcnn._geometry import AdaptiveWindows, OutputSize, Padding, Pair, Windows
 from fastcnn.nn.module import Module
-
-_windows = lru_cache(_geometry.pool_windows)
-_adaptive_windows = lru_cache(_geometry.adaptive_windows)
 
 
 class _Pool2d(Module):
@@ -16,17 +11,20 @@ class _Pool2d(Module):
     def __init__(self, kernel_size: Pair, stride: Pair | None, padding: Padding, dilation: Pair, ceil_mode: bool):
         self.kernel_size = KH, KW = _geometry.pair("kernel_size", kernel_size)
         self.stride = self.kernel_size if stride is None else _geometry.pair("stride", stride)
-        self.padding = tuple(padding) if isinstance(padding, list) else padding
+        self.padding = _geometry.checked_padding(padding)
         self.dilation = DH, DW = _geometry.pair("dilation", dilation)
-        self.ceil_mode = bool(ceil_mode)
-        _windows((KH * DH, KW * DW), self.kernel_size, self.stride, self.padding, self.dilation)  # checks `padding`
+        self.ceil_mode = _validate.flag("ceil_mode", ceil_mode)
+        covered = KH * DH, KW * DW
+        _geometry.pool_windows(covered, self.kernel_size, self.stride, self.padding, self.dilation)  # checks `padding`
 
     def windows(self, shape: tuple[int, ...]) -> Windows:
         """Windows over images of this shape, (N, C, H, W)."""
         if len(shape) != 4:
             raise ValueError(f"{self} needs images (N, C, H, W) but its input has shape {shape}.")
         try:
-            return _windows(shape[2:], self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+            return _geometry.pool_windows(
+                shape[2:], self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
+            )
         except ValueError as error:
             raise ValueError(f"{self} cannot take an input of shape {shape}. {error}") from None
 
@@ -122,7 +120,7 @@ class AvgPool2d(_Pool2d):
         divisor_override: int | None = None,
     ):
         super().__init__(kernel_size, stride, padding, 1, ceil_mode)
-        self.count_include_pad = bool(count_include_pad)
+        self.count_include_pad = _validate.flag("count_include_pad", count_include_pad)
         self.divisor_override = _validate.divisor("divisor_override", divisor_override)
 
     def forward_native(self, x, backend):
@@ -139,14 +137,13 @@ class _AdaptivePool2d(Module):
     """What the two adaptive poolings share: how many windows there are."""
 
     def __init__(self, output_size: OutputSize):
-        self.output_size = tuple(output_size) if isinstance(output_size, list) else output_size
-        _adaptive_windows((1, 1), self.output_size)  # checks `output_size`
+        self.output_size = _geometry.checked_output_size(output_size)
 
     def windows(self, shape: tuple[int, ...]) -> AdaptiveWindows:
         """Windows over images of this shape, (N, C, H, W)."""
         if len(shape) != 4:
             raise ValueError(f"{self} needs images (N, C, H, W) but its input has shape {shape}.")
-        return _adaptive_windows(shape[2:], self.output_size)
+        return _geometry.adaptive_windows(shape[2:], self.output_size)
 
     def extra_repr(self) -> str:
         """Rows and columns of windows."""
@@ -243,7 +240,7 @@ class GlobalAvgPool2d(Module):
         """See `fastcnn.functional.adaptive_avg_pool2d`."""
         if len(x.shape) != 4:
             raise ValueError(f"{self} needs images (N, C, H, W) but its input has shape {x.shape}.")
-        self._at = _adaptive_windows(x.shape[2:], 1)
+        self._at = _geometry.adaptive_windows(x.shape[2:], 1)
         y = backend.adaptive_avg_pool2d(x, self._at)
         self._shape = y.shape[1:]
         return backend.flatten(y)

@@ -56,8 +56,9 @@ def clip_grad_norm(params: Iterable[Parameter], max_norm: float, *, error_if_non
     """
     grads = [(parameter, parameter.grad) for parameter in checked_parameters(params) if parameter.grad is not None]
     max_norm = _validate.number("max_norm", max_norm, 0, math.inf)
+    strict = _validate.flag("error_if_nonfinite", error_if_nonfinite)
     norm = math.sqrt(sum(float(np.square(grad, dtype=np.float64).sum()) for _, grad in grads))
-    if error_if_nonfinite and not math.isfinite(norm):
+    if strict and not math.isfinite(norm):
         raise FloatingPointError(f"The norm of the gradients is {norm}; a gradient is not finite.")
     factor = max_norm / (norm + 1e-6)
     if not factor >= 1:

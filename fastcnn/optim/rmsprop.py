@@ -66,7 +66,7 @@ class RMSprop(Optimizer):
         self.alpha = _validate.number("alpha", alpha, 0, 1, below_high=True)
         self.eps = _validate.number("eps", eps, 0, math.inf, below_high=True)
         self.momentum = _validate.number("momentum", momentum, 0, 1, below_high=True)
-        self.centered = bool(centered)
+        self.centered = _validate.flag("centered", centered)
         self.square = self._zeros()
         self.mean = self._zeros()
         self.velocity = self._zeros()

@@ -62,7 +62,7 @@ class SGD(Optimizer):
     ):
         super().__init__(params, lr, weight_decay)
         self.momentum = _validate.number("momentum", momentum, 0, 1, below_high=True)
-        self.nesterov = bool(nesterov)
+        self.nesterov = _validate.flag("nesterov", nesterov)
         if self.nesterov and self.momentum == 0:
             raise ValueError("`nesterov` is True but `momentum` is 0; Nesterov's rule needs a momentum.")
         self.decay_per_step = _validate.number("decay_per_step", decay_per_step, 0, 1)

@@ -74,7 +74,7 @@ class OneCycleLR(Schedule):
         self.total_steps = _validate.count("total_steps", total_steps)
         self.pct_start = _validate.number("pct_start", pct_start, 0, 1)
         self.anneal_strategy = _validate.choice("anneal_strategy", anneal_strategy, ("cos", "linear"))
-        self.cycle_momentum = bool(cycle_momentum)
+        self.cycle_momentum = _validate.flag("cycle_momentum", cycle_momentum)
         self.base_momentum = _validate.number("base_momentum", base_momentum, 0, 1, below_high=True)
         self.max_momentum = _validate.number("max_momentum", max_momentum, 0, 1, below_high=True)
         self.div_factor = _validate.number("div_factor", div_factor, 1, math.inf, below_high=True)
