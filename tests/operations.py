@@ -39,14 +39,25 @@ SHAPES = {
 }
 ROWS = {"one of one": (1, 1), "batch of 1": (1, 10), "last batch block half full": (24, 7), "many": (40, 33)}
 LINEAR = {"one to one": (1, 1, 1), "half a block": (24, 7, 5), "many blocks": (70, 33, 10), "batch of 1": (1, 84, 10)}
-FUSED = (  # a convolution, the pooling behind it, whether with ReLU, and whether the gradient of x is wanted
-    (ConvCase("LeNet's C1 and S2", (2, 1, 32, 32), (6, 1, 5, 5)), 2, True, False),
-    (ConvCase("no ReLU", (3, 2, 8, 6), (3, 2, 3, 3)), 2, False, True),
-    (ConvCase("leftover filters, padding, stride", (17, 2, 12, 20), (7, 2, 3, 3), 2, 1), (3, 5), True, True),
-    (ConvCase("groups and dilation", (2, 4, 6, 6), (6, 2, 3, 3), 1, 2, 2, 2), 2, True, True),
-    (ConvCase("windows that leave a row out", (3, 2, 8, 8), (3, 2, 2, 2)), 2, True, True),
-    (ConvCase("chunks of channels", (3, 48, 8, 8), (5, 48, 3, 3)), 2, True, True),
-    (ConvCase("windows of two pixels", (3, 2, 6, 6), (5, 2, 3, 3)), (1, 2), True, True),
+FUSED = (  # a convolution, the windows and the stride of the pooling behind it, and whether with ReLU
+    (ConvCase("LeNet's C1 and S2", (2, 1, 32, 32), (6, 1, 5, 5)), 2, None, True),
+    (ConvCase("no ReLU", (3, 2, 8, 6), (3, 2, 3, 3)), 2, None, False),
+    (ConvCase("leftover filters, padding, stride", (17, 2, 12, 20), (7, 2, 3, 3), 2, 1), (3, 5), None, True),
+    (ConvCase("groups and dilation", (2, 4, 6, 6), (6, 2, 3, 3), 1, 2, 2, 2), 2, None, True),
+    (ConvCase("windows that leave a row out", (3, 2, 8, 8), (3, 2, 2, 2)), 2, None, True),
+    (ConvCase("chunks of channels", (3, 48, 8, 8), (5, 48, 3, 3)), 2, None, True),
+    (ConvCase("windows of two pixels", (3, 2, 6, 6), (5, 2, 3, 3)), (1, 2), None, True),
+    (ConvCase("windows of two pixels, no ReLU", (3, 2, 6, 6), (5, 2, 3, 3)), (2, 1), None, False),
+    (ConvCase("windows of one pixel", (3, 2, 6, 6), (5, 2, 3, 3)), 1, None, True),
+    (ConvCase("windows of one pixel, no ReLU", (17, 2, 6, 6), (5, 2, 3, 3)), 1, None, False),
+    (ConvCase("windows of one pixel, padding", (3, 2, 6, 6), (5, 2, 3, 3), padding=1), 1, None, True),
+    (ConvCase("windows of one pixel, apart", (3, 2, 7, 7), (5, 2, 3, 3)), 1, 2, True),
+    (ConvCase("windows of one pixel, apart along one axis", (3, 2, 6, 6), (5, 2, 3, 3)), 1, (2, 1), False),
+    (ConvCase("windows as large as the image", (3, 2, 6, 5), (5, 2, 3, 3)), (4, 3), None, True),
+    (ConvCase("windows that overlap", (3, 2, 7, 7), (5, 2, 3, 3)), 3, 2, True),
+    (ConvCase("windows that overlap, no ReLU", (3, 2, 6, 6), (5, 2, 3, 3)), (1, 2), 1, False),
+    (ConvCase("windows apart", (3, 2, 8, 8), (5, 2, 3, 3)), 2, 3, True),
+    (ConvCase("windows of one pixel of the whole image", (3, 2, 4, 4), (5, 2, 4, 4)), 1, None, True),
 )
 
 
@@ -75,22 +86,26 @@ def _convolutions() -> Iterator[Call]:
         yield Call("conv2d", case.reason, forward)
         yield Call("conv2d_relu", case.reason, forward)
         yield Call("conv2d_backward", case.reason, backward)
-    for case, size, relu, wanted in FUSED:
-        shape = case.windows.OH, case.windows.OW
-        pool = pool_windows(shape, size, None, 0, 1, False)
+    for case, size, stride, relu in FUSED:
+        pool = pool_windows((case.windows.OH, case.windows.OW), size, stride)
 
         def pooled(backend, rng, dtype, case=case, pool=pool, relu=relu):
             x, weight, bias, _ = case.arrays(rng, dtype)
             return backend.pack(x), weight, bias, case.windows, case.groups, pool, relu
 
-        def pooled_backward(backend, rng, dtype, case=case, pooled=pooled, pool=pool, wanted=wanted):
+        def pooled_backward(backend, rng, dtype, wanted, case=case, pooled=pooled, pool=pool):
             given = pooled(backend, rng, dtype)
             y, winners = backend.conv2d_max_pool2d(*given)
             dy = backend.pack(rng.standard_normal(backend.unpack(y).shape).astype(dtype))
             return dy, winners, given[0], given[1], case.windows, case.groups, pool, wanted, True
 
         yield Call("conv2d_max_pool2d", case.reason, pooled)
-        yield Call("conv2d_max_pool2d_backward", case.reason, pooled_backward)
+        for wanted in (True, False):
+            yield Call(
+                "conv2d_max_pool2d_backward",
+                f"{case.reason}{', no dx' * (not wanted)}",
+                lambda *given, wanted=wanted, f=pooled_backward: f(*given, wanted),
+            )
     for case in CONV_TRANSPOSE_CASES:
 
         def transposed(backend, rng, dtype, case=case):

@@ -35,14 +35,17 @@ _PATCH_BYTES = 26 * 1024  # of `dy` that they all go over in turn: it leaves roo
 
 
 @functools.lru_cache(1024)
-def weight_gradient_plan(w: Windows, groups: int, weight_shape, blocks_shape, pool=(1, 1)) -> Plan:
+def weight_gradient_plan(
+    w: Windows, groups: int, weight_shape, blocks_shape, pool: tuple[int, int] | None = None
+) -> Plan:
     """Gradients of a convolution's filters and bias, ``dy`` that of its output or of a max-pooling (PH, PW) of it."""
     (O, Cg, KH, KW), (NB, C, H, W, L) = weight_shape, blocks_shape
     n, c, h, pixel = block_strides(C, H, W, L)
     channel, ky, kx = (grid.reshape(-1) for grid in np.indices((Cg, KH, KW)))
     down, right = ky * w.DH, kx * w.DW
     table = channel * c + down * h + right * pixel, down, right
-    dy_strides = block_strides(O, w.OH // pool[0], w.OW // pool[1], L)
+    PH, PW = pool or (1, 1)
+    dy_strides = block_strides(O, w.OH // PH, w.OW // PW, L)
     strides = dy_strides, (n, Cg * c, h, pixel), (w.SH, w.SW, -w.top, -w.left)
     last_row, last_column = (w.OH - 1) * w.SH + down[-1] - w.top, (w.OW - 1) * w.SW + right[-1] - w.left
     border = border_flag(-w.top, last_row, H) or border_flag(-w.left, last_column, W)
@@ -57,7 +60,7 @@ def matrix_gradient_plan(NB: int, C: int, O: int, L: int) -> Plan:
     return _outer_plan(1, 1, (1, NB), O, (1, NB), (), strides, (channel * L, none, none))
 
 
-def _outer_plan(NB: int, G: int, image, O: int, outputs, border, strides, table, pool=(1, 1)) -> Plan:
+def _outer_plan(NB: int, G: int, image, O: int, outputs, border, strides, table, pool=None) -> Plan:
     taps = len(table[0])
     rows, columns = tiles.choose(O, taps, slack=1.15)
     tasks = G * -(-O // len(rows)) * -(-taps // (_CHUNK * len(columns)))
@@ -67,11 +70,11 @@ def _outer_plan(NB: int, G: int, image, O: int, outputs, border, strides, table,
     patch_rows = min(outputs[0], max(1, patch // patch_columns))
     patch_rows = -(-outputs[0] // -(-outputs[0] // patch_rows))  # all patches of about the same height
     pooled: tuple[int, ...] = ()
-    if pool != (1, 1):  # whole rows of windows
+    if pool:  # whole rows of windows; those of one pixel too, as ReLU may leave them without a winner
         patch_columns, pooled = outputs[1], pool_columns(outputs[1] // pool[1])
         patch_rows = max(1, patch // (patch_columns * pool[0])) * pool[0]
     sizes = parts, NB, G, *image, O, *outputs, patch_rows, patch_columns
-    return Plan(_outer, (rows, columns, border, pooled), (sizes, *strides, pool, *table))
+    return Plan(_outer, (rows, columns, border, pooled), (sizes, *strides, pool or (1, 1), *table))
 
 
 def sum_outer(
