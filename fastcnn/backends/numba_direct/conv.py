@@ -9,7 +9,7 @@ import numpy as np
 
 from fastcnn._geometry import Windows
 from fastcnn.backends.numba_direct.correlate import forward_plan, input_gradient_plans, pooled_plan
-from fastcnn.backends.numba_direct.layout import BlockedArray, empty, flatten, unflatten
+from fastcnn.backends.numba_direct.layout import BlockedArray, empty, flatten, last_images, unflatten
 from fastcnn.backends.numba_direct.linear import linear, linear_backward, linear_relu
 from fastcnn.backends.numba_direct.memory import aligned
 from fastcnn.backends.numba_direct.outer import sum_outer, weight_gradient_plan
@@ -68,7 +68,7 @@ def conv2d_backward(
         for plan in input_gradient_plans(windows, groups, weight.shape, x.blocks.shape):
             plan(dy.blocks, weight, bias, dx.blocks)
     if weight_grad:
-        plan = weight_gradient_plan(windows, groups, weight.shape, x.blocks.shape)
+        plan = weight_gradient_plan(windows, groups, weight.shape, x.blocks.shape, last_images(x))
         dweight, dbias = sum_outer(dy, x, plan)
         dweight = dweight.reshape(weight.shape)
     return dx, dweight, dbias
@@ -83,7 +83,8 @@ def conv2d_max_pool2d_backward(
     if isinstance(winners, BlockedArray):
         dy = max_pool2d_backward(dy, winners, shape, pool)
     elif weight_grad and not input_grad:
-        plan = weight_gradient_plan(windows, groups, weight.shape, x.blocks.shape, (pool.KH, pool.KW))
+        shapes = weight.shape, x.blocks.shape
+        plan = weight_gradient_plan(windows, groups, *shapes, last_images(x), (pool.KH, pool.KW))
         dweight, dbias = sum_outer(dy, x, plan, winners)
         return None, dweight.reshape(weight.shape), dbias
     else:

@@ -7,7 +7,7 @@ from fastcnn._geometry import Windows
 from fastcnn.backends.numba_direct._jit import parallel_kernel
 from fastcnn.backends.numba_direct.conv import conv2d, conv2d_backward
 from fastcnn.backends.numba_direct.correlate import input_gradient_plans
-from fastcnn.backends.numba_direct.layout import BlockedArray, empty
+from fastcnn.backends.numba_direct.layout import BlockedArray, empty, last_images
 from fastcnn.backends.numba_direct.plan import zeros
 
 
@@ -36,11 +36,14 @@ def conv_transpose2d_backward(
 
 @np.errstate(invalid="ignore")  # an inf that came in may make a NaN
 def _channel_sums(dy: BlockedArray) -> np.ndarray:
-    """Sum of each channel over images and pixels; lanes of a gradient that hold no image are zero."""
+    """Sum of each channel over images and pixels."""
     NB, C, H, W, L = dy.blocks.shape
     sums = np.empty((NB * C, L), dy.dtype)
     _plane_sums(dy.blocks.reshape(NB * C, H * W, L), sums)
-    return sums.reshape(NB, C, L).sum(axis=(0, 2))
+    sums = sums.reshape(NB, C, L)
+    if images := last_images(dy):
+        sums[-1, :, images:] = 0
+    return sums.sum(axis=(0, 2))
 
 
 @parallel_kernel

@@ -46,6 +46,11 @@ def empty(shape: tuple[int, ...], dtype) -> BlockedArray:
     return BlockedArray(note(aligned(blocks, dtype)), shape)
 
 
+def last_images(x: BlockedArray) -> int:
+    """How many lanes of the last block hold an image, if not all do; else 0."""
+    return x.shape[0] % x.blocks.shape[-1]
+
+
 def first(x: BlockedArray, N: int) -> BlockedArray:
     """The first N images of a batch, without a copy."""
     return BlockedArray(x.blocks[: -(-N // x.blocks.shape[-1])], (N, *x.shape[1:]))

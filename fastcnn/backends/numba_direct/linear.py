@@ -1,7 +1,7 @@
 """Fully connected layers: convolutions of images of one pixel."""
 
 from fastcnn.backends.numba_direct.correlate import matrix_plan
-from fastcnn.backends.numba_direct.layout import BlockedArray, empty
+from fastcnn.backends.numba_direct.layout import BlockedArray, empty, last_images
 from fastcnn.backends.numba_direct.outer import matrix_gradient_plan, sum_outer
 from fastcnn.backends.numba_direct.plan import zeros
 
@@ -24,7 +24,7 @@ def linear_backward(dy: BlockedArray, x: BlockedArray, weight, input_grad: bool,
         dx = empty((N, C), x.dtype)
         matrix_plan(NB, O, C, L, (1, C))(dy.blocks, weight, zeros(C, x.dtype), dx.blocks)
     if weight_grad:
-        dweight, dbias = sum_outer(dy, x, matrix_gradient_plan(NB, C, O, L))
+        dweight, dbias = sum_outer(dy, x, matrix_gradient_plan(NB, C, O, L, last_images(x)))
         dweight = dweight.reshape(weight.shape)
     return dx, dweight, dbias
 

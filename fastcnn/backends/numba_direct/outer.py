@@ -2,6 +2,8 @@
 
 dweight[g, o, q] = sum over n, oy, ox of dy[n, g, o, oy, ox] * x[n, g, iy, ix] with iy = oy * SH + top + down[q], where
 that lies inside the image, and ix alike; q counts the taps (c, ky, kx). dbias[g, o] is the same sum of dy alone.
+
+Lanes of the last block that hold no image do not count, whatever is in them: their sums are as before that block.
 """
 
 import functools
@@ -21,6 +23,7 @@ from fastcnn.backends.numba_direct.simd import (
     lane_count,
     tile_full,
     tile_load,
+    tile_load_lanes,
     tile_outer,
     tile_outer_inside,
     tile_read,
@@ -36,9 +39,12 @@ _PATCH_BYTES = 26 * 1024  # of `dy` that they all go over in turn: it leaves roo
 
 @functools.lru_cache(1024)
 def weight_gradient_plan(
-    w: Windows, groups: int, weight_shape, blocks_shape, pool: tuple[int, int] | None = None
+    w: Windows, groups: int, weight_shape, blocks_shape, images: int, pool: tuple[int, int] | None = None
 ) -> Plan:
-    """Gradients of a convolution's filters and bias, ``dy`` that of its output or of a max-pooling (PH, PW) of it."""
+    """Gradients of a convolution's filters and bias, ``dy`` that of its output or of a max-pooling (PH, PW) of it.
+
+    The last block holds so many ``images``, 0 being all that it can.
+    """
     (O, Cg, KH, KW), (NB, C, H, W, L) = weight_shape, blocks_shape
     n, c, h, pixel = block_strides(C, H, W, L)
     channel, ky, kx = (grid.reshape(-1) for grid in np.indices((Cg, KH, KW)))
@@ -49,18 +55,20 @@ def weight_gradient_plan(
     strides = dy_strides, (n, Cg * c, h, pixel), (w.SH, w.SW, -w.top, -w.left)
     last_row, last_column = (w.OH - 1) * w.SH + down[-1] - w.top, (w.OW - 1) * w.SW + right[-1] - w.left
     border = border_flag(-w.top, last_row, H) or border_flag(-w.left, last_column, W)
-    return _outer_plan(NB, groups, (H, W), O // groups, (w.OH, w.OW), border, strides, table, pool)
+    return _outer_plan(NB, groups, (H, W), O // groups, (w.OH, w.OW), border, strides, table, images, pool)
 
 
 @functools.lru_cache(1024)
-def matrix_gradient_plan(NB: int, C: int, O: int, L: int) -> Plan:
+def matrix_gradient_plan(NB: int, C: int, O: int, L: int, images: int) -> Plan:
     """Gradients of C x O weights: those of a 1x1 convolution of one row, whose pixels are the blocks."""
     channel, none = np.arange(C), np.zeros(C, np.int64)
     strides = (0, L, 0, O * L), (0, 0, 0, C * L), (1, 1, 0, 0)
-    return _outer_plan(1, 1, (1, NB), O, (1, NB), (), strides, (channel * L, none, none))
+    return _outer_plan(1, 1, (1, NB), O, (1, NB), (), strides, (channel * L, none, none), images, matrix=True)
 
 
-def _outer_plan(NB: int, G: int, image, O: int, outputs, border, strides, table, pool=None) -> Plan:
+def _outer_plan(
+    NB: int, G: int, image, O: int, outputs, border, strides, table, images: int, pool=None, matrix: bool = False
+) -> Plan:
     taps = len(table[0])
     rows, columns = tiles.choose(O, taps, slack=1.15)
     tasks = G * -(-O // len(rows)) * -(-taps // (_CHUNK * len(columns)))
@@ -74,7 +82,10 @@ def _outer_plan(NB: int, G: int, image, O: int, outputs, border, strides, table,
         patch_columns, pooled = outputs[1], pool_columns(outputs[1] // pool[1])
         patch_rows = max(1, patch // (patch_columns * pool[0])) * pool[0]
     sizes = parts, NB, G, *image, O, *outputs, patch_rows, patch_columns
-    return Plan(_outer, (rows, columns, border, pooled), (sizes, *strides, pool or (1, 1), *table))
+    # Of a matrix the last pixel is the last block, which then is a patch by itself: the first one is shorter.
+    shift = -(outputs[1] - 1) % patch_columns if matrix and images else 0
+    last = images, 1 if matrix else -(-outputs[0] // patch_rows) * -(-outputs[1] // patch_columns), shift
+    return Plan(_outer, (rows, columns, border, pooled), (sizes, *strides, pool or (1, 1), last, *table))
 
 
 def sum_outer(
@@ -101,14 +112,16 @@ def _longest_run(plan: Plan) -> int:
 @parallel_kernel
 def _outer(
     rows, columns, border, pooled, dy, winners, x, dweight, dbias, outside, sizes, dy_strides, x_strides, steps, pool,
-    offsets, down, right,
+    last, offsets, down, right,
 ):  # fmt: skip
     """Parallel over (part of the batch, group, filter tile, chunk of taps): a thread writes only those taps' sums.
 
     ``offsets`` says where tap q is in x. Each part of the batch has sums of its own, which `_add_parts` adds up. All
     taps of the chunk go over one patch of outputs, whose ``dy`` stays in the first-level cache, before the next.
     With a tuple ``pooled`` that is not empty, its zeros as many as the columns of a tile of pooled outputs, ``dy`` and
-    ``winners`` are those of a pooling (PH, PW) of the outputs, and each patch is made from them.
+    ``winners`` are those of a pooling (PH, PW) of the outputs, and each patch is made from them. ``last`` says how many
+    lanes of the last block hold an image, 0 for all, how many patches that block has, and how much shorter the first
+    patch of a row is than the others.
     """
     R, COLUMNS = len(rows), len(columns)
     parts, NB, G, H, W, O, OH, OW, patch_rows, patch_columns = sizes
@@ -116,6 +129,7 @@ def _outer(
     xn, xg, xh, xw = x_strides
     SH, SW, top, left = steps
     PH, PW = pool
+    images, last_patches, shift = last
     L, Q = lane_count(x), len(offsets)
     tile_size = R * COLUMNS * L
     filter_tiles, chunks = (O + R - 1) // R, (Q + _CHUNK * COLUMNS - 1) // (_CHUNK * COLUMNS)
@@ -130,9 +144,14 @@ def _outer(
         o = min(filter_tile * R, O - R)  # the last tile overlaps its neighbour and stores only its own rows
         first_tile = chunk * _CHUNK
         last_tile = min(first_tile + _CHUNK, (Q + COLUMNS - 1) // COLUMNS)
-        patches = -(-OH // patch_rows) * -(-OW // patch_columns) * ((part + 1) * NB // parts - part * NB // parts)
+        blocks = (part + 1) * NB // parts - part * NB // parts
+        patches = -(-OH // patch_rows) * -(-(OW + shift) // patch_columns) * blocks
         sums = scratch((last_tile - first_tile) * tile_size if patches > 1 else 0, x)
         bias_sums, ones, none = scratch(R * L, x), np.ones(L, x.dtype), np.zeros(1, np.int64)
+        partial = images > 0 and part == parts - 1
+        last_patch = patches - last_patches + 1 if partial else 0  # the first one of the last block
+        before = scratch((last_tile - first_tile) * tile_size if partial else 0, x)  # sums before that block
+        bias_before = scratch(R * L if partial else 0, x)
         starts, outside_at = np.empty(COLUMNS, np.int64), (outside.ctypes.data - x.ctypes.data) // x.itemsize
         patch = 0
         source, source_o, source_h, source_w = dy, yo, yh, yw
@@ -153,11 +172,13 @@ def _outer(
                                 pixels = tile_read_bytes((0,), pooled, dy, winners, at, L)
                                 to = r * source_o + source_at + (py * PH * OW + px * PW) * L
                                 put_windows(tile, pixels, source, to, PH, PW, OW, L)
-                for x_start in range(0, OW, patch_columns):
-                    x_stop = min(x_start + patch_columns, OW)
+                for patch_start in range(-shift, OW, patch_columns):
+                    x_start, x_stop = max(0, patch_start), min(patch_start + patch_columns, OW)
                     patch += 1
                     if chunk == 0:
                         ones_tile = tile_full(rows, (0,), x, 0) if patch == 1 else tile_load(rows, (0,), bias_sums, 0)
+                        if patch == last_patch:
+                            tile_save(ones_tile, bias_before, 0)
                         for oy in range(y_start, y_stop):
                             y_at = source_at + oy * source_h
                             for ox in range(x_start, x_stop):
@@ -167,6 +188,8 @@ def _outer(
                         if patch < patches:
                             tile_save(ones_tile, bias_sums, 0)
                         else:
+                            if partial:
+                                ones_tile = tile_load_lanes(ones_tile, images, bias_before, 0)
                             tile_sums(ones_tile, dbias, (part * G + g) * O + o, 1, filter_tile * R - o, 0)
                     for tap_tile in range(first_tile, last_tile):
                         q = min(tap_tile * COLUMNS, Q - COLUMNS)
@@ -175,6 +198,8 @@ def _outer(
                             tile = tile_full(rows, columns, x, 0)
                         else:
                             tile = tile_load(rows, columns, sums, tile_at)
+                        if patch == last_patch:
+                            tile_save(tile, before, tile_at)
                         image_at = n * xn + g * xg + top * xh + left * xw
                         if len(border) == 0:
                             for oy in range(y_start, y_stop):
@@ -219,6 +244,8 @@ def _outer(
                         if patch < patches:
                             tile_save(tile, sums, tile_at)
                         else:
+                            if partial:
+                                tile = tile_load_lanes(tile, images, before, tile_at)
                             at = ((part * G + g) * O + o) * Q + q
                             tile_sums(tile, dweight, at, Q, filter_tile * R - o, tap_tile * COLUMNS - q)
         restore_denormals(mode)

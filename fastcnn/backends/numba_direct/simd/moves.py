@@ -107,6 +107,21 @@ def tile_save(typingctx, tile, array, offset):
 
 
 @intrinsic
+def tile_load_lanes(typingctx, tile, lanes, array, offset):
+    """The tile, but with the lanes from ``lanes`` on of the tile that `tile_save` wrote."""
+
+    def codegen(context, builder, signature, args):
+        code = Code(context, builder, tile)
+        base = code.data(signature.args[2], args[2])
+        kept, vectors = code.first_lanes(args[1]), []
+        for i, at in enumerate(code.packed(args[3])):
+            vectors.append(builder.select(kept, builder.extract_value(args[0], i), code.load(base, at)))
+        return code.build(vectors)
+
+    return tile(tile, types.intp, array, types.intp), codegen
+
+
+@intrinsic
 def tile_read(typingctx, rows, columns, array, offset, row_step, column_step):
     """The tile that `tile_store` writes, all of its rows."""
     tile = TileType(rows.count, columns.count, array.dtype)

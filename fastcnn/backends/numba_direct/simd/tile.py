@@ -132,6 +132,14 @@ class Code:
         zeros = ir.Constant(ir.VectorType(I32, self.vector.count), [0] * self.vector.count)
         return self.builder.shuffle_vector(first, undefined, zeros)
 
+    def first_lanes(self, lanes):
+        """For each lane, whether it is one of the first ``lanes``."""
+        kind = ir.VectorType(lanes.type, self.vector.count)
+        numbers, limit = ir.Constant(kind, list(range(self.vector.count))), ir.Constant(kind, ir.Undefined)
+        for lane in range(self.vector.count):
+            limit = self.builder.insert_element(limit, lanes, ir.Constant(I32, lane))
+        return self.builder.icmp_signed("<", numbers, limit)
+
     def zero_vector(self):
         """Address of a vector of zeros."""
         name = f"fastcnn.zeros.{self.vector.count}.{self.vector.element}"
