@@ -1,9 +1,12 @@
 """The numba backend's own exponential function and its relatives, beside wider numbers."""
 
 import math
+from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
+
+from fastcnn import functional as F
 
 numba = pytest.importorskip("numba")
 
@@ -84,6 +87,52 @@ def test_the_normal_distribution(dtype, error):
     x = np.concatenate([np.linspace(-40, 40, 40_001), np.linspace(-4, 4, 40_001)]).astype(dtype)
     expected = np.array([math.erfc(-v / math.sqrt(2)) / 2 for v in x.tolist()])
     assert np.abs(over("exp.normal(v)[0]")(x) - expected).max() < error
+
+
+def above(x: float) -> tuple[Decimal, Decimal]:
+    """How likely a normally distributed number above ``x >= 0`` is, and the density, to 20 digits and more."""
+    with localcontext() as context:
+        context.prec = 60
+        u = Decimal(x)
+        density = (-u * u / 2).exp() / (2 * Decimal("3.14159265358979323846264338327950288419716939937511")).sqrt()
+        if u > 6:  # Laplace's continued fraction
+            fraction = Decimal(0)
+            for k in range(150, 0, -1):
+                fraction = k / (u + fraction)
+            return density / (u + fraction), density
+        term = total = u
+        for k in range(3, 301, 2):
+            term = term * u * u / k
+            total += term
+        return Decimal("0.5") - density * total, density
+
+
+def units(found: float, exact: Decimal) -> float:
+    """Units in the last place of float64 between the two."""
+    return float(abs(Decimal(found) - exact) / Decimal(float(np.spacing(float(exact)))))
+
+
+def test_the_normal_distribution_in_float64_is_right_to_the_last_places():
+    x = np.concatenate([np.linspace(0, 5, 500), np.linspace(5, 37, 200), np.logspace(-9, -1, 50)])
+    below, density, beyond = (over(body)(v) for body, v in (("exp.normal(v)[0]", -x), ("exp.normal(v)[1]", x),
+                                                           ("exp.normal(v)[0]", x)))  # fmt: skip
+    for k, (tail, level) in enumerate(map(above, x.tolist())):
+        assert units(below[k], tail) < 6, x[k]
+        assert units(density[k], level) < 4, x[k]
+        assert units(beyond[k], 1 - tail) < 4, x[k]
+
+
+def test_gelu_in_float64_is_right_to_the_last_places():
+    """The gradient in units of its two terms' sizes: where they cancel, so many are nobody's fault."""
+    x = np.concatenate([np.linspace(-5, 5, 701), np.linspace(-37, -5, 101)])
+    y, slope = F.gelu(x, backend="numba"), F.gelu_backward(np.ones_like(x), x, backend="numba")
+    for k, v in enumerate(x.tolist()):
+        tail, density = above(abs(v))
+        below = tail if v < 0 else 1 - tail
+        assert units(y[k], Decimal(v) * below) < 7, v
+        terms = below + abs(Decimal(v)) * density
+        error = abs(Decimal(float(slope[k])) - below - Decimal(v) * density)
+        assert error / Decimal(float(np.spacing(float(terms)))) < 7, v
 
 
 def test_python_cannot_call_them():
