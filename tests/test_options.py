@@ -70,6 +70,7 @@ CALLS = {
     functional.adaptive_max_pool2d: {"x": X, "output_size": 1},
     functional.avg_pool2d: {"x": X, "kernel_size": 6}, functional.max_pool2d: {"x": X, "kernel_size": 6},
     functional.avg_pool2d_backward: {**BY_X, "kernel_size": 6},
+    functional.max_pool2d_backward: {**BY_X, "indices": PLACES, "kernel_size": 6},
     functional.batch_norm: {"x": X, "running_mean": np.zeros(4), "running_var": np.ones(4)},
     functional.batch_norm_backward: {"dy": X, "x": X, **STATISTICS},
     functional.conv2d: {"x": X, "weight": WEIGHT},

@@ -1,6 +1,7 @@
 """Pooling: literals worked by hand -> naive -> central differences -> the other backends."""
 
 import functools
+import re
 
 import numpy as np
 import pytest
@@ -121,8 +122,9 @@ def test_avg_pool_backward_by_hand(backend, dtype, dy, options, dx):
 def max_results(case, arrays, backend):
     """y, indices, dx."""
     x, dy = arrays
-    y, indices = F.max_pool2d(x, **case.options, dilation=case.dilation, return_indices=True, backend=backend)
-    return y, indices, F.max_pool2d_backward(dy, indices, x.shape, backend=backend)
+    options = {**case.options, "dilation": case.dilation, "backend": backend}
+    y, indices = F.max_pool2d(x, **options, return_indices=True)
+    return y, indices, F.max_pool2d_backward(dy, indices, x.shape, **options)
 
 
 def avg_results(case, arrays, divisor, backend):
@@ -212,4 +214,25 @@ def test_indices_of_any_integer_type_and_memory_order(backend, rng):
     x, dy = padded_case.arrays(rng, np.float64)
     _, indices, dx = max_results(padded_case, (x, dy), backend)
     for other in (indices.astype(np.int32), indices.astype(np.uint8), np.asfortranarray(indices)):
-        np.testing.assert_array_equal(F.max_pool2d_backward(dy, other, x.shape, backend=backend), dx)
+        found = F.max_pool2d_backward(dy, other, x.shape, **padded_case.options, backend=backend)
+        np.testing.assert_array_equal(found, dx)
+
+
+def test_a_winner_outside_its_window_is_refused(backend):
+    dy, indices = np.ones((1, 1, 2, 2)), np.array([[[[0, 2], [8, 11]]]])
+    np.testing.assert_array_equal(
+        F.max_pool2d_backward(dy, indices, (1, 1, 4, 4), 2, backend=backend).nonzero()[3], [0, 2, 0, 3]
+    )
+    for wrong, at in ((2, 0), (1, 1), (4, 2)):
+        moved = indices.copy()
+        moved.reshape(-1)[at] = wrong
+        sentence = (
+            f"`indices` holds {wrong} at (0, 0, {at // 2}, {at % 2}), but that pixel is not in the output's window."
+        )
+        with pytest.raises(ValueError, match=re.escape(sentence)):
+            F.max_pool2d_backward(dy, moved, (1, 1, 4, 4), 2, backend=backend)
+        with pytest.raises(ValueError, match=re.escape(sentence)):
+            F.adaptive_max_pool2d_backward(dy, moved, (1, 1, 4, 4), backend=backend)
+    between = np.array([[[[1]]]])  # the pixels 0 and 2 of a dilated window
+    with pytest.raises(ValueError, match="but that pixel is not in the output's window"):
+        F.max_pool2d_backward(np.ones((1, 1, 1, 1)), between, (1, 1, 1, 3), (1, 2), dilation=2, backend=backend)

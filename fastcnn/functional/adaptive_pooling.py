@@ -5,8 +5,8 @@ from typing import Literal, overload
 import numpy as np
 
 from fastcnn import _validate, backends
-from fastcnn._geometry import OutputSize, adaptive_windows
-from fastcnn.functional.pooling import input_shape, max_pool2d_backward
+from fastcnn._geometry import OutputSize, adaptive_windows, index_type
+from fastcnn.functional.pooling import check_winners, input_shape
 
 
 @overload
@@ -103,7 +103,17 @@ def adaptive_max_pool2d_backward(
     >>> F.adaptive_max_pool2d_backward(np.array([[[[3.0, 4.0]]]]), np.array([[[[2, 2]]]]), (1, 1, 1, 3))[0, 0]
     array([[0., 0., 7.]])
     """
-    return max_pool2d_backward(dy, indices, x_shape, backend=backend)
+    dy = _validate.floats("dy", dy, 4)
+    x_shape = input_shape(x_shape, dy)
+    indices = _validate.indices("indices", indices, dy.shape, below=x_shape[2] * x_shape[3])
+    windows = adaptive_windows(x_shape[2:], dy.shape[2:])
+    rows, columns = (_pixels(spans) for spans in (windows.rows, windows.columns))
+    check_winners(indices, x_shape, rows, columns)
+    implementation = backends.load(backend)
+    places = implementation.pack(indices.astype(index_type(dy.dtype), copy=False))
+    return implementation.unpack(
+        implementation.adaptive_max_pool2d_backward(implementation.pack(dy), places, x_shape, windows)
+    )
 
 
 def adaptive_avg_pool2d(x: np.ndarray, output_size: OutputSize, *, backend: str | None = None) -> np.ndarray:
@@ -179,3 +189,9 @@ def adaptive_avg_pool2d_backward(
     windows = adaptive_windows(x_shape[2:], dy.shape[2:])
     implementation = backends.load(backend)
     return implementation.unpack(implementation.adaptive_avg_pool2d_backward(implementation.pack(dy), windows))
+
+
+def _pixels(spans: tuple[tuple[int, int], ...]) -> np.ndarray:
+    """The pixels of each window, one line for each; the last one stands for those that others have more."""
+    most = max(stop - start for start, stop in spans)
+    return np.array([[min(start + k, stop - 1) for k in range(most)] for start, stop in spans])

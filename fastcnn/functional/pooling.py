@@ -88,9 +88,20 @@ def max_pool2d(
 
 
 def max_pool2d_backward(
-    dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, int, int, int], *, backend: str | None = None
+    dy: np.ndarray,
+    indices: np.ndarray,
+    x_shape: tuple[int, int, int, int],
+    kernel_size: Pair | None = None,
+    stride: Pair | None = None,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+    *,
+    backend: str | None = None,
 ) -> np.ndarray:
     """Gradient of `max_pool2d`: each ``dy`` is added at the place of its window's winner.
+
+    The indices say where that is. A backend that knows the windows besides may find it faster, as in a model.
 
     Parameters
     ----------
@@ -100,6 +111,8 @@ def max_pool2d_backward(
         As returned by `max_pool2d`.
     x_shape : (int, int, int, int)
         Shape of the input, (N, C, H, W).
+    kernel_size, stride, padding, dilation, ceil_mode
+        As given to `max_pool2d`, or left out.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -112,7 +125,7 @@ def max_pool2d_backward(
     TypeError
         If `dy` is not a float array or `indices` is not an array of integers.
     ValueError
-        If shapes do not fit or an index lies outside the plane.
+        If shapes do not fit or an index lies outside the plane, or outside its window.
 
     Examples
     --------
@@ -125,10 +138,34 @@ def max_pool2d_backward(
     dy = _validate.floats("dy", dy, 4)
     x_shape = input_shape(x_shape, dy)
     indices = _validate.indices("indices", indices, dy.shape, below=x_shape[2] * x_shape[3])
+    windows = None
+    if kernel_size is not None:
+        windows = pool_windows(x_shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
+        _validate.shape("dy", dy, (*x_shape[:2], windows.OH, windows.OW), "the shape of the pooling's output")
+        taps = [
+            np.arange(outputs)[:, None] * step - before + np.arange(count) * apart
+            for outputs, step, before, count, apart in (
+                (windows.OH, windows.SH, windows.top, windows.KH, windows.DH),
+                (windows.OW, windows.SW, windows.left, windows.KW, windows.DW),
+            )
+        ]
+        check_winners(indices, x_shape, *taps)
     implementation = backends.load(backend)
     places = implementation.pack(indices.astype(index_type(dy.dtype), copy=False))
-    dx = implementation.max_pool2d_backward(implementation.pack(dy), places, x_shape, None)
+    dx = implementation.max_pool2d_backward(implementation.pack(dy), places, x_shape, windows)
     return implementation.unpack(dx)
+
+
+def check_winners(indices: np.ndarray, x_shape: tuple[int, int, int, int], rows, columns) -> None:
+    """Raise ValueError if a winner is not in its window: ``rows`` and ``columns`` say which pixels are in each."""
+    iy, ix = np.divmod(indices, x_shape[3])
+    inside = np.ones(indices.shape, bool)
+    for at, taps, axis in ((iy, rows, 2), (ix, columns, 3)):
+        along = np.moveaxis(at, axis, -1)[..., None] == taps
+        inside &= np.moveaxis(along.any(-1), -1, axis)
+    if not inside.all():
+        place = tuple(map(int, np.argwhere(~inside)[0]))
+        raise ValueError(f"`indices` holds {indices[place]} at {place}, but that pixel is not in the output's window.")
 
 
 def avg_pool2d(
