@@ -151,3 +151,14 @@ def test_errors_say_what_is_wrong():
         average.load_state_dict(optim.ExponentialMovingAverage([other]).state_dict())
     assert average.decay == 0.5
     assert average.averages[0].tolist() == [1]
+
+
+def test_a_parameter_of_another_form_changes_no_average():
+    first, second = nn.Parameter(np.ones(2)), nn.Parameter(np.ones(3))
+    average = optim.ExponentialMovingAverage([first, second])
+    first.data, second.data = np.zeros(2), np.zeros(1)
+    with pytest.raises(
+        ValueError, match=r"Parameter 1 has shape \(1,\) and dtype float64, but \(3,\) and float64 when"
+    ):
+        average.update()
+    np.testing.assert_array_equal(average.averages[0], 1)

@@ -216,3 +216,23 @@ def test_the_number_of_threads_does_not_matter(rows):
         results.append([parameter.data.tobytes() for parameter in ours])
     fastcnn.set_num_threads(before)
     assert all(result == results[0] for result in results)
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros(100_000), np.zeros(1), np.zeros(3, np.float32)], ids=["more", "less", "dtype"]
+)
+@pytest.mark.parametrize(
+    "make", [lambda p: optim.SGD(p, 0.1, momentum=0.9), optim.Adam, optim.RMSprop], ids=["SGD", "Adam", "RMSprop"]
+)
+def test_a_parameter_of_another_form_than_its_buffers_changes_nothing(make, array, backend):
+    first, second = nn.Parameter(np.ones(2)), nn.Parameter(np.ones(3))
+    optimizer = make([first, second])
+    second.data = array
+    for parameter in (first, second):
+        parameter.grad = np.ones_like(parameter.data)
+    with (
+        fastcnn.use_backend(backend),
+        pytest.raises(ValueError, match=r"Parameter 1 has shape .* but \(3,\) and float64"),
+    ):
+        optimizer.step()
+    np.testing.assert_array_equal(first.data, 1)

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastcnn import _validate
 from fastcnn.nn import Module, Parameter
-from fastcnn.optim.optimizer import check_names, checked_parameters
+from fastcnn.optim.optimizer import check_form, check_names, checked_parameters, forms
 
 
 class ExponentialMovingAverage:
@@ -64,6 +64,7 @@ class ExponentialMovingAverage:
         self.params = checked_parameters(params.parameters() if isinstance(params, Module) else params)
         self.decay = _validate.number("decay", decay, 0, 1)
         self.updates = 0
+        self._forms = forms(self.params)
         self.averages = [parameter.data.copy() for parameter in self.params]
         self._is_applied = False
 
@@ -76,6 +77,8 @@ class ExponentialMovingAverage:
             Within `applied`, where the parameters are the averages.
         """
         self._refuse_if_applied("update")
+        for i, parameter in enumerate(self.params):
+            check_form(i, parameter.data, self._forms[i])
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         for average, parameter in zip(self.averages, self.params, strict=True):

@@ -30,6 +30,7 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Parameter], lr: float, weight_decay: float):
         self.params = checked_parameters(params)
+        self._forms = forms(self.params)
         self.lr = _validate.number("lr", lr, 0, math.inf, below_high=True)
         self.weight_decay = _validate.number("weight_decay", weight_decay, 0, math.inf, below_high=True)
 
@@ -39,7 +40,8 @@ class Optimizer:
         Raises
         ------
         TypeError, ValueError
-            If a gradient has not the shape and dtype of its parameter; no parameter has changed.
+            If a parameter has not the shape and dtype that it had when the optimizer was made, or a gradient not those
+            of its parameter; no parameter has changed.
         """
         places: list[int] = []
         parameters: list[np.ndarray] = []
@@ -48,6 +50,7 @@ class Optimizer:
             data, grad = parameter.data, parameter.grad
             if grad is None:
                 continue
+            check_form(i, data, self._forms[i])
             if grad.shape != data.shape or grad.dtype != data.dtype:
                 raise ValueError(
                     f"The gradient of parameter {i} has shape {grad.shape} and dtype {grad.dtype} "
@@ -68,7 +71,7 @@ class Optimizer:
 
     def state_dict(self) -> dict:
         """Copy of all settings and buffers: what a run needs, besides the parameters, to go on as if never stopped."""
-        return copy.deepcopy({name: value for name, value in vars(self).items() if name != "params"})
+        return copy.deepcopy({name: value for name, value in vars(self).items() if name not in ("params", "_forms")})
 
     def buffers(self) -> dict[str, list]:
         """Copy of what it remembers of each parameter, as momentum: `state_dict` without the settings."""
@@ -109,6 +112,20 @@ def check_names(owner, state: Mapping, own: Mapping) -> None:
         raise ValueError(
             f"The state has {', '.join(map(repr, state))} but that of {type(owner).__name__} has "
             f"{', '.join(map(repr, own))}."
+        )
+
+
+def forms(params: list[Parameter]) -> list[tuple]:
+    """Shape and dtype of each parameter, as its buffers will have."""
+    return [(parameter.shape, parameter.dtype) for parameter in params]
+
+
+def check_form(i: int, data: np.ndarray, form: tuple) -> None:
+    """Refuse an array that was put into parameter ``i`` since and does not fit its buffers."""
+    if (data.shape, data.dtype) != form:
+        raise ValueError(
+            f"Parameter {i} has shape {data.shape} and dtype {data.dtype}, but {form[0]} and {form[1]} when its buffers"
+            " were made; make them anew for other parameters."
         )
 
 
