@@ -1,6 +1,5 @@
 """Checkpoints while a run goes on, and on Ctrl-C."""
 
-import json
 import math
 import os
 import tempfile
@@ -8,7 +7,7 @@ import time
 from pathlib import Path
 
 from fastcnn import _validate
-from fastcnn.training import files
+from fastcnn.training import files, strict_json
 from fastcnn.training.callbacks import Callback
 from fastcnn.training.checkpoint import (
     CheckpointError,
@@ -89,7 +88,7 @@ class Checkpoint(Callback):
             every_seconds = _validate.number("every_seconds", every_seconds, 0, math.inf)
         self.every_seconds = every_seconds
         self.keep = _validate.count("keep", keep)
-        json.dumps([architecture, settings], allow_nan=False)  # what cannot be saved is said now, not after hours
+        strict_json.check(architecture=architecture, settings=settings)  # is said now, not after hours
         self.architecture, self.settings = architecture, settings
 
     def on_fit_start(self, trainer) -> None:

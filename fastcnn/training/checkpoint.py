@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from fastcnn._errors import FileError
-from fastcnn.training import files, forms, state
+from fastcnn.training import files, forms, state, strict_json
 from fastcnn.training.environment import environment
 from fastcnn.training.history import History
 
@@ -132,6 +132,7 @@ def save_checkpoint(path, trainer, loader, architecture: dict | None = None, set
     >>> trainer, loader = make()
     >>> saved.restore(trainer, loader)
     """
+    strict_json.check(architecture=architecture, settings=settings)
     arrays: dict[str, np.ndarray] = {}
     run = forms.split(state.capture(trainer, loader), arrays, "")
     header = {

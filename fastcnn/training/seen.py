@@ -27,6 +27,11 @@ class Seen:
     counted: int = 0
     right: int = 0
 
+    @property
+    def counts(self) -> bool:
+        """Whether any image does."""
+        return self.weight > 0 and self.counted > 0
+
     @classmethod
     def of(cls, logits: np.ndarray, labels: np.ndarray, loss) -> "Seen":
         """Ask a trainer's loss about what a model gave."""

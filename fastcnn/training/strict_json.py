@@ -19,6 +19,15 @@ def dumps(tree) -> str:
     return json.dumps(_finite(tree), indent=1, allow_nan=False)
 
 
+def check(**trees) -> None:
+    """Raise a TypeError or a ValueError that names the tree which is no JSON."""
+    for name, tree in trees.items():
+        try:
+            json.dumps(tree, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"`{name}` is no JSON: {error}.") from error
+
+
 def _finite(tree):
     if isinstance(tree, dict):
         return {key: _finite(value) for key, value in tree.items()}

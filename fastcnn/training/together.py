@@ -73,10 +73,11 @@ class Together:
         table = self.ranks.gather([part.loss, part.weight, part.images, part.counted, part.right])
         losses, weights, images, counted, right = table.T
         weight, present = float(np.sum(weights)), weights > 0
-        if not weight:
-            self._agreement.reached = True  # all ranks are about to say that no image counts
         loss = float(np.sum(losses[present] * weights[present]) / weight) if weight else 0.0
-        return Seen(loss, weight, int(images.sum()), int(counted.sum()), int(right.sum()))
+        batch = Seen(loss, weight, int(images.sum()), int(counted.sum()), int(right.sum()))
+        if not batch.counts:
+            self._agreement.reached = True  # all ranks are about to say so
+        return batch
 
     def explain(self, model: Module, images: np.ndarray, loss: float) -> str:
         """What the first rank says whose own part has a loss that is not finite."""

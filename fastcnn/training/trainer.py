@@ -227,7 +227,7 @@ class Trainer:
         logits = self.model(images) if len(images) else None
         part = Seen() if logits is None else Seen.of(logits, labels, self.loss)
         batch = self._ranks.whole(part)
-        if not batch.weight:
+        if not batch.counts:
             raise ValueError(
                 f"No image of batch {len(self.history.step_losses) + 1} counts: the weight of each is 0, or its label "
                 "is the loss's `ignore_index`. There is nothing to learn from such a batch; leave it out."
