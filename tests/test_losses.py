@@ -129,17 +129,18 @@ def test_cross_entropy_with_options_by_hand(backend, dtype, options, loss, dlogi
 
 
 @pytest.mark.parametrize(
-    ("options", "count"),
+    ("criterion", "target", "count"),
     [
-        pytest.param({}, 3, id="rows"),
-        pytest.param({"weight": np.array([1.0, 0.25])}, 2.25, id="weights"),
-        pytest.param({"ignore_index": 1}, 2, id="rows that are not ignored"),
-        pytest.param({"reduction": "sum"}, 1, id="a sum"),
+        pytest.param(nn.CrossEntropyLoss(), np.array([0, 1, 0]), 3, id="rows"),
+        pytest.param(nn.CrossEntropyLoss(np.array([1.0, 0.25])), np.array([0, 1, 0]), 2.25, id="weights"),
+        pytest.param(nn.CrossEntropyLoss(ignore_index=1), np.array([0, 1, 0]), 2, id="rows that are not ignored"),
+        pytest.param(nn.CrossEntropyLoss(reduction="sum"), np.array([0, 1, 0]), 1, id="a sum"),
+        pytest.param(nn.MSELoss(), np.ones((3, 2)), 6, id="elements"),
+        pytest.param(nn.MSELoss("sum"), np.ones((3, 2)), 1, id="a sum of squares"),
     ],
 )
-def test_what_a_mean_is_over(options, count):
-    criterion = nn.CrossEntropyLoss(**options)
-    criterion(np.zeros((3, 2)), np.array([0, 1, 0]))
+def test_what_a_mean_is_over(criterion, target, count):
+    criterion(np.zeros((3, 2)), target)
     assert criterion.mean_over == pytest.approx(count)
 
 

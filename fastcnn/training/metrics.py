@@ -10,6 +10,7 @@ import numpy as np
 from fastcnn import _validate, functional
 from fastcnn.functional.losses import checked_index, checked_labels
 from fastcnn.nn import Module
+from fastcnn.nn.losses import _Loss
 from fastcnn.training.modes import for_evaluation, held
 from fastcnn.training.seen import ignored_label
 
@@ -244,10 +245,10 @@ def logits_of(model: Module, images: np.ndarray, batch_size: int = BATCH_SIZE) -
 def judge(logits: np.ndarray, labels: np.ndarray, loss: Callable[[np.ndarray, np.ndarray], float]) -> Evaluation:
     """The evaluation of what a model gave; see `evaluate`.
 
-    The loss sees all images at once: no mean of means, where some weigh more than others or do not count. A copy of it
-    does, so that it remembers the batch it had before.
+    The loss sees all images at once: no mean of means, where some weigh more than others or do not count.
     """
-    return Evaluation(float(copy.copy(loss)(logits, labels)), logits, labels, ignored_label(loss))
+    asked = copy.copy(loss) if isinstance(loss, _Loss) else loss  # so that it remembers the batch it had before
+    return Evaluation(float(asked(logits, labels)), logits, labels, ignored_label(loss))
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
