@@ -118,6 +118,19 @@ def test_they_are_known_under_other_names(own, capsys):
     assert record["loss"] == pytest.approx(before["loss"])
 
 
+def test_pictures_that_are_alike_are_counted_each(tmp_path):
+    for name in ("a/1", "a/2", "a/3", "b/1"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((4, 4), 9, np.uint8)).save(tmp_path / f"{name}.png")
+    digest = held_out._digest(tmp_path / "a/1.png")
+    recorded = dict.fromkeys(("a/1.png", "a/8.png", "a/9.png"), digest)
+    assert len(held_out.test_pictures(tmp_path, recorded, True, (4, 4), 1)) == 3
+    recorded |= dict.fromkeys(("b/7.png", "b/8.png"), digest)
+    assert held_out._found(tmp_path, ["a/1.png", "a/2.png", "a/3.png"], recorded) == (
+        ["a/1.png", "a/2.png", "a/3.png"], ["a/8.png", "a/9.png"],
+    )  # fmt: skip
+
+
 def test_a_run_that_does_not_say_what_it_held_out(trained, tmp_path):
     with pytest.raises(DataError, match=r"The run does not say which pictures of .* it held out; --data"):
         held_out.test_pictures(trained[0], None, True, (12, 12), 1)

@@ -54,11 +54,14 @@ def _found(folder: Path, names: Iterable[str], held_out: Mapping[str, str]) -> t
     """Those of a folder's pictures that were held out, by their names now; and those that are lost, by the old ones."""
     here = set(names)
     found = {name for name, digest in held_out.items() if name in here and _digest(folder / name) == digest}
-    lost = {digest: name for name, digest in held_out.items() if name not in found}
+    lost: dict[str, list[str]] = {}  # of each content, for pictures may be alike
+    for name in sorted(held_out.keys() - found):
+        lost.setdefault(held_out[name], []).append(name)
     for name in sorted(here - found) if lost else ():
-        if lost.pop(_digest(folder / name), None):
+        if alike := lost.get(_digest(folder / name)):
+            alike.pop()
             found.add(name)
-    return sorted(found), sorted(lost.values())
+    return sorted(found), sorted(name for alike in lost.values() for name in alike)
 
 
 def _digest(path: Path) -> str:
