@@ -9,8 +9,11 @@ two ways to say how large an error is:
 * in units of the sum: the sum of the absolute values of the terms. Its error is at most about half as many of them as
   there are terms, whatever the order (N. J. Higham, "Accuracy and stability of numerical algorithms", 2nd ed., SIAM
   2002, equation 3.5).
+
+A second table has what is no sum in float64: the activations, beside mpmath's numbers of 40 digits. PyTorch brings it.
 """
 
+import importlib.util
 import sys
 
 import _measure
@@ -44,6 +47,7 @@ MEANS = {
 }
 ACTIVATIONS = {"tanh": "y", "sigmoid": "y", "silu": "x", "elu": "x", "gelu": "x", "softmax": "y", "log_softmax": "y"}
 OTHERS = ("batch_norm", "cross_entropy", "mse_loss", "sgd_update", "adam_update", "rmsprop_update")
+COLUMNS_64 = [COLUMNS[0], *((by, f"of_result/{by}", ".3g") for by in LIBRARIES)]
 OPERATIONS = (*SUMS, *MEANS, *ACTIVATIONS, *OTHERS)
 
 
@@ -55,10 +59,17 @@ def main() -> int:
         watch = _report.Watch(sides)
         for name in _report.progress(OPERATIONS, "operations"):
             rows += errors(sides, name, N, seeds)
+        rows_64 = (
+            [errors_64(sides, name, N, seeds) for name in ACTIVATIONS] if importlib.util.find_spec("mpmath") else []
+        )
         where = watch.environment()
     notes = _report.missing(sides, "PyTorch")
     table = _report.table("Largest errors in float32, in units in the last place", COLUMNS, rows, notes)
-    return _report.finish(args, "errors", [table], where)
+    tables = [table]
+    if rows_64:
+        title = "Largest errors in float64, in units in the last place of the result"
+        tables.append(_report.table(title, COLUMNS_64, rows_64, notes))
+    return _report.finish(args, "errors", tables, where)
 
 
 def errors(sides: dict, name: str, N: int, seeds: int) -> list[dict]:
@@ -81,6 +92,42 @@ def errors(sides: dict, name: str, N: int, seeds: int) -> list[dict]:
                         error = units(array, exact[result], of[result])
                         row[column][by] = max(error, row[column].get(by, 0.0))
     return list(rows.values())
+
+
+def errors_64(sides: dict, name: str, N: int, seeds: int) -> dict:
+    """A row of the table for float64."""
+    import mpmath
+
+    row: dict = {"operation": f"{name}: y", "of_result": {}}
+    with mpmath.workdps(40):
+        for seed in range(seeds):
+            x = (3 * np.random.default_rng(seed).standard_normal((N, 10, 10))).astype(np.float32)
+            exact = [value for line in x.reshape(-1, 10).tolist() for value in exactly(name, line)]
+            for by, side in LIBRARIES.items():
+                if side in sides:
+                    found = sides[side](results, by, name, N, seed, "float64")["y"].ravel().tolist()
+                    unit = np.spacing(np.abs([float(value) for value in exact])).tolist()
+                    error = max(float(abs(a - e) / u) for a, e, u in zip(found, exact, unit, strict=True))
+                    row["of_result"][by] = max(error, row["of_result"].get(by, 0.0))
+    return row
+
+
+def exactly(name: str, line: list[float]) -> list:
+    """An activation of ten numbers, which softmax takes together."""
+    from mpmath import erfc, exp, expm1, log, mpf, sqrt, tanh
+
+    numbers = [mpf(value) for value in line]
+    total = sum(exp(v) for v in numbers)
+    functions = {
+        "tanh": tanh,
+        "sigmoid": lambda v: 1 / (1 + exp(-v)),
+        "silu": lambda v: v / (1 + exp(-v)),
+        "elu": lambda v: v if v > 0 else expm1(v),
+        "gelu": lambda v: v * erfc(-v / sqrt(2)) / 2,
+        "softmax": lambda v: exp(v) / total,
+        "log_softmax": lambda v: v - log(total),
+    }
+    return [functions[name](v) for v in numbers]
 
 
 def units(array, exact, of) -> float:
