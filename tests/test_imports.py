@@ -16,9 +16,9 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 # part of the package: the other parts that it may import. Each line stands on those above it.
 MAY_IMPORT = {
     "_errors": (),
-    "_geometry": (),
     "_text": (),
     "_validate": (),
+    "_geometry": ("_validate",),
     "_processors": (),
     "_threads": ("_processors", "_validate"),
     "backends": ("_geometry", "_threads"),

@@ -94,14 +94,14 @@ def adaptive_max_pool2d_backward(
     TypeError
         If `dy` is not a float array or `indices` is not an array of integers.
     ValueError
-        If shapes do not fit or an index lies outside the plane.
+        If shapes do not fit or an index lies outside the plane, or outside its window.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastcnn import functional as F
-    >>> F.adaptive_max_pool2d_backward(np.array([[[[3.0, 4.0]]]]), np.array([[[[2, 2]]]]), (1, 1, 1, 3))[0, 0]
-    array([[0., 0., 7.]])
+    >>> F.adaptive_max_pool2d_backward(np.array([[[[3.0, 4.0]]]]), np.array([[[[1, 1]]]]), (1, 1, 1, 3))[0, 0]
+    array([[0., 7., 0.]])
     """
     dy = _validate.floats("dy", dy, 4)
     x_shape = input_shape(x_shape, dy)
