@@ -5,7 +5,6 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from fastcnn import backends
 from fastcnn.nn import Module, calls
 from fastcnn.training.generators import named_modules, unchanged
 
@@ -14,7 +13,7 @@ def explain(model: Module, images: np.ndarray) -> str:
     """Say in a sentence what first holds a value that is not finite: the images, a parameter or a layer's output.
 
     The images go through the model once more, layer by layer. Afterwards its buffers and its generators are what they
-    were.
+    were; a gradient of the batch there is none any more.
 
     Parameters
     ----------
@@ -30,8 +29,7 @@ def explain(model: Module, images: np.ndarray) -> str:
             return f"The parameter `{name}` holds values that are not finite."
     try:
         with unchanged(model), _watched(model), calls.forgetting(), np.errstate(all="ignore"):
-            backend = backends.load()
-            model.forward_native(backend.pack(images), backend)
+            model(images)
     except _Found as found:
         return f"{found} gave the first value that is not finite."
     return "The outputs of all layers are finite; the loss itself is not."
