@@ -135,6 +135,27 @@ def test_gelu_in_float64_is_right_to_the_last_places():
         assert error / Decimal(float(np.spacing(float(terms)))) < 7, v
 
 
+def softmax(x):
+    e = np.exp(x)
+    return e / e.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant <= 52, reason="longdouble is float64 here")
+@pytest.mark.parametrize(
+    ("function", "reference", "units"),
+    [
+        pytest.param(F.silu, lambda x: x / (1 + np.exp(-x)), 3, id="silu"),
+        pytest.param(F.elu, lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), 1.5, id="elu"),
+        pytest.param(F.softmax, softmax, 20, id="softmax"),  # x less the largest, up to 32, is rounded: 16 units
+    ],
+)
+def test_what_is_made_of_them_in_float64(function, reference, units):
+    x = np.random.default_rng(0).standard_normal((500, 10)) * 4
+    y, expected = function(x, backend="numba"), reference(x.astype(np.longdouble))
+    errors = np.abs(y - expected) / np.spacing(np.abs(expected.astype(np.float64)))
+    assert errors.max() < units
+
+
 def test_python_cannot_call_them():
     with pytest.raises(NotImplementedError, match="tanh can be called by compiled kernels only"):
         exp.tanh(1.0)
