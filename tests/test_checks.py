@@ -181,3 +181,11 @@ def test_the_smallest_batch(n, batch_size, drop_last, part, smallest):
 def test_a_model_that_the_numba_backend_trains_is_checked_too(fast_backend):
     with fastcnn.use_backend(fast_backend):
         refused(*make(), (X, Y + 1), ValueError, "`validation` cannot be evaluated: `target` holds 3")
+
+
+def test_the_look_at_the_data_compiles_and_records_nothing():
+    x, y = np.zeros((9, 4), np.float32), np.arange(9) % 3
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    with fastcnn.use_backend("numba"):
+        checks.check(model, nn.CrossEntropyLoss(), data.DataLoader(x, y, 4, drop_last=True), (x, y))
+    assert "_recordings" not in vars(model)
