@@ -150,9 +150,9 @@ def workspace_bytes(case: ConvCase, operation: str) -> int:
 
     job = native(case, operation)
     job()
-    memory._buffers.clear()  # or memory that was used before would be used again, unseen
     tracemalloc.start()
-    result = job()
+    with memory.Pool():  # a new one: memory that was used before would be used again, unseen
+        result = job()
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     arrays = result if isinstance(result, tuple) else (result,)

@@ -4,6 +4,7 @@ Each backend computes in a fresh process, after a small convolution of the same 
 """
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import _measure
@@ -66,13 +67,12 @@ def more_at_the_peak(case: ConvCase, way: str) -> int:
         "pytorch": lambda case: layers.pytorch(case, "forward"),
     }[way]
     job(case._replace(x=(1, *case.x[1:])))()
-    compute = job(case)
-    if "fastcnn.backends.numba_direct" in sys.modules:  # or y would get memory that was used before
-        sys.modules["fastcnn.backends.numba_direct.memory"]._buffers.clear()
+    compute, numba_direct = job(case), sys.modules.get("fastcnn.backends.numba_direct")
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = _status("VmRSS")
-    y = compute()
-    most = _status("VmHWM")
+    with numba_direct.Pool() if numba_direct else nullcontext():  # a new one: y gets no memory that was used before
+        y = compute()
+        most = _status("VmHWM")
     del y
     return most - before
 

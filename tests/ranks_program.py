@@ -47,7 +47,7 @@ class Dropout(nn.Dropout):
     def forward_native(self, x, backend):
         y = super().forward_native(x, backend)
         if self.training:
-            self._drawn = self._mask
+            self.drawn = self._mask
         return y
 
 
@@ -134,7 +134,7 @@ def masks(folder, comm):
     """What the ranks' layers drew last."""
     trainer, loader, validation = make(comm, model=with_dropout, images=8)
     trainer.fit(loader, validation, 1)
-    return {"mask": trainer.model[2]._drawn.tolist()}
+    return {"mask": trainer.model[2].drawn.tolist()}
 
 
 def augmented(folder, comm):

@@ -5,6 +5,7 @@ import pytest
 
 import fastcnn
 from fastcnn import data, nn, optim, training
+from fastcnn.training import checks
 
 X, Y = np.random.default_rng(0).standard_normal((16, 6)).astype(np.float32), np.arange(16) % 3
 

@@ -97,7 +97,8 @@ class Recording:
         held = [value for _, value in model.named_state() if isinstance(value, Parameter)]
         self._parameters = [(parameter, parameter.data) for parameter in held]
         once = len(set(map(id, held))) == len(held)  # else their gradients are added up, in NumPy
-        self._sound = once and all(map(_has_known_methods, modules))
+        arrays = all(isinstance(data, np.ndarray) for _, data in self._parameters)  # else layers will say so
+        self._sound = once and arrays and all(map(_has_known_methods, modules))
         self._forward: Any = None  # launches, their first and last arrays, and the call of the model
         self._backward: dict[bool, _Backward] = {}  # by whether there is a gradient of the input
 
