@@ -17,27 +17,15 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 PASSES = ("forward_native", "backward_native")
 KEPT_BY_DOORS = ("_last", "_recordings", "_pool", "_direct")
 """Private attributes that are no memory of a call: what `Module.forward` keeps, and a direct ``forward_native``."""
 
 
-class Form(NamedTuple):
-    """What the gradient of a native activation must have in common with it."""
-
-    kind: type
-    shape: tuple[int, ...]
-    dtype: Any
-
-    @classmethod
-    def of(cls, native) -> "Form":
-        """The form of an activation."""
-        return cls(type(native), native.shape, native.dtype)
-
-    def __str__(self) -> str:
-        return f"shape {self.shape} and dtype {self.dtype} ({self.kind.__name__})"
+Form = tuple[type, tuple[int, ...], Any]  # kind, shape and dtype: what a gradient has in common with its activation
+_NOTHING = object()
 
 
 class Call:
@@ -153,7 +141,7 @@ def forward(function):
                 f"{_name(self, 'forward_native')} returned a {type(y).__name__} but must return a native activation, "
                 f"as the {type(x).__name__} that it is given; `backend.pack` makes one."
             )
-        call.x, call.y = Form.of(x), Form.of(y)
+        call.x, call.y = _form(x), _form(y)
         _write_back(call.twin, self)
         if _running.kept:
             if outer is None:
@@ -179,20 +167,21 @@ def backward(function):
             _running.chosen = None
         else:
             call = _only(self, outer)
-        if Form.of(dy) != call.y:
+        if _form(dy) != call.y:
             raise ValueError(
-                f"{_name(self, 'backward_native')} was given a gradient of {Form.of(dy)}, but the output to which it "
-                f"belongs has {call.y}."
+                f"{_name(self, 'backward_native')} was given a gradient of {_said(_form(dy))}, but the output to which "
+                f"it belongs has {_said(call.y)}."
             )
         _running.call = call
         try:
             dx = function(call.twin, dy, backend, input_grad)
         finally:
             _running.call = outer
-        if input_grad and (dx is None or Form.of(dx) != call.x):
-            what = "None" if dx is None else f"a gradient of {Form.of(dx)}"
+        if input_grad and (dx is None or _form(dx) != call.x):
+            what = "None" if dx is None else f"a gradient of {_said(_form(dx))}"
             raise ValueError(
-                f"{_name(self, 'backward_native')} returned {what}, but the input to which it belongs has {call.x}."
+                f"{_name(self, 'backward_native')} returned {what}, but the input to which it belongs has "
+                f"{_said(call.x)}."
             )
         _write_back(call.twin, self)
         return dx
@@ -229,20 +218,31 @@ def _inherited(kind: type, name: str):
     return inherited
 
 
+def _form(native) -> Form:
+    return type(native), native.shape, native.dtype
+
+
+def _said(form: Form) -> str:
+    kind, shape, dtype = form
+    return f"shape {shape} and dtype {dtype} ({kind.__name__})"
+
+
 def _twin(layer):
     twin = object.__new__(type(layer))
-    attributes = vars(twin)
-    attributes.update(vars(layer))
+    attributes = twin.__dict__
+    attributes.update(layer.__dict__)
     for name in KEPT_BY_DOORS:
-        attributes.pop(name, None)
+        if name in attributes:
+            del attributes[name]
     return twin
 
 
 def _write_back(twin, layer) -> None:
     """Give a layer what a pass changed of it: public attributes, and private ones that it had before."""
-    own = vars(layer)
-    for name, value in vars(twin).items():
-        if (name in own or not name.startswith("_")) and own.get(name, own) is not value:
+    own = layer.__dict__
+    for name, value in twin.__dict__.items():
+        before = own.get(name, _NOTHING)
+        if before is not value and (before is not _NOTHING or name[0] != "_"):
             own[name] = value
 
 

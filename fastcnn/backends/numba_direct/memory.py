@@ -28,28 +28,30 @@ class _Shelf:
 
     def __init__(self) -> None:
         self.bytes = 0
-        self._unused: OrderedDict[tuple[int, int], list[np.ndarray]] = OrderedDict()  # by pool and size
+        self._unused: OrderedDict[tuple[int, int], list[_Memory]] = OrderedDict()  # by pool and size
         self._lock = threading.RLock()  # a loan may end while its own thread holds the lock
         if hasattr(os, "register_at_fork"):  # no child is to wait for a thread that it does not have
             lock = self._lock
             os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 
-    def take(self, pool: "Pool", size: int) -> np.ndarray:
+    def take(self, pool: "Pool", size: int) -> "_Memory":
         """So many bytes, unused ones if there are."""
         with self._lock:
-            unused = self._unused.get((id(pool), size))
-            if not unused:
-                return np.empty(size, np.uint8)
-            self.bytes -= size
-            return unused.pop()
+            if unused := self._unused.get((id(pool), size)):
+                self.bytes -= size
+                return unused.pop()
+        buffer = np.empty(size + VECTOR_BYTES, np.uint8)
+        start = buffer.__array_interface__["data"][0]
+        return buffer, start + -start % VECTOR_BYTES, size
 
-    def put(self, pool: "Pool", memory: np.ndarray) -> None:
+    def put(self, pool: "Pool", memory: "_Memory") -> None:
         """Keep what is no longer used."""
+        size = memory[2]
         with self._lock:
-            key = id(pool), memory.size
+            key = id(pool), size
             self._unused.setdefault(key, []).append(memory)
             self._unused.move_to_end(key)
-            self.bytes += memory.size
+            self.bytes += size
             while self.bytes > _KEPT_BYTES:
                 self._drop(next(iter(self._unused)))
 
@@ -63,6 +65,7 @@ class _Shelf:
         self.bytes -= key[1] * len(self._unused.pop(key))
 
 
+_Memory = tuple[np.ndarray, int, int]  # a buffer, the address in it where a vector begins, and bytes from there on
 _shelf = _Shelf()
 
 
@@ -104,11 +107,9 @@ class _Loan:
 
     __slots__ = ("__array_interface__", "_memory", "_pool")
 
-    def __init__(self, memory: np.ndarray, pool: Pool, shape: tuple[int, ...], dtype: np.dtype):
-        start = memory.__array_interface__["data"][0]
-        start += -start % VECTOR_BYTES
+    def __init__(self, memory: _Memory, pool: Pool, shape: tuple[int, ...], dtype: np.dtype):
         self._memory, self._pool = memory, weakref.ref(pool)
-        self.__array_interface__ = {"version": 3, "data": (start, False), "shape": shape, "typestr": dtype.str}
+        self.__array_interface__ = {"version": 3, "data": (memory[1], False), "shape": shape, "typestr": dtype.str}
 
     def __del__(self) -> None:
         if pool := self._pool():
@@ -123,5 +124,5 @@ def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     the cache, where new memory is not even mapped.
     """
     pool = _current.pools[-1]
-    memory = pool.shelf.take(pool, math.prod(shape) * dtype.itemsize + VECTOR_BYTES)
+    memory = pool.shelf.take(pool, math.prod(shape) * dtype.itemsize)
     return np.asarray(_Loan(memory, pool, shape, dtype))
