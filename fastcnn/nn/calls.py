@@ -108,7 +108,39 @@ def run(layer, x, backend) -> tuple[Any, "Call | _Missing"]:
 
 
 def last_call(layer) -> "Call | _Missing":
-    """The call of a layer that the pass in which this is asked has just made."""
+    """The call of a layer that has just been made, for a layer of one's own that calls it several times.
+
+    Parameters
+    ----------
+    layer : Module
+        Whose ``forward_native`` was called last, by the ``forward_native`` in which this is asked.
+
+    Returns
+    -------
+    Call
+        Its ``backward(dy, backend, input_grad)`` goes back through this call.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> class Twice(nn.Module):
+    ...     def __init__(self, layer):
+    ...         self.layer = layer
+    ...
+    ...     def forward_native(self, x, backend):
+    ...         x = self.layer.forward_native(x, backend)
+    ...         self._first = nn.last_call(self.layer)
+    ...         x = self.layer.forward_native(x, backend)
+    ...         self._second = nn.last_call(self.layer)
+    ...         return x
+    ...
+    ...     def backward_native(self, dy, backend, input_grad):
+    ...         return self._first.backward(self._second.backward(dy, backend, True), backend, input_grad)
+    >>> model = Twice(nn.LeakyReLU(0.5))
+    >>> model(np.array([[-4.0, 1.0]])), model.backward(np.array([[1.0, 1.0]]))
+    (array([[-1.,  1.]]), array([[0.25, 1.  ]]))
+    """
     inside = _running.call.inside if _running.call else []
     return inside[-1] if inside and inside[-1].is_of(layer) else _Missing(layer)
 

@@ -29,7 +29,9 @@ class Module:
 
     What ``forward_native`` leaves in new attributes that begin with an underscore is there in the ``backward_native``
     of the same call, and nowhere else: a layer may be called several times before, at several places of a model too
-    (see `fastcnn.nn.calls`). All other attributes are the layer's own, whenever they are set.
+    (see `fastcnn.nn.calls`). All other attributes are the layer's own, whenever they are set. A layer that calls one
+    and the same other layer several times takes each call with `fastcnn.nn.last_call`, and goes back through it by
+    ``call.backward(dy, backend, input_grad)``.
 
     Examples
     --------
@@ -119,9 +121,11 @@ class Module:
         Raises
         ------
         RuntimeError
-            If there was no `forward` before.
+            If there was no `forward` before, the last one failed, or it is not known to which call of a layer a
+            gradient belongs: see `fastcnn.nn.calls`.
         TypeError, ValueError
-            If `dy` has not the shape and dtype of the last output.
+            If `dy` has not the shape and dtype of the last output, or what a layer of one's own returns not those of
+            its input.
         """
         if self._last is None and type(self).forward is not Module.forward:
             raise RuntimeError(
