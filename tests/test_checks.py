@@ -65,8 +65,10 @@ def refused(trainer: training.Trainer, loader, validation, error, message: str) 
         pytest.param((X, Y.tolist()), TypeError, "`labels` must be a numpy array of integers, not list", id="labels"),
         pytest.param((X, Y[:, None]), ValueError, r"`labels` must have 1 dimension.* shape is \(16, 1\)", id="column"),
         pytest.param((X, Y * 0 - 100), ValueError, "all of `target` have the weight 0 or are `ignore_in", id="ignored"),
-        pytest.param(X, TypeError, r"it must be a pair \(images, labels\), not a ndarray of 16", id="images alone"),
-        pytest.param((X, Y, Y), TypeError, "it must be a pair .*, not a tuple of 3", id="three"),
+        pytest.param(
+            X, TypeError, r"it must be a pair \(images, labels\), not ndarray of length 16", id="images alone"
+        ),
+        pytest.param((X, Y, Y), TypeError, "it must be a pair .*, not tuple of length 3", id="three"),
         pytest.param(None, TypeError, "it must be a pair .*, not None", id="nothing"),
     ],
 )

@@ -52,7 +52,8 @@ def check(model: Module, loss, train, validation, rank: int = 0, ranks: int = 1)
 def _check_validation(model: Module, loss, validation, rank: int, ranks: int) -> int:
     """Raise if it does not fit; return how many classes the model knows."""
     if not isinstance(validation, tuple | list) or len(validation) != 2:
-        what = f"a {type(validation).__name__} of {len(validation)}" if hasattr(validation, "__len__") else validation
+        has_length = hasattr(validation, "__len__")
+        what = f"{type(validation).__name__} of length {len(validation)}" if has_length else validation
         raise TypeError(f"it must be a pair (images, labels), not {what}.")
     images, labels = validation
     check_images_and_labels(images, labels)
