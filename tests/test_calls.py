@@ -3,7 +3,6 @@
 import copy
 import gc
 import pickle
-import threading
 import weakref
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 
 import fastcnn
 from fastcnn import nn
+from tests.in_threads import in_threads
 
 
 @pytest.fixture(autouse=True)
@@ -139,11 +139,7 @@ def test_two_threads_may_train_models_with_a_layer_in_common():
                 if not all(np.allclose(a, b) for a, b in zip(found, expected[k], strict=True)):
                     wrong.append(k)
 
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, range(2))
     assert not wrong
 
 

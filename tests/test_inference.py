@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-import threading
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from fastcnn import functional as F
 from fastcnn import models, nn, set_num_threads, use_backend
 from fastcnn.testing import CONV_CASES, POOL_CASES, assert_close
+from tests.in_threads import in_threads
 
 LANES = 16  # of float32 with AVX-512, the widest: fewer or more images than that are all of interest elsewhere, too
 RNG = np.random.default_rng
@@ -352,11 +352,7 @@ def test_two_threads_may_ask_at_once(N):
             if not np.array_equal(infer(inputs[k]), expected[k]):
                 wrong.append(k)
 
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, range(2))
     assert not wrong
 
 

@@ -17,6 +17,7 @@ import fastcnn
 from fastcnn import nn, training
 from fastcnn.training import files
 from tests.command_line import call
+from tests.in_threads import in_threads
 from tests.runs import make_run
 
 ROOT = Path(fastcnn.__file__).parents[1]
@@ -78,11 +79,7 @@ def test_two_threads_that_write_one_file(tmp_path, monkeypatch):
         except OSError as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=write, args=(content,)) for content in contents]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(write, contents)
     assert not errors
     assert (tmp_path / "file").read_bytes() in contents
     assert os.listdir(tmp_path) == ["file"]

@@ -2,7 +2,6 @@
 
 import gc
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 import fastcnn
 from fastcnn import data, nn, optim
 from fastcnn.backends.numba_direct import memory
+from tests.in_threads import in_threads
 from tests.profile import FULL
 
 FLOAT32 = np.dtype(np.float32)
@@ -92,11 +92,7 @@ def test_threads_never_share_an_array():
             if not (array == number).all():
                 wrong.append(number)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, range(4))
     assert not wrong
 
 

@@ -1,12 +1,11 @@
 """Replayed passes: the same as from layer to layer, bit for bit, whatever happens between two batches."""
 
-import threading
-
 import numpy as np
 import pytest
 
 from fastcnn import models, nn, use_backend
 from fastcnn.nn import replay
+from tests.in_threads import in_threads
 
 
 class LayerByLayer(nn.Sequential):
@@ -250,11 +249,7 @@ def test_two_threads_may_ask_one_model():
             if not np.array_equal(model(inputs[k]), expected[k]):
                 wrong.append(k)
 
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, range(2))
     assert not wrong
 
 

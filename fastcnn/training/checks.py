@@ -8,10 +8,9 @@ import numpy as np
 from fastcnn import use_backend
 from fastcnn.data import DataLoader
 from fastcnn.distributed.batch_norm import is_synchronized
-from fastcnn.functional.losses import checked_labels
 from fastcnn.nn import Module
 from fastcnn.training.generators import unchanged
-from fastcnn.training.metrics import BATCH_SIZE, check_images_and_labels, judge, logits_of
+from fastcnn.training.metrics import BATCH_SIZE, check_images_and_labels, check_labels, judge, logits_of
 from fastcnn.training.modes import for_training, held
 from fastcnn.training.seen import ignored_label
 
@@ -44,7 +43,7 @@ def check(model: Module, loss, train, validation, rank: int = 0, ranks: int = 1)
             classes = _check_validation(model, loss, validation, rank, ranks)
         if isinstance(train, DataLoader):
             with _named("`train` cannot be trained on"):
-                _check_labels(train.labels, len(train.images), classes, loss)
+                check_labels(train.labels, len(train.images), classes, ignored_label(loss))
                 if train.smallest(rank, ranks) == 1 and not is_synchronized(model):
                     _check_one_image(model, train)
 
@@ -64,13 +63,6 @@ def _check_validation(model: Module, loss, validation, rank: int, ranks: int) ->
         logits = logits_of(model, images[-min(last, 2) :])
         judge(np.repeat(logits[-1:], N, axis=0), labels, loss)
     return logits.shape[1]
-
-
-def _check_labels(labels: np.ndarray, N: int, classes: int, loss) -> None:
-    """Raise if they are not classes of the model, or none counts."""
-    _, kept = checked_labels("labels", labels, N, classes, ignored_label(loss))
-    if not kept.any():
-        raise ValueError(f"`labels` holds nothing but {ignored_label(loss)}, the label of images that do not count.")
 
 
 def _check_one_image(model: Module, train: DataLoader) -> None:

@@ -83,9 +83,7 @@ class Evaluation:
 
     def __post_init__(self):
         logits = _validate.floats("logits", self.logits, ndim=2)
-        _, kept = checked_labels("labels", self.labels, len(logits), logits.shape[1], checked_index(self.ignore_index))
-        if not kept.any():
-            raise ValueError(f"`labels` holds nothing but {self.ignore_index}, the label of images that do not count.")
+        check_labels(self.labels, len(logits), logits.shape[1], checked_index(self.ignore_index))
 
     @cached_property
     def counted(self) -> np.ndarray:
@@ -234,6 +232,13 @@ def check_images_and_labels(images: np.ndarray, labels: np.ndarray) -> None:
         raise ValueError(f"`labels` must have 1 dimension, one label for each image, but its shape is {labels.shape}.")
     if len(labels) != len(images):
         raise ValueError(f"`labels` has length {len(labels)} but must have one label for each of {len(images)} images.")
+
+
+def check_labels(labels: np.ndarray, N: int, classes: int, ignore_index: int) -> None:
+    """Raise if they are not N of so many classes, or no image counts."""
+    _, kept = checked_labels("labels", labels, N, classes, ignore_index)
+    if not kept.any():
+        raise ValueError(f"`labels` holds nothing but {ignore_index}, the label of images that do not count.")
 
 
 def logits_of(model: Module, images: np.ndarray, batch_size: int = BATCH_SIZE) -> np.ndarray:
