@@ -64,7 +64,7 @@ class Watch:
         self._start = self._seconds()
 
     def environment(self) -> dict:
-        """Return all of it for JSON; to be called at the end, when Numba's threading layer is known."""
+        """Return all of it for JSON; to be called at the end."""
         others = self._others()
         return {
             "date": time.strftime("%Y-%m-%d"),
@@ -154,7 +154,7 @@ def machine(report: dict) -> str:
         f"{where['processor']}, {where['vector_bytes'] * 8}-bit vectors, "
         f"measured peak {where['peak_gflops']:.0f} GFLOP/s; threads: {libraries}; "
         f"Python {where['python']}, NumPy {where['numpy']}, "
-        f"Numba {where['numba']} (threading layer {where['threading_layer']}); {where['date']}."
+        f"Numba {where['numba']}; {where['date']}."
     )
     if report["settings"]["quick"]:
         text += " Measured with --quick: the times mean nothing."

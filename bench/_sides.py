@@ -62,11 +62,11 @@ def best(what: str, *args) -> float:
 
 def machine() -> dict:
     """Where fastcnn computes; to be called on its side."""
-    from fastcnn.backends.numba_direct import _jit, cache
+    from fastcnn.backends.numba_direct.runtime import cache, processor
 
     return {
         **environment(),
-        "vector_bytes": _jit.VECTOR_BYTES,
-        "registers": _jit.REGISTERS,
+        "vector_bytes": processor.VECTOR_BYTES,
+        "registers": processor.REGISTERS,
         "numba_cache": cache.folder(),
     }

@@ -146,7 +146,7 @@ def workspace_bytes(case: ConvCase, operation: str) -> int:
 
     That is NumPy's arrays, and what threads take within a kernel: parts of the filters' gradient, some 50 KB for each.
     """
-    from fastcnn.backends.numba_direct import memory
+    from fastcnn.backends.numba_direct.runtime import memory
 
     job = native(case, operation)
     job()

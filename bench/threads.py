@@ -16,7 +16,6 @@ COLUMNS = [
     ("PyTorch, ms", "PyTorch/ms", ".3f"),
     ("PyTorch: times faster", "PyTorch/speedup", ".2f"),
     ("launch of a parallel kernel, µs", "launch_us", ".1f"),
-    ("threading layer", "threading_layer", ""),
 ]
 
 
@@ -37,7 +36,6 @@ def main() -> int:
             {
                 "threads": n,
                 "launch_us": sides[f"fastcnn {n}"](_sides.best, "launch_microseconds"),
-                "threading_layer": sides[f"fastcnn {n}"](_sides.machine)["threading_layer"],
                 **{name: figures(row, name, n) for name in STEPS},
             }
             for n in counts

@@ -15,6 +15,7 @@ COMMANDS = {  # each is a file in fastcnn/commands, imported when it is named
     "evaluate": "how good a trained network is: accuracy, precision, recall, confusion matrix",
     "predict": "the classes of pictures, with probabilities",
     "summary": "a model's layers, parameters and costs",
+    "program": "what a training step of a model runs, and how long each part of it takes",
     "plot": "curves of runs",
     "export": "a trained network as ONNX, or its weights, for other programs",
     "download": "get data sets before they are needed",

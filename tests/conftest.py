@@ -1,7 +1,5 @@
 """Fixtures: every test that takes ``backend`` runs once for each backend."""
 
-import os
-
 import hypothesis
 import numpy as np
 import pytest
@@ -9,10 +7,6 @@ import pytest
 from fastcnn import backends
 from tests.command_line import main, write_mnist
 from tests.profile import FULL
-
-os.environ["NUMBA_NUM_THREADS"] = "8"  # so that tests may ask for more threads than there are processors
-# Threads that wait for work sleep: spinning, those of one pytest worker hold up the other's a hundredfold.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # How much is drawn: a few cases, always the same; or, with FASTCNN_TEST_PROFILE=full, thousands, always new.
 _SLOW = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.filter_too_much]

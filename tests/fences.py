@@ -8,12 +8,15 @@ import ctypes
 import faulthandler
 import hashlib
 import mmap
+from collections.abc import Iterator
 
 import numpy as np
 
 from fastcnn import backends
+from tests import one_image, operations
 from tests.guards import guarded, placed
-from tests.operations import arrays, calls
+from tests.one_image import FirstAsChannels
+from tests.operations import arrays
 
 NOTHING = 0  # PROT_NONE
 
@@ -44,6 +47,19 @@ class FenceBefore(Fence):
     at_end = False
 
 
+def calls() -> Iterator[tuple]:
+    """All calls, each with the backend that it is made of."""
+    batches = backends.load("numba")
+    for call in operations.calls():
+        yield call, batches
+    yield (
+        operations.Call("copy", "half a block", lambda b, rng, dtype: (b.pack(rng.random((24, 5)).astype(dtype)),)),
+        batches,
+    )
+    for call in one_image.calls():
+        yield call, FirstAsChannels()
+
+
 def digest(call, backend, place=None) -> str:
     """A sum over the results of a call, and over its arguments."""
     given, copies = call.arguments(backend, np.random.default_rng(0), np.float32), []
@@ -59,8 +75,8 @@ def digest(call, backend, place=None) -> str:
 def main() -> None:
     """Print them all."""
     faulthandler.enable()
-    backend, kernels = backends.load("numba"), set()
-    for call in calls():
+    kernels = set()
+    for call, backend in calls():
         print(f"{call}: ", end="", flush=True)
         sums = [digest(call, backend)]
         for place in (Fence, FenceBefore):

@@ -1,22 +1,21 @@
 """Kernels at compiled speed, launched with copies of their arrays that have guards on both sides.
 
 Within `guarded`, every kernel that Python launches is given copies that `place` makes, and what it leaves in them comes
-back only if the guards are as they were. Memory that is handed out for results is filled with NaN first, so that an
-element that nobody writes shows. A kernel must have been compiled before, for arrays of the same types.
+back only if the guards are as they were. Memory that is handed out for results, or as a thread's scratch, is filled
+with NaN first, so that an element that nobody writes shows. A kernel must have been compiled before, for arrays of the
+same types.
 """
 
 import importlib
-import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from numba.core.dispatcher import Dispatcher
 
 from fastcnn.backends import numba_direct
-from fastcnn.backends.numba_direct import memory
-from fastcnn.backends.numba_direct.plan import Plan
+from fastcnn.backends.numba_direct.runtime import memory, program
+from fastcnn.backends.numba_direct.runtime.compile import Kernel
 
 BAND = 1 << 14  # bytes on either side: more than the largest image of the case tables has, but one
 ALIGNMENT = 64
@@ -25,28 +24,20 @@ _PREFIX = f"{numba_direct.__name__}."
 MODULES = [importlib.import_module(info.name) for info in pkgutil.walk_packages(numba_direct.__path__, _PREFIX)]
 
 
-def _compiled(value) -> Dispatcher | None:
-    """What Numba compiles, if the value is that or launches it."""
-    found = inspect.unwrap(value, stop=lambda function: isinstance(function, Dispatcher))
-    return found if isinstance(found, Dispatcher) else None
+def name_of(kernel: Kernel) -> str:
+    """Module and name of a kernel."""
+    return f"{kernel.__module__.removeprefix(_PREFIX)}.{kernel.name}"
 
 
-KERNELS = {
-    f"{module.__name__.removeprefix(_PREFIX)}.{name}": value
-    for module in MODULES
-    for name, value in vars(module).items()
-    if _compiled(value) and _compiled(value).py_func.__module__ == module.__name__
-}
-"""All compiled functions, by module and name; some of them only other kernels call."""
-
-LAUNCHED = {
-    key for key, value in KERNELS.items() if value is not _compiled(value) and not key.startswith("peak.")
-}  # fmt: skip
-"""Those that Python launches on all threads, but for those that measure the machine."""
+_FOUND = {name_of(value) for module in MODULES for value in vars(module).values() if isinstance(value, Kernel)}
+LAUNCHED = {name for name in _FOUND if not name.startswith("peak.")}
+"""All kernels, but for those that measure the machine."""
 
 
 def poison(dtype: np.dtype):
     """What shows wherever it is read: NaN; of whole numbers, one that is no place, no index and no count."""
+    if dtype == np.uint8:  # memory for whatever comes: it is NaN in float32 and float64
+        return 0xFF
     return np.nan if dtype.kind == "f" else -3
 
 
@@ -68,8 +59,32 @@ class Band:
         """That nothing was written beside the array."""
         for part, before, name in zip(self._sides, self._before, ("before", "after"), strict=True):
             if part.tobytes() != before:
-                wrong = np.flatnonzero(part.view(np.uint8) != np.frombuffer(before, np.uint8)) // part.itemsize
+                changed = np.flatnonzero(part.view(np.uint8) != np.frombuffer(before, np.uint8))
+                wrong = np.unique(changed // part.itemsize)
                 raise AssertionError(f"{where} writes {name} its array {self.array.shape}: {wrong[:5]}")
+
+
+class _Copies:
+    """Guarded copies of the arrays that a kernel is given; one that is given twice stays one."""
+
+    def __init__(self, place: Callable):
+        self._place, self._copies = place, {}
+
+    def of(self, value):
+        """What the kernel is given in the place of an argument."""
+        if not isinstance(value, np.ndarray) or not value.size:
+            return value
+        key = value.__array_interface__["data"][0], value.size, value.dtype
+        if key not in self._copies:
+            self._copies[key] = value, self._place(value), value.tobytes()
+        return self._copies[key][1].array.reshape(value.shape)
+
+    def bring_back(self, where: str) -> None:
+        """Check the guards; then what the kernel changed in the copies is changed in the arrays."""
+        for array, copy, before in self._copies.values():
+            copy.check(where)
+            if copy.array.tobytes() != before:  # the array itself may have changed, by its address
+                array[...] = copy.array
 
 
 @contextmanager
@@ -77,43 +92,50 @@ def guarded(place: Callable = Band) -> Iterator[set]:
     """Launch all kernels with guarded copies of their arrays; what is yielded gets the names of those that are."""
     launched, originals = set(), []
 
-    def guard(key, kernel):
-        def launch(*args):
-            launched.add(key)
-            copies = {}  # an array that is given twice stays one
-            for array in args:
-                if isinstance(array, np.ndarray) and array.size:
-                    copies.setdefault(_identity(array), (array, place(array), array.tobytes()))
-            given = [copies[_identity(a)][1].array if isinstance(a, np.ndarray) and a.size else a for a in args]
-            result = kernel(*given)
-            for array, copy, before in copies.values():
-                copy.check(key)
-                if copy.array.tobytes() != before:  # the array itself may have changed, by its address
-                    array[...] = copy.array
-            return result
-
-        return launch
+    def launch(step: program.Step) -> None:
+        where, copies = name_of(step.kernel), _Copies(place)
+        launched.add(where)
+        given = {name: copies.of(value) for name, value in step.arguments.items()}
+        working = program._thread.working = _PoisonedWorking()
+        original(step.kernel.step(step.tasks, step.scratch + BAND, given))
+        copies.bring_back(where)
+        working.check(step.scratch, where)
 
     def change(owner, name, value):
         originals.append((owner, name, getattr(owner, name)))
         setattr(owner, name, value)
 
-    by_kernel = {id(kernel): guard(key, kernel) for key, kernel in KERNELS.items()}
+    original = program.launch
+    change(program, "launch", launch)
+    aligned = memory.aligned
     for module in MODULES:
         for name, value in list(vars(module).items()):
-            if id(value) in by_kernel:
-                change(module, name, by_kernel[id(value)])
-            elif value is memory.aligned:
-                change(module, name, _poisoned(memory.aligned))
+            if value is aligned:
+                change(module, name, _poisoned(aligned))
     for name in ("empty", "empty_like"):
         change(np, name, _poisoned(getattr(np, name)))
-    plan = Plan.__call__
-    change(Plan, "__call__", lambda self, *arrays: plan(self._replace(kernel=by_kernel[id(self.kernel)]), *arrays))
     try:
         yield launched
     finally:
+        program._thread.working = program._Working()
         for owner, name, value in reversed(originals):
             setattr(owner, name, value)
+
+
+class _PoisonedWorking(program._Working):
+    """Scratch memory for one launch, with poison in it."""
+
+    def of(self, steps: int, threads: int, scratch_bytes: int):
+        counters, scratch = super().of(steps, threads, scratch_bytes)
+        scratch[:] = poison(scratch.dtype)
+        self._each = scratch.reshape(threads, -1)
+        return counters, scratch
+
+    def check(self, scratch: int, where: str) -> None:
+        """That no thread has written behind its scratch memory, which has a band there."""
+        wrong = np.flatnonzero((self._each[:, scratch:] != poison(self._each.dtype)).any(0))
+        if len(wrong):
+            raise AssertionError(f"{where} writes after its scratch memory of {scratch} bytes: {wrong[:5]}")
 
 
 def placed(value, copies: list, place: Callable = Band):
@@ -129,16 +151,12 @@ def placed(value, copies: list, place: Callable = Band):
     return value
 
 
-def _identity(array: np.ndarray) -> tuple:
-    return array.__array_interface__["data"], array.shape, array.dtype
-
-
 def _poisoned(allocate: Callable) -> Callable:
     """The function that hands out memory, with poison in it."""
 
     def poisoned(*args, **options):
         array = allocate(*args, **options)
-        if array.dtype.kind in "fiu" and array.dtype != np.uint8:
+        if array.dtype.kind in "fiu":
             array[...] = poison(array.dtype)
         return array
 

@@ -166,6 +166,16 @@ def _normalizations() -> Iterator[Call]:
 
         yield Call("batch_moments", case.reason, lambda b, *r, c=case: (b.pack(c.arrays(*r)[0]),))
         yield Call("batch_norm", case.reason, normalize)
+        yield Call("batch_norm_relu", case.reason, normalize)
+        yield Call("norm_statistics", case.reason, lambda _, *r, c=case: (*c.arrays(*r)[1:3], c.eps, r[1]))
+        for momentum in (0.1, None):
+
+            def track(backend, rng, dtype, case=case, momentum=momentum):
+                x, mean, var, *_ = case.arrays(rng, dtype)
+                count = x.size // x.shape[1]
+                return mean, var, np.array(3), *backend.batch_moments(backend.pack(x)), count, momentum
+
+            yield Call("track_moments", f"{case.reason}, momentum {momentum}", track)
         for training, wanted in ((True, True), (False, True), (True, False)):
 
             def backward(backend, rng, dtype, case=case, training=training, wanted=wanted):
@@ -175,6 +185,12 @@ def _normalizations() -> Iterator[Call]:
 
             reason = f"{case.reason}, {'training' if training else 'evaluation'}{', no dx' * (not wanted)}"
             yield Call("batch_norm_backward", reason, backward)
+
+            def relu_backward(backend, rng, dtype, backward=backward, case=case):
+                *given, training, wanted = backward(backend, rng, dtype)
+                return *given, case.arrays(rng, dtype)[4], training, wanted
+
+            yield Call("batch_norm_relu_backward", reason, relu_backward)
 
 
 def _elementwise() -> Iterator[Call]:
@@ -278,6 +294,15 @@ def _updates() -> Iterator[Call]:
             states = squares, means if centered else None, velocities if moving else None
             return parameters, grads, *states, 0.1, 0.99, 1e-8, 0.9, 0.01
 
+        def average(backend, rng, dtype, lists=lists):
+            return *lists(rng, dtype, 2), 0.9
+
+        def scaled(backend, rng, dtype, lists=lists):
+            return *lists(rng, dtype, 1), 0.3
+
+        yield Call("average_update", reason, average)
+        yield Call("squared_norm", reason, lambda *given, lists=lists: tuple(lists(*given[1:], 1)))
+        yield Call("scaled", reason, scaled)
         yield Call("sgd_update", reason, lambda *given, sgd=sgd: sgd(*given, momentum=False))
         yield Call("sgd_update", f"{reason}, momentum", sgd)
         yield Call("sgd_update", f"{reason}, Nesterov", lambda *given, sgd=sgd: sgd(*given, nesterov=True))
@@ -289,8 +314,14 @@ def _updates() -> Iterator[Call]:
             )  # fmt: skip
 
 
-UPDATES = ("sgd_update", "adam_update", "rmsprop_update")
-"""Operations that change their arguments: all of their arrays but the gradients."""
+UPDATES = {
+    "sgd_update": slice(1, 2),
+    "adam_update": slice(1, 2),
+    "rmsprop_update": slice(1, 2),
+    "average_update": slice(1, 2),
+    "track_moments": slice(3, None),
+}
+"""Operations that change their arguments, and those that they leave."""
 
 
 def arrays(value, backend) -> Iterator[np.ndarray]:
@@ -300,7 +331,7 @@ def arrays(value, backend) -> Iterator[np.ndarray]:
     elif isinstance(value, tuple | list):
         for item in value:
             yield from arrays(item, backend)
-    elif hasattr(value, "blocks"):
+    elif hasattr(value, "blocks") or hasattr(value, "maps"):  # of a batch, or of one image
         yield backend.unpack(value)
     elif isinstance(value, float):
         yield np.array(value)

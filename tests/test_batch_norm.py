@@ -8,6 +8,8 @@ import pytest
 import fastcnn
 from fastcnn import backends, nn
 from fastcnn import functional as F
+from fastcnn.nn import fusion
+from fastcnn.nn.recording import layer_by_layer
 from fastcnn.testing import NORM_CASES, assert_close, central_difference
 from fastcnn.training import load_weights, save_weights
 
@@ -237,6 +239,37 @@ def test_a_net_computes_the_same_on_all_backends(fast_backend, training, rng):
         np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-11)
 
 
+NORMALIZED = {
+    "images": (nn.BatchNorm2d, (19, 3, 4, 5)),
+    "one block": (nn.BatchNorm2d, (8, 2, 3, 3)),
+    "rows": (nn.BatchNorm1d, (40, 7)),
+    "many rows": (nn.BatchNorm1d, (1100, 3)),
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"affine": False}, {"track_running_stats": False}], ids=str)
+@pytest.mark.parametrize(("make", "shape"), NORMALIZED.values(), ids=NORMALIZED)
+@in_training
+def test_relu_fused_with_it_changes_no_bit(make, shape, training, options, dtype, fast_backend, rng):
+    x, dy = rng.standard_normal((2, *shape)).astype(dtype)
+    x[-1, 0] = np.nan
+    x[:3, 1] = 0  # as are the first bias and, in evaluation, the mean
+    found = []
+    for fused in (False, True):
+        norm = make(shape[1], dtype=dtype, **options).train(training)
+        if norm.affine:
+            norm.weight.data[...], norm.bias.data[...] = np.linspace(-1, 2, shape[1]), np.linspace(-1, 1, shape[1])
+            norm.bias.data[1] = 0
+        chain = nn.Sequential(norm, nn.ReLU()) if fused else nn.Sequential(nn.Sequential(norm), nn.ReLU())
+        assert (len(fusion.fuse(chain.layers)) == 1) == fused
+        with fastcnn.use_backend(fast_backend):
+            y = chain(x)
+            dx = chain.backward(dy)
+        found.append([y, dx, *(parameter.grad for parameter in norm.parameters()), *norm.state_dict().values()])
+    for actual, expected in zip(*found, strict=True):
+        np.testing.assert_array_equal(actual, expected)
+
+
 def test_evaluation_neither_uses_the_batch_nor_counts_it(rng):
     layer, x = nn.BatchNorm2d(2, dtype=np.float64), rng.standard_normal((4, 2, 3, 3))
     layer(x)
@@ -255,6 +288,35 @@ def test_without_momentum_the_running_statistics_are_averages(rng):
         layer(x)
     np.testing.assert_allclose(layer.running_mean.data, batches.mean((0, 1)))
     np.testing.assert_allclose(layer.running_var.data, batches.var(axis=1, ddof=1).mean(axis=0))
+
+
+@pytest.mark.parametrize("momentum", [0.1, None], ids=str)
+@pytest.mark.parametrize("affine", [True, False], ids=["affine", "plain"])
+@in_training
+def test_all_numbers_come_from_kernels(training, affine, momentum, dtype, rng):
+    """What was recorded of one batch does to another what a layer without recording does to it."""
+    x, dy = rng.standard_normal((2, 3, 19, 3, 4, 5)).astype(dtype)
+    recorded, direct = (nn.BatchNorm2d(3, momentum=momentum, affine=affine, dtype=dtype) for _ in range(2))
+    for layer in (recorded, direct):
+        layer.train(training)
+        layer.running_var.data[...] = 2
+        if affine:
+            layer.weight.data[...], layer.bias.data[...] = [1, 2, 3], [3, 2, 1]
+    for i in range(3):
+        with fastcnn.use_backend("numba"):
+            y = recorded(x[i]), recorded.backward(dy[i])
+            with layer_by_layer():
+                wanted = direct(x[i]), direct.backward(dy[i])
+        for actual, expected in zip(y, wanted, strict=True):
+            np.testing.assert_array_equal(actual, expected)
+        for (name, array), expected in zip(recorded.named_state(), direct.state_dict().values(), strict=True):
+            np.testing.assert_array_equal(array.data, expected, err_msg=name)
+        for parameter, twin in zip(recorded.parameters(), direct.parameters(), strict=True):
+            np.testing.assert_array_equal(parameter.grad, twin.grad)
+        for layer in (recorded, direct):
+            layer.running_mean.data[...] += 5
+            if affine:
+                layer.bias.data[...] = 8
 
 
 def test_nothing_tracked_is_the_batch_in_evaluation_too(rng):

@@ -81,3 +81,11 @@ def test_errors_say_what_is_wrong(call, error, text):
         call(params)
     assert text in str(raised.value)
     assert params[0].grad[0] == 5
+
+
+def test_a_gradient_of_another_form_changes_nothing():
+    params = with_grads(np.array([30.0, 40.0]), np.array([1.0]))
+    params[1].grad = np.array([1], np.float32)
+    with pytest.raises(ValueError, match=r"gradient of parameter 1 has shape .* and dtype float32 but must have those"):
+        optim.clip_grad_norm(params, 1.0)
+    assert params[0].grad.tolist() == [30, 40]

@@ -10,13 +10,22 @@ import pytest
 
 import fastcnn
 
-STEP = """
+USES = """
 import numpy as np
-from fastcnn import models, nn, optim
-model, loss = models.LeNet5(), nn.CrossEntropyLoss()
-loss(model(np.zeros((5, 1, 32, 32), np.float32)), np.zeros(5, np.int64))
-model.backward(loss.backward(), input_grad=False)
-optim.Adam(model.parameters()).step()
+from fastcnn import backends, data, models, nn, optim, training
+rng = np.random.default_rng(0)
+x, labels = rng.standard_normal((200, 2, 12, 12), np.float32), rng.integers(0, 3, 200)
+model = models.Conv8(3, 2, 12)
+trainer = training.Trainer(model, optim.SGD(model.parameters(), 0.1, momentum=0.9), nn.CrossEntropyLoss(),
+                           callbacks=[training.ClipGradients(1.0)])
+trainer.fit(data.DataLoader(x, labels, 100), (x, labels), epochs=1)
+trainer.optimizer = optim.SGD(model.parameters(), 0.1)
+for n in (150, 101, 17, 3):
+    trainer.fit(data.DataLoader(x[:n], labels[:n], 100), (x[:n], labels[:n]), epochs=1)
+infer = model.compile_inference()
+for n in (1, 2, 5, 100, 200):
+    infer(x[:n])
+print(backends.load().compiled().kernels)
 """
 
 
@@ -32,7 +41,7 @@ def test_info():
     assert done.returncode == 0, done.stderr
     lines = {line[:16].rstrip(): line[17:] for line in done.stdout.splitlines()}
     assert lines["fastcnn"] == fastcnn.__version__
-    for name in ("python", "numpy", "numba", "llvmlite", "processor", "tiles", "threading layer", "cache folder"):
+    for name in ("python", "numpy", "numba", "llvmlite", "processor", "tiles", "threads", "cache folder"):
         assert lines[name], name
     assert re.fullmatch(r"\d+ float32, \d+ float64", lines["lanes"])
     assert re.fullmatch(r"\d+ of \d+ bytes", lines["registers"])
@@ -41,12 +50,20 @@ def test_info():
     assert float(re.match(r"([\d.]+) us", lines["launch"])[1]) > 0
 
 
-def test_nothing_is_left_to_compile_after_warmup():
-    done = run("-m", "fastcnn", "warmup", "--batch-size", "5")
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"LeNet-5 is ready, after [\d.]+ s; the kernels take [\d.]+ MB\.", done.stdout)
-    done = run("-c", STEP)
+def test_nothing_is_left_to_compile_after_warmup(tmp_path):
+    small = "--model", "conv8", "--image-size", "12", "--channels", "2", "--classes", "3", "--batch-size", "100"
+    warmup = "-m", "fastcnn", "warmup", *small, "--optimizer", "sgd"
+    said = r"Conv8 is ready, after [\d.]+ s: (\d+) kernels, of which (\d+) were compiled in [\d.]+ s\. All .*MB\."
+    for again in (False, True):
+        done = run(*warmup, NUMBA_CACHE_DIR=str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        lines = done.stdout.splitlines()
+        assert lines[0].startswith(f"Kernels are kept in {tmp_path}")
+        kernels, compiled = map(int, re.fullmatch(said, lines[1]).groups())
+        assert (kernels > 15, compiled) == (True, 0 if again else kernels)
+    done = run("-c", USES, NUMBA_CACHE_DIR=str(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "0"
 
 
 def test_warmup_without_a_folder_fails():
@@ -62,6 +79,7 @@ def test_warmup_without_a_folder_fails():
         ([], "the following arguments are required: COMMAND"),
         (["wramup"], "invalid choice: 'wramup'"),
         (["warmup", "--batch-size", "0"], "argument --batch-size: 0 is not a whole number of at least 1"),
+        (["warmup", "--model", "conv8", "--image-size", "1"], "image_size"),
         (["info", "--batch-size", "1"], "unrecognized arguments"),
     ],
 )

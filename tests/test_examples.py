@@ -42,7 +42,7 @@ def start(*options, example="lenet5") -> subprocess.Popen:
 def run(*options, example="lenet5") -> tuple[int, str, str]:
     process = start(*options, example=example)
     out, err = process.communicate(timeout=300)
-    said = (line for line in err.splitlines(keepends=True) if not line.startswith("fastcnn: compiling kernels"))
+    said = (line for line in err.splitlines(keepends=True) if not line.startswith("fastcnn: compil"))
     return process.returncode, out, "".join(said)  # whether something is compiled depends on what ran before
 
 
@@ -65,7 +65,6 @@ def test_lenet5_writes_what_it_promises(backend, folder, tmp_path):
     assert record["settings"]["seed"] == 0
     assert record["environment"]["backend"] == backend
     assert record["environment"]["threads"] == 1
-    assert (record["environment"]["threading_layer"] is not None) == (backend == "numba")
     assert record["data"]["training_images"] == 512
 
 

@@ -10,7 +10,7 @@ from fastcnn import functional as F
 
 numba = pytest.importorskip("numba")
 
-from fastcnn.backends.numba_direct import exp  # noqa: E402
+from fastcnn.backends.numba_direct.kernels import exp  # noqa: E402
 
 if numba.config.DISABLE_JIT:
     pytest.skip("they are made of LLVM code", allow_module_level=True)

@@ -5,14 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
 from fastcnn import backends
 from fastcnn.backends import OPERATIONS
-from fastcnn.backends.numba_direct import residual
 from fastcnn.backends.numba_direct.layout import BlockedArray
-from tests import fences, guards
+from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
+from fastcnn.backends.numba_direct.runtime.compile import kernel
+from tests import bounds, fences
 from tests.guards import LAUNCHED, Band, guarded, placed
 from tests.operations import arrays, calls
 
@@ -51,60 +53,67 @@ def idle(native: BlockedArray) -> np.ndarray:
     return native.blocks[-1, ..., native.shape[0] % native.blocks.shape[-1] or native.blocks.shape[-1] :]
 
 
-def beyond(array: np.ndarray, start: int, count: int) -> np.ndarray:
-    """Numbers of a flat array, and beside it."""
-    address = array.__array_interface__["data"][0] + start * array.itemsize
-    return np.ctypeslib.as_array((np.ctypeslib.as_ctypes_type(array.dtype) * count).from_address(address))
+FAULTS = {  # and what must be said of each
+    "writes after its array": r"_copy writes after its array \(5, 3\): \[0\]",
+    "writes before its array": r"_copy writes before its array \(5, 3\): \[4095\]",
+    "writes after its scratch memory": "_copy writes after its scratch memory of 64 bytes",
+    "reads after its array": "the result depends on",
+    "reads before its array": "the result depends on",
+    "reads scratch memory that nobody wrote": "the result depends on",
+    "leaves a number out": "the result depends on",
+}
 
 
-def sums(a, b, out):
-    out[...] = a + b
+@kernel
+def _copy(first, last, a, scratch):
+    """All numbers of ``x``, by way of scratch memory, with one of the faults, or none."""
+    x, out, fault = a.x, a.out, a.fault
+    spare = numbers_at(scratch, 16, x)
+    for i in range(first, last):
+        last_one = i == x.size - 1
+        spare[0] = x[x.size if last_one and fault == 3 else -1 if last_one and fault == 4 else i]
+        if not (last_one and fault == 6):
+            out[i] = spare[1 if last_one and fault == 5 else 0]
+    if fault == 0:
+        out[out.size] = 1
+    if fault == 1:
+        out[-1] = 1
+    if fault == 2:
+        spare[16] = 1
 
 
-def writes_after(a, b, out):
-    beyond(out, 0, out.size + 1)[:] = 1
-    sums(a, b, out)
+def copied(x: np.ndarray, fault: int) -> bytes:
+    """What the kernel makes of ``x``."""
+    out = np.empty_like(x)
+    _copy(x.size, scratch=64, x=x, out=out, fault=fault)
+    return out.tobytes()
 
 
-def writes_before(a, b, out):
-    beyond(out, -1, 1)[:] = 1
-    sums(a, b, out)
+@pytest.mark.skipif(bool(numba.config.BOUNDSCHECK), reason="they raise an IndexError then")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_noticed(fault):
+    x = np.arange(1, 16, dtype=np.float32).reshape(5, 3)
+    assert copied(x, -1) == x.tobytes()
+    with guarded() as launched:
+        assert copied(x, -1) == x.tobytes()
+    assert any(name.endswith("test_guard_bands._copy") for name in launched)
+    with pytest.raises(AssertionError, match=FAULTS[fault]), guarded():
+        assert copied(x, list(FAULTS).index(fault)) == x.tobytes(), "the result depends on what is outside its arrays"
 
 
-def reads_after(a, b, out):
-    out[...] = beyond(a, 1, a.size) + b
-
-
-def reads_before(a, b, out):
-    out[...] = beyond(a, -1, a.size) + b
-
-
-def leaves_one_out(a, b, out):
-    out[1:] = a[1:] + b[1:]
-
-
-@pytest.mark.parametrize(
-    ("fault", "message"),
-    [
-        (writes_after, r"residual\._add writes after its array"),
-        (writes_before, r"residual\._add writes before its array"),
-        (reads_after, "the result depends on what is outside"),
-        (reads_before, "the result depends on what is outside"),
-        (leaves_one_out, "or was there before"),
-    ],
-)
-def test_faults_are_noticed(fault, message, monkeypatch):
-    def use(kernel):
-        monkeypatch.setattr(residual, "_add", kernel)
-        monkeypatch.setitem(guards.KERNELS, "residual._add", kernel)
-
-    call = CALLS["add"][1]
-    use(sums)
-    expected = results(call, np.float32)
-    use(fault)
-    with pytest.raises(AssertionError, match=message), guarded():  # noqa: PT012
-        found = results(call, np.float32)
-        assert found == expected, "the result depends on what is outside its arrays, or was there before"
+def test_bounds_are_checked_where_numba_is_told_to():
+    """A kernel that touches one number outside is stopped, and named; and the process goes on."""
+    environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bounds"],
+        cwd=Path(__file__).parents[1], env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    wrong = "The kernel __main__._touch reads or writes outside of an array."
+    expected = [
+        f"{way}: {said}" for way in bounds.TOUCHES for said in ("nothing", wrong, wrong, "nothing") for _ in "12"
+    ]
+    assert done.stdout.splitlines() == [*expected, "[0. 2.]"]
 
 
 def spoiled(value, rubbish: float):
@@ -154,5 +163,5 @@ def test_nothing_outside_is_touched():
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-300:] + done.stderr[-3000:]
     *found, launched = done.stdout.splitlines()
-    assert found == [f"{call}: {fences.digest(call, BACKEND)}" for call in calls()]
+    assert found == [f"{call}: {fences.digest(call, backend)}" for call, backend in fences.calls()]
     assert set(launched.split()) >= LAUNCHED, "a kernel that no call launches"

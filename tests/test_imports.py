@@ -34,6 +34,7 @@ MAY_IMPORT = {
         "_processors",
         "_threads",
         "_validate",
+        "backends",  # which say how long they compiled
         "data",
         "distributed",
         "functional",
@@ -140,6 +141,17 @@ def test_naive_and_numpy_stand_alone(module):
     for name in imports(module):
         if name.startswith("fastcnn.backends.") and folder != "numba_direct":
             assert name.split(".")[2] == folder, f"{module} must not import {name}"
+
+
+NUMBA = ("runtime", "simd", "kernels")  # folders of the numba backend: each knows those before it, operations all
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("backends/numba_direct/") and m.count("/") == 3])
+def test_folders_of_the_numba_backend_know_those_below_them(module):
+    folder = module.split("/")[2]
+    for name in imports(module):
+        if folder in NUMBA and name.startswith("fastcnn.backends.numba_direct."):
+            assert name.split(".")[3] in NUMBA[: NUMBA.index(folder) + 1], f"{module} must not import {name}"
 
 
 def test_all_that_is_imported_is_declared():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import fastcnn
 from fastcnn import backends
 from fastcnn.testing import assert_close
 
@@ -178,3 +179,47 @@ def test_many_parameters_at_once_are_as_one_by_one(backend, shapes):
     for one, other in zip(together, alone, strict=True):
         for a, b in zip(one, other, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def some(rng, dtype):
+    """Arrays of two dtypes, one of them longer than the chunk of a task."""
+    shapes = (5000,), (1,), (3, 7)
+    return [
+        rng.standard_normal(shape).astype(kind) for shape, kind in zip(shapes, (dtype, np.float64, dtype), strict=True)
+    ]
+
+
+def test_average_update_agrees_with_naive(fast_backend, dtype, rng):
+    averages, parameters = some(rng, dtype), some(rng, dtype)
+    expected = [array.copy() for array in averages]
+    backends.load("naive").average_update(expected, parameters, 0.9)
+    backends.load(fast_backend).average_update(averages, parameters, 0.9)
+    for a, e, parameter in zip(averages, expected, parameters, strict=True):
+        assert_close(a, e, 4, np.abs(e) + np.abs(parameter))
+
+
+def test_a_squared_norm_is_a_sum_in_float64(backend, dtype, rng):
+    arrays = some(rng, dtype)
+    exact = sum(float((array.astype(np.longdouble) ** 2).sum()) for array in arrays)
+    assert backends.load(backend).squared_norm(arrays) == pytest.approx(exact, rel=1e-13)
+    assert backends.load(backend).squared_norm([]) == 0
+    assert np.isnan(backends.load(backend).squared_norm([*arrays, np.array([np.inf, np.nan], dtype)]))
+
+
+def test_the_norm_does_not_depend_on_the_threads(dtype, rng):
+    arrays, before, norms = some(rng, dtype), fastcnn.get_num_threads(), set()
+    for threads in (1, 2, 5):
+        fastcnn.set_num_threads(threads)
+        norms.add(backends.load("numba").squared_norm(arrays))
+    fastcnn.set_num_threads(before)
+    assert len(norms) == 1
+
+
+def test_scaled_arrays_are_new(backend, dtype, rng):
+    arrays = some(rng, dtype)
+    before = [array.copy() for array in arrays]
+    found = backends.load(backend).scaled(arrays, 0.3)
+    for array, old, new in zip(arrays, before, found, strict=True):
+        np.testing.assert_array_equal(array, old)
+        assert new.dtype == array.dtype
+        assert_close(new, (np.float64(old) * 0.3).astype(old.dtype), 4, np.abs(old))

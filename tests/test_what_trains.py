@@ -7,6 +7,7 @@ pytest.importorskip("numba")
 
 from fastcnn import backends, nn
 from fastcnn import functional as F
+from fastcnn.backends.numba_direct.runtime import program
 
 BACKEND = backends.load("numba")
 X = np.random.default_rng(0).standard_normal((3, 4, 7, 6)).astype(np.float32)
@@ -43,7 +44,8 @@ def averaged(forward, backward, **options):
 
 
 def normalized(layer, x, dy):
-    y, mean, invstd = F.batch_norm(x, None, None, *weights(layer), training=True, return_statistics=True)
+    running = layer.running_mean.data.copy(), layer.running_var.data.copy()
+    _, mean, invstd = F.batch_norm(x, *running, *weights(layer), training=True, return_statistics=True)
     F.batch_norm_backward(dy, x, mean, invstd, layer.weight.data, True)
 
 
@@ -95,13 +97,14 @@ LAYERS = {
 
 def launched(run) -> list[tuple]:
     """Kernels and what they are called with, but for their arrays and for those that pack and unpack."""
-    with BACKEND.recording() as launches:
+    recorder = program.Recorder()
+    with program.recording(recorder):
         run()
     kernels = []
-    for kernel, arguments in launches:
-        name = kernel.__qualname__ if hasattr(kernel, "__qualname__") else kernel.py_func.__qualname__
-        if name not in ("_pack", "_unpack"):
-            kernels.append((name, [a.shape if isinstance(a, np.ndarray) else a for a in arguments]))
+    for step in recorder.parts:
+        if step.kernel.name not in ("_pack", "_unpack"):
+            arguments = {k: a.shape if isinstance(a, np.ndarray) else a for k, a in step.arguments.items()}
+            kernels.append((step.kernel, step.tasks, arguments))
     return kernels
 
 

@@ -1,41 +1,65 @@
 """The backends and how one is chosen.
 
-A backend is a package that exports every operation of `OPERATIONS` with the same signature. Its arguments are
-canonical: checked, C-contiguous, of one dtype, options expanded to a `Windows` value. Between `pack` and `unpack` the
-activations are in the backend's own layout. Backends are imported when they are first used.
+A backend is a package that has every operation of `FILES`, in a file of that name, with the same signature. Its
+arguments are canonical: checked, C-contiguous, of one dtype, options expanded to a `Windows` value. Between `pack` and
+`unpack` the activations are in the backend's own layout. Backends are imported when they are first used.
 """
 
 import importlib
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
 
 from fastcnn import _threads
 
-OPERATIONS = (
-    "pack", "unpack", "flatten", "unflatten",
-    "conv2d", "conv2d_backward", "conv2d_relu", "conv2d_max_pool2d", "conv2d_max_pool2d_backward",
-    "conv_transpose2d", "conv_transpose2d_backward",
-    "max_pool2d", "max_pool2d_backward", "avg_pool2d", "avg_pool2d_backward",
-    "batch_moments", "batch_norm", "batch_norm_backward",
-    "adaptive_max_pool2d", "adaptive_max_pool2d_backward", "adaptive_avg_pool2d", "adaptive_avg_pool2d_backward",
-    "linear", "linear_backward", "linear_relu",
-    "relu", "relu_backward", "leaky_relu", "leaky_relu_backward",
-    "tanh", "tanh_backward", "scaled_tanh", "scaled_tanh_backward", "sigmoid", "sigmoid_backward",
-    "gelu", "gelu_backward", "silu", "silu_backward", "elu", "elu_backward",
-    "dropout", "dropout_backward", "add", "resize_channels",
-    "softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
-    "cross_entropy", "cross_entropy_backward", "soft_cross_entropy", "soft_cross_entropy_backward",
-    "mse_loss", "mse_loss_backward",
-    "sgd_update", "adam_update", "rmsprop_update",
-)  # fmt: skip
+FILES = {
+    "layout": ("pack", "unpack", "flatten", "unflatten"),
+    "conv": ("conv2d", "conv2d_backward", "conv2d_relu", "conv2d_max_pool2d", "conv2d_max_pool2d_backward"),
+    "conv_transpose": ("conv_transpose2d", "conv_transpose2d_backward"),
+    "pooling": ("max_pool2d", "max_pool2d_backward", "avg_pool2d", "avg_pool2d_backward"),
+    "adaptive_pooling": (
+        "adaptive_max_pool2d", "adaptive_max_pool2d_backward", "adaptive_avg_pool2d", "adaptive_avg_pool2d_backward",
+    ),
+    "normalization": (
+        "batch_moments", "track_moments", "norm_statistics", "batch_norm", "batch_norm_backward", "batch_norm_relu",
+        "batch_norm_relu_backward",
+    ),
+    "linear": ("linear", "linear_backward", "linear_relu"),
+    "activations": (
+        "relu", "relu_backward", "leaky_relu", "leaky_relu_backward", "tanh", "tanh_backward", "scaled_tanh",
+        "scaled_tanh_backward", "sigmoid", "sigmoid_backward", "gelu", "gelu_backward", "silu", "silu_backward", "elu",
+        "elu_backward", "dropout", "dropout_backward",
+    ),
+    "residual": ("add", "resize_channels"),
+    "softmax": ("softmax", "softmax_backward", "log_softmax", "log_softmax_backward"),
+    "losses": (
+        "cross_entropy", "cross_entropy_backward", "soft_cross_entropy", "soft_cross_entropy_backward", "mse_loss",
+        "mse_loss_backward",
+    ),
+    "optim": ("sgd_update", "adam_update", "rmsprop_update", "average_update", "squared_norm", "scaled"),
+}  # fmt: skip
+"""In which file of a backend its operations are."""
 
-RECORDING = ("recording", "repack", "replay", "prepare", "prepared_size", "Pool")
+OPERATIONS = tuple(name for names in FILES.values() for name in names)
+
+RECORDING = {
+    "layout": ("empty", "copy", "repack"),
+    "inference": ("prepare", "prepared_size"),
+    "runtime.memory": ("Pool",),
+    "runtime.program": ("record", "is_recording", "perform"),
+}
 """What a backend may have besides: passes that are made again without Python in between, and memory for them.
 
-See `fastcnn.nn.replay` and `fastcnn.nn.inference`.
+See `fastcnn.nn.recording` and `fastcnn.nn.inference`.
+"""
+
+COMPILING = {"runtime.cache": ("compiled", "telling")}
+"""What a backend has besides that compiles its kernels when they are needed: how long that took, and notice of it.
+
+See `fastcnn.training.compiling`.
 """
 
 _PACKAGES = {"naive": "naive", "numpy": "numpy_im2col", "numba": "numba_direct"}
@@ -104,6 +128,16 @@ def load(name: str | None = None) -> ModuleType:
         package = _loaded[name] = importlib.import_module(f"{__name__}.{_PACKAGES[name]}")
     _threads.prepare(name)
     return package
+
+
+def assemble(package: str, *more: Mapping[str, tuple[str, ...]]) -> None:
+    """Give a backend's package its operations, from its files, and ``more``."""
+    namespace = vars(sys.modules[package])
+    for files in (FILES, *more):
+        for file, names in files.items():
+            module = importlib.import_module(f"{package}.{file}")
+            namespace.update({name: getattr(module, name) for name in names})
+            namespace.setdefault("__all__", []).extend(names)
 
 
 def _known(name: str, what: str) -> str:

@@ -35,20 +35,21 @@ def lines():
         yield "blas", f"{blas.internal_api} {blas.version or ''}, {_threads_of(blas.num_threads)}"
     yield "processor", _processors.name()
     backends.load("numba")
-    from fastcnn.backends.numba_direct import _jit, cache, peak, tiles
+    from fastcnn.backends.numba_direct import peak
+    from fastcnn.backends.numba_direct.kernels import tiles
+    from fastcnn.backends.numba_direct.runtime import cache, processor
 
-    yield "features", " ".join(feature for feature in _FEATURES if feature in _jit.features())
-    yield "registers", f"{_jit.REGISTERS} of {_jit.VECTOR_BYTES} bytes"
-    yield "lanes", ", ".join(f"{_jit.lanes(dtype)} {dtype.__name__}" for dtype in (np.float32, np.float64))
-    yield "tiles", " ".join(f"{rows}x{columns}" for rows, columns in tiles._MENU[_jit.REGISTERS])
+    yield "features", " ".join(feature for feature in _FEATURES if feature in processor.features())
+    yield "registers", f"{processor.REGISTERS} of {processor.VECTOR_BYTES} bytes"
+    yield "lanes", ", ".join(f"{processor.lanes(dtype)} {dtype.__name__}" for dtype in (np.float32, np.float64))
+    yield "tiles", " ".join(f"{rows}x{columns}" for rows, columns in tiles._MENU[processor.REGISTERS])
     affinity, quota = _processors.affinity(), _processors.quota()
     yield "processors", f"{affinity} by affinity, {'no quota' if quota > affinity else f'{quota} by quota'}"
-    yield "threads", f"{fastcnn.get_num_threads()} used; {_threads.most()} that Numba may start"
-    yield "threading layer", _threads.layer()
+    yield "threads", f"{fastcnn.get_num_threads()} used; at most {_threads.most()}"
     folder = cache.folder()
     yield "cache folder", "none that can be written" if folder is None else f"{folder}, {size(folder)}"
     yield "peak", f"{peak.peak_gflops():.0f} GFLOP/s in float32, measured on {_threads_of(fastcnn.get_num_threads())}"
-    yield "launch", f"{peak.launch_microseconds():.1f} us for a parallel kernel, measured"
+    yield "launch", f"{peak.launch_microseconds():.1f} us for a kernel on all threads, measured"
 
 
 def size(folder: str) -> str:

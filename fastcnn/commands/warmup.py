@@ -1,75 +1,112 @@
 """``fastcnn warmup``: compile ahead."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from tqdm import tqdm
 
 import fastcnn
-from fastcnn import backends, models, nn, optim
-from fastcnn.commands.arguments import Parser, from_text, whole
-from fastcnn.commands.errors import CommandError
+from fastcnn import backends, functional, nn, optim
+from fastcnn.commands import network
+from fastcnn.commands.arguments import Parser, choice, from_text, whole
+from fastcnn.commands.errors import CommandError, usage
 from fastcnn.commands.info import size
+from fastcnn.commands.parts import OPTIMIZERS
+from fastcnn.nn.recording import layer_by_layer
+from fastcnn.training import metrics
 
 EXAMPLES = """\
   fastcnn warmup
-  fastcnn warmup --batch-size 64 1
+  fastcnn warmup --model resnet20 --image-size 32 --optimizer sgd
+  fastcnn warmup runs/vgg7-pictures --batch-size 64 100
 """
 
 
 def parser() -> Parser:
     """Describe the options."""
-    about = "Compile what LeNet-5 needs in float32, so that no program has to wait for it."
+    about = "Compile what a model needs in float32, to train and to answer, so that no program has to wait for it."
     parser = Parser("fastcnn warmup", about, EXAMPLES)
+    network.add_to(parser)
     parser.add_argument(
         "--batch-size",
         type=from_text(whole(1)),
         nargs="+",
         metavar="N",
-        default=(1, 96, 128, 1000),
-        help="images in a batch, one or more numbers (default: 128, which leaves 96 of MNIST, 1000 and 1)",
+        default=[128],
+        help="images in a batch of training, one or more numbers (default: 128)",
+    )
+    parser.add_argument(
+        "--optimizer",
+        type=from_text(choice(*OPTIMIZERS)),
+        nargs="+",
+        metavar="NAME",
+        default=[*OPTIMIZERS],
+        help=f"some of {', '.join(OPTIMIZERS)} (default: all)",
     )
     return parser
 
 
 def run(args) -> int:
-    """Compile the kernels of LeNet-5, inference and training with every optimizer, by calling them all."""
+    """Find out which kernels there must be, without computing anything, and compile those that are not there."""
     start = time.perf_counter()
-    backends.load("numba")
-    from fastcnn.backends.numba_direct import cache
+    backend = backends.load("numba")
+    from fastcnn.backends.numba_direct.runtime import cache, compile, launch
 
     folder = cache.folder()
     if folder is None:
         raise CommandError("No folder can be written to keep kernels in: set NUMBA_CACHE_DIR to one that can.")
-    print(f"Kernels are kept in {folder}.")
-    with fastcnn.use_backend("numba"):
-        # The bar waits until there is something to wait for, and until compiling was announced.
-        for _ in tqdm(_calls(args.batch_size), "LeNet-5", 7 * len(args.batch_size), unit="call", delay=0.5):
-            pass
-    print(f"LeNet-5 is ready, after {time.perf_counter() - start:.1f} s; the kernels take {size(folder)}.")
+    print(f"Kernels are kept in {folder}.", flush=True)
+    before = backend.compiled()
+    with fastcnn.use_backend("numba"), compile.rehearsing() as needed, np.errstate(all="ignore"):
+        model = network.build(args, np.random.default_rng(0))
+        with usage(), layer_by_layer():  # which keeps no memory, and needs no other kernels
+            _rehearse(model, args.batch_size, args.optimizer)
+    launch.compile_all()
+    # The bar waits until there is something to wait for, and until compiling was announced.
+    for kernel, kinds in tqdm(needed, type(model).__name__, unit="kernel", delay=0.5):
+        kernel.compile(kinds)
+    done = backend.compiled()
+    print(
+        f"{type(model).__name__} is ready, after {time.perf_counter() - start:.1f} s: {len(needed) + 4} kernels, of "
+        f"which {done.kernels - before.kernels} were compiled in {done.seconds - before.seconds:.1f} s. "
+        f"All that are kept take {size(folder)}."
+    )
     return 0
 
 
-def _calls(batch_sizes: Sequence[int]) -> Iterator[None]:
-    """Call all that compiles something, and yield after each call: seven for every batch."""
-    rng = np.random.default_rng(0)
-    model, loss = models.LeNet5(rng=rng), nn.CrossEntropyLoss()
-    parameters = list(model.parameters())
-    optimizers = (
-        optim.SGD(parameters, 0.01),
-        optim.SGD(parameters, 0.01, momentum=0.9),
-        optim.Adam(parameters),
-        optim.RMSprop(parameters),
-    )
-    for N in batch_sizes:
-        x, labels = rng.standard_normal((N, 1, 32, 32)).astype(np.float32), rng.integers(0, 10, N)
-        y = model(x)
-        yield
-        loss(y, labels)
-        dy = loss.backward()
-        yield
-        model.backward(dy, input_grad=False)
-        yield
-        for optimizer in optimizers:
-            yield optimizer.step()
+def _rehearse(model: nn.Sequential, batch_sizes: Sequence[int], optimizers: Sequence[str]) -> None:
+    """Do what training, evaluation and inference do, with batches of all sizes that differ in their kernels."""
+    backend, losses = backends.load(), [nn.CrossEntropyLoss(), nn.CrossEntropyLoss(label_smoothing=0.1)]
+    for N in _sizes(*batch_sizes):
+        y, labels = model(_images(model, N)), np.zeros(N, np.int64)
+        for loss in losses:
+            loss(y, labels)
+            loss.backward()
+        model.backward(np.zeros_like(y), input_grad=False)
+    for name in optimizers:
+        network.optimizer(name, model).step()
+        if name == "sgd":  # which has momentum there
+            optim.SGD(model.parameters(), 0.1).step()
+    optim.ExponentialMovingAverage(model).update()
+    grads = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    backend.squared_norm(grads)  # of the two `clip_grad_norm` consists, which would look at the numbers
+    backend.scaled(grads, 1.0)
+    model.eval()
+    for N in _sizes(metrics.BATCH_SIZE):
+        functional.softmax(model(_images(model, N)))
+    infer = model.compile_inference()
+    for N in (1, *_sizes(infer.batch_size)):
+        infer(_images(model, N))
+
+
+def _sizes(*largest: int) -> list[int]:
+    """All that fill other numbers of blocks, up to these sizes: tiles depend on that."""
+    from fastcnn.backends.numba_direct.runtime.processor import lanes
+
+    block = lanes(np.float32)
+    return sorted({min(N, end) for N in largest for end in range(block, N + block, block)})
+
+
+def _images(model: nn.Sequential, N: int) -> np.ndarray:
+    return np.zeros((N, *model.input_shape), np.float32)

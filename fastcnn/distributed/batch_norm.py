@@ -37,7 +37,7 @@ def convert_sync_batch_norm(model: Module, comm) -> Module:
     """
     sums = Sums(Ranks(comm))
     for layer in _layers(model):
-        layer._others = sums
+        layer.count_with(sums)
     return model
 
 
@@ -75,12 +75,12 @@ def apart(model: Module) -> Iterator[None]:
     """Within this, no layer of the model needs the other ranks."""
     others = [(layer, layer._others) for layer in _layers(model)]
     for layer, _ in others:
-        layer._others = None
+        layer.count_with(None)
     try:
         yield
     finally:
         for layer, sums in others:
-            layer._others = sums
+            layer.count_with(sums)
 
 
 def _layers(model: Module) -> list[BatchNorm1d | BatchNorm2d]:

@@ -15,7 +15,7 @@ def sum_gradients(ranks: Ranks, params: Iterable[Parameter]) -> None:
 
     It comes after the backward pass, not beside it. Beside it, MPI would need a processor of its own to make progress,
     while the kernels use them all, and a model would have to go back layer by layer, where now its recorded kernels
-    are launched at once (`fastcnn.nn.replay`). ``bench/scaling.py`` says what there is to gain at most.
+    run in one launch (`fastcnn.nn.recording`). ``bench/scaling.py`` says what there is to gain at most.
     """
     params = list(params)
     dtype = np.result_type(*(parameter.dtype for parameter in params))

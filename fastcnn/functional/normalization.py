@@ -178,25 +178,33 @@ def batch_norm_backward(
     return implementation.unpack(dx) if input_grad else None, dweight, dbias
 
 
-@np.errstate(invalid="ignore")
-def normalize(implementation, x, running, weight, bias, training: bool, momentum: float, eps: float, together=None):
+def normalize(
+    implementation, x, running: tuple, weight, bias, training: bool, momentum, eps: float, together=None, relu=False
+):
     """`batch_norm` behind the checks: y, mean, invstd, and how many values of a channel the statistics are of.
 
-    ``x`` and y are in the backend's layout; ``running`` is (running_mean, running_var), or None in training.
-    ``together(mean, var, count)`` gives the statistics of more than this batch from those of this batch.
+    ``x`` and y are in the backend's layout. ``running`` is (running_mean, running_var, batches), or nothing in
+    training: there it changes in place, and ``batches`` counts; without a ``momentum`` the first two become the average
+    over all batches. ``together(mean, var, count)`` gives the statistics of more than this batch from those of this
+    batch. With ``relu``, y is what ReLU makes of it.
     """
     count = math.prod(x.shape) // x.shape[1]
+    kept = [np.require(array, requirements=["C", "A", "W"]) for array in running]  # itself or, if need be, a copy
     if training:
         mean, var = implementation.batch_moments(x)
         if together:
             mean, var, count = together(mean, var, count)
-        if running is not None:
-            for average, new in zip(running, (mean, var * count / (count - 1)), strict=True):
-                average[...] = (1 - momentum) * average + momentum * new
+        if kept:
+            implementation.track_moments(*kept, mean, var, count, momentum)
+        for array, changed in zip(running, kept, strict=True):
+            if array is not changed:
+                array[...] = changed
     else:
-        mean, var = running
-    mean, invstd = mean.astype(x.dtype), inverse_deviation(var, eps).astype(x.dtype)
-    return implementation.batch_norm(x, mean, invstd, weight, bias), mean, invstd, count
+        mean, var, _ = kept
+    mean, invstd = implementation.norm_statistics(mean, var, eps, x.dtype)
+    weight, bias = (None if array is None else np.ascontiguousarray(array) for array in (weight, bias))
+    operation = implementation.batch_norm_relu if relu else implementation.batch_norm
+    return operation(x, mean, invstd, weight, bias), mean, invstd, count
 
 
 @np.errstate(invalid="ignore", divide="ignore")
@@ -235,14 +243,14 @@ def _by_channel(name: str, array: np.ndarray, x: np.ndarray) -> np.ndarray:
     return _validate.shape(name, array, (x.shape[1],), "one value for each channel of `x`")
 
 
-def _running_statistics(x, running_mean, running_var, training: bool) -> tuple[np.ndarray, np.ndarray] | None:
-    """The caller's own arrays, which may be changed."""
+def _running_statistics(x, running_mean, running_var, training: bool) -> tuple[np.ndarray, ...]:
+    """The caller's own arrays, which may be changed, and a count of no consequence."""
     if running_mean is None and running_var is None and training:
-        return None
+        return ()
     for name, array in (("running_mean", running_mean), ("running_var", running_var)):
         if array is None:
             raise ValueError(f"`{name}` is None, but only training can do without both running statistics.")
         _by_channel(name, array, x)
         if training and not array.flags.writeable:
             raise ValueError(f"`{name}` is read-only, but training changes it.")
-    return running_mean, running_var
+    return running_mean, running_var, np.zeros((), np.int64)

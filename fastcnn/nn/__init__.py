@@ -13,6 +13,7 @@ from fastcnn.nn.module import Module
 from fastcnn.nn.normalization import BatchNorm1d, BatchNorm2d
 from fastcnn.nn.parameter import Buffer, Parameter
 from fastcnn.nn.pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from fastcnn.nn.recording import unrecorded
 from fastcnn.nn.residual import Residual, ResizeChannels
 from fastcnn.nn.separable import DepthwiseSeparableConv2d
 from fastcnn.nn.summaries import Summary, summarize
@@ -57,4 +58,5 @@ __all__ = [
     "last_call",
     "summarize",
     "trace",
+    "unrecorded",
 ]

@@ -10,8 +10,6 @@ from fastcnn.nn.module import Module
 class ReLU(Module):
     """``max(x, 0)``; see `fastcnn.functional.relu`."""
 
-    replayable = True
-
     def forward_native(self, x, backend):
         """See `fastcnn.functional.relu`."""
         self._y = backend.relu(x)
@@ -35,8 +33,6 @@ class LeakyReLU(Module):
         If `negative_slope` is not a finite number.
     """
 
-    replayable = True
-
     def __init__(self, negative_slope: float = 0.01):
         self.negative_slope = _validate.number(
             "negative_slope", negative_slope, -sys.float_info.max, sys.float_info.max
@@ -58,8 +54,6 @@ class LeakyReLU(Module):
 
 class Tanh(Module):
     """Hyperbolic tangent; see `fastcnn.functional.tanh`."""
-
-    replayable = True
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.tanh`."""
@@ -84,8 +78,6 @@ class ScaledTanh(Module):
         If one is not a positive number.
     """
 
-    replayable = True
-
     def __init__(self, amplitude: float = 1.7159, slope: float = 2 / 3):
         self.amplitude, self.slope = tanh_scales(amplitude, slope)
 
@@ -105,8 +97,6 @@ class ScaledTanh(Module):
 
 class Sigmoid(Module):
     """``1 / (1 + exp(-x))``; see `fastcnn.functional.sigmoid`."""
-
-    replayable = True
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.sigmoid`."""
@@ -131,8 +121,6 @@ class GELU(Module):
         If `approximate` is unknown.
     """
 
-    replayable = True
-
     def __init__(self, approximate: str = "none"):
         self.approximate = _validate.choice("approximate", approximate, ("none", "tanh"))
 
@@ -152,8 +140,6 @@ class GELU(Module):
 
 class SiLU(Module):
     """``x * sigmoid(x)``; see `fastcnn.functional.silu`."""
-
-    replayable = True
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.silu`."""
@@ -177,8 +163,6 @@ class ELU(Module):
     TypeError, ValueError
         If `alpha` is not a finite number.
     """
-
-    replayable = True
 
     def __init__(self, alpha: float = 1.0):
         self.alpha = _validate.number("alpha", alpha, -sys.float_info.max, sys.float_info.max)
@@ -220,8 +204,6 @@ class Softmax(Module):
     array([[0.5, 0.5],
            [0. , 1. ]])
     """
-
-    replayable = True
 
     def __init__(self, dim: int = 1):
         self.dim = _validate.whole("dim", dim)

@@ -1,11 +1,13 @@
 """Modules that hold, rearrange or do nothing: Sequential, Flatten, Identity."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fastcnn.nn.calls import last_call
-from fastcnn.nn.fusion import Fused
+from fastcnn.nn.fusion import Fused, Unit, fuse, with_first_trained
 from fastcnn.nn.module import Module
+from fastcnn.nn.recording import Recordings, State, can_record, is_recordable
 
 
 class Sequential(Module):
@@ -38,7 +40,6 @@ class Sequential(Module):
     )
     """
 
-    replayable = True
     input_shape: tuple[int, ...]  # of one image, where a model has it: see `Module.summary`
 
     def __init__(self, *layers: Module):
@@ -61,7 +62,7 @@ class Sequential(Module):
             if not isinstance(layer, Module):
                 raise TypeError(f"Layer {i} of {type(self).__name__} must be a Module, not {type(layer).__name__}.")
         before: Any = vars(self).get("_fused")
-        self._fused = Fused(layers)  # see `fastcnn.nn.fusion`
+        self._fused, self._groups = Fused(layers), _Groups()
         try:
             for name, value in vars(self).items():
                 if isinstance(value, Module):
@@ -71,8 +72,8 @@ class Sequential(Module):
             raise
 
     def forward_native(self, x, backend):
-        """Call all layers, the first first."""
-        units, self._first_trained = self._fused.units()
+        """Call all layers, the first first; those that can be recorded together, where not all can."""
+        units, self._first_trained = self._groups.units(self) if can_record(backend) else self._fused.units()
         self._calls = []
         for unit in units:
             x = unit.forward_native(x, backend)
@@ -109,6 +110,52 @@ class Sequential(Module):
         return iter(self.layers)
 
 
+class _Recorded(Unit):
+    """Neighbours in a chain whose passes are recorded together, since those of the whole model cannot be.
+
+    Parameters
+    ----------
+    chain : Sequential
+    """
+
+    def __init__(self, chain: "Sequential"):
+        self.chain, self.recordings = chain, Recordings(native=True)
+
+    def forward_native(self, x, backend):
+        """Run the program of a recording that nobody uses."""
+        use: Any = self.recordings.take(self.chain, backend, x)
+        self._use = use
+        return use.forward(self.chain, x)
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """Run the program, if the layers are still those of the forward pass."""
+        if self._use.is_current(self.chain):
+            return self._use.backward(dy, input_grad)
+        return self._use.call.backward(dy, backend, input_grad)
+
+
+class _Groups:
+    """What computes in the place of a chain's layers where each stretch of layers is recorded that can be."""
+
+    def __init__(self) -> None:
+        self._state: State | None = None
+
+    def units(self, chain: Sequential) -> tuple[list[Module], int]:
+        """As those of `Fused`."""
+        if self._state is None or not self._state.is_current(chain):
+            self._state = State(chain)
+            units: list[Module] = []
+            for together, layers in itertools.groupby(chain.layers, is_recordable):
+                chain = Sequential(*layers)
+                alone = len(chain) == 1 and not any(chain[0].children())
+                units += [_Recorded(chain)] if together and not alone and is_recordable(chain) else fuse(chain.layers)
+            self._units = with_first_trained(units)
+        return self._units
+
+    def __reduce__(self):
+        return _Groups, ()
+
+
 class Flatten(Module):
     """(N, C, H, W) to (N, C * H * W), without a copy.
 
@@ -119,8 +166,6 @@ class Flatten(Module):
     >>> nn.Flatten()(np.zeros((2, 3, 4, 5))).shape
     (2, 60)
     """
-
-    replayable = True
 
     def forward_native(self, x, backend):
         """All features of an image in one row."""
@@ -142,8 +187,6 @@ class Identity(Module):
     >>> nn.Identity()(np.array([[1.0, 2.0]]))
     array([[1., 2.]])
     """
-
-    replayable = True
 
     def forward_native(self, x, backend):
         """The input itself."""

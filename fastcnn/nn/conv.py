@@ -127,8 +127,6 @@ class Conv2d(_Conv2d):
     (8, 6, 28, 28)
     """
 
-    replayable = True
-
     def __init__(
         self,
         in_channels: int,

@@ -6,6 +6,7 @@ from fastcnn import _validate
 from fastcnn.functional.activations import dropout_mask
 from fastcnn.nn import init
 from fastcnn.nn.module import Module
+from fastcnn.nn.recording import made_anew
 
 
 class Dropout(Module):
@@ -40,17 +41,13 @@ class Dropout(Module):
         self.p = _validate.number("p", p, 0, 1, below_high=True)
         self.rng = init.generator(rng)
 
-    @property
-    def replayable(self) -> bool:  # type: ignore[override]  # other layers' is a constant of the class
-        """Only where it does nothing: every batch in training has a mask of its own."""
-        return not self.training
-
     def forward_native(self, x, backend):
         """See `fastcnn.functional.dropout`."""
         if not self.training:
             self._mask = None
             return x
-        self._mask = backend.pack(dropout_mask(x.shape, x.dtype, self.p, self.rng))
+        shape, dtype, p, rng = x.shape, x.dtype, self.p, self.rng
+        self._mask = made_anew(backend, shape, dtype, lambda: dropout_mask(shape, dtype, p, rng))
         return backend.dropout(x, self._mask)
 
     def backward_native(self, dy, backend, input_grad: bool):

@@ -61,14 +61,15 @@ class FixedBatchNorm(Module):
         With running statistics.
     """
 
-    replayable = True
-
     def __init__(self, layer: BatchNorm1d | BatchNorm2d):
         twin: Any = copy.deepcopy(layer)
         self.num_features, self.check = twin.num_features, twin.check
         self.mean = twin.running_mean.data
         self.invstd = inverse_deviation(twin.running_var.data, twin.eps).astype(twin.dtype)
         self.factors, self.offsets = twin.weight and twin.weight.data, twin.bias and twin.bias.data
+        for array in (self.mean, self.invstd, self.factors, self.offsets):
+            if array is not None:
+                array.flags.writeable = False
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.batch_norm`."""

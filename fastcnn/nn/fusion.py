@@ -1,6 +1,8 @@
 """Neighbours in a `Sequential` that compute as one.
 
-ReLU acts on what a convolution or a fully connected layer has in its registers, before it is stored. A max-pooling
+ReLU acts on what a convolution, a fully connected layer or a batch normalization has in its registers, before it is
+stored. Of a batch normalization, the gradient of ReLU needs no output either: its sign comes from the input once more,
+which is read anyway, with one multiply-add. A max-pooling
 takes a convolution's windows there too, and ReLU then acts on what the pooling leaves: the largest value of a window is
 the same before and after ReLU, and where all of a window is negative no gradient passes either way. Such a window has
 no winner (its index is -1), so that the gradient of the pooling is that of both. Outputs and gradients are those of the
@@ -10,11 +12,12 @@ filter sees; in the numba backend it counts as zero in the fused ones.)
 
 from typing import Any
 
-from fastcnn.nn import calls, replay
+from fastcnn.nn import calls
 from fastcnn.nn.activations import ReLU
 from fastcnn.nn.conv import Conv2d
 from fastcnn.nn.linear import Linear
 from fastcnn.nn.module import Module
+from fastcnn.nn.normalization import BatchNorm1d, BatchNorm2d
 from fastcnn.nn.pooling import MaxPool2d
 
 
@@ -32,25 +35,28 @@ class Fused:
 
     def units(self) -> tuple[list[Module], int]:
         """See `fuse`; and the place of the first that has parameters: training needs no gradient before it."""
-        state = replay.changes(), *map(calls.passes, _FUSED)
+        state = [layer._version for layer in self.layers], *map(calls.passes, _FUSED)
         if self._made is None or self._made[0] != state:
-            units = fuse(self.layers)
-            trained = (i for i, unit in enumerate(units) if next(unit.parameters(), None))
-            self._made = state, (units, next(trained, len(units)))
+            self._made = state, with_first_trained(fuse(self.layers))
         return self._made[1]
 
     def __reduce__(self):
         return Fused, (self.layers,)
 
 
-_FUSED = Conv2d, Linear, MaxPool2d, ReLU
+def with_first_trained(units: list[Module]) -> tuple[list[Module], int]:
+    """The units, and the place of the first that has parameters."""
+    return units, next((i for i, unit in enumerate(units) if next(unit.parameters(), None)), len(units))
+
+
+_FUSED = BatchNorm1d, BatchNorm2d, Conv2d, Linear, MaxPool2d, ReLU
 
 
 def fuse(layers: tuple[Module, ...]) -> list[Module]:
     """The layers, but one `ConvMaxPool` for each convolution that a max-pooling follows, at once or after ReLU.
 
-    And one `WithReLU` for any other convolution or fully connected layer that ReLU follows. A layer whose methods were
-    replaced stays as it is.
+    And one `WithReLU` for any other convolution or fully connected layer that ReLU follows, one `NormReLU` for such a
+    batch normalization. A layer whose methods were replaced stays as it is.
     """
     units: list[Module] = []
     rest: list[Any] = list(layers)
@@ -64,19 +70,22 @@ def fuse(layers: tuple[Module, ...]) -> list[Module]:
         elif kinds[:2] in ([Conv2d, ReLU], [Linear, ReLU]):
             units.append(WithReLU(rest.pop(0)))
             rest.pop(0)
+        elif kinds[:2] in ([BatchNorm1d, ReLU], [BatchNorm2d, ReLU]):
+            units.append(NormReLU(rest.pop(0)))
+            rest.pop(0)
         else:
             units.append(rest.pop(0))
     return units
 
 
-class _Unit(Module):
+class Unit(Module):
     """What computes in the place of layers; nothing changes it after it is made, so that to make one is no change."""
 
     def __setattr__(self, name: str, value) -> None:
         object.__setattr__(self, name, value)
 
 
-class ConvMaxPool(_Unit):
+class ConvMaxPool(Unit):
     """A convolution, ReLU if asked, and a max-pooling.
 
     Parameters
@@ -111,7 +120,7 @@ class ConvMaxPool(_Unit):
         return conv.learn(*gradients)
 
 
-class WithReLU(_Unit):
+class WithReLU(Unit):
     """A convolution or a fully connected layer, and ReLU.
 
     Parameters
@@ -130,3 +139,23 @@ class WithReLU(_Unit):
     def backward_native(self, dy, backend, input_grad: bool):
         """ReLU's gradient, then the layer's."""
         return self.layer.backward_native(backend.relu_backward(dy, self._y), backend, input_grad)
+
+
+class NormReLU(Unit):
+    """A batch normalization, and ReLU.
+
+    Parameters
+    ----------
+    norm : BatchNorm1d or BatchNorm2d
+    """
+
+    def __init__(self, norm: BatchNorm1d | BatchNorm2d):
+        self.norm = norm
+
+    def forward_native(self, x, backend):
+        """ReLU of what is normalized."""
+        return self.norm.forward_native(x, backend, relu=True)
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """The gradient of both, as the layer knows what it computed."""
+        return self.norm.backward_native(dy, backend, input_grad)

@@ -8,7 +8,7 @@ from fastcnn import _validate, backends
 from fastcnn.nn import calls
 from fastcnn.nn.folding import fold
 from fastcnn.nn.module import Module, checked_batch
-from fastcnn.nn.replay import is_replayable
+from fastcnn.nn.recording import State, is_recordable
 
 _KEPT = 64  # shapes: they share their memory
 
@@ -17,12 +17,12 @@ class Inference:
     """What a model computes in evaluation mode, prepared once and then computed with as little as possible around it.
 
     Batch normalization is folded into the layers before it, what only training needs is gone, and neighbours compute as
-    one (see `fastcnn.nn.folding` and `fastcnn.nn.fusion`). With the "numba" backend the first batch of a size prepares
-    what the following ones repeat, in memory planned so that what is not needed at the same time shares its place:
-    the launches of the kernels, or for a few images, up to a quarter of a vector's lanes, a table of the whole net that
-    a single launch goes through, with channels in the lanes. LeNet-5 answers for one image in 23 microseconds where the
-    model itself takes 109, ResNet-20 in 0.57 ms instead of 9 (two threads of an Intel Xeon with AVX-512). Where a layer
-    may do more than launch kernels, a transposed convolution or one of a class of its own, the layers are called.
+    one (see `fastcnn.nn.folding` and `fastcnn.nn.fusion`). With the "numba" backend the first batch of a size records
+    the kernels of the whole net, which a single launch runs for the following ones, in memory planned so that what is
+    not needed at the same time shares its place. A few images, up to a quarter of a vector's lanes, are computed one by
+    one, with channels in the lanes. LeNet-5 answers for one image in 23 microseconds where the model itself takes 109,
+    ResNet-20 in 0.57 ms instead of 9 (two threads of an Intel Xeon with AVX-512). Where a layer may do more than launch
+    kernels, as one of a class of its own, the layers are called.
 
     Where no batch normalization is folded, the output is that of the model, bit for bit, for each `batch_size` images;
     where one is, to rounding.
@@ -69,7 +69,7 @@ class Inference:
 
     def _start(self) -> None:
         self._lock = threading.Lock()
-        self._replayable = all(map(is_replayable, self.layers.modules()))
+        self._is_recordable = is_recordable(self.layers)
         self._prepared: dict = {}  # by backend, dtype and shape: what computes such batches
         self._memory = np.empty(0, np.uint8)
 
@@ -109,7 +109,7 @@ class Inference:
 
     def _answer(self, x: np.ndarray, backend) -> np.ndarray:
         """Output for a batch that is computed as one."""
-        if not (self._replayable and hasattr(backend, "prepare")):
+        if not (self._is_recordable and hasattr(backend, "prepare")):
             return np.array(backend.unpack(self._forward(backend.pack(x), backend)))
         shape = backend.prepared_size(len(x), x.dtype), *x.shape[1:]
         key = backend, x.dtype, shape
@@ -117,7 +117,7 @@ class Inference:
         if compute is None:
             if len(self._prepared) >= _KEPT:
                 self._prepared.clear()
-            compute = backend.prepare(self._forward, shape, x.dtype, self._room)
+            compute = backend.prepare(self._forward, shape, x.dtype, self._room, State(self.layers).arrays)
             self._prepared[key] = compute
         return compute(x)
 

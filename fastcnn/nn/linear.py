@@ -38,8 +38,6 @@ class Linear(Module):
     (8, 10)
     """
 
-    replayable = True
-
     def __init__(
         self,
         in_features: int,

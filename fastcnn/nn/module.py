@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from fastcnn import _validate, backends
-from fastcnn.nn import calls, replay
+from fastcnn.nn import calls, recording
 from fastcnn.nn.parameter import Buffer, Parameter
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class Module:
     """
 
     training = True
-    replayable = False  # whether a pass does nothing else than launch kernels of the backend; see fastcnn.nn.replay
-    _last: Any = None  # (backend's name, y, call or recording) of the last forward
+    _last: Any = None  # (backend's name, y, call or use of a recording) of the last forward
+    _version = 0  # how often a public attribute was set
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -61,12 +61,12 @@ class Module:
 
     def __setattr__(self, name: str, value) -> None:
         if not name.startswith("_") and name != "training":
-            replay.note_change()
+            object.__setattr__(self, "_version", self._version + 1)
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
         if not name.startswith("_"):
-            replay.note_change()
+            object.__setattr__(self, "_version", self._version + 1)
         object.__delattr__(self, name)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
@@ -91,13 +91,10 @@ class Module:
         backend = backends.load(name)
         x = checked_batch(x)
         with self._memory(backend):
-            recording = replay.find(self, backend, x)
-            if recording and recording.lock.acquire(blocking=False):
-                try:
-                    y = recording.forward(self, x)
-                finally:
-                    recording.lock.release()
-                self._last = name, y, recording
+            use = self._use_of_recording(backend, x)
+            if use:
+                y = use.forward(self, x)
+                self._last = name, y, use
             else:
                 native, call = calls.run(self, backend.pack(x), backend)
                 y = np.array(backend.unpack(native))  # a copy: the caller may change it, the layers remember their own
@@ -141,10 +138,9 @@ class Module:
         _validate.shape("dy", dy, y.shape, "the shape of the last output")
         backend = backends.load(name)
         with self._memory(backend):
-            if isinstance(call, replay.Recording):
-                with call.lock:
-                    if call.is_current() and call.is_replayable(self):
-                        return call.backward(dy, bool(input_grad))
+            if isinstance(call, recording.Use):
+                if call.is_current(self):
+                    return call.backward(dy, bool(input_grad))
                 call = call.call
             dx = call.backward(backend.pack(dy), backend, input_grad)
             return backend.unpack(dx) if input_grad else None
@@ -298,7 +294,7 @@ class Module:
             if data.shape != shape:
                 raise ValueError(f"`{name}` of {self} has shape {data.shape} but must have {shape}.")
             if data.dtype != dtype:
-                raise TypeError(f"`{name}` of {self} is {data.dtype} but must be {dtype}, as its input.")
+                raise TypeError(f"`{name}` of {self} is {data.dtype} but must be {dtype}.")
 
     def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
         """Multiply-adds for one image, (C, H, W) or (features,) in and out; without those of the modules inside."""
@@ -341,6 +337,28 @@ class Module:
 
         return Inference(self, batch_size)
 
+    def programs(self) -> dict[str, list]:
+        """What the backend computed for the last batch, as programs: ``print`` of one shows its steps.
+
+        Each step is a compiled kernel. ``program.times()`` measures how long each takes, without changing the model.
+
+        Returns
+        -------
+        dict of str to list
+            For ``"forward"`` and ``"backward"`` the programs in the order in which they run: one each for a model that
+            is recorded as a whole; more, or none, where layers are called one by one (see `fastcnn.nn.unrecorded`).
+            None in the other backends, and for a backward pass that was not made.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no batch yet.
+        """
+        if self._last is None:
+            name = type(self).__name__
+            raise RuntimeError(f"{name}.programs needs a batch: call {name}.forward first.")
+        return recording.programs(self._last[2])
+
     def extra_repr(self) -> str:
         """Arguments of a layer, for its repr."""
         return ""
@@ -353,6 +371,18 @@ class Module:
     def __getstate__(self) -> dict:
         """What copy and pickle take: all but what is remembered of the last batch, and of those before."""
         return {name: value for name, value in vars(self).items() if name not in calls.KEPT_BY_DOORS}
+
+    def why_unrecorded(self) -> str | None:
+        """Why the passes of this module itself, as it is now, cannot be recorded; None if they can."""
+        return None
+
+    def _use_of_recording(self, backend, x: np.ndarray) -> "recording.Use | None":
+        if not recording.can_record(backend):
+            return None
+        made = vars(self).get("_recordings")
+        if made is None:
+            made = vars(self)["_recordings"] = recording.Recordings(native=False)
+        return made.take(self, backend, x)
 
     def _memory(self, backend) -> AbstractContextManager:
         """Within this, the backend takes memory from the module's own, which goes with the module."""

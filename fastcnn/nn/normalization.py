@@ -42,34 +42,34 @@ class _BatchNorm(Module):
         self.running_var = Buffer(np.ones_like(ones.data)) if tracked else None
         self.num_batches_tracked = Buffer(np.zeros((), np.int64)) if tracked else None
 
-    def forward_native(self, x, backend):
-        """See `fastcnn.functional.batch_norm`."""
+    def forward_native(self, x, backend, *, relu: bool = False):
+        """See `fastcnn.functional.batch_norm`; with ``relu``, `fastcnn.nn.fusion`."""
         self.check(x)
-        running, momentum = None, self.momentum or 0.0
         mean, var, batches = self.running_mean, self.running_var, self.num_batches_tracked
         self._of_batch = self.training or not self.track_running_stats
         together: Any = self._others if self.training else None
         if self._of_batch and not together:
             check_enough_values(f"The input of {self}", x.shape)
+        running: tuple = ()
         if self.track_running_stats and mean and var and batches:
-            running = mean.data, var.data
-            if self.training:
-                batches.data += 1
-            if self.momentum is None:
-                momentum = 1 / max(1, int(batches.data))
+            running = mean.data, var.data, batches.data
         weight, bias = self.weight and self.weight.data, self.bias and self.bias.data
-        y, *self._statistics, self._count = normalize(
-            backend, x, running, weight, bias, self._of_batch, momentum, self.eps, together and together.moments
-        )
-        self._x, self._together = x, together
+        options = self._of_batch, self.momentum, self.eps, together and together.moments, relu
+        y, *self._statistics, self._count = normalize(backend, x, running, weight, bias, *options)
+        self._x, self._together, self._relu = x, together, relu
         return y
 
     def backward_native(self, dy, backend, input_grad: bool):
         """See `fastcnn.functional.batch_norm_backward`."""
         self._check_arrays(dy.dtype)
-        weight = self.weight and self.weight.data
+        weight = self.weight and np.ascontiguousarray(self.weight.data)
         apart = self._of_batch and not self._together
-        dx, dweight, dbias = backend.batch_norm_backward(dy, self._x, *self._statistics, weight, apart, input_grad)
+        given = dy, self._x, *self._statistics, weight
+        if self._relu:
+            bias = self.bias and np.ascontiguousarray(self.bias.data)
+            dx, dweight, dbias = backend.batch_norm_relu_backward(*given, bias, apart, input_grad)
+        else:
+            dx, dweight, dbias = backend.batch_norm_backward(*given, apart, input_grad)
         if self._together:
             dx = self._through_statistics(dx, dweight, dbias, backend)
         if self.weight and self.bias:
@@ -90,6 +90,16 @@ class _BatchNorm(Module):
         slope, level = ((scale * total).astype(self.dtype) for total in (dweight, dbias))
         return backend.add(dx, backend.batch_norm(self._x, mean, invstd, slope, level))
 
+    def count_with(self, others) -> None:
+        """From now on, let the statistics be those of other ranks' batches, too; or not, with None."""
+        if others is not self._others:
+            self._others = others
+            self._version += 1  # what was recorded was computed without them, or with them
+
+    def why_unrecorded(self) -> str | None:
+        """Statistics of all ranks come from outside of the backend."""
+        return "its statistics are those of all ranks" if self._others else None
+
     def check(self, x) -> None:
         """Say what does not fit."""
         axes, layout = self._axes
@@ -105,6 +115,7 @@ class _BatchNorm(Module):
     def _check_arrays(self, dtype) -> None:
         of_each = (self.num_features,)
         self.check_arrays(dtype, weight=of_each, bias=of_each, running_mean=of_each, running_var=of_each)
+        self.check_arrays(np.dtype(np.int64), num_batches_tracked=())
 
     def extra_repr(self) -> str:
         """Channels, and what differs from its default."""

@@ -1,8 +1,29 @@
 """Arrays that belong to a layer: those that are trained, and the rest of its state."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from fastcnn import _validate
+
+
+class _Thread(threading.local):
+    collected: "list[tuple[Parameter, np.ndarray]] | None" = None
+
+
+_thread = _Thread()
+
+
+@contextmanager
+def collected() -> "Iterator[list[tuple[Parameter, np.ndarray]]]":
+    """Within this block, this thread's gradients are not added to those of parameters but put into the list."""
+    _thread.collected = []
+    try:
+        yield _thread.collected
+    finally:
+        _thread.collected = None
 
 
 class Parameter:
@@ -72,6 +93,9 @@ class Parameter:
         """Add ``grad`` to the gradient; a new array, so that a gradient somebody took before stays as it was."""
         if grad.shape != self.data.shape:
             raise ValueError(f"`grad` has shape {grad.shape} but must have that of the parameter, {self.data.shape}.")
+        if _thread.collected is not None:
+            _thread.collected.append((self, grad))
+            return
         self.grad = grad if self.grad is None else self.grad + grad
 
     def __repr__(self) -> str:

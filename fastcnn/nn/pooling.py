@@ -63,8 +63,6 @@ class MaxPool2d(_Pool2d):
            [13., 15.]])
     """
 
-    replayable = True
-
     def __init__(
         self,
         kernel_size: Pair,
@@ -107,8 +105,6 @@ class AvgPool2d(_Pool2d):
     array([[ 2.5,  4.5],
            [10.5, 12.5]])
     """
-
-    replayable = True
 
     def __init__(
         self,
@@ -173,8 +169,6 @@ class AdaptiveMaxPool2d(_AdaptivePool2d):
     array([[7., 9.]])
     """
 
-    replayable = True
-
     def forward_native(self, x, backend):
         """See `fastcnn.functional.adaptive_max_pool2d`."""
         self._x_shape, self._at = x.shape, self.windows(x.shape)
@@ -211,8 +205,6 @@ class AdaptiveAvgPool2d(_AdaptivePool2d):
     array([[1.5, 5.5]])
     """
 
-    replayable = True
-
     def forward_native(self, x, backend):
         """See `fastcnn.functional.adaptive_avg_pool2d`."""
         self._at = self.windows(x.shape)
@@ -233,8 +225,6 @@ class GlobalAvgPool2d(Module):
     >>> nn.GlobalAvgPool2d()(np.arange(8.0).reshape(1, 2, 2, 2))
     array([[1.5, 5.5]])
     """
-
-    replayable = True
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.adaptive_avg_pool2d`."""

@@ -40,8 +40,6 @@ class Residual(Module):
     array([[1., 2.]])
     """
 
-    replayable = True
-
     def __init__(self, body: Module, shortcut: Module | None = None):
         shortcut = Identity() if shortcut is None else shortcut
         for name, module in (("body", body), ("shortcut", shortcut)):
@@ -91,8 +89,6 @@ class ResizeChannels(Module):
     >>> nn.ResizeChannels(3)(np.ones((1, 2, 1, 1))).ravel()
     array([1., 1., 0.])
     """
-
-    replayable = True
 
     def __init__(self, channels: int):
         self.channels = _validate.count("channels", channels)

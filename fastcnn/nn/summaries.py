@@ -1,7 +1,7 @@
 """What a model consists of and what it costs, as a table."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from fastcnn import _validate
 from fastcnn.backends import use_backend
 from fastcnn.nn.module import Module
 from fastcnn.nn.parameter import Parameter
+from fastcnn.nn.recording import unrecorded
 from fastcnn.nn.tracing import Step, trace
 
 
@@ -54,12 +55,15 @@ class Summary:
         Of the whole model, each counted once.
     multiply_adds, memory : int
         Of one image, forward.
+    unrecorded : dict of str to str
+        Which layers are called one by one and why; see `fastcnn.nn.unrecorded`.
     """
 
     rows: list[Row]
     parameters: int
     multiply_adds: int
     memory: int
+    unrecorded: dict[str, str] = field(default_factory=dict)
 
     @property
     def training_multiply_adds(self) -> int:
@@ -79,7 +83,13 @@ class Summary:
             "  ".join((f"{line[0]:{widths[0]}}", *map(str.rjust, line[1:], widths[1:]))).rstrip() for line in table
         ]
         rule = "-" * max(map(len, lines))
-        return "\n".join((lines[0], rule, *lines[1:-1], rule, lines[-1]))
+        return "\n".join((lines[0], rule, *lines[1:-1], rule, lines[-1], *said(self.unrecorded)))
+
+
+def said(unrecorded: dict[str, str]) -> list[str]:
+    """Which layers are called one by one and why, in a line; none, if there are none."""
+    layers = [f"{name or 'the model itself'} ({reason})" for name, reason in unrecorded.items()]
+    return [f"layer by layer: {', '.join(layers)}"] if layers else []
 
 
 def summarize(model: Module, input_shape: Sequence[int] | None = None) -> Summary:
@@ -130,7 +140,8 @@ def summarize(model: Module, input_shape: Sequence[int] | None = None) -> Summar
         cost = step.module.multiply_adds(step.x.shape[1:], step.y.shape[1:])
         rows.append(Row(step.name, kind, step.depth, step.y.shape[1:], size, cost, memory // images))
     total = sum(parameter.size for parameter in parameters)
-    return Summary(rows, total, sum(row.multiply_adds for row in rows), sum(row.memory for row in rows))
+    costs = sum(row.multiply_adds for row in rows), sum(row.memory for row in rows)
+    return Summary(rows, total, *costs, unrecorded(model))
 
 
 def _memories(steps: list[Step]) -> list[int]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from fastcnn import _validate
+from fastcnn import _validate, backends
 from fastcnn.nn import Module, Parameter
 from fastcnn.optim.optimizer import check_form, check_names, checked_parameters, forms
 
@@ -81,9 +81,8 @@ class ExponentialMovingAverage:
             check_form(i, parameter.data, self._forms[i])
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
-        for average, parameter in zip(self.averages, self.params, strict=True):
-            average *= decay
-            average += (1 - decay) * parameter.data
+        parameters = [np.asarray(parameter.data, order="C") for parameter in self.params]
+        backends.load().average_update(self.averages, parameters, decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -131,7 +130,7 @@ class ExponentialMovingAverage:
         decay = _validate.number("decay", state["decay"], 0, 1)
         self.updates = _validate.count("updates", state["updates"], 0)
         self.decay = decay
-        self.averages = [np.array(array) for array in state["averages"]]
+        self.averages = [np.array(array, order="C") for array in state["averages"]]
 
     def _set(self, arrays: list[np.ndarray]) -> None:
         for parameter, array in zip(self.params, arrays, strict=True):

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from fastcnn import _validate
+from fastcnn import _validate, backends
 from fastcnn.nn import Parameter
-from fastcnn.optim.optimizer import checked_parameters
+from fastcnn.optim.optimizer import check_grad, checked_parameters
 
 
 def clip_grad_norm(params: Iterable[Parameter], max_norm: float, *, error_if_nonfinite: bool = False) -> float:
@@ -35,7 +35,8 @@ def clip_grad_norm(params: Iterable[Parameter], max_norm: float, *, error_if_non
     Raises
     ------
     TypeError, ValueError
-        If there are no parameters or `max_norm` is out of range.
+        If there are no parameters, a gradient has not the shape and dtype of its parameter, or `max_norm` is out of
+        range.
     FloatingPointError
         If asked for; no gradient has changed.
 
@@ -54,17 +55,22 @@ def clip_grad_norm(params: Iterable[Parameter], max_norm: float, *, error_if_non
     >>> weight.grad.round(6)
     array([0.6, 0.8])
     """
-    grads = [(parameter, parameter.grad) for parameter in checked_parameters(params) if parameter.grad is not None]
+    parameters, grads = [], []
+    for i, parameter in enumerate(checked_parameters(params)):
+        if parameter.grad is not None:
+            check_grad(i, parameter.grad, parameter.data)
+            parameters.append(parameter)
+            grads.append(np.asarray(parameter.grad, order="C"))
     max_norm = _validate.number("max_norm", max_norm, 0, math.inf)
     strict = _validate.flag("error_if_nonfinite", error_if_nonfinite)
-    norm = math.sqrt(sum(float(np.square(grad, dtype=np.float64).sum()) for _, grad in grads))
+    backend = backends.load()
+    norm = math.sqrt(backend.squared_norm(grads))
     if strict and not math.isfinite(norm):
         raise FloatingPointError(f"The norm of the gradients is {norm}; a gradient is not finite.")
     factor = max_norm / (norm + 1e-6)
     if not factor >= 1:
-        with np.errstate(invalid="ignore"):  # 0 * inf
-            for parameter, grad in grads:
-                parameter.grad = grad * factor
+        for parameter, grad in zip(parameters, backend.scaled(grads, factor), strict=True):
+            parameter.grad = grad
     return norm
 
 

@@ -51,11 +51,7 @@ class Optimizer:
             if grad is None:
                 continue
             check_form(i, data, self._forms[i])
-            if grad.shape != data.shape or grad.dtype != data.dtype:
-                raise ValueError(
-                    f"The gradient of parameter {i} has shape {grad.shape} and dtype {grad.dtype} "
-                    f"but must have those of the parameter, {data.shape} and {data.dtype}."
-                )
+            check_grad(i, grad, data)
             if not data.flags.carray:
                 raise ValueError(f"Parameter {i} cannot be changed in place: its array is read-only or strided.")
             places.append(i)
@@ -126,6 +122,15 @@ def check_form(i: int, data: np.ndarray, form: tuple) -> None:
         raise ValueError(
             f"Parameter {i} has shape {data.shape} and dtype {data.dtype}, but {form[0]} and {form[1]} when its buffers"
             " were made; make them anew for other parameters."
+        )
+
+
+def check_grad(i: int, grad: np.ndarray, data: np.ndarray) -> None:
+    """Refuse a gradient of another form than that of parameter ``i``."""
+    if grad.shape != data.shape or grad.dtype != data.dtype:
+        raise ValueError(
+            f"The gradient of parameter {i} has shape {grad.shape} and dtype {grad.dtype} "
+            f"but must have those of the parameter, {data.shape} and {data.dtype}."
         )
 
 

@@ -43,7 +43,7 @@ class _Found(Exception):
 def _watched(model: Module) -> Iterator[None]:
     """Let every module that gives a value that is not finite raise `_Found`.
 
-    Layers whose method is replaced are called one by one, neither fused nor replayed.
+    Layers whose method is replaced are called one by one, neither fused nor recorded.
     """
     modules = {module: name for name, module in reversed(list(named_modules(model)))}
     for module, name in modules.items():

@@ -4,7 +4,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 import fastcnn
-from fastcnn import _processors, _threads
+from fastcnn import _processors
 
 
 def environment() -> dict:
@@ -13,13 +13,12 @@ def environment() -> dict:
     Returns
     -------
     dict
-        ``"threading_layer"`` is Numba's, or None if Numba has computed nothing in parallel.
 
     Examples
     --------
     >>> from fastcnn import training
     >>> sorted(training.environment())  # doctest: +NORMALIZE_WHITESPACE
-    ['backend', 'fastcnn', 'numba', 'numpy', 'platform', 'processor', 'python', 'threading_layer', 'threads']
+    ['backend', 'fastcnn', 'numba', 'numpy', 'platform', 'processor', 'python', 'threads']
     """
     return {
         "fastcnn": fastcnn.__version__,
@@ -30,7 +29,6 @@ def environment() -> dict:
         "processor": _processors.name(),
         "backend": fastcnn.get_backend(),
         "threads": fastcnn.get_num_threads(),
-        "threading_layer": _threads.layer(),
     }
 
 

@@ -23,7 +23,7 @@ class Epoch:
         From 1.
     batches : int
     seconds : float
-        Time of the training, without the evaluation.
+        Time of the training, without the evaluation and without the time that kernels took to compile.
     train_loss, train_accuracy : float
         Means over the epoch's images, each by the model as it was when it saw them; accuracies are from 0 to 1. The
         loss is weighted as the loss function says, and images that it ignores count in neither.

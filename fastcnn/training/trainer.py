@@ -2,7 +2,6 @@
 
 import math
 import sys
-import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 
@@ -15,6 +14,7 @@ from fastcnn.optim import Optimizer, Schedule
 from fastcnn.training.alone import Alone
 from fastcnn.training.callbacks import Callback
 from fastcnn.training.checks import check
+from fastcnn.training.compiling import Compiling
 from fastcnn.training.history import History
 from fastcnn.training.interrupt import Interrupt
 from fastcnn.training.metrics import Evaluation
@@ -176,6 +176,7 @@ class Trainer:
         self.loader, self.stopped, self.progress = train, None, None
         with self._ranks.fitting(self):
             check(self.model, self.loss, train, validation, self._ranks.rank, self._ranks.size)
+            self._compiling = Compiling()
             last = self._ranks.first(len(self.history.epochs) + _validate.count("epochs", epochs, least=0))
             batches = self._ranks.batches(train, self.model)
             try:
@@ -205,15 +206,16 @@ class Trainer:
         """Train on all batches; None where a callback stopped it."""
         put_into(self._modes)
         progress, batches = self._begin(train)
-        self.progress, start = progress, time.perf_counter() - progress.seconds
-        with tqdm(
+        self.progress, clock = progress, self._compiling.clock
+        start = clock() - progress.seconds
+        with tqdm(  # which shows that kernels are compiled, but does not count it
             batches, f"epoch {progress.epoch}", _length(train), leave=False, bar_format=_BAR,
             initial=progress.batches, disable=self.rank > 0 or not (sys.stderr and sys.stderr.isatty()),
-        ) as bar:  # fmt: skip
+        ) as bar, self._compiling.shown(bar):  # fmt: skip
             for images, labels in bar:
                 if self.stopped:
                     return None
-                progress.add(self._step(images, labels), time.perf_counter() - start)
+                progress.add(self._step(images, labels), clock() - start)
                 self._call("on_batch_end")
                 self._heed_interrupt()
                 if not bar.disable:
@@ -262,6 +264,8 @@ class Trainer:
         if self.scheduler and self.scheduler.every == "epoch":
             self.scheduler.step(*[record.test_loss] if self.scheduler.needs_metric else [])
         self.progress = None
+        if self.rank == 0:
+            self._compiling.say()
         self._say(str(record))
         self._call("on_epoch_end")
         self._heed_interrupt()

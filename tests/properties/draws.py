@@ -70,9 +70,9 @@ def numbers(lowest: int = -40, highest: int = 30, odd: bool = True) -> st.Search
 
 def lanes(dtype) -> int:
     """Images in a vector of the numba backend."""
-    from fastcnn.backends.numba_direct import _jit
+    from fastcnn.backends.numba_direct.runtime import processor
 
-    return _jit.lanes(dtype)
+    return processor.lanes(dtype)
 
 
 @st.composite

@@ -102,3 +102,37 @@ def test_batch_norm(drawn, two, small, affine, training):
             ("dx", "dweight", "dbias"), found, gradients, errors, limits, free, strict=True
         ):
             assert_right(f"{backend} {name}", one, exact, error, limit, where)
+        with_relu = call(backend, "batch_norm_relu_backward", Batch(dy), Batch(x), *arguments[:3], bias, training, True)
+        (y_relu,) = call(backend, "batch_norm_relu", Batch(x), mean, invstd, weight, bias)
+        one_by_one = call(
+            backend, "relu", *map(Batch, call(backend, "batch_norm", Batch(x), mean, invstd, weight, bias))
+        )
+        through = call(backend, "relu_backward", Batch(dy), Batch(y_relu))
+        one_by_one += call(backend, "batch_norm_backward", *map(Batch, through), Batch(x), *arguments)
+        for one, other in zip((y_relu, *with_relu), one_by_one, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@given(
+    dtypes,
+    st.integers(0, 2**32 - 1),
+    st.none() | st.floats(-2, 2),
+    st.integers(0, 1000),
+    st.integers(2, 10**6),
+    st.floats(1e-6, 1),
+)
+def test_what_is_made_of_moments(dtype, seed, momentum, batches, count, eps):
+    rng = np.random.default_rng(seed)
+    running, (mean, var) = np.abs(rng.standard_normal((2, 70))).astype(dtype), np.abs(rng.standard_normal((2, 70)))
+    found = []
+    for backend in ("naive", *FAST):
+        moved, counted = running.copy(), np.array(batches)
+        call(backend, "track_moments", *moved, counted, mean, var, count, momentum)
+        assert counted == batches + 1
+        statistics = call(backend, "norm_statistics", mean, var, eps, dtype)
+        assert all(array.dtype == dtype for array in statistics)
+        found.append([*moved, *statistics])
+    units = 4 * np.finfo(dtype).eps
+    for other in found[1:]:
+        for one, exact, largest in zip(other, found[0], (6, 12, 1, 1), strict=True):
+            np.testing.assert_allclose(one, exact, rtol=units, atol=units * largest)

@@ -158,3 +158,24 @@ def test_rmsprop_update(drawn, lr, alpha, momentum, weight_decay, centered):
     names = {"parameter": 0, "square": 2} | ({"mean": 3} if centered else {}) | ({"velocity": 4} if momentum else {})
     settings = lr, alpha, eps, momentum, weight_decay
     hold(names, "rmsprop_update", [parameter, grad, square, mean, velocity], settings, errors, largest)
+
+
+@given(steps(2), st.sampled_from([0.0, 0.1, 0.999, 1.0]))
+def test_average_update(drawn, decay):
+    dtype, arrays = drawn
+    sizes = after("naive", "average_update", [size(a) for a in arrays], decay)[0]
+    errors = {"average": gamma(dtype, ROUNDINGS) * sizes + 8 * float(np.finfo(dtype).tiny)}
+    hold({"average": 0}, "average_update", arrays, (decay,), errors, 2 * sizes)
+
+
+@given(steps(2), st.sampled_from([0.0, 1e-3, 0.5]))
+def test_squared_norm_and_scaled(drawn, factor):
+    dtype, arrays = drawn
+    naive = backends.load("naive")
+    exact, exact_norm = naive.scaled([wide(a) for a in arrays], factor), np.array(naive.squared_norm(arrays))
+    for backend in FAST:
+        package = backends.load(backend)
+        for a, found, e in zip(arrays, finite_or_not(package.scaled, arrays, factor), exact, strict=True):
+            assert_right(f"{backend} scaled", found, e, gamma(dtype, 4) * size(a) * factor)
+        found = np.array(finite_or_not(package.squared_norm, arrays))
+        assert_right(f"{backend} squared_norm", found, exact_norm, gamma(np.float64, 50) * exact_norm)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from fastcnn.backends.naive import activations
+
 
 @np.errstate(invalid="ignore")  # an inf or NaN that came in may make a NaN: no fault of ours
 def batch_moments(x):
@@ -20,6 +22,29 @@ def batch_moments(x):
 
 
 @np.errstate(invalid="ignore")
+def track_moments(running_mean, running_var, batches, mean, var, count: int, momentum: float | None):
+    """See `fastcnn.functional.batch_norm`; changes the first three arrays.
+
+    ``count`` values of a channel are what the mean and the biased variance are of. Without a momentum, the running
+    statistics become the average over all batches.
+    """
+    batches += 1
+    step = 1 / max(1, int(batches)) if momentum is None else momentum
+    for c in range(len(mean)):
+        running_mean[c] = (1 - step) * float(running_mean[c]) + step * mean[c]
+        running_var[c] = (1 - step) * float(running_var[c]) + step * (var[c] * count / (count - 1))
+
+
+@np.errstate(invalid="ignore", divide="ignore")
+def norm_statistics(mean, var, eps: float, dtype):
+    """See `fastcnn.functional.batch_norm`: what `batch_norm` takes, from moments."""
+    invstd = np.zeros(len(var))
+    for c in range(len(var)):
+        invstd[c] = 1 / np.sqrt(np.float64(var[c]) + eps)
+    return mean.astype(dtype), invstd.astype(dtype)
+
+
+@np.errstate(invalid="ignore")
 def batch_norm(x, mean, invstd, weight, bias):
     """See `fastcnn.functional.batch_norm`."""
     x64 = x.astype(np.float64)
@@ -32,6 +57,11 @@ def batch_norm(x, mean, invstd, weight, bias):
             if bias is not None:
                 y[n, c] += bias[c]
     return y.astype(x.dtype)
+
+
+def batch_norm_relu(x, mean, invstd, weight, bias):
+    """See `fastcnn.nn.fusion`."""
+    return activations.relu(batch_norm(x, mean, invstd, weight, bias))
 
 
 @np.errstate(invalid="ignore")
@@ -56,3 +86,9 @@ def batch_norm_backward(dy, x, mean, invstd, weight, training: bool, input_grad:
             if weight is not None:
                 dx[n, c] *= weight[c]
     return dx.astype(x.dtype) if input_grad else None, dweight.astype(x.dtype), dbias.astype(x.dtype)
+
+
+def batch_norm_relu_backward(dy, x, mean, invstd, weight, bias, training: bool, input_grad: bool):
+    """See `fastcnn.nn.fusion`."""
+    through = activations.relu_backward(dy, batch_norm(x, mean, invstd, weight, bias))
+    return batch_norm_backward(through, x, mean, invstd, weight, training, input_grad)

@@ -54,3 +54,27 @@ def rmsprop_update(parameters, grads, squares, means, velocities, lr, alpha, eps
                 d = momentum * np.float64(velocities[k][i]) + d
                 velocities[k][i] = d
             parameter[i] = p - lr * d
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def average_update(averages, parameters, decay):
+    """Update of an exponential moving average: ``decay`` of it stays, the rest is that of the parameters."""
+    for average, parameter in zip(averages, parameters, strict=True):
+        for i in np.ndindex(average.shape):
+            average[i] = decay * np.float64(average[i]) + (1 - decay) * np.float64(parameter[i])
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def squared_norm(arrays) -> float:
+    """Sum of the squares of all numbers, in float64."""
+    return float(sum((np.float64(number) ** 2 for array in arrays for number in array.flat), np.float64(0)))
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def scaled(arrays, factor):
+    """New arrays, those that are given times a factor."""
+    found = [np.empty_like(array) for array in arrays]
+    for array, out in zip(arrays, found, strict=True):
+        for i in np.ndindex(array.shape):
+            out[i] = np.float64(array[i]) * factor
+    return found

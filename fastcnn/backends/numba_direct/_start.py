@@ -1,5 +1,8 @@
-"""What must happen before Numba is imported, and so stands first in this package."""
+"""What must be so before kernels are made, and so stands first in this package."""
 
-import fastcnn._threads
+from numba.core import config
 
-fastcnn._threads.before_numba()
+if config.DISABLE_JIT:
+    raise ImportError(
+        'NUMBA_DISABLE_JIT is set, but the "numba" backend\'s kernels exist only compiled; use the backend "naive".'
+    )

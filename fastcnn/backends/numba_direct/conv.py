@@ -8,14 +8,13 @@ the filters where they lie is as fast as packing them for the tiles.
 import numpy as np
 
 from fastcnn._geometry import Windows
-from fastcnn.backends.numba_direct.correlate import forward_plan, input_gradient_plans, pooled_plan
+from fastcnn.backends.numba_direct.kernels.correlate import forward_plan, input_gradient_plans, pooled_plan
+from fastcnn.backends.numba_direct.kernels.outer import sum_outer, weight_gradient_plan
+from fastcnn.backends.numba_direct.kernels.plan import zeros
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty, flatten, last_images, unflatten
 from fastcnn.backends.numba_direct.linear import linear, linear_backward, linear_relu
-from fastcnn.backends.numba_direct.memory import aligned
-from fastcnn.backends.numba_direct.outer import sum_outer, weight_gradient_plan
-from fastcnn.backends.numba_direct.plan import zeros
-from fastcnn.backends.numba_direct.pooling import max_pool2d, max_pool2d_backward, put_back, relu_winners, tiled
-from fastcnn.backends.numba_direct.recording import note
+from fastcnn.backends.numba_direct.pooling import max_pool2d_backward, put_back, tiled, window_maxima
+from fastcnn.backends.numba_direct.runtime.memory import aligned
 
 
 def conv2d(x: BlockedArray, weight, bias, windows: Windows, groups: int) -> BlockedArray:
@@ -38,14 +37,11 @@ def conv2d_max_pool2d(
     """
     plan = tiled(pool) and pooled_plan(windows, groups, weight.shape, x.blocks.shape, (pool.KH, pool.KW), bool(relu))
     if not plan:
-        y, indices = max_pool2d(conv2d(x, weight, bias, windows, groups), pool)
-        if relu:
-            relu_winners(y, indices)
-        return y, indices
+        return window_maxima(conv2d(x, weight, bias, windows, groups), pool, relu)
     y = empty((x.shape[0], len(weight), pool.OH, pool.OW), x.dtype)
-    winners = note(aligned(y.blocks.shape, np.dtype(np.int8)))
+    winners = aligned(y.blocks.shape, np.dtype(np.int8))
     bias = zeros(len(weight), x.dtype) if bias is None else bias
-    plan(x.blocks, weight, bias, y.blocks, winners)
+    plan(x=x.blocks, weight=weight, bias=bias, y=y.blocks, winners=winners)
     return y, winners
 
 
@@ -66,10 +62,10 @@ def conv2d_backward(
         dx = empty(x.shape, x.dtype)
         bias = zeros(x.shape[1], x.dtype)
         for plan in input_gradient_plans(windows, groups, weight.shape, x.blocks.shape):
-            plan(dy.blocks, weight, bias, dx.blocks)
+            plan(x=dy.blocks, weight=weight, bias=bias, y=dx.blocks)
     if weight_grad:
         plan = weight_gradient_plan(windows, groups, weight.shape, x.blocks.shape, last_images(x))
-        dweight, dbias = sum_outer(dy, x, plan)
+        dweight, dbias = sum_outer(dy.blocks, x.blocks, plan)
         dweight = dweight.reshape(weight.shape)
     return dx, dweight, dbias
 
@@ -85,7 +81,7 @@ def conv2d_max_pool2d_backward(
     elif weight_grad and not input_grad:
         shapes = weight.shape, x.blocks.shape
         plan = weight_gradient_plan(windows, groups, *shapes, last_images(x), (pool.KH, pool.KW))
-        dweight, dbias = sum_outer(dy, x, plan, winners)
+        dweight, dbias = sum_outer(dy.blocks, x.blocks, plan, winners)
         return None, dweight.reshape(weight.shape), dbias
     else:
         dy = put_back(dy, winners, shape, pool)
@@ -99,7 +95,8 @@ def _conv2d(x: BlockedArray, weight, bias, windows: Windows, groups: int, relu: 
         return unflatten(product(flatten(x), weight.reshape(O, -1), bias), (O, 1, 1))
     y = empty((x.shape[0], O, windows.OH, windows.OW), x.dtype)
     bias = zeros(O, x.dtype) if bias is None else bias
-    forward_plan(windows, groups, weight.shape, x.blocks.shape, relu)(x.blocks, weight, bias, y.blocks)
+    plan = forward_plan(windows, groups, weight.shape, x.blocks.shape, relu)
+    plan(x=x.blocks, weight=weight, bias=bias, y=y.blocks)
     return y
 
 

@@ -1,14 +1,29 @@
 """Transposed convolution and its gradients: those of the convolution, with its input and its output exchanged."""
 
-import numba
+import math
+
 import numpy as np
 
 from fastcnn._geometry import Windows
-from fastcnn.backends.numba_direct._jit import parallel_kernel
 from fastcnn.backends.numba_direct.conv import conv2d, conv2d_backward
-from fastcnn.backends.numba_direct.correlate import input_gradient_plans
+from fastcnn.backends.numba_direct.kernels.correlate import input_gradient_plans
+from fastcnn.backends.numba_direct.kernels.plan import zeros
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty, last_images
-from fastcnn.backends.numba_direct.plan import zeros
+from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
+from fastcnn.backends.numba_direct.runtime.compile import kernel
+from fastcnn.backends.numba_direct.runtime.memory import aligned
+from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
+from fastcnn.backends.numba_direct.simd import (
+    lane_count,
+    tile_add,
+    tile_full,
+    tile_load,
+    tile_reload_lanes,
+    tile_spill,
+    tile_sums,
+)
+
+_ONE = (0,)  # a tile of one vector is (_ONE, _ONE)
 
 
 def conv_transpose2d(x: BlockedArray, weight, bias, windows: Windows, groups: int) -> BlockedArray:
@@ -17,7 +32,7 @@ def conv_transpose2d(x: BlockedArray, weight, bias, windows: Windows, groups: in
     y = empty((x.shape[0], O, windows.H, windows.W), x.dtype)
     bias = zeros(O, x.dtype) if bias is None else bias
     for plan in input_gradient_plans(windows, groups, weight.shape, y.blocks.shape):
-        plan(x.blocks, weight, bias, y.blocks)  # each writes its own pixels, and the bias there
+        plan(x=x.blocks, weight=weight, bias=bias, y=y.blocks)  # each writes its own pixels, and the bias there
     return y
 
 
@@ -34,23 +49,33 @@ def conv_transpose2d_backward(
     return dx, dweight, dbias
 
 
-@np.errstate(invalid="ignore")  # an inf that came in may make a NaN
 def _channel_sums(dy: BlockedArray) -> np.ndarray:
     """Sum of each channel over images and pixels."""
-    NB, C, H, W, L = dy.blocks.shape
-    sums = np.empty((NB * C, L), dy.dtype)
-    _plane_sums(dy.blocks.reshape(NB * C, H * W, L), sums)
-    sums = sums.reshape(NB, C, L)
-    if images := last_images(dy):
-        sums[-1, :, images:] = 0
-    return sums.sum(axis=(0, 2))
+    C = dy.shape[1]
+    sums = aligned((C,), dy.dtype)
+    _sum_channels(
+        C, VECTOR_BYTES, dy=dy.blocks, sums=sums, blocks=len(dy.blocks), pixels=math.prod(dy.shape[2:]),
+        images=last_images(dy),
+    )  # fmt: skip
+    return sums
 
 
-@parallel_kernel
-def _plane_sums(planes, sums):
-    """Parallel over planes: a thread writes only the sums of its plane, one for each lane."""
-    for plane in numba.prange(len(planes)):
-        sums[plane] = 0
-        for pixel in range(planes.shape[1]):
-            for lane in range(planes.shape[2]):
-                sums[plane, lane] += planes[plane, pixel, lane]
+@kernel
+def _sum_channels(first, last, a, scratch):
+    """A task is a channel. What the last block has in lanes without an image is left out: ``images`` of them have one,
+    0 standing for all.
+    """
+    dy, sums, blocks, pixels, images = a.dy, a.sums, a.blocks, a.pixels, a.images
+    L, before = lane_count(dy), numbers_at(scratch, lane_count(dy), dy)
+    for channel in range(first, last):
+        total = tile_full(_ONE, _ONE, dy, 0)
+        for block in range(blocks):
+            plane = tile_full(_ONE, _ONE, dy, 0)
+            for pixel in range(pixels):
+                at = ((block * sums.size + channel) * pixels + pixel) * L
+                plane = tile_add(plane, tile_load(_ONE, _ONE, dy, at, 0, 0))
+            tile_spill(total, before, 0)
+            total = tile_add(total, plane)
+        if images > 0:
+            total = tile_reload_lanes(total, images, before, 0)
+        tile_sums(total, sums, channel, 1, 0, 0)

@@ -5,14 +5,14 @@ vector. Every layer then fills its vectors, whatever its channels and widths. La
 are zero after `pack`; operations compute there too, and `unpack` leaves them out.
 """
 
-import numba
 import numpy as np
 
-from fastcnn.backends.numba_direct._jit import VECTOR_BYTES, flat, lanes, parallel_kernel
-from fastcnn.backends.numba_direct.memory import aligned
-from fastcnn.backends.numba_direct.recording import note
-from fastcnn.backends.numba_direct.simd import tile_read, tile_store, tile_transpose
+from fastcnn.backends.numba_direct.runtime.compile import inlined, kernel
+from fastcnn.backends.numba_direct.runtime.memory import aligned
+from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
+from fastcnn.backends.numba_direct.simd import tile_load, tile_store, tile_transpose
 
+_NUMBERS = 4096  # that a task copies
 _CHUNK = 64  # features that a task takes: with 16 lanes of float32 they fill 4 KB, well inside the first-level cache
 
 
@@ -43,7 +43,7 @@ def empty(shape: tuple[int, ...], dtype) -> BlockedArray:
     dtype = np.dtype(dtype)
     width = VECTOR_BYTES // dtype.itemsize
     blocks = (-(-shape[0] // width), *shape[1:], width)
-    return BlockedArray(note(aligned(blocks, dtype)), shape)
+    return BlockedArray(aligned(blocks, dtype), shape)
 
 
 def last_images(x: BlockedArray) -> int:
@@ -65,13 +65,22 @@ def pack(x: np.ndarray) -> BlockedArray:
 
 def repack(x: np.ndarray, out: BlockedArray) -> None:
     """`pack` into an array of the same shape that is there already."""
-    _pack(*_transposing(x.dtype), flat(x), out.blocks.reshape(-1), len(x), x.size // len(x))
+    N, features = len(x), x.size // len(x)
+    _pack(_tasks(out, features), x=x, blocks=out.blocks, N=N, features=features, lanes=_lanes(out))
+
+
+def copy(native: BlockedArray) -> BlockedArray:
+    """Another batch of the same numbers."""
+    out = empty(native.shape, native.dtype)
+    _copy(-(-out.blocks.size // _NUMBERS), x=native.blocks, y=out.blocks)
+    return out
 
 
 def unpack(native: BlockedArray) -> np.ndarray:
     """Take an array of shape (N, ...) out of the batch-blocked layout."""
-    out = np.empty(native.shape, native.dtype)
-    _unpack(*_transposing(out.dtype), native.blocks.reshape(-1), out.reshape(-1), len(out), out.size // len(out))
+    out = aligned(native.shape, native.dtype)
+    N, features = len(out), out.size // len(out)
+    _unpack(_tasks(native, features), x=out, blocks=native.blocks, N=N, features=features, lanes=_lanes(native))
     return out
 
 
@@ -87,48 +96,59 @@ def unflatten(x: BlockedArray, shape: tuple[int, ...]) -> BlockedArray:
     return BlockedArray(blocks.reshape(len(blocks), *shape, blocks.shape[-1]), (x.shape[0], *shape))
 
 
-def _transposing(dtype) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The size of a tile as kernels take it: one row for each lane, one column."""
-    return (0,) * lanes(dtype), (0,)
+def _tasks(x: BlockedArray, features: int) -> int:
+    return len(x.blocks) * -(-features // _CHUNK)
 
 
-@parallel_kernel
-def _pack(lanes, one, x, blocks, N, F):
-    """Parallel over (block, chunk of features): a thread writes only those features of that block."""
+def _lanes(x: BlockedArray) -> tuple[int, ...]:
+    return (0,) * x.blocks.shape[-1]
+
+
+# A task of both is a chunk of the features of a block.
+
+
+@inlined
+def _share(task, N, F, L):
+    """Block, and first and last feature, of a task; how many of these are transposed in tiles, L at a time."""
+    block, chunk = divmod(task, (F + _CHUNK - 1) // _CHUNK)
+    first, last = chunk * _CHUNK, min(chunk * _CHUNK + _CHUNK, F)
+    images = min(L, N - block * L)
+    return block, first, last, last - (last - first) % L if images == L else first, images
+
+
+@kernel
+def _pack(first, last, a, scratch):
+    x, blocks, N, F, lanes = a.x, a.blocks, a.N, a.features, a.lanes
     L = len(lanes)
-    NB, chunks = (N + L - 1) // L, (F + _CHUNK - 1) // _CHUNK
-    for task in numba.prange(NB * chunks):
-        block, chunk = divmod(np.intp(task), chunks)
-        first, last = chunk * _CHUNK, min(chunk * _CHUNK + _CHUNK, F)
-        images = min(L, N - block * L)
-        whole = first
-        if images == L:
-            whole = last - (last - first) % L
-            for f in range(first, whole, L):
-                tile = tile_read(lanes, one, x, block * L * F + f, F, 0)
-                tile_store(tile_transpose(tile), blocks, (block * F + f) * L, L, 0, 0, 0)
-        for f in range(whole, last):
+    for task in range(first, last):
+        block, start, stop, whole, images = _share(task, N, F, L)
+        for f in range(start, whole, L):
+            tile = tile_load(lanes, (0,), x, block * L * F + f, F, 0)
+            tile_store(tile_transpose(tile), blocks, (block * F + f) * L, L, 0, 0, 0)
+        for f in range(whole, stop):
             for lane in range(images):
                 blocks[(block * F + f) * L + lane] = x[(block * L + lane) * F + f]
             for lane in range(images, L):
                 blocks[(block * F + f) * L + lane] = 0
 
 
-@parallel_kernel
-def _unpack(lanes, one, blocks, x, N, F):
-    """Parallel over (block, chunk of features): a thread writes only those features of that block's images."""
+@kernel
+def _copy(first, last, a, scratch):
+    """A task is some numbers."""
+    x, y = a.x, a.y
+    for i in range(first * _NUMBERS, min(last * _NUMBERS, y.size)):
+        y[i] = x[i]
+
+
+@kernel
+def _unpack(first, last, a, scratch):
+    x, blocks, N, F, lanes = a.x, a.blocks, a.N, a.features, a.lanes
     L = len(lanes)
-    NB, chunks = (N + L - 1) // L, (F + _CHUNK - 1) // _CHUNK
-    for task in numba.prange(NB * chunks):
-        block, chunk = divmod(np.intp(task), chunks)
-        first, last = chunk * _CHUNK, min(chunk * _CHUNK + _CHUNK, F)
-        images = min(L, N - block * L)
-        whole = first
-        if images == L:
-            whole = last - (last - first) % L
-            for f in range(first, whole, L):
-                tile = tile_read(lanes, one, blocks, (block * F + f) * L, L, 0)
-                tile_store(tile_transpose(tile), x, block * L * F + f, F, 0, 0, 0)
-        for f in range(whole, last):
+    for task in range(first, last):
+        block, start, stop, whole, images = _share(task, N, F, L)
+        for f in range(start, whole, L):
+            tile = tile_load(lanes, (0,), blocks, (block * F + f) * L, L, 0)
+            tile_store(tile_transpose(tile), x, block * L * F + f, F, 0, 0, 0)
+        for f in range(whole, stop):
             for lane in range(images):
                 x[(block * L + lane) * F + f] = blocks[(block * F + f) * L + lane]

@@ -1,121 +1,170 @@
-"""The losses, row by row on plain (rows, classes) arrays: a batch of logits is too small for threads."""
+"""The losses, row by row on plain (rows, classes) arrays: a batch of logits is one task, too small for threads."""
 
 import math
 
 import numpy as np
 
-from fastcnn.backends.numba_direct._jit import kernel
-from fastcnn.backends.numba_direct.exp import exp
+from fastcnn.backends.numba_direct.kernels.exp import exp
+from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
+from fastcnn.backends.numba_direct.runtime.compile import inlined, kernel
+
+_CHUNK = 2048  # logits whose exponentials are computed together, or a row if that has more
 
 
 def cross_entropy(logits: np.ndarray, target: np.ndarray, scale: float) -> float:
     """See `fastcnn.functional.cross_entropy`; the sum is multiplied by ``scale``."""
-    return _cross_entropy(logits, target) * scale
+    return _loss(_cross_entropy, scale, logits=logits, target=target)
 
 
 def cross_entropy_backward(logits: np.ndarray, target: np.ndarray, scale: float) -> np.ndarray:
     """See `fastcnn.functional.cross_entropy_backward`."""
-    return _cross_entropy_gradient(logits, target, logits.dtype.type(scale))
+    return _gradient(_cross_entropy_gradient, scale, logits=logits, target=target)
 
 
 def soft_cross_entropy(logits: np.ndarray, shares: np.ndarray, scale: float) -> float:
     """Cross-entropy in which every class has a share of a row; see `fastcnn.functional.cross_entropy`."""
-    return _soft_cross_entropy(logits, shares) * scale
+    return _loss(_soft_cross_entropy, scale, logits=logits, shares=shares)
 
 
 def soft_cross_entropy_backward(logits: np.ndarray, shares: np.ndarray, scale: float) -> np.ndarray:
     """See `soft_cross_entropy`."""
-    return _soft_cross_entropy_gradient(logits, shares, logits.dtype.type(scale))
+    return _gradient(_soft_cross_entropy_gradient, scale, logits=logits, shares=shares)
 
 
 def mse_loss(x: np.ndarray, target: np.ndarray, scale: float) -> float:
     """See `fastcnn.functional.mse_loss`; the sum is multiplied by ``scale``."""
-    return _squared_error(x.reshape(-1), target.reshape(-1)) * scale
+    loss = np.empty(1)
+    _squared_error(1, x=x, target=target, scale=scale, loss=loss)
+    return loss.item()
 
 
 def mse_loss_backward(x: np.ndarray, target: np.ndarray, scale: float) -> np.ndarray:
     """See `fastcnn.functional.mse_loss_backward`."""
-    return _squared_error_gradient(x.reshape(-1), target.reshape(-1), x.dtype.type(2 * scale)).reshape(x.shape)
+    dx = np.empty_like(x)
+    _squared_error_gradient(1, x=x, target=target, scale=x.dtype.type(2 * scale), dx=dx)
+    return dx
 
 
-@kernel
-def _exponentials(x):
-    """``exp(x - largest of the row)``, in one loop over all rows, which fills vectors; and the largest of each row."""
-    y, largest = np.empty_like(x), np.empty(len(x), x.dtype)
-    for n in range(len(x)):
-        largest[n] = x[n, 0]
-        for value in x[n]:
-            largest[n] = value if value > largest[n] else largest[n]
-        for k in range(x.shape[1]):
-            y[n, k] = x[n, k] - largest[n]
-    numbers = y.reshape(-1)
-    for i in range(numbers.size):
-        numbers[i] = exp(numbers[i])
-    return y, largest
+def _loss(kernel, scale: float, **arrays: np.ndarray) -> float:
+    loss, rows = np.empty(1), _rows(arrays["logits"])
+    kernel(1, _bytes(arrays["logits"]), **arrays, scale=scale, loss=loss, **rows)
+    return loss.item()
 
 
-@kernel
-def _total(row):
-    """Sum of a row, one after the other."""
-    total = row.dtype.type(0)
-    for value in row:
-        total += value
+def _gradient(kernel, scale: float, **arrays: np.ndarray) -> np.ndarray:
+    logits = arrays["logits"]
+    dlogits = np.empty_like(logits)
+    kernel(1, _bytes(logits), **arrays, scale=logits.dtype.type(scale), dlogits=dlogits, **_rows(logits))
+    return dlogits
+
+
+def _rows(logits: np.ndarray) -> dict[str, int]:
+    """How many rows are taken together."""
+    N, classes = logits.shape
+    return {"N": N, "classes": classes, "together": max(1, _CHUNK // classes)}
+
+
+def _bytes(logits: np.ndarray) -> int:
+    """Scratch for the exponentials of rows that are taken together, and for the largest logit of each."""
+    return 2 * max(_CHUNK, logits.shape[1]) * logits.dtype.itemsize
+
+
+@inlined
+def _memory(scratch, logits, classes, together):
+    return numbers_at(scratch, together * (classes + 1), logits)
+
+
+@inlined
+def _row(n, logits, N, classes, together, memory):
+    """Where in ``memory`` row n's exponentials of ``x - largest`` begin, and where its largest logit is.
+
+    They are computed with the first of the rows that are taken together, in one loop, which fills vectors.
+    """
+    if n % together == 0:
+        rows, start = min(together, N - n), n * classes
+        for row in range(rows):
+            largest = logits[start + row * classes]
+            for k in range(row * classes, (row + 1) * classes):
+                largest = logits[start + k] if logits[start + k] > largest else largest
+            for k in range(row * classes, (row + 1) * classes):
+                memory[k] = logits[start + k] - largest
+            memory[together * classes + row] = largest
+        for i in range(rows * classes):
+            memory[i] = exp(memory[i])
+    return n % together * classes, together * classes + n % together
+
+
+@inlined
+def _sum(numbers, start, stop):
+    """Sum of some numbers, one after the other."""
+    total = numbers.dtype.type(0)
+    for i in range(start, stop):
+        total += numbers[i]
     return total
 
 
 @kernel
-def _cross_entropy(logits, target):
-    exponentials, largest = _exponentials(logits)
-    loss = 0.0
-    for n in range(len(logits)):
-        loss += math.log(_total(exponentials[n])) - (logits[n, target[n]] - largest[n])
-    return loss
+def _cross_entropy(first, last, a, scratch):
+    logits, target, scale, loss, N, classes, together = a.logits, a.target, a.scale, a.loss, a.N, a.classes, a.together
+    memory, total = _memory(scratch, logits, classes, together), 0.0
+    for n in range(N):
+        row, largest = _row(n, logits, N, classes, together, memory)
+        log_total = math.log(_sum(memory, row, row + classes))
+        total += log_total - (logits[n * classes + target[n]] - memory[largest])
+    loss[0] = total * scale
 
 
 @kernel
-def _cross_entropy_gradient(logits, target, scale):
-    dlogits, _ = _exponentials(logits)
-    for n in range(len(logits)):
-        total = _total(dlogits[n])
-        for k in range(logits.shape[1]):
-            dlogits[n, k] = scale * (dlogits[n, k] / total - (1 if k == target[n] else 0))
-    return dlogits
+def _cross_entropy_gradient(first, last, a, scratch):
+    logits, target, scale, out = a.logits, a.target, a.scale, a.dlogits
+    N, classes, together = a.N, a.classes, a.together
+    memory = _memory(scratch, logits, classes, together)
+    for n in range(N):
+        row, _ = _row(n, logits, N, classes, together, memory)
+        total = _sum(memory, row, row + classes)
+        for k in range(classes):
+            out[n * classes + k] = scale * (memory[row + k] / total)
+        out[n * classes + target[n]] = scale * (memory[row + target[n]] / total - 1)
 
 
 @kernel
-def _soft_cross_entropy(logits, shares):
-    exponentials, largest = _exponentials(logits)
-    loss = 0.0
-    for n in range(len(logits)):
-        log_total = math.log(_total(exponentials[n]))
-        for k in range(logits.shape[1]):
-            if shares[n, k] != 0:  # a class without a share may be impossible, and a row without any may be NaN
-                loss += shares[n, k] * (log_total - (logits[n, k] - largest[n]))
-    return loss
+def _soft_cross_entropy(first, last, a, scratch):
+    logits, shares, scale, loss, N, classes, together = a.logits, a.shares, a.scale, a.loss, a.N, a.classes, a.together
+    memory, total = _memory(scratch, logits, classes, together), 0.0
+    for n in range(N):
+        row, largest = _row(n, logits, N, classes, together, memory)
+        log_total = math.log(_sum(memory, row, row + classes))
+        for i in range(n * classes, (n + 1) * classes):
+            if shares[i] != 0:  # a class without a share may be impossible, and a row without any may be NaN
+                total += shares[i] * (log_total - (logits[i] - memory[largest]))
+    loss[0] = total * scale
 
 
 @kernel
-def _soft_cross_entropy_gradient(logits, shares, scale):
-    dlogits, _ = _exponentials(logits)
-    for n in range(len(logits)):
-        total, share = _total(dlogits[n]), shares[n].sum()
-        for k in range(logits.shape[1]):
-            dlogits[n, k] = scale * (dlogits[n, k] / total * share - shares[n, k]) if share != 0 else 0
-    return dlogits
+def _soft_cross_entropy_gradient(first, last, a, scratch):
+    logits, shares, scale, out = a.logits, a.shares, a.scale, a.dlogits
+    N, classes, together = a.N, a.classes, a.together
+    memory = _memory(scratch, logits, classes, together)
+    for n in range(N):
+        row, _ = _row(n, logits, N, classes, together, memory)
+        at = n * classes
+        total, share = _sum(memory, row, row + classes), _sum(shares, at, at + classes)
+        for k in range(classes):
+            out[at + k] = scale * (memory[row + k] / total * share - shares[at + k]) if share != 0 else 0
 
 
 @kernel
-def _squared_error(x, target):
+def _squared_error(first, last, a, scratch):
+    x, target, scale, loss = a.x, a.target, a.scale, a.loss
     total = 0.0
     for i in range(x.size):
         difference = x[i] - target[i]
         total += difference * difference
-    return total
+    loss[0] = total * scale
 
 
 @kernel
-def _squared_error_gradient(x, target, scale):
-    dx = np.empty_like(x)
+def _squared_error_gradient(first, last, a, scratch):
+    x, target, scale, dx = a.x, a.target, a.scale, a.dx
     for i in range(x.size):
         dx[i] = scale * (x[i] - target[i])
-    return dx

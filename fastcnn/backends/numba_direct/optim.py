@@ -1,23 +1,21 @@
-"""Steps of the optimizers: one launch for all parameters, in one pass over each.
+"""Steps of the optimizers, and what else training does to all parameters: one launch for all, in one pass over each.
 
 Kernels take many arrays as one table of their addresses, so that one compiled kernel serves models of any number of
 parameters, and a step costs one launch. One launch for each of LeNet-5's ten parameters took 70 microseconds, this 15.
+What an optimizer does not remember has no arrays: kernels are compiled without it, told so by an empty tuple.
 """
 
 import functools
 import math
-import weakref
 from collections.abc import Iterator
 
-import numba
 import numpy as np
 
-from fastcnn.backends.numba_direct._jit import flat, kernel, parallel_kernel
-from fastcnn.backends.numba_direct.denormals import flush_denormals, restore_denormals
-from fastcnn.backends.numba_direct.simd import numbers_at
+from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
+from fastcnn.backends.numba_direct.runtime.compile import Kernel, flushing_kernel, inlined, kernel
+from fastcnn.backends.numba_direct.runtime.memory import address
 
 _CHUNK = 2048  # numbers that a task takes
-_KEPT = 64  # tables of addresses
 
 
 def sgd_update(
@@ -31,14 +29,10 @@ def sgd_update(
     decay: float = 0.0,
 ) -> None:
     """See `fastcnn.optim.SGD`; changes ``parameters`` and ``velocities``."""
-    for parameter, grad, velocity in _of_one_dtype(parameters, grads, velocities or grads):
-        number = parameter[0].dtype.type
-        tables = _addresses(parameter), _addresses(grad)
-        if velocities is None:
-            _sgd(*tables, *_tasks(parameter), number(lr), number(weight_decay), number(decay))
-        else:
-            numbers = number(lr), number(momentum), number(weight_decay), number(decay)
-            _sgd_momentum(*tables, _addresses(velocity), *_tasks(parameter), *numbers, nesterov)
+    moving = (0,) * (velocities is not None)
+    settings = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "decay": decay}
+    for arrays in _of_one_dtype(parameters, grads, velocities):
+        _launch(_sgd, arrays, settings, moving=moving, nesterov=nesterov)
 
 
 def adam_update(
@@ -55,22 +49,15 @@ def adam_update(
     decay: float = 0.0,
 ) -> None:
     """See `fastcnn.optim.Adam` and `AdamW`; changes ``parameters``, ``means`` and ``squares``."""
+    settings = {
+        "beta1": beta1, "rest1": 1 - beta1, "beta2": beta2, "rest2": 1 - beta2, "eps": eps,
+        "weight_decay": weight_decay, "decay": decay,
+    }  # fmt: skip
     for *arrays, counts in _of_one_dtype(parameters, grads, means, squares, steps):
         dtype = arrays[0][0].dtype
-        number = dtype.type
-        _adam(
-            *map(_addresses, arrays),
-            *_tasks(arrays[0]),
-            np.array([lr / (1 - beta1**step) for step in counts], dtype),
-            np.array([math.sqrt(1 - beta2**step) for step in counts], dtype),
-            number(beta1),
-            number(1 - beta1),
-            number(beta2),
-            number(1 - beta2),
-            number(eps),
-            number(weight_decay),
-            number(decay),
-        )
+        lrs = np.array([lr / (1 - beta1**step) for step in counts], dtype)
+        corrections = np.array([math.sqrt(1 - beta2**step) for step in counts], dtype)
+        _launch(_adam, arrays, settings, lrs=lrs, corrections=corrections)
 
 
 def rmsprop_update(
@@ -86,141 +73,181 @@ def rmsprop_update(
     weight_decay: float,
 ) -> None:
     """See `fastcnn.optim.RMSprop`; changes ``parameters``, ``squares``, ``means`` and ``velocities``."""
-    for arrays in _of_one_dtype(parameters, grads, squares, means or grads, velocities or grads):
-        number = arrays[0][0].dtype.type
-        _rmsprop(
-            *map(_addresses, arrays),
-            *_tasks(arrays[0]),
-            number(lr),
-            number(alpha),
-            number(1 - alpha),
-            number(eps),
-            number(momentum),
-            number(weight_decay),
-            means is not None,
-            velocities is not None,
-        )
+    centered, moving = (0,) * (means is not None), (0,) * (velocities is not None)
+    settings = {
+        "lr": lr, "alpha": alpha, "rest": 1 - alpha, "eps": eps, "momentum": momentum, "weight_decay": weight_decay
+    }  # fmt: skip
+    for arrays in _of_one_dtype(parameters, grads, squares, means, velocities):
+        _launch(_rmsprop, arrays, settings, centered=centered, moving=moving)
 
 
-def _of_one_dtype(parameters, *others) -> Iterator[list]:
-    """The lists, once for each dtype of the parameters, with what belongs to those."""
+def average_update(averages: list[np.ndarray], parameters: list[np.ndarray], decay: float) -> None:
+    """See `fastcnn.optim.ExponentialMovingAverage`; changes ``averages``."""
+    for arrays in _of_one_dtype(averages, parameters):
+        _launch(_average, arrays, {"decay": decay, "rest": 1 - decay})
+
+
+def squared_norm(arrays: list[np.ndarray]) -> float:
+    """See `fastcnn.optim.clip_grad_norm`."""
+    total = 0.0
+    for (some,) in _of_one_dtype(arrays):
+        sums = np.empty(sum(-(-array.size // _CHUNK) for array in some))
+        _launch(_sum_squares, [some], {}, scratch=_CHUNK * sums.itemsize, sums=sums)
+        total += float(sums.sum())
+    return total
+
+
+def scaled(arrays: list[np.ndarray], factor: float) -> list[np.ndarray]:
+    """See `fastcnn.optim.clip_grad_norm`."""
+    found = [np.empty_like(array) for array in arrays]
+    for some in _of_one_dtype(arrays, found):
+        _launch(_scale, some, {"factor": factor})
+    return found
+
+
+def _of_one_dtype(parameters: list[np.ndarray], *others: list | None) -> Iterator[list]:
+    """The lists, once for each dtype of the parameters, with what belongs to those; of no list, None for each."""
+    lists = parameters, *(other or [None] * len(parameters) for other in others)
     dtypes = dict.fromkeys(parameter.dtype for parameter in parameters)
     if len(dtypes) == 1:
-        yield [parameters, *others]
+        yield list(lists)
         return
     for dtype in dtypes:
-        rows = [row for row in zip(parameters, *others, strict=True) if row[0].dtype == dtype]
+        rows = [row for row in zip(*lists, strict=True) if row[0].dtype == dtype]
         yield list(map(list, zip(*rows, strict=True)))
 
 
-_tables: dict[tuple, tuple] = {}  # by the arrays' identities: weak references to them, and their addresses
+def _launch(kernel: Kernel, lists: list[list], settings: dict[str, float], **more) -> None:
+    """Run a kernel over lists of arrays, an item of each for each parameter; the settings become of their dtype.
+
+    Where there is no array, its address is 0. Addresses are asked for each time, which takes a microsecond each.
+    """
+    like = lists[0][0]
+    first_tasks, sizes = _tasks(tuple(array.size for array in lists[0]))
+    addresses = np.array([0 if array is None else address(array) for arrays in lists for array in arrays])
+    numbers = {name: like.dtype.type(value) for name, value in settings.items()}
+    kernel(
+        int(first_tasks[-1]), addresses=addresses, first_tasks=first_tasks, sizes=sizes, like=like, **numbers, **more
+    )
 
 
-def _addresses(arrays: list[np.ndarray]) -> np.ndarray:
-    """Where each of the arrays begins, which are the same from step to step: asking takes longer than looking up."""
-    key = tuple(map(id, arrays))
-    references, addresses = _tables.get(key, ((), None))
-    if addresses is None or not all(r() is array for r, array in zip(references, arrays, strict=True)):
-        addresses = np.array([array.__array_interface__["data"][0] for array in arrays])
-        while len(_tables) >= _KEPT:
-            del _tables[next(iter(_tables))]
-        _tables[key] = [weakref.ref(array) for array in arrays], addresses
-    return addresses
-
-
-def _tasks(parameters: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The first task of each parameter, last how many tasks there are; their sizes; and an array of their dtype."""
-    return *_first_tasks(tuple(parameter.size for parameter in parameters)), flat(parameters[0])
-
-
-@functools.lru_cache(_KEPT)
-def _first_tasks(sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+@functools.lru_cache(64)
+def _tasks(sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The first task of each array, last how many tasks there are; and the sizes."""
     return np.cumsum([0, *(-(-size // _CHUNK) for size in sizes)]), np.array(sizes)
 
 
-@kernel
-def _share(task, first_task, sizes):
-    """The array that a task is about, and its numbers from ``start`` to ``stop``."""
+@inlined
+def _chunk(task, first_tasks, sizes):
+    """The parameter that a task is about, and its numbers from ``start`` to ``stop``."""
     k = 0
-    while first_task[k + 1] <= task:
+    while first_tasks[k + 1] <= task:
         k += 1
-    start = (task - first_task[k]) * _CHUNK
+    start = (task - first_tasks[k]) * _CHUNK
     return k, start, min(start + _CHUNK, sizes[k])
 
 
-@parallel_kernel
-def _sgd(parameters, grads, first_task, sizes, like, lr, weight_decay, decay):
-    """Parallel over chunks: a thread writes only its chunk of one parameter."""
-    for task in numba.prange(first_task[-1]):
-        mode = flush_denormals()
-        k, start, stop = _share(np.intp(task), first_task, sizes)
-        parameter, grad = numbers_at(parameters[k], like), numbers_at(grads[k], like)
-        for i in range(start, stop):
-            parameter[i] -= lr * (grad[i] + weight_decay * parameter[i]) + decay * parameter[i]
-        restore_denormals(mode)
+@inlined
+def _array(i, k, a):
+    """What the list ``i`` has for parameter k."""
+    return numbers_at(a.addresses[i * a.sizes.size + k], a.sizes[k], a.like)
 
 
-@parallel_kernel
-def _sgd_momentum(
-    parameters, grads, velocities, first_task, sizes, like, lr, momentum, weight_decay, decay, nesterov
-):  # fmt: skip
-    """Parallel over chunks: a thread writes only its chunk of one parameter and its velocity."""
-    for task in numba.prange(first_task[-1]):
-        mode = flush_denormals()
-        k, start, stop = _share(np.intp(task), first_task, sizes)
-        parameter, grad = numbers_at(parameters[k], like), numbers_at(grads[k], like)
-        velocity = numbers_at(velocities[k], like)
+@flushing_kernel
+def _sgd(first, last, a, scratch):
+    lr, momentum, weight_decay, decay, moving, nesterov = (
+        a.lr,
+        a.momentum,
+        a.weight_decay,
+        a.decay,
+        a.moving,
+        a.nesterov,
+    )
+    for task in range(first, last):
+        k, start, stop = _chunk(task, a.first_tasks, a.sizes)
+        parameter, grad, velocity = _array(0, k, a), _array(1, k, a), _array(2, k, a)
         for i in range(start, stop):
-            g = grad[i] + weight_decay * parameter[i]
-            velocity[i] = momentum * velocity[i] + g
-            step = g + momentum * velocity[i] if nesterov else velocity[i]
+            step = grad[i] + weight_decay * parameter[i]
+            if len(moving) > 0:
+                velocity[i] = momentum * velocity[i] + step
+                step = step + momentum * velocity[i] if nesterov else velocity[i]
             parameter[i] -= lr * step + decay * parameter[i]
-        restore_denormals(mode)
 
 
-@parallel_kernel
-def _adam(
-    parameters, grads, means, squares, first_task, sizes, like, lrs, corrections,
-    beta1, rest1, beta2, rest2, eps, weight_decay, decay,
-):  # fmt: skip
-    """Parallel over chunks: a thread writes only its chunk of one parameter and its moments."""
-    for task in numba.prange(first_task[-1]):
-        mode = flush_denormals()
-        k, start, stop = _share(np.intp(task), first_task, sizes)
-        parameter, grad = numbers_at(parameters[k], like), numbers_at(grads[k], like)
-        mean, square = numbers_at(means[k], like), numbers_at(squares[k], like)
+@flushing_kernel
+def _adam(first, last, a, scratch):
+    beta1, rest1, beta2, rest2 = a.beta1, a.rest1, a.beta2, a.rest2
+    eps, weight_decay, decay, lrs, corrections = a.eps, a.weight_decay, a.decay, a.lrs, a.corrections
+    for task in range(first, last):
+        k, start, stop = _chunk(task, a.first_tasks, a.sizes)
+        parameter, grad, mean, square = _array(0, k, a), _array(1, k, a), _array(2, k, a), _array(3, k, a)
         lr, correction = lrs[k], corrections[k]
         for i in range(start, stop):
             g = grad[i] + weight_decay * parameter[i]
             mean[i] = beta1 * mean[i] + rest1 * g
             square[i] = beta2 * square[i] + rest2 * g * g
             parameter[i] -= lr * mean[i] / (math.sqrt(square[i]) / correction + eps) + decay * parameter[i]
-        restore_denormals(mode)
 
 
-@parallel_kernel
-def _rmsprop(
-    parameters, grads, squares, means, velocities, first_task, sizes, like,
-    lr, alpha, rest, eps, momentum, weight_decay, centered, moving,
-):  # fmt: skip
-    """Parallel over chunks: a thread writes only its chunk of one parameter and its states."""
-    for task in numba.prange(first_task[-1]):
-        mode = flush_denormals()
-        k, start, stop = _share(np.intp(task), first_task, sizes)
-        parameter, grad = numbers_at(parameters[k], like), numbers_at(grads[k], like)
-        square, mean = numbers_at(squares[k], like), numbers_at(means[k], like)
-        velocity = numbers_at(velocities[k], like)
+@flushing_kernel
+def _rmsprop(first, last, a, scratch):
+    lr, alpha, rest, eps, momentum, weight_decay = a.lr, a.alpha, a.rest, a.eps, a.momentum, a.weight_decay
+    centered, moving, zero = a.centered, a.moving, a.like.dtype.type(0)
+    for task in range(first, last):
+        k, start, stop = _chunk(task, a.first_tasks, a.sizes)
+        parameter, grad, square = _array(0, k, a), _array(1, k, a), _array(2, k, a)
+        mean, velocity = _array(3, k, a), _array(4, k, a)
         for i in range(start, stop):
             g = grad[i] + weight_decay * parameter[i]
             square[i] = alpha * square[i] + rest * g * g
             spread = square[i]
-            if centered:
+            if len(centered) > 0:
                 mean[i] = alpha * mean[i] + rest * g
                 spread -= mean[i] * mean[i]
-                spread = like.dtype.type(0) if spread < 0 else spread  # by rounding alone; NaN stays
+                spread = zero if spread < 0 else spread  # by rounding alone; NaN stays
             step = g / (math.sqrt(spread) + eps)
-            if moving:
+            if len(moving) > 0:
                 velocity[i] = momentum * velocity[i] + step
                 step = velocity[i]
             parameter[i] -= lr * step
-        restore_denormals(mode)
+
+
+@kernel
+def _average(first, last, a, scratch):
+    decay, rest = a.decay, a.rest
+    for task in range(first, last):
+        k, start, stop = _chunk(task, a.first_tasks, a.sizes)
+        average, parameter = _array(0, k, a), _array(1, k, a)
+        for i in range(start, stop):
+            average[i] = decay * average[i] + rest * parameter[i]
+
+
+@kernel
+def _sum_squares(first, last, a, scratch):
+    """Squares of a chunk are added up in float64, the second half to the first until one is left."""
+    sums = a.sums
+    squares = numbers_at(scratch, _CHUNK, sums)
+    for task in range(first, last):
+        k, start, stop = _chunk(task, a.first_tasks, a.sizes)
+        array = _array(0, k, a)
+        for i in range(stop - start):
+            number = sums.dtype.type(array[start + i])
+            squares[i] = number * number
+        for i in range(stop - start, _CHUNK):
+            squares[i] = 0
+        half = _CHUNK // 2
+        while half > 0:
+            for i in range(half):
+                squares[i] += squares[half + i]
+            half //= 2
+        sums[task] = squares[0]
+
+
+@kernel
+def _scale(first, last, a, scratch):
+    factor = a.factor
+    for task in range(first, last):
+        k, start, stop = _chunk(task, a.first_tasks, a.sizes)
+        array, out = _array(0, k, a), _array(1, k, a)
+        for i in range(start, stop):
+            out[i] = array[i] * factor

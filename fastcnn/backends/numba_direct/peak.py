@@ -5,13 +5,15 @@ import time
 import numba
 import numpy as np
 
-from fastcnn.backends.numba_direct._jit import REGISTERS, lanes, parallel_kernel
+from fastcnn.backends.numba_direct.runtime.compile import kernel
+from fastcnn.backends.numba_direct.runtime.processor import REGISTERS, lanes
 from fastcnn.backends.numba_direct.simd import lane_count, tile_fma, tile_store, tile_zeros
 
 # The tile and its operands fit the registers, and enough multiply-adds are in flight: eight, on most processors.
 # 8x3 and 6x4, which read an operand from memory for want of a register, reached 3 to 4 % less.
 _ROWS, _COLUMNS = ((0,) * 4, (0,) * 4) if REGISTERS == 32 else ((0,) * 3, (0,) * 3)
 _STEPS = 100_000
+_NUMBERS = 4096  # that a task of the triad takes
 
 
 def peak_gflops(seconds: float = 0.3) -> float:
@@ -19,7 +21,9 @@ def peak_gflops(seconds: float = 0.3) -> float:
     threads, L = numba.get_num_threads(), lanes(np.float32)
     operands = np.ones(len(_COLUMNS) * L, np.float32)
     out = np.empty(threads * len(_ROWS) * len(_COLUMNS) * L, np.float32)
-    best = _best_seconds(lambda: _multiply_add(_ROWS, _COLUMNS, operands, out, threads), seconds)
+    best = _best_seconds(
+        lambda: _multiply_add(threads, operands=operands, out=out, rows=_ROWS, columns=_COLUMNS), seconds
+    )
     return 2 * out.size * _STEPS / best / 1e9
 
 
@@ -34,13 +38,13 @@ def bandwidth_gbytes(megabytes: int, seconds: float = 0.3) -> float:
     newsletter, December 1995.
     """
     a, b, c = (np.ones(megabytes * 250_000, np.float32) for _ in range(3))
-    return 3 * a.nbytes / _best_seconds(lambda: _triad(a, b, c), seconds) / 1e9
+    return 3 * a.nbytes / _best_seconds(lambda: _triad(-(-a.size // _NUMBERS), x=a, y=b, z=c), seconds) / 1e9
 
 
 def launch_microseconds(seconds: float = 0.3) -> float:
     """Median time of a parallel kernel that has one number to write for each thread."""
     out = np.empty(numba.get_num_threads(), np.float32)
-    return 1e6 * float(np.median(_seconds(lambda: _nothing(out), seconds)))
+    return 1e6 * float(np.median(_seconds(lambda: _nothing(len(out), out=out), seconds)))
 
 
 def _best_seconds(call, seconds: float) -> float:
@@ -59,26 +63,29 @@ def _seconds(call, seconds: float) -> list[float]:
     return times
 
 
-@parallel_kernel
-def _multiply_add(rows, columns, operands, out, tasks):
-    """Parallel over tasks: a thread writes only its own tile. The compiler keeps the operands in registers, too."""
+@kernel
+def _multiply_add(first, last, a, scratch):
+    """A task is a tile. The compiler keeps the operands in registers, too."""
+    operands, out, rows, columns = a.operands, a.out, a.rows, a.columns
     L = lane_count(out)
-    for task in numba.prange(tasks):
+    for task in range(first, last):
         tile = tile_zeros(rows, columns, out)
         for _ in range(_STEPS):
             tile = tile_fma(tile, operands, 0, 1, 0, operands, 0, L, 0)
-        tile_store(tile, out, np.intp(task) * len(rows) * len(columns) * L, len(columns) * L, L, 0, 0)
+        tile_store(tile, out, task * len(rows) * len(columns) * L, len(columns) * L, L, 0, 0)
 
 
-@parallel_kernel
-def _triad(a, b, c):
-    """Parallel over elements: a thread writes only those it is given."""
-    for i in numba.prange(a.size):
-        a[i] = b[i] + np.float32(3) * c[i]
+@kernel
+def _triad(first, last, a, scratch):
+    """A task is some numbers."""
+    x, y, z = a.x, a.y, a.z
+    for i in range(first * _NUMBERS, min(last * _NUMBERS, x.size)):
+        x[i] = y[i] + np.float32(3) * z[i]
 
 
-@parallel_kernel
-def _nothing(out):
-    """Parallel over elements: a thread writes only those it is given."""
-    for i in numba.prange(out.size):
-        out[i] = 0
+@kernel
+def _nothing(first, last, a, scratch):
+    """A task is one number."""
+    out = a.out
+    for task in range(first, last):
+        out[task] = 0

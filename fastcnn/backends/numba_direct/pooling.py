@@ -1,100 +1,117 @@
 """Max- and average-pooling and their gradients on batch-blocked images.
 
-Several outputs of a row stand side by side in a tile, so that none waits for the one before.
+Along each axis a table says which pixels each window has, so that neither borders nor windows of several sizes are
+cases of their own. Another says which windows have each pixel: with it the gradient of a mean is a sum of windows too.
 """
 
 import functools
+from typing import NamedTuple
 
-import numba
 import numpy as np
 
-from fastcnn._geometry import Windows, index_type
-from fastcnn.backends.numba_direct._jit import parallel_kernel, taps_inside
+from fastcnn._geometry import AdaptiveWindows, Windows, index_type
+from fastcnn.backends.numba_direct.kernels.plan import constant
+from fastcnn.backends.numba_direct.kernels.windows import put_windows
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty
+from fastcnn.backends.numba_direct.runtime.compile import kernel
 from fastcnn.backends.numba_direct.simd import (
     lane_count,
     tile_add,
-    tile_add_inside,
-    tile_add_steps,
-    tile_add_to_winners,
     tile_divide_columns,
     tile_full,
+    tile_load,
+    tile_load_bytes,
     tile_max,
-    tile_max_inside,
-    tile_put_to_winners,
-    tile_read,
-    tile_read_bytes,
-    tile_read_inside,
+    tile_relu_winners,
     tile_store,
 )
+
+_ONE = (0,)  # a tile of one vector is (_ONE, _ONE)
 
 
 def max_pool2d(x: BlockedArray, windows: Windows) -> tuple[BlockedArray, BlockedArray]:
     """See `fastcnn.functional.max_pool2d`."""
-    shape = (*x.shape[:2], windows.OH, windows.OW)
-    y = empty(shape, x.dtype)
-    indices = empty(shape, index_type(x.dtype))
-    columns = pool_columns(windows.OW)
-    flat = x.blocks.reshape(-1), y.blocks.reshape(-1), indices.blocks.reshape(-1)
-    _max_pool((0,), columns, *flat, len(x.blocks) * x.shape[1], tuple(windows))
+    return window_maxima(x, windows)
+
+
+def window_maxima(
+    x: BlockedArray, windows: Windows | AdaptiveWindows, relu: bool = False
+) -> tuple[BlockedArray, BlockedArray]:
+    """The largest of each window, and its index; with ReLU what that zeroes has no winner, index -1."""
+    t = _tables(windows)
+    shape = (*x.shape[:2], len(t.rows), len(t.columns))
+    y, indices = empty(shape, x.dtype), empty(shape, index_type(x.dtype))
+    _max_pool(
+        _planes(x) * len(t.rows), x=x.blocks, y=y.blocks, indices=indices.blocks, rows=t.rows, columns=t.columns,
+        H=windows.H, W=windows.W, down=t.down, right=t.right, relu=relu,
+    )  # fmt: skip
     return y, indices
 
 
 def max_pool2d_backward(
-    dy: BlockedArray, indices: BlockedArray, x_shape: tuple[int, ...], windows: Windows | None
+    dy: BlockedArray, indices: BlockedArray, x_shape: tuple[int, ...], windows: Windows | AdaptiveWindows | None
 ) -> BlockedArray:
-    """See `fastcnn.functional.max_pool2d_backward`."""
+    """See `fastcnn.functional.max_pool2d_backward`; the indices say all that is needed of the windows."""
     dx = empty(x_shape, dy.dtype)
-    if windows is None:
-        _scatter(as_planes(dy), as_planes(indices), as_planes(dx))
-    else:
-        columns = pool_columns(windows.OW)
-        flat = dy.blocks.reshape(-1), indices.blocks.reshape(-1), dx.blocks.reshape(-1)
-        _max_pool_gradient((0,), columns, *flat, len(dx.blocks) * x_shape[1], tuple(windows), tiled(windows))
+    planes = _planes(dx)
+    _add_to_winners(planes, dy=dy.blocks, indices=indices.blocks, dx=dx.blocks, planes=planes)
     return dx
 
 
 def put_back(dy: BlockedArray, winners: np.ndarray, shape: tuple[int, ...], windows: Windows) -> BlockedArray:
-    """The gradient of a pooling whose windows cover every pixel once, from which pixel of each window won."""
+    """The gradient of a pooling whose windows cover every pixel once, from which pixel of each window won.
+
+    This number is a byte, of which a convolution that finds its winners in registers writes a quarter as much as of
+    indices. An index says where the winner is in its plane: any windows have one, and users are given it.
+    """
     dx = empty(shape, dy.dtype)
-    flat = dy.blocks.reshape(-1), winners.reshape(-1), dx.blocks.reshape(-1)
-    _put_back((0,), pool_columns(windows.OW), *flat, len(dx.blocks) * shape[1] * windows.OH, windows.OW, windows[2:4])
+    _put_to_winners(
+        _planes(dx) * windows.OH, dy=dy.blocks, winners=winners, dx=dx.blocks, OW=windows.OW, PH=windows.KH,
+        PW=windows.KW,
+    )  # fmt: skip
     return dx
-
-
-def relu_winners(y: BlockedArray, indices: BlockedArray) -> None:
-    """ReLU of a pooling's output, in place; what it zeroes has no winner any more, index -1."""
-    _relu_winners(y.blocks.reshape(-1), indices.blocks.reshape(-1))
 
 
 def avg_pool2d(
     x: BlockedArray, windows: Windows, count_include_pad: bool, divisor_override: int | None
 ) -> BlockedArray:
     """See `fastcnn.functional.avg_pool2d`."""
-    y = empty((*x.shape[:2], windows.OH, windows.OW), x.dtype)
-    counts = window_counts(windows, count_include_pad, divisor_override, x.dtype)
-    flat = x.blocks.reshape(-1), y.blocks.reshape(-1), counts
-    _avg_pool((0,), pool_columns(windows.OW), *flat, len(x.blocks) * x.shape[1], tuple(windows))
-    return y
+    return window_means(x, windows, window_counts(windows, count_include_pad, divisor_override, x.dtype))
 
 
 def avg_pool2d_backward(
     dy: BlockedArray, windows: Windows, count_include_pad: bool, divisor_override: int | None
 ) -> BlockedArray:
     """See `fastcnn.functional.avg_pool2d_backward`."""
-    dx = empty((*dy.shape[:2], windows.H, windows.W), dy.dtype)
-    counts = window_counts(windows, count_include_pad, divisor_override, dy.dtype)
-    flat = dy.blocks.reshape(-1), dx.blocks.reshape(-1), counts
-    planes = len(dy.blocks) * dy.shape[1]
-    _avg_pool_gradient((0,), pool_columns(windows.OW), *flat, planes, tuple(windows), tiled(windows))
-    return dx
+    return window_means_backward(dy, windows, window_counts(windows, count_include_pad, divisor_override, dy.dtype))
+
+
+def window_means(x: BlockedArray, windows: Windows | AdaptiveWindows, counts: np.ndarray) -> BlockedArray:
+    """Sum of each window, divided by its count."""
+    t = _tables(windows)
+    y = _sums(x, t.rows, t.columns)
+    _divide(_planes(y), x=y.blocks, counts=counts, y=y.blocks)
+    return y
+
+
+def window_means_backward(dy: BlockedArray, windows: Windows | AdaptiveWindows, counts: np.ndarray) -> BlockedArray:
+    """Sum of what the windows of each pixel have for it, which is their gradient divided by their count."""
+    t, shares = _tables(windows), empty(dy.shape, dy.dtype)
+    _divide(_planes(dy), x=dy.blocks, counts=counts, y=shares.blocks)
+    return _sums(shares, t.pixel_rows, t.pixel_columns)
+
+
+def _sums(x: BlockedArray, rows: np.ndarray, columns: np.ndarray) -> BlockedArray:
+    y = empty((*x.shape[:2], len(rows), len(columns)), x.dtype)
+    _sum_windows(_planes(x) * len(rows), x=x.blocks, y=y.blocks, rows=rows, columns=columns, H=x.shape[2], W=x.shape[3])
+    return y
 
 
 @functools.lru_cache(1024)
 def window_counts(w: Windows, include_pad: bool, divisor_override: int | None, dtype) -> np.ndarray:
     """What the sum of each window is divided by, in one dimension: its pixels, those in the padding if asked."""
     if divisor_override:
-        return np.full(w.OH * w.OW, divisor_override, dtype)
+        return constant(np.full(w.OH * w.OW, divisor_override, dtype))
 
     def along(outputs, stride, taps, extent, before, after):
         first = np.arange(outputs) * stride - before
@@ -104,17 +121,56 @@ def window_counts(w: Windows, include_pad: bool, divisor_override: int | None, d
 
     rows = along(w.OH, w.SH, w.KH, w.H, w.top, w.bottom)
     columns = along(w.OW, w.SW, w.KW, w.W, w.left, w.right)
-    return np.outer(rows, columns).astype(dtype).reshape(-1)
+    return constant(np.outer(rows, columns).reshape(-1).astype(dtype))
 
 
-def as_planes(x: BlockedArray) -> np.ndarray:
-    """(NB * C, H, W, L): pooling treats every channel alike."""
-    return x.blocks.reshape(-1, *x.blocks.shape[2:])
+class _Tables(NamedTuple):
+    """Along each axis where something begins and how many there are, in the image.
+
+    Attributes
+    ----------
+    rows, columns : ndarray of shape (OH or OW, 2)
+        Of each window the pixels, which are ``down`` and ``right`` apart.
+    pixel_rows, pixel_columns : ndarray of shape (H or W, 2)
+        Of each pixel the windows from the first tap of which to the last it lies.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    down: int
+    right: int
+    pixel_rows: np.ndarray
+    pixel_columns: np.ndarray
 
 
-def pool_columns(outputs: int) -> tuple[int, ...]:
-    """The longest row of vectors, at most 8, that divides the outputs: a gradient may add to a pixel only once."""
-    return (0,) * next(columns for columns in range(8, 0, -1) if outputs % columns == 0)
+@functools.lru_cache(1024)
+def _tables(w: Windows | AdaptiveWindows) -> _Tables:
+    if isinstance(w, AdaptiveWindows):
+        steps = 1, 1
+        (top, bottom), (left, right) = (np.transpose(spans) - [[0], [1]] for spans in (w.rows, w.columns))
+    else:
+        steps = w.DH, w.DW
+        top, left = np.arange(w.OH) * w.SH - w.top, np.arange(w.OW) * w.SW - w.left
+        bottom, right = top + (w.KH - 1) * w.DH, left + (w.KW - 1) * w.DW
+    pixels = _pixels(top, bottom, steps[0], w.H), _pixels(left, right, steps[1], w.W)
+    return _Tables(*pixels, *steps, _windows(top, bottom, w.H), _windows(left, right, w.W))
+
+
+def _pixels(first: np.ndarray, last: np.ndarray, step: int, extent: int) -> np.ndarray:
+    """Of windows from a first to a last pixel, those in the image."""
+    first = first + np.maximum(0, -(first // step)) * step
+    return constant(np.stack((first, (np.minimum(last, extent - 1) - first) // step + 1), -1))
+
+
+def _windows(first: np.ndarray, last: np.ndarray, extent: int) -> np.ndarray:
+    """Of pixels, those of the windows in which they may be."""
+    pixels = np.arange(extent)
+    begin = np.searchsorted(last, pixels)
+    return constant(np.stack((begin, np.searchsorted(first, pixels, "right") - begin), -1))
+
+
+def _planes(x: BlockedArray) -> int:
+    return len(x.blocks) * x.shape[1]
 
 
 def tiled(w: Windows) -> bool:
@@ -124,161 +180,82 @@ def tiled(w: Windows) -> bool:
     )  # fmt: skip
 
 
-@parallel_kernel
-def _max_pool(row, columns, x, y, indices, planes, windows):
-    """Parallel over (plane, output row): a thread writes only that row."""
-    H, W, KH, KW, SH, SW, top, bottom, left, right, DH, DW, OH, OW = windows
-    L, COLUMNS = lane_count(x), len(columns)
-    for task in numba.prange(planes * OH):
-        plane, oy = divmod(np.intp(task), OH)
-        iy = oy * SH - top
-        first, last = taps_inside(KH, iy, DH, H)
-        for ox in range(0, OW, COLUMNS):
-            start, stop = ox * SW - left, (ox + COLUMNS - 1) * SW - left + (KW - 1) * DW
-            at = (plane * H * W + (iy + first * DH) * W + start) * L
-            if start >= 0 and stop < W:
-                best, taps = tile_read(row, columns, x, at, 0, SW * L), tile_full(row, columns, indices, 0)
-                for ky in range(last - first):
-                    for kx in range(KW):
-                        tap = ky * DH * W + kx * DW
-                        best, taps = tile_max(best, taps, x, at + tap * L, SW * L, tap)
-            else:
-                best, taps = tile_full(row, columns, x, -np.inf), tile_full(row, columns, indices, -1)
-                for ky in range(last - first):
-                    for kx in range(KW):
-                        tap = ky * DH * W + kx * DW
-                        best, taps = tile_max_inside(
-                            best, taps, x, at + tap * L, SW * L, tap, start + kx * DW, SW, W
-                        )  # fmt: skip
-            places = tile_add_steps(taps, (iy + first * DH) * W + start, SW)
-            at = ((plane * OH + oy) * OW + ox) * L
-            tile_store(best, y, at, 0, L, 0, 0)
-            tile_store(places, indices, at, 0, L, 0, 0)
+@kernel
+def _max_pool(first, last, a, scratch):
+    """A task is a row of outputs. Of equal values the first wins, and the last NaN."""
+    x, y, indices, rows, columns = a.x, a.y, a.indices, a.rows, a.columns
+    H, W, down, right, relu = a.H, a.W, a.down, a.right, a.relu
+    L, OH, OW = lane_count(x), rows.size // 2, columns.size // 2
+    for task in range(first, last):
+        plane, oy = divmod(task, OH)
+        iy, KH = rows[2 * oy], rows[2 * oy + 1]
+        for ox in range(OW):
+            ix, KW = columns[2 * ox], columns[2 * ox + 1]
+            at = plane * H * W * L
+            best = tile_load(_ONE, _ONE, x, at + (iy * W + ix) * L, 0, 0)
+            places = tile_full(_ONE, _ONE, indices, iy * W + ix)
+            for ky in range(KH):
+                for kx in range(KW):
+                    place = (iy + ky * down) * W + ix + kx * right
+                    best, places = tile_max(best, places, x, at + place * L, 0, place)
+            if relu:
+                best, places = tile_relu_winners(best, places)
+            to = (task * OW + ox) * L
+            tile_store(best, y, to, 0, 0, 0, 0)
+            tile_store(places, indices, to, 0, 0, 0, 0)
 
 
-@parallel_kernel
-def _max_pool_gradient(row, columns, dy, indices, dx, planes, windows, tiled):
-    """Parallel over planes: a thread writes only its plane. Each pixel of a window asks whether it was the winner."""
-    H, W, KH, KW, SH, SW, top, bottom, left, right, DH, DW, OH, OW = windows
-    L, COLUMNS = lane_count(dy), len(columns)
-    for task in numba.prange(planes):
-        plane = np.intp(task)
-        if not tiled:
-            dx[plane * H * W * L : (plane + 1) * H * W * L] = 0
-        for oy in range(OH):
-            iy = oy * SH - top
-            first, last = taps_inside(KH, iy, DH, H)
-            for ox in range(0, OW, COLUMNS):
-                at = ((plane * OH + oy) * OW + ox) * L
-                tile = tile_read(row, columns, dy, at, 0, L)
-                places = tile_read(row, columns, indices, at, 0, L)
-                for ky in range(first, last):
-                    for kx in range(KW):
-                        ix = ox * SW - left + kx * DW
-                        place = (iy + ky * DH) * W + ix
-                        to = (plane * H * W + place) * L
-                        if tiled:
-                            tile_put_to_winners(tile, places, dx, to, SW * L, place, SW, ix, SW, W)
-                        else:
-                            tile_add_to_winners(tile, places, dx, to, SW * L, place, SW, ix, SW, W)
+@kernel
+def _add_to_winners(first, last, a, scratch):
+    """A task is a plane."""
+    dy, indices, dx, planes = a.dy, a.indices, a.dx, a.planes
+    L, outputs, pixels = lane_count(dy), dy.size // planes, dx.size // planes
+    for plane in range(first, last):
+        for i in range(plane * pixels, (plane + 1) * pixels):
+            dx[i] = 0
+        for i in range(plane * outputs, (plane + 1) * outputs, L):
+            for lane in range(L):
+                place = indices[i + lane]  # or -1 for nobody: half of all after ReLU, so that a branch is guessed wrong
+                share = dy[i + lane] if place >= 0 else dy.dtype.type(0)
+                dx[plane * pixels + max(place, 0) * L + lane] += share
 
 
-@numba.njit(inline="always")
-def put_windows(dy, pixels, dx, to, PH, PW, W, L):
-    """Hand a tile of one row on to the windows of (PH, PW) pixels from ``dx[to]`` on: the pixel that won gets it."""
-    for ky in range(PH):
-        for kx in range(PW):
-            tile_put_to_winners(dy, pixels, dx, to + (ky * W + kx) * L, PW * L, ky * PW + kx, 0, 0, 0, 1)
+@kernel
+def _put_to_winners(first, last, a, scratch):
+    """A task is a row of windows."""
+    dy, winners, dx, OW, PH, PW = a.dy, a.winners, a.dx, a.OW, a.PH, a.PW
+    L = lane_count(dy)
+    for task in range(first, last):
+        for ox in range(OW):
+            at = (task * OW + ox) * L
+            tile, pixels = tile_load(_ONE, _ONE, dy, at, 0, 0), tile_load_bytes(_ONE, _ONE, dy, winners, at, 0)
+            put_windows(tile, pixels, dx, (task * PH * OW + ox) * PW * L, PH, PW, OW * PW, L)
 
 
-@parallel_kernel
-def _put_back(row, columns, dy, winners, dx, lines, OW, pool):
-    """Parallel over lines of windows: a thread writes only the PH rows of pixels of its line."""
-    (PH, PW), L = pool, lane_count(dy)
-    for task in numba.prange(lines):
-        line = np.intp(task)
-        for ox in range(0, OW, len(columns)):
-            at = (line * OW + ox) * L
-            tile, pixels = tile_read(row, columns, dy, at, 0, L), tile_read_bytes(row, columns, dy, winners, at, L)
-            put_windows(tile, pixels, dx, (line * PH * OW + ox) * PW * L, PH, PW, OW * PW, L)
+@kernel
+def _sum_windows(first, last, a, scratch):
+    """A task is a row of outputs."""
+    x, y, rows, columns, H, W = a.x, a.y, a.rows, a.columns, a.H, a.W
+    L, OH, OW = lane_count(x), rows.size // 2, columns.size // 2
+    for task in range(first, last):
+        plane, oy = divmod(task, OH)
+        iy, KH = rows[2 * oy], rows[2 * oy + 1]
+        for ox in range(OW):
+            ix, KW = columns[2 * ox], columns[2 * ox + 1]
+            total = tile_full(_ONE, _ONE, x, 0)
+            for ky in range(KH):
+                for kx in range(KW):
+                    at = ((plane * H + iy + ky) * W + ix + kx) * L
+                    total = tile_add(total, tile_load(_ONE, _ONE, x, at, 0, 0))
+            tile_store(total, y, (task * OW + ox) * L, 0, 0, 0, 0)
 
 
-@parallel_kernel
-def _relu_winners(y, indices):
-    """Parallel over elements: a thread writes only those it is given."""
-    for i in numba.prange(y.size):
-        if y[i] <= 0:
-            y[i], indices[i] = 0, -1
-
-
-@parallel_kernel
-def _scatter(dy, indices, dx):
-    """Parallel over planes: a thread writes only its plane."""
-    _, OH, OW, L = dy.shape
-    W = dx.shape[2]
-    for plane in numba.prange(len(dx)):
-        dx[plane] = 0
-        for oy in range(OH):
-            for ox in range(OW):
-                for lane in range(L):
-                    place = indices[plane, oy, ox, lane]
-                    if place >= 0:
-                        dx[plane, place // W, place % W, lane] += dy[plane, oy, ox, lane]
-
-
-@parallel_kernel
-def _avg_pool(row, columns, x, y, counts, planes, windows):
-    """Parallel over (plane, output row): a thread writes only that row."""
-    H, W, KH, KW, SH, SW, top, bottom, left, right, DH, DW, OH, OW = windows
-    L, COLUMNS = lane_count(x), len(columns)
-    for task in numba.prange(planes * OH):
-        plane, oy = divmod(np.intp(task), OH)
-        iy = oy * SH - top
-        first, last = taps_inside(KH, iy, 1, H)
-        for ox in range(0, OW, COLUMNS):
-            start, stop = ox * SW - left, (ox + COLUMNS - 1) * SW - left + KW - 1
-            total = tile_full(row, columns, x, 0)
-            for ky in range(first, last):
-                at = (plane * H * W + (iy + ky) * W + start) * L
-                if start >= 0 and stop < W:
-                    for kx in range(KW):
-                        total = tile_add(total, tile_read(row, columns, x, at + kx * L, 0, SW * L))
-                else:
-                    for kx in range(KW):
-                        pixels = tile_read_inside(row, columns, x, at + kx * L, SW * L, start + kx, SW, W)
-                        total = tile_add(total, pixels)
-            mean = tile_divide_columns(total, counts, oy * OW + ox)
-            tile_store(mean, y, ((plane * OH + oy) * OW + ox) * L, 0, L, 0, 0)
-
-
-@parallel_kernel
-def _avg_pool_gradient(row, columns, dy, dx, counts, planes, windows, tiled):
-    """Parallel over planes: a thread writes only its plane."""
-    H, W, KH, KW, SH, SW, top, bottom, left, right, DH, DW, OH, OW = windows
-    L, COLUMNS = lane_count(dy), len(columns)
-    for task in numba.prange(planes):
-        plane = np.intp(task)
-        zeroed = H if tiled else 0  # rows of the plane that need no zeros any more
-        for oy in range(OH):
-            iy = oy * SH - top
-            first, last = taps_inside(KH, iy, 1, H)
-            if zeroed < iy + last:  # only now, so that they are in the cache when shares are added
-                dx[(plane * H + zeroed) * W * L : (plane * H + iy + last) * W * L] = 0
-                zeroed = iy + last
-            for ox in range(0, OW, COLUMNS):
-                start, stop = ox * SW - left, (ox + COLUMNS - 1) * SW - left + KW - 1
-                tile = tile_read(row, columns, dy, ((plane * OH + oy) * OW + ox) * L, 0, L)
-                share = tile_divide_columns(tile, counts, oy * OW + ox)
-                for ky in range(first, last):
-                    to = (plane * H * W + (iy + ky) * W + start) * L
-                    if tiled:
-                        for kx in range(KW):
-                            tile_store(share, dx, to + kx * L, 0, SW * L, 0, 0)
-                    elif start >= 0 and stop < W:
-                        for kx in range(KW):
-                            before = tile_read(row, columns, dx, to + kx * L, 0, SW * L)
-                            tile_store(tile_add(before, share), dx, to + kx * L, 0, SW * L, 0, 0)
-                    else:
-                        for kx in range(KW):
-                            tile_add_inside(share, dx, to + kx * L, SW * L, start + kx, SW, W)
-        dx[(plane * H + zeroed) * W * L : (plane + 1) * H * W * L] = 0
+@kernel
+def _divide(first, last, a, scratch):
+    """A task is a plane."""
+    x, counts, y = a.x, a.counts, a.y
+    L = lane_count(x)
+    for plane in range(first, last):
+        for i in range(counts.size):
+            at = (plane * counts.size + i) * L
+            tile_store(tile_divide_columns(tile_load(_ONE, _ONE, x, at, 0, 0), counts, i), y, at, 0, 0, 0, 0)

@@ -2,17 +2,16 @@
 
 import math
 
-import numba
-import numpy as np
-
-from fastcnn.backends.numba_direct._jit import parallel_kernel
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty
+from fastcnn.backends.numba_direct.runtime.compile import kernel
+
+_CHUNK = 4096  # numbers that a task adds
 
 
 def add(a: BlockedArray, b: BlockedArray) -> BlockedArray:
     """See `fastcnn.nn.Residual`."""
     out = empty(a.shape, a.dtype)
-    _add(a.blocks.reshape(-1), b.blocks.reshape(-1), out.blocks.reshape(-1))
+    _add(-(-out.blocks.size // _CHUNK), a=a.blocks, b=b.blocks, out=out.blocks)
     return out
 
 
@@ -21,22 +20,23 @@ def resize_channels(x: BlockedArray, channels: int) -> BlockedArray:
     N, C, H, W = x.shape
     y = empty((N, channels, H, W), x.dtype)
     plane = math.prod(x.blocks.shape[2:])
-    _resize_channels(x.blocks.reshape(-1), y.blocks.reshape(-1), len(x.blocks), C, channels, plane)
+    _resize_channels(len(y.blocks) * channels, x=x.blocks, y=y.blocks, C=C, O=channels, plane=plane)
     return y
 
 
-@parallel_kernel
-def _add(a, b, out):
-    """Parallel over elements: a thread writes only those it is given."""
-    for i in numba.prange(out.size):
-        out[i] = a[i] + b[i]
+@kernel
+def _add(first, last, a, scratch):
+    x, y, out = a.a, a.b, a.out
+    for i in range(first * _CHUNK, min(last * _CHUNK, out.size)):
+        out[i] = x[i] + y[i]
 
 
-@parallel_kernel
-def _resize_channels(x, y, NB, C, O, plane):
-    """Parallel over (block, channel of y): a thread writes only that plane."""
-    for task in numba.prange(NB * O):
-        block, o = divmod(np.intp(task), O)
-        to, start = (block * O + o) * plane, (block * C + o) * plane
+@kernel
+def _resize_channels(first, last, a, scratch):
+    """A task is a plane of y."""
+    x, y, C, O, plane = a.x, a.y, a.C, a.O, a.plane
+    for task in range(first, last):
+        block, o = divmod(task, O)
+        to, start = task * plane, (block * C + o) * plane
         for i in range(plane):
             y[to + i] = x[start + i] if o < C else 0

@@ -2,139 +2,133 @@
 
 import math
 
-import numba
-import numpy as np
-
-from fastcnn.backends.numba_direct._jit import parallel_kernel, scratch
-from fastcnn.backends.numba_direct.denormals import flush_denormals, restore_denormals
-from fastcnn.backends.numba_direct.exp import exp
+from fastcnn.backends.numba_direct.kernels.exp import exp
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty
+from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
+from fastcnn.backends.numba_direct.runtime.compile import flushing_kernel, inlined
 
 _ROWS = 256  # neighbours that a task takes together: what it remembers of them stays in the first-level cache
+_BYTES = 8 * _ROWS  # for a number of each, of any dtype
 
 
 def softmax(x: BlockedArray, dim: int) -> BlockedArray:
     """See `fastcnn.functional.softmax`."""
-    return _rows(_softmax, dim, x)
+    return _rows(_softmax, dim, x=x)
 
 
 def softmax_backward(dy: BlockedArray, y: BlockedArray, dim: int) -> BlockedArray:
     """See `fastcnn.functional.softmax_backward`."""
-    return _rows(_softmax_gradient, dim, dy, y)
+    return _rows(_softmax_gradient, dim, dy=dy, y=y)
 
 
 def log_softmax(x: BlockedArray, dim: int) -> BlockedArray:
     """See `fastcnn.functional.log_softmax`."""
-    return _rows(_log_softmax, dim, x)
+    return _rows(_log_softmax, dim, x=x)
 
 
 def log_softmax_backward(dy: BlockedArray, y: BlockedArray, dim: int) -> BlockedArray:
     """See `fastcnn.functional.log_softmax_backward`."""
-    return _rows(_log_softmax_gradient, dim, dy, y)
+    return _rows(_log_softmax_gradient, dim, dy=dy, y=y)
 
 
-def _rows(kernel, dim: int, *arrays: BlockedArray) -> BlockedArray:
+def _rows(kernel, dim: int, **batches: BlockedArray) -> BlockedArray:
     """Rows as kernels take them: element k of neighbouring rows side by side, ``step`` numbers behind element k - 1."""
-    out = empty(arrays[0].shape, arrays[0].dtype)
-    count = out.blocks.shape[dim]
-    step = math.prod(out.blocks.shape[dim + 1 :])
-    kernel(*(array.blocks.reshape(-1) for array in (out, *arrays)), count, step)
+    like = next(iter(batches.values()))
+    out = empty(like.shape, like.dtype)
+    before, (count, *behind) = math.prod(out.blocks.shape[:dim]), out.blocks.shape[dim:]
+    step = math.prod(behind)
+    blocks = {name: batch.blocks for name, batch in batches.items()}
+    kernel(before * -(-step // _ROWS), 2 * _BYTES, out=out.blocks, **blocks, count=count, step=step)
     return out
 
 
-# Each kernel is parallel over (what stands before the axis, chunk of neighbouring rows): a thread writes those rows.
+# A task of each kernel is a chunk of neighbouring rows: so many of those that begin with the same indices.
 
 
-@numba.njit(inline="always")
-def _tasks(x, count, step):
-    return x.size // (count * step) * ((step + _ROWS - 1) // _ROWS)
-
-
-@numba.njit(inline="always")
+@inlined
 def _share(task, count, step):
-    """Where the task's rows start and stop, how far apart their elements are, and how many rows they are.
-
-    All unsigned, as Numba would ask of a signed place whether it counts from the end; loops that ask are half as fast.
-    """
-    step, together = np.uintp(step), np.uintp(_ROWS)
-    outer, chunk = divmod(np.uintp(task), (step + together - np.uintp(1)) // together)
-    start = outer * np.uintp(count) * step + chunk * together
-    return start, start + np.uintp(count) * step, step, min(together, step - chunk * together)
+    """Where the task's rows start and stop, and how many they are."""
+    outer, chunk = divmod(task, (step + _ROWS - 1) // _ROWS)
+    start = outer * count * step + chunk * _ROWS
+    return start, start + count * step, min(_ROWS, step - chunk * _ROWS)
 
 
-@numba.njit(inline="always")
-def _maxima(x, start, stop, step, rows, largest):
+@inlined
+def _memory(scratch, like):
+    """Two numbers for each of a task's rows."""
+    return numbers_at(scratch, _ROWS, like), numbers_at(scratch + _BYTES, _ROWS, like)
+
+
+@inlined
+def _start(x, start, stop, step, rows, largest, total):
+    """The largest element of each row, and zeros to add to."""
     for i in range(rows):
-        largest[i] = x[start + i]
+        largest[i], total[i] = x[start + i], 0
     for k in range(start + step, stop, step):
         for i in range(rows):
             largest[i] = x[k + i] if x[k + i] > largest[i] else largest[i]
 
 
-@parallel_kernel
-def _softmax(y, x, count, step):
-    for task in numba.prange(_tasks(x, count, step)):
-        mode = flush_denormals()
-        start, stop, apart, rows = _share(task, count, step)
-        largest, total = scratch(_ROWS, x), scratch(_ROWS, x)
-        _maxima(x, start, stop, apart, rows, largest)
-        total[:] = 0
-        for k in range(start, stop, apart):
+@flushing_kernel
+def _softmax(first, last, a, scratch):
+    y, x, count, step = a.out, a.x, a.count, a.step
+    largest, total = _memory(scratch, x)
+    for task in range(first, last):
+        start, stop, rows = _share(task, count, step)
+        _start(x, start, stop, step, rows, largest, total)
+        for k in range(start, stop, step):
             for i in range(rows):
                 y[k + i] = exp(x[k + i] - largest[i])
                 total[i] += y[k + i]
-        for k in range(start, stop, apart):
+        for k in range(start, stop, step):
             for i in range(rows):
                 y[k + i] /= total[i]
-        restore_denormals(mode)
 
 
-@parallel_kernel
-def _softmax_gradient(dx, dy, y, count, step):
-    for task in numba.prange(_tasks(y, count, step)):
-        mode = flush_denormals()
-        start, stop, apart, rows = _share(task, count, step)
-        along = scratch(_ROWS, y)
-        along[:] = 0
-        for k in range(start, stop, apart):
+@flushing_kernel
+def _softmax_gradient(first, last, a, scratch):
+    dx, dy, y, count, step = a.out, a.dy, a.y, a.count, a.step
+    along = numbers_at(scratch, _ROWS, y)
+    for task in range(first, last):
+        start, stop, rows = _share(task, count, step)
+        for i in range(rows):
+            along[i] = 0
+        for k in range(start, stop, step):
             for i in range(rows):
                 along[i] += dy[k + i] * y[k + i]
-        for k in range(start, stop, apart):
+        for k in range(start, stop, step):
             for i in range(rows):
                 dx[k + i] = y[k + i] * (dy[k + i] - along[i])
-        restore_denormals(mode)
 
 
-@parallel_kernel
-def _log_softmax(y, x, count, step):
-    for task in numba.prange(_tasks(x, count, step)):
-        mode = flush_denormals()
-        start, stop, apart, rows = _share(task, count, step)
-        largest, total = scratch(_ROWS, x), scratch(_ROWS, x)
-        _maxima(x, start, stop, apart, rows, largest)
-        total[:] = 0
-        for k in range(start, stop, apart):
+@flushing_kernel
+def _log_softmax(first, last, a, scratch):
+    y, x, count, step = a.out, a.x, a.count, a.step
+    largest, total = _memory(scratch, x)
+    for task in range(first, last):
+        start, stop, rows = _share(task, count, step)
+        _start(x, start, stop, step, rows, largest, total)
+        for k in range(start, stop, step):
             for i in range(rows):
                 total[i] += exp(x[k + i] - largest[i])
         for i in range(rows):
             total[i] = math.log(total[i])
-        for k in range(start, stop, apart):
+        for k in range(start, stop, step):
             for i in range(rows):
                 y[k + i] = (x[k + i] - largest[i]) - total[i]
-        restore_denormals(mode)
 
 
-@parallel_kernel
-def _log_softmax_gradient(dx, dy, y, count, step):
-    for task in numba.prange(_tasks(y, count, step)):
-        mode = flush_denormals()
-        start, stop, apart, rows = _share(task, count, step)
-        total = scratch(_ROWS, y)
-        total[:] = 0
-        for k in range(start, stop, apart):
+@flushing_kernel
+def _log_softmax_gradient(first, last, a, scratch):
+    dx, dy, y, count, step = a.out, a.dy, a.y, a.count, a.step
+    total = numbers_at(scratch, _ROWS, y)
+    for task in range(first, last):
+        start, stop, rows = _share(task, count, step)
+        for i in range(rows):
+            total[i] = 0
+        for k in range(start, stop, step):
             for i in range(rows):
                 total[i] += dy[k + i]
-        for k in range(start, stop, apart):
+        for k in range(start, stop, step):
             for i in range(rows):
                 dx[k + i] = dy[k + i] - exp(y[k + i]) * total[i]
-        restore_denormals(mode)

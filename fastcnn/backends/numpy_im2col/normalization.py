@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from fastcnn.backends.numpy_im2col import activations
+
 
 @np.errstate(invalid="ignore")
 def batch_moments(x):
@@ -10,10 +12,30 @@ def batch_moments(x):
 
 
 @np.errstate(invalid="ignore")
+def track_moments(running_mean, running_var, batches, mean, var, count: int, momentum: float | None):
+    """See `fastcnn.functional.batch_norm`; changes the first three arrays."""
+    batches += 1
+    step = 1 / max(1, int(batches)) if momentum is None else momentum
+    running_mean[...] = (1 - step) * running_mean + step * mean
+    running_var[...] = (1 - step) * running_var + step * (var * count / (count - 1))
+
+
+@np.errstate(invalid="ignore", divide="ignore")
+def norm_statistics(mean, var, eps: float, dtype):
+    """See `fastcnn.functional.batch_norm`: what `batch_norm` takes, from moments."""
+    return mean.astype(dtype), (1 / np.sqrt(var.astype(np.float64) + eps)).astype(dtype)
+
+
+@np.errstate(invalid="ignore")
 def batch_norm(x, mean, invstd, weight, bias):
     """See `fastcnn.functional.batch_norm`."""
     y = (x - _beside(x, mean)) * _beside(x, _scale(invstd, weight))
     return y if bias is None else y + _beside(x, bias)
+
+
+def batch_norm_relu(x, mean, invstd, weight, bias):
+    """See `fastcnn.nn.fusion`."""
+    return activations.relu(batch_norm(x, mean, invstd, weight, bias))
 
 
 @np.errstate(invalid="ignore")
@@ -29,6 +51,12 @@ def batch_norm_backward(dy, x, mean, invstd, weight, training: bool, input_grad:
     if training:  # what each value does to the mean, and to the variance
         dx = dy - _beside(x, dbias / count) - normalized * _beside(x, dweight / count)
     return dx * _beside(x, _scale(invstd, weight)), dweight, dbias
+
+
+def batch_norm_relu_backward(dy, x, mean, invstd, weight, bias, training: bool, input_grad: bool):
+    """See `fastcnn.nn.fusion`."""
+    through = activations.relu_backward(dy, batch_norm(x, mean, invstd, weight, bias))
+    return batch_norm_backward(through, x, mean, invstd, weight, training, input_grad)
 
 
 def _scale(invstd: np.ndarray, weight: np.ndarray | None) -> np.ndarray:

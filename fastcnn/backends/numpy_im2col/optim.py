@@ -63,3 +63,23 @@ def rmsprop_update(parameters, grads, squares, means, velocities, lr, alpha, eps
             velocities[k] += step
             step = velocities[k]
         parameter -= lr * step
+
+
+@np.errstate(invalid="ignore")
+def average_update(averages, parameters, decay):
+    """Update of an exponential moving average: ``decay`` of it stays, the rest is that of the parameters."""
+    for average, parameter in zip(averages, parameters, strict=True):
+        average *= decay
+        average += (1 - decay) * parameter
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def squared_norm(arrays) -> float:
+    """Sum of the squares of all numbers, in float64."""
+    return float(sum(np.square(array, dtype=np.float64).sum() for array in arrays))
+
+
+@np.errstate(invalid="ignore")  # 0 * inf
+def scaled(arrays, factor):
+    """New arrays, those that are given times a factor."""
+    return [array * factor for array in arrays]

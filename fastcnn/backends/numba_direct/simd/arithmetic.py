@@ -2,6 +2,7 @@
 
 import functools
 
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -17,6 +18,18 @@ def tile_relu(typingctx, tile):
         return code.build(code.relu(builder.extract_value(args[0], i))[0] for i in range(tile.rows * tile.columns))
 
     return tile(tile), codegen
+
+
+@intrinsic
+def tile_relu_gradient(typingctx, tile, of):
+    """The tile, but zero where another tile of its size is not above zero: ReLU's gradient there."""
+
+    def codegen(context, builder, signature, args):
+        code = Code(context, builder, tile)
+        pairs = ([builder.extract_value(each, i) for each in args] for i in range(tile.rows * tile.columns))
+        return code.build(builder.select(code.relu(x)[1], ir.Constant(code.vector, None), dy) for dy, x in pairs)
+
+    return tile(tile, of), codegen
 
 
 def _elementwise(operation: str):
@@ -74,16 +87,3 @@ def tile_divide_columns(typingctx, tile, numbers, offset):
         return code.build(builder.fdiv(builder.extract_value(args[0], i), by) for i, by in enumerate(divisors))
 
     return tile(tile, numbers, types.intp), codegen
-
-
-@intrinsic
-def tile_add_steps(typingctx, tile, start, step):
-    """Add ``start + c * step`` to every lane of column c of a tile of integers of one row."""
-    signature = tile(tile, types.intp, types.intp)
-
-    def codegen(context, builder, signature, args):
-        code = Code(context, builder, tile)
-        numbers = (context.cast(builder, n, types.intp, tile.dtype) for n in code.steps(args[1], args[2], tile.columns))
-        return code.build(builder.add(code.at(args[0], 0, c), code.splat(n)) for c, n in enumerate(numbers))
-
-    return signature, codegen

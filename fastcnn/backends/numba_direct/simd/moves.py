@@ -4,7 +4,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastcnn.backends.numba_direct._jit import VECTOR_BYTES
+from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
 from fastcnn.backends.numba_direct.simd.tile import Code, TileType, vector_type
 
 
@@ -16,28 +16,6 @@ def lane_count(typingctx, array):
         return context.get_constant(types.intp, VECTOR_BYTES * 8 // array.dtype.bitwidth)
 
     return types.intp(array), codegen
-
-
-@intrinsic
-def numbers_at(typingctx, address, like):
-    """The numbers at an address, of the dtype of the array ``like``, to be indexed as an array."""
-    pointer = types.CPointer(like.dtype)
-
-    def codegen(context, builder, signature, args):
-        return builder.inttoptr(args[0], context.get_value_type(pointer))
-
-    return pointer(address, like), codegen
-
-
-@intrinsic
-def entry(typingctx, table, i):
-    """``table[i]``, without Python's rule for a negative ``i``, which takes two instructions in a loop."""
-
-    def codegen(context, builder, signature, args):
-        base = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.load(builder.gep(base, [args[1]]))
-
-    return table.dtype(table, types.intp), codegen
 
 
 @intrinsic
@@ -73,15 +51,15 @@ def tile_splat(typingctx, rows, columns, values, offset, step):
         base = code.data(signature.args[2], args[2])
         vectors = []
         for at in code.steps(args[3], args[4], tile.rows):
-            vectors += [code.splat(builder.load(builder.gep(base, [at])))] * tile.columns
+            vectors += [code.splat(code.load_number(base, at))] * tile.columns
         return code.build(vectors)
 
     return tile(rows, columns, values, types.intp, types.intp), codegen
 
 
 @intrinsic
-def tile_load(typingctx, rows, columns, array, offset):
-    """The tile that `tile_save` wrote: its vectors one after the other, row by row."""
+def tile_reload(typingctx, rows, columns, array, offset):
+    """The tile that `tile_spill` wrote: its vectors one after the other, row by row."""
     tile = TileType(rows.count, columns.count, array.dtype)
 
     def codegen(context, builder, signature, args):
@@ -93,7 +71,7 @@ def tile_load(typingctx, rows, columns, array, offset):
 
 
 @intrinsic
-def tile_save(typingctx, tile, array, offset):
+def tile_spill(typingctx, tile, array, offset):
     """Write the tile's vectors one after the other, row by row, from ``array[offset]``."""
 
     def codegen(context, builder, signature, args):
@@ -107,8 +85,8 @@ def tile_save(typingctx, tile, array, offset):
 
 
 @intrinsic
-def tile_load_lanes(typingctx, tile, lanes, array, offset):
-    """The tile, but with the lanes from ``lanes`` on of the tile that `tile_save` wrote."""
+def tile_reload_lanes(typingctx, tile, lanes, array, offset):
+    """The tile, but with the lanes from ``lanes`` on of the tile that `tile_spill` wrote."""
 
     def codegen(context, builder, signature, args):
         code = Code(context, builder, tile)
@@ -122,7 +100,7 @@ def tile_load_lanes(typingctx, tile, lanes, array, offset):
 
 
 @intrinsic
-def tile_read(typingctx, rows, columns, array, offset, row_step, column_step):
+def tile_load(typingctx, rows, columns, array, offset, row_step, column_step):
     """The tile that `tile_store` writes, all of its rows."""
     tile = TileType(rows.count, columns.count, array.dtype)
 
@@ -140,21 +118,7 @@ def tile_read(typingctx, rows, columns, array, offset, row_step, column_step):
 
 
 @intrinsic
-def tile_read_inside(typingctx, row, columns, array, offset, step, pixel, pixel_step, extent):
-    """`tile_read` of one row, whose column c is at pixel + c * pixel_step: zeros unless that is in 0 ... extent - 1."""
-    tile = TileType(row.count, columns.count, array.dtype)
-
-    def codegen(context, builder, signature, args):
-        _, _, array, offset, step, pixel, pixel_step, extent = args
-        code = Code(context, builder, tile)
-        return code.build(code.load_inside(signature.args[2], array, offset, step, pixel, pixel_step, extent))
-
-    at = types.intp
-    return tile(row, columns, array, at, at, at, at, at), codegen
-
-
-@intrinsic
-def tile_read_bytes(typingctx, row, columns, like, array, offset, step):
+def tile_load_bytes(typingctx, row, columns, like, array, offset, step):
     """The tile of one row that `tile_store_bytes` wrote, of integers as large as the numbers of the array ``like``."""
     tile = TileType(row.count, columns.count, types.int32 if like.dtype == types.float32 else types.int64)
 
@@ -203,25 +167,6 @@ tile_store = intrinsic(_store(narrow=False))
 
 tile_store_bytes = intrinsic(_store(narrow=True))
 """The same of a tile of integers, into an array of int8."""
-
-
-@intrinsic
-def tile_add_inside(typingctx, tile, array, offset, step, pixel, pixel_step, extent):
-    """array[offset + c * step : + lanes] += tile[0, c] where pixel + c * pixel_step lies in 0 ... extent - 1."""
-    at = types.intp
-
-    def codegen(context, builder, signature, args):
-        tile_in, array, offset, step, pixel, pixel_step, extent = args
-        code = Code(context, builder, tile)
-        base = code.data(signature.args[1], array)
-        for c, (at, inside) in enumerate(
-            zip(code.steps(offset, step, tile.columns), code.inside(pixel, pixel_step, extent), strict=True)
-        ):
-            with builder.if_then(inside):
-                code.store(builder.fadd(code.load(base, at), code.at(tile_in, 0, c)), base, at)
-        return context.get_dummy_value()
-
-    return types.void(tile, array, at, at, at, at, at), codegen
 
 
 @intrinsic

@@ -14,7 +14,7 @@ def tile_fma(
     """tile[r, c] += scalars[scalar_offset + r * scalar_step + scalar_tap] * vectors[vector_offset + ... : + lanes].
 
     What changes from tap to tap stands by itself, so that a loop finds all else worked out before it. The step of the
-    vectors is that from column to column, or a tuple that says for each column how far it is from the first.
+    vectors is that from column to column, or a table that says for each column how far it is from the first.
     """
     at = types.intp
     signature = tile(tile, scalars, at, at, at, vectors, at, vector_step, at)
@@ -24,7 +24,7 @@ def tile_fma(
         code = Code(context, builder, tile)
         base = code.data(signature.args[5], vectors)
         places = code.column_offsets(vector_offset, vector_step, step)
-        columns = [code.load(builder.gep(base, [place]), vector_tap) for place in places]
+        columns = [code.load(base.after(place), vector_tap) for place in places]
         return code.products(acc, signature.args[1], scalars, scalar_offset, scalar_step, scalar_tap, columns)
 
     return signature, codegen
@@ -70,40 +70,6 @@ def tile_outer(typingctx, tile, a, a_offset, a_step, b, b_offset, steps, first):
 
 
 @intrinsic
-def tile_outer_inside(
-    typingctx, tile, a, a_offset, a_step, b, b_offset, steps, first, row, rows, height, column, columns, width
-):
-    """`tile_outer` whose column c reads the pixel (row + rows[first + c], column + columns[first + c]) of ``b``.
-
-    It is a vector of zeros unless that lies in an image of (height, width) pixels.
-    """
-    at = types.intp
-    signature = tile(tile, a, at, at, b, at, steps, at, at, rows, at, at, columns, at)
-
-    def codegen(context, builder, signature, args):
-        acc, a, a_offset, a_step, b, b_offset, steps, first, row, rows, height, column, columns, width = args
-        code = Code(context, builder, tile)
-        base, zeros = code.data(signature.args[4], b), code.zero_vector()
-        vectors = []
-        for step, down, right in zip(
-            code.table(signature.args[6], steps, first),
-            code.table(signature.args[9], rows, first),
-            code.table(signature.args[12], columns, first),
-            strict=True,
-        ):
-            inside = builder.and_(
-                builder.icmp_unsigned("<", builder.add(row, down), height),
-                builder.icmp_unsigned("<", builder.add(column, right), width),
-            )
-            pointer = builder.select(inside, code.pointer(base, builder.add(b_offset, step)), zeros)
-            vectors.append(builder.load(pointer, align=code.align))
-        base = code.data(signature.args[1], a)
-        return code.outer_product(acc, (code.load(base, o) for o in code.steps(a_offset, a_step, tile.rows)), vectors)
-
-    return signature, codegen
-
-
-@intrinsic
 def tile_sums(typingctx, tile, out, offset, row_step, first_row, first_column):
     """out[offset + r * row_step + c] = sum of the lanes of tile[r, c], for r >= first_row and c >= first_column."""
     signature = types.void(tile, out, types.intp, types.intp, types.intp, types.intp)
@@ -118,14 +84,13 @@ def tile_sums(typingctx, tile, out, offset, row_step, first_row, first_column):
                 whole = builder.icmp_signed("==", first_column, code.constant(first_column, 0))
                 with builder.if_else(whole) as (then, otherwise):
                     with then:
-                        pointer = builder.bitcast(builder.gep(base, [at]), row.type.as_pointer())
-                        builder.store(row, pointer, align=code.align)
+                        builder.store(row, code.pointer(base, at, row.type), align=code.align)
                     with otherwise:
                         for c in range(tile.columns):
                             stored = builder.icmp_signed("<=", first_column, code.constant(first_column, c))
                             with builder.if_then(stored):
                                 number = builder.extract_element(row, ir.Constant(I32, c))
-                                builder.store(number, builder.gep(base, [builder.add(at, code.constant(at, c))]))
+                                builder.store(number, base.at(builder.add(at, code.constant(at, c))))
         return context.get_dummy_value()
 
     return signature, codegen

@@ -5,7 +5,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import models, register_model
 
-from fastcnn.backends.numba_direct._jit import VECTOR_BYTES, X86
+from fastcnn.backends.numba_direct.runtime.arguments import Numbers, check
+from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES, X86
 
 I32 = ir.IntType(32)
 _NUMBER = {
@@ -35,6 +36,24 @@ class _TileModel(models.PrimitiveModel):
         super().__init__(manager, tile, ir.ArrayType(vector_type(tile.dtype), tile.rows * tile.columns))
 
 
+class Data:
+    """The numbers of an array, and one of them from which offsets count."""
+
+    def __init__(self, code: "Code", address, size, start=None):
+        self._code, self._address, self._size, self._start = code, address, size, start
+
+    def after(self, start) -> "Data":
+        """The same numbers; offsets count from the one at ``start``."""
+        return Data(self._code, self._code.builder.gep(self._address, [start]), self._size, start)
+
+    def at(self, offset, count: int = 1, asked=None):
+        """Address of the number at an offset, if so many are there from it on (see `check`)."""
+        context, builder = self._code.context, self._code.builder
+        index = offset if self._start is None else builder.add(self._start, offset)
+        check(context, builder, self._size, index, count, asked)
+        return builder.gep(self._address, [offset])
+
+
 class Code:
     """The few pieces of LLVM code that tiles are made of."""
 
@@ -43,9 +62,10 @@ class Code:
         self.vector = vector_type(tile.dtype)
         self.align = tile.dtype.bitwidth // 8
 
-    def data(self, array_type, array):
-        """Address of the first number of an array."""
-        return self.context.make_array(array_type)(self.context, self.builder, array).data
+    def data(self, array_type, array) -> Data:
+        """The numbers of an array."""
+        numbers = cgutils.create_struct_proxy(array_type)(self.context, self.builder, array)
+        return Data(self, numbers.data, numbers.size)
 
     def constant(self, like, value: int):
         """A number of the type of another one."""
@@ -56,41 +76,49 @@ class Code:
         offsets = [start]
         for _ in range(count - 1):
             offsets.append(self.builder.add(offsets[-1], step))
-        return offsets
+        return offsets[:count]
 
     def column_offsets(self, start, kind, step):
-        """Offsets of the tile's columns: ``step`` apart, or from ``start`` as far as a tuple says."""
-        if isinstance(kind, types.BaseTuple):
-            return [self.builder.add(start, self.builder.extract_value(step, c)) for c in range(self.tile.columns)]
+        """Offsets of the tile's columns: ``step`` apart, or from ``start`` as far as a table says."""
+        if isinstance(kind, Numbers):
+            return [self.builder.add(start, at) for at in self.table(kind, step, self.constant(start, 0))]
         return self.steps(start, step, self.tile.columns)
 
     def packed(self, start):
         """Offsets of the tile's vectors where they stand one after the other."""
         return self.steps(start, self.constant(start, self.vector.count), self.tile.rows * self.tile.columns)
 
-    def pointer(self, base, offset):
+    def pointer(self, data: Data, offset, kind=None, asked=None):
         """Address of the vector at an offset."""
-        return self.builder.bitcast(self.builder.gep(base, [offset]), self.vector.as_pointer())
+        kind = kind or self.vector
+        return self.builder.bitcast(data.at(offset, kind.count, asked), kind.as_pointer())
 
-    def load(self, base, offset):
+    def load(self, data: Data, offset):
         """The vector at an offset."""
-        return self.builder.load(self.pointer(base, offset), align=self.align)
+        return self.builder.load(self.pointer(data, offset), align=self.align)
 
-    def store(self, vector, base, offset):
+    def load_if(self, inside, data: Data, offset):
+        """The vector at an offset if a flag says so, else a vector of zeros."""
+        pointer = self.pointer(data, offset, asked=inside)
+        return self.builder.load(self.builder.select(inside, pointer, self._zero_vector()), align=self.align)
+
+    def load_number(self, data: Data, offset):
+        """The number at an offset."""
+        return self.builder.load(data.at(offset))
+
+    def store(self, vector, data: Data, offset):
         """Write a vector to an offset."""
-        self.builder.store(vector, self.pointer(base, offset), align=self.align)
+        self.builder.store(vector, self.pointer(data, offset), align=self.align)
 
-    def store_bytes(self, vector, base, offset):
+    def store_bytes(self, vector, data: Data, offset):
         """Store integers as bytes."""
         kind = ir.VectorType(ir.IntType(8), self.vector.count)
-        pointer = self.builder.bitcast(self.builder.gep(base, [offset]), kind.as_pointer())
-        self.builder.store(self.builder.trunc(vector, kind), pointer, align=1)
+        self.builder.store(self.builder.trunc(vector, kind), self.pointer(data, offset, kind), align=1)
 
-    def load_bytes(self, base, offset):
+    def load_bytes(self, data: Data, offset):
         """Load bytes as integers."""
         kind = ir.VectorType(ir.IntType(8), self.vector.count)
-        pointer = self.builder.bitcast(self.builder.gep(base, [offset]), kind.as_pointer())
-        return self.builder.sext(self.builder.load(pointer, align=1), self.vector)
+        return self.builder.sext(self.builder.load(self.pointer(data, offset, kind), align=1), self.vector)
 
     def splat(self, scalar):
         """The number in every lane."""
@@ -115,14 +143,9 @@ class Code:
 
     def load_inside(self, array_type, array, offset, step, pixel, pixel_step, extent):
         """The vectors at offset + c * step, for each column c: zeros unless its pixel is inside."""
-        base, zeros = self.data(array_type, array), self.zero_vector()
-        vectors = []
-        for at, inside in zip(
-            self.steps(offset, step, self.tile.columns), self.inside(pixel, pixel_step, extent), strict=True
-        ):
-            pointer = self.builder.select(inside, self.pointer(base, at), zeros)
-            vectors.append(self.builder.load(pointer, align=self.align))
-        return vectors
+        data, places = self.data(array_type, array), self.steps(offset, step, self.tile.columns)
+        flags = self.inside(pixel, pixel_step, extent)
+        return [self.load_if(inside, data, at) for at, inside in zip(places, flags, strict=True)]
 
     def bits(self, flag):
         """A flag in every lane."""
@@ -140,7 +163,7 @@ class Code:
             limit = self.builder.insert_element(limit, lanes, ir.Constant(I32, lane))
         return self.builder.icmp_signed("<", numbers, limit)
 
-    def zero_vector(self):
+    def _zero_vector(self):
         """Address of a vector of zeros."""
         name = f"fastcnn.zeros.{self.vector.count}.{self.vector.element}"
         zeros = self.builder.module.globals.get(name)
@@ -150,11 +173,9 @@ class Code:
 
     def table(self, array_type, array, first):
         """The integers array[first], array[first + 1], ... for the columns of the tile."""
-        base = self.data(array_type, array)
-        return [
-            self.builder.load(self.builder.gep(base, [self.builder.add(first, self.constant(first, c))]))
-            for c in range(self.tile.columns)
-        ]
+        data = self.data(array_type, array)
+        places = (self.builder.add(first, self.constant(first, c)) for c in range(self.tile.columns))
+        return [self.load_number(data, at) for at in places]
 
     def wins(self, value, best):
         """Where ``value`` wins over ``best``, being greater or NaN."""
@@ -244,11 +265,11 @@ class Code:
 
     def products(self, tile, array_type, array, offset, step, tap, columns):
         """tile[r, c] += array[offset + r * step + tap] * columns[c], row after row."""
-        base, vectors = self.data(array_type, array), []
+        data, vectors = self.data(array_type, array), []
         for r, place in enumerate(self.steps(offset, step, self.tile.rows)):
             if r:
                 tap = self.after(vectors[-self.tile.columns :], tap)
-            row = self.splat(self.builder.load(self.builder.gep(self.builder.gep(base, [place]), [tap])))
+            row = self.splat(self.load_number(data.after(place), tap))
             vectors += [self.multiply_add(row, column, self.at(tile, r, c)) for c, column in enumerate(columns)]
         return self.build(vectors)
 

@@ -5,12 +5,10 @@ least memory there can be for nets that are chains with shortcuts (Y. Pisarchyk,
 for deep neural net inference", 2020, arXiv:2001.03288, the offsets greedy by size).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
-from fastcnn.backends.numba_direct._jit import VECTOR_BYTES
+from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
 
 
 class Lifetime:
@@ -21,7 +19,7 @@ class Lifetime:
         self.first: Any = None  # or a step
         self.last: Any = None
 
-    def live(self, step: int) -> None:
+    def live(self, step: float) -> None:
         """Be needed at a step; the first first."""
         self.first, self.last = step if self.first is None else self.first, step
 
@@ -38,16 +36,3 @@ def place(lifetimes: Iterable[Lifetime]) -> int:
                 one.place = max(one.place, -(-(other.place + other.size) // VECTOR_BYTES) * VECTOR_BYTES)
         placed = sorted([*placed, one], key=lambda one: one.place)
     return max((one.place + one.size for one in placed), default=0)
-
-
-def address(array: np.ndarray) -> int:
-    """Where its memory begins."""
-    return array.__array_interface__["data"][0]
-
-
-def vectors(allocate: Callable[[int], np.ndarray], size: int) -> np.ndarray:
-    """So many bytes, rounded up to vectors and beginning at a multiple of their size, of what ``allocate`` gives."""
-    size = -(-size // VECTOR_BYTES) * VECTOR_BYTES
-    memory = allocate(size + VECTOR_BYTES)
-    start = -address(memory) % VECTOR_BYTES
-    return memory[start : start + size]

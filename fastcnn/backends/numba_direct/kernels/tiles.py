@@ -2,7 +2,7 @@
 
 import functools
 
-from fastcnn.backends.numba_direct._jit import REGISTERS
+from fastcnn.backends.numba_direct.runtime.processor import REGISTERS
 
 # (rows, columns): few, because each is compiled when it is first used; 1 x 1 fits every layer. A tile too large for the
 # registers spills and runs at half its speed: 32 hold 6x4 and 8x3 beside the operands, 16 hold 3x4. 1x9 is the filters'

@@ -1,17 +1,19 @@
-"""Replayed passes: the same as from layer to layer, bit for bit, whatever happens between two batches."""
+"""Recorded passes: the same as from layer to layer, bit for bit, whatever happens between two batches."""
 
 import numpy as np
 import pytest
 
 from fastcnn import models, nn, use_backend
-from fastcnn.nn import replay
+from fastcnn.nn import recording
 from tests.in_threads import in_threads
 
 
 class LayerByLayer(nn.Sequential):
-    """Never replayed."""
+    """Never recorded, nor is what it holds."""
 
-    replayable = False
+    def forward(self, x):
+        with recording.layer_by_layer():
+            return super().forward(x)
 
 
 @pytest.fixture(autouse=True)
@@ -21,13 +23,13 @@ def numba_backend():
 
 
 @pytest.fixture
-def replays(monkeypatch):
-    """Names of what was replayed."""
-    from fastcnn.backends import numba_direct
+def runs(monkeypatch):
+    """One entry for each program that was run again."""
+    from fastcnn.backends.numba_direct.runtime.program import Program
 
     made = []
-    original = numba_direct.replay
-    monkeypatch.setattr(numba_direct, "replay", lambda launches: (made.append(len(launches)), original(launches)))
+    original = Program.__call__
+    monkeypatch.setattr(Program, "__call__", lambda self, *inputs: (made.append(self), original(self, *inputs))[1])
     return made
 
 
@@ -73,25 +75,25 @@ def assert_same(actual, expected):
         np.testing.assert_array_equal(a, e)
 
 
-def test_batches_of_all_shapes_in_any_order(replays):
+def test_batches_of_all_shapes_in_any_order(runs):
     model, direct = nn.Sequential(*layers()), LayerByLayer(*layers())
     for seed, (N, input_grad) in enumerate([(20, True), (20, False), (3, True), (20, True), (3, True), (20, False)]):
         x, dy = batch(N, seed)
         assert_same(passes(model, x, dy, input_grad), passes(direct, x, dy, input_grad))
-    assert len(replays) == 7  # all passes but the first of 20 and of 3 images, forward and backward of each kind
+    assert len(runs) == 7  # all passes but the first of 20 and of 3 images, forward and backward of each kind
 
 
-def test_every_number_of_layers(replays):
+def test_every_number_of_layers(runs):
     for stop in range(1, len(layers()) + 1):
         model, direct = nn.Sequential(*layers()[:stop]), LayerByLayer(*layers()[:stop])
         for seed in range(2):
             x, _ = batch(4, seed)
             dy = np.random.default_rng(seed).standard_normal(direct(x).shape).astype(np.float32)
             assert_same(passes(model, x, dy), passes(direct, x, dy))
-    assert len(replays) == 2 * len(layers())
+    assert len(runs) == 2 * len(layers())
 
 
-def test_training(replays):
+def test_training(runs):
     """Parameters change in place, and replays see it; clipped gradients are not theirs."""
     from fastcnn import optim
 
@@ -110,11 +112,11 @@ def test_training(replays):
             optimizer.step()
         losses.append(curve)
     assert losses[0] == losses[1]
-    assert len(replays) == 6
+    assert len(runs) == 6
 
 
 @pytest.mark.parametrize("take", [lambda grad: grad, lambda grad: grad[..., :1]], ids=["itself", "a view"])
-def test_a_gradient_that_somebody_took_stays(replays, take):
+def test_a_gradient_that_somebody_took_stays(runs, take):
     model = nn.Sequential(*layers())
     for seed in range(3):
         passes(model, *batch(4, seed))
@@ -125,7 +127,7 @@ def test_a_gradient_that_somebody_took_stays(replays, take):
     assert_same(passes(model, *batch(4, 5)), passes(LayerByLayer(*layers()), *batch(4, 5)))
 
 
-def test_gradients_add_up(replays):
+def test_gradients_add_up(runs):
     model, direct = nn.Sequential(*layers()), LayerByLayer(*layers())
     for seed in range(3):
         for m in (model, direct):
@@ -137,11 +139,11 @@ def test_gradients_add_up(replays):
         assert_same([p.grad for p in model.parameters()], [p.grad for p in direct.parameters()])
 
 
-def test_an_output_stays_when_the_next_is_computed(replays):
+def test_an_output_stays_when_the_next_is_computed(runs):
     model = nn.Sequential(*layers())
     outputs = [model(batch(4, seed)[0]) for seed in range(3)]
     assert_same(outputs, [LayerByLayer(*layers())(batch(4, seed)[0]) for seed in range(3)])
-    assert replays
+    assert runs
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ def test_an_output_stays_when_the_next_is_computed(replays):
         pytest.param(lambda m: m.load_state_dict({k: 2 * v for k, v in m.state_dict().items()}), id="all weights"),
     ],
 )
-def test_a_change_is_seen(replays, change):
+def test_a_change_is_seen(runs, change):
     model, direct = nn.Sequential(*layers()), LayerByLayer(*layers())
     x, dy = batch(4, 0)
     for m in (model, direct):
@@ -161,12 +163,12 @@ def test_a_change_is_seen(replays, change):
         m.backward(dy)
         before = m(x)
         change(m)
-    assert replays
+    assert runs
     assert (model(x) != before).any()
     assert_same(passes(model, x, dy), passes(direct, x, dy))
 
 
-def test_a_change_between_forward_and_backward_is_seen(replays):
+def test_a_change_between_forward_and_backward_is_seen(runs):
     model, direct = nn.Sequential(*layers()), LayerByLayer(*layers())
     x, dy = batch(4, 0)
     for m in (model, direct):
@@ -181,19 +183,39 @@ def test_a_change_between_forward_and_backward_is_seen(replays):
     assert_same([p.grad for p in model.parameters()], [p.grad for p in direct.parameters()])
 
 
-def test_dropout_draws_anew_for_every_batch_in_training(replays):
+def test_dropout_draws_anew_for_every_batch_in_training(runs):
     model = nn.Sequential(nn.Dropout(0.5, rng=np.random.default_rng(0)))
     x = np.ones((1, 64))
     assert (model(x) != model(x)).any()
-    assert not replays
+    assert len(runs) == 1
     model.eval()
     assert_same([model(x), model(x)], [x, x])
-    assert len(replays) == 1
+    assert len(runs) == 2
     model.train()
     assert (model(x) != model(x)).any()
 
 
-def test_a_layer_of_the_users_own_computes_every_batch(replays):
+def test_dropout_draws_the_same_recorded_or_not():
+    model, direct = (kind(nn.Linear(6, 5, rng=np.random.default_rng(0)), nn.Dropout(0.4, rng=np.random.default_rng(1)))
+                     for kind in (nn.Sequential, LayerByLayer))  # fmt: skip
+    for seed in range(4):
+        x, dy = (np.random.default_rng(seed).standard_normal((20, n), np.float32) for n in (6, 5))
+        assert_same(passes(model, x, dy), passes(direct, x, dy))
+
+
+def test_batch_normalization_tracks_the_same_recorded_or_not(runs):
+    model, direct = (kind(nn.Conv2d(2, 4, 3, rng=np.random.default_rng(0)), nn.BatchNorm2d(4), nn.ReLU(),
+                          nn.BatchNorm2d(4, momentum=None)) for kind in (nn.Sequential, LayerByLayer))  # fmt: skip
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        x, dy = rng.standard_normal((20, 2, 6, 6), np.float32), rng.standard_normal((20, 4, 4, 4), np.float32)
+        assert_same(passes(model, x, dy), passes(direct, x, dy))
+        assert_same(list(model.state_dict().values()), list(direct.state_dict().values()))
+    assert_same([model.eval()(x), model(x)], [direct.eval()(x), direct(x)])
+    assert len(runs) == 7
+
+
+def test_a_layer_of_the_users_own_computes_every_batch(runs):
     calls = []
 
     class Counted(nn.ReLU):
@@ -205,27 +227,78 @@ def test_a_layer_of_the_users_own_computes_every_batch(replays):
     for _ in range(3):
         model(np.ones((2, 3), np.float32))
     assert len(calls) == 3
-    assert not replays
+    assert not runs
 
 
-def test_a_parameter_in_two_layers_is_not_replayed(replays):
+def test_what_is_beside_a_layer_of_the_users_own_is_recorded(runs):
+    class Doubled(nn.Module):
+        def forward_native(self, x, backend):
+            return backend.pack(2 * backend.unpack(x))
+
+        def backward_native(self, dy, backend, input_grad):
+            return backend.pack(2 * backend.unpack(dy))
+
+    own = [[*layers()[:8], Doubled(), *layers()[8:]] for _ in range(2)]
+    model, direct = nn.Sequential(*own[0]), LayerByLayer(*own[1])
+    assert nn.unrecorded(model) == {"8": "Doubled is a class of its own"}
+    for seed, N in enumerate([4, 4, 3, 4]):
+        x, dy = batch(N, seed)
+        assert_same(passes(model, x, dy), passes(direct, x, dy))
+    assert len(runs) == 8  # twice two stretches, forward and backward
+
+
+def test_a_stretch_that_is_called_twice_remembers_both_calls(runs):
+    class Twice(nn.Module):
+        def __init__(self, inner):
+            self.inner = inner
+
+        def forward_native(self, x, backend):
+            x = self.inner.forward_native(x, backend)
+            self._first = nn.last_call(self.inner)
+            x = self.inner.forward_native(x, backend)
+            self._second = nn.last_call(self.inner)
+            return x
+
+        def backward_native(self, dy, backend, input_grad):
+            return self._first.backward(self._second.backward(dy, backend, True), backend, input_grad)
+
+    def make(kind):
+        rng = np.random.default_rng(0)
+        return kind(Twice(nn.Sequential(nn.Linear(5, 4, rng=rng), nn.Tanh(), nn.Linear(4, 5, rng=rng), nn.ReLU())))
+
+    model, direct = make(nn.Sequential), make(LayerByLayer)
+    for seed in range(4):
+        x, dy = np.random.default_rng(seed).standard_normal((2, 20, 5), np.float32)
+        assert_same(passes(model, x, dy), passes(direct, x, dy))
+    assert runs
+
+
+def test_gradients_of_a_parameter_in_two_layers_add_up(runs):
     first, second = nn.Linear(3, 3), nn.Linear(3, 3)
     second.weight = first.weight
     model, direct = nn.Sequential(first, second), LayerByLayer(first, second)
     x, dy = np.random.default_rng(0).standard_normal((2, 4, 3)).astype(np.float32)
     for _ in range(2):
         assert_same(passes(model, x, dy), passes(direct, x, dy))
-    assert not replays
+    assert len(runs) == 2
+
+
+def test_another_model_changes_nothing(runs):
+    model = nn.Sequential(nn.Linear(3, 2))
+    for _ in range(3):
+        model(np.ones((2, 3), np.float32))
+        nn.Linear(3, 2).new = 1
+    assert len(runs) == 2
 
 
 def test_only_the_last_few_shapes_are_kept():
     model = nn.Sequential(nn.ReLU())
     for N in range(1, 20):
         model(np.ones((N, 3)))
-    assert len(model._recordings) == replay._KEPT
+    assert len(model._recordings._made) == recording._KEPT
 
 
-def test_a_copy_has_recordings_of_its_own(replays):
+def test_a_copy_has_recordings_of_its_own(runs):
     from copy import deepcopy
 
     model, (x, dy) = nn.Sequential(*layers()), batch(4, 0)
@@ -292,13 +365,13 @@ class Same(nn.LeakyReLU):
     [(MirroredIdentity, False), (OwnSlope, False), (Noisy, False), (Same, True), (nn.Tanh, True)],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_only_what_is_known_to_launch_kernels_is_replayed(layer, known, replays):
+def test_only_what_is_known_to_launch_kernels_is_recorded(layer, known, runs):
     layer = layer()
-    assert replay.is_replayable(layer) is known
+    assert recording.is_recordable(layer) is known
     model = nn.Sequential(layer)
     model(np.ones((2, 3)))
     model(np.ones((2, 3)))
-    assert bool(replays) is known
+    assert bool(runs) is known
 
 
 def test_a_mixin_computes_every_batch():
@@ -313,19 +386,6 @@ def test_a_private_attribute_that_a_property_reads_is_seen():
     model = nn.Sequential(layer)
     for layer._slope in (0.5, 0.25):
         np.testing.assert_array_equal(model(x), x * layer._slope)
-
-
-def test_a_class_that_says_so_itself_is_replayed(replays):
-    class Own(nn.Module):
-        replayable = True
-
-        def forward_native(self, x, backend):
-            return backend.tanh(x)
-
-    model = nn.Sequential(Own())
-    model(np.ones((2, 3)))
-    model(np.ones((2, 3)))
-    assert replays
 
 
 def test_what_was_read_only_when_it_was_recorded_is_not_a_copy_for_ever():
@@ -349,7 +409,7 @@ def test_what_was_read_only_when_it_was_recorded_is_not_a_copy_for_ever():
 
 
 def test_a_view_of_a_gradient_stays_when_memory_is_short(monkeypatch):
-    from fastcnn.backends.numba_direct import memory
+    from fastcnn.backends.numba_direct.runtime import memory
 
     model = nn.Sequential(*layers())
     for seed in range(2):
@@ -365,19 +425,19 @@ def test_a_view_of_a_gradient_stays_when_memory_is_short(monkeypatch):
 
 def test_no_gradient_is_of_a_batch_that_was_interrupted(monkeypatch):
     """Half of the arrays of a recording are those of the batch before."""
-    from fastcnn.backends import numba_direct
+    from fastcnn.backends.numba_direct.runtime import program
 
     model, (x, dy) = nn.Sequential(*layers()), batch(4, 0)
     expected = passes(model, x, dy)
     passes(model, x, dy)
 
-    def interrupted(launches):
-        original(launches[: len(launches) // 2])
+    def interrupted(table, *args):
+        original(table[: len(table) // 2], *args)
         raise KeyboardInterrupt
 
-    original = numba_direct.replay
+    original = program.run
     with monkeypatch.context() as patch:
-        patch.setattr(numba_direct, "replay", interrupted)
+        patch.setattr(program, "run", interrupted)
         with pytest.raises(KeyboardInterrupt):
             model(batch(4, 1)[0])
     with pytest.raises(RuntimeError, match="needs the output of a batch"):

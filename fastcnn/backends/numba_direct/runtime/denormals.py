@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from fastcnn.backends.numba_direct._jit import ARM, X86
+from fastcnn.backends.numba_direct.runtime.processor import ARM, X86
 
 _X86_ZEROS = 1 << 15 | 1 << 6  # MXCSR: "flush to zero" for results, "denormals are zeros" for operands
 _ARM_ZEROS = 1 << 24  # FPCR: "flush-to-zero" for both

@@ -1,21 +1,27 @@
 """The folder of compiled kernels: survived when it is stale, broken or read-only, and announced when it lacks a kernel.
 
-Numba chooses the folder: ``NUMBA_CACHE_DIR``, or ``__pycache__`` beside a kernel's source, or the user's cache.
+Numba chooses the folder: in ``NUMBA_CACHE_DIR``, or ``__pycache__`` beside this file, or in the user's cache.
 """
 
 import functools
 import hashlib
 import sys
+import threading
+import time
 import warnings
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
-from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
+from numba.core import config
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, NullCache
 
-_PACKAGE = __name__.rpartition(".")[0]
+_PACKAGE = __name__.rpartition(".runtime")[0]
 
 
 def attach(dispatcher) -> None:
-    """Give a kernel its place in the folder, or none if no folder can be written."""
+    """Give a kernel its place in the folder, or none if no folder can be written; and count the time it takes."""
+    dispatcher.compile = _timed(dispatcher.compile)
     try:
         dispatcher._cache = _Cache(dispatcher.py_func)
     except RuntimeError:
@@ -25,9 +31,20 @@ def attach(dispatcher) -> None:
 def folder() -> str | None:
     """Where compiled kernels are kept; None where no folder can be written."""
     try:
-        return _Cache(folder).cache_path  # all functions of this package have the same
+        return _Cache(folder).cache_path
     except RuntimeError:
         return None
+
+
+class _Place(CompileResultCacheImpl):
+    """Where Numba keeps one kernel: all in one folder, wherever their sources are, by the names of their modules."""
+
+    def __init__(self, function):
+        super().__init__(folder)
+        self._lineno = function.__code__.co_firstlineno
+        name = f"{function.__module__.removeprefix(_PACKAGE + '.')}.{function.__qualname__}"
+        name += ".checked" if config.BOUNDSCHECK else ""  # Numba itself would take one for the other
+        self._filename_base = self.get_filename_base(name, getattr(sys, "abiflags", ""))
 
 
 class _Cache(FunctionCache):
@@ -36,12 +53,13 @@ class _Cache(FunctionCache):
     By itself it raises errors for broken files, and does not see when a kernel calls what has changed in another file.
     """
 
+    _impl_class = _Place
+
     def __init__(self, function):
         super().__init__(function)
         self._cache_file = _Files(self._cache_path, self._impl.filename_base, _stamp(function.__module__))
 
     def load_overload(self, sig, target_context):
-        note_kernel()
         try:
             code = super().load_overload(sig, target_context)
         except Exception:  # whatever rubbish may raise
@@ -49,7 +67,7 @@ class _Cache(FunctionCache):
             code = None
             self._keep(self.flush)
         if code is None:
-            _announce(f"kept in {self.cache_path} for the next time")
+            _begin(f"kept in {self.cache_path} for the next time")
         return code
 
     def save_overload(self, sig, data):
@@ -80,12 +98,11 @@ class _Files(IndexDataCacheFile):
 
 class _NoCache(NullCache):
     def load_overload(self, sig, target_context):
-        note_kernel()
         _warn(
             "compiled kernels cannot be kept, so that every process compiles them: no folder can be written; "
             "set the environment variable NUMBA_CACHE_DIR to one that can"
         )
-        _announce("not kept for the next time")
+        _begin("not kept for the next time")
 
 
 @functools.cache
@@ -105,14 +122,64 @@ def _stamp(module: str) -> str:
     return sources.hexdigest()
 
 
-kernels = 0
-"""How many were compiled, or read from the cache, in this process."""
+class Compiled(NamedTuple):
+    """What a thread did until its kernels were ready.
+
+    Attributes
+    ----------
+    kernels : int
+        How many it compiled.
+    seconds : float
+        That this took.
+    reading : float
+        Seconds for others, which were in the folder.
+    """
+
+    kernels: int
+    seconds: float
+    reading: float
 
 
-def note_kernel() -> None:
-    """One more is about to be."""
-    global kernels
-    kernels += 1
+class _Thread(threading.local):
+    done = Compiled(0, 0.0, 0.0)
+    busy = False
+    tell: Callable[[], None] | None = None
+
+
+_thread = _Thread()
+
+
+def compiled() -> Compiled:
+    """What this thread did so far."""
+    return _thread.done
+
+
+@contextmanager
+def telling(tell: Callable[[], None]) -> Iterator[None]:
+    """Within this block, call a function before this thread compiles a kernel, which `compiled` counts already."""
+    before, _thread.tell = _thread.tell, tell
+    try:
+        yield
+    finally:
+        _thread.tell = before
+
+
+def _timed(compile: Callable) -> Callable:
+    """A dispatcher's ``compile``, whose time is counted; that of a kernel inside another one with the other's."""
+
+    @functools.wraps(compile)
+    def timed(signature):
+        if _thread.busy:
+            return compile(signature)
+        before, start, _thread.busy = _thread.done, time.perf_counter(), True
+        try:
+            return compile(signature)
+        finally:
+            done, spent, _thread.busy = _thread.done, time.perf_counter() - start, False
+            field = "reading" if done.kernels == before.kernels else "seconds"
+            _thread.done = done._replace(**{field: getattr(done, field) + spent})
+
+    return timed
 
 
 _said: set[str] = set()
@@ -125,9 +192,12 @@ def _warn(what: str, why: str = "") -> None:
         warnings.warn(f"fastcnn: {what}{why}.", RuntimeWarning, stacklevel=2)
 
 
-def _announce(where: str) -> None:
-    """Say once, before the first kernel is compiled, why that call takes long."""
+def _begin(where: str) -> None:
+    """Count a kernel that is about to be compiled, and say once, before the first, why that call takes long."""
+    _thread.done = _thread.done._replace(kernels=_thread.done.kernels + 1)
     if "compiling" not in _said:
         _said.add("compiling")
         text = f"fastcnn: compiling kernels for this processor, some seconds each; {where}."
         print(text, file=sys.stderr, flush=True)
+    if _thread.tell:
+        _thread.tell()

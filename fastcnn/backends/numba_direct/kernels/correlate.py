@@ -1,0 +1,362 @@
+"""Sliding filters over images: the convolution, its input's gradient, and matrix products.
+
+y[n, g, o, oy, ox] = bias[g, o] + sum over c, ky, kx of weight[g, o, c, ky, kx] * x[n, g, c, iy, ix] with
+iy = oy * SH + iy0 + ky * DH, where that lies inside the image, and ix alike. With the roles of filters and channels
+exchanged and the taps running backwards (a negative DH) it is the input's gradient, one call for each residue of the
+input position modulo the stride.
+"""
+
+import functools
+from math import gcd
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastcnn._geometry import Windows
+from fastcnn.backends.numba_direct.kernels import tiles
+from fastcnn.backends.numba_direct.kernels.plan import TASKS, Plan, block_strides
+from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
+from fastcnn.backends.numba_direct.runtime.compile import flushing_kernel, inlined
+from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
+from fastcnn.backends.numba_direct.simd import (
+    lane_count,
+    tile_fma,
+    tile_fma_inside,
+    tile_load,
+    tile_max_columns,
+    tile_reload,
+    tile_relu,
+    tile_relu_winners,
+    tile_spill,
+    tile_splat,
+    tile_store,
+    tile_store_bytes,
+)
+
+_FAR = 1.25  # reading vectors from several blocks costs about so much more a step than reading neighbouring pixels
+_X_BYTES = 24 * 1024  # of `x` that a tile of pixels reads for a chunk of channels: half a first-level cache
+_TAPS = 512  # in a list: what is looked up should leave room there
+
+
+@functools.lru_cache(1024)
+def forward_plan(w: Windows, groups: int, weight_shape, blocks_shape, relu: bool = False) -> Plan:
+    """The convolution, with ReLU if asked."""
+    return _cheaper(_forward(w, groups, weight_shape, blocks_shape, relu))
+
+
+def sums_channels_last(w: Windows, groups: int, weight_shape, blocks_shape) -> bool:
+    """Whether `forward_plan` sums in the order (ky, kx, c), and not (c, ky, kx)."""
+    return forward_plan(w, groups, weight_shape, blocks_shape).kernel is _correlate_blocks
+
+
+def _forward(w: Windows, groups: int, weight_shape, blocks_shape, relu: bool) -> dict[str, Any]:
+    """The convolution, in the words of the kernels."""
+    (O, Cg, KH, KW), (NB, C, H, W, L) = weight_shape, blocks_shape
+    Og = O // groups
+    return (
+        {"NB": NB, "G": groups, "C": Cg, "H": H, "W": W, "O": Og, "OH": w.OH, "OW": w.OW, "KH": KH, "KW": KW}
+        | dict(zip(_X_STRIDES, block_strides(C, H, W, L), strict=True))
+        | dict(zip(_W_STRIDES, (0, Og * Cg * KH * KW, Cg * KH * KW, KH * KW, KW, 1), strict=True))
+        | dict(zip(_Y_STRIDES, (0, *block_strides(O, w.OH, w.OW, L)), strict=True))
+        | {"SH": w.SH, "SW": w.SW, "iy0": -w.top, "ix0": -w.left, "DH": w.DH, "DW": w.DW, "relu": relu}
+    )
+
+
+# Elements between neighbours along each axis: of x and y blocks, channels, rows and pixels; of the filters groups,
+# outputs, inputs, taps of a column and of a row; and where y and the filters begin.
+_X_STRIDES = "xn", "xc", "xh", "xw"
+_W_STRIDES = "w0", "wg", "wo", "wc", "wy", "wx"
+_Y_STRIDES = "y0", "yn", "yo", "yh", "yw"
+
+
+@functools.lru_cache(1024)
+def input_gradient_plans(w: Windows, groups: int, weight_shape, blocks_shape) -> list[Plan]:
+    """One plan for each residue of the input's row and column modulo the stride.
+
+    An input row ``iy`` is read by tap ``ky`` of output row ``oy = (iy + top - ky * DH) / SH`` if that is whole. For
+    the rows ``iy = start + j * SH`` these are every ``SH / gcd``-th tap from a first one on, and the t-th of them is of
+    output row ``oy = j + offset + t * offset_step``.
+    """
+    (O, Cg, KH, KW), (NB, C, H, W, L) = weight_shape, blocks_shape
+    Og = O // groups
+    n, c, h, pixel = block_strides(C, H, W, L)
+    plans = []
+    for row in _residues(H, w.SH, w.DH, KH, w.top):
+        for column in _residues(W, w.SW, w.DW, KW, w.left):
+            w_start = row.first_tap * KW + column.first_tap
+            w_strides = w_start, Og * Cg * KH * KW, KH * KW, Cg * KH * KW, row.tap_step * KW, column.tap_step
+            dx_strides = row.start * h + column.start * pixel, n, c, h * w.SH, pixel * w.SW
+            plan = _cheaper(
+                {"NB": NB, "G": groups, "C": Og, "H": w.OH, "W": w.OW, "O": Cg}
+                | {"OH": row.positions, "OW": column.positions, "KH": row.taps, "KW": column.taps}
+                | dict(zip(_X_STRIDES, block_strides(O, w.OH, w.OW, L), strict=True))
+                | dict(zip(_W_STRIDES, w_strides, strict=True))
+                | dict(zip(_Y_STRIDES, dx_strides, strict=True))
+                | {"SH": 1, "SW": 1, "iy0": row.offset, "ix0": column.offset}
+                | {"DH": row.offset_step, "DW": column.offset_step, "relu": False}
+            )
+            plans.append(plan)
+    return plans
+
+
+class _Residue(NamedTuple):
+    """The input positions ``start, start + stride, ...`` of one axis and the taps that read them."""
+
+    start: int
+    positions: int
+    first_tap: int
+    tap_step: int
+    taps: int
+    offset: int
+    offset_step: int
+
+
+def _residues(extent: int, stride: int, dilation: int, taps: int, before: int) -> list[_Residue]:
+    common = gcd(stride, dilation)
+    residues = []
+    for start in range(min(stride, extent)):
+        positions = -(-(extent - start) // stride)
+        reading = [k for k in range(taps) if (start + before - k * dilation) % stride == 0]
+        first = reading[0] if reading else 0
+        offset = (start + before - first * dilation) // stride
+        residues.append(_Residue(start, positions, first, stride // common, len(reading), offset, -dilation // common))
+    return residues
+
+
+@functools.lru_cache(1024)
+def matrix_plan(NB: int, C: int, O: int, L: int, weight_strides: tuple[int, int], relu: bool = False) -> Plan:
+    """C features to O: a 1x1 convolution of one pixel; ``weight_strides`` are those of outputs and inputs."""
+    return _cheaper(
+        {"NB": NB, "G": 1, "C": C, "H": 1, "W": 1, "O": O, "OH": 1, "OW": 1, "KH": 1, "KW": 1}
+        | dict(zip(_X_STRIDES, (C * L, L, 0, 0), strict=True))
+        | dict(zip(_W_STRIDES, (0, 0, *weight_strides, 0, 0), strict=True))
+        | dict(zip(_Y_STRIDES, (0, O * L, L, 0, 0), strict=True))
+        | {"SH": 1, "SW": 1, "iy0": 0, "ix0": 0, "DH": 1, "DW": 1, "relu": relu}
+    )
+
+
+@functools.lru_cache(1024)
+def pooled_plan(w: Windows, groups: int, weight_shape, blocks_shape, pool: tuple[int, int], relu: bool) -> Plan | None:
+    """The forward pass with a max-pooling of every (PH, PW) outputs.
+
+    None where a window reaches over the border, which would take another kernel, and where no tile holds whole windows
+    of the pooling.
+    """
+    (O, Cg, KH, KW), (NB, _, H, W, _), (PH, PW) = weight_shape, blocks_shape, pool
+    tile = tiles.choose_windows(O // groups, w.OW // PW, PH * PW)
+    last_row, last_column = (w.OH - 1) * w.SH + (KH - 1) * w.DH, (w.OW - 1) * w.SW + (KW - 1) * w.DW
+    if tile is None or max(w.top, w.left, last_row - w.top - H + 1, last_column - w.left - W + 1) > 0:
+        return None
+    k = _forward(w, groups, weight_shape, blocks_shape, relu)
+    rows, outputs = tile
+    P = len(outputs)
+    ky, kx, px = np.meshgrid(np.arange(PH), np.arange(PW), np.arange(P), indexing="ij")
+    pixels = (ky * w.SH * k["xh"] + (px * PW + kx) * w.SW * k["xw"]).reshape(-1)
+    chunk = _chunk(Cg, ((PH - 1) * w.SH + KH) * ((P * PW - 1) * w.SW + KW), KH * KW)
+    x_taps, w_taps, _ = _tap_list(k, chunk, range(KH))
+    given = k | {"PH": PH, "PW": PW, "rows": rows, "columns": (0,) * len(pixels), "outputs": outputs}
+    given |= {"chunk": chunk, "x_taps": x_taps, "w_taps": w_taps, "pixels": pixels}
+    tasks = NB * groups * -(-k["O"] // len(rows)) * (w.OH // PH)
+    sums = -(-(w.OW // PW) // P) * len(rows) * len(pixels) * VECTOR_BYTES if chunk < Cg else 0
+    return Plan(_correlate_pool, tasks, given, sums)
+
+
+def _cheaper(k: dict[str, Any]) -> Plan:
+    """The cheaper of the two kernels: tiles of neighbouring pixels, or tiles of the same pixel of several blocks.
+
+    Pixels share what the first-level cache holds; but next to the border they multiply zeros, where blocks take exactly
+    the taps inside the image. The input gradient of LeNet's C3 runs at 220 GFLOP/s with pixels and at 404 with blocks.
+    """
+    NB, G, O, OH, OW, W, KW = (k[name] for name in ("NB", "G", "O", "OH", "OW", "W", "KW"))
+    taps = [sum(0 <= ox * k["SW"] + k["ix0"] + kx * k["DW"] < W for kx in range(KW)) for ox in range(OW)]
+    whole = [n == KW for n in taps]
+    sides = (whole.index(True), whole[::-1].index(True)) if any(whole) else (OW, 0)
+    by_pixels, by_blocks = tiles.choose(O, OW, sides), tiles.choose(O, NB, slack=1.2)
+    pixels_cost = tiles.cycles(by_pixels, O, OW, sides) * NB * KW
+    blocks_cost = tiles.cycles(by_blocks, O, NB) * sum(taps) * _FAR
+    rows, columns = by_blocks if blocks_cost < pixels_cost else by_pixels
+    filter_tiles = -(-O // len(rows))
+    if blocks_cost < pixels_cost:
+        tasks = -(-NB // len(columns)) * G * filter_tiles * OH
+        return Plan(_correlate_blocks, tasks, k | {"rows": rows, "columns": columns})
+    shares = min(filter_tiles, -(-TASKS // (NB * G * OH)))
+    border = () if all(whole) else (0,)  # whether columns may lie outside the image
+    given = k | {"rows": rows, "columns": columns, "border": border, "shares": shares} | _tap_lists(k, len(columns))
+    return Plan(_correlate_pixels, NB * G * shares * OH, given)
+
+
+def _tap_lists(k: dict[str, Any], columns: int) -> dict[str, Any]:
+    """The channels of a chunk; the taps of all lists (see `_tap_list`); then where an output row's list begins and how
+    many taps of a channel it has.
+
+    Rows at the border have lists of their own, without the taps outside the image. Since channels come first, a list
+    serves a chunk of fewer channels too. For LeNet-5's C3, which has neither border nor chunks, one loop over a list
+    takes as long as three nested ones.
+    """
+    KH, KW = k["KH"], k["KW"]
+    chunk = _chunk(k["C"], KH * min(columns * KW, (columns - 1) * k["SW"] + (KW - 1) * abs(k["DW"]) + 1), KH * KW)
+    begins, lists, starts, sizes = {}, [np.empty((3, 0), np.int64)], [], []
+    for oy in range(k["OH"]):
+        inside = tuple(ky for ky in range(KH) if 0 <= oy * k["SH"] + k["iy0"] + ky * k["DH"] < k["H"])
+        if inside not in begins:
+            begins[inside] = sum(taps.shape[1] for taps in lists)
+            lists.append(_tap_list(k, chunk, inside))
+        starts.append(begins[inside])
+        sizes.append(len(inside) * KW)
+    x_taps, w_taps, along = np.ascontiguousarray(np.concatenate(lists, axis=1))
+    numbers = {"list_starts": np.array(starts), "list_sizes": np.array(sizes)}
+    return {"chunk": chunk, "x_taps": x_taps, "w_taps": w_taps, "along": along} | numbers
+
+
+def _tap_list(k: dict[str, Any], channels: int, kys) -> np.ndarray:
+    """For the taps in the order (c, ky, kx) where they are in x, in the filters, and along the row."""
+    c, ky, kx = np.meshgrid(np.arange(channels), np.array(kys, np.int64), np.arange(k["KW"]), indexing="ij")
+    x_taps = c * k["xc"] + ky * k["DH"] * k["xh"] + kx * k["DW"] * k["xw"]
+    return np.stack([x_taps, c * k["wc"] + ky * k["wy"] + kx * k["wx"], kx * k["DW"]]).reshape(3, -1)
+
+
+def _chunk(C: int, pixels: int, taps: int) -> int:
+    """How many channels a tile goes over at once, that reads so many pixels and has so many taps of each."""
+    most = max(1, min(_X_BYTES // max(1, pixels * VECTOR_BYTES), _TAPS // max(1, taps)))
+    return -(-C // -(-C // most))  # all chunks about the same
+
+
+@inlined
+def _taps_inside(taps, first, dilation, extent):
+    """Range of the taps at ``first + tap * dilation`` that lie in 0 ... extent - 1; `dilation` may be negative."""
+    start, stop = 0, taps
+    while start < stop and not 0 <= first + start * dilation < extent:
+        start += 1
+    while start < stop and not 0 <= first + (stop - 1) * dilation < extent:
+        stop -= 1
+    return start, stop
+
+
+@flushing_kernel
+def _correlate_pixels(first, last, a, scratch):
+    """A task is one output row of a share of the filters of a group: tiles of some filters by neighbouring pixels.
+
+    It is summed up chunk by chunk of the channels, so that what a tile reads of x stays in the first-level cache for
+    all filters. The last tiles overlap their neighbours and store only their own rows and columns.
+    """
+    x, weight, bias, y = a.x, a.weight, a.bias, a.y
+    rows, columns, R, COLUMNS = a.rows, a.columns, len(a.rows), len(a.columns)
+    G, C, W, O, OH, OW, KW = a.G, a.C, a.W, a.O, a.OH, a.OW, a.KW
+    xn, xc, xh, step = a.xn, a.xc, a.xh, a.SW * a.xw
+    w0, wg, wo, wc = a.w0, a.wg, a.wo, a.wc
+    y0, yn, yo, yh, yw = a.y0, a.yn, a.yo, a.yh, a.yw
+    SH, SW, iy0, ix0, DW = a.SH, a.SW, a.iy0, a.ix0, a.DW
+    x_taps, w_taps, along, list_starts, list_sizes = a.x_taps, a.w_taps, a.along, a.list_starts, a.list_sizes
+    relu, shares, chunk, border = a.relu, a.shares, a.chunk, len(a.border) > 0
+    leftmost, rightmost = ix0 + min(0, (KW - 1) * DW), ix0 + (COLUMNS - 1) * SW + max(0, (KW - 1) * DW)
+    filter_tiles = (O + R - 1) // R
+    for task in range(first, last):
+        rest, oy = divmod(task, OH)
+        rest, share = divmod(rest, shares)
+        n, g = divmod(rest, G)
+        row_at = y0 + n * yn + g * O * yo + oy * yh
+        for c in range(0, C, chunk):
+            start = list_starts[oy]
+            stop = start + min(chunk, C - c) * list_sizes[oy]
+            for column_tile in range((OW + COLUMNS - 1) // COLUMNS):
+                ox = min(column_tile * COLUMNS, OW - COLUMNS)
+                ix = ox * SW + ix0
+                x_at = n * xn + (g * C + c) * xc + (oy * SH + iy0) * xh + ix * a.xw
+                for filter_tile in range(share * filter_tiles // shares, (share + 1) * filter_tiles // shares):
+                    o = min(filter_tile * R, O - R)
+                    w_at, y_at = w0 + g * wg + o * wo + c * wc, row_at + o * yo + ox * yw
+                    if c == 0:
+                        tile = tile_splat(rows, columns, bias, g * O + o, 1)
+                    else:
+                        tile = tile_load(rows, columns, y, y_at, yo, yw)
+                    if not border or (ox * SW + leftmost >= 0 and ox * SW + rightmost < W):
+                        for q in range(start, stop):
+                            tile = tile_fma(tile, weight, w_at, wo, w_taps[q], x, x_at, step, x_taps[q])
+                    else:
+                        for q in range(start, stop):
+                            tile = tile_fma_inside(
+                                tile, weight, w_at, wo, w_taps[q], x, x_at, step, x_taps[q], ix + along[q], SW, W
+                            )  # fmt: skip
+                    if relu and c + chunk >= C:
+                        tile = tile_relu(tile)
+                    tile_store(tile, y, y_at, yo, yw, filter_tile * R - o, column_tile * COLUMNS - ox)
+
+
+@flushing_kernel
+def _correlate_blocks(first, last, a, scratch):
+    """A task is one output row of a tile of filters of a group, and of a tile of blocks: the same pixel of each."""
+    x, weight, bias, y = a.x, a.weight, a.bias, a.y
+    rows, columns, R, COLUMNS = a.rows, a.columns, len(a.rows), len(a.columns)
+    NB, G, C, H, W, O, OH, OW, KH, KW = a.NB, a.G, a.C, a.H, a.W, a.O, a.OH, a.OW, a.KH, a.KW
+    xn, xc, xh, xw = a.xn, a.xc, a.xh, a.xw
+    w0, wg, wo, wc, wy, wx = a.w0, a.wg, a.wo, a.wc, a.wy, a.wx
+    y0, yn, yo, yh, yw = a.y0, a.yn, a.yo, a.yh, a.yw
+    SH, SW, iy0, ix0, DH, DW, relu = a.SH, a.SW, a.iy0, a.ix0, a.DH, a.DW, a.relu
+    filter_tiles = (O + R - 1) // R
+    for task in range(first, last):
+        rest, oy = divmod(task, OH)
+        rest, filter_tile = divmod(rest, filter_tiles)
+        block_tile, g = divmod(rest, G)
+        o, n = min(filter_tile * R, O - R), min(block_tile * COLUMNS, NB - COLUMNS)
+        first_ky, last_ky = _taps_inside(KH, oy * SH + iy0, DH, H)
+        iy = oy * SH + iy0 + first_ky * DH
+        for ox in range(OW):
+            first_kx, last_kx = _taps_inside(KW, ox * SW + ix0, DW, W)
+            x_at = n * xn + g * C * xc + iy * xh + (ox * SW + ix0 + first_kx * DW) * xw
+            w_at = w0 + g * wg + o * wo + first_ky * wy + first_kx * wx
+            tile = tile_splat(rows, columns, bias, g * O + o, 1)
+            for ky in range(last_ky - first_ky):
+                for kx in range(last_kx - first_kx):
+                    w_tap, x_tap = ky * wy + kx * wx, ky * DH * xh + kx * DW * xw
+                    for c in range(C):  # the innermost: it is the longest
+                        tile = tile_fma(tile, weight, w_at, wo, w_tap + c * wc, x, x_at, xn, x_tap + c * xc)
+            if relu:
+                tile = tile_relu(tile)
+            y_at = y0 + n * yn + (g * O + o) * yo + oy * yh + ox * yw
+            tile_store(tile, y, y_at, yo, yn, filter_tile * R - o, block_tile * COLUMNS - n)
+
+
+@flushing_kernel
+def _correlate_pool(first, last, a, scratch):
+    """A task is one pooled row of a tile of filters: tiles of some filters by neighbouring windows of the pooling.
+
+    Column (ky, kx, px) of a tile is pixel (ky, kx) of window px of the length of ``outputs``. The greatest of each
+    window is found in the registers, and that it is pixel ky * PW + kx is kept as ``winners``, -1 for nobody.
+    """
+    x, weight, bias, y, winners = a.x, a.weight, a.bias, a.y, a.winners
+    rows, columns, outputs, R, P = a.rows, a.columns, a.outputs, len(a.rows), len(a.outputs)
+    G, C, O, OH, OW, taps = a.G, a.C, a.O, a.OH // a.PH, a.OW // a.PW, a.KH * a.KW
+    xn, xc, xw, row_step = a.xn, a.xc, a.xw, a.PH * a.SH * a.xh
+    w0, wg, wo, wc = a.w0, a.wg, a.wo, a.wc
+    PW, SW, start_at, relu, chunk = a.PW, a.SW, a.iy0 * a.xh + a.ix0 * a.xw, a.relu, a.chunk
+    x_taps, w_taps, pixels = a.x_taps, a.w_taps, a.pixels
+    L = lane_count(x)
+    plane, filter_tiles, output_tiles = OH * OW * L, (O + R - 1) // R, (OW + P - 1) // P
+    size = R * len(columns) * L
+    sums = numbers_at(scratch, output_tiles * size, x)
+    for task in range(first, last):
+        rest, oy = divmod(task, OH)
+        rest, filter_tile = divmod(rest, filter_tiles)
+        n, g = divmod(rest, G)
+        o = min(filter_tile * R, O - R)
+        for c in range(0, C, chunk):
+            for output_tile in range(output_tiles):
+                ox = min(output_tile * P, OW - P)
+                x_at = n * xn + (g * C + c) * xc + oy * row_step + ox * PW * SW * xw + start_at
+                w_at = w0 + g * wg + o * wo + c * wc
+                if c == 0:
+                    tile = tile_splat(rows, columns, bias, g * O + o, 1)
+                else:
+                    tile = tile_reload(rows, columns, sums, output_tile * size)
+                for q in range(min(chunk, C - c) * taps):
+                    tile = tile_fma(tile, weight, w_at, wo, w_taps[q], x, x_at, pixels, x_taps[q])
+                if c + chunk < C:
+                    tile_spill(tile, sums, output_tile * size)
+                else:
+                    best, which = tile_max_columns(outputs, tile)
+                    if relu:
+                        best, which = tile_relu_winners(best, which)
+                    at = ((n * G + g) * O + o) * plane + (oy * OW + ox) * L
+                    first_row, first_column = filter_tile * R - o, output_tile * P - ox
+                    tile_store(best, y, at, plane, L, first_row, first_column)
+                    tile_store_bytes(which, winners, at, plane, L, first_row, first_column)

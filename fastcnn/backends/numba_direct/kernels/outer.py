@@ -1,0 +1,288 @@
+"""Products of two images, tap by tap, summed over positions and images: the filters' gradient, and the bias's.
+
+dweight[g, o, q] = sum over n, oy, ox of dy[n, g, o, oy, ox] * x[n, g, iy, ix] with iy = oy * SH + iy0 + down[q], where
+that lies inside the image, and ix alike; q counts the taps (c, ky, kx). dbias[g, o] is the same sum of dy alone.
+
+Lanes of the last block that hold no image do not count, whatever is in them: their sums are as before that block.
+"""
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from fastcnn._geometry import Windows
+from fastcnn.backends.numba_direct.kernels import tiles
+from fastcnn.backends.numba_direct.kernels.plan import TASKS, Plan, block_strides, zeros
+from fastcnn.backends.numba_direct.kernels.windows import pool_columns, put_windows
+from fastcnn.backends.numba_direct.runtime.arguments import address_of, numbers_at
+from fastcnn.backends.numba_direct.runtime.compile import flushing_kernel, inlined, kernel
+from fastcnn.backends.numba_direct.runtime.memory import aligned
+from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
+from fastcnn.backends.numba_direct.simd import (
+    lane_count,
+    tile_add,
+    tile_full,
+    tile_load,
+    tile_load_bytes,
+    tile_outer,
+    tile_reload,
+    tile_reload_lanes,
+    tile_spill,
+    tile_sums,
+)
+
+_CHUNK = 32  # tiles of taps that a task sums side by side: some 50 KB, which the second-level cache holds
+_PATCH_BYTES = 26 * 1024  # of `dy` that they all go over in turn: it leaves room for `x` in the first-level cache
+_NUMBERS = 4096  # that a task of `_add_parts` takes
+_NO_WINNERS = np.empty(0, np.int8)
+
+
+@functools.lru_cache(1024)
+def weight_gradient_plan(
+    w: Windows, groups: int, weight_shape, blocks_shape, images: int, pool: tuple[int, int] | tuple[()] = ()
+) -> Plan:
+    """Gradients of a convolution's filters and bias, ``dy`` that of its output or of a max-pooling (PH, PW) of it.
+
+    The last block holds so many ``images``, 0 being all that it can.
+    """
+    (O, Cg, KH, KW), (NB, C, H, W, L) = weight_shape, blocks_shape
+    n, c, h, pixel = block_strides(C, H, W, L)
+    channel, ky, kx = (grid.reshape(-1) for grid in np.indices((Cg, KH, KW)))
+    down, right = ky * w.DH, kx * w.DW
+    PH, PW = pool or (1, 1)
+    yn, yo, yh, yw = block_strides(O, w.OH // PH, w.OW // PW, L)
+    given: dict[str, Any] = {
+        "NB": NB,
+        "G": groups,
+        "O": O // groups,
+        "OH": w.OH,
+        "OW": w.OW,
+        "H": H,
+        "W": W,
+        "images": images,
+    }
+    given |= {"yn": yn, "yo": yo, "yh": yh, "yw": yw, "xn": n, "xg": Cg * c, "xh": h, "xw": pixel}
+    given |= {"SH": w.SH, "SW": w.SW, "iy0": -w.top, "ix0": -w.left, "PH": PH, "PW": PW}
+    given |= {"offsets": channel * c + down * h + right * pixel, "down": down, "right": right}
+    rows, _ = tiles.choose(O // groups, len(down), slack=1.15)
+    patch = max(1, _PATCH_BYTES // (len(rows) * VECTOR_BYTES))
+    columns = w.OW if pool else min(w.OW, patch)  # whole rows of windows
+    most = max(1, patch // (columns * PH))
+    height = PH * -(-(w.OH // PH) // -(-(w.OH // PH) // most))  # all patches of about the same
+    return _plan(given, height, columns, pool_columns(w.OW // PW) if pool else ())
+
+
+@functools.lru_cache(1024)
+def matrix_gradient_plan(NB: int, C: int, O: int, L: int, images: int) -> Plan:
+    """Gradients of C x O weights: those of a 1x1 convolution of one row, whose pixels are the blocks."""
+    none = np.zeros(C, np.int64)
+    given: dict[str, Any] = {"NB": 1, "G": 1, "O": O, "OH": 1, "OW": NB, "H": 1, "W": NB, "images": images}
+    given |= {"yn": 0, "yo": L, "yh": 0, "yw": O * L, "xn": 0, "xg": 0, "xh": 0, "xw": C * L}
+    given |= {"SH": 1, "SW": 1, "iy0": 0, "ix0": 0, "PH": 1, "PW": 1}
+    given |= {"offsets": np.arange(C) * L, "down": none, "right": none}
+    rows, _ = tiles.choose(O, C, slack=1.15)
+    return _plan(given, 1, max(1, _PATCH_BYTES // (len(rows) * VECTOR_BYTES)), (), matrix=True)
+
+
+def _plan(
+    given: dict[str, Any], patch_rows: int, patch_columns: int, pooled: tuple[int, ...], matrix: bool = False
+) -> Plan:
+    """Patches of a few rows and columns, or of whole images of several blocks where these are small.
+
+    What is of a block that is not full is a patch by itself, or several; of a matrix that is the last column.
+    """
+    NB, OH, OW, images, taps = (given[name] for name in ("NB", "OH", "OW", "images", "down"))
+    Q = len(taps)
+    rows, columns = tiles.choose(given["O"], Q, slack=1.15)
+    R, COLUMNS = len(rows), len(columns)
+    full = NB if matrix else NB - (images > 0)  # blocks
+    full_columns = OW - (images > 0) if matrix else OW
+    patch_blocks = 1
+    if (patch_rows, patch_columns) == (OH, OW) and not pooled:
+        patch_blocks = min(max(1, _PATCH_BYTES // (R * OH * OW * VECTOR_BYTES)), max(1, full))
+    down, across = -(-OH // patch_rows), -(-full_columns // patch_columns)
+    full_patches = -(-full // patch_blocks) * down * across
+    patches = full_patches + (images > 0) * (1 if matrix else down * across)
+    tap_tiles = -(-Q // COLUMNS)
+    tasks = given["G"] * -(-given["O"] // R) * -(-tap_tiles // _CHUNK)
+    parts = min(patches, -(-TASKS // tasks))
+    last_row = (OH - 1) * given["SH"] + given["iy0"] + given["down"][-1]
+    last_column = (OW - 1) * given["SW"] + given["ix0"] + given["right"][-1]
+    border = min(given["iy0"], given["ix0"]) < 0 or last_row >= given["H"] or last_column >= given["W"]
+    given = given | {
+        "rows": rows, "columns": columns, "pooled": pooled, "border": (0,) if border else (),
+        "patches": patches, "full_patches": full_patches, "parts": parts, "full": full, "full_columns": full_columns,
+        "down_patches": down, "across": max(1, across),
+        "patch_blocks": patch_blocks, "patch_rows": patch_rows, "patch_columns": patch_columns,
+    }  # fmt: skip
+    together = min(_CHUNK, tap_tiles)
+    vectors = 2 * R * (together * COLUMNS + 1) + (R * patch_rows * OW if pooled else 0)
+    return Plan(_outer, tasks * parts, given, vectors * VECTOR_BYTES + 8 * COLUMNS)
+
+
+def sum_outer(
+    dy: np.ndarray, x: np.ndarray, plan: Plan, winners: np.ndarray = _NO_WINNERS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gradients of the filters, in one dimension, and of the bias; ``winners`` are those of a pooled ``dy``."""
+    k = plan.given
+    parts, biases = k["parts"], k["G"] * k["O"]
+    weights = biases * len(k["down"])
+    dweight, dbias = aligned((parts * weights,), dy.dtype), aligned((parts * biases,), dy.dtype)
+    zero = zeros(k["OW"] * k["SW"] * k["xw"] or 1, dy.dtype)
+    plan(dy=dy, winners=winners, x=x, dweight=dweight, dbias=dbias, zeros=zero)
+    if parts > 1:
+        _add_parts(-(-weights // _NUMBERS), dweight=dweight, dbias=dbias, parts=parts)
+    return dweight[:weights], dbias[:biases]
+
+
+@flushing_kernel
+def _outer(first, last, a, scratch):
+    """A task is a chunk of tiles of taps, for a tile of filters of a group and a part of the batch.
+
+    All taps of the chunk go over one patch of outputs, whose ``dy`` stays in the first-level cache, before the next.
+    Each part of the batch has sums of its own, which `_add_parts` adds up. With ``pooled``, as long as a tile of pooled
+    outputs, ``dy`` and ``winners`` are those of a pooling (PH, PW) of the outputs, and each patch is made from them.
+    """
+    dy, x, dweight, dbias, rows, columns = a.dy, a.x, a.dweight, a.dbias, a.rows, a.columns
+    G, O, OW, xn, xg, xh, xw = a.G, a.O, a.OW, a.xn, a.xg, a.xh, a.xw
+    SH, SW, iy0, ix0 = a.SH, a.SW, a.iy0, a.ix0
+    parts, patches, full_patches, images, offsets = a.parts, a.patches, a.full_patches, a.images, a.offsets
+    R, COLUMNS, L, Q = len(rows), len(columns), lane_count(x), offsets.size
+    tap_tiles = (Q + COLUMNS - 1) // COLUMNS
+    filter_tiles, chunks, size = (O + R - 1) // R, (tap_tiles + _CHUNK - 1) // _CHUNK, R * COLUMNS * L
+    room = min(_CHUNK, tap_tiles) * size
+    memory = numbers_at(scratch, 2 * room + 2 * R * L, x)  # sums, and what they were before a block that is not full
+    before, bias_at, bias_before = room, 2 * room, 2 * room + R * L
+    rest_of_scratch = scratch + memory.size * x.itemsize
+    starts = numbers_at(rest_of_scratch, COLUMNS, offsets)
+    for task in range(first, last):
+        rest, chunk = divmod(task, chunks)
+        rest, filter_tile = divmod(rest, filter_tiles)
+        part, g = divmod(rest, G)
+        o = min(filter_tile * R, O - R)  # the last tile overlaps its neighbour and stores only its own rows
+        first_patch, last_patch = part * patches // parts, (part + 1) * patches // parts
+        partial = images > 0 and last_patch > full_patches
+        first_partial = max(first_patch, full_patches)
+        for patch in range(first_patch, last_patch):
+            n0, n1, y0, y1, x0, x1 = _bounds(a, patch)
+            source, sn, so, sh, sw, source_at = dy, a.yn, a.yo, a.yh, a.yw, (g * O + o) * a.yo
+            if len(a.pooled) > 0:
+                source = numbers_at(rest_of_scratch, R * (y1 - y0) * OW * L, x)
+                sn, so, sh, sw, source_at = 0, (y1 - y0) * OW * L, OW * L, L, -y0 * OW * L
+                _unpool(a, source, n0 * a.yn + (g * O + o) * a.yo, y0, y1)
+            if chunk == 0:
+                bias = tile_full(rows, (0,), x, 0) if patch == first_patch else tile_reload(rows, (0,), memory, bias_at)
+                if partial and patch == first_partial:
+                    tile_spill(bias, memory, bias_before)
+                for n in range(n0, n1):
+                    for oy in range(y0, y1):
+                        for ox in range(x0, x1):
+                            at = source_at + n * sn + oy * sh + ox * sw
+                            bias = tile_add(bias, tile_load(rows, (0,), source, at, so, 0))
+                if patch + 1 < last_patch:
+                    tile_spill(bias, memory, bias_at)
+                else:
+                    if partial:
+                        bias = tile_reload_lanes(bias, images, memory, bias_before)
+                    tile_sums(bias, dbias, (part * G + g) * O + o, 1, filter_tile * R - o, 0)
+            for tap_tile in range(chunk * _CHUNK, min(chunk * _CHUNK + _CHUNK, tap_tiles)):
+                q = min(tap_tile * COLUMNS, Q - COLUMNS)
+                at = (tap_tile - chunk * _CHUNK) * size
+                tile = (
+                    tile_full(rows, columns, x, 0) if patch == first_patch else tile_reload(rows, columns, memory, at)
+                )
+                if partial and patch == first_partial:
+                    tile_spill(tile, memory, before + at)
+                for n in range(n0, n1):
+                    for oy in range(y0, y1):
+                        dy_at = source_at + n * sn + oy * sh
+                        x_at = n * xn + g * xg + (oy * SH + iy0) * xh + ix0 * xw
+                        if len(a.border) == 0:
+                            for ox in range(x0, x1):
+                                tile = tile_outer(
+                                    tile, source, dy_at + ox * sw, so, x, x_at + ox * SW * xw, offsets, q
+                                )  # fmt: skip
+                        else:
+                            ox = x0
+                            while ox < x1:
+                                stop = _run(a, x, starts, q, x_at, oy, ox, x1)
+                                for k in range(stop - ox):
+                                    tile = tile_outer(
+                                        tile, source, dy_at + (ox + k) * sw, so, _everything(x), k * SW * xw, starts, 0
+                                    )  # fmt: skip
+                                ox = stop
+                if patch + 1 < last_patch:
+                    tile_spill(tile, memory, at)
+                else:
+                    if partial:
+                        tile = tile_reload_lanes(tile, images, memory, before + at)
+                    sums_at = ((part * G + g) * O + o) * Q + q
+                    tile_sums(tile, dweight, sums_at, Q, filter_tile * R - o, tap_tile * COLUMNS - q)
+
+
+@inlined
+def _bounds(a, patch):
+    """The first and last blocks, rows and columns of a patch."""
+    rest, column = divmod(patch, a.across)
+    group, row = divmod(rest, a.down_patches)
+    n0, n1 = group * a.patch_blocks, min((group + 1) * a.patch_blocks, a.full)
+    y0, x0 = row * a.patch_rows, column * a.patch_columns
+    x1 = min(x0 + a.patch_columns, a.full_columns)
+    if patch >= a.full_patches and a.full < a.NB:
+        n0, n1 = a.full, a.NB
+    elif patch >= a.full_patches:
+        n0, n1, y0, x0, x1 = 0, 1, 0, a.full_columns, a.OW
+    return n0, n1, y0, min(y0 + a.patch_rows, a.OH), x0, x1
+
+
+@inlined
+def _run(a, x, starts, q, x_at, oy, ox, x1):
+    """Where each tap of a tile begins to read for the outputs from ox on of row oy; returns where they stop.
+
+    These are all outputs whose taps are inside along the row, or one. A tap that is outside reads zeros. What starts
+    are told from is address 0.
+    """
+    SH, SW, iy0, ix0, H, W, down, right = a.SH, a.SW, a.iy0, a.ix0, a.H, a.W, a.down, a.right
+    first, last = (SW - 1 - ix0) // SW, (W - 1 - ix0 - right[right.size - 1]) // SW + 1
+    whole = first <= ox < last
+    base = address_of(x) // x.itemsize + x_at + ox * SW * a.xw
+    nothing = address_of(a.zeros) // x.itemsize
+    iy, ix = oy * SH + iy0, ox * SW + ix0
+    for c in range(starts.size):
+        inside = 0 <= iy + down[q + c] < H and (whole or 0 <= ix + right[q + c] < W)
+        starts[c] = base + a.offsets[q + c] if inside else nothing
+    return min(last, x1) if whole else ox + 1
+
+
+@inlined
+def _everything(x):
+    """All memory, as numbers of the type of x."""
+    return numbers_at(0, 1 << 60, x)
+
+
+@inlined
+def _unpool(a, source, at, y0, y1):
+    """The gradient of rows y0 ... y1 - 1 of the outputs, from that of their pooling from ``dy[at]`` on."""
+    dy, rows, OW, PH, PW, yo, yh, L = a.dy, a.rows, a.OW, a.PH, a.PW, a.yo, a.yh, a.yw
+    for r in range(len(rows)):
+        for py in range(y0 // PH, y1 // PH):
+            for px in range(0, OW // PW, len(a.pooled)):
+                pooled_at = at + r * yo + py * yh + px * L
+                tile = tile_load((0,), a.pooled, dy, pooled_at, 0, L)
+                pixels = tile_load_bytes((0,), a.pooled, dy, a.winners, pooled_at, L)
+                to = ((r * (y1 - y0) + py * PH - y0) * OW + px * PW) * L
+                put_windows(tile, pixels, source, to, PH, PW, OW, L)
+
+
+@kernel
+def _add_parts(first, last, a, scratch):
+    """A task is some numbers of the first part, to which those of the others are added."""
+    dweight, dbias, parts = a.dweight, a.dbias, a.parts
+    weights, biases = dweight.size // parts, dbias.size // parts
+    for i in range(first * _NUMBERS, min(last * _NUMBERS, weights)):
+        for part in range(1, parts):
+            dweight[i] += dweight[part * weights + i]
+        if i < biases:
+            for part in range(1, parts):
+                dbias[i] += dbias[part * biases + i]

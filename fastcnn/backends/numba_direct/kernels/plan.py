@@ -1,0 +1,48 @@
+"""What a kernel is called with, worked out once for a layer."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+TASKS = 16  # work is cut into parts until there are so many, whatever the number of threads
+
+
+class Plan:
+    """A kernel, and all that it is called with but for its arrays; ``given`` has tables, which stay as they are."""
+
+    __slots__ = ("given", "kernel", "scratch", "tasks")
+
+    def __init__(self, kernel: Callable, tasks: int, given: dict[str, Any], scratch: int = 0):
+        self.kernel, self.tasks, self.given, self.scratch = kernel, tasks, given, scratch
+        for value in given.values():
+            if isinstance(value, np.ndarray):
+                constant(value)
+
+    def __call__(self, **arrays: np.ndarray) -> None:
+        """Run the kernel."""
+        self.kernel(self.tasks, self.scratch, **self.given, **arrays)
+
+
+def block_strides(C: int, H: int, W: int, L: int) -> tuple[int, int, int, int]:
+    """Elements between neighbouring blocks, channels, rows and pixels."""
+    return C * H * W * L, H * W * L, W * L, L
+
+
+def constant(array: np.ndarray) -> np.ndarray:
+    """The array, which nobody writes any more: that is how programs know one."""
+    array.flags.writeable = False
+    return array
+
+
+@functools.cache
+def zeros(count: int, dtype) -> np.ndarray:
+    """No bias, or what is outside an image."""
+    return constant(np.zeros(count, dtype))
+
+
+@functools.cache
+def ones(count: int, dtype) -> np.ndarray:
+    """No weight."""
+    return constant(np.ones(count, dtype))

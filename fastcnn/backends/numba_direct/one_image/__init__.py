@@ -1,0 +1,126 @@
+"""A backend for one image, whose channels are the lanes of vectors: batch-blocked, it would leave most lanes empty.
+
+An image of C channels is a batch of C images of one channel. So whatever treats all channels alike is an operation of
+the batch; `convolution` has what does not. An operation that neither has takes the image as a batch of one.
+"""
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from fastcnn._geometry import Windows
+from fastcnn.backends import OPERATIONS, numba_direct
+from fastcnn.backends.numba_direct import layout
+from fastcnn.backends.numba_direct.layout import BlockedArray
+from fastcnn.backends.numba_direct.one_image.convolution import (
+    convolve,
+    convolve_depthwise,
+    is_mostly_padding,
+    normalize,
+)
+from fastcnn.backends.numba_direct.one_image.image import Image
+from fastcnn.backends.numba_direct.runtime.processor import lanes
+
+_BY_CHANNEL = {
+    "relu", "leaky_relu", "tanh", "scaled_tanh", "sigmoid", "gelu", "silu", "elu", "add",
+    "max_pool2d", "avg_pool2d", "adaptive_max_pool2d", "adaptive_avg_pool2d",
+}  # fmt: skip
+
+
+class OneImage:
+    """The backend: what `fastcnn.backends.OPERATIONS` names of forward passes, on an `Image`.
+
+    Attributes
+    ----------
+    largest : int
+        Multiply-adds of vectors that the largest operation so far takes.
+    """
+
+    def __init__(self) -> None:
+        self.largest = 0
+        self._given = np.empty(0)
+
+    def __getattr__(self, name: str) -> Callable:
+        if name not in OPERATIONS:
+            raise AttributeError(name)
+        operation = getattr(numba_direct, name)
+        return functools.partial(_by_channel if name in _BY_CHANNEL else _as_batch, operation)
+
+    def pack(self, x: np.ndarray) -> Image:
+        """The image of an array of shape (1, ...)."""
+        self._given = x
+        return Image.of(x)
+
+    def unpack(self, x: Image) -> np.ndarray:
+        """Its numbers; a copy of them, if they are those that `pack` was given."""
+        numbers = x.numbers
+        return layout.unpack(layout.pack(numbers)) if np.may_share_memory(numbers, self._given) else numbers
+
+    def flatten(self, x: Image) -> Image:
+        """The same image, as a row."""
+        return x.as_row()
+
+    def conv2d(self, x: Image, weight, bias, windows: Windows, groups: int, *, relu: bool = False) -> Image:
+        """See `fastcnn.functional.conv2d`."""
+        C, O = x.maps[0], len(weight)
+        if groups not in (1, C) or (groups > 1 and C != O) or is_mostly_padding(windows):
+            operation = numba_direct.conv2d_relu if relu else numba_direct.conv2d
+            return _as_batch(operation, x, weight, bias, windows, groups)
+        vectors = weight.size // O * -(-O // lanes(weight.dtype))
+        self.largest = max(self.largest, vectors * windows.OH * windows.OW)
+        if groups == 1:
+            return Image.of_channels(convolve(x.planes, C, weight, bias, windows, relu))
+        return Image.of_channels(convolve_depthwise(x.channels.blocks[:, 0], weight, bias, windows, relu))
+
+    def conv2d_relu(self, x: Image, weight, bias, windows: Windows, groups: int) -> Image:
+        """See `fastcnn.nn.fusion`."""
+        return self.conv2d(x, weight, bias, windows, groups, relu=True)
+
+    def conv2d_max_pool2d(self, x: Image, weight, bias, windows: Windows, groups: int, pool: Windows, relu: bool):
+        """See `fastcnn.nn.fusion`; ReLU comes first, as there is no gradient to be told of it."""
+        return self.max_pool2d(self.conv2d(x, weight, bias, windows, groups, relu=relu), pool)
+
+    def linear(self, x: Image, weight, bias, *, relu: bool = False) -> Image:
+        """See `fastcnn.functional.linear`."""
+        C, H, W = x.maps
+        whole = Windows(H, W, H, W, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1)
+        return self.conv2d(x, weight.reshape(-1, C, H, W), bias, whole, 1, relu=relu).as_row()
+
+    def linear_relu(self, x: Image, weight, bias) -> Image:
+        """See `fastcnn.nn.fusion`."""
+        return self.linear(x, weight, bias, relu=True)
+
+    def batch_norm(self, x: Image, mean, invstd, weight, bias) -> Image:
+        """See `fastcnn.functional.batch_norm`."""
+        if x.shape[1] != x.maps[0]:  # a row of several pixels of each channel
+            return _as_batch(numba_direct.batch_norm, x, mean, invstd, weight, bias)
+        y = normalize(x.channels, mean, invstd if weight is None else invstd * weight, bias)
+        return Image(x.shape, x.maps, channels=y)
+
+    def resize_channels(self, x: Image, channels: int) -> Image:
+        """See `fastcnn.nn.ResizeChannels`."""
+        C, H, W = x.maps
+        blocks = x.channels.blocks
+        L = blocks.shape[-1]
+        if C % L and channels > C:  # the lanes that get zeros may hold anything
+            return _as_batch(numba_direct.resize_channels, x, channels)
+        of_lanes = BlockedArray(blocks.reshape(1, -1, H, W, L), (L, len(blocks), H, W))  # blocks as channels
+        y = numba_direct.resize_channels(of_lanes, -(-channels // L))
+        return Image.of_channels(BlockedArray(y.blocks.reshape(-1, 1, H, W, L), (channels, 1, H, W)))
+
+
+def _by_channel(operation: Callable, *args):
+    """An operation of a batch of channels."""
+    x, *others = [arg for arg in args if isinstance(arg, Image)]
+    if any(other.maps != x.maps for other in others):  # rows that were images of other shapes
+        return _as_batch(operation, *args)
+    y = operation(*[arg.channels if isinstance(arg, Image) else arg for arg in args])
+    if isinstance(y, tuple):  # a max-pooling; which pixels won is for gradients
+        return Image.of_channels(y[0]), None
+    return Image.of_channels(y) if len(x.shape) == 4 else Image(x.shape, x.maps, channels=y)
+
+
+def _as_batch(operation: Callable, *args):
+    """An operation of a batch of one."""
+    return Image.of(operation(*[arg.batch if isinstance(arg, Image) else arg for arg in args]))

@@ -1,0 +1,247 @@
+"""What a kernel is given: one record of named arguments, behind one address.
+
+A kernel reads ``a.x`` where Python wrote ``x=...``. An array becomes `Numbers`, an address and a size; a number stays
+one. A tuple is no part of the record: its length belongs to the record's type, so that a kernel is compiled once for
+each length. That is how kernels are told the size of a tile.
+"""
+
+import operator
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils, config
+from numba.core.imputils import lower_builtin, lower_getattr, lower_getattr_generic
+from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
+from numba.extending import intrinsic, models, register_model
+from numba.np.numpy_support import from_dtype
+
+from fastcnn.backends.numba_direct.runtime.memory import address
+
+_SLOT = 8  # bytes of the record for an address or a number
+
+
+class Numbers(types.Type):
+    """An array in one dimension, as kernels know it: no copy, no owner."""
+
+    def __init__(self, dtype: types.Type):
+        self.dtype = dtype
+        super().__init__(name=f"Numbers({dtype})")
+
+
+class Arguments(types.Type):
+    """The address of a record of named arguments."""
+
+    def __init__(self, fields: tuple[tuple[str, types.Type], ...]):
+        self.fields = dict(fields)
+        super().__init__(name=f"Arguments({', '.join(f'{name}: {kind}' for name, kind in fields)})")
+
+
+class Layout(NamedTuple):
+    """How the arguments of some kinds lie in a record.
+
+    Attributes
+    ----------
+    kind : Arguments
+        Their type in kernels.
+    format : str
+        That of ``struct``, for the numbers that `described` returns.
+    """
+
+    kind: Arguments
+    format: str
+
+
+def described(arguments: dict[str, Any]) -> tuple[tuple, list]:
+    """What the layout of arguments depends on, their names and types, and lengths of tuples; and the record's numbers.
+
+    In the place of an array whose numbers are not side by side there is a copy afterwards.
+    """
+    kinds: list = []
+    values: list = []
+    for name, value in arguments.items():
+        kind = type(value)
+        if kind is np.ndarray:
+            if not value.flags.c_contiguous:
+                arguments[name] = value = np.ascontiguousarray(value)
+            kinds += name, value.dtype
+            values += address(value), value.size
+        elif kind is tuple:
+            kinds += name, len(value)
+        else:
+            kinds += name, kind
+            values.append(value)
+    return tuple(kinds), values
+
+
+def layout(kinds: tuple) -> Layout:
+    """The layout of arguments that `described` tells of."""
+    fields, formats = [], []
+    for name, kind in zip(kinds[::2], kinds[1::2], strict=True):
+        field, form = _field(kind)
+        fields.append((name, field))
+        formats.append(form)
+    return Layout(Arguments(tuple(fields)), "=" + "".join(formats))
+
+
+def _field(kind) -> tuple[types.Type, str]:
+    """Type in kernels, and format in the record."""
+    if isinstance(kind, np.dtype):
+        return Numbers(from_dtype(kind)), "qq"
+    if isinstance(kind, int):
+        return types.UniTuple(types.intp, kind), ""
+    if issubclass(kind, np.float32):
+        return types.float32, "f4x"
+    return (types.float64, "d") if issubclass(kind, float) else (types.intp, "q")
+
+
+def _slots(kind: types.Type) -> int:
+    return 0 if isinstance(kind, types.BaseTuple) else 2 if isinstance(kind, Numbers) else 1
+
+
+@register_model(Numbers)
+class _NumbersModel(models.StructModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, [("data", types.CPointer(kind.dtype)), ("size", types.intp)])
+
+
+@register_model(Arguments)
+class _ArgumentsModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, ir.IntType(8).as_pointer())
+
+
+@infer_getattr
+class _ArgumentsAttributes(AttributeTemplate):
+    key = Arguments
+
+    def generic_resolve(self, kind, name):
+        return kind.fields.get(name)
+
+
+@infer_getattr
+class _NumbersAttributes(AttributeTemplate):
+    key = Numbers
+
+    def resolve_size(self, kind):
+        return types.intp
+
+    def resolve_itemsize(self, kind):
+        return types.intp
+
+    def resolve_dtype(self, kind):
+        return types.DType(kind.dtype)
+
+
+@lower_getattr_generic(Arguments)
+def _read_argument(context, builder, kind, address, name):
+    """Read a field; what it holds never changes, so that the compiler may read it once."""
+    slot = 0
+    for field, field_kind in kind.fields.items():
+        if field == name:
+            break
+        slot += _slots(field_kind)
+
+    def read(slot: int, number):
+        place = builder.gep(address, [ir.Constant(ir.IntType(64), slot * _SLOT)])
+        loaded = builder.load(builder.bitcast(place, number.as_pointer()))
+        loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
+        return loaded
+
+    if isinstance(field_kind, types.BaseTuple):
+        return ir.Constant(context.get_value_type(field_kind), None)
+    if isinstance(field_kind, Numbers):
+        pointer = context.get_value_type(types.CPointer(field_kind.dtype))
+        return _numbers(context, builder, field_kind, read(slot, pointer), read(slot + 1, ir.IntType(64)))
+    return read(slot, context.get_value_type(field_kind))
+
+
+@lower_getattr(Numbers, "size")
+def _size(context, builder, kind, numbers):
+    return cgutils.create_struct_proxy(kind)(context, builder, numbers).size
+
+
+@lower_getattr(Numbers, "itemsize")
+def _itemsize(context, builder, kind, numbers):
+    return context.get_constant(types.intp, kind.dtype.bitwidth // 8)
+
+
+@lower_getattr(Numbers, "dtype")
+def _dtype(context, builder, kind, numbers):
+    return context.get_dummy_value()
+
+
+@infer_global(operator.getitem)
+class _GetNumber(AbstractTemplate):
+    def generic(self, args, options):
+        if isinstance(args[0], Numbers) and isinstance(args[1], types.Integer):
+            return signature(args[0].dtype, args[0], types.intp)
+        return None
+
+
+@infer_global(operator.setitem)
+class _SetNumber(AbstractTemplate):
+    def generic(self, args, options):
+        if isinstance(args[0], Numbers) and isinstance(args[1], types.Integer):
+            return signature(types.none, args[0], types.intp, args[0].dtype)
+        return None
+
+
+@lower_builtin(operator.getitem, Numbers, types.Integer)
+def _get_number(context, builder, sig, args):
+    return context.unpack_value(builder, sig.return_type, _place(context, builder, sig.args[0], args[0], args[1]))
+
+
+@lower_builtin(operator.setitem, Numbers, types.Integer, types.Any)
+def _set_number(context, builder, sig, args):
+    context.pack_value(builder, sig.args[2], args[2], _place(context, builder, sig.args[0], args[0], args[1]))
+
+
+def _place(context, builder, kind: Numbers, numbers, index):
+    proxy = cgutils.create_struct_proxy(kind)(context, builder, numbers)
+    check(context, builder, proxy.size, index)
+    return builder.gep(proxy.data, [index])
+
+
+def check(context, builder, size, index, count: int = 1, asked=None) -> None:
+    """Where Numba checks bounds, end the kernel unless ``count`` numbers from an index on are among the first ``size``.
+
+    Only if the flag ``asked`` says so, where there is one.
+    """
+    if config.BOUNDSCHECK:
+        last = builder.sub(size, ir.Constant(size.type, count))
+        outside = builder.or_(
+            builder.icmp_signed("<", index, ir.Constant(index.type, 0)), builder.icmp_signed(">", index, last)
+        )
+        with builder.if_then(outside if asked is None else builder.and_(outside, asked), likely=False):
+            context.call_conv.return_user_exc(builder, IndexError, ("outside of an array",))
+
+
+@intrinsic
+def numbers_at(typingctx, address, size, like):
+    """So many numbers at an address, of the dtype of the numbers ``like``."""
+    kind = Numbers(like.dtype)
+
+    def codegen(context, builder, signature, args):
+        pointer = context.get_value_type(types.CPointer(like.dtype))
+        return _numbers(context, builder, kind, builder.inttoptr(args[0], pointer), args[1])
+
+    return kind(types.intp, types.intp, like), codegen
+
+
+@intrinsic
+def address_of(typingctx, numbers):
+    """Where the numbers begin."""
+
+    def codegen(context, builder, signature, args):
+        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, args[0]).data
+        return builder.ptrtoint(data, ir.IntType(64))
+
+    return types.intp(numbers), codegen
+
+
+def _numbers(context, builder, kind: Numbers, data, size):
+    proxy = cgutils.create_struct_proxy(kind)(context, builder)
+    proxy.data, proxy.size = data, size
+    return proxy._getvalue()

@@ -1,0 +1,103 @@
+"""Whole numbers in memory that several threads change and wait for: in every thread the changes have one order."""
+
+import os
+import sys
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fastcnn.backends.numba_direct.runtime.processor import ARM, X86
+
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
+_FUTEX_WAIT, _FUTEX_WAKE = 128, 129  # between threads of one process; from linux/futex.h
+_FUTEX = (202 if X86 else 98 if ARM else None) if sys.platform == "linux" else None  # number of the system call
+
+
+@intrinsic
+def add(typingctx, address, number):
+    """Add to the whole number at an address, at one go; returns what was there before."""
+
+    def codegen(context, builder, signature, args):
+        pointer = builder.inttoptr(args[0], _I64.as_pointer())
+        return builder.atomic_rmw("add", pointer, args[1], "seq_cst")
+
+    return types.intp(types.intp, types.intp), codegen
+
+
+@intrinsic
+def write(typingctx, address, number):
+    """Set the whole number at an address."""
+
+    def codegen(context, builder, signature, args):
+        builder.store_atomic(args[1], builder.inttoptr(args[0], _I64.as_pointer()), "seq_cst", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), codegen
+
+
+@intrinsic
+def read(typingctx, address):
+    """The whole number at an address, as others have left it."""
+
+    def codegen(context, builder, signature, args):
+        return builder.load_atomic(builder.inttoptr(args[0], _I64.as_pointer()), "seq_cst", 8)
+
+    return types.intp(types.intp), codegen
+
+
+@intrinsic
+def pause(typingctx):
+    """Tell the processor that this thread is waiting."""
+
+    def codegen(context, builder, signature, args):
+        if X86:
+            builder.call(
+                cgutils.get_or_insert_function(
+                    builder.module, ir.FunctionType(ir.VoidType(), []), "llvm.x86.sse2.pause"
+                ),
+                [],
+            )
+        elif ARM:
+            kind = ir.FunctionType(ir.VoidType(), [_I32])
+            hint = cgutils.get_or_insert_function(builder.module, kind, "llvm.aarch64.hint")
+            builder.call(hint, [ir.Constant(_I32, 1)])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
+def sleep(typingctx, address, seen):
+    """Sleep while the whole number at an address is what was seen there, until `wake`; or less long."""
+
+    def codegen(context, builder, signature, args):
+        if _FUTEX is not None:
+            nothing = ir.Constant(_I64, 0)
+            _futex(builder, args[0], _FUTEX_WAIT, builder.trunc(args[1], _I32), nothing)
+        else:
+            name, time = ("Sleep", 1) if os.name == "nt" else ("usleep", 100)  # milliseconds, microseconds
+            kind = ir.FunctionType(ir.VoidType(), [_I32])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [ir.Constant(_I32, time)])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), codegen
+
+
+@intrinsic
+def wake(typingctx, address):
+    """Wake all that sleep at an address, where those do not wake by themselves."""
+
+    def codegen(context, builder, signature, args):
+        if _FUTEX is not None:
+            _futex(builder, args[0], _FUTEX_WAKE, ir.Constant(_I32, 2**31 - 1), ir.Constant(_I64, 0))
+        return context.get_dummy_value()
+
+    return types.void(types.intp), codegen
+
+
+def _futex(builder, address, operation: int, value, limit) -> None:
+    """Linux's system call, which looks at the lower half of a number."""
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_I64, [_I64], var_arg=True), "syscall")
+    builder.call(function, [ir.Constant(_I64, _FUTEX), address, ir.Constant(_I32, operation), value, limit])

@@ -1,0 +1,104 @@
+"""How kernels are compiled.
+
+A kernel is a function ``kernel(first, last, a, scratch)`` that computes the tasks first ... last - 1 of an operation. A
+task writes what no other task writes, so that it does not matter which thread does it. ``a`` has the arguments by name
+(see `arguments`), ``scratch`` is the address of memory that the thread has for itself, beginning at a whole vector.
+
+Flags stand here and nowhere else. No fast-math: NaN, infinities and the order of every sum are kept, so that results
+do not depend on the processor's mood or the number of threads.
+"""
+
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numba
+from numba import types
+
+from fastcnn.backends.numba_direct.runtime import arguments, cache, program
+
+_FLAGS = {"error_model": "numpy", "nogil": True, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+class Kernel:
+    """A function that Python launches on all threads.
+
+    Attributes
+    ----------
+    name : str
+    flushes : bool
+        Whether denormals are zeros within it.
+    """
+
+    def __init__(self, function: Callable, *, flushes: bool):
+        self.name, self.flushes, self.__module__ = function.__name__, flushes, function.__module__
+        self._dispatcher = numba.njit(**_FLAGS)(function)
+        cache.attach(self._dispatcher)
+        self._compiled: dict[tuple, tuple[int, str]] = {}  # by the arguments' kinds: address, and format of the record
+
+    def __call__(self, tasks: int, /, scratch: int = 0, **given: Any) -> None:
+        """Compute so many tasks, each thread with so many bytes of ``scratch``."""
+        if _thread.needed is None:
+            program.launch(self.step(tasks, scratch, given))
+        else:
+            _thread.needed[self, arguments.described(dict(sorted(given.items())))[0]] = None
+
+    def step(self, tasks: int, scratch: int, given: dict[str, Any]) -> program.Step:
+        """The same as a step of a program."""
+        given = dict(sorted(given.items()))
+        kinds, values = arguments.described(given)
+        address, form = self.compile(kinds)
+        return program.Step(self, address, struct.pack(form, *values), tasks, scratch, given)
+
+    def compile(self, kinds: tuple) -> tuple[int, str]:
+        """Address of the code for arguments of these kinds, and the format of their record."""
+        return self._compiled.get(kinds) or self._compile(kinds)
+
+    def _compile(self, kinds: tuple) -> tuple[int, str]:
+        layout = arguments.layout(kinds)
+        signature = types.intp, types.intp, layout.kind, types.intp
+        self._dispatcher.compile(types.none(*signature))
+        compiled = self._dispatcher.overloads[signature]
+        address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+        self._compiled[kinds] = address, layout.format
+        return self._compiled[kinds]
+
+    def __repr__(self) -> str:
+        return f"{self.__module__.rpartition('.')[2]}.{self.name}"
+
+
+class _Thread(threading.local):
+    needed: dict[tuple[Kernel, tuple], None] | None = None
+
+
+_thread = _Thread()
+
+
+@contextmanager
+def rehearsing() -> Iterator[dict[tuple[Kernel, tuple], None]]:
+    """Within this block, this thread's kernels compute nothing, so that the numbers in all results are arbitrary.
+
+    What is yielded gets the kernels that would have computed, each with the kinds of its arguments, to be compiled.
+    Programs that are recorded here do nothing: throw the models away.
+    """
+    before, _thread.needed = _thread.needed, {}
+    try:
+        yield _thread.needed
+    finally:
+        _thread.needed = before
+
+
+def kernel(function: Callable) -> Kernel:
+    """A kernel in which denormals stay what they are."""
+    return Kernel(function, flushes=False)
+
+
+def flushing_kernel(function: Callable) -> Kernel:
+    """A kernel in which denormals are zeros: it multiplies, and processors are slow with them."""
+    return Kernel(function, flushes=True)
+
+
+inlined = numba.njit(inline="always", error_model="numpy")
+"""A part of kernels."""

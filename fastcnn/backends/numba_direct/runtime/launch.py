@@ -1,0 +1,242 @@
+"""How steps are run: by a team of threads, each with its share of the tasks, or by the calling thread alone.
+
+Every thread goes through all steps. Of each it takes tasks, some at a time, first of its own share of them, so that
+what it wrote in one step is in its cache in the next, then of the others' shares; and it goes on when all tasks are
+done, whoever did them. The calling thread waits for no other one but for the tasks that it has taken: a thread that
+the system does not let run, since another program has its processor, takes none. Who waits looks for a while, as
+waking up takes long, and then sleeps, so that its processor is free.
+
+Numba's own threads, GNU OpenMP's, all have to come to a launch and to leave it: with another program on one of two
+processors, LeNet-5's forward pass took 8 ms instead of 0.6 in them, and takes 1.2 here. Nor do they survive a fork.
+"""
+
+import atexit
+import os
+import threading
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fastcnn.backends.numba_direct.runtime import cache
+from fastcnn.backends.numba_direct.runtime.atomics import add, pause, read, sleep, wake, write
+from fastcnn.backends.numba_direct.runtime.denormals import flush_denormals, restore_denormals
+
+LINE = 8  # counters lie so many int64 apart, each on a cache line of its own
+_TURNS = 4  # a thread's share of a step is taken in so many parts, so that others can help
+_LOOKS = 2_000  # at a counter, some 50 microseconds in all, before the calling thread sleeps
+_IDLE_LOOKS = 25_000  # before another one does: most launches follow each other faster
+_JOB, _OPEN, _INSIDE, _SLEEPERS = range(0, 4 * 64, 64)  # where these numbers are in a team's memory, in bytes
+_WORK = 4 * LINE  # and from which number on the work is: table, steps, counters, scratch, scratch_bytes, threads
+
+
+def run(table: np.ndarray, counters: np.ndarray, scratch: np.ndarray, scratch_bytes: int) -> int:
+    """Run the steps of a table; returns the number of one that failed, from 1, or 0.
+
+    Parameters
+    ----------
+    table : ndarray of shape (steps, 4), int64
+        Address of a kernel, address of its arguments, number of tasks, whether denormals are zeros.
+    counters : ndarray of shape (steps, threads + 1, LINE), int64
+        For this run: how much is taken of each thread's share, and how much is done.
+    scratch : ndarray of uint8
+        ``scratch_bytes`` for each thread.
+    """
+    counters.fill(0)
+    threads = counters.shape[1] - 1
+    # If another Python thread has the team, this one does all by itself: the shares are the same, whoever works.
+    team = _team.with_threads(threads) if threads > 1 and _team.lock.acquire(blocking=False) else None
+    if team is None:
+        _do_all(table, counters, scratch, scratch_bytes, threads)
+    else:
+        try:
+            _launch(team, table, counters, scratch, scratch_bytes, threads)
+        finally:
+            _team.lock.release()
+    return int(counters[0, threads, 1])
+
+
+class _Team:
+    """The threads besides the calling one, which wait for work."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._threads: list[threading.Thread] = []
+        self._memory = np.zeros(_WORK + LINE, np.int64)
+
+    def with_threads(self, threads: int) -> np.ndarray:
+        """The team's memory, when there are enough."""
+        if not self._threads:
+            _compiled_team()
+        while len(self._threads) < threads - 1:
+            arguments = self._memory, len(self._threads) + 1
+            thread = threading.Thread(target=_serve, args=arguments, name="fastcnn", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        return self._memory
+
+    def end(self) -> None:
+        """Let them end, before what they run goes."""
+        with self.lock:
+            if self._threads:
+                _quit(self._memory)
+            for thread in self._threads:
+                thread.join()
+            self._threads = []
+
+
+_team = _Team()
+atexit.register(lambda: _team.end())
+
+
+def _after_fork() -> None:
+    """The child has none of the threads."""
+    global _team
+    _team = _Team()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@intrinsic
+def _call(typingctx, kernel, first, last, record, scratch):
+    """Call the code at an address as a kernel; returns its status, 0 if all is well."""
+
+    def codegen(context, builder, signature, args):
+        kernel, first, last, record, scratch = args
+        bytes_pointer = ir.IntType(8).as_pointer()
+        result, error = (context.call_conv.get_function_type(types.none, ()).args[i] for i in (0, 1))
+        kind = ir.FunctionType(ir.IntType(32), [result, error, first.type, last.type, bytes_pointer, scratch.type])
+        where = [cgutils.alloca_once(builder, pointer.pointee) for pointer in (result, error)]
+        code = builder.inttoptr(kernel, kind.as_pointer())
+        status = builder.call(code, [*where, first, last, builder.inttoptr(record, bytes_pointer), scratch])
+        return builder.sext(status, ir.IntType(64))
+
+    return types.intp(*(types.intp,) * 5), codegen
+
+
+_compiled = numba.njit(error_model="numpy", nogil=True)
+
+
+@_compiled
+def _work(table, steps, counters, scratch, worker, threads):
+    """What one of the threads does; ``table``, ``counters`` and ``scratch``, which is its own, are addresses."""
+    line = 8 * LINE
+    for i in range(steps):
+        row = table + i * 32
+        kernel, record, tasks, flushes = read(row), read(row + 8), read(row + 16), read(row + 24)
+        shares = counters + i * (threads + 1) * line
+        done = shares + threads * line
+        sleepers = done + 16
+        mode = flush_denormals() if flushes else np.uint64(0)
+        for turn in range(threads):
+            owner = (worker + turn) % threads
+            start, stop = owner * tasks // threads, (owner + 1) * tasks // threads
+            some = (stop - start + _TURNS - 1) // _TURNS
+            while start < stop:
+                first = start + add(shares + owner * line, some)
+                if first >= stop:
+                    break
+                last = min(first + some, stop)
+                failed = counters + threads * line + 8
+                if _call(kernel, first, last, record, scratch) != 0 and read(failed) == 0:
+                    write(failed, i + 1)
+                if add(done, last - first) + last - first == tasks and read(sleepers) != 0:
+                    wake(done)
+        if flushes:
+            restore_denormals(mode)
+        looks = 0
+        while read(done) < tasks and looks < _LOOKS:
+            pause()
+            looks += 1
+        if looks == _LOOKS:
+            add(sleepers, 1)
+            seen = read(done)
+            while seen < tasks:
+                sleep(done, seen)
+                seen = read(done)
+
+
+@_compiled
+def _do_all(table, counters, scratch, scratch_bytes, threads):
+    """Do the work of all threads."""
+    _work(table.ctypes.data, len(table), counters.ctypes.data, scratch.ctypes.data, 0, threads)
+
+
+@_compiled
+def _launch(team, table, counters, scratch, scratch_bytes, threads):
+    """Offer work to the team and do it; return when nobody is at it any more."""
+    at = team.ctypes.data
+    team[_WORK], team[_WORK + 1] = table.ctypes.data, len(table)
+    team[_WORK + 2], team[_WORK + 3] = counters.ctypes.data, scratch.ctypes.data
+    team[_WORK + 4], team[_WORK + 5] = scratch_bytes, threads
+    job = read(at + _JOB) + 1
+    write(at + _OPEN, job)
+    write(at + _JOB, job)
+    if read(at + _SLEEPERS) != 0:
+        wake(at + _JOB)
+    _work(table.ctypes.data, len(table), counters.ctypes.data, scratch.ctypes.data, 0, threads)
+    write(at + _OPEN, 0)  # who has not come by now need not come
+    looks, inside = 0, read(at + _INSIDE)
+    while inside != 0:
+        if looks < _LOOKS:
+            pause()
+            looks += 1
+        else:
+            sleep(at + _INSIDE, inside)
+        inside = read(at + _INSIDE)
+
+
+@_compiled
+def _serve(team, worker):
+    """Wait for work and do it, again and again."""
+    at, job = team.ctypes.data, 0
+    while True:
+        looks = 0
+        while read(at + _JOB) == job and looks < _IDLE_LOOKS:
+            pause()
+            looks += 1
+        if looks == _IDLE_LOOKS:
+            add(at + _SLEEPERS, 1)
+            while read(at + _JOB) == job:
+                sleep(at + _JOB, job)
+            add(at + _SLEEPERS, -1)
+        job = read(at + _JOB)
+        if job < 0:
+            break
+        add(at + _INSIDE, 1)  # from now on the caller waits, unless it has closed
+        if read(at + _OPEN) == job and worker < team[_WORK + 5]:
+            scratch = team[_WORK + 3] + worker * team[_WORK + 4]
+            _work(team[_WORK], team[_WORK + 1], team[_WORK + 2], scratch, worker, team[_WORK + 5])
+        if add(at + _INSIDE, -1) == 1 and read(at + _OPEN) == 0:
+            wake(at + _INSIDE)
+
+
+@_compiled
+def _quit(team):
+    """Let the threads end."""
+    write(team.ctypes.data + _JOB, -1)
+    wake(team.ctypes.data + _JOB)
+
+
+for _function in (_do_all, _launch, _serve, _quit):
+    cache.attach(_function)
+
+
+def compile_all() -> None:
+    """Compile what runs steps, by running none."""
+    nothing = np.empty((0, 4), np.int64), np.empty((0, 2, LINE), np.int64), np.empty(0, np.uint8), 0
+    _do_all(*nothing, 1)
+    _launch(_compiled_team(), *nothing, 1)
+
+
+def _compiled_team() -> np.ndarray:
+    """The memory of a team that has ended: what its threads run is compiled here, once."""
+    ended = np.zeros(_WORK + LINE, np.int64)
+    _quit(ended)
+    _serve(ended, 1)
+    return ended

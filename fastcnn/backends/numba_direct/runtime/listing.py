@@ -1,0 +1,172 @@
+"""A program as a table, and how long each of its steps takes."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from fastcnn.backends.numba_direct.runtime import memory
+from fastcnn.backends.numba_direct.runtime.program import Step, launch_of
+
+_REPEATS, _LEAST, _SECONDS = 30, 3, 3.0  # so often is each step timed; less often, from 3 on, where that takes longer
+PYTHON = "(Python)"
+
+
+class Row(NamedTuple):
+    """A step.
+
+    Attributes
+    ----------
+    kernel : str
+        In words; `PYTHON` for what Python does between steps.
+    tile : str
+        Rows and columns, as "4x6"; "" where the kernel has none.
+    tasks : int
+    bytes : int
+        Of all its arrays, each once.
+    microseconds : float or None
+        Median of several runs of this step alone, on all threads; None where it was not timed.
+    """
+
+    kernel: str
+    tile: str
+    tasks: int
+    bytes: int
+    microseconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The steps of a program; ``str`` of it is the table.
+
+    Attributes
+    ----------
+    rows : list of Row
+    together : float or None
+        Microseconds of all steps in one launch; None where they were not timed.
+    """
+
+    rows: list[Row]
+    together: float | None = None
+
+    @property
+    def microseconds(self) -> float:
+        """Sum over the steps."""
+        return sum(row.microseconds or 0.0 for row in self.rows)
+
+    def __str__(self) -> str:
+        timed = self.together is not None
+        table = [("", "kernel", "tile", "tasks", "kB", "microseconds", "share")]
+        for number, row in enumerate(self.rows, 1):
+            sizes = ("", "") if row.kernel == PYTHON else (f"{row.tasks:,}", _kilobytes(row.bytes))
+            table.append((str(number), row.kernel, row.tile, *sizes, *self._times(row.microseconds)))
+        steps = f"{len(self.rows)} step{'s' * (len(self.rows) != 1)}"
+        ends = [("", steps, "", "", _kilobytes(sum(row.bytes for row in self.rows)), *self._times(self.microseconds))]
+        if timed:
+            ends.append(("", "in one launch", "", "", "", *self._times(self.together)))
+        columns = 7 if timed else 5
+        widths = [max(map(len, column)) for column in zip(*table, *ends, strict=True)][:columns]
+        lines = [_aligned(line, widths) for line in (*table, *ends)]
+        rule = "-" * max(map(len, lines))
+        return "\n".join((lines[0], rule, *lines[1 : len(table)], rule, *lines[len(table) :]))
+
+    def _times(self, microseconds: float | None) -> tuple[str, str]:
+        if microseconds is None or self.together is None:
+            return "", ""
+        return f"{microseconds:,.1f}", f"{microseconds / self.microseconds:.1%}" if self.microseconds else ""
+
+
+def listing(parts: Sequence[Step | Callable[[], None]]) -> Listing:
+    """The table of steps, and of calls between them."""
+    return Listing([_row(part) for part in parts])
+
+
+def times(parts: Sequence[Step | Callable[[], None]]) -> Listing:
+    """The same with times: the steps are run again and again, one after the other, on copies of all that they change.
+
+    What Python does between them is neither done nor timed.
+    """
+    steps = _on_copies([part for part in parts if isinstance(part, Step)])
+    if not steps:
+        return listing(parts)
+    alone, together = [launch_of([step]) for step in steps], launch_of(steps)
+    together()  # from then on, arrays hold what steps find in them
+    seconds: list[list[float]] = []
+    end = time.perf_counter() + _SECONDS
+    while len(seconds) < _LEAST or (len(seconds) < _REPEATS and time.perf_counter() < end):
+        seconds.append([*map(_seconds, alone), _seconds(together)])
+    *medians, whole = (1e6 * np.median(seconds, axis=0)).tolist()
+    left = iter(medians)
+    rows = [_row(part, next(left) if isinstance(part, Step) else None) for part in parts]
+    return Listing(rows, whole)
+
+
+def _seconds(launch: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    launch()
+    return time.perf_counter() - start
+
+
+def _row(part: Step | Callable[[], None], microseconds: float | None = None) -> Row:
+    if not isinstance(part, Step):
+        return Row(PYTHON, "", 0, 0)
+    given = part.arguments
+    rows, columns = (len(given.get(name, (0,))) for name in ("rows", "columns"))
+    tile = f"{rows}x{columns}" if "columns" in given else ""
+    return Row(part.kernel.name.strip("_").replace("_", " "), tile, part.tasks, _bytes(part), microseconds)
+
+
+def _bytes(step: Step) -> int:
+    """Of all arrays; kernels that go over lists of arrays are told addresses and sizes."""
+    if "addresses" not in step.arguments:
+        return sum({memory.address(array): array.nbytes for _, _, array in step.arrays()}.values())
+    addresses, sizes, like = (step.arguments[name] for name in ("addresses", "sizes", "like"))
+    return int(((addresses.reshape(-1, sizes.size) != 0) * sizes).sum()) * like.itemsize
+
+
+def _on_copies(steps: Sequence[Step]) -> list[Step]:
+    """The same steps, but on copies of all arrays that can be written; what overlaps does so again."""
+    arrays = [array for step in steps for _, _, array in step.arrays() if array.flags.writeable]
+    copies: dict[tuple | None, np.ndarray] = {}
+    for start, stop, overlapping in _regions(arrays):
+        block = memory.aligned((stop - start,), np.dtype(np.uint8))
+        for array in overlapping:
+            copy = np.ndarray(array.shape, array.dtype, block, memory.address(array) - start)
+            copy[...] = array
+            copies[_place(array)] = copy
+    return [
+        step.kernel.step(step.tasks, step.scratch, {k: copies.get(_place(v), v) for k, v in step.arguments.items()})
+        for step in steps
+    ]
+
+
+def _regions(arrays: list[np.ndarray]) -> list[tuple[int, int, list[np.ndarray]]]:
+    """Where memory begins and ends in which arrays lie that overlap, and these."""
+    regions: list[tuple[int, int, list[np.ndarray]]] = []
+    for array in sorted(arrays, key=memory.address):
+        start = memory.address(array)
+        stop = start + array.nbytes
+        if regions and start < regions[-1][1]:
+            first, end, overlapping = regions.pop()
+            regions.append((first, max(end, stop), [*overlapping, array]))
+        else:
+            regions.append((start, stop, [array]))
+    return regions
+
+
+def _place(value) -> tuple | None:
+    """What tells an array from others; None for a number."""
+    return (memory.address(value), value.shape, value.dtype) if isinstance(value, np.ndarray) else None
+
+
+def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
+    """As many columns as there are widths: the kernel to the left, all else to the right."""
+    number, kernel, *rest = line[: len(widths)]
+    cells = number.rjust(widths[0]), kernel.ljust(widths[1]), *map(str.rjust, rest, widths[2:])
+    return "  ".join(cells).rstrip()
+
+
+def _kilobytes(size: int) -> str:
+    return f"{size / 1000:,.1f}"

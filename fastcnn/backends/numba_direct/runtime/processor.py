@@ -1,0 +1,25 @@
+"""What the processor has for which kernels are compiled."""
+
+import platform
+
+import numpy as np
+from numba.core import config
+from numba.core.codegen import get_host_cpu_features
+
+
+def features() -> frozenset[str]:
+    """Names of the processor features that Numba generates code for (``NUMBA_CPU_FEATURES`` and the like heeded)."""
+    flags = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
+    return frozenset(flag[1:] for flag in flags.split(",") if flag.startswith("+"))
+
+
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+ARM = platform.machine().lower() in ("aarch64", "arm64")
+_FEATURES = features()
+VECTOR_BYTES = 64 if "avx512f" in _FEATURES else 32 if "avx" in _FEATURES else 16
+REGISTERS = 32 if "avx512f" in _FEATURES or "neon" in _FEATURES else 16
+
+
+def lanes(dtype) -> int:
+    """Images that stand side by side in one vector: 16 float32 or 8 float64 with AVX-512."""
+    return VECTOR_BYTES // np.dtype(dtype).itemsize

@@ -1,0 +1,76 @@
+"""``fastcnn program``: what a training step of a model consists of, and how long each part takes."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+import fastcnn
+from fastcnn import nn
+from fastcnn.commands import network
+from fastcnn.commands.arguments import Parser, choice, from_text, whole
+from fastcnn.commands.errors import usage
+from fastcnn.commands.parts import OPTIMIZERS
+from fastcnn.nn.summaries import said
+from fastcnn.training.compiling import Compiling
+
+EXAMPLES = """\
+  fastcnn program
+  fastcnn program runs/lenet5-mnist --batch-size 1
+  fastcnn program --model resnet20 --image-size 28 --channels 1 --optimizer sgd
+"""
+
+
+def parser() -> Parser:
+    """Describe the options."""
+    about = "Print the compiled kernels that a training step of a model runs, and measure each."
+    parser = Parser("fastcnn program", about, EXAMPLES)
+    network.add_to(parser)
+    parser.add_argument("--batch-size", type=from_text(whole(1)), metavar="N", default=128, help="default: 128")
+    names = f"one of {', '.join(OPTIMIZERS)}"
+    parser.add_argument("--optimizer", type=from_text(choice(*OPTIMIZERS)), metavar="NAME", default="adam", help=names)
+    return parser
+
+
+def run(args) -> int:
+    """Take a step, write down what it does, and print it."""
+    with fastcnn.use_backend("numba"):
+        compiling, rng = Compiling(), np.random.default_rng(0)
+        model, loss = network.build(args, rng), nn.CrossEntropyLoss()
+        optimizer = network.optimizer(args.optimizer, model)
+        x = rng.standard_normal((args.batch_size, *model.input_shape), np.float32)
+        labels = np.zeros(args.batch_size, np.int64)
+        with usage():
+            y = model(x)
+        of_loss = _recorded(lambda: (loss(y, labels), loss.backward()))
+        model.backward(loss.backward(), input_grad=False)
+        of_optimizer = _recorded(optimizer.step)
+        compiling.say()
+        shape, threads = "x".join(map(str, model.input_shape)), fastcnn.get_num_threads()
+        print(
+            f"{type(model).__name__}, a training step on {args.batch_size} images of {shape}, "
+            f"on {threads} thread{'s' * (threads > 1)}"
+        )
+        from fastcnn.backends.numba_direct.runtime.listing import times
+
+        programs = model.programs()
+        for title, parts in (
+            ("forward", [program.steps for program in programs["forward"]]),
+            ("loss and its gradient", [of_loss]),
+            ("backward", [program.steps for program in programs["backward"]]),
+            (f"optimizer: {args.optimizer}", [of_optimizer]),
+        ):
+            for steps in parts:
+                print(f"\n{title}\n{times(steps)}", flush=True)
+    for line in said(nn.unrecorded(model)):
+        print(f"\n{line}")
+    return 0
+
+
+def _recorded(call: Callable[[], object]) -> list:
+    """What a call launches."""
+    from fastcnn.backends.numba_direct.runtime.program import Recorder, recording
+
+    recorder = Recorder()
+    with recording(recorder):
+        call()
+    return recorder.parts

@@ -1,0 +1,298 @@
+"""A model's passes over batches of one form, recorded as programs when they are first made, and run from then on.
+
+The first forward and the first backward pass of a form go from layer to layer, and the backend writes down what they
+do; the following ones run its program (see ``record`` in the backend). What they compute is the same, bit for bit. That
+is so for fastcnn's own layers, whose passes do nothing but call the backend, and as long as nothing has changed: no
+attribute of any layer, none of its methods, nor the array of any parameter.
+
+What cannot be recorded, as a layer of somebody's own, is called, and a `Sequential` records what lies between
+(`Recorded`). `unrecorded` says which layers these are.
+"""
+
+import functools
+import operator
+import sys
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from fastcnn.nn import calls
+from fastcnn.nn.parameter import Buffer, Parameter, collected
+
+_KEPT = 8  # forms: the whole and the last batches of training and of testing, and two in reserve
+_HARMLESS = {
+    "__init__", "__module__", "__doc__", "__dict__", "__weakref__", "__qualname__",
+    "__annotations__", "__annotate__", "__annotate_func__", "__firstlineno__", "__static_attributes__",
+}  # fmt: skip
+
+
+def unrecorded(model) -> dict[str, str]:
+    """Which layers of a model are called one by one, and why.
+
+    Parameters
+    ----------
+    model : Module
+
+    Returns
+    -------
+    dict of str to str
+        The reason by the layer's name, "" being the model itself. Empty where each pass is one program.
+
+    Examples
+    --------
+    >>> from fastcnn import nn
+    >>> class Absolute(nn.Module):
+    ...     def forward_native(self, x, backend):
+    ...         return backend.leaky_relu(x, -1.0)
+    >>> nn.unrecorded(nn.Sequential(nn.Linear(3, 2), Absolute()))
+    {'1': 'Absolute is a class of its own'}
+    """
+    reasons = {name: why_not(module) for name, module in _named(model, "")}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _named(module, name: str):
+    yield name, module
+    for child_name, child in module.named_children():
+        yield from _named(child, f"{name}.{child_name}" if name else child_name)
+
+
+def why_not(module) -> str | None:
+    """Why the passes of a module itself, without those of the modules inside, cannot be recorded; None if they can."""
+    kind: Any = type(module)
+    if not _is_known(kind):
+        return f"{kind.__name__} is a class of its own"
+    if not calls.is_as_defined(module):
+        return "its methods were replaced"
+    for value in vars(module).values():
+        if isinstance(value, (Parameter, Buffer)) and not (
+            isinstance(value.data, np.ndarray) and value.data.flags.carray
+        ):
+            return "an array of its is read-only or strided"
+    return module.why_unrecorded()
+
+
+def _held(module) -> list[Parameter | Buffer]:
+    """The parameters and buffers of a module itself."""
+    return [value for value in vars(module).values() if isinstance(value, (Parameter, Buffer))]
+
+
+@functools.cache
+def _is_known(kind: Any) -> bool:
+    """Whether a class is fastcnn's, or extends one by nothing but ``__init__`` and plain values."""
+    for cls in kind.__mro__:
+        if cls.__module__.partition(".")[0] == "fastcnn" and vars(sys.modules[cls.__module__]).get(cls.__name__) is cls:
+            return True
+        if any(
+            callable(value) or hasattr(value, "__get__") for name, value in vars(cls).items() if name not in _HARMLESS
+        ):
+            return False
+    return False
+
+
+def is_recordable(model) -> bool:
+    """Whether the passes of a model can be recorded as a whole."""
+    return not any(map(why_not, model.modules()))
+
+
+class _Thread(threading.local):
+    layer_by_layer = False
+
+
+_thread = _Thread()
+
+
+@contextmanager
+def layer_by_layer() -> Iterator[None]:
+    """Within this block, this thread records nothing and runs no program: it calls each layer."""
+    before, _thread.layer_by_layer = _thread.layer_by_layer, True
+    try:
+        yield
+    finally:
+        _thread.layer_by_layer = before
+
+
+def can_record(backend) -> bool:
+    """Whether a backend records, and this thread is to and not in the middle of it already."""
+    return hasattr(backend, "record") and not _thread.layer_by_layer and not backend.is_recording()
+
+
+def made_anew(backend, shape: tuple[int, ...], dtype, make):
+    """What ``make()`` returns, in the backend's layout; in each pass of a recording it is made again."""
+    if not hasattr(backend, "perform"):
+        return backend.pack(make())
+    native = backend.empty(shape, dtype)
+    backend.perform(lambda: backend.repack(make(), native))
+    return native
+
+
+class State:
+    """What recordings of a model depend on, besides the batch. Nothing here leads back to the model itself."""
+
+    def __init__(self, model):
+        modules = list(model.modules())
+        self._inside = [module for module in modules if module is not model]
+        self._held = [
+            value for module in modules for value in vars(module).values() if isinstance(value, (Parameter, Buffer))
+        ]
+        self.arrays = [held.data for held in self._held]
+        self._classes = [(kind, *calls.passes(kind)) for kind in {type(module) for module in modules}]
+        self._versions = self._now(model)
+
+    def is_current(self, model) -> bool:
+        """Whether nothing has changed since."""
+        return (
+            self._now(model) == self._versions
+            and all(map(operator.is_, [held.data for held in self._held], self.arrays))
+            and all(kind.forward_native is f and kind.backward_native is b for kind, f, b in self._classes)
+        )
+
+    def modes(self, model) -> tuple[bool, ...]:
+        """Which modules are in training mode."""
+        return (model.training, *[module.training for module in self._inside])
+
+    def _now(self, model) -> list[int]:
+        return [model._version, *[module._version for module in self._inside]]
+
+
+class Recordings:
+    """A model's recordings, by the form of the batch and the modes of the layers.
+
+    Parameters
+    ----------
+    native : bool
+        Whether batches are in the backend's layout.
+    """
+
+    def __init__(self, *, native: bool):
+        self._native, self._lock = native, threading.Lock()
+        self._state: State | None = None
+        self._made: dict[tuple, _Recording] | None = None  # None if there can be none
+
+    def take(self, model, backend, x) -> "Use | None":
+        """The use of one for batches like ``x``, perhaps yet to be made; None if there can be none."""
+        with self._lock:
+            state = self._state
+            if state is None or not state.is_current(model):
+                state = self._state = State(model)
+                self._made = {} if is_recordable(model) else None
+            if self._made is None:
+                return None
+            key = backend, x.shape, x.dtype, state.modes(model)
+            found = self._made.pop(key, None)
+            if found is None or not found.is_free():
+                found = _Recording(backend, state, native=self._native)
+            self._made[key] = found  # as the last one
+            while len(self._made) > _KEPT:
+                del self._made[next(iter(self._made))]
+            return Use(found)
+
+
+class Use:
+    """A forward pass of a recording, and backward passes: as long as it is there, nobody else uses the recording."""
+
+    __slots__ = ("__weakref__", "_input_grad", "_recording")
+
+    def __init__(self, recording: "_Recording"):
+        self._recording, recording.use = recording, weakref.ref(self)
+        self._input_grad: bool | None = None  # of the last backward pass
+
+    @property
+    def call(self):
+        """That of the model, which remembers what the forward pass computed."""
+        return self._recording.call
+
+    def is_current(self, model) -> bool:
+        """Whether the model is still that of the forward pass."""
+        return self._recording.state.is_current(model)
+
+    def forward(self, model, x):
+        """Output of the model."""
+        return self._recording.forward(model, x)
+
+    def backward(self, dy, input_grad: bool):
+        """Add the gradients of all parameters, and return that of the input if asked."""
+        self._input_grad = input_grad
+        return self._recording.backward(dy, input_grad)
+
+    def programs(self) -> tuple[Any, Any]:
+        """Those of the forward pass and of the last backward pass; None for one that was not made."""
+        return self._recording.programs(self._input_grad)
+
+
+def programs(made) -> dict[str, list]:
+    """The programs of a forward pass, and of a backward pass after it, each in the order in which they run.
+
+    Parameters
+    ----------
+    made : Use or Call
+        Of the model.
+    """
+    pairs = [use.programs() for use in _uses(made)]
+    forward, backward = [pair[0] for pair in pairs], [pair[1] for pair in reversed(pairs)]
+    return {"forward": forward, "backward": [program for program in backward if program is not None]}
+
+
+def _uses(made) -> Iterator[Use]:
+    """That of a model, or those of parts of it."""
+    if isinstance(made, Use):
+        yield made
+    elif isinstance(made, calls.Call):
+        yield from _uses(vars(made.twin).get("_use"))
+        for call in made.inside:
+            yield from _uses(call)
+
+
+class _Recording:
+    """The passes of a model over batches of one form."""
+
+    def __init__(self, backend, state: State, *, native: bool):
+        self.state, self._backend = state, backend
+        self._enter, self._leave = (backend.copy, backend.copy) if native else (backend.pack, backend.unpack)
+        self._forward: Any = None  # the program
+        self._backward: dict[bool, tuple] = {}  # program and parameters, by whether there is a gradient of the input
+        self.use: Any = None  # weak reference to the last one
+        self.call: Any = None
+
+    def is_free(self) -> bool:
+        return self.use is None or self.use() is None
+
+    def forward(self, model, x):
+        if self._forward is None:
+            self._forward, (y,) = self._record(functools.partial(self._first, model), x, [])
+        else:
+            (y,) = self._forward(x)
+        return y
+
+    def backward(self, dy, input_grad: bool):
+        if input_grad in self._backward:
+            program, parameters = self._backward[input_grad]
+            dx, *grads = program(dy)
+        else:
+            parameters = []
+            back = functools.partial(self._back, parameters, input_grad)
+            program, (dx, *grads) = self._record(back, dy, self._forward.allocated)
+            self._backward[input_grad] = program, parameters
+        for parameter, grad in zip(parameters, grads, strict=True):
+            parameter.accumulate(grad)
+        return dx
+
+    def programs(self, input_grad: bool | None) -> tuple[Any, Any]:
+        return self._forward, None if input_grad is None else self._backward[input_grad][0]
+
+    def _first(self, model, x) -> list:
+        native, self.call = calls.run(model, self._enter(x), self._backend)
+        return [self._leave(native)]
+
+    def _back(self, parameters: list, input_grad: bool, dy) -> list:
+        with collected() as gradients:
+            dx = self.call.backward(self._enter(dy), self._backend, input_grad)
+        parameters += [parameter for parameter, _ in gradients]
+        return [self._leave(dx) if input_grad else None, *[grad for _, grad in gradients]]
+
+    def _record(self, function, x, known: list[np.ndarray]) -> tuple[Any, list]:
+        return self._backend.record(function, [x], [*self.state.arrays, *known])

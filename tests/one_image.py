@@ -1,0 +1,43 @@
+"""The first image of every batch in `tests.operations`, for the backend whose lanes are channels."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from fastcnn.backends.numba_direct.layout import BlockedArray
+from fastcnn.backends.numba_direct.one_image import OneImage
+from fastcnn.backends.numba_direct.one_image.image import Image
+from tests import operations
+
+OPERATIONS = (
+    "conv2d", "conv2d_relu", "conv2d_max_pool2d", "conv_transpose2d", "linear", "linear_relu",
+    "max_pool2d", "avg_pool2d", "adaptive_max_pool2d", "adaptive_avg_pool2d", "batch_norm", "batch_norm_relu",
+    "relu", "leaky_relu", "tanh", "scaled_tanh", "sigmoid", "gelu", "silu", "elu", "dropout", "add",
+    "resize_channels", "softmax", "log_softmax", "flatten",
+)  # fmt: skip
+"""Those of forward passes."""
+
+
+class FirstAsNumbers(OneImage):
+    """Takes the first image of a batch, as it is outside."""
+
+    def pack(self, x: np.ndarray) -> Image:
+        """The image of the first row of an array."""
+        return super().pack(x[:1])
+
+
+class FirstAsChannels(FirstAsNumbers):
+    """Takes it as vectors of channels, with NaN in lanes that hold none."""
+
+    def pack(self, x: np.ndarray) -> Image:
+        """The image of the first row of an array."""
+        image = super().pack(x)
+        channels = BlockedArray(image.channels.blocks.copy(), image.channels.shape)
+        L = channels.blocks.shape[-1]
+        channels.blocks[-1, ..., image.maps[0] % L or L :] = np.nan
+        return Image(image.shape, image.maps, channels=channels)
+
+
+def calls() -> Iterator[operations.Call]:
+    """All of these operations."""
+    return (call for call in operations.calls() if call.operation in OPERATIONS)

@@ -1,0 +1,35 @@
+"""Operations on one image whose channels are the lanes of vectors: what they are of a batch of one, bit for bit."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from fastcnn.backends import numba_direct
+from tests import one_image
+from tests.guards import Band, guarded, placed
+
+CALLS = {}
+for call in one_image.calls():
+    CALLS.setdefault(call.operation, []).append(call)
+BATCH_OF_ONE = SimpleNamespace(pack=lambda x: numba_direct.pack(x[:1]))
+
+
+def result(call, backend, of, place=None) -> bytes:
+    """What an operation of ``of`` makes of arguments in the layout of ``backend``; of a max-pooling the maxima."""
+    given, copies = call.arguments(backend, np.random.default_rng(0), np.float32), []
+    found = getattr(of, call.operation)(*placed(given, copies, place) if place else given)
+    for copy in copies:
+        copy.check(call.operation)
+    return of.unpack(found[0] if isinstance(found, tuple) else found).tobytes()
+
+
+@pytest.mark.parametrize("operation", one_image.OPERATIONS)
+@pytest.mark.parametrize("kind", [one_image.FirstAsNumbers, one_image.FirstAsChannels])
+def test_as_a_batch_of_one_bit_for_bit(operation, kind):
+    """And so between guards, in memory full of NaN."""
+    for call in CALLS[operation]:
+        expected, backend = result(call, BATCH_OF_ONE, numba_direct), kind()
+        assert result(call, backend, backend) == expected, str(call)
+        with guarded():
+            assert result(call, backend, backend, Band) == expected, f"{call}, with guards"
