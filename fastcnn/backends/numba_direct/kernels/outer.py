@@ -129,7 +129,7 @@ def sum_outer(
     parts, biases = k["parts"], k["G"] * k["O"]
     weights = biases * len(k["down"])
     dweight, dbias = aligned((parts * weights,), dy.dtype), aligned((parts * biases,), dy.dtype)
-    zero = zeros(k["OW"] * k["SW"] * k["xw"] or 1, dy.dtype)
+    zero = zeros(max(1, k["OW"] * k["SW"] * k["xw"], k["patch_rows"] * k["SH"] * k["xh"]), dy.dtype)
     plan(dy=dy, winners=winners, x=x, dweight=dweight, dbias=dbias, zeros=zero)
     if parts > 1:
         _add_parts(-(-weights // _NUMBERS), dweight=dweight, dbias=dbias, parts=parts)
@@ -195,23 +195,35 @@ def _outer(first, last, a, scratch):
                 if partial and patch == first_partial:
                     tile_spill(tile, memory, before + at)
                 for n in range(n0, n1):
-                    for oy in range(y0, y1):
-                        dy_at = source_at + n * sn + oy * sh
-                        x_at = n * xn + g * xg + (oy * SH + iy0) * xh + ix0 * xw
-                        if len(a.border) == 0:
+                    dy_at = source_at + n * sn
+                    x_at = n * xn + g * xg + iy0 * xh + ix0 * xw
+                    if len(a.border) == 0:
+                        for oy in range(y0, y1):
                             for ox in range(x0, x1):
-                                tile = tile_outer(
-                                    tile, source, dy_at + ox * sw, so, x, x_at + ox * SW * xw, offsets, q
-                                )  # fmt: skip
-                        else:
-                            ox = x0
-                            while ox < x1:
-                                stop = _run(a, x, starts, q, x_at, oy, ox, x1)
-                                for k in range(stop - ox):
+                                to = dy_at + oy * sh + ox * sw
+                                from_ = x_at + oy * SH * xh + ox * SW * xw
+                                tile = tile_outer(tile, source, to, so, x, from_, offsets, q)
+                    else:
+                        # Row by row where all taps are inside along the row; the other outputs column by column.
+                        xa, xb = _within(x0, x1, SW, ix0, a.W, a.right)
+                        ya, yb = _within(y0, y1, SH, iy0, a.H, a.down)
+                        for line in range(y1 - y0 + x1 - x0 - (xb - xa)):
+                            down = line >= y1 - y0
+                            side = x0 + line - (y1 - y0)
+                            oy, ox = (y0, side if side < xa else side - xa + xb) if down else (y0 + line, xa)
+                            position, end = (y0, y1) if down else (xa, xb)
+                            while position < end:
+                                count = end - position
+                                if down:
+                                    oy, count = position, yb - ya if position == ya and yb > ya else 1
+                                _starts(a, x, starts, q, x_at, oy, ox, down and count > 1, not down)
+                                dy_step, x_step = (sh, SH * xh) if down else (sw, SW * xw)
+                                to = dy_at + oy * sh + ox * sw
+                                for k in range(count):
                                     tile = tile_outer(
-                                        tile, source, dy_at + (ox + k) * sw, so, _everything(x), k * SW * xw, starts, 0
+                                        tile, source, to + k * dy_step, so, _everything(x), k * x_step, starts, 0
                                     )  # fmt: skip
-                                ox = stop
+                                position += count
                 if patch + 1 < last_patch:
                     tile_spill(tile, memory, at)
                 else:
@@ -237,22 +249,25 @@ def _bounds(a, patch):
 
 
 @inlined
-def _run(a, x, starts, q, x_at, oy, ox, x1):
-    """Where each tap of a tile begins to read for the outputs from ox on of row oy; returns where they stop.
+def _within(first, last, stride, start, extent, taps):
+    """Of the outputs first ... last - 1 along an axis, those all of whose taps are in the image."""
+    begin = min(max(first, (stride - 1 - start) // stride), last)
+    return begin, max(begin, min(last, (extent - 1 - start - taps[taps.size - 1]) // stride + 1))
 
-    These are all outputs whose taps are inside along the row, or one. A tap that is outside reads zeros. What starts
-    are told from is address 0.
+
+@inlined
+def _starts(a, x, starts, q, x_at, oy, ox, rows_inside, columns_inside):
+    """Where each tap of a tile begins to read for the outputs from (oy, ox) on; one that is outside reads zeros.
+
+    It is known to be inside along an axis, or asked there. What starts are told from is address 0.
     """
-    SH, SW, iy0, ix0, H, W, down, right = a.SH, a.SW, a.iy0, a.ix0, a.H, a.W, a.down, a.right
-    first, last = (SW - 1 - ix0) // SW, (W - 1 - ix0 - right[right.size - 1]) // SW + 1
-    whole = first <= ox < last
-    base = address_of(x) // x.itemsize + x_at + ox * SW * a.xw
+    SH, SW, H, W, down, right = a.SH, a.SW, a.H, a.W, a.down, a.right
+    iy, ix = oy * SH + a.iy0, ox * SW + a.ix0
+    base = address_of(x) // x.itemsize + x_at + oy * SH * a.xh + ox * SW * a.xw
     nothing = address_of(a.zeros) // x.itemsize
-    iy, ix = oy * SH + iy0, ox * SW + ix0
     for c in range(starts.size):
-        inside = 0 <= iy + down[q + c] < H and (whole or 0 <= ix + right[q + c] < W)
+        inside = (rows_inside or 0 <= iy + down[q + c] < H) and (columns_inside or 0 <= ix + right[q + c] < W)
         starts[c] = base + a.offsets[q + c] if inside else nothing
-    return min(last, x1) if whole else ox + 1
 
 
 @inlined
