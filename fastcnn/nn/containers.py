@@ -146,9 +146,10 @@ class _Groups:
             self._state = State(chain)
             units: list[Module] = []
             for together, layers in itertools.groupby(chain.layers, is_recordable):
-                chain = Sequential(*layers)
-                alone = len(chain) == 1 and not any(chain[0].children())
-                units += [_Recorded(chain)] if together and not alone and is_recordable(chain) else fuse(chain.layers)
+                stretch = Sequential(*layers)
+                alone = len(stretch) == 1 and not any(stretch[0].children())
+                recorded = together and not alone and is_recordable(stretch)
+                units += [_Recorded(stretch)] if recorded else fuse(stretch.layers)
             self._units = with_first_trained(units)
         return self._units
 

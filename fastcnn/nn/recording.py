@@ -5,8 +5,8 @@ do; the following ones run its program (see ``record`` in the backend). What the
 is so for fastcnn's own layers, whose passes do nothing but call the backend, and as long as nothing has changed: no
 attribute of any layer, none of its methods, nor the array of any parameter.
 
-What cannot be recorded, as a layer of somebody's own, is called, and a `Sequential` records what lies between
-(`Recorded`). `unrecorded` says which layers these are.
+What cannot be recorded, as a layer of somebody's own, is called, and a `Sequential` records the stretches of layers
+that lie between. `unrecorded` says which layers these are.
 """
 
 import functools
@@ -68,11 +68,8 @@ def why_not(module) -> str | None:
         return f"{kind.__name__} is a class of its own"
     if not calls.is_as_defined(module):
         return "its methods were replaced"
-    for value in vars(module).values():
-        if isinstance(value, (Parameter, Buffer)) and not (
-            isinstance(value.data, np.ndarray) and value.data.flags.carray
-        ):
-            return "an array of its is read-only or strided"
+    if not all(isinstance(held.data, np.ndarray) and held.data.flags.carray for held in _held(module)):
+        return "one of its arrays is read-only or strided"
     return module.why_unrecorded()
 
 
@@ -136,9 +133,7 @@ class State:
     def __init__(self, model):
         modules = list(model.modules())
         self._inside = [module for module in modules if module is not model]
-        self._held = [
-            value for module in modules for value in vars(module).values() if isinstance(value, (Parameter, Buffer))
-        ]
+        self._held = [held for module in modules for held in _held(module)]
         self.arrays = [held.data for held in self._held]
         self._classes = [(kind, *calls.passes(kind)) for kind in {type(module) for module in modules}]
         self._versions = self._now(model)
