@@ -113,7 +113,7 @@ def _plan(
     given = given | {
         "rows": rows, "columns": columns, "pooled": pooled, "border": (0,) if border else (),
         "patches": patches, "full_patches": full_patches, "parts": parts, "full": full, "full_columns": full_columns,
-        "down_patches": down, "across": max(1, across),
+        "down_patches": down, "across": max(1, across), "nowhere": 0,
         "patch_blocks": patch_blocks, "patch_rows": patch_rows, "patch_columns": patch_columns,
     }  # fmt: skip
     together = min(_CHUNK, tap_tiles)
@@ -221,7 +221,7 @@ def _outer(first, last, a, scratch):
                                 to = dy_at + oy * sh + ox * sw
                                 for k in range(count):
                                     tile = tile_outer(
-                                        tile, source, to + k * dy_step, so, _everything(x), k * x_step, starts, 0
+                                        tile, source, to + k * dy_step, so, _everything(a, x), k * x_step, starts, 0
                                     )  # fmt: skip
                                 position += count
                 if patch + 1 < last_patch:
@@ -271,9 +271,9 @@ def _starts(a, x, starts, q, x_at, oy, ox, rows_inside, columns_inside):
 
 
 @inlined
-def _everything(x):
-    """All memory, as numbers of the type of x."""
-    return numbers_at(0, 1 << 60, x)
+def _everything(a, x):
+    """All memory, as numbers of the type of x; of a 0 that the compiler knows it would say that nothing is there."""
+    return numbers_at(a.nowhere, 1 << 60, x)
 
 
 @inlined
