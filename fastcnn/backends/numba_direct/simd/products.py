@@ -81,6 +81,9 @@ def tile_sums(typingctx, tile, out, offset, row_step, first_row, first_column):
         rows = code.lane_sums(acc)
         for r, (at, row) in enumerate(zip(code.steps(offset, row_step, tile.rows), rows, strict=True)):
             with builder.if_then(builder.icmp_signed(">=", code.constant(first_row, r), first_row)):
+                if tile.columns == 1:
+                    builder.store(row, base.at(at))
+                    continue
                 whole = builder.icmp_signed("==", first_column, code.constant(first_column, 0))
                 with builder.if_else(whole) as (then, otherwise):
                     with then:

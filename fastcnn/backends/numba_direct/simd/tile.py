@@ -223,9 +223,11 @@ class Code:
         return [self._cut(sums, first) for first in range(0, size, self.tile.columns)]
 
     def _cut(self, vectors, first: int):
-        """A row of the tile's columns, from the lane ``first`` of all lanes of the vectors."""
+        """A row of the tile's columns, from the lane ``first`` of all lanes of the vectors; a number, if it is one."""
         count, columns = self.vector.count, self.tile.columns
         at, lane = divmod(first, count)
+        if columns == 1:  # LLVM fails at vectors of one number where a whole one has two
+            return self.builder.extract_element(vectors[at], ir.Constant(I32, lane))
         if lane + columns <= 2 * count:
             mask = ir.VectorType(I32, columns)
             lanes = ir.Constant(mask, [lane + c for c in range(columns)])
