@@ -5,6 +5,8 @@ kernels take flat arrays and the strides of every axis, in elements, so that not
 the filters where they lie is as fast as packing them for the tiles.
 """
 
+from typing import Any
+
 import numpy as np
 
 from fastcnn._geometry import Windows
@@ -64,8 +66,8 @@ def conv2d_backward(
         for plan in input_gradient_plans(windows, groups, weight.shape, x.blocks.shape):
             plan(x=dy.blocks, weight=weight, bias=bias, y=dx.blocks)
     if weight_grad:
-        plan = weight_gradient_plan(windows, groups, weight.shape, x.blocks.shape, last_images(x))
-        dweight, dbias = sum_outer(dy.blocks, x.blocks, plan)
+        sums: Any = weight_gradient_plan(windows, groups, weight.shape, x.blocks.shape, last_images(x))
+        dweight, dbias = sum_outer(dy.blocks, x.blocks, sums)
         dweight = dweight.reshape(weight.shape)
     return dx, dweight, dbias
 
@@ -78,12 +80,12 @@ def conv2d_max_pool2d_backward(
     shape = x.shape[0], len(weight), windows.OH, windows.OW
     if isinstance(winners, BlockedArray):
         dy = max_pool2d_backward(dy, winners, shape, pool)
-    elif weight_grad and not input_grad:
+    else:
         shapes = weight.shape, x.blocks.shape
         plan = weight_gradient_plan(windows, groups, *shapes, last_images(x), (pool.KH, pool.KW))
-        dweight, dbias = sum_outer(dy.blocks, x.blocks, plan, winners)
-        return None, dweight.reshape(weight.shape), dbias
-    else:
+        if plan and weight_grad and not input_grad:
+            dweight, dbias = sum_outer(dy.blocks, x.blocks, plan, winners)
+            return None, dweight.reshape(weight.shape), dbias
         dy = put_back(dy, winners, shape, pool)
     return conv2d_backward(dy, x, weight, windows, groups, input_grad, weight_grad)
 

@@ -41,10 +41,11 @@ _NO_WINNERS = np.empty(0, np.int8)
 @functools.lru_cache(1024)
 def weight_gradient_plan(
     w: Windows, groups: int, weight_shape, blocks_shape, images: int, pool: tuple[int, int] | tuple[()] = ()
-) -> Plan:
+) -> Plan | None:
     """Gradients of a convolution's filters and bias, ``dy`` that of its output or of a max-pooling (PH, PW) of it.
 
-    The last block holds so many ``images``, 0 being all that it can.
+    The last block holds so many ``images``, 0 being all that it can. None where patches of whole windows of the pooling
+    would sum in another order than without it.
     """
     (O, Cg, KH, KW), (NB, C, H, W, L) = weight_shape, blocks_shape
     n, c, h, pixel = block_strides(C, H, W, L)
@@ -67,9 +68,11 @@ def weight_gradient_plan(
     given |= {"offsets": channel * c + down * h + right * pixel, "down": down, "right": right}
     rows, _ = tiles.choose(O // groups, len(down), slack=1.15)
     patch = max(1, _PATCH_BYTES // (len(rows) * VECTOR_BYTES))
-    columns = w.OW if pool else min(w.OW, patch)  # whole rows of windows
-    most = max(1, patch // (columns * PH))
-    height = PH * -(-(w.OH // PH) // -(-(w.OH // PH) // most))  # all patches of about the same
+    if pool and (PH > 2 or patch < w.OW):
+        return None
+    # Pairs of rows, pooled or not: both sum in the same order. All patches have about the same height.
+    columns, pairs = min(w.OW, patch), -(-w.OH // 2)
+    height = 2 * -(-pairs // -(-pairs // max(1, patch // (2 * columns))))
     return _plan(given, height, columns, pool_columns(w.OW // PW) if pool else ())
 
 
@@ -88,21 +91,15 @@ def matrix_gradient_plan(NB: int, C: int, O: int, L: int, images: int) -> Plan:
 def _plan(
     given: dict[str, Any], patch_rows: int, patch_columns: int, pooled: tuple[int, ...], matrix: bool = False
 ) -> Plan:
-    """Patches of a few rows and columns, or of whole images of several blocks where these are small.
-
-    What is of a block that is not full is a patch by itself, or several; of a matrix that is the last column.
-    """
+    """Patches of a few rows and columns of a block; the last column of a matrix is one if that block is not full."""
     NB, OH, OW, images, taps = (given[name] for name in ("NB", "OH", "OW", "images", "down"))
     Q = len(taps)
     rows, columns = tiles.choose(given["O"], Q, slack=1.15)
     R, COLUMNS = len(rows), len(columns)
     full = NB if matrix else NB - (images > 0)  # blocks
     full_columns = OW - (images > 0) if matrix else OW
-    patch_blocks = 1
-    if (patch_rows, patch_columns) == (OH, OW) and not pooled:
-        patch_blocks = min(max(1, _PATCH_BYTES // (R * OH * OW * VECTOR_BYTES)), max(1, full))
     down, across = -(-OH // patch_rows), -(-full_columns // patch_columns)
-    full_patches = -(-full // patch_blocks) * down * across
+    full_patches = full * down * across
     patches = full_patches + (images > 0) * (1 if matrix else down * across)
     tap_tiles = -(-Q // COLUMNS)
     tasks = given["G"] * -(-given["O"] // R) * -(-tap_tiles // _CHUNK)
@@ -114,7 +111,7 @@ def _plan(
         "rows": rows, "columns": columns, "pooled": pooled, "border": (0,) if border else (),
         "patches": patches, "full_patches": full_patches, "parts": parts, "full": full, "full_columns": full_columns,
         "down_patches": down, "across": max(1, across), "nowhere": 0,
-        "patch_blocks": patch_blocks, "patch_rows": patch_rows, "patch_columns": patch_columns,
+        "patch_rows": patch_rows, "patch_columns": patch_columns,
     }  # fmt: skip
     together = min(_CHUNK, tap_tiles)
     vectors = 2 * R * (together * COLUMNS + 1) + (R * patch_rows * OW if pooled else 0)
@@ -237,15 +234,12 @@ def _outer(first, last, a, scratch):
 def _bounds(a, patch):
     """The first and last blocks, rows and columns of a patch."""
     rest, column = divmod(patch, a.across)
-    group, row = divmod(rest, a.down_patches)
-    n0, n1 = group * a.patch_blocks, min((group + 1) * a.patch_blocks, a.full)
+    n, row = divmod(rest, a.down_patches)
     y0, x0 = row * a.patch_rows, column * a.patch_columns
     x1 = min(x0 + a.patch_columns, a.full_columns)
-    if patch >= a.full_patches and a.full < a.NB:
-        n0, n1 = a.full, a.NB
-    elif patch >= a.full_patches:
-        n0, n1, y0, x0, x1 = 0, 1, 0, a.full_columns, a.OW
-    return n0, n1, y0, min(y0 + a.patch_rows, a.OH), x0, x1
+    if patch >= a.full_patches and a.full == a.NB:  # the last column of a matrix
+        n, y0, x0, x1 = 0, 0, a.full_columns, a.OW
+    return n, n + 1, y0, min(y0 + a.patch_rows, a.OH), x0, x1
 
 
 @inlined
