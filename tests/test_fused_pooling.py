@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastcnn import backends
-from fastcnn._geometry import pool_windows
+from fastcnn._geometry import conv_windows, pool_windows
 from fastcnn.testing import assert_close
 from tests.operations import FUSED
 
@@ -49,5 +49,23 @@ def test_they_are_the_three_one_by_one(backend, case, size, stride, relu, other_
         assert_close(one, other, terms, size)
     none, *alone = loaded.conv2d_max_pool2d_backward(*given, False, True)
     assert none is None
+    for one, other in zip(alone, found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("image", "size"), [((30, 34), (2, 2)), ((30, 35), (2, 3)), ((32, 35), (3, 3)), ((14, 242), (2, 2))], ids=str
+)
+def test_filters_learn_the_same_of_large_images_with_a_gradient_of_them_and_without(image, size, rng):
+    """With it the gradient of the convolution's output is written out, without it is made in patches of its sums."""
+    pytest.importorskip("numba")
+    w = conv_windows(image, (3, 3))
+    pool = pool_windows((w.OH, w.OW), size, size)
+    x, weight = rng.standard_normal((19, 2, *image), np.float32), rng.standard_normal((6, 2, 3, 3), np.float32)
+    dy = rng.standard_normal((19, 6, pool.OH, pool.OW), np.float32)
+    loaded, (native, gradient) = package("numba", (x, dy))
+    _, winners = loaded.conv2d_max_pool2d(native, weight, None, w, 1, pool, True)
+    _, *found = loaded.conv2d_max_pool2d_backward(gradient, winners, native, weight, w, 1, pool, True, True)
+    _, *alone = loaded.conv2d_max_pool2d_backward(gradient, winners, native, weight, w, 1, pool, False, True)
     for one, other in zip(alone, found, strict=True):
         np.testing.assert_array_equal(one, other)
