@@ -162,21 +162,19 @@ def _outer(first, last, a, scratch):
         partial = images > 0 and last_patch > full_patches
         first_partial = max(first_patch, full_patches)
         for patch in range(first_patch, last_patch):
-            n0, n1, y0, y1, x0, x1 = _bounds(a, patch)
-            source, sn, so, sh, sw, source_at = dy, a.yn, a.yo, a.yh, a.yw, (g * O + o) * a.yo
+            n, y0, y1, x0, x1 = _bounds(a, patch)
+            source, so, sh, sw, source_at = dy, a.yo, a.yh, a.yw, n * a.yn + (g * O + o) * a.yo
             if len(a.pooled) > 0:
                 source = numbers_at(rest_of_scratch, R * (y1 - y0) * OW * L, x)
-                sn, so, sh, sw, source_at = 0, (y1 - y0) * OW * L, OW * L, L, -y0 * OW * L
-                _unpool(a, source, n0 * a.yn + (g * O + o) * a.yo, y0, y1)
+                _unpool(a, source, source_at, y0, y1)
+                so, sh, sw, source_at = (y1 - y0) * OW * L, OW * L, L, -y0 * OW * L
             if chunk == 0:
                 bias = tile_full(rows, (0,), x, 0) if patch == first_patch else tile_reload(rows, (0,), memory, bias_at)
                 if partial and patch == first_partial:
                     tile_spill(bias, memory, bias_before)
-                for n in range(n0, n1):
-                    for oy in range(y0, y1):
-                        for ox in range(x0, x1):
-                            at = source_at + n * sn + oy * sh + ox * sw
-                            bias = tile_add(bias, tile_load(rows, (0,), source, at, so, 0))
+                for oy in range(y0, y1):
+                    for ox in range(x0, x1):
+                        bias = tile_add(bias, tile_load(rows, (0,), source, source_at + oy * sh + ox * sw, so, 0))
                 if patch + 1 < last_patch:
                     tile_spill(bias, memory, bias_at)
                 else:
@@ -191,36 +189,34 @@ def _outer(first, last, a, scratch):
                 )
                 if partial and patch == first_partial:
                     tile_spill(tile, memory, before + at)
-                for n in range(n0, n1):
-                    dy_at = source_at + n * sn
-                    x_at = n * xn + g * xg + iy0 * xh + ix0 * xw
-                    if len(a.border) == 0:
-                        for oy in range(y0, y1):
-                            for ox in range(x0, x1):
-                                to = dy_at + oy * sh + ox * sw
-                                from_ = x_at + oy * SH * xh + ox * SW * xw
-                                tile = tile_outer(tile, source, to, so, x, from_, offsets, q)
-                    else:
-                        # Row by row where all taps are inside along the row; the other outputs column by column.
-                        xa, xb = _within(x0, x1, SW, ix0, a.W, a.right)
-                        ya, yb = _within(y0, y1, SH, iy0, a.H, a.down)
-                        for line in range(y1 - y0 + x1 - x0 - (xb - xa)):
-                            down = line >= y1 - y0
-                            side = x0 + line - (y1 - y0)
-                            oy, ox = (y0, side if side < xa else side - xa + xb) if down else (y0 + line, xa)
-                            position, end = (y0, y1) if down else (xa, xb)
-                            while position < end:
-                                count = end - position
-                                if down:
-                                    oy, count = position, yb - ya if position == ya and yb > ya else 1
-                                _starts(a, x, starts, q, x_at, oy, ox, down and count > 1, not down)
-                                dy_step, x_step = (sh, SH * xh) if down else (sw, SW * xw)
-                                to = dy_at + oy * sh + ox * sw
-                                for k in range(count):
-                                    tile = tile_outer(
-                                        tile, source, to + k * dy_step, so, _everything(a, x), k * x_step, starts, 0
-                                    )  # fmt: skip
-                                position += count
+                x_at = n * xn + g * xg + iy0 * xh + ix0 * xw
+                if len(a.border) == 0:
+                    for oy in range(y0, y1):
+                        for ox in range(x0, x1):
+                            to = source_at + oy * sh + ox * sw
+                            x_from = x_at + oy * SH * xh + ox * SW * xw
+                            tile = tile_outer(tile, source, to, so, x, x_from, offsets, q)
+                else:
+                    # Row by row where all taps are inside along the row; the other outputs column by column.
+                    xa, xb = _within(x0, x1, SW, ix0, a.W, a.right)
+                    ya, yb = _within(y0, y1, SH, iy0, a.H, a.down)
+                    for line in range(y1 - y0 + x1 - x0 - (xb - xa)):
+                        down = line >= y1 - y0
+                        side = x0 + line - (y1 - y0)
+                        oy, ox = (y0, side if side < xa else side - xa + xb) if down else (y0 + line, xa)
+                        position, end = (y0, y1) if down else (xa, xb)
+                        while position < end:
+                            count = end - position
+                            if down:
+                                oy, count = position, yb - ya if position == ya and yb > ya else 1
+                            _starts(a, x, starts, q, x_at, oy, ox, down and count > 1, not down)
+                            dy_step, x_step = (sh, SH * xh) if down else (sw, SW * xw)
+                            to = source_at + oy * sh + ox * sw
+                            for k in range(count):
+                                tile = tile_outer(
+                                    tile, source, to + k * dy_step, so, _everything(a, x), k * x_step, starts, 0
+                                )  # fmt: skip
+                            position += count
                 if patch + 1 < last_patch:
                     tile_spill(tile, memory, at)
                 else:
@@ -232,14 +228,14 @@ def _outer(first, last, a, scratch):
 
 @inlined
 def _bounds(a, patch):
-    """The first and last blocks, rows and columns of a patch."""
+    """The block, and the first and last rows and columns, of a patch."""
     rest, column = divmod(patch, a.across)
     n, row = divmod(rest, a.down_patches)
     y0, x0 = row * a.patch_rows, column * a.patch_columns
     x1 = min(x0 + a.patch_columns, a.full_columns)
     if patch >= a.full_patches and a.full == a.NB:  # the last column of a matrix
         n, y0, x0, x1 = 0, 0, a.full_columns, a.OW
-    return n, n + 1, y0, min(y0 + a.patch_rows, a.OH), x0, x1
+    return n, y0, min(y0 + a.patch_rows, a.OH), x0, x1
 
 
 @inlined
