@@ -4,7 +4,7 @@ import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import _lenet5
+import _nets
 import numpy as np
 
 from fastcnn import interop, models, nn, use_backend
@@ -84,44 +84,7 @@ def numpy_logits(name: str, N: int) -> np.ndarray:
 
 def twin(name: str):
     """The net in PyTorch, with the same weights, in evaluation mode."""
-    import torch
-
-    net = {"lenet5": _lenet5.torch_lenet5, "resnet20": torch_resnet20}[name]()
-    net.load_state_dict({key: torch.from_numpy(array) for key, array in model(name).state_dict().items()})
-    return net.eval()
-
-
-def torch_resnet20():
-    """`fastcnn.models.ResNet20` in PyTorch, with the names of its weights."""
-    import torch
-    from torch.nn import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Identity, Linear, ReLU, Sequential
-
-    class Residual(torch.nn.Module):
-        def __init__(self, body, shortcut):
-            super().__init__()
-            self.body, self.shortcut = body, shortcut
-
-        def forward(self, x):
-            return self.body(x) + self.shortcut(x)
-
-    class Pad(torch.nn.Module):
-        def forward(self, x):
-            return torch.nn.functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, x.shape[1]))
-
-    def block(C, O):
-        stride = O // C
-        body = Sequential(
-            Conv2d(C, O, 3, stride, 1, bias=False), BatchNorm2d(O), ReLU(),
-            Conv2d(O, O, 3, 1, 1, bias=False), BatchNorm2d(O),
-        )  # fmt: skip
-        return Sequential(Residual(body, Pad() if stride > 1 else Identity()), ReLU())
-
-    return Sequential(
-        Conv2d(3, 16, 3, 1, 1, bias=False), BatchNorm2d(16), ReLU(),
-        block(16, 16), block(16, 16), block(16, 16), block(16, 32), block(32, 32), block(32, 32),
-        block(32, 64), block(64, 64), block(64, 64),
-        Sequential(AdaptiveAvgPool2d(1), Flatten()), Linear(64, 10),
-    )  # fmt: skip
+    return _nets.twin(name, model(name).state_dict()).eval()
 
 
 def onnx(name: str) -> bytes:

@@ -193,8 +193,8 @@ def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
 def steady(make: Callable, args: tuple, seconds: float) -> float:
     """Median milliseconds of the function that ``make(*args)`` returns, called and called; for a side by itself."""
     function = make(*args)
-    _calls(function, seconds / 5)
-    return 1e3 * float(np.median(_calls(function, seconds)))
+    calls(function, seconds / 5)
+    return 1e3 * float(np.median(calls(function, seconds)))
 
 
 def _serve(pipe) -> None:
@@ -222,7 +222,7 @@ def _prepare(name: str, settle: float, make: Callable, *args) -> tuple[float, li
     start = time.perf_counter()
     result = warm_up()
     first_call = time.perf_counter() - start
-    _calls(warm_up, settle)
+    calls(warm_up, settle)
     return first_call, _arrays(result)
 
 
@@ -233,13 +233,13 @@ def _attribute(name: str, attribute: str):
 def _turn(name: str, seconds: float) -> float:
     """Median seconds of the calls of one turn."""
     job = _jobs[name]
-    _calls(getattr(job, "warm_up", job), seconds / 5)
-    times = _calls(job, seconds)
+    calls(getattr(job, "warm_up", job), seconds / 5)
+    times = calls(job, seconds)
     wait_for_sleep()
     return float(np.median(times))
 
 
-def _calls(function: Callable, seconds: float) -> list[float]:
+def calls(function: Callable, seconds: float) -> list[float]:
     """Seconds of each call, for so long, at least one."""
     times, end = [], time.perf_counter() + seconds
     while not times or time.perf_counter() < end:

@@ -5,13 +5,13 @@ Alone is a process that does nothing but the steps, one after the other, while a
 
 import sys
 
-import _lenet5
 import _measure
+import _nets
 import _report
 import _sides
 import numpy as np
 
-STEPS = {"fastcnn": _lenet5.FastcnnStep, "PyTorch": _lenet5.TorchStep}
+STEPS = {"fastcnn": _nets.FastcnnStep, "PyTorch": _nets.TorchStep}
 IMAGES = 2048
 BATCHES = (1, 16, 128, 512)
 
@@ -36,8 +36,8 @@ def main() -> int:
         watch = _report.Watch(sides)
         for N in _report.progress((16,) if args.quick else BATCHES, "batch sizes"):
             alone = {name: steps_alone(args, name, N) for name in sides}
-            contenders = {name: (name, _lenet5.Walk, step, None, IMAGES, N) for name, step in STEPS.items()}
-            right = {"length": 3000, "reference": lambda N=N: _lenet5.numpy_loss(None, IMAGES, N)}
+            contenders = {name: (name, _nets.Walk, step, None, IMAGES, N) for name, step in STEPS.items()}
+            right = {"length": 3000, "reference": lambda N=N: _nets.numpy_loss(None, IMAGES, N)}
             row = _measure.race(_sides.on(args.threads, *STEPS), contenders, **args.timing, **right)
             for name, turns in row["times"].items():
                 ratio = turns["ms"] / alone[name]["ms"]
@@ -54,7 +54,7 @@ def steps_alone(args, name: str, N: int) -> dict[str, float]:
     for _ in range(args.timing["processes"]):
         with _measure.start(_sides.on(args.threads, name)) as sides:
             seconds = 20 * args.timing["seconds"]
-            milliseconds.append(sides[name](_measure.steady, _lenet5.Walk, (STEPS[name], None, IMAGES, N), seconds))
+            milliseconds.append(sides[name](_measure.steady, _nets.Walk, (STEPS[name], None, IMAGES, N), seconds))
     return {"ms": float(np.median(milliseconds)), "lowest_ms": min(milliseconds), "highest_ms": max(milliseconds)}
 
 

@@ -1,23 +1,20 @@
-"""LeNet-5 trained by fastcnn, PyTorch and a NumPy im2row network.
+"""An epoch of LeNet-5 by fastcnn, PyTorch and a NumPy im2row network.
 
-An MNIST epoch, where --data or FASTCNN_DATA says that MNIST is there, otherwise an epoch of as many embedded digits;
-the training step by batch size.
+An MNIST epoch, where --data or FASTCNN_DATA says that MNIST is there, otherwise an epoch of as many embedded digits.
 """
 
 import os
 import sys
 from pathlib import Path
 
-import _lenet5
 import _measure
+import _nets
 import _report
 import _sides
 import im2row
 import numpy as np
 
 EPOCH, BATCH_SIZE = 60_000, 128
-STEP_BATCHES = (1, 16, 32, 64, 128, 256, 512)
-WALK = 8192  # images that the training step by batch size walks over
 LENGTH = 3000  # roundings from a pixel to a loss, about
 # How long, and how near to each other, two trainings of the same work stay. On MNIST, PyTorch in its two memory formats
 # is 1e-6 apart after 50 steps, where the loss falls fast, and 3e-2 after 100: rounding errors grow.
@@ -36,7 +33,7 @@ def main() -> int:
     if args.epochs < 1:
         parser.error(f"--epochs is {args.epochs} but must be at least 1")
     try:
-        _lenet5.training_data(folder, 1)
+        _nets.training_data(folder, 1)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     setups = _sides.on(args.threads, "fastcnn", "PyTorch", "NumPy")
@@ -44,7 +41,7 @@ def main() -> int:
         watch = _report.Watch(sides)
         apart = compare_gradients(sides, folder)
         epochs, curves = epoch_table(args, folder)
-        tables = [epochs, im2row_table(args, folder, apart), step_table(args, folder)]
+        tables = [epochs, im2row_table(args, folder, apart)]
         where = watch.environment()
     for table in tables:
         table["notes"] += _report.missing(sides, "PyTorch")
@@ -55,9 +52,9 @@ def epoch_table(args, folder) -> tuple[dict, dict]:
     """One epoch, several times in turns, each library going on from its last; and the losses of all steps."""
     limit, epochs, processes = (512, 2, 1) if args.quick else (EPOCH, args.epochs, args.timing["processes"])
     contenders = {
-        "fastcnn": ("fastcnn", _lenet5.Epoch, _lenet5.FastcnnStep, folder, limit, BATCH_SIZE),
-        "PyTorch": ("PyTorch", _lenet5.Epoch, _lenet5.TorchStep, folder, limit, BATCH_SIZE),
-        "PyTorch, channels_last": ("PyTorch", _lenet5.Epoch, _lenet5.TorchStep, folder, limit, BATCH_SIZE, True),
+        "fastcnn": ("fastcnn", _nets.Epoch, _nets.FastcnnStep, folder, limit, BATCH_SIZE),
+        "PyTorch": ("PyTorch", _nets.Epoch, _nets.TorchStep, folder, limit, BATCH_SIZE),
+        "PyTorch, channels_last": ("PyTorch", _nets.Epoch, _nets.TorchStep, folder, limit, BATCH_SIZE, "lenet5", True),
     }
     row = _measure.race(
         _sides.on(args.threads, "fastcnn", "PyTorch"),
@@ -66,7 +63,7 @@ def epoch_table(args, folder) -> tuple[dict, dict]:
         processes=processes,
         seconds=0,
         length=LENGTH,
-        reference=lambda: _lenet5.numpy_loss(folder, limit, BATCH_SIZE),
+        reference=lambda: _nets.numpy_loss(folder, limit, BATCH_SIZE),
         collect="losses",
     )
     curves = {name: np.array(losses) for name, losses in row.pop("collected").items()}
@@ -88,7 +85,7 @@ def epoch_table(args, folder) -> tuple[dict, dict]:
         (f"first {SAME_STEPS} losses apart from fastcnn's", "apart", ".1e"),
     ]
     title = f"An epoch of {limit:,} images, batch {BATCH_SIZE}, SGD with momentum"
-    notes = [f"Data: {_lenet5.training_data(folder, limit)[2]}."]
+    notes = [f"Data: {_nets.training_data(folder, limit)[2]}."]
     losses = {name: np.round(curve, 6).tolist() for name, curve in curves.items()}
     return _report.table(title, columns, rows, notes), losses
 
@@ -98,8 +95,8 @@ def im2row_table(args, folder, apart: float) -> dict:
     batches, limit = (1, 512) if args.quick else (20, EPOCH)
     part = batches * BATCH_SIZE
     contenders = {
-        "fastcnn": ("fastcnn", _lenet5.Epoch, _lenet5.FastcnnStep, folder, part, BATCH_SIZE),
-        "NumPy im2row": ("NumPy", _lenet5.Epoch, Im2rowStep, folder, part, BATCH_SIZE),
+        "fastcnn": ("fastcnn", _nets.Epoch, _nets.FastcnnStep, folder, part, BATCH_SIZE),
+        "NumPy im2row": ("NumPy", _nets.Epoch, Im2rowStep, folder, part, BATCH_SIZE),
     }
     row = _measure.race(
         _sides.on(args.threads, "fastcnn", "NumPy"),
@@ -108,7 +105,7 @@ def im2row_table(args, folder, apart: float) -> dict:
         processes=args.timing["processes"],
         seconds=0,
         length=LENGTH,
-        reference=lambda: _lenet5.numpy_loss(folder, part, BATCH_SIZE),
+        reference=lambda: _nets.numpy_loss(folder, part, BATCH_SIZE),
     )
     columns = [("library", "library", ""), ("epoch, s", "s", ".2f"), ("times fastcnn's", "ratio", ".1f")]
     notes = [
@@ -127,42 +124,18 @@ def by_library(row: dict, scale: float = 1.0) -> list[dict]:
     return rows + [{"library": name, "wrong": {name: sentence}} for name, sentence in row["wrong"].items()]
 
 
-def step_table(args, folder) -> dict:
-    """One training step, walking over the images."""
-    rows, limit = [], 1024 if args.quick else WALK
-    for N in _report.progress((1, 16) if args.quick else STEP_BATCHES, "steps"):
-        contenders = {
-            "fastcnn": ("fastcnn", _lenet5.Walk, _lenet5.FastcnnStep, folder, limit, N),
-            "PyTorch": ("PyTorch", _lenet5.Walk, _lenet5.TorchStep, folder, limit, N),
-        }
-        right = {"length": LENGTH, "reference": lambda N=N: _lenet5.numpy_loss(folder, limit, N)}
-        row = _measure.race(_sides.on(args.threads, "fastcnn", "PyTorch"), contenders, **args.timing, **right)
-        rows.append({"N": N, **row})
-    columns = [
-        ("batch", "N", "d"),
-        ("fastcnn, ms", "times/fastcnn/ms", ".3f"),
-        ("of processes, from", "times/fastcnn/lowest_ms", ".3f"),
-        ("to", "times/fastcnn/highest_ms", ".3f"),
-        ("PyTorch, ms", "times/PyTorch/ms", ".3f"),
-        ("of processes, from", "times/PyTorch/lowest_ms", ".3f"),
-        ("to", "times/PyTorch/highest_ms", ".3f"),
-        ("PyTorch / fastcnn", "ratios/PyTorch/fastcnn", ".2f"),
-    ]
-    return _report.table("A training step by batch size", columns, rows)
-
-
 class Im2rowStep:
     """A step of the NumPy im2row network."""
 
-    batches = _lenet5.FastcnnStep.batches
+    net, batches = "lenet5", _nets.FastcnnStep.batches
 
     def __init__(self):
-        self.model = im2row.LeNet5(_lenet5.weights())
+        self.model = im2row.LeNet5(_nets.model(self.net).state_dict())
 
     def __call__(self, images, labels) -> float:
         """Train on one batch; the result is the loss from before."""
         loss, _ = self.model.gradients(images, labels)
-        self.model.update(_lenet5.LEARNING_RATE)
+        self.model.update(_nets.LEARNING_RATE)
         return loss
 
 
@@ -177,7 +150,7 @@ def compare_gradients(sides, folder) -> float:
 
 
 def fastcnn_gradients(folder) -> list[np.ndarray]:
-    step = _lenet5.FastcnnStep()
+    step = _nets.FastcnnStep()
     step.optimizer.lr = 0.0
     step(*step.batches(folder, BATCH_SIZE, BATCH_SIZE)[0])
     return [parameter.grad for parameter in step.model.parameters()]

@@ -2,13 +2,13 @@
 
 import sys
 
-import _lenet5
 import _measure
+import _nets
 import _report
 import _sides
 
 BATCH_SIZE, IMAGES = 128, 8192
-STEPS = {"fastcnn": _lenet5.FastcnnStep, "PyTorch": _lenet5.TorchStep}
+STEPS = {"fastcnn": _nets.FastcnnStep, "PyTorch": _nets.TorchStep}
 COLUMNS = [
     ("threads", "threads", "d"),
     ("fastcnn, ms", "fastcnn/ms", ".3f"),
@@ -26,11 +26,11 @@ def main() -> int:
     with _measure.start(setups) as sides:
         watch = _report.Watch(sides, f"fastcnn {args.threads}")
         contenders = {
-            f"{name} {n}": (f"{name} {n}", _lenet5.Walk, step, None, *size(args.quick))
+            f"{name} {n}": (f"{name} {n}", _nets.Walk, step, None, *size(args.quick))
             for n in counts
             for name, step in STEPS.items()
         }
-        right = {"length": 3000, "reference": lambda: _lenet5.numpy_loss(None, *size(args.quick))}
+        right = {"length": 3000, "reference": lambda: _nets.numpy_loss(None, *size(args.quick))}
         row = _measure.race(setups, contenders, **args.timing, **right)
         rows = [
             {

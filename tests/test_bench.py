@@ -10,7 +10,7 @@ import pytest
 
 BENCH = Path(__file__).parent.parent / "bench"
 PROGRAMS = (
-    "lenet5", "inference", "layers", "pooling", "threads", "startup", "memory", "fairness",
+    "lenet5", "nets", "inference", "layers", "pooling", "threads", "startup", "memory", "fairness",
     "time_to_accuracy", "scaling", "errors",
 )  # fmt: skip
 
@@ -82,6 +82,15 @@ def test_scaling_is_a_picture(reports, tmp_path):
     picture = tmp_path / "scaling.png"
     run("scaling_plot", reports["scaling"], picture)
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_nets_are_chosen(tmp_path):
+    file = tmp_path / "nets.json"
+    run("nets", "--quick", "--nets", "conv8_conv16", "--json", file)
+    steps, launches = (table["rows"] for table in json.loads(file.read_text(encoding="utf-8"))["tables"])
+    assert [row["net"] for row in (*steps, *launches)] == ["conv8_conv16"] * 2
+    assert launches[0]["launches"] > 0
+    assert 0 < launches[0]["outside"] < 1
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 3, 16])

@@ -1,4 +1,4 @@
-"""LeNet-5 as each library would train it: the same initial weights, images and order."""
+"""Nets as each library would train them: the same initial weights, images and order. LeNet-5 by default."""
 
 from functools import cache
 
@@ -10,34 +10,57 @@ LEARNING_RATE, MOMENTUM = 0.01, 0.9
 
 
 @cache
-def training_data(folder: str | None, limit: int) -> tuple[np.ndarray, np.ndarray, str]:
-    """Images (N, 1, 32, 32), ready to be computed with and in an order drawn once; labels; what data it is."""
+def training_data(folder: str | None, limit: int, net: str = "lenet5") -> tuple[np.ndarray, np.ndarray, str]:
+    """Images as the net wants them, in an order drawn once; labels; what data it is."""
     if folder is None:
         train, _ = data.digits(limit, 1)
     else:
         train, _ = data.mnist(folder)
     train = train.limit(limit, np.random.default_rng(0))
     order = np.random.default_rng(0).permutation(len(train))
-    images = data.standardize(data.pad_images(train.images[order], 2), *data.mean_and_std(train.images))
+    C, size, _ = model(net).input_shape
+    pixels = np.repeat(train.images[order], C, axis=1)  # where it wants colours, all are the same grey
+    images = data.standardize(data.pad_images(pixels, (size - 28) // 2), *data.mean_and_std(pixels))
     return images, train.labels[order], train.source
 
 
-def weights() -> dict[str, np.ndarray]:
-    """The initial weights of every side, by PyTorch's names."""
-    return models.LeNet5(rng=np.random.default_rng(0)).state_dict()
+def model(net: str) -> nn.Sequential:
+    """The net with the initial weights of every side."""
+    rng = np.random.default_rng(0)
+    return conv8_conv16(rng) if net == "conv8_conv16" else models.build(net, rng=rng)
+
+
+def conv8_conv16(rng: np.random.Generator) -> nn.Sequential:
+    """Two convolutions for 28x28 images, as tutorials of Keras have them."""
+    net = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1, rng=rng), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1, rng=rng), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(16 * 49, 10, rng=rng),
+    )  # fmt: skip
+    net.input_shape = (1, 28, 28)
+    return net
+
+
+def twin(net: str, weights: dict[str, np.ndarray]):
+    """The net in PyTorch, with these weights."""
+    import _torch_nets
+    import torch
+
+    module = getattr(_torch_nets, net)()
+    module.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    return module
 
 
 class FastcnnStep:
     """Train on one batch; the result is the loss from before."""
 
-    def __init__(self):
-        self.model = models.LeNet5()
-        self.model.load_state_dict(weights())
+    def __init__(self, net: str = "lenet5"):
+        self.net, self.model = net, model(net)
         self.loss = nn.CrossEntropyLoss()
         self.optimizer = optim.SGD(self.model.parameters(), LEARNING_RATE, MOMENTUM)
 
     def batches(self, folder: str | None, limit: int, batch_size: int) -> list:
-        images, labels, _ = training_data(folder, limit)
+        images, labels, _ = training_data(folder, limit, self.net)
         return [
             (images[first : first + batch_size], labels[first : first + batch_size])
             for first in range(0, len(images), batch_size)
@@ -54,11 +77,11 @@ class FastcnnStep:
 class TorchStep:
     """The same in PyTorch, eager; with ``channels_last`` in the memory format that it recommends for images."""
 
-    def __init__(self, channels_last: bool = False):
+    def __init__(self, net: str = "lenet5", channels_last: bool = False):
         import torch
 
-        self.format = torch.channels_last if channels_last else torch.contiguous_format
-        self.model = torch_lenet5().to(memory_format=self.format)
+        self.net, self.format = net, torch.channels_last if channels_last else torch.contiguous_format
+        self.model = twin(net, model(net).state_dict()).to(memory_format=self.format)
         self.loss = torch.nn.CrossEntropyLoss()
         self.optimizer = torch.optim.SGD(self.model.parameters(), LEARNING_RATE, MOMENTUM)
 
@@ -66,7 +89,7 @@ class TorchStep:
         import torch
 
         images, labels, _ = (
-            torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in training_data(folder, limit)
+            torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in training_data(folder, limit, self.net)
         )
         images = images.contiguous(memory_format=self.format)
         return list(zip(images.split(batch_size), labels.split(batch_size), strict=True))
@@ -77,21 +100,6 @@ class TorchStep:
         loss.backward()
         self.optimizer.step()
         return loss.item()
-
-
-def torch_lenet5():
-    """`fastcnn.models.LeNet5` in PyTorch, with the same weights."""
-    import torch
-    from torch.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
-
-    model = Sequential(
-        Conv2d(1, 6, 5), ReLU(), MaxPool2d(2),
-        Conv2d(6, 16, 5), ReLU(), MaxPool2d(2),
-        Conv2d(16, 120, 5), ReLU(), Flatten(),
-        Linear(120, 84), ReLU(), Linear(84, 10),
-    )  # fmt: skip
-    model.load_state_dict({name: torch.from_numpy(array) for name, array in weights().items()})
-    return model
 
 
 class Walk:
@@ -121,7 +129,7 @@ class Epoch:
             self.losses.append(self.step(images, labels))
 
 
-def numpy_loss(folder: str | None, limit: int, batch_size: int) -> float:
+def numpy_loss(folder: str | None, limit: int, batch_size: int, net: str = "lenet5") -> float:
     """The loss that every library must find in its first step of a `Walk`: that of the "numpy" backend."""
     with use_backend("numpy"):
-        return Walk(FastcnnStep, folder, limit, batch_size)()
+        return Walk(FastcnnStep, folder, limit, batch_size, net)()

@@ -1,0 +1,64 @@
+"""Nets of `_nets` in PyTorch, with the names of their weights; imports nothing else, so that a start can be timed."""
+
+from torch.nn import (
+    AdaptiveAvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    Flatten,
+    Identity,
+    Linear,
+    MaxPool2d,
+    Module,
+    ReLU,
+    Sequential,
+)
+from torch.nn.functional import pad
+
+
+def lenet5() -> Sequential:
+    return Sequential(
+        Conv2d(1, 6, 5), ReLU(), MaxPool2d(2),
+        Conv2d(6, 16, 5), ReLU(), MaxPool2d(2),
+        Conv2d(16, 120, 5), ReLU(), Flatten(),
+        Linear(120, 84), ReLU(), Linear(84, 10),
+    )  # fmt: skip
+
+
+def conv8_conv16() -> Sequential:
+    return Sequential(
+        Conv2d(1, 8, 3, padding=1), ReLU(), MaxPool2d(2),
+        Conv2d(8, 16, 3, padding=1), ReLU(), MaxPool2d(2),
+        Flatten(), Linear(16 * 49, 10),
+    )  # fmt: skip
+
+
+def resnet20() -> Sequential:
+    return Sequential(
+        Conv2d(3, 16, 3, 1, 1, bias=False), BatchNorm2d(16), ReLU(),
+        _block(16, 16), _block(16, 16), _block(16, 16), _block(16, 32), _block(32, 32), _block(32, 32),
+        _block(32, 64), _block(64, 64), _block(64, 64),
+        Sequential(AdaptiveAvgPool2d(1), Flatten()), Linear(64, 10),
+    )  # fmt: skip
+
+
+class _Residual(Module):
+    def __init__(self, body, shortcut):
+        super().__init__()
+        self.body, self.shortcut = body, shortcut
+
+    def forward(self, x):
+        return self.body(x) + self.shortcut(x)
+
+
+class _Pad(Module):
+    def forward(self, x):
+        return pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, x.shape[1]))
+
+
+def _block(C, O):
+    stride = O // C
+    body = Sequential(
+        Conv2d(C, O, 3, stride, 1, bias=False), BatchNorm2d(O), ReLU(),
+        Conv2d(O, O, 3, 1, 1, bias=False), BatchNorm2d(O),
+    )  # fmt: skip
+    return Sequential(_Residual(body, _Pad() if stride > 1 else Identity()), ReLU())

@@ -1,0 +1,110 @@
+"""A training step of whole nets by fastcnn and PyTorch, and how much of fastcnn's passes outside of kernels."""
+
+import sys
+import time
+
+import _measure
+import _nets
+import _report
+import _sides
+import numpy as np
+
+# By name: batch sizes, images to walk over, and roundings from a pixel to a loss, about.
+NETS = {
+    "lenet5": ((1, 16, 32, 64, 128, 256, 512), 8192, 3000),
+    "conv8_conv16": ((64,), 8192, 3000),
+    "resnet20": ((128,), 1024, 20_000),
+}
+QUICK = {"lenet5": (1, 16), "conv8_conv16": (16,), "resnet20": (16,)}  # batch sizes
+# PyTorch's two memory formats compute in processes of their own: they are not to share a heap.
+SIDES = {"fastcnn": "fastcnn", "PyTorch": "PyTorch", "PyTorch, channels_last": "PyTorch"}
+STEPS = [
+    ("net", "net", ""),
+    ("batch", "N", "d"),
+    *(
+        (heading.format(name), f"times/{name}/{what}", ".3f")
+        for name in SIDES
+        for heading, what in (("{}, ms", "ms"), ("of processes, from", "lowest_ms"), ("to", "highest_ms"))
+    ),
+    ("PyTorch's faster / fastcnn", "ratio", ".2f"),
+]
+LAUNCHES = [
+    ("net", "net", ""),
+    ("batch", "N", "d"),
+    ("step, ms", "step_ms", ".3f"),
+    ("launches", "launches", "d"),
+    ("in launches, ms", "in_launches_ms", ".3f"),
+    ("outside", "outside", ".1%"),
+]
+
+
+def main() -> int:
+    parser = _report.options(__doc__)
+    parser.add_argument("--nets", nargs="+", choices=NETS, default=list(NETS), help="default: all")
+    args = _report.parse(parser)
+    on = _sides.on(args.threads, "fastcnn", "PyTorch")
+    setups = {name: on[side] for name, side in SIDES.items()}
+    steps, launches = [], []
+    with _measure.start(on) as sides:
+        watch = _report.Watch(sides)
+        for net in args.nets:
+            batches, images, length = NETS[net]
+            for N in _report.progress(QUICK[net] if args.quick else batches, net):
+                walk = (None, 32 if args.quick else images, N, net)
+                contenders = {
+                    "fastcnn": ("fastcnn", _nets.Walk, _nets.FastcnnStep, *walk),
+                    "PyTorch": ("PyTorch", _nets.Walk, _nets.TorchStep, *walk),
+                    "PyTorch, channels_last": ("PyTorch, channels_last", _nets.Walk, _nets.TorchStep, *walk, True),
+                }
+                right = {"length": length, "reference": lambda walk=walk: _nets.numpy_loss(*walk)}
+                row = _measure.race(setups, contenders, **args.timing, **right)
+                ratios = [of["fastcnn"] for of in row["ratios"].values() if "fastcnn" in of]
+                steps.append({"net": net, "N": N, **row, "ratio": min(ratios, default=None)})
+                seconds = 20 * args.timing["seconds"]
+                launches.append({"net": net, "N": N, **sides["fastcnn"](in_launches, seconds, *walk)})
+        where = watch.environment()
+    notes = ["SGD with momentum; the ratio is that to the memory format in which PyTorch is the faster."]
+    tables = [
+        _report.table("A training step", STEPS, steps, [*notes, *_report.missing(sides, "PyTorch")]),
+        _report.table("The launches of kernels in fastcnn's step", LAUNCHES, launches),
+    ]
+    return _report.finish(args, "nets", tables, where)
+
+
+def in_launches(seconds: float, *walk) -> dict:
+    """How many launches a step has, and its time in and outside of them; to be called on fastcnn's side."""
+    from fastcnn.backends.numba_direct.runtime import program  # Numba is in no other process
+
+    step, run, spent, steps = _nets.Walk(_nets.FastcnnStep, *walk), program.run, [], []
+
+    def timed_run(*args):
+        start = time.perf_counter()
+        failed = run(*args)
+        spent.append(time.perf_counter() - start)
+        return failed
+
+    def timed_step():
+        spent.clear()
+        start = time.perf_counter()
+        step()
+        steps.append((time.perf_counter() - start, sum(spent), len(spent)))
+
+    program.run = timed_run
+    try:
+        _measure.calls(timed_step, seconds)
+        steps.clear()  # those compiled, and wrote programs down
+        _measure.calls(timed_step, seconds)
+    finally:
+        program.run = run
+    _measure.wait_for_sleep()
+    whole, inside, launches = np.array(steps).T
+    return {
+        "step_ms": 1e3 * float(np.median(whole)),
+        "launches": int(np.median(launches)),
+        "in_launches_ms": 1e3 * float(np.median(inside)),
+        "outside": float(np.median(1 - inside / whole)),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
