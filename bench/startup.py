@@ -1,4 +1,4 @@
-"""From the start of a process to the first finished LeNet-5 training step, with and without compiled kernels."""
+"""From the start of a process to the first finished training step of a net, with and without compiled kernels."""
 
 import os
 import subprocess
@@ -15,60 +15,70 @@ import numpy as np
 import fastcnn
 
 IMPORTS = ("numpy", "numba", "fastcnn", "fastcnn.backends.numba_direct")
+HERE = Path(__file__).parent
+LINEAR = "nn.Sequential(nn.Flatten(), nn.Linear(1024, 10))"
+QUICK = {"a linear net, batch 4": {"shape": "(4, 1, 32, 32)", "fastcnn": LINEAR, "torch": LINEAR}}
+NETS = {
+    "LeNet-5, batch 128": {
+        "shape": "(128, 1, 32, 32)",
+        "fastcnn": "models.LeNet5()",
+        "torch": "_torch_nets.lenet5()",
+    },
+    "ResNet-20, batch 128": {
+        "shape": "(128, 3, 32, 32)",
+        "fastcnn": "models.ResNet20()",
+        "torch": "_torch_nets.resnet20()",
+    },
+}
 
 # What a fresh process does.
 FASTCNN_STEP = """
 import numpy as np, fastcnn
 from fastcnn import models, nn, optim
 fastcnn.set_num_threads({threads})
-model, criterion = {fastcnn_model}, nn.CrossEntropyLoss()
+model, criterion, images = {fastcnn}, nn.CrossEntropyLoss(), np.zeros({shape}, np.float32)
 optimizer = optim.SGD(model.parameters(), 0.01, 0.9)
-criterion(model(np.zeros(({N}, 1, 32, 32), np.float32)), np.zeros({N}, np.int64))
+criterion(model(images), np.zeros(len(images), np.int64))
 model.backward(criterion.backward(), input_grad=False)
 optimizer.step()
 """
 PYTORCH_STEP = """
-import torch
-from torch.nn import Conv2d, CrossEntropyLoss, Flatten, Linear, MaxPool2d, ReLU, Sequential
+import torch, _torch_nets
+from torch import nn
 torch.set_num_threads({threads})
-model, criterion = {torch_model}, CrossEntropyLoss()
+model, criterion, images = {torch}, nn.CrossEntropyLoss(), torch.zeros({shape})
 optimizer = torch.optim.SGD(model.parameters(), 0.01, 0.9)
-criterion(model(torch.zeros({N}, 1, 32, 32)), torch.zeros({N}, dtype=torch.int64)).backward()
+criterion(model(images), torch.zeros(len(images), dtype=torch.int64)).backward()
 optimizer.step()
 """
-LENET5 = {
-    "N": 128,
-    "fastcnn_model": "models.LeNet5()",
-    "torch_model": """Sequential(
-        Conv2d(1, 6, 5), ReLU(), MaxPool2d(2), Conv2d(6, 16, 5), ReLU(), MaxPool2d(2), Conv2d(16, 120, 5), ReLU(),
-        Flatten(), Linear(120, 84), ReLU(), Linear(84, 10))""",
-}
-LINEAR = {
-    "N": 4,
-    "fastcnn_model": "nn.Sequential(nn.Flatten(), nn.Linear(1024, 10))",
-    "torch_model": "Sequential(Flatten(), Linear(1024, 10))",
-}
 
 
 def main() -> int:
     args = _report.parse(_report.options(__doc__))
     rounds, cold_rounds = (1, 1) if args.quick else (min(args.timing["rounds"], 7), min(args.timing["rounds"], 2))
-    numbers = {"threads": args.threads, **(LINEAR if args.quick else LENET5)}
-    step = FASTCNN_STEP.format(**numbers)
+    nets = QUICK if args.quick else NETS
+    steps = {
+        f"fastcnn's first step of {net}": FASTCNN_STEP.format(**of, threads=args.threads) for net, of in nets.items()
+    }
     starts = {
         "an empty program": "",
         **{f"import {module}": f"import {module}" for module in IMPORTS},
-        "the first step of fastcnn, kernels cached": step,
+        **{f"{what}, kernels cached": step for what, step in steps.items()},
         "import torch": "import torch",
-        "the first step of PyTorch": PYTORCH_STEP.format(**numbers),
+        **{
+            f"PyTorch's first step of {net}": PYTORCH_STEP.format(**of, threads=args.threads)
+            for net, of in nets.items()
+        },
     }
+    cold = {f"{what}, no kernel cached": [] for what in steps}
     with _measure.start(_sides.on(args.threads, "fastcnn", "PyTorch")) as sides, tempfile.TemporaryDirectory() as warm:
         watch = _report.Watch(sides)
-        cold = []
         for _ in _report.progress(range(cold_rounds), "cold starts"):
-            with tempfile.TemporaryDirectory() as empty:
-                cold.append(seconds(step, empty))
-        seconds(step, warm)  # fills the cache
+            for starts_s, step in zip(cold.values(), steps.values(), strict=True):
+                with tempfile.TemporaryDirectory() as empty:
+                    starts_s.append(seconds(step, empty))
+        for step in steps.values():
+            seconds(step, warm)  # fills the cache
         if "PyTorch" not in sides:
             starts = {what: code for what, code in starts.items() if "torch" not in what.lower()}
         times = {what: [] for what in starts}
@@ -76,18 +86,17 @@ def main() -> int:
             for what, code in starts.items():
                 times[what].append(seconds(code, warm))
         where = watch.environment()
-    times["the first step of fastcnn, no kernel cached"] = cold
+    times |= cold
     rows = [{"what": what, "s": float(np.median(of)), "starts": len(of), "starts_s": of} for what, of in times.items()]
     columns = [("from the start of a process to", "what", ""), ("s", "s", ".2f"), ("starts", "starts", "d")]
-    net = "a linear net, batch 4" if args.quick else "LeNet-5, batch 128"
-    notes = [f"The step: {net}.", *([] if "PyTorch" in sides else ["PyTorch is not installed."])]
+    notes = [] if "PyTorch" in sides else ["PyTorch is not installed."]
     return _report.finish(args, "startup", [_report.table("Starting", columns, rows, notes)], where)
 
 
 def seconds(code: str, cache: str) -> float:
     """Wall-clock time from the start of a fresh process until it has done what the code says, not until its end."""
-    path = os.pathsep.join(filter(None, (str(Path(fastcnn.__file__).parents[1]), os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, "NUMBA_CACHE_DIR": cache, "PYTHONPATH": path}
+    folders = str(Path(fastcnn.__file__).parents[1]), str(HERE), os.environ.get("PYTHONPATH")
+    environment = {**os.environ, "NUMBA_CACHE_DIR": cache, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
     command = [sys.executable, "-c", f"{code}\nprint('done', flush=True)"]
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
