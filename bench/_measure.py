@@ -18,15 +18,17 @@ Why so, by LeNet-5's training step on two processors of an Intel Xeon, 2 threads
 - Threads go on spinning when their work is done, about 3 ms on both sides, and would take the processors away from
   whoever comes next: hence the wait until a side sleeps, and the calls that do not count, which wake its threads.
 - Other work on the machine spoils everything. Beside one busy loop, steps at batch 128 took 6 instead of 2 ms (fastcnn)
-  and 290 instead of 7 ms (PyTorch); beside other programs with threads, fastcnn's took up to 250 ms, too. So a report
-  says how many processors others kept busy meanwhile.
+  and 290 instead of 7 ms (PyTorch), see threads.py; beside other programs with threads, fastcnn's took up to 250 ms,
+  too. So a report says how many processors others kept busy meanwhile.
 """
 
 import multiprocessing
+import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
@@ -110,7 +112,8 @@ def race(
         Of the sides, by their names.
     contenders : dict of (side's name, make, *args)
         ``make(*args)`` is called on the side and returns the function that is timed there. If that has an attribute
-        ``warm_up``, this is called where calls do not count. Those whose side is not installed do not run.
+        ``warm_up``, this is called where calls do not count; an attribute ``beside``, such as `busy_loop`, makes a
+        context manager for each turn. Those whose side is not installed do not run.
     rounds, processes : int
         The rounds are dealt out to so many fresh processes of each side, one after the other.
     seconds : float
@@ -233,8 +236,9 @@ def _attribute(name: str, attribute: str):
 def _turn(name: str, seconds: float) -> float:
     """Median seconds of the calls of one turn."""
     job = _jobs[name]
-    calls(getattr(job, "warm_up", job), seconds / 5)
-    times = calls(job, seconds)
+    with getattr(job, "beside", nullcontext)():
+        calls(getattr(job, "warm_up", job), seconds / 5)
+        times = calls(job, seconds)
     wait_for_sleep()
     return float(np.median(times))
 
@@ -247,6 +251,25 @@ def calls(function: Callable, seconds: float) -> list[float]:
         function()
         times.append(time.perf_counter() - start)
     return times
+
+
+@contextmanager
+def busy_loop() -> Iterator[None]:
+    """Within this block, a process beside this one keeps a processor busy.
+
+    The end of its standard input ends it: so it goes with this process, too, whatever ends that. Ctrl-C is not for it.
+    """
+    code = """
+import os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0))).start()
+print("busy", flush=True)
+while True: pass
+"""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, start_new_session=True) as process:
+        if not process.stdout.readline():
+            raise RuntimeError("The busy loop did not start.")
+        yield
 
 
 def wait_for_sleep() -> None:

@@ -1,4 +1,4 @@
-"""LeNet-5's training step at batch 128 by the number of threads, and what it costs to launch a parallel kernel."""
+"""LeNet-5's training step at batch 128 by the number of threads, and with one busy loop beside it; a launch's cost."""
 
 import sys
 
@@ -11,12 +11,19 @@ BATCH_SIZE, IMAGES = 128, 8192
 STEPS = {"fastcnn": _nets.FastcnnStep, "PyTorch": _nets.TorchStep}
 COLUMNS = [
     ("threads", "threads", "d"),
+    ("beside", "beside", ""),
     ("fastcnn, ms", "fastcnn/ms", ".3f"),
     ("times faster than 1 thread", "fastcnn/speedup", ".2f"),
     ("PyTorch, ms", "PyTorch/ms", ".3f"),
     ("PyTorch: times faster", "PyTorch/speedup", ".2f"),
     ("launch of a parallel kernel, µs", "launch_us", ".1f"),
 ]
+
+
+class Disturbed(_nets.Walk):
+    """The same beside a process that keeps one processor busy."""
+
+    beside = staticmethod(_measure.busy_loop)
 
 
 def main() -> int:
@@ -30,6 +37,10 @@ def main() -> int:
             for n in counts
             for name, step in STEPS.items()
         }
+        contenders |= {
+            f"{name} disturbed": (f"{name} {args.threads}", Disturbed, step, None, *size(args.quick))
+            for name, step in STEPS.items()
+        }
         right = {"length": 3000, "reference": lambda: _nets.numpy_loss(None, *size(args.quick))}
         row = _measure.race(setups, contenders, **args.timing, **right)
         rows = [
@@ -40,6 +51,8 @@ def main() -> int:
             }
             for n in counts
         ]
+        disturbed = {name: figures(row, name, "disturbed") for name in STEPS}
+        rows.append({"threads": args.threads, "beside": "a busy loop", **disturbed})
         where = watch.environment()
         missing = _report.missing({name.split()[0]: side for name, side in sides.items()}, "PyTorch")
     rows[0]["wrong"] = row["wrong"]
@@ -52,9 +65,9 @@ def size(quick: bool) -> tuple[int, int]:
     return (64, 16) if quick else (IMAGES, BATCH_SIZE)
 
 
-def figures(row: dict, name: str, threads: int) -> dict:
-    """Times of a library on so many threads, and how much faster they are than on one."""
-    one, this = f"{name} 1", f"{name} {threads}"
+def figures(row: dict, name: str, how: int | str) -> dict:
+    """Times of a library on so many threads or disturbed, and how much faster they are than on one thread."""
+    one, this = f"{name} 1", f"{name} {how}"
     if this not in row["times"]:
         return {}
     return {**row["times"][this], "speedup": row["ratios"].get(one, {}).get(this, 1.0 if one == this else None)}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,16 @@ def test_nets_are_chosen(tmp_path):
     assert [row["net"] for row in (*steps, *launches)] == ["conv8_conv16"] * 2
     assert launches[0]["launches"] > 0
     assert 0 < launches[0]["outside"] < 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
+def test_a_busy_loop_ends_with_who_started_it(name):
+    code = f"import os, signal, _measure\nwith _measure.busy_loop():\n    os.kill(os.getpid(), signal.{name})"
+    command, environment = [sys.executable, "-c", code], {**os.environ, "PYTHONPATH": str(BENCH)}
+    # The busy loop has the same stderr: `run` returns when both have ended.
+    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert done.returncode == -getattr(signal, name)
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 3, 16])
