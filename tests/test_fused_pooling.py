@@ -53,13 +53,14 @@ def test_they_are_the_three_one_by_one(backend, case, size, stride, relu, other_
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("padding", [0, 1])
 @pytest.mark.parametrize(
     ("image", "size"), [((30, 34), (2, 2)), ((30, 35), (2, 3)), ((32, 35), (3, 3)), ((14, 242), (2, 2))], ids=str
 )
-def test_filters_learn_the_same_of_large_images_with_a_gradient_of_them_and_without(image, size, rng):
+def test_filters_learn_the_same_of_large_images_with_a_gradient_of_them_and_without(image, size, padding, rng):
     """With it the gradient of the convolution's output is written out, without it is made in patches of its sums."""
     pytest.importorskip("numba")
-    w = conv_windows(image, (3, 3))
+    w = conv_windows(image, (3, 3), padding=padding)
     pool = pool_windows((w.OH, w.OW), size, size)
     x, weight = rng.standard_normal((19, 2, *image), np.float32), rng.standard_normal((6, 2, 3, 3), np.float32)
     dy = rng.standard_normal((19, 6, pool.OH, pool.OW), np.float32)

@@ -14,6 +14,7 @@ import numpy as np
 
 from fastcnn._geometry import Windows
 from fastcnn.backends.numba_direct.kernels import tiles
+from fastcnn.backends.numba_direct.kernels.padding import copy_padded
 from fastcnn.backends.numba_direct.kernels.plan import TASKS, Plan, block_strides
 from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
 from fastcnn.backends.numba_direct.runtime.compile import flushing_kernel, inlined
@@ -137,28 +138,30 @@ def matrix_plan(NB: int, C: int, O: int, L: int, weight_strides: tuple[int, int]
 
 @functools.lru_cache(1024)
 def pooled_plan(w: Windows, groups: int, weight_shape, blocks_shape, pool: tuple[int, int], relu: bool) -> Plan | None:
-    """The forward pass with a max-pooling of every (PH, PW) outputs.
-
-    None where a window reaches over the border, which would take another kernel, and where no tile holds whole windows
-    of the pooling.
-    """
-    (O, Cg, KH, KW), (NB, _, H, W, _), (PH, PW) = weight_shape, blocks_shape, pool
+    """The forward pass with a max-pooling of every (PH, PW) outputs; None where no tile holds whole windows of it."""
+    (O, Cg, KH, KW), (NB, _, H, W, L), (PH, PW) = weight_shape, blocks_shape, pool
     tile = tiles.choose_windows(O // groups, w.OW // PW, PH * PW)
-    last_row, last_column = (w.OH - 1) * w.SH + (KH - 1) * w.DH, (w.OW - 1) * w.SW + (KW - 1) * w.DW
-    if tile is None or max(w.top, w.left, last_row - w.top - H + 1, last_column - w.left - W + 1) > 0:
+    if tile is None:
         return None
     k = _forward(w, groups, weight_shape, blocks_shape, relu)
     rows, outputs = tile
-    P = len(outputs)
-    ky, kx, px = np.meshgrid(np.arange(PH), np.arange(PW), np.arange(P), indexing="ij")
-    pixels = (ky * w.SH * k["xh"] + (px * PW + kx) * w.SW * k["xw"]).reshape(-1)
+    P, filter_tiles = len(outputs), -(-k["O"] // len(rows))
     chunk = _chunk(Cg, ((PH - 1) * w.SH + KH) * ((P * PW - 1) * w.SW + KW), KH * KW)
-    x_taps, w_taps, _ = _tap_list(k, chunk, range(KH))
-    given = k | {"PH": PH, "PW": PW, "rows": rows, "columns": (0,) * len(pixels), "outputs": outputs}
-    given |= {"chunk": chunk, "x_taps": x_taps, "w_taps": w_taps, "pixels": pixels}
-    tasks = NB * groups * -(-k["O"] // len(rows)) * (w.OH // PH)
-    sums = -(-(w.OW // PW) // P) * len(rows) * len(pixels) * VECTOR_BYTES if chunk < Cg else 0
-    return Plan(_correlate_pool, tasks, given, sums)
+    last_row, last_column = (w.OH - 1) * w.SH + (KH - 1) * w.DH, (w.OW - 1) * w.SW + (KW - 1) * w.DW
+    border = max(w.top, w.left, last_row - w.top - H + 1, last_column - w.left - W + 1) > 0
+    height, width = (PH - 1) * w.SH + (KH - 1) * w.DH + 1, last_column + 1  # that a row of outputs reads
+    seen = k | ({"xc": height * width * L, "xh": width * L, "xw": L} if border else {})  # as taps find it
+    ky, kx, px = np.meshgrid(np.arange(PH), np.arange(PW), np.arange(P), indexing="ij")
+    pixels = (ky * w.SH * seen["xh"] + (px * PW + kx) * w.SW * seen["xw"]).reshape(-1)
+    x_taps, w_taps, _ = _tap_list(seen, chunk, range(KH))
+    shares = min(filter_tiles, -(-TASKS // (NB * groups * (w.OH // PH)))) if border else filter_tiles
+    given = k | {"PH": PH, "PW": PW, "rows": rows, "columns": (0,) * len(pixels), "outputs": outputs, "chunk": chunk}
+    given |= {"x_taps": x_taps, "w_taps": w_taps, "pixels": pixels, "shares": shares}
+    given |= {"border": (0,) * border, "height": height, "width": width}
+    sums = -(-filter_tiles // shares) * -(-(w.OW // PW) // P) * len(rows) * len(pixels) if chunk < Cg else 0
+    copied = chunk * height * width if border else 0
+    tasks = NB * groups * shares * (w.OH // PH)
+    return Plan(_correlate_pool, tasks, given, (sums + copied) * VECTOR_BYTES)
 
 
 def _cheaper(k: dict[str, Any]) -> Plan:
@@ -318,45 +321,58 @@ def _correlate_blocks(first, last, a, scratch):
 
 @flushing_kernel
 def _correlate_pool(first, last, a, scratch):
-    """A task is one pooled row of a tile of filters: tiles of some filters by neighbouring windows of the pooling.
+    """A task is one pooled row of a share of the tiles of filters: tiles of filters by neighbouring windows.
 
-    Column (ky, kx, px) of a tile is pixel (ky, kx) of window px of the length of ``outputs``. The greatest of each
-    window is found in the registers, and that it is pixel ky * PW + kx is kept as ``winners``, -1 for nobody.
+    With a ``border`` they read a copy of what the row sees, zeros where that is outside the image. Column (ky, kx, px)
+    of a tile is pixel (ky, kx) of window px of the length of ``outputs``. The greatest of each window is found in the
+    registers, and that it is pixel ky * PW + kx is kept as ``winners``, -1 for nobody.
     """
     x, weight, bias, y, winners = a.x, a.weight, a.bias, a.y, a.winners
     rows, columns, outputs, R, P = a.rows, a.columns, a.outputs, len(a.rows), len(a.outputs)
     G, C, O, OH, OW, taps = a.G, a.C, a.O, a.OH // a.PH, a.OW // a.PW, a.KH * a.KW
-    xn, xc, xw, row_step = a.xn, a.xc, a.xw, a.PH * a.SH * a.xh
     w0, wg, wo, wc = a.w0, a.wg, a.wo, a.wc
-    PW, SW, start_at, relu, chunk = a.PW, a.SW, a.iy0 * a.xh + a.ix0 * a.xw, a.relu, a.chunk
+    PW, SW, relu, chunk, shares = a.PW, a.SW, a.relu, a.chunk, a.shares
     x_taps, w_taps, pixels = a.x_taps, a.w_taps, a.pixels
     L = lane_count(x)
     plane, filter_tiles, output_tiles = OH * OW * L, (O + R - 1) // R, (OW + P - 1) // P
-    size = R * len(columns) * L
-    sums = numbers_at(scratch, output_tiles * size, x)
+    most, size = (filter_tiles + shares - 1) // shares, R * len(columns) * L
+    sums = numbers_at(scratch, output_tiles * most * size if chunk < C else 0, x)
+    image_at = scratch + sums.size * x.itemsize
     for task in range(first, last):
         rest, oy = divmod(task, OH)
-        rest, filter_tile = divmod(rest, filter_tiles)
+        rest, share = divmod(rest, shares)
         n, g = divmod(rest, G)
-        o = min(filter_tile * R, O - R)
+        first_filters, last_filters = share * filter_tiles // shares, (share + 1) * filter_tiles // shares
+        iy = oy * a.PH * a.SH + a.iy0
         for c in range(0, C, chunk):
+            channels, channel_at = min(chunk, C - c), n * a.xn + (g * C + c) * a.xc
+            image, image_start, xw = x, channel_at + iy * a.xh + a.ix0 * a.xw, a.xw
+            if len(a.border) > 0:
+                image, image_start, xw = numbers_at(image_at, channels * a.height * a.width * L, x), 0, L
+                copy_padded(
+                    x, channel_at, channels, a.H, a.W, iy, a.height, a.ix0, a.width, image, a.height * a.width * L,
+                    a.width * L,
+                )  # fmt: skip
             for output_tile in range(output_tiles):
                 ox = min(output_tile * P, OW - P)
-                x_at = n * xn + (g * C + c) * xc + oy * row_step + ox * PW * SW * xw + start_at
-                w_at = w0 + g * wg + o * wo + c * wc
-                if c == 0:
-                    tile = tile_splat(rows, columns, bias, g * O + o, 1)
-                else:
-                    tile = tile_reload(rows, columns, sums, output_tile * size)
-                for q in range(min(chunk, C - c) * taps):
-                    tile = tile_fma(tile, weight, w_at, wo, w_taps[q], x, x_at, pixels, x_taps[q])
-                if c + chunk < C:
-                    tile_spill(tile, sums, output_tile * size)
-                else:
-                    best, which = tile_max_columns(outputs, tile)
-                    if relu:
-                        best, which = tile_relu_winners(best, which)
-                    at = ((n * G + g) * O + o) * plane + (oy * OW + ox) * L
-                    first_row, first_column = filter_tile * R - o, output_tile * P - ox
-                    tile_store(best, y, at, plane, L, first_row, first_column)
-                    tile_store_bytes(which, winners, at, plane, L, first_row, first_column)
+                x_at = image_start + ox * PW * SW * xw
+                for filter_tile in range(first_filters, last_filters):
+                    o = min(filter_tile * R, O - R)
+                    w_at = w0 + g * wg + o * wo + c * wc
+                    sums_at = (output_tile * most + filter_tile - first_filters) * size
+                    if c == 0:
+                        tile = tile_splat(rows, columns, bias, g * O + o, 1)
+                    else:
+                        tile = tile_reload(rows, columns, sums, sums_at)
+                    for q in range(channels * taps):
+                        tile = tile_fma(tile, weight, w_at, wo, w_taps[q], image, x_at, pixels, x_taps[q])
+                    if c + chunk < C:
+                        tile_spill(tile, sums, sums_at)
+                    else:
+                        best, which = tile_max_columns(outputs, tile)
+                        if relu:
+                            best, which = tile_relu_winners(best, which)
+                        at = ((n * G + g) * O + o) * plane + (oy * OW + ox) * L
+                        first_row, first_column = filter_tile * R - o, output_tile * P - ox
+                        tile_store(best, y, at, plane, L, first_row, first_column)
+                        tile_store_bytes(which, winners, at, plane, L, first_row, first_column)

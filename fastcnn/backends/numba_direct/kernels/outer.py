@@ -7,15 +7,17 @@ Lanes of the last block that hold no image do not count, whatever is in them: th
 """
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
 
 from fastcnn._geometry import Windows
 from fastcnn.backends.numba_direct.kernels import tiles
-from fastcnn.backends.numba_direct.kernels.plan import TASKS, Plan, block_strides, zeros
+from fastcnn.backends.numba_direct.kernels.padding import copy_padded
+from fastcnn.backends.numba_direct.kernels.plan import TASKS, Plan, block_strides
 from fastcnn.backends.numba_direct.kernels.windows import pool_columns, put_windows
-from fastcnn.backends.numba_direct.runtime.arguments import address_of, numbers_at
+from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
 from fastcnn.backends.numba_direct.runtime.compile import flushing_kernel, inlined, kernel
 from fastcnn.backends.numba_direct.runtime.memory import aligned
 from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
@@ -33,6 +35,7 @@ from fastcnn.backends.numba_direct.simd import (
 )
 
 _CHUNK = 32  # tiles of taps that a task sums side by side: some 50 KB, which the second-level cache holds
+_SHARE = 4  # tiles of filters that use one copy of a patch with its border, each with half as many tiles of taps
 _PATCH_BYTES = 26 * 1024  # of `dy` that they all go over in turn: it leaves room for `x` in the first-level cache
 _NUMBERS = 4096  # that a task of `_add_parts` takes
 _NO_WINNERS = np.empty(0, np.int8)
@@ -49,73 +52,71 @@ def weight_gradient_plan(
     """
     (O, Cg, KH, KW), (NB, C, H, W, L) = weight_shape, blocks_shape
     n, c, h, pixel = block_strides(C, H, W, L)
-    channel, ky, kx = (grid.reshape(-1) for grid in np.indices((Cg, KH, KW)))
-    down, right = ky * w.DH, kx * w.DW
     PH, PW = pool or (1, 1)
     yn, yo, yh, yw = block_strides(O, w.OH // PH, w.OW // PW, L)
     given: dict[str, Any] = {
-        "NB": NB,
-        "G": groups,
-        "O": O // groups,
-        "OH": w.OH,
-        "OW": w.OW,
-        "H": H,
-        "W": W,
-        "images": images,
-    }
-    given |= {"yn": yn, "yo": yo, "yh": yh, "yw": yw, "xn": n, "xg": Cg * c, "xh": h, "xw": pixel}
-    given |= {"SH": w.SH, "SW": w.SW, "iy0": -w.top, "ix0": -w.left, "PH": PH, "PW": PW}
-    given |= {"offsets": channel * c + down * h + right * pixel, "down": down, "right": right}
-    rows, _ = tiles.choose(O // groups, len(down), slack=1.15)
+        "NB": NB, "G": groups, "O": O // groups, "OH": w.OH, "OW": w.OW, "H": H, "W": W, "images": images,
+        "yn": yn, "yo": yo, "yh": yh, "yw": yw, "xn": n, "xg": Cg * c, "xc": c, "xh": h, "xw": pixel,
+        "SH": w.SH, "SW": w.SW, "iy0": -w.top, "ix0": -w.left, "PH": PH, "PW": PW,
+    }  # fmt: skip
+    rows, _ = tiles.choose(O // groups, Cg * KH * KW, slack=1.15)
     patch = max(1, _PATCH_BYTES // (len(rows) * VECTOR_BYTES))
     if pool and (PH > 2 or patch < w.OW):
         return None
     # Pairs of rows, pooled or not: both sum in the same order. All patches have about the same height.
     columns, pairs = min(w.OW, patch), -(-w.OH // 2)
     height = 2 * -(-pairs // -(-pairs // max(1, patch // (2 * columns))))
-    return _plan(given, height, columns, pool_columns(w.OW // PW) if pool else ())
+    return _plan(given, (Cg, KH, KW), (w.DH, w.DW), height, columns, pool_columns(w.OW // PW) if pool else ())
 
 
 @functools.lru_cache(1024)
 def matrix_gradient_plan(NB: int, C: int, O: int, L: int, images: int) -> Plan:
     """Gradients of C x O weights: those of a 1x1 convolution of one row, whose pixels are the blocks."""
-    none = np.zeros(C, np.int64)
-    given: dict[str, Any] = {"NB": 1, "G": 1, "O": O, "OH": 1, "OW": NB, "H": 1, "W": NB, "images": images}
-    given |= {"yn": 0, "yo": L, "yh": 0, "yw": O * L, "xn": 0, "xg": 0, "xh": 0, "xw": C * L}
-    given |= {"SH": 1, "SW": 1, "iy0": 0, "ix0": 0, "PH": 1, "PW": 1}
-    given |= {"offsets": np.arange(C) * L, "down": none, "right": none}
+    given: dict[str, Any] = {
+        "NB": 1, "G": 1, "O": O, "OH": 1, "OW": NB, "H": 1, "W": NB, "images": images,
+        "yn": 0, "yo": L, "yh": 0, "yw": O * L, "xn": 0, "xg": 0, "xc": L, "xh": 0, "xw": C * L,
+        "SH": 1, "SW": 1, "iy0": 0, "ix0": 0, "PH": 1, "PW": 1,
+    }  # fmt: skip
     rows, _ = tiles.choose(O, C, slack=1.15)
-    return _plan(given, 1, max(1, _PATCH_BYTES // (len(rows) * VECTOR_BYTES)), (), matrix=True)
+    return _plan(given, (C, 1, 1), (1, 1), 1, max(1, _PATCH_BYTES // (len(rows) * VECTOR_BYTES)), (), matrix=True)
 
 
 def _plan(
-    given: dict[str, Any], patch_rows: int, patch_columns: int, pooled: tuple[int, ...], matrix: bool = False
-) -> Plan:
+    given: dict[str, Any], taps: tuple[int, int, int], dilation: tuple[int, int], patch_rows: int, patch_columns: int,
+    pooled: tuple[int, ...], matrix: bool = False,
+) -> Plan:  # fmt: skip
     """Patches of a few rows and columns of a block; the last column of a matrix is one if that block is not full."""
-    NB, OH, OW, images, taps = (given[name] for name in ("NB", "OH", "OW", "images", "down"))
-    Q = len(taps)
-    rows, columns = tiles.choose(given["O"], Q, slack=1.15)
-    R, COLUMNS = len(rows), len(columns)
+    NB, O, OH, OW, images = (given[name] for name in ("NB", "O", "OH", "OW", "images"))
+    (Cg, KH, KW), Q = taps, math.prod(taps)
+    rows, columns = tiles.choose(O, Q, slack=1.15)
+    R, COLUMNS, L = len(rows), len(columns), given["yw"] if not matrix else given["yo"]
     full = NB if matrix else NB - (images > 0)  # blocks
     full_columns = OW - (images > 0) if matrix else OW
     down, across = -(-OH // patch_rows), -(-full_columns // patch_columns)
     full_patches = full * down * across
     patches = full_patches + (images > 0) * (1 if matrix else down * across)
-    tap_tiles = -(-Q // COLUMNS)
-    tasks = given["G"] * -(-given["O"] // R) * -(-tap_tiles // _CHUNK)
+    reach = (KH - 1) * dilation[0], (KW - 1) * dilation[1]
+    bottom = (OH - 1) * given["SH"] + given["iy0"] + reach[0] - given["H"] + 1
+    right = (OW - 1) * given["SW"] + given["ix0"] + reach[1] - given["W"] + 1
+    border = max(-given["iy0"], -given["ix0"], bottom, right) > 0
+    filter_tiles, tap_tiles = -(-O // R), -(-Q // COLUMNS)
+    shares = -(-filter_tiles // _SHARE) if border else filter_tiles
+    chunk = min(tap_tiles, _CHUNK // 2 if border else _CHUNK)
+    tasks = given["G"] * shares * -(-tap_tiles // chunk)
     parts = min(patches, -(-TASKS // tasks))
-    last_row = (OH - 1) * given["SH"] + given["iy0"] + given["down"][-1]
-    last_column = (OW - 1) * given["SW"] + given["ix0"] + given["right"][-1]
-    border = min(given["iy0"], given["ix0"]) < 0 or last_row >= given["H"] or last_column >= given["W"]
+    height, width = (patch_rows - 1) * given["SH"] + reach[0] + 1, (patch_columns - 1) * given["SW"] + reach[1] + 1
     given = given | {
-        "rows": rows, "columns": columns, "pooled": pooled, "border": (0,) if border else (),
+        "rows": rows, "columns": columns, "pooled": pooled, "border": (0,) * border, "shares": shares, "chunk": chunk,
         "patches": patches, "full_patches": full_patches, "parts": parts, "full": full, "full_columns": full_columns,
-        "down_patches": down, "across": max(1, across), "nowhere": 0,
-        "patch_rows": patch_rows, "patch_columns": patch_columns,
+        "down_patches": down, "across": max(1, across), "patch_rows": patch_rows, "patch_columns": patch_columns,
+        "reach_y": reach[0], "reach_x": reach[1], "taps": KH * KW, "height": height, "width": width,
     }  # fmt: skip
-    together = min(_CHUNK, tap_tiles)
-    vectors = 2 * R * (together * COLUMNS + 1) + (R * patch_rows * OW if pooled else 0)
-    return Plan(_outer, tasks * parts, given, vectors * VECTOR_BYTES + 8 * COLUMNS)
+    c, h, pixel = (height * width * L, width * L, L) if border else (given["xc"], given["xh"], given["xw"])
+    channel, ky, kx = (grid.reshape(-1) for grid in np.indices(taps))
+    given["offsets"] = channel * c + ky * dilation[0] * h + kx * dilation[1] * pixel
+    vectors = 2 * -(-filter_tiles // shares) * R * (chunk * COLUMNS + 1) + (R * patch_rows * OW if pooled else 0)
+    channels = min(Cg, (chunk * COLUMNS + COLUMNS - 2) // (KH * KW) + 2) if border else 0
+    return Plan(_outer, tasks * parts, given, (vectors + channels * height * width) * VECTOR_BYTES)
 
 
 def sum_outer(
@@ -124,10 +125,9 @@ def sum_outer(
     """Gradients of the filters, in one dimension, and of the bias; ``winners`` are those of a pooled ``dy``."""
     k = plan.given
     parts, biases = k["parts"], k["G"] * k["O"]
-    weights = biases * len(k["down"])
+    weights = biases * len(k["offsets"])
     dweight, dbias = aligned((parts * weights,), dy.dtype), aligned((parts * biases,), dy.dtype)
-    zero = zeros(max(1, k["OW"] * k["SW"] * k["xw"], k["patch_rows"] * k["SH"] * k["xh"]), dy.dtype)
-    plan(dy=dy, winners=winners, x=x, dweight=dweight, dbias=dbias, zeros=zero)
+    plan(dy=dy, winners=winners, x=x, dweight=dweight, dbias=dbias)
     if parts > 1:
         _add_parts(-(-weights // _NUMBERS), dweight=dweight, dbias=dbias, parts=parts)
     return dweight[:weights], dbias[:biases]
@@ -135,95 +135,91 @@ def sum_outer(
 
 @flushing_kernel
 def _outer(first, last, a, scratch):
-    """A task is a chunk of tiles of taps, for a tile of filters of a group and a part of the batch.
+    """A task is a chunk of tiles of taps, for a share of the tiles of filters of a group and a part of the batch.
 
-    All taps of the chunk go over one patch of outputs, whose ``dy`` stays in the first-level cache, before the next.
-    Each part of the batch has sums of its own, which `_add_parts` adds up. With ``pooled``, as long as a tile of pooled
-    outputs, ``dy`` and ``winners`` are those of a pooling (PH, PW) of the outputs, and each patch is made from them.
+    All of them go over one patch of outputs before the next. With a ``border`` they read a copy of what its taps see,
+    zeros where that is outside the image. With ``pooled``, as long as a tile of pooled outputs, ``dy`` and ``winners``
+    are those of a pooling (PH, PW) of the outputs, and each patch of a tile of filters, which stays in the first-level
+    cache for all taps, is made from them. Each part of the batch has sums of its own, which `_add_parts` adds up.
     """
     dy, x, dweight, dbias, rows, columns = a.dy, a.x, a.dweight, a.dbias, a.rows, a.columns
-    G, O, OW, xn, xg, xh, xw = a.G, a.O, a.OW, a.xn, a.xg, a.xh, a.xw
-    SH, SW, iy0, ix0 = a.SH, a.SW, a.iy0, a.ix0
+    G, O, OW, SH, SW, taps, width = a.G, a.O, a.OW, a.SH, a.SW, a.taps, a.width
     parts, patches, full_patches, images, offsets = a.parts, a.patches, a.full_patches, a.images, a.offsets
     R, COLUMNS, L, Q = len(rows), len(columns), lane_count(x), offsets.size
-    tap_tiles = (Q + COLUMNS - 1) // COLUMNS
-    filter_tiles, chunks, size = (O + R - 1) // R, (tap_tiles + _CHUNK - 1) // _CHUNK, R * COLUMNS * L
-    room = min(_CHUNK, tap_tiles) * size
-    memory = numbers_at(scratch, 2 * room + 2 * R * L, x)  # sums, and what they were before a block that is not full
-    before, bias_at, bias_before = room, 2 * room, 2 * room + R * L
-    rest_of_scratch = scratch + memory.size * x.itemsize
-    starts = numbers_at(rest_of_scratch, COLUMNS, offsets)
+    tap_tiles, filter_tiles = (Q + COLUMNS - 1) // COLUMNS, (O + R - 1) // R
+    shares, chunk, size = a.shares, a.chunk, R * COLUMNS * L
+    chunks, most = (tap_tiles + chunk - 1) // chunk, (filter_tiles + shares - 1) // shares
+    room = most * (chunk * size + R * L)
+    memory = numbers_at(scratch, 2 * room, x)  # sums, and what they were before a block that is not full
+    patch_at = scratch + memory.size * x.itemsize
+    unpooled = numbers_at(patch_at, R * a.patch_rows * OW * L if len(a.pooled) > 0 else 0, x)
+    image_at = patch_at + unpooled.size * x.itemsize
     for task in range(first, last):
-        rest, chunk = divmod(task, chunks)
-        rest, filter_tile = divmod(rest, filter_tiles)
+        rest, tap_chunk = divmod(task, chunks)
+        rest, share = divmod(rest, shares)
         part, g = divmod(rest, G)
-        o = min(filter_tile * R, O - R)  # the last tile overlaps its neighbour and stores only its own rows
+        first_filters, last_filters = share * filter_tiles // shares, (share + 1) * filter_tiles // shares
+        first_taps, last_taps = tap_chunk * chunk, min(tap_chunk * chunk + chunk, tap_tiles)
         first_patch, last_patch = part * patches // parts, (part + 1) * patches // parts
         partial = images > 0 and last_patch > full_patches
         first_partial = max(first_patch, full_patches)
         for patch in range(first_patch, last_patch):
             n, y0, y1, x0, x1 = _bounds(a, patch)
-            source, so, sh, sw, source_at = dy, a.yo, a.yh, a.yw, n * a.yn + (g * O + o) * a.yo
-            if len(a.pooled) > 0:
-                source = numbers_at(rest_of_scratch, R * (y1 - y0) * OW * L, x)
-                _unpool(a, source, source_at, y0, y1)
-                so, sh, sw, source_at = (y1 - y0) * OW * L, OW * L, L, -y0 * OW * L
-            if chunk == 0:
-                bias = tile_full(rows, (0,), x, 0) if patch == first_patch else tile_reload(rows, (0,), memory, bias_at)
-                if partial and patch == first_partial:
-                    tile_spill(bias, memory, bias_before)
-                for oy in range(y0, y1):
-                    for ox in range(x0, x1):
-                        bias = tile_add(bias, tile_load(rows, (0,), source, source_at + oy * sh + ox * sw, so, 0))
-                if patch + 1 < last_patch:
-                    tile_spill(bias, memory, bias_at)
+            iy, ix = y0 * SH + a.iy0, x0 * SW + a.ix0
+            image, image_start, xh, xw = x, n * a.xn + g * a.xg + iy * a.xh + ix * a.xw, SH * a.xh, SW * a.xw
+            if len(a.border) > 0:
+                c = min(first_taps * COLUMNS, Q - COLUMNS) // taps
+                channels = (min(last_taps * COLUMNS, Q) - 1) // taps + 1 - c
+                image = numbers_at(image_at, channels * a.height * width * L, x)
+                copy_padded(
+                    x, n * a.xn + g * a.xg + c * a.xc, channels, a.H, a.W, iy, (y1 - y0 - 1) * SH + a.reach_y + 1,
+                    ix, (x1 - x0 - 1) * SW + a.reach_x + 1, image, a.height * width * L, width * L,
+                )  # fmt: skip
+                image_start, xh, xw = -c * a.height * width * L, SH * width * L, SW * L
+            for filter_tile in range(first_filters, last_filters):
+                o = min(filter_tile * R, O - R)  # the last tile overlaps its neighbour and stores only its own rows
+                source, so, sh, sw, source_at = dy, a.yo, a.yh, a.yw, n * a.yn + (g * O + o) * a.yo
+                if len(a.pooled) > 0:
+                    source, so, sh, sw = unpooled, (y1 - y0) * OW * L, OW * L, L
+                    _unpool(a, source, source_at, y0, y1)
+                    source_at = 0
                 else:
-                    if partial:
-                        bias = tile_reload_lanes(bias, images, memory, bias_before)
-                    tile_sums(bias, dbias, (part * G + g) * O + o, 1, filter_tile * R - o, 0)
-            for tap_tile in range(chunk * _CHUNK, min(chunk * _CHUNK + _CHUNK, tap_tiles)):
-                q = min(tap_tile * COLUMNS, Q - COLUMNS)
-                at = (tap_tile - chunk * _CHUNK) * size
-                tile = (
-                    tile_full(rows, columns, x, 0) if patch == first_patch else tile_reload(rows, columns, memory, at)
-                )
-                if partial and patch == first_partial:
-                    tile_spill(tile, memory, before + at)
-                x_at = n * xn + g * xg + iy0 * xh + ix0 * xw
-                if len(a.border) == 0:
-                    for oy in range(y0, y1):
-                        for ox in range(x0, x1):
-                            to = source_at + oy * sh + ox * sw
-                            x_from = x_at + oy * SH * xh + ox * SW * xw
-                            tile = tile_outer(tile, source, to, so, x, x_from, offsets, q)
-                else:
-                    # Row by row where all taps are inside along the row; the other outputs column by column.
-                    xa, xb = _within(x0, x1, SW, ix0, a.W, a.right)
-                    ya, yb = _within(y0, y1, SH, iy0, a.H, a.down)
-                    for line in range(y1 - y0 + x1 - x0 - (xb - xa)):
-                        down = line >= y1 - y0
-                        side = x0 + line - (y1 - y0)
-                        oy, ox = (y0, side if side < xa else side - xa + xb) if down else (y0 + line, xa)
-                        position, end = (y0, y1) if down else (xa, xb)
-                        while position < end:
-                            count = end - position
-                            if down:
-                                oy, count = position, yb - ya if position == ya and yb > ya else 1
-                            _starts(a, x, starts, q, x_at, oy, ox, down and count > 1, not down)
-                            dy_step, x_step = (sh, SH * xh) if down else (sw, SW * xw)
-                            to = source_at + oy * sh + ox * sw
-                            for k in range(count):
-                                tile = tile_outer(
-                                    tile, source, to + k * dy_step, so, _everything(a, x), k * x_step, starts, 0
-                                )  # fmt: skip
-                            position += count
-                if patch + 1 < last_patch:
-                    tile_spill(tile, memory, at)
-                else:
-                    if partial:
-                        tile = tile_reload_lanes(tile, images, memory, before + at)
-                    sums_at = ((part * G + g) * O + o) * Q + q
-                    tile_sums(tile, dweight, sums_at, Q, filter_tile * R - o, tap_tile * COLUMNS - q)
+                    source_at += y0 * sh + x0 * sw
+                at = (filter_tile - first_filters) * (chunk * size + R * L)
+                if tap_chunk == 0:
+                    bias = tile_full(rows, (0,), x, 0) if patch == first_patch else tile_reload(rows, (0,), memory, at)
+                    if partial and patch == first_partial:
+                        tile_spill(bias, memory, room + at)
+                    for oy in range(y1 - y0):
+                        for ox in range(x1 - x0):
+                            bias = tile_add(bias, tile_load(rows, (0,), source, source_at + oy * sh + ox * sw, so, 0))
+                    if patch + 1 < last_patch:
+                        tile_spill(bias, memory, at)
+                    else:
+                        if partial:
+                            bias = tile_reload_lanes(bias, images, memory, room + at)
+                        tile_sums(bias, dbias, (part * G + g) * O + o, 1, filter_tile * R - o, 0)
+                at += R * L
+                for tap_tile in range(first_taps, last_taps):
+                    q = min(tap_tile * COLUMNS, Q - COLUMNS)
+                    if patch == first_patch:
+                        tile = tile_full(rows, columns, x, 0)
+                    else:
+                        tile = tile_reload(rows, columns, memory, at)
+                    if partial and patch == first_partial:
+                        tile_spill(tile, memory, room + at)
+                    for oy in range(y1 - y0):
+                        for ox in range(x1 - x0):
+                            to, x_from = source_at + oy * sh + ox * sw, image_start + oy * xh + ox * xw
+                            tile = tile_outer(tile, source, to, so, image, x_from, offsets, q)
+                    if patch + 1 < last_patch:
+                        tile_spill(tile, memory, at)
+                    else:
+                        if partial:
+                            tile = tile_reload_lanes(tile, images, memory, room + at)
+                        sums_at = ((part * G + g) * O + o) * Q + q
+                        tile_sums(tile, dweight, sums_at, Q, filter_tile * R - o, tap_tile * COLUMNS - q)
+                    at += size
 
 
 @inlined
@@ -236,34 +232,6 @@ def _bounds(a, patch):
     if patch >= a.full_patches and a.full == a.NB:  # the last column of a matrix
         n, y0, x0, x1 = 0, 0, a.full_columns, a.OW
     return n, y0, min(y0 + a.patch_rows, a.OH), x0, x1
-
-
-@inlined
-def _within(first, last, stride, start, extent, taps):
-    """Of the outputs first ... last - 1 along an axis, those all of whose taps are in the image."""
-    begin = min(max(first, (stride - 1 - start) // stride), last)
-    return begin, max(begin, min(last, (extent - 1 - start - taps[taps.size - 1]) // stride + 1))
-
-
-@inlined
-def _starts(a, x, starts, q, x_at, oy, ox, rows_inside, columns_inside):
-    """Where each tap of a tile begins to read for the outputs from (oy, ox) on; one that is outside reads zeros.
-
-    It is known to be inside along an axis, or asked there. What starts are told from is address 0.
-    """
-    SH, SW, H, W, down, right = a.SH, a.SW, a.H, a.W, a.down, a.right
-    iy, ix = oy * SH + a.iy0, ox * SW + a.ix0
-    base = address_of(x) // x.itemsize + x_at + oy * SH * a.xh + ox * SW * a.xw
-    nothing = address_of(a.zeros) // x.itemsize
-    for c in range(starts.size):
-        inside = (rows_inside or 0 <= iy + down[q + c] < H) and (columns_inside or 0 <= ix + right[q + c] < W)
-        starts[c] = base + a.offsets[q + c] if inside else nothing
-
-
-@inlined
-def _everything(a, x):
-    """All memory, as numbers of the type of x; of a 0 that the compiler knows it would say that nothing is there."""
-    return numbers_at(a.nowhere, 1 << 60, x)
 
 
 @inlined

@@ -230,17 +230,6 @@ def numbers_at(typingctx, address, size, like):
     return kind(types.intp, types.intp, like), codegen
 
 
-@intrinsic
-def address_of(typingctx, numbers):
-    """Where the numbers begin."""
-
-    def codegen(context, builder, signature, args):
-        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, args[0]).data
-        return builder.ptrtoint(data, ir.IntType(64))
-
-    return types.intp(numbers), codegen
-
-
 def _numbers(context, builder, kind: Numbers, data, size):
     proxy = cgutils.create_struct_proxy(kind)(context, builder)
     proxy.data, proxy.size = data, size

@@ -1,0 +1,26 @@
+"""A piece of an image with its border: who reads that need not ask which taps are inside."""
+
+from fastcnn.backends.numba_direct.runtime.compile import inlined
+from fastcnn.backends.numba_direct.simd import lane_count, tile_full, tile_load, tile_store
+
+
+@inlined
+def copy_padded(x, at, channels, H, W, iy, rows, ix, columns, out, plane, row):
+    """Copy rows iy ... and columns ix ... of channels of H x W pixels from ``x[at]`` on; outside are zeros.
+
+    In ``out`` channels are ``plane`` numbers apart and rows ``row``.
+    """
+    L = lane_count(x)
+    zero = tile_full((0,), (0,), x, 0)
+    left, right = min(max(0, -ix), columns), max(0, min(columns, W - ix))
+    for c in range(channels):
+        for r in range(rows):
+            to, inside = c * plane + r * row, 0 <= iy + r < H
+            begin, end = (left, max(left, right)) if inside else (columns, columns)
+            start = at + ((c * H + iy + r) * W + ix) * L
+            for i in range(begin):
+                tile_store(zero, out, to + i * L, 0, 0, 0, 0)
+            for i in range(begin, end):
+                tile_store(tile_load((0,), (0,), x, start + i * L, 0, 0), out, to + i * L, 0, 0, 0, 0)
+            for i in range(end, columns):
+                tile_store(zero, out, to + i * L, 0, 0, 0, 0)
