@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from fastcnn import data, models, nn, optim, use_backend
+from fastcnn import data, models, nn, optim, training, use_backend
 
 LEARNING_RATE, MOMENTUM = 0.01, 0.9
 
@@ -58,6 +58,7 @@ class FastcnnStep:
         self.net, self.model = net, model(net)
         self.loss = nn.CrossEntropyLoss()
         self.optimizer = optim.SGD(self.model.parameters(), LEARNING_RATE, MOMENTUM)
+        self._step = training.TrainStep(self.model, self.optimizer, self.loss)
 
     def batches(self, folder: str | None, limit: int, batch_size: int) -> list:
         images, labels, _ = training_data(folder, limit, self.net)
@@ -67,11 +68,7 @@ class FastcnnStep:
         ]
 
     def __call__(self, images, labels) -> float:
-        loss = self.loss(self.model(images), labels)
-        self.optimizer.zero_grad()
-        self.model.backward(self.loss.backward(), input_grad=False)
-        self.optimizer.step()
-        return loss
+        return self._step(images, labels)
 
 
 class TorchStep:

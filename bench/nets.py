@@ -63,7 +63,10 @@ def main() -> int:
                 seconds = 20 * args.timing["seconds"]
                 launches.append({"net": net, "N": N, **sides["fastcnn"](in_launches, seconds, *walk)})
         where = watch.environment()
-    notes = ["SGD with momentum; the ratio is that to the memory format in which PyTorch is the faster."]
+    notes = [
+        "SGD with momentum; the ratio is that to the memory format in which PyTorch is the faster. fastcnn's step is a "
+        "`training.TrainStep`, PyTorch's is eager."
+    ]
     tables = [
         _report.table("A training step", STEPS, steps, [*notes, *_report.missing(sides, "PyTorch")]),
         _report.table("The launches of kernels in fastcnn's step", LAUNCHES, launches),

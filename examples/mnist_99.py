@@ -89,11 +89,9 @@ def train(recipe: Recipe, images: np.ndarray, labels: np.ndarray, seed: int) -> 
     model, loss = build(recipe, rng), nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     optimizer = optim.AdamW(model.parameters(), recipe.lr, recipe.betas, weight_decay=recipe.weight_decay)
     schedule = optim.OneCycleLR(optimizer, recipe.lr, recipe.steps(len(images)), cycle_momentum=False)
+    step = training.TrainStep(model, optimizer, loss)
     for x, t in batches(recipe, images, labels, moments, rng):
-        loss(model(x), t)
-        optimizer.zero_grad()
-        model.backward(loss.backward(), input_grad=False)
-        optimizer.step()
+        step(x, t)
         schedule.step()
     return model, moments
 

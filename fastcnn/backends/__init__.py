@@ -49,6 +49,7 @@ RECORDING = {
     "layout": ("empty", "copy", "repack"),
     "inference": ("prepare", "prepared_size"),
     "runtime.memory": ("Pool",),
+    "losses": ("stop_unless_finite",),
     "runtime.program": ("record", "is_recording", "perform"),
 }
 """What a backend may have besides: passes that are made again without Python in between, and memory for them.

@@ -81,7 +81,7 @@ def _rehearse(model: nn.Sequential, batch_sizes: Sequence[int], optimizers: Sequ
     for N in _sizes(*batch_sizes):
         y, labels = model(_images(model, N)), np.zeros(N, np.int64)
         for loss in losses:
-            loss(y, labels)
+            backend.stop_unless_finite(np.array(loss(y, labels)))
             loss.backward()
         model.backward(np.zeros_like(y), input_grad=False)
     for name in optimizers:

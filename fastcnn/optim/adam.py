@@ -64,9 +64,11 @@ class Adam(Optimizer):
         self.mean = self._zeros()
         self.square = self._zeros()
 
-    def _update(self, backend, places, parameters, grads) -> None:
+    def _count(self, places, steps) -> None:
         for i in places:
-            self.steps[i] += 1
+            self.steps[i] += steps
+
+    def _update(self, backend, places, parameters, grads) -> None:
         states = ([state[i] for i in places] for state in (self.mean, self.square, self.steps))
         backend.adam_update(parameters, grads, *states, self.lr, *self.betas, self.eps, *self._decays())
 

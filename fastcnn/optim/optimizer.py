@@ -43,6 +43,13 @@ class Optimizer:
             If a parameter has not the shape and dtype that it had when the optimizer was made, or a gradient not those
             of its parameter; no parameter has changed.
         """
+        places, parameters, grads = self._ready()
+        if places:
+            self._count(places, 1)
+            self._update(backends.load(), places, parameters, grads)
+
+    def _ready(self) -> tuple[list[int], list[np.ndarray], list[np.ndarray]]:
+        """Which parameters have a gradient, and both, checked."""
         places: list[int] = []
         parameters: list[np.ndarray] = []
         grads: list[np.ndarray] = []
@@ -57,8 +64,7 @@ class Optimizer:
             places.append(i)
             parameters.append(data)
             grads.append(np.ascontiguousarray(grad))
-        if places:
-            self._update(backends.load(), places, parameters, grads)
+        return places, parameters, grads
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -96,6 +102,14 @@ class Optimizer:
     def _update(self, backend, places: list[int], parameters: list[np.ndarray], grads: list[np.ndarray]) -> None:
         """Change the parameters that stand at these places."""
         raise NotImplementedError(f"{type(self).__name__} must define _update(backend, places, parameters, grads).")
+
+    def _count(self, places: list[int], steps: int) -> None:
+        """So many steps more of the parameters at these places, for one that counts them."""
+
+    def _arrays(self) -> list[np.ndarray]:
+        """What it remembers of all parameters."""
+        lists = [value for value in vars(self).values() if isinstance(value, list)]
+        return [item for value in lists for item in value if isinstance(item, np.ndarray)]
 
     def _zeros(self) -> list[np.ndarray]:
         """A buffer of zeros for each parameter."""

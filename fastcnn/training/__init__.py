@@ -12,6 +12,7 @@ from fastcnn.training.checkpoint import (
 from fastcnn.training.environment import environment
 from fastcnn.training.history import Epoch, History
 from fastcnn.training.metrics import Evaluation, evaluate
+from fastcnn.training.train_step import TrainStep
 from fastcnn.training.trainer import Trainer
 from fastcnn.training.weights import load_weights, save_weights
 
@@ -26,6 +27,7 @@ __all__ = [
     "Evaluation",
     "History",
     "SavedRun",
+    "TrainStep",
     "Trainer",
     "WeightAverage",
     "environment",

@@ -33,13 +33,18 @@ class Seen:
         return self.weight > 0 and self.counted > 0
 
     @classmethod
-    def of(cls, logits: np.ndarray, labels: np.ndarray, loss) -> "Seen":
+    def asked(cls, logits: np.ndarray, labels: np.ndarray, loss) -> "Seen":
         """Ask a trainer's loss about what a model gave."""
         try:
             mean = float(loss(logits, labels))
             weight = float(getattr(loss, "mean_over", len(labels)))
         except EmptyMeanError:
             mean = weight = 0.0
+        return cls.of(logits, labels, loss, mean, weight)
+
+    @classmethod
+    def of(cls, logits: np.ndarray, labels: np.ndarray, loss, mean: float, weight: float) -> "Seen":
+        """What is known of a batch whose mean loss is over so much weight."""
         counted = labels != ignored_label(loss)
         right = np.count_nonzero((logits.argmax(axis=1) == labels) & counted)
         return cls(mean, weight, len(labels), int(np.count_nonzero(counted)), int(right))

@@ -9,7 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from fastcnn import _validate
-from fastcnn.nn import Module
+from fastcnn.functional.losses import EmptyMeanError
+from fastcnn.nn import CrossEntropyLoss, Module
 from fastcnn.optim import Optimizer, Schedule
 from fastcnn.training.alone import Alone
 from fastcnn.training.callbacks import Callback
@@ -23,6 +24,7 @@ from fastcnn.training.progress import Progress
 from fastcnn.training.seen import Seen
 from fastcnn.training.state import Resumption
 from fastcnn.training.together import Together
+from fastcnn.training.train_step import TrainStep
 
 _BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} batches{postfix}"
 
@@ -135,6 +137,7 @@ class Trainer:
         self.loader: Iterable[tuple[np.ndarray, np.ndarray]] | None = None
         self.stopped: str | None = None
         self.interrupt = Interrupt()
+        self._train_step: TrainStep | None = None
         self._modes: Modes = []  # to train in
         self.resumption: Resumption | None = None  # where a checkpoint left an epoch; see SavedRun.restore
 
@@ -226,20 +229,51 @@ class Trainer:
 
     def _step(self, images: np.ndarray, labels: np.ndarray) -> Seen:
         """Train on one batch, of which this rank may have a part only, or none; return how it was before the step."""
-        logits = self.model(images) if len(images) else None
-        part = Seen() if logits is None else Seen.of(logits, labels, self.loss)
-        batch = self._ranks.whole(part)
+        batch = self._whole_step(images, labels) if self._takes_whole_steps() else self._parts_of_step(images, labels)
+        if self.scheduler and self.scheduler.every == "batch":
+            self.scheduler.step()
+        return batch
+
+    def _takes_whole_steps(self) -> bool:
+        """Whether nobody comes between the parts of a step."""
+        return (
+            self._ranks.size == 1
+            and type(self.loss) is CrossEntropyLoss
+            and all(type(callback).on_backward_end is Callback.on_backward_end for callback in self.callbacks)
+        )
+
+    def _whole_step(self, images: np.ndarray, labels: np.ndarray) -> Seen:
+        step = self._train_step
+        if step is None or (step.model, step.optimizer, step.loss) != (self.model, self.optimizer, self.loss):
+            step = self._train_step = TrainStep(self.model, self.optimizer, self.loss)
+        try:
+            logits, loss, weight = step.learn(images, labels)
+            batch = Seen.of(logits, labels, self.loss, loss, weight)
+        except EmptyMeanError:
+            batch = Seen()
+        self._note(batch, images, batch.loss)
+        return batch
+
+    def _note(self, batch: Seen, images: np.ndarray, loss: float) -> None:
+        """Write down the loss of a batch from which something can be learned; ``loss`` is that of this rank's part."""
+        number = len(self.history.step_losses) + 1
         if not batch.counts:
             raise ValueError(
-                f"No image of batch {len(self.history.step_losses) + 1} counts: the weight of each is 0, or its label "
-                "is the loss's `ignore_index`. There is nothing to learn from such a batch; leave it out."
+                f"No image of batch {number} counts: the weight of each is 0, or its label is the loss's "
+                "`ignore_index`. There is nothing to learn from such a batch; leave it out."
             )
         if not math.isfinite(batch.loss):
             raise FloatingPointError(
-                f"The loss of batch {len(self.history.step_losses) + 1} is {batch.loss}; the learning rate was "
-                f"{self.optimizer.lr:g}. {self._ranks.explain(self.model, images, part.loss)}"
+                f"The loss of batch {number} is {batch.loss}; the learning rate was {self.optimizer.lr:g}. "
+                f"{self._ranks.explain(self.model, images, loss)}"
             )
         self.history.step_losses.append(batch.loss)
+
+    def _parts_of_step(self, images: np.ndarray, labels: np.ndarray) -> Seen:
+        logits = self.model(images) if len(images) else None
+        part = Seen() if logits is None else Seen.asked(logits, labels, self.loss)
+        batch = self._ranks.whole(part)
+        self._note(batch, images, part.loss)
         self.optimizer.zero_grad()
         if logits is not None:
             # The gradient of the part's mean is its share of that of the batch's. Where none of the part's images
@@ -248,8 +282,6 @@ class Trainer:
             self.model.backward(self.loss.backward() * share if share else np.zeros_like(logits), input_grad=False)
         self._call("on_backward_end")
         self.optimizer.step()
-        if self.scheduler and self.scheduler.every == "batch":
-            self.scheduler.step()
         return batch
 
     def _end_epoch(self, progress: Progress, images: np.ndarray, labels: np.ndarray) -> None:

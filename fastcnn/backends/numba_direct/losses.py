@@ -6,55 +6,64 @@ import numpy as np
 
 from fastcnn.backends.numba_direct.kernels.exp import exp
 from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
-from fastcnn.backends.numba_direct.runtime.compile import inlined, kernel
+from fastcnn.backends.numba_direct.runtime.compile import inlined, kernel, stopping_kernel
+from fastcnn.backends.numba_direct.runtime.memory import aligned
 
+Scale = float | np.ndarray  # or of no axes, float64: what a program finds there when it runs
+_FLOAT64 = np.dtype(np.float64)
 _CHUNK = 2048  # logits whose exponentials are computed together, or a row if that has more
 
 
-def cross_entropy(logits: np.ndarray, target: np.ndarray, scale: float) -> float:
-    """See `fastcnn.functional.cross_entropy`; the sum is multiplied by ``scale``."""
+def cross_entropy(logits: np.ndarray, target: np.ndarray, scale: Scale) -> np.ndarray:
+    """See `fastcnn.functional.cross_entropy`; the sum, of no axes, is multiplied by ``scale``."""
     return _loss(_cross_entropy, scale, logits=logits, target=target)
 
 
-def cross_entropy_backward(logits: np.ndarray, target: np.ndarray, scale: float) -> np.ndarray:
+def cross_entropy_backward(logits: np.ndarray, target: np.ndarray, scale: Scale) -> np.ndarray:
     """See `fastcnn.functional.cross_entropy_backward`."""
     return _gradient(_cross_entropy_gradient, scale, logits=logits, target=target)
 
 
-def soft_cross_entropy(logits: np.ndarray, shares: np.ndarray, scale: float) -> float:
+def soft_cross_entropy(logits: np.ndarray, shares: np.ndarray, scale: Scale) -> np.ndarray:
     """Cross-entropy in which every class has a share of a row; see `fastcnn.functional.cross_entropy`."""
     return _loss(_soft_cross_entropy, scale, logits=logits, shares=shares)
 
 
-def soft_cross_entropy_backward(logits: np.ndarray, shares: np.ndarray, scale: float) -> np.ndarray:
+def soft_cross_entropy_backward(logits: np.ndarray, shares: np.ndarray, scale: Scale) -> np.ndarray:
     """See `soft_cross_entropy`."""
     return _gradient(_soft_cross_entropy_gradient, scale, logits=logits, shares=shares)
 
 
-def mse_loss(x: np.ndarray, target: np.ndarray, scale: float) -> float:
-    """See `fastcnn.functional.mse_loss`; the sum is multiplied by ``scale``."""
-    loss = np.empty(1)
-    _squared_error(1, x=x, target=target, scale=scale, loss=loss)
-    return loss.item()
+def mse_loss(x: np.ndarray, target: np.ndarray, scale: Scale) -> np.ndarray:
+    """See `fastcnn.functional.mse_loss`; the sum, of no axes, is multiplied by ``scale``."""
+    loss = aligned((), _FLOAT64)
+    _squared_error(1, x=x, target=target, scale=np.asarray(scale, _FLOAT64), loss=loss)
+    return loss
 
 
-def mse_loss_backward(x: np.ndarray, target: np.ndarray, scale: float) -> np.ndarray:
+def mse_loss_backward(x: np.ndarray, target: np.ndarray, scale: Scale) -> np.ndarray:
     """See `fastcnn.functional.mse_loss_backward`."""
-    dx = np.empty_like(x)
-    _squared_error_gradient(1, x=x, target=target, scale=x.dtype.type(2 * scale), dx=dx)
+    dx = aligned(x.shape, x.dtype)
+    _squared_error_gradient(1, x=x, target=target, scale=np.asarray(scale, _FLOAT64), dx=dx)
     return dx
 
 
-def _loss(kernel, scale: float, **arrays: np.ndarray) -> float:
-    loss, rows = np.empty(1), _rows(arrays["logits"])
-    kernel(1, _bytes(arrays["logits"]), **arrays, scale=scale, loss=loss, **rows)
-    return loss.item()
+def stop_unless_finite(loss: np.ndarray) -> None:
+    """In a program: go no further if a loss is not finite."""
+    _stop_unless_finite(1, loss=loss)
 
 
-def _gradient(kernel, scale: float, **arrays: np.ndarray) -> np.ndarray:
+def _loss(kernel, scale: Scale, **arrays: np.ndarray) -> np.ndarray:
+    loss, rows = aligned((), _FLOAT64), _rows(arrays["logits"])
+    kernel(1, _bytes(arrays["logits"]), **arrays, scale=np.asarray(scale, _FLOAT64), loss=loss, **rows)
+    return loss
+
+
+def _gradient(kernel, scale: Scale, **arrays: np.ndarray) -> np.ndarray:
     logits = arrays["logits"]
-    dlogits = np.empty_like(logits)
-    kernel(1, _bytes(logits), **arrays, scale=logits.dtype.type(scale), dlogits=dlogits, **_rows(logits))
+    dlogits = aligned(logits.shape, logits.dtype)
+    scale = np.asarray(scale, _FLOAT64)
+    kernel(1, _bytes(logits), **arrays, scale=scale, dlogits=dlogits, **_rows(logits))
     return dlogits
 
 
@@ -105,18 +114,18 @@ def _sum(numbers, start, stop):
 
 @kernel
 def _cross_entropy(first, last, a, scratch):
-    logits, target, scale, loss, N, classes, together = a.logits, a.target, a.scale, a.loss, a.N, a.classes, a.together
+    logits, target, loss, N, classes, together = a.logits, a.target, a.loss, a.N, a.classes, a.together
     memory, total = _memory(scratch, logits, classes, together), 0.0
     for n in range(N):
         row, largest = _row(n, logits, N, classes, together, memory)
         log_total = math.log(_sum(memory, row, row + classes))
         total += log_total - (logits[n * classes + target[n]] - memory[largest])
-    loss[0] = total * scale
+    loss[0] = total * a.scale[0]
 
 
 @kernel
 def _cross_entropy_gradient(first, last, a, scratch):
-    logits, target, scale, out = a.logits, a.target, a.scale, a.dlogits
+    logits, target, scale, out = a.logits, a.target, a.logits.dtype.type(a.scale[0]), a.dlogits
     N, classes, together = a.N, a.classes, a.together
     memory = _memory(scratch, logits, classes, together)
     for n in range(N):
@@ -129,7 +138,7 @@ def _cross_entropy_gradient(first, last, a, scratch):
 
 @kernel
 def _soft_cross_entropy(first, last, a, scratch):
-    logits, shares, scale, loss, N, classes, together = a.logits, a.shares, a.scale, a.loss, a.N, a.classes, a.together
+    logits, shares, loss, N, classes, together = a.logits, a.shares, a.loss, a.N, a.classes, a.together
     memory, total = _memory(scratch, logits, classes, together), 0.0
     for n in range(N):
         row, largest = _row(n, logits, N, classes, together, memory)
@@ -137,12 +146,12 @@ def _soft_cross_entropy(first, last, a, scratch):
         for i in range(n * classes, (n + 1) * classes):
             if shares[i] != 0:  # a class without a share may be impossible, and a row without any may be NaN
                 total += shares[i] * (log_total - (logits[i] - memory[largest]))
-    loss[0] = total * scale
+    loss[0] = total * a.scale[0]
 
 
 @kernel
 def _soft_cross_entropy_gradient(first, last, a, scratch):
-    logits, shares, scale, out = a.logits, a.shares, a.scale, a.dlogits
+    logits, shares, scale, out = a.logits, a.shares, a.logits.dtype.type(a.scale[0]), a.dlogits
     N, classes, together = a.N, a.classes, a.together
     memory = _memory(scratch, logits, classes, together)
     for n in range(N):
@@ -155,16 +164,22 @@ def _soft_cross_entropy_gradient(first, last, a, scratch):
 
 @kernel
 def _squared_error(first, last, a, scratch):
-    x, target, scale, loss = a.x, a.target, a.scale, a.loss
+    x, target, loss = a.x, a.target, a.loss
     total = 0.0
     for i in range(x.size):
         difference = x[i] - target[i]
         total += difference * difference
-    loss[0] = total * scale
+    loss[0] = total * a.scale[0]
 
 
 @kernel
 def _squared_error_gradient(first, last, a, scratch):
-    x, target, scale, dx = a.x, a.target, a.scale, a.dx
+    x, target, scale, dx = a.x, a.target, a.x.dtype.type(2 * a.scale[0]), a.dx
     for i in range(x.size):
         dx[i] = scale * (x[i] - target[i])
+
+
+@stopping_kernel
+def _stop_unless_finite(first, last, a, scratch):
+    if not math.isfinite(a.loss[0]):
+        raise FloatingPointError("not finite")

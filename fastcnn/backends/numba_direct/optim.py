@@ -1,8 +1,9 @@
 """Steps of the optimizers, and what else training does to all parameters: one launch for all, in one pass over each.
 
-Kernels take many arrays as one table of their addresses, so that one compiled kernel serves models of any number of
-parameters, and a step costs one launch. One launch for each of LeNet-5's ten parameters took 70 microseconds, this 15.
-What an optimizer does not remember has no arrays: kernels are compiled without it, told so by an empty tuple.
+Kernels take many arrays as one list, so that one compiled kernel serves models of any number of parameters, and a step
+costs one launch. One launch for each of LeNet-5's ten parameters took 70 microseconds, this 15. What an optimizer does
+not remember has no arrays: kernels are compiled without it, told so by an empty tuple. Settings, which may change from
+step to step, are an array.
 """
 
 import functools
@@ -11,9 +12,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from fastcnn.backends.numba_direct.kernels.plan import constant
 from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
 from fastcnn.backends.numba_direct.runtime.compile import Kernel, flushing_kernel, inlined, kernel
-from fastcnn.backends.numba_direct.runtime.memory import address
+from fastcnn.backends.numba_direct.runtime.program import given
 
 _CHUNK = 2048  # numbers that a task takes
 
@@ -30,7 +32,7 @@ def sgd_update(
 ) -> None:
     """See `fastcnn.optim.SGD`; changes ``parameters`` and ``velocities``."""
     moving = (0,) * (velocities is not None)
-    settings = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "decay": decay}
+    settings = lr, momentum, weight_decay, decay
     for arrays in _of_one_dtype(parameters, grads, velocities):
         _launch(_sgd, arrays, settings, moving=moving, nesterov=nesterov)
 
@@ -49,14 +51,11 @@ def adam_update(
     decay: float = 0.0,
 ) -> None:
     """See `fastcnn.optim.Adam` and `AdamW`; changes ``parameters``, ``means`` and ``squares``."""
-    settings = {
-        "beta1": beta1, "rest1": 1 - beta1, "beta2": beta2, "rest2": 1 - beta2, "eps": eps,
-        "weight_decay": weight_decay, "decay": decay,
-    }  # fmt: skip
+    settings = beta1, 1 - beta1, beta2, 1 - beta2, eps, weight_decay, decay
     for *arrays, counts in _of_one_dtype(parameters, grads, means, squares, steps):
         dtype = arrays[0][0].dtype
-        lrs = np.array([lr / (1 - beta1**step) for step in counts], dtype)
-        corrections = np.array([math.sqrt(1 - beta2**step) for step in counts], dtype)
+        lrs = given(np.array([lr / (1 - beta1**step) for step in counts], dtype))
+        corrections = given(np.array([math.sqrt(1 - beta2**step) for step in counts], dtype))
         _launch(_adam, arrays, settings, lrs=lrs, corrections=corrections)
 
 
@@ -74,9 +73,7 @@ def rmsprop_update(
 ) -> None:
     """See `fastcnn.optim.RMSprop`; changes ``parameters``, ``squares``, ``means`` and ``velocities``."""
     centered, moving = (0,) * (means is not None), (0,) * (velocities is not None)
-    settings = {
-        "lr": lr, "alpha": alpha, "rest": 1 - alpha, "eps": eps, "momentum": momentum, "weight_decay": weight_decay
-    }  # fmt: skip
+    settings = lr, alpha, 1 - alpha, eps, momentum, weight_decay
     for arrays in _of_one_dtype(parameters, grads, squares, means, velocities):
         _launch(_rmsprop, arrays, settings, centered=centered, moving=moving)
 
@@ -84,7 +81,7 @@ def rmsprop_update(
 def average_update(averages: list[np.ndarray], parameters: list[np.ndarray], decay: float) -> None:
     """See `fastcnn.optim.ExponentialMovingAverage`; changes ``averages``."""
     for arrays in _of_one_dtype(averages, parameters):
-        _launch(_average, arrays, {"decay": decay, "rest": 1 - decay})
+        _launch(_average, arrays, (decay, 1 - decay))
 
 
 def squared_norm(arrays: list[np.ndarray]) -> float:
@@ -92,7 +89,7 @@ def squared_norm(arrays: list[np.ndarray]) -> float:
     total = 0.0
     for (some,) in _of_one_dtype(arrays):
         sums = np.empty(sum(-(-array.size // _CHUNK) for array in some))
-        _launch(_sum_squares, [some], {}, scratch=_CHUNK * sums.itemsize, sums=sums)
+        _launch(_sum_squares, [some], (), scratch=_CHUNK * sums.itemsize, sums=sums)
         total += float(sums.sum())
     return total
 
@@ -101,7 +98,7 @@ def scaled(arrays: list[np.ndarray], factor: float) -> list[np.ndarray]:
     """See `fastcnn.optim.clip_grad_norm`."""
     found = [np.empty_like(array) for array in arrays]
     for some in _of_one_dtype(arrays, found):
-        _launch(_scale, some, {"factor": factor})
+        _launch(_scale, some, (factor,))
     return found
 
 
@@ -117,24 +114,21 @@ def _of_one_dtype(parameters: list[np.ndarray], *others: list | None) -> Iterato
         yield list(map(list, zip(*rows, strict=True)))
 
 
-def _launch(kernel: Kernel, lists: list[list], settings: dict[str, float], **more) -> None:
-    """Run a kernel over lists of arrays, an item of each for each parameter; the settings become of their dtype.
-
-    Where there is no array, its address is 0. Addresses are asked for each time, which takes a microsecond each.
-    """
+def _launch(kernel: Kernel, lists: list[list], settings: tuple[float, ...], **more) -> None:
+    """Run a kernel over lists of arrays, an item of each for each parameter; the settings become of their dtype."""
     like = lists[0][0]
     first_tasks, sizes = _tasks(tuple(array.size for array in lists[0]))
-    addresses = np.array([0 if array is None else address(array) for arrays in lists for array in arrays])
-    numbers = {name: like.dtype.type(value) for name, value in settings.items()}
+    arrays = [array for some in lists for array in some]
+    numbers = given(np.array(settings, like.dtype))
     kernel(
-        int(first_tasks[-1]), addresses=addresses, first_tasks=first_tasks, sizes=sizes, like=like, **numbers, **more
+        int(first_tasks[-1]), arrays=arrays, first_tasks=first_tasks, sizes=sizes, like=like, settings=numbers, **more
     )
 
 
 @functools.lru_cache(64)
 def _tasks(sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """The first task of each array, last how many tasks there are; and the sizes."""
-    return np.cumsum([0, *(-(-size // _CHUNK) for size in sizes)]), np.array(sizes)
+    return constant(np.cumsum([0, *(-(-size // _CHUNK) for size in sizes)])), constant(np.array(sizes))
 
 
 @inlined
@@ -150,19 +144,13 @@ def _chunk(task, first_tasks, sizes):
 @inlined
 def _array(i, k, a):
     """What the list ``i`` has for parameter k."""
-    return numbers_at(a.addresses[i * a.sizes.size + k], a.sizes[k], a.like)
+    return numbers_at(a.arrays[i * a.sizes.size + k], a.sizes[k], a.like)
 
 
 @flushing_kernel
 def _sgd(first, last, a, scratch):
-    lr, momentum, weight_decay, decay, moving, nesterov = (
-        a.lr,
-        a.momentum,
-        a.weight_decay,
-        a.decay,
-        a.moving,
-        a.nesterov,
-    )
+    lr, momentum, weight_decay, decay = a.settings[0], a.settings[1], a.settings[2], a.settings[3]
+    moving, nesterov = a.moving, a.nesterov
     for task in range(first, last):
         k, start, stop = _chunk(task, a.first_tasks, a.sizes)
         parameter, grad, velocity = _array(0, k, a), _array(1, k, a), _array(2, k, a)
@@ -176,8 +164,8 @@ def _sgd(first, last, a, scratch):
 
 @flushing_kernel
 def _adam(first, last, a, scratch):
-    beta1, rest1, beta2, rest2 = a.beta1, a.rest1, a.beta2, a.rest2
-    eps, weight_decay, decay, lrs, corrections = a.eps, a.weight_decay, a.decay, a.lrs, a.corrections
+    beta1, rest1, beta2, rest2 = a.settings[0], a.settings[1], a.settings[2], a.settings[3]
+    eps, weight_decay, decay, lrs, corrections = a.settings[4], a.settings[5], a.settings[6], a.lrs, a.corrections
     for task in range(first, last):
         k, start, stop = _chunk(task, a.first_tasks, a.sizes)
         parameter, grad, mean, square = _array(0, k, a), _array(1, k, a), _array(2, k, a), _array(3, k, a)
@@ -191,7 +179,8 @@ def _adam(first, last, a, scratch):
 
 @flushing_kernel
 def _rmsprop(first, last, a, scratch):
-    lr, alpha, rest, eps, momentum, weight_decay = a.lr, a.alpha, a.rest, a.eps, a.momentum, a.weight_decay
+    lr, alpha, rest = a.settings[0], a.settings[1], a.settings[2]
+    eps, momentum, weight_decay = a.settings[3], a.settings[4], a.settings[5]
     centered, moving, zero = a.centered, a.moving, a.like.dtype.type(0)
     for task in range(first, last):
         k, start, stop = _chunk(task, a.first_tasks, a.sizes)
@@ -214,7 +203,7 @@ def _rmsprop(first, last, a, scratch):
 
 @kernel
 def _average(first, last, a, scratch):
-    decay, rest = a.decay, a.rest
+    decay, rest = a.settings[0], a.settings[1]
     for task in range(first, last):
         k, start, stop = _chunk(task, a.first_tasks, a.sizes)
         average, parameter = _array(0, k, a), _array(1, k, a)
@@ -245,7 +234,7 @@ def _sum_squares(first, last, a, scratch):
 
 @kernel
 def _scale(first, last, a, scratch):
-    factor = a.factor
+    factor = a.settings[0]
     for task in range(first, last):
         k, start, stop = _chunk(task, a.first_tasks, a.sizes)
         array, out = _array(0, k, a), _array(1, k, a)

@@ -1,11 +1,13 @@
 """What a kernel is given: one record of named arguments, behind one address.
 
 A kernel reads ``a.x`` where Python wrote ``x=...``. An array becomes `Numbers`, an address and a size; a number stays
-one. A tuple is no part of the record: its length belongs to the record's type, so that a kernel is compiled once for
-each length. That is how kernels are told the size of a tile.
+one. A list of arrays becomes `Numbers` too, the address of each, which stand at the end of the record. A tuple is no
+part of the record: its length belongs to the record's type, so that a kernel is compiled once for each length. That is
+how kernels are told the size of a tile.
 """
 
 import operator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +30,14 @@ class Numbers(types.Type):
     def __init__(self, dtype: types.Type):
         self.dtype = dtype
         super().__init__(name=f"Numbers({dtype})")
+
+
+class Addresses(Numbers):
+    """Those of a list of arrays, of which the record says where in itself the first one stands."""
+
+    def __init__(self) -> None:
+        super().__init__(types.int64)
+        self.name = "Addresses"
 
 
 class Arguments(types.Type):
@@ -53,13 +63,15 @@ class Layout(NamedTuple):
     format: str
 
 
-def described(arguments: dict[str, Any]) -> tuple[tuple, list]:
+def described(arguments: dict[str, Any]) -> tuple[tuple, list, list[int]]:
     """What the layout of arguments depends on, their names and types, and lengths of tuples; and the record's numbers.
 
-    In the place of an array whose numbers are not side by side there is a copy afterwards.
+    Last are the addresses of lists of arrays, 0 for None. In the place of an array whose numbers are not side by side
+    there is a copy afterwards.
     """
     kinds: list = []
     values: list = []
+    addresses: list[int] = []
     for name, value in arguments.items():
         kind = type(value)
         if kind is np.ndarray:
@@ -69,10 +81,28 @@ def described(arguments: dict[str, Any]) -> tuple[tuple, list]:
             values += address(value), value.size
         elif kind is tuple:
             kinds += name, len(value)
+        elif kind is list:
+            kinds += name, list
+            values += len(addresses), len(value)
+            addresses += [0 if array is None else address(array) for array in value]
         else:
             kinds += name, kind
             values.append(value)
-    return tuple(kinds), values
+    return tuple(kinds), values, addresses
+
+
+def places(arguments: dict[str, Any]) -> Iterator[tuple[int, str, np.ndarray]]:
+    """The arrays: in which word of the record each one's address stands, and its name."""
+    word, listed = 0, []
+    for name, value in arguments.items():
+        if isinstance(value, np.ndarray):
+            yield word, name, value
+        elif isinstance(value, list):
+            listed += [(name, array) for array in value]
+        word += _words(type(value))
+    for i, (name, array) in enumerate(listed):
+        if array is not None:
+            yield word + i, name, array
 
 
 def layout(kinds: tuple) -> Layout:
@@ -91,15 +121,21 @@ def _field(kind) -> tuple[types.Type, str]:
         return Numbers(from_dtype(kind)), "qq"
     if isinstance(kind, int):
         return types.UniTuple(types.intp, kind), ""
+    if kind is list:
+        return Addresses(), "qq"
     if issubclass(kind, np.float32):
         return types.float32, "f4x"
     return (types.float64, "d") if issubclass(kind, float) else (types.intp, "q")
 
 
-def _slots(kind: types.Type) -> int:
-    return 0 if isinstance(kind, types.BaseTuple) else 2 if isinstance(kind, Numbers) else 1
+def _words(kind: type) -> int:
+    """How many words a value of this type has, or its type in kernels."""
+    if issubclass(kind, (tuple, types.BaseTuple)):
+        return 0
+    return 2 if issubclass(kind, (np.ndarray, list, Numbers)) else 1
 
 
+@register_model(Addresses)
 @register_model(Numbers)
 class _NumbersModel(models.StructModel):
     def __init__(self, manager, kind):
@@ -141,7 +177,7 @@ def _read_argument(context, builder, kind, address, name):
     for field, field_kind in kind.fields.items():
         if field == name:
             break
-        slot += _slots(field_kind)
+        slot += _words(type(field_kind))
 
     def read(slot: int, number):
         place = builder.gep(address, [ir.Constant(ir.IntType(64), slot * _SLOT)])
@@ -151,6 +187,11 @@ def _read_argument(context, builder, kind, address, name):
 
     if isinstance(field_kind, types.BaseTuple):
         return ir.Constant(context.get_value_type(field_kind), None)
+    if isinstance(field_kind, Addresses):
+        words = sum(_words(type(other)) for other in kind.fields.values())
+        at = builder.add(read(slot, ir.IntType(64)), ir.Constant(ir.IntType(64), words))
+        first = builder.gep(builder.bitcast(address, ir.IntType(64).as_pointer()), [at])
+        return _numbers(context, builder, field_kind, first, read(slot + 1, ir.IntType(64)))
     if isinstance(field_kind, Numbers):
         pointer = context.get_value_type(types.CPointer(field_kind.dtype))
         return _numbers(context, builder, field_kind, read(slot, pointer), read(slot + 1, ir.IntType(64)))

@@ -30,10 +30,13 @@ class Kernel:
     name : str
     flushes : bool
         Whether denormals are zeros within it.
+    stops : bool
+        Whether it may raise, and so end the program: the steps after it are not run.
     """
 
-    def __init__(self, function: Callable, *, flushes: bool):
-        self.name, self.flushes, self.__module__ = function.__name__, flushes, function.__module__
+    def __init__(self, function: Callable, *, flushes: bool = False, stops: bool = False):
+        self.name, self.flushes, self.stops = function.__name__, flushes, stops
+        self.__module__ = function.__module__
         self._dispatcher = numba.njit(**_FLAGS)(function)
         cache.attach(self._dispatcher)
         self._compiled: dict[tuple, tuple[int, str]] = {}  # by the arguments' kinds: address, and format of the record
@@ -41,16 +44,17 @@ class Kernel:
     def __call__(self, tasks: int, /, scratch: int = 0, **given: Any) -> None:
         """Compute so many tasks, each thread with so many bytes of ``scratch``."""
         if _thread.needed is None:
-            program.launch(self.step(tasks, scratch, given))
+            program.launch(self, tasks, scratch, given)
         else:
             _thread.needed[self, arguments.described(dict(sorted(given.items())))[0]] = None
 
     def step(self, tasks: int, scratch: int, given: dict[str, Any]) -> program.Step:
         """The same as a step of a program."""
         given = dict(sorted(given.items()))
-        kinds, values = arguments.described(given)
+        kinds, values, addresses = arguments.described(given)
         address, form = self.compile(kinds)
-        return program.Step(self, address, struct.pack(form, *values), tasks, scratch, given)
+        record = struct.pack(f"{form}{len(addresses)}q", *values, *addresses)
+        return program.Step(self, address, record, tasks, scratch, given)
 
     def compile(self, kinds: tuple) -> tuple[int, str]:
         """Address of the code for arguments of these kinds, and the format of their record."""
@@ -92,12 +96,17 @@ def rehearsing() -> Iterator[dict[tuple[Kernel, tuple], None]]:
 
 def kernel(function: Callable) -> Kernel:
     """A kernel in which denormals stay what they are."""
-    return Kernel(function, flushes=False)
+    return Kernel(function)
 
 
 def flushing_kernel(function: Callable) -> Kernel:
     """A kernel in which denormals are zeros: it multiplies, and processors are slow with them."""
     return Kernel(function, flushes=True)
+
+
+def stopping_kernel(function: Callable) -> Kernel:
+    """A kernel that raises where a program is to go no further."""
+    return Kernel(function, stops=True)
 
 
 inlined = numba.njit(inline="always", error_model="numpy")

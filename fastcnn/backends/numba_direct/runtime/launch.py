@@ -34,7 +34,7 @@ _WORK = 4 * LINE  # and from which number on the work is: table, steps, counters
 
 
 def run(table: np.ndarray, counters: np.ndarray, scratch: np.ndarray, scratch_bytes: int) -> int:
-    """Run the steps of a table; returns the number of one that failed, from 1, or 0.
+    """Run the steps of a table up to one that fails; returns the number of that, from 1, or 0.
 
     Parameters
     ----------
@@ -126,6 +126,7 @@ _compiled = numba.njit(error_model="numpy", nogil=True)
 def _work(table, steps, counters, scratch, worker, threads):
     """What one of the threads does; ``table``, ``counters`` and ``scratch``, which is its own, are addresses."""
     line = 8 * LINE
+    failed = counters + threads * line + 8
     for i in range(steps):
         row = table + i * 32
         kernel, record, tasks, flushes = read(row), read(row + 8), read(row + 16), read(row + 24)
@@ -142,7 +143,6 @@ def _work(table, steps, counters, scratch, worker, threads):
                 if first >= stop:
                     break
                 last = min(first + some, stop)
-                failed = counters + threads * line + 8
                 if _call(kernel, first, last, record, scratch) != 0 and read(failed) == 0:
                     write(failed, i + 1)
                 if add(done, last - first) + last - first == tasks and read(sleepers) != 0:
@@ -159,6 +159,8 @@ def _work(table, steps, counters, scratch, worker, threads):
             while seen < tasks:
                 sleep(done, seen)
                 seen = read(done)
+        if read(failed) != 0:
+            break
 
 
 @_compiled

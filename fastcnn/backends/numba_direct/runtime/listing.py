@@ -119,11 +119,8 @@ def _row(part: Step | Callable[[], None], microseconds: float | None = None) -> 
 
 
 def _bytes(step: Step) -> int:
-    """Of all arrays; kernels that go over lists of arrays are told addresses and sizes."""
-    if "addresses" not in step.arguments:
-        return sum({memory.address(array): array.nbytes for _, _, array in step.arrays()}.values())
-    addresses, sizes, like = (step.arguments[name] for name in ("addresses", "sizes", "like"))
-    return int(((addresses.reshape(-1, sizes.size) != 0) * sizes).sum()) * like.itemsize
+    """Of all arrays."""
+    return sum({memory.address(array): array.nbytes for _, _, array in step.arrays()}.values())
 
 
 def _on_copies(steps: Sequence[Step]) -> list[Step]:
@@ -136,8 +133,12 @@ def _on_copies(steps: Sequence[Step]) -> list[Step]:
             copy = np.ndarray(array.shape, array.dtype, block, memory.address(array) - start)
             copy[...] = array
             copies[_place(array)] = copy
+
+    def copied(value):
+        return [copied(item) for item in value] if isinstance(value, list) else copies.get(_place(value), value)
+
     return [
-        step.kernel.step(step.tasks, step.scratch, {k: copies.get(_place(v), v) for k, v in step.arguments.items()})
+        step.kernel.step(step.tasks, step.scratch, {name: copied(value) for name, value in step.arguments.items()})
         for step in steps
     ]
 

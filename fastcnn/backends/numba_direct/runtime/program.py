@@ -6,6 +6,7 @@ first time, and the program that it returns runs them again, for other inputs, w
 """
 
 import math
+import operator
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ import numpy as np
 
 from fastcnn._threads import get_num_threads
 from fastcnn.backends.numba_direct.runtime import memory
+from fastcnn.backends.numba_direct.runtime.arguments import places
 from fastcnn.backends.numba_direct.runtime.launch import LINE, run
 from fastcnn.backends.numba_direct.runtime.lifetimes import Lifetime, place
 from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
@@ -53,14 +55,19 @@ class Step(NamedTuple):
 
     def arrays(self) -> Iterator[tuple[int, str, np.ndarray]]:
         """The arrays that are not empty: in which word of the record each one's address stands, and its name."""
-        word = 0
-        for name, value in self.arguments.items():
-            if isinstance(value, np.ndarray):
-                if value.size:
-                    yield word, name, value
-                word += 2
-            elif not isinstance(value, tuple):
-                word += 1
+        return (found for found in places(self.arguments) if found[2].size)
+
+    def is_like(self, kernel: "Kernel", tasks: int, arguments: dict[str, Any], given: dict[int, np.ndarray]) -> bool:
+        """Whether a launch would do the same, but for arrays that have ``given`` ones, by identity, in their place."""
+        own = self.arguments
+        return (self.kernel, self.tasks, own.keys()) == (kernel, tasks, arguments.keys()) and all(
+            given.get(id(value), value) is own[name]
+            if isinstance(value, np.ndarray)
+            else len(value) == len(own[name]) and all(map(operator.is_, value, own[name]))
+            if isinstance(value, list)
+            else value == own[name]
+            for name, value in arguments.items()
+        )
 
     def without(self, buffers: "_Buffers") -> "Step":
         """The same step, but of the arrays that lie in these buffers its arguments have the shapes only."""
@@ -84,11 +91,16 @@ class _Working:
         return self._counters, self._scratch
 
 
-def _run(table: np.ndarray, steps: Sequence[Step], working: _Working, threads: int, scratch_bytes: int) -> None:
-    """Run steps, of which a table tells where they lie, on so many threads, each with so much scratch memory."""
+def _run(table: np.ndarray, steps: Sequence[Step], working: _Working, threads: int, scratch_bytes: int) -> bool:
+    """Run steps, of which a table tells where they lie, on so many threads, each with so much scratch memory.
+
+    Returns whether one of them stopped the program.
+    """
     counters, scratch = working.of(len(steps), threads, scratch_bytes)
-    if failed := run(table, counters, scratch, scratch_bytes):
+    failed = run(table, counters, scratch, scratch_bytes)
+    if failed and not steps[failed - 1].kernel.stops:
         raise IndexError(f"The kernel {steps[failed - 1].kernel!r} reads or writes outside of an array.")
+    return failed > 0
 
 
 class _Launch:
@@ -110,9 +122,9 @@ class _Launch:
             self._table[i] = step.address, at, step.tasks, step.kernel.flushes
             at += len(step.record)
 
-    def __call__(self) -> None:
+    def __call__(self) -> bool:
         threads = 1 if self.alone else get_num_threads()
-        _run(self._table, self.steps, self._working, threads, self._scratch_bytes)
+        return _run(self._table, self.steps, self._working, threads, self._scratch_bytes)
 
 
 class _Buffer(Lifetime):
@@ -173,6 +185,8 @@ class Program:
         Plain or in the backend's layout. A result may be None.
     known : list of ndarray
         Arrays that steps may use besides, and change: a model's parameters.
+    given : list of ndarray
+        What `given` told.
 
     Attributes
     ----------
@@ -186,13 +200,13 @@ class Program:
         again. So would a result.
     """
 
-    def __init__(self, parts, allocated: list[np.ndarray], inputs, results, known: list[np.ndarray]):
-        self.parts, self.allocated, self._known = parts, allocated, known
+    def __init__(self, parts, allocated, inputs, results, known: list[np.ndarray], given: Sequence[np.ndarray] = ()):
+        self.parts, self.allocated, self._known, self._given = parts, allocated, known, given
         steps = [part for part in parts if isinstance(part, Step)]
         self._words = _records(steps)
         self._calls: list[Any] = list(_calls(parts, self._words))
-        own, given = [list(map(_Buffer, arrays)) for arrays in (allocated, map(plain, inputs))]
-        buffers = _Buffers([*own, *given, *map(_Buffer, known)])
+        own, inputs_at = [list(map(_Buffer, arrays)) for arrays in (allocated, map(plain, inputs))]
+        buffers = _Buffers([*own, *inputs_at, *map(_Buffer, [*known, *given])])
         word = 0
         for i, step in enumerate(steps):
             for field, name, array in step.arrays():
@@ -203,7 +217,7 @@ class Program:
                 elif array.flags.writeable:
                     raise RuntimeError(f"The step {step.kernel!r} is given an array, `{name}`, that no step computes.")
             word += len(step.record) // _WORD
-        self._inputs = [buffer.uses for buffer in given]
+        self._inputs = [buffer.uses for buffer in inputs_at]
         self._size, outputs = 0, []
         self._results: list[_Result | None] = []
         for result in results:
@@ -219,11 +233,11 @@ class Program:
                 outputs.append(buffer)
             self._results.append(_Result(buffer, result))
         self._outputs = _moves(outputs)
-        self._own, self._replaced = own, _Buffers([*own, *given])
+        self._own, self._replaced = own, _Buffers([*own, *inputs_at])
         self._shared: list | None = None  # results in shared memory
 
     def __call__(self, *inputs) -> list:
-        """Results for other inputs, of the same shapes and dtypes."""
+        """Results for other inputs, of the same shapes and dtypes; arbitrary those after a step that stops."""
         for uses, array in zip(self._inputs, inputs, strict=True):
             start = memory.address(plain(array))
             for word, offset in uses:
@@ -232,8 +246,30 @@ class Program:
             block = memory.aligned((self._size,), np.dtype(np.uint8))
             self._move(self._outputs, block)
         for call in self._calls:
-            call()
+            if call():
+                break
         return self._results_in(block) if self._shared is None else [result.copy() for result in self._shared]
+
+    def renew(self, function: Callable[[], Any]) -> bool:
+        """Call a function that launches nothing now but says what it would: whether that is what the last steps do.
+
+        If so, the numbers that it tells by `given` are theirs from now on.
+        """
+        attempt, before = Recorder(), _thread.attempt
+        _thread.attempt = attempt
+        try:
+            function()
+        finally:
+            _thread.attempt = before
+        steps, new = self.parts[len(self.parts) - len(attempt.parts) :], attempt.given
+        if [(a.shape, a.dtype) for a in new] != [(a.shape, a.dtype) for a in self._given]:
+            return False
+        old = {id(array): own for array, own in zip(new, self._given, strict=True)}
+        if not all(step.is_like(*launch, old) for step, launch in zip(steps, attempt.parts, strict=True)):
+            return False
+        for array, own in zip(new, self._given, strict=True):
+            own[...] = array
+        return True
 
     def share(self, allocate: Callable[[int], np.ndarray]) -> None:
         """Let the arrays in which steps compute share memory from ``allocate``, where they are not needed together.
@@ -260,7 +296,7 @@ class Program:
         return [result and result.at(block) for result in self._results]
 
     @property
-    def steps(self) -> list[Step | Callable[[], None]]:
+    def steps(self) -> list[Step | Callable[[], Any]]:
         """What it does, in order; shared memory has no arrays, of which only the shapes are left."""
         return [part for call in self._calls for part in (call.steps if isinstance(call, _Launch) else [call])]
 
@@ -291,7 +327,7 @@ class Program:
             launch.alone = True
 
 
-def launch_of(steps: Sequence[Step]) -> Callable[[], None]:
+def launch_of(steps: Sequence[Step]) -> Callable[[], Any]:
     """What runs steps in one launch."""
     return _Launch(steps, _records(steps))
 
@@ -313,7 +349,7 @@ def _moves(buffers: list[_Buffer]) -> tuple[np.ndarray, np.ndarray]:
     return words, offsets
 
 
-def _calls(parts, words: np.ndarray) -> Iterator[Callable[[], None]]:
+def _calls(parts, words: np.ndarray) -> Iterator[Callable[[], Any]]:
     """A launch for all steps that follow each other, and what stands between."""
     waiting: list[Step] = []
     word = 0
@@ -341,16 +377,20 @@ class Recorder:
     parts : list of Step or callable
     allocated : list of ndarray
         Memory that it took meanwhile.
+    given : list of ndarray
+        What `given` told.
     """
 
     def __init__(self) -> None:
-        self.parts: list[Step | Callable[[], None]] = []
+        self.parts: list[Any] = []
         self.allocated: list[np.ndarray] = []
+        self.given: list[np.ndarray] = []
 
 
 class _Thread(threading.local):
     def __init__(self) -> None:
         self.recorder: Recorder | None = None
+        self.attempt: Recorder | None = None  # what would be launched; see `Program.renew`
         self.working = _Working()
         self.table = np.empty((1, 4), np.int64)
 
@@ -358,8 +398,12 @@ class _Thread(threading.local):
 _thread = _Thread()
 
 
-def launch(step: Step) -> None:
+def launch(kernel: "Kernel", tasks: int, scratch: int, arguments: dict[str, Any]) -> None:
     """Run one step, and write it down where its thread is recording."""
+    if _thread.attempt is not None:
+        _thread.attempt.parts.append((kernel, tasks, arguments))
+        return
+    step = kernel.step(tasks, scratch, arguments)
     if _thread.recorder is not None:
         _thread.recorder.parts.append(step)
     at = memory.address(np.frombuffer(step.record, np.uint8))
@@ -368,12 +412,19 @@ def launch(step: Step) -> None:
     _run(_thread.table, [step], _thread.working, threads, _whole_vectors(step.scratch))
 
 
+def given(array: np.ndarray) -> np.ndarray:
+    """The same array: numbers that Python works out, and works out again before each run of a program."""
+    for recorder in filter(None, (_thread.attempt, _thread.recorder)):
+        recorder.given.append(array)
+    return array
+
+
 def is_recording() -> bool:
     """Whether this thread is."""
     return _thread.recorder is not None
 
 
-def perform(function: Callable[[], None]) -> None:
+def perform(function: Callable[[], Any]) -> None:
     """Call a function that does what kernels cannot, now and whenever the program is run that is being recorded."""
     recorder = _thread.recorder
     if recorder is None:
@@ -398,7 +449,7 @@ def record(function: Callable[..., Sequence], inputs: Sequence, known: Sequence[
     recorder = Recorder()
     with recording(recorder):
         results = list(function(*inputs))
-    return Program(recorder.parts, recorder.allocated, inputs, results, list(known)), results
+    return Program(recorder.parts, recorder.allocated, inputs, results, list(known), recorder.given), results
 
 
 @contextmanager

@@ -1,0 +1,225 @@
+"""A step of training as a whole: forward pass, loss, backward pass and the optimizer's step.
+
+The first step on batches of a form goes from one to the next, and the backend writes down what they do; the following
+ones run its program in one launch, with nothing between but what the optimizer works out in Python, as a learning rate.
+What they compute is the same, bit for bit, as that of the calls one by one.
+"""
+
+import math
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from fastcnn import backends
+from fastcnn.nn import CrossEntropyLoss, Module, MSELoss, Parameter, calls, recording
+from fastcnn.nn.module import checked_batch
+from fastcnn.nn.parameter import collected
+from fastcnn.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+
+_LOSSES, _OPTIMIZERS = (CrossEntropyLoss, MSELoss), (SGD, Adam, AdamW, RMSprop)
+_Learned = tuple[np.ndarray, float, float]
+_KEPT = 4  # forms of batches: the whole and the last one, and two in reserve
+
+
+class TrainStep:
+    """Take steps of training: ``loss = step(x, target)``.
+
+    It does what ``value = loss(model(x), target)``, ``optimizer.zero_grad()``, ``model.backward(loss.backward(),
+    input_grad=False)`` and ``optimizer.step()`` do, with the same result; gradients are there afterwards, too. In the
+    "numba" backend all of it is one program, for models of fastcnn's layers with its losses and optimizers.
+
+    Parameters
+    ----------
+    model : Module
+    optimizer : Optimizer
+        Of the parameters of `model`.
+    loss : callable
+        As `fastcnn.nn.CrossEntropyLoss`.
+
+    Attributes
+    ----------
+    output : ndarray or None
+        Of the model for the last batch, before it learned from that.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn, optim, training
+    >>> model = nn.Linear(2, 2, rng=np.random.default_rng(0), dtype=np.float64)
+    >>> step = training.TrainStep(model, optim.SGD(model.parameters(), lr=1.0), nn.CrossEntropyLoss())
+    >>> x, labels = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0, 1])
+    >>> first = step(x, labels)
+    >>> step(x, labels) < first
+    True
+    """
+
+    def __init__(self, model: Module, optimizer: Optimizer, loss):
+        self.model, self.optimizer, self.loss = model, optimizer, loss
+        self.output: np.ndarray | None = None
+        self._lock = threading.Lock()
+        self._state: recording.State | None = None
+        self._why: str | None = None  # it cannot be recorded
+        self._made: dict[tuple, _Recorded] = {}
+
+    def __call__(self, x: np.ndarray, target: np.ndarray) -> float:
+        """Learn from a batch; returns its loss before.
+
+        Parameters
+        ----------
+        x, target : ndarray
+            As the model and the loss take them.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss is not finite. Parameters, gradients and optimizer are as they were before; the running
+            statistics of a batch normalization have seen the batch.
+        TypeError, ValueError
+            As the model, the loss and the optimizer.
+        """
+        self.output, value, _ = self.learn(x, target)
+        if not math.isfinite(value):
+            raise FloatingPointError(f"The loss is {value}; the learning rate was {self.optimizer.lr:g}.")
+        return value
+
+    def learn(self, x: np.ndarray, target: np.ndarray) -> _Learned:
+        """Learn from a batch if its loss is finite.
+
+        Returns the model's output, the loss, and what that is a mean over, 1 for a sum.
+        """
+        backend = backends.load()
+        with self._lock:
+            if not recording.can_record(backend) or self._why_unrecorded():
+                return self._one_by_one(x, target)
+            x, self.model._last, self.loss._last = checked_batch(x), None, None
+            with self.model._memory(backend):
+                return self._as_program(backend, x, target)
+
+    @property
+    def programs(self) -> list:
+        """The program of each form of batch, that of the last batch last: ``print`` of one shows its steps."""
+        return [made.program for made in self._made.values()]
+
+    @property
+    def unrecorded(self) -> str | None:
+        """Why its steps are no program where the backend has programs; None if they are."""
+        with self._lock:
+            return self._why_unrecorded()
+
+    def __reduce__(self):
+        return TrainStep, (self.model, self.optimizer, self.loss)
+
+    def _why_unrecorded(self) -> str | None:
+        if self._state is None or not self._state.is_current(self.model):
+            self._state, self._made = recording.State(self.model), {}
+            self._why = self._why_no_model()
+        if self._why:
+            return self._why
+        for role, thing, kinds in (("loss", self.loss, _LOSSES), ("optimizer", self.optimizer, _OPTIMIZERS)):
+            if type(thing) not in kinds:
+                return f"the {role} is of a class of its own, {type(thing).__name__}"
+            if any(map(callable, vars(thing).values())):
+                return f"a method of the {role} was replaced"
+        return None
+
+    def _why_no_model(self) -> str | None:
+        for name, reason in recording.unrecorded(self.model).items():
+            return f"{f'layer {name}' if name else 'the model'}: {reason}"
+        places = [held for _, held in self.model.named_state() if isinstance(held, Parameter)]
+        return "layers share a parameter" if len(set(places)) < len(places) else None
+
+    def _one_by_one(self, x, target) -> _Learned:
+        y = self.model(x)
+        value = float(self.loss(y, target))
+        if math.isfinite(value):
+            self.optimizer.zero_grad()
+            self.model.backward(self.loss.backward(), input_grad=False)
+            self.optimizer.step()
+        return y, value, getattr(self.loss, "mean_over", len(x))
+
+    def _as_program(self, backend, x: np.ndarray, target) -> _Learned:
+        form = backend, x.shape, x.dtype, self._state.modes(self.model)  # type: ignore[union-attr]  # there is one
+        like = next((made.output for (known, _), made in self._made.items() if known == form), None)
+        if like is not None:
+            operation, (_, wanted, scale) = self.loss._check(like, target)
+            key = form, (operation, wanted.shape, wanted.dtype)
+            if made := self._made.pop(key, None):
+                self.optimizer._count(made.places, 1)
+                if made.program.renew(lambda: made.update(self.optimizer, backend)):
+                    self._made[key] = made
+                    return self._run(made, x, wanted, scale)
+                self.optimizer._count(made.places, -1)
+        return self._record(backend, form, x, target)
+
+    def _run(self, made: "_Recorded", x: np.ndarray, wanted: np.ndarray, scale: float) -> _Learned:
+        made.scale[...] = scale
+        y, loss, *grads = made.program(x, wanted)
+        value = float(loss)
+        if math.isfinite(value):
+            self._keep(zip(made.parameters, grads, strict=True))
+        else:
+            self.optimizer._count(made.places, -1)
+        return y, value, 1 / scale
+
+    def _record(self, backend, form: tuple, x: np.ndarray, target) -> _Learned:
+        inputs, scale, found = [x], np.empty(()), []
+
+        def first(x: np.ndarray) -> list:
+            native, call = calls.run(self.model, backend.pack(x), backend)
+            y = backend.unpack(native)
+            operation, (_, wanted, scale[...]) = self.loss._check(y, target)
+            inputs.append(wanted.copy() if np.may_share_memory(wanted, x) else wanted)  # they will be two
+            wanted = inputs[1]
+            loss = getattr(backend, operation)(y, wanted, scale)
+            if not math.isfinite(float(loss)):
+                raise _NotFinite(y, float(loss))
+            backend.stop_unless_finite(loss)
+            dy = getattr(backend, f"{operation}_backward")(y, wanted, scale)
+            with collected() as gradients:
+                call.backward(backend.pack(dy.reshape(y.shape)), backend, False)
+            self._keep(gradients)
+            places, arrays, grads = self.optimizer._ready()
+            made = _Recorded(y, scale, places, arrays, grads)
+            self.optimizer._count(places, 1)
+            made.update(self.optimizer, backend)
+            made.parameters += [parameter for parameter, _ in gradients]
+            found.append(((form, (operation, wanted.shape, wanted.dtype)), made))
+            return [y, loss, *[grad for _, grad in gradients]]
+
+        known = [*self._state.arrays, *self.optimizer._arrays(), scale]  # type: ignore[union-attr]
+        try:
+            program, (y, loss, *_) = backend.record(first, inputs, known)
+        except _NotFinite as stopped:
+            return *stopped.args, 1 / scale.item()
+        key, made = found[0]
+        made.program, self._made[key] = program, made
+        while len(self._made) > _KEPT:
+            del self._made[next(iter(self._made))]
+        return y, float(loss), 1 / scale.item()
+
+    def _keep(self, gradients: Iterable[tuple[Parameter, np.ndarray]]) -> None:
+        """Let the parameters have their gradients, those of the optimizer no older ones."""
+        self.optimizer.zero_grad()
+        for parameter, grad in gradients:
+            parameter.accumulate(grad)
+
+
+class _Recorded:
+    """A program, and what it depends on besides the model."""
+
+    program: Any
+
+    def __init__(self, output: np.ndarray, scale: np.ndarray, places, arrays, grads):
+        self.output, self.scale = output, scale
+        self.places, self._arrays, self._grads = places, arrays, grads  # of the optimizer's parameters
+        self.parameters: list[Parameter] = []  # of all gradients
+
+    def update(self, optimizer: Optimizer, backend) -> None:
+        """The optimizer's step with the gradients of the program."""
+        optimizer._update(backend, self.places, self._arrays, self._grads)
+
+
+class _NotFinite(Exception):
+    """The first loss of a program is not finite; with the model's output and the loss."""

@@ -1,0 +1,299 @@
+"""A training step as one program: what the calls one by one do, bit for bit."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+import fastcnn
+from fastcnn import models, nn, optim, training
+
+IMAGE, CLASSES = (2, 8, 8), 3
+MODELS = {
+    "convolutions": lambda rng: [nn.Conv2d(2, 5, 3, padding=1, rng=rng), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+                                 nn.Linear(80, CLASSES, rng=rng)],
+    "normalized": lambda rng: [nn.Conv2d(2, 4, 3, rng=rng), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(),
+                               nn.Linear(144, CLASSES, rng=rng)],
+    "random": lambda rng: [nn.Flatten(), nn.Dropout(0.5, rng=rng), nn.Linear(128, CLASSES, rng=rng)],
+}  # fmt: skip
+OPTIMIZERS = {
+    "SGD": lambda params: optim.SGD(params, 0.1),
+    "momentum": lambda params: optim.SGD(params, 0.1, momentum=0.9, weight_decay=0.01, nesterov=True),
+    "Adam": lambda params: optim.Adam(params, 0.01),
+    "AdamW": lambda params: optim.AdamW(params, 0.01),
+    "RMSprop": lambda params: optim.RMSprop(params, 0.01, centered=True, momentum=0.5),
+}
+LOSSES = {
+    "plain": nn.CrossEntropyLoss,
+    "smoothed": lambda: nn.CrossEntropyLoss(label_smoothing=0.1),
+    "weighted": lambda: nn.CrossEntropyLoss(np.array([1, 2, 0.5], np.float32), reduction="sum"),
+}
+
+
+@pytest.fixture(autouse=True)
+def chosen(request):
+    """Let the backend that a test asks for be the current one."""
+    name = next((name for name in ("backend", "fast_backend") if name in request.fixturenames), None)
+    with fastcnn.use_backend(request.getfixturevalue(name) if name else "numba"):
+        yield
+
+
+class ByHand:
+    """The calls that a step stands for."""
+
+    def __init__(self, model, optimizer, loss):
+        self.model, self.optimizer, self.loss = model, optimizer, loss
+
+    def __call__(self, x, target):
+        value = self.loss(self.model(x), target)
+        self.optimizer.zero_grad()
+        self.model.backward(self.loss.backward(), input_grad=False)
+        self.optimizer.step()
+        return value
+
+
+def made(kind, layers="convolutions", optimizer="momentum", loss="plain"):
+    """A step, or the calls by hand, of a model that is the same each time."""
+    model = nn.Sequential(*MODELS[layers](np.random.default_rng(0)))
+    return kind(model, OPTIMIZERS[optimizer](model.parameters()), LOSSES[loss]())
+
+
+def batches(count, N=5):
+    """Images and labels."""
+    rng = np.random.default_rng(1)
+    for _ in range(count):
+        yield rng.standard_normal((N, *IMAGE), np.float32), rng.integers(0, CLASSES, N)
+
+
+def arrays(step):
+    """All that a step changes."""
+    parameters = list(step.model.parameters())
+    buffers = [buffer.data for _, buffer in step.model.named_buffers()]
+    remembered = [np.array(item) for value in step.optimizer.buffers().values() for item in value]
+    return [p.data for p in parameters] + [p.grad for p in parameters if p.grad is not None] + buffers + remembered
+
+
+def assert_same(one, other):
+    for a, b in zip(arrays(one), arrays(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def both(*names):
+    return made(training.TrainStep, *names), made(ByHand, *names)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_it_does_what_the_calls_do(backend, optimizer, loss):
+    if backend == "naive" and (optimizer, loss) != ("momentum", "plain"):
+        pytest.skip("it takes the same way as numpy")
+    step, by_hand = both("convolutions", optimizer, loss)
+    for batch in batches(3):
+        assert step(*batch) == by_hand(*batch)
+        assert_same(step, by_hand)
+    assert len(step.programs) == (backend == "numba")
+
+
+@pytest.mark.parametrize("layers", MODELS)
+def test_models_with_running_statistics_and_random_numbers(fast_backend, layers):
+    step, by_hand = both(layers)
+    for batch in batches(4):
+        assert step(*batch) == by_hand(*batch)
+        assert_same(step, by_hand)
+
+
+def test_what_changes_between_steps_counts(fast_backend):
+    """Settings, whether there is momentum, modes, sizes of batches, labels that do not count, an optimizer's state."""
+    step, by_hand = both("normalized")
+    for i, (x, labels) in enumerate(batches(12)):
+        for each in (step, by_hand):
+            if i == 2:
+                each.optimizer.lr = 0.01
+            if i == 3:
+                each.optimizer.nesterov, each.optimizer.momentum = False, 0.0
+            if i == 4:
+                each.optimizer.momentum = 0.5
+            if i == 6:
+                each.model[1].eval()
+            if i == 9:
+                each.optimizer.load_state_dict(each.optimizer.state_dict())
+            if i == 10:
+                each.model[0].weight.data = each.model[0].weight.data.copy()
+            if i == 11:
+                each.model[0].weight.data *= 2
+        if i in (5, 7):
+            labels[1] = -100
+        end = 3 if i == 8 else None
+        assert step(x[:end], labels[:end]) == by_hand(x[:end], labels[:end])
+        assert_same(step, by_hand)
+
+
+def test_forms_of_batches_have_programs_of_their_own():
+    step = made(training.TrainStep)
+    for batch in [*batches(2), *batches(2, 3), *batches(2)]:
+        step(*batch)
+    assert len(step.programs) == 2
+    first, second = step.programs
+    step(*next(batches(1, 3)))
+    assert step.programs == [second, first]  # that of the last batch is the last
+
+
+@pytest.mark.parametrize("warm", [0, 2], ids=["the first step", "a program"])
+@pytest.mark.parametrize("optimizer", ["momentum", "Adam"])
+def test_a_loss_that_is_not_finite_changes_nothing(backend, optimizer, warm):
+    if backend == "naive" and warm:
+        pytest.skip("it has no programs")
+    step = made(training.TrainStep, "convolutions", optimizer)
+    for batch in batches(warm):
+        step(*batch)
+    before = [array.copy() for array in arrays(step)]
+    x, labels = next(batches(1))
+    x[0, 0, 0, 0] = np.nan
+    with pytest.raises(FloatingPointError, match="The loss is nan; the learning rate was"):
+        step(x, labels)
+    for old, new in zip(before, arrays(step), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert np.isfinite(step(*next(batches(1))))
+
+
+def test_bad_arguments_change_nothing(fast_backend):
+    step = made(training.TrainStep)
+    x, labels = next(batches(1))
+    step(x, labels)
+    before = [array.copy() for array in arrays(step)]
+    for bad, error, said in (
+        ((x, labels + 9), ValueError, "its values must be from 0 to 2"),
+        ((x, labels[:2]), ValueError, "shape"),
+        ((x[:, :1], labels), ValueError, "channels"),
+        ((x.astype(np.int64), labels), TypeError, "float"),
+        ((x, np.full(len(x), -100)), ValueError, "The mean of no rows"),
+    ):
+        with pytest.raises(error, match=said):
+            step(*bad)
+    for old, new in zip(before, arrays(step), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+class Doubled(nn.Module):
+    """A layer of somebody's own."""
+
+    def forward_native(self, x, backend):
+        return backend.pack(2 * backend.unpack(x))
+
+    def backward_native(self, dy, backend, input_grad):
+        return backend.pack(2 * backend.unpack(dy))
+
+
+class Slower(optim.SGD):
+    """An optimizer of somebody's own."""
+
+    def step(self):
+        self.lr /= 2
+        super().step()
+
+
+def test_what_cannot_be_recorded_is_called_and_says_why():
+    def steps(change):
+        for kind in (training.TrainStep, ByHand):
+            each = made(kind)
+            change(each)
+            yield each
+
+    def own_layer(each):
+        each.model = nn.Sequential(Doubled(), *each.model)
+
+    def own_optimizer(each):
+        each.optimizer = Slower(each.model.parameters(), 0.1)
+
+    def own_loss(each):
+        each.loss = type("Mine", (nn.CrossEntropyLoss,), {})()
+
+    def shared(each):
+        conv = each.model[0]
+        square = nn.Conv2d(5, 5, 3, padding=1, rng=np.random.default_rng(0))
+        each.model = nn.Sequential(conv, square, square, *list(each.model)[1:])
+        each.optimizer = optim.SGD(each.model.parameters(), 0.1)
+
+    for change, why in (
+        (own_layer, "layer 0: Doubled is a class of its own"),
+        (own_optimizer, "the optimizer is of a class of its own, Slower"),
+        (own_loss, "the loss is of a class of its own, Mine"),
+        (shared, "layers share a parameter"),
+    ):
+        step, by_hand = steps(change)
+        for batch in batches(3):
+            assert step(*batch) == by_hand(*batch)
+            assert_same(step, by_hand)
+        assert (step.unrecorded, step.programs) == (why, [])
+
+
+def test_replaced_methods_are_called(monkeypatch):
+    step, asked = made(training.TrainStep), []
+    monkeypatch.setattr(step.optimizer, "step", lambda: asked.append(1))
+    before = step.model[0].weight.data.copy()
+    for batch in batches(2):
+        step(*batch)
+    assert asked == [1, 1]
+    assert step.unrecorded == "a method of the optimizer was replaced"
+    np.testing.assert_array_equal(step.model[0].weight.data, before)
+
+
+def test_a_target_that_is_the_input_once_may_be_another_array(fast_backend):
+    model = nn.Linear(4, 4, rng=np.random.default_rng(0))
+    twin = nn.Linear(4, 4, rng=np.random.default_rng(0))
+    step = training.TrainStep(model, optim.SGD(model.parameters(), 0.1), nn.MSELoss())
+    by_hand = ByHand(twin, optim.SGD(twin.parameters(), 0.1), nn.MSELoss())
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        x = rng.standard_normal((3, 4), np.float32)
+        target = x if i % 2 == 0 else rng.standard_normal((3, 4), np.float32)
+        assert step(x, target) == by_hand(x, target)
+    assert_same(step, by_hand)
+
+
+def test_results_stay_as_they_are():
+    step = made(training.TrainStep)
+    kept = []
+    for batch in batches(3):
+        step(*batch)
+        found = [step.output, *(p.grad for p in step.model.parameters())]
+        kept.append((found, [array.copy() for array in found]))
+    for found, copies in kept:
+        for array, copy in zip(found, copies, strict=True):
+            np.testing.assert_array_equal(array, copy)
+
+
+def test_a_model_and_its_loss_forget_earlier_batches():
+    step = made(training.TrainStep)
+    x, labels = next(batches(1))
+    step.loss(step.model(x), labels)
+    step(x, labels)
+    with pytest.raises(RuntimeError, match=r"call Sequential\.forward first"):
+        step.model.backward(np.zeros((5, CLASSES), np.float32))
+    with pytest.raises(RuntimeError, match="needs a loss"):
+        step.loss.backward()
+
+
+def test_threads_change_no_bit():
+    before, found = fastcnn.get_num_threads(), []
+    for threads in (1, 2, 5):
+        fastcnn.set_num_threads(threads)
+        model = models.LeNet5(rng=np.random.default_rng(0))
+        step = training.TrainStep(model, optim.Adam(model.parameters()), nn.CrossEntropyLoss())
+        rng = np.random.default_rng(0)
+        for _ in range(3):
+            step(rng.standard_normal((20, 1, 32, 32), np.float32), rng.integers(0, 10, 20))
+        found.append([p.data for p in model.parameters()])
+    fastcnn.set_num_threads(before)
+    for other in found[1:]:
+        for one, two in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_a_copy_goes_on_by_itself():
+    step = made(training.TrainStep)
+    step(*next(batches(1)))
+    copy = pickle.loads(pickle.dumps(step))
+    batch = next(batches(1))
+    assert step(*batch) == copy(*batch)
+    assert_same(step, copy)
