@@ -52,10 +52,11 @@ def calls() -> Iterator[tuple]:
     batches = backends.load("numba")
     for call in operations.calls():
         yield call, batches
-    yield (
-        operations.Call("copy", "half a block", lambda b, rng, dtype: (b.pack(rng.random((24, 5)).astype(dtype)),)),
-        batches,
-    )
+    for name, reason, given in (
+        ("copy", "half a block", lambda b, rng, dtype: (b.pack(rng.random((24, 5)).astype(dtype)),)),
+        ("stop_unless_finite", "a finite loss", lambda b, rng, dtype: (np.array(0.5),)),
+    ):
+        yield operations.Call(name, reason, given), batches
     for call in one_image.calls():
         yield call, FirstAsChannels()
 

@@ -92,14 +92,17 @@ def guarded(place: Callable = Band) -> Iterator[set]:
     """Launch all kernels with guarded copies of their arrays; what is yielded gets the names of those that are."""
     launched, originals = set(), []
 
-    def launch(step: program.Step) -> None:
-        where, copies = name_of(step.kernel), _Copies(place)
+    def launch(kernel, tasks: int, scratch: int, arguments: dict) -> None:
+        where, copies = name_of(kernel), _Copies(place)
         launched.add(where)
-        given = {name: copies.of(value) for name, value in step.arguments.items()}
+        given = {
+            name: list(map(copies.of, value)) if isinstance(value, list) else copies.of(value)
+            for name, value in arguments.items()
+        }
         working = program._thread.working = _PoisonedWorking()
-        original(step.kernel.step(step.tasks, step.scratch + BAND, given))
+        original(kernel, tasks, scratch + BAND, given)
         copies.bring_back(where)
-        working.check(step.scratch, where)
+        working.check(scratch, where)
 
     def change(owner, name, value):
         originals.append((owner, name, getattr(owner, name)))

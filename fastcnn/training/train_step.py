@@ -6,6 +6,7 @@ What they compute is the same, bit for bit, as that of the calls one by one.
 """
 
 import math
+import operator
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -147,7 +148,7 @@ class TrainStep:
             key = form, (operation, wanted.shape, wanted.dtype)
             if made := self._made.pop(key, None):
                 self.optimizer._count(made.places, 1)
-                if made.program.renew(lambda: made.update(self.optimizer, backend)):
+                if made.renew(self.optimizer, backend):
                     self._made[key] = made
                     return self._run(made, x, wanted, scale)
                 self.optimizer._count(made.places, -1)
@@ -215,6 +216,16 @@ class _Recorded:
         self.output, self.scale = output, scale
         self.places, self._arrays, self._grads = places, arrays, grads  # of the optimizer's parameters
         self.parameters: list[Parameter] = []  # of all gradients
+        self._settings: list = []  # of the optimizer, at the last `renew`
+
+    def renew(self, optimizer: Optimizer, backend) -> bool:
+        """Give the program the optimizer's settings as they are now; False if it does something else with these."""
+        settings = list(vars(optimizer).values())
+        same = len(settings) == len(self._settings) and all(map(operator.is_, settings, self._settings))
+        if same and type(optimizer)._count is Optimizer._count:
+            return True
+        self._settings = settings
+        return self.program.renew(lambda: self.update(optimizer, backend))
 
     def update(self, optimizer: Optimizer, backend) -> None:
         """The optimizer's step with the gradients of the program."""

@@ -81,9 +81,11 @@ def conv2d_max_pool2d_backward(
     if isinstance(winners, BlockedArray):
         dy = max_pool2d_backward(dy, winners, shape, pool)
     else:
-        shapes = weight.shape, x.blocks.shape
-        plan = weight_gradient_plan(windows, groups, *shapes, last_images(x), (pool.KH, pool.KW))
-        if plan and weight_grad and not input_grad:
+        plan = None
+        if weight_grad and not input_grad and not covers_image(windows, groups):
+            shapes = weight.shape, x.blocks.shape
+            plan = weight_gradient_plan(windows, groups, *shapes, last_images(x), (pool.KH, pool.KW))
+        if plan:
             dweight, dbias = sum_outer(dy.blocks, x.blocks, plan, winners)
             return None, dweight.reshape(weight.shape), dbias
         dy = put_back(dy, winners, shape, pool)

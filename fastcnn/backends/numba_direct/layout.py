@@ -5,6 +5,8 @@ vector. Every layer then fills its vectors, whatever its channels and widths. La
 are zero after `pack`; operations compute there too, and `unpack` leaves them out.
 """
 
+import math
+
 import numpy as np
 
 from fastcnn.backends.numba_direct.runtime.compile import inlined, kernel
@@ -79,9 +81,14 @@ def copy(native: BlockedArray) -> BlockedArray:
 def unpack(native: BlockedArray) -> np.ndarray:
     """Take an array of shape (N, ...) out of the batch-blocked layout."""
     out = aligned(native.shape, native.dtype)
-    N, features = len(out), out.size // len(out)
-    _unpack(_tasks(native, features), x=out, blocks=native.blocks, N=N, features=features, lanes=_lanes(native))
+    unpack_into(native, out)
     return out
+
+
+def unpack_into(native: BlockedArray, out: np.ndarray) -> None:
+    """`unpack` into the first numbers of an array."""
+    N, features = native.shape[0], math.prod(native.shape[1:])
+    _unpack(_tasks(native, features), x=out, blocks=native.blocks, N=N, features=features, lanes=_lanes(native))
 
 
 def flatten(x: BlockedArray) -> BlockedArray:

@@ -138,10 +138,13 @@ def matrix_plan(NB: int, C: int, O: int, L: int, weight_strides: tuple[int, int]
 
 @functools.lru_cache(1024)
 def pooled_plan(w: Windows, groups: int, weight_shape, blocks_shape, pool: tuple[int, int], relu: bool) -> Plan | None:
-    """The forward pass with a max-pooling of every (PH, PW) outputs; None where no tile holds whole windows of it."""
+    """The forward pass with a max-pooling of every (PH, PW) outputs.
+
+    None where no tile holds whole windows of it, and where it would sum in another order than `forward_plan`.
+    """
     (O, Cg, KH, KW), (NB, _, H, W, L), (PH, PW) = weight_shape, blocks_shape, pool
     tile = tiles.choose_windows(O // groups, w.OW // PW, PH * PW)
-    if tile is None:
+    if tile is None or sums_channels_last(w, groups, weight_shape, blocks_shape):
         return None
     k = _forward(w, groups, weight_shape, blocks_shape, relu)
     rows, outputs = tile

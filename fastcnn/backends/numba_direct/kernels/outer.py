@@ -69,32 +69,17 @@ def weight_gradient_plan(
     return _plan(given, (Cg, KH, KW), (w.DH, w.DW), height, columns, pool_columns(w.OW // PW) if pool else ())
 
 
-@functools.lru_cache(1024)
-def matrix_gradient_plan(NB: int, C: int, O: int, L: int, images: int) -> Plan:
-    """Gradients of C x O weights: those of a 1x1 convolution of one row, whose pixels are the blocks."""
-    given: dict[str, Any] = {
-        "NB": 1, "G": 1, "O": O, "OH": 1, "OW": NB, "H": 1, "W": NB, "images": images,
-        "yn": 0, "yo": L, "yh": 0, "yw": O * L, "xn": 0, "xg": 0, "xc": L, "xh": 0, "xw": C * L,
-        "SH": 1, "SW": 1, "iy0": 0, "ix0": 0, "PH": 1, "PW": 1,
-    }  # fmt: skip
-    rows, _ = tiles.choose(O, C, slack=1.15)
-    return _plan(given, (C, 1, 1), (1, 1), 1, max(1, _PATCH_BYTES // (len(rows) * VECTOR_BYTES)), (), matrix=True)
-
-
 def _plan(
     given: dict[str, Any], taps: tuple[int, int, int], dilation: tuple[int, int], patch_rows: int, patch_columns: int,
-    pooled: tuple[int, ...], matrix: bool = False,
+    pooled: tuple[int, ...],
 ) -> Plan:  # fmt: skip
-    """Patches of a few rows and columns of a block; the last column of a matrix is one if that block is not full."""
+    """Patches of a few rows and columns of a block."""
     NB, O, OH, OW, images = (given[name] for name in ("NB", "O", "OH", "OW", "images"))
     (Cg, KH, KW), Q = taps, math.prod(taps)
     rows, columns = tiles.choose(O, Q, slack=1.15)
-    R, COLUMNS, L = len(rows), len(columns), given["yw"] if not matrix else given["yo"]
-    full = NB if matrix else NB - (images > 0)  # blocks
-    full_columns = OW - (images > 0) if matrix else OW
-    down, across = -(-OH // patch_rows), -(-full_columns // patch_columns)
-    full_patches = full * down * across
-    patches = full_patches + (images > 0) * (1 if matrix else down * across)
+    R, COLUMNS, L = len(rows), len(columns), given["yw"]
+    down, across = -(-OH // patch_rows), -(-OW // patch_columns)
+    patches, full_patches = NB * down * across, (NB - (images > 0)) * down * across
     reach = (KH - 1) * dilation[0], (KW - 1) * dilation[1]
     bottom = (OH - 1) * given["SH"] + given["iy0"] + reach[0] - given["H"] + 1
     right = (OW - 1) * given["SW"] + given["ix0"] + reach[1] - given["W"] + 1
@@ -107,8 +92,8 @@ def _plan(
     height, width = (patch_rows - 1) * given["SH"] + reach[0] + 1, (patch_columns - 1) * given["SW"] + reach[1] + 1
     given = given | {
         "rows": rows, "columns": columns, "pooled": pooled, "border": (0,) * border, "shares": shares, "chunk": chunk,
-        "patches": patches, "full_patches": full_patches, "parts": parts, "full": full, "full_columns": full_columns,
-        "down_patches": down, "across": max(1, across), "patch_rows": patch_rows, "patch_columns": patch_columns,
+        "patches": patches, "full_patches": full_patches, "parts": parts, "down_patches": down, "across": across,
+        "patch_rows": patch_rows, "patch_columns": patch_columns,
         "reach_y": reach[0], "reach_x": reach[1], "taps": KH * KW, "height": height, "width": width,
     }  # fmt: skip
     c, h, pixel = (height * width * L, width * L, L) if border else (given["xc"], given["xh"], given["xw"])
@@ -228,10 +213,7 @@ def _bounds(a, patch):
     rest, column = divmod(patch, a.across)
     n, row = divmod(rest, a.down_patches)
     y0, x0 = row * a.patch_rows, column * a.patch_columns
-    x1 = min(x0 + a.patch_columns, a.full_columns)
-    if patch >= a.full_patches and a.full == a.NB:  # the last column of a matrix
-        n, y0, x0, x1 = 0, 0, a.full_columns, a.OW
-    return n, y0, min(y0 + a.patch_rows, a.OH), x0, x1
+    return n, y0, min(y0 + a.patch_rows, a.OH), x0, min(x0 + a.patch_columns, a.OW)
 
 
 @inlined
