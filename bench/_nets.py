@@ -27,7 +27,7 @@ def training_data(folder: str | None, limit: int, net: str = "lenet5") -> tuple[
 def model(net: str) -> nn.Sequential:
     """The net with the initial weights of every side."""
     rng = np.random.default_rng(0)
-    return conv8_conv16(rng) if net == "conv8_conv16" else models.build(net, rng=rng)
+    return OWN[net](rng) if net in OWN else models.build(net, rng=rng)
 
 
 def conv8_conv16(rng: np.random.Generator) -> nn.Sequential:
@@ -39,6 +39,44 @@ def conv8_conv16(rng: np.random.Generator) -> nn.Sequential:
     )  # fmt: skip
     net.input_shape = (1, 28, 28)
     return net
+
+
+def vgg_batch_norm(rng: np.random.Generator) -> nn.Sequential:
+    """Six 3x3 layers of 32, 64 and 128 filters with batch normalization, for 32x32 images."""
+    layers: list[nn.Module] = []
+    for C, O in ((3, 32), (32, 64), (64, 128)):
+        for before in (C, O):
+            layers += nn.Conv2d(before, O, 3, padding=1, bias=False, rng=rng), nn.BatchNorm2d(O), nn.ReLU()
+        layers.append(nn.MaxPool2d(2))
+    return _for_colours(*layers, nn.Flatten(), nn.Linear(128 * 16, 10, rng=rng))
+
+
+def six_layers(rng: np.random.Generator) -> nn.Sequential:
+    """Six 3x3 layers of 32 filters, nothing between but ReLU, for 32x32 images."""
+    layers: list[nn.Module] = []
+    for C in (3, 32, 32, 32, 32, 32):
+        layers += nn.Conv2d(C, 32, 3, padding=1, rng=rng), nn.ReLU()
+    return _for_colours(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10, rng=rng))
+
+
+def separable(rng: np.random.Generator) -> nn.Sequential:
+    """Four pairs of a depthwise and a 1x1 layer of 32 channels with batch normalization, for 32x32 images."""
+    layers: list[nn.Module] = [nn.Conv2d(3, 32, 3, padding=1, bias=False, rng=rng), nn.BatchNorm2d(32), nn.ReLU()]
+    for _ in range(4):
+        layers += nn.Conv2d(32, 32, 3, padding=1, groups=32, bias=False, rng=rng), nn.BatchNorm2d(32), nn.ReLU()
+        layers += nn.Conv2d(32, 32, 1, bias=False, rng=rng), nn.BatchNorm2d(32), nn.ReLU()
+    return _for_colours(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10, rng=rng))
+
+
+def _for_colours(*layers: nn.Module) -> nn.Sequential:
+    net = nn.Sequential(*layers)
+    net.input_shape = (3, 32, 32)
+    return net
+
+
+OWN = {
+    "conv8_conv16": conv8_conv16, "vgg_batch_norm": vgg_batch_norm, "six_layers": six_layers, "separable": separable
+}  # fmt: skip
 
 
 def twin(net: str, weights: dict[str, np.ndarray]):

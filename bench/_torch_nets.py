@@ -41,6 +41,30 @@ def resnet20() -> Sequential:
     )  # fmt: skip
 
 
+def vgg_batch_norm() -> Sequential:
+    layers: list[Module] = []
+    for C, O in ((3, 32), (32, 64), (64, 128)):
+        for before in (C, O):
+            layers += Conv2d(before, O, 3, padding=1, bias=False), BatchNorm2d(O), ReLU()
+        layers.append(MaxPool2d(2))
+    return Sequential(*layers, Flatten(), Linear(128 * 16, 10))
+
+
+def six_layers() -> Sequential:
+    layers: list[Module] = []
+    for C in (3, 32, 32, 32, 32, 32):
+        layers += Conv2d(C, 32, 3, padding=1), ReLU()
+    return Sequential(*layers, AdaptiveAvgPool2d(1), Flatten(), Linear(32, 10))
+
+
+def separable() -> Sequential:
+    layers: list[Module] = [Conv2d(3, 32, 3, padding=1, bias=False), BatchNorm2d(32), ReLU()]
+    for _ in range(4):
+        layers += Conv2d(32, 32, 3, padding=1, groups=32, bias=False), BatchNorm2d(32), ReLU()
+        layers += Conv2d(32, 32, 1, bias=False), BatchNorm2d(32), ReLU()
+    return Sequential(*layers, AdaptiveAvgPool2d(1), Flatten(), Linear(32, 10))
+
+
 class _Residual(Module):
     def __init__(self, body, shortcut):
         super().__init__()

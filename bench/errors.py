@@ -21,7 +21,7 @@ import _report
 import _sides
 import numpy as np
 
-from fastcnn import backends
+from fastcnn import backends, use_convolution
 from fastcnn import functional as F
 
 LIBRARIES = {"numba": "fastcnn", "numpy": "NumPy", "PyTorch": "PyTorch"}  # and the sides they are on
@@ -37,6 +37,7 @@ COLUMNS = [
 SUMS = {
     "conv2d, 6→16, 5x5": ((6, 14, 14), (16, 6, 5, 5), {}),
     "conv2d, 64→64, 3x3": ((64, 14, 14), (64, 64, 3, 3), {"padding": 1}),
+    "conv2d, 64→64, 3x3, direct": ((64, 14, 14), (64, 64, 3, 3), {"padding": 1}),
     "conv2d, depthwise, 3x3": ((64, 14, 14), (64, 1, 3, 3), {"padding": 1, "groups": 64}),
     "conv_transpose2d, 16→6, 4x4": ((16, 7, 7), (16, 6, 4, 4), {"stride": 2, "padding": 1}),
     "linear, 400→120": ((400,), (120, 400), {}),
@@ -150,7 +151,8 @@ def results(by: str, name: str, N: int, seed: int, what: str) -> dict[str, np.nd
         return np.abs(wide) if what == "absolute" else wide
 
     library = pytorchs if by == "PyTorch" else fastcnns
-    with np.errstate(invalid="ignore"):
+    way = "direct" if name.endswith(", direct") else "auto"
+    with np.errstate(invalid="ignore"), use_convolution(way):
         if name in SUMS:
             x, weight, options = SUMS[name]
             operation = name.partition(",")[0]

@@ -13,9 +13,12 @@ import numpy as np
 NETS = {
     "lenet5": ((1, 16, 32, 64, 128, 256, 512), 8192, 3000),
     "conv8_conv16": ((64,), 8192, 3000),
-    "resnet20": ((128,), 1024, 20_000),
+    "resnet20": ((32, 128), 1024, 20_000),
+    "vgg_batch_norm": ((128,), 1024, 10_000),
+    "six_layers": ((128,), 1024, 5_000),
+    "separable": ((128,), 1024, 5_000),
 }
-QUICK = {"lenet5": (1, 16), "conv8_conv16": (16,), "resnet20": (16,)}  # batch sizes
+QUICK, QUICK_SIZES = ("lenet5", "conv8_conv16"), (16,)
 # PyTorch's two memory formats compute in processes of their own: they are not to share a heap.
 SIDES = {"fastcnn": "fastcnn", "PyTorch": "PyTorch", "PyTorch, channels_last": "PyTorch"}
 STEPS = [
@@ -40,16 +43,17 @@ LAUNCHES = [
 
 def main() -> int:
     parser = _report.options(__doc__)
-    parser.add_argument("--nets", nargs="+", choices=NETS, default=list(NETS), help="default: all")
+    quick = ", ".join(QUICK)
+    parser.add_argument("--nets", nargs="+", choices=NETS, help=f"default: all; quick: {quick}")
     args = _report.parse(parser)
     on = _sides.on(args.threads, "fastcnn", "PyTorch")
     setups = {name: on[side] for name, side in SIDES.items()}
     steps, launches = [], []
     with _measure.start(on) as sides:
         watch = _report.Watch(sides)
-        for net in args.nets:
+        for net in args.nets or (QUICK if args.quick else NETS):
             batches, images, length = NETS[net]
-            for N in _report.progress(QUICK[net] if args.quick else batches, net):
+            for N in _report.progress(QUICK_SIZES if args.quick else batches, net):
                 walk = (None, 32 if args.quick else images, N, net)
                 contenders = {
                     "fastcnn": ("fastcnn", _nets.Walk, _nets.FastcnnStep, *walk),

@@ -7,6 +7,7 @@ are first used, and numba when the "numba" backend first computes.
 import importlib
 from typing import TYPE_CHECKING
 
+from fastcnn._convolution import get_convolution, set_convolution, use_convolution
 from fastcnn._errors import FileError
 from fastcnn._threads import get_num_threads, set_num_threads
 from fastcnn.backends import get_backend, set_backend, use_backend
@@ -30,10 +31,13 @@ __all__ = [
     "FileError",
     "__version__",
     "get_backend",
+    "get_convolution",
     "get_num_threads",
     "set_backend",
+    "set_convolution",
     "set_num_threads",
     "use_backend",
+    "use_convolution",
     *_SUBMODULES,
 ]
 

@@ -18,12 +18,13 @@ MAY_IMPORT = {
     "_errors": (),
     "_text": (),
     "_validate": (),
+    "_convolution": ("_validate",),
     "_geometry": ("_validate",),
     "_processors": (),
     "_threads": ("_processors", "_validate"),
-    "backends": ("_geometry", "_threads"),
+    "backends": ("_convolution", "_geometry", "_threads"),
     "functional": ("_geometry", "_validate", "backends"),
-    "nn": ("_geometry", "_validate", "backends", "functional"),
+    "nn": ("_convolution", "_geometry", "_validate", "backends", "functional"),
     "optim": ("_validate", "backends", "nn"),  # nn knows no optimizer
     "models": ("_validate", "nn"),
     "data": ("_errors", "_validate"),
@@ -46,6 +47,7 @@ MAY_IMPORT = {
     "testing": ("_geometry",),
     "commands": (
         "",
+        "_convolution",
         "_processors",
         "_text",
         "_threads",
@@ -63,6 +65,7 @@ MAY_IMPORT = {
     "__main__": ("", "commands"),
     # fastcnn itself: all but these three when they are first used, and for type checkers
     "": (
+        "_convolution",
         "_errors",
         "_threads",
         "backends",

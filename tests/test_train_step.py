@@ -102,16 +102,17 @@ def test_models_with_running_statistics_and_random_numbers(fast_backend, layers)
         assert_same(step, by_hand)
 
 
-def test_what_changes_between_steps_counts(fast_backend):
+@pytest.mark.parametrize("optimizer", ["momentum", "Adam"])
+def test_what_changes_between_steps_counts(fast_backend, optimizer):
     """Settings, whether there is momentum, modes, sizes of batches, labels that do not count, an optimizer's state."""
-    step, by_hand = both("normalized")
+    step, by_hand = both("normalized", optimizer)
     for i, (x, labels) in enumerate(batches(12)):
         for each in (step, by_hand):
             if i == 2:
                 each.optimizer.lr = 0.01
-            if i == 3:
+            if i == 3 and optimizer == "momentum":
                 each.optimizer.nesterov, each.optimizer.momentum = False, 0.0
-            if i == 4:
+            if i == 4 and optimizer == "momentum":
                 each.optimizer.momentum = 0.5
             if i == 6:
                 each.model[1].eval()

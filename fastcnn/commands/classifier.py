@@ -76,7 +76,7 @@ class Classifier:
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Of each class, (N, classes), by the run's backend; `images` are uint8 (N, C, H, W), as in the run."""
-        with fastcnn.use_backend(self.settings["backend"]):
+        with settings.in_use(self.settings):
             return functional.softmax(self.model(self.preprocess(images)))
 
     def read(self, path: str | os.PathLike, digit: bool | None = None) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import fastcnn
 from fastcnn import plotting, training
 from fastcnn.commands import held_out, prepare
 from fastcnn.commands.arguments import Parser, from_text, path, text_value, whole
@@ -10,7 +9,7 @@ from fastcnn.commands.classes import with_classes
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import remark
 from fastcnn.commands.records import check_figure, write_figure
-from fastcnn.commands.settings import absolute
+from fastcnn.commands.settings import absolute, in_use
 from fastcnn.data import DataError
 from fastcnn.data.image_folder import has_parts
 from fastcnn.training import strict_json
@@ -48,7 +47,7 @@ def run(args) -> int:
     if args.limit:
         test = test.limit(args.limit, prepare.Streams.of(classifier.settings["seed"]).limit)
     remark(f"Data: {test.source}; {len(test):,} test images.")
-    with fastcnn.use_backend(classifier.settings["backend"]):
+    with in_use(classifier.settings):
         result = training.evaluate(classifier.model, classifier.preprocess(test.images), test.labels)
     if args.confusion:
         write_figure(plotting.plot_confusion(result.confusion, classifier.classes), args.confusion)

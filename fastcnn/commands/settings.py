@@ -3,13 +3,15 @@
 import re
 import tomllib
 from argparse import SUPPRESS
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import fastcnn
 from fastcnn import backends, data, models
+from fastcnn._convolution import WAYS
 from fastcnn._text import unicode_text
 from fastcnn.commands.arguments import Parser, Table, choice, from_text, number, table, text_value, whole
 from fastcnn.commands.errors import UsageError
@@ -57,6 +59,8 @@ SETTINGS = {
     "seed": Setting(0, whole(0), "N", "of weights, order, augmentation and what is drawn from the data"),
     "backend": Setting(None, choice(*backends.names()), None, "naive, numpy or numba (default: FASTCNN_BACKEND, else "
                        "numba)"),
+    "convolution": Setting(None, choice(*WAYS), None, "of the numba backend: auto, which may be Winograd's, or direct "
+                           "(default: FASTCNN_CONVOLUTION, else auto)"),
     "threads": Setting(None, whole(1), "N", "default: one for each processor that this process may use"),
     "checkpoint_every": Setting(60.0, number(0), "SECONDS", "between checkpoints, besides one after each epoch"),
 }  # fmt: skip
@@ -122,7 +126,16 @@ def complete(given: Mapping) -> dict:
         settings["lr"] = OPTIMIZERS[settings["optimizer"]][1]
     if settings["backend"] is None:
         settings["backend"] = fastcnn.get_backend()
+    if settings["convolution"] is None:
+        settings["convolution"] = fastcnn.get_convolution()
     return settings
+
+
+@contextmanager
+def in_use(settings: Mapping) -> Iterator[None]:
+    """Within this, the backend of some settings computes, as they say."""
+    with fastcnn.use_backend(settings["backend"]), fastcnn.use_convolution(settings["convolution"]):
+        yield
 
 
 def resumed(saved: Mapping, given: Mapping, folder: Path) -> dict:
@@ -136,7 +149,7 @@ def resumed(saved: Mapping, given: Mapping, folder: Path) -> dict:
     if unknown := saved.keys() - SETTINGS.keys():
         names = ", ".join(sorted(unknown))
         raise UsageError(f"The run in {folder} has settings that this version does not know: {names}.")
-    settings = complete(saved)
+    settings = complete({"convolution": "direct"} | dict(saved))  # as all runs were that do not say it
     for name, value in given.items():
         option = f"--{name.replace('_', '-')}"
         longer = name == "epochs" and not SCHEDULES[saved["schedule"]].needs_epochs

@@ -108,7 +108,7 @@ def _run(args, ranks=None) -> int:
                 f"--threads is {chosen['threads']}, but this process may use {usable} processor{'s' * (usable > 1)}: "
                 "more threads are slower, and learn the same."
             )
-    with fastcnn.use_backend(chosen["backend"]):
+    with settings.in_use(chosen):
         return Run(chosen, out, saved, ranks).train()
 
 

@@ -5,6 +5,7 @@ import threading
 import numpy as np
 
 from fastcnn import _validate, backends
+from fastcnn._convolution import get_convolution
 from fastcnn.nn import calls
 from fastcnn.nn.folding import fold
 from fastcnn.nn.module import Module, checked_batch
@@ -25,7 +26,8 @@ class Inference:
     kernels, as one of a class of its own, the layers are called.
 
     Where no batch normalization is folded, the output is that of the model, bit for bit, for each `batch_size` images;
-    where one is, to rounding.
+    where one is, to rounding. So it is for a few images where the model's convolutions are Winograd's (see
+    `fastcnn.set_convolution`): for these they are direct.
 
     The weights are copies: the model stays as it is, and a change of it, as by training, does not reach here. Make
     another `Inference` for that.
@@ -112,7 +114,7 @@ class Inference:
         if not (self._is_recordable and hasattr(backend, "prepare")):
             return np.array(backend.unpack(self._forward(backend.pack(x), backend)))
         shape = backend.prepared_size(len(x), x.dtype), *x.shape[1:]
-        key = backend, x.dtype, shape
+        key = backend, x.dtype, shape, get_convolution()
         compute = self._prepared.get(key)
         if compute is None:
             if len(self._prepared) >= _KEPT:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from fastcnn._convolution import get_convolution
 from fastcnn.nn import calls
 from fastcnn.nn.parameter import Buffer, Parameter, collected
 
@@ -146,9 +147,9 @@ class State:
             and all(kind.forward_native is f and kind.backward_native is b for kind, f, b in self._classes)
         )
 
-    def modes(self, model) -> tuple[bool, ...]:
-        """Which modules are in training mode."""
-        return (model.training, *[module.training for module in self._inside])
+    def modes(self, model) -> tuple:
+        """How convolutions are computed, and which modules are in training mode."""
+        return (get_convolution(), model.training, *[module.training for module in self._inside])
 
     def _now(self, model) -> list[int]:
         return [model._version, *[module._version for module in self._inside]]

@@ -18,7 +18,7 @@ def environment() -> dict:
     --------
     >>> from fastcnn import training
     >>> sorted(training.environment())  # doctest: +NORMALIZE_WHITESPACE
-    ['backend', 'fastcnn', 'numba', 'numpy', 'platform', 'processor', 'python', 'threads']
+    ['backend', 'convolution', 'fastcnn', 'numba', 'numpy', 'platform', 'processor', 'python', 'threads']
     """
     return {
         "fastcnn": fastcnn.__version__,
@@ -28,6 +28,7 @@ def environment() -> dict:
         "platform": platform.platform(),
         "processor": _processors.name(),
         "backend": fastcnn.get_backend(),
+        "convolution": fastcnn.get_convolution(),
         "threads": fastcnn.get_num_threads(),
     }
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from fastcnn._convolution import get_convolution
 from fastcnn._geometry import Windows
 from fastcnn.backends.numba_direct.kernels.correlate import forward_plan, input_gradient_plans, pooled_plan
 from fastcnn.backends.numba_direct.kernels.outer import sum_outer, weight_gradient_plan
 from fastcnn.backends.numba_direct.kernels.plan import zeros
+from fastcnn.backends.numba_direct.kernels.winograd_gradient import gradient_suits_winograd, winograd_gradient_plan
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty, flatten, last_images, unflatten
 from fastcnn.backends.numba_direct.linear import linear, linear_backward, linear_relu
 from fastcnn.backends.numba_direct.pooling import max_pool2d_backward, put_back, tiled, window_maxima
@@ -37,7 +39,8 @@ def conv2d_max_pool2d(
     Then which pixel of its window won, 0, 1, ... or -1 for nobody, is a byte instead of an index: LeNet-5's C1 writes
     150 KB of them a batch instead of 600.
     """
-    plan = tiled(pool) and pooled_plan(windows, groups, weight.shape, x.blocks.shape, (pool.KH, pool.KW), bool(relu))
+    shapes, size = (weight.shape, x.blocks.shape), (pool.KH, pool.KW)
+    plan = tiled(pool) and pooled_plan(windows, groups, *shapes, size, bool(relu), may_be_winograds(x.dtype))
     if not plan:
         return window_maxima(conv2d(x, weight, bias, windows, groups), pool, relu)
     y = empty((x.shape[0], len(weight), pool.OH, pool.OW), x.dtype)
@@ -63,12 +66,16 @@ def conv2d_backward(
     if input_grad:
         dx = empty(x.shape, x.dtype)
         bias = zeros(x.shape[1], x.dtype)
-        for plan in input_gradient_plans(windows, groups, weight.shape, x.blocks.shape):
+        for plan in input_gradient_plans(windows, groups, weight.shape, x.blocks.shape, may_be_winograds(x.dtype)):
             plan(x=dy.blocks, weight=weight, bias=bias, y=dx.blocks)
     if weight_grad:
-        sums: Any = weight_gradient_plan(windows, groups, weight.shape, x.blocks.shape, last_images(x))
-        dweight, dbias = sum_outer(dy.blocks, x.blocks, sums)
-        dweight = dweight.reshape(weight.shape)
+        shapes = weight.shape, x.blocks.shape, last_images(x)
+        if may_be_winograds(x.dtype) and gradient_suits_winograd(windows, groups, weight.shape):
+            dweight, dbias = winograd_gradient_plan(windows, groups, *shapes)(dy.blocks, x.blocks)
+        else:
+            sums: Any = weight_gradient_plan(windows, groups, *shapes)
+            dweight, dbias = sum_outer(dy.blocks, x.blocks, sums)
+            dweight = dweight.reshape(weight.shape)
     return dx, dweight, dbias
 
 
@@ -99,9 +106,14 @@ def _conv2d(x: BlockedArray, weight, bias, windows: Windows, groups: int, relu: 
         return unflatten(product(flatten(x), weight.reshape(O, -1), bias), (O, 1, 1))
     y = empty((x.shape[0], O, windows.OH, windows.OW), x.dtype)
     bias = zeros(O, x.dtype) if bias is None else bias
-    plan = forward_plan(windows, groups, weight.shape, x.blocks.shape, relu)
+    plan = forward_plan(windows, groups, weight.shape, x.blocks.shape, relu, may_be_winograds(x.dtype))
     plan(x=x.blocks, weight=weight, bias=bias, y=y.blocks)
     return y
+
+
+def may_be_winograds(dtype) -> bool:
+    """Whether convolutions of this dtype need not be direct: those of float64 are, which one takes for its digits."""
+    return dtype == np.float32 and get_convolution() == "auto"
 
 
 def covers_image(windows: Windows, groups: int) -> bool:

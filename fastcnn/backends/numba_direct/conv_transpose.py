@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from fastcnn._geometry import Windows
-from fastcnn.backends.numba_direct.conv import conv2d, conv2d_backward
+from fastcnn.backends.numba_direct.conv import conv2d, conv2d_backward, may_be_winograds
 from fastcnn.backends.numba_direct.kernels.correlate import input_gradient_plans
 from fastcnn.backends.numba_direct.kernels.plan import zeros
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty, last_images
@@ -31,7 +31,7 @@ def conv_transpose2d(x: BlockedArray, weight, bias, windows: Windows, groups: in
     O = weight.shape[1] * groups
     y = empty((x.shape[0], O, windows.H, windows.W), x.dtype)
     bias = zeros(O, x.dtype) if bias is None else bias
-    for plan in input_gradient_plans(windows, groups, weight.shape, y.blocks.shape):
+    for plan in input_gradient_plans(windows, groups, weight.shape, y.blocks.shape, may_be_winograds(x.dtype)):
         plan(x=x.blocks, weight=weight, bias=bias, y=y.blocks)  # each writes its own pixels, and the bias there
     return y
 

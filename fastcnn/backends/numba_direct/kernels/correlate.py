@@ -16,6 +16,7 @@ from fastcnn._geometry import Windows
 from fastcnn.backends.numba_direct.kernels import tiles
 from fastcnn.backends.numba_direct.kernels.padding import copy_padded
 from fastcnn.backends.numba_direct.kernels.plan import TASKS, Plan, block_strides
+from fastcnn.backends.numba_direct.kernels.winograd import WinogradPlan, suits_winograd, winograd_plan
 from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
 from fastcnn.backends.numba_direct.runtime.compile import flushing_kernel, inlined
 from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
@@ -40,14 +41,16 @@ _TAPS = 512  # in a list: what is looked up should leave room there
 
 
 @functools.lru_cache(1024)
-def forward_plan(w: Windows, groups: int, weight_shape, blocks_shape, relu: bool = False) -> Plan:
-    """The convolution, with ReLU if asked."""
-    return _cheaper(_forward(w, groups, weight_shape, blocks_shape, relu))
+def forward_plan(
+    w: Windows, groups: int, weight_shape, blocks_shape, relu: bool = False, winograd: bool = False
+) -> Plan | WinogradPlan:
+    """The convolution, with ReLU if asked; by Winograd's algorithm, if that may be and is faster."""
+    return _cheapest(_forward(w, groups, weight_shape, blocks_shape, relu), winograd)
 
 
 def sums_channels_last(w: Windows, groups: int, weight_shape, blocks_shape) -> bool:
-    """Whether `forward_plan` sums in the order (ky, kx, c), and not (c, ky, kx)."""
-    return forward_plan(w, groups, weight_shape, blocks_shape).kernel is _correlate_blocks
+    """Whether a direct `forward_plan` sums in the order (ky, kx, c), and not (c, ky, kx)."""
+    return _cheaper(_forward(w, groups, weight_shape, blocks_shape, False)).kernel is _correlate_blocks
 
 
 def _forward(w: Windows, groups: int, weight_shape, blocks_shape, relu: bool) -> dict[str, Any]:
@@ -71,7 +74,9 @@ _Y_STRIDES = "y0", "yn", "yo", "yh", "yw"
 
 
 @functools.lru_cache(1024)
-def input_gradient_plans(w: Windows, groups: int, weight_shape, blocks_shape) -> list[Plan]:
+def input_gradient_plans(
+    w: Windows, groups: int, weight_shape, blocks_shape, winograd: bool = False
+) -> list[Plan | WinogradPlan]:
     """One plan for each residue of the input's row and column modulo the stride.
 
     An input row ``iy`` is read by tap ``ky`` of output row ``oy = (iy + top - ky * DH) / SH`` if that is whole. For
@@ -81,20 +86,21 @@ def input_gradient_plans(w: Windows, groups: int, weight_shape, blocks_shape) ->
     (O, Cg, KH, KW), (NB, C, H, W, L) = weight_shape, blocks_shape
     Og = O // groups
     n, c, h, pixel = block_strides(C, H, W, L)
-    plans = []
+    plans: list[Plan | WinogradPlan] = []
     for row in _residues(H, w.SH, w.DH, KH, w.top):
         for column in _residues(W, w.SW, w.DW, KW, w.left):
             w_start = row.first_tap * KW + column.first_tap
             w_strides = w_start, Og * Cg * KH * KW, KH * KW, Cg * KH * KW, row.tap_step * KW, column.tap_step
             dx_strides = row.start * h + column.start * pixel, n, c, h * w.SH, pixel * w.SW
-            plan = _cheaper(
+            plan = _cheapest(
                 {"NB": NB, "G": groups, "C": Og, "H": w.OH, "W": w.OW, "O": Cg}
                 | {"OH": row.positions, "OW": column.positions, "KH": row.taps, "KW": column.taps}
                 | dict(zip(_X_STRIDES, block_strides(O, w.OH, w.OW, L), strict=True))
                 | dict(zip(_W_STRIDES, w_strides, strict=True))
                 | dict(zip(_Y_STRIDES, dx_strides, strict=True))
                 | {"SH": 1, "SW": 1, "iy0": row.offset, "ix0": column.offset}
-                | {"DH": row.offset_step, "DW": column.offset_step, "relu": False}
+                | {"DH": row.offset_step, "DW": column.offset_step, "relu": False},
+                winograd,
             )
             plans.append(plan)
     return plans
@@ -137,14 +143,17 @@ def matrix_plan(NB: int, C: int, O: int, L: int, weight_strides: tuple[int, int]
 
 
 @functools.lru_cache(1024)
-def pooled_plan(w: Windows, groups: int, weight_shape, blocks_shape, pool: tuple[int, int], relu: bool) -> Plan | None:
+def pooled_plan(
+    w: Windows, groups: int, weight_shape, blocks_shape, pool: tuple[int, int], relu: bool, winograd: bool = False
+) -> Plan | None:
     """The forward pass with a max-pooling of every (PH, PW) outputs.
 
     None where no tile holds whole windows of it, and where it would sum in another order than `forward_plan`.
     """
     (O, Cg, KH, KW), (NB, _, H, W, L), (PH, PW) = weight_shape, blocks_shape, pool
     tile = tiles.choose_windows(O // groups, w.OW // PW, PH * PW)
-    if tile is None or sums_channels_last(w, groups, weight_shape, blocks_shape):
+    plan = forward_plan(w, groups, weight_shape, blocks_shape, relu, winograd)
+    if tile is None or isinstance(plan, WinogradPlan) or plan.kernel is _correlate_blocks:
         return None
     k = _forward(w, groups, weight_shape, blocks_shape, relu)
     rows, outputs = tile
@@ -167,8 +176,12 @@ def pooled_plan(w: Windows, groups: int, weight_shape, blocks_shape, pool: tuple
     return Plan(_correlate_pool, tasks, given, (sums + copied) * VECTOR_BYTES)
 
 
+def _cheapest(k: dict[str, Any], winograd: bool) -> Plan | WinogradPlan:
+    return winograd_plan(k) if winograd and suits_winograd(k) else _cheaper(k)
+
+
 def _cheaper(k: dict[str, Any]) -> Plan:
-    """The cheaper of the two kernels: tiles of neighbouring pixels, or tiles of the same pixel of several blocks.
+    """The cheaper of the two direct kernels: tiles of neighbouring pixels, or of the same pixel of several blocks.
 
     Pixels share what the first-level cache holds; but next to the border they multiply zeros, where blocks take exactly
     the taps inside the image. The input gradient of LeNet's C3 runs at 220 GFLOP/s with pixels and at 404 with blocks.

@@ -2,10 +2,11 @@
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
-from fastcnn.backends.numba_direct.simd.tile import Code, TileType, vector_type
+from fastcnn.backends.numba_direct.simd.tile import I32, Code, TileType, vector_type
 
 
 @intrinsic
@@ -167,6 +168,37 @@ tile_store = intrinsic(_store(narrow=False))
 
 tile_store_bytes = intrinsic(_store(narrow=True))
 """The same of a tile of integers, into an array of int8."""
+
+
+def _prefetch(write: bool):
+    """The intrinsic that fetches a tile's place in memory, to be read or to be written."""
+
+    def prefetch(typingctx, rows, columns, array, offset, row_step, column_step):
+        tile = TileType(rows.count, columns.count, array.dtype)
+        signature = types.void(rows, columns, array, types.intp, types.intp, types.intp)
+
+        def codegen(context, builder, signature, args):
+            _, _, array, offset, row_step, column_step = args
+            code, kind = Code(context, builder, tile), ir.IntType(8).as_pointer()
+            numbers = cgutils.create_struct_proxy(signature.args[2])(context, builder, array)
+            kinds = ir.FunctionType(ir.VoidType(), [kind, I32, I32, I32])
+            function = builder.module.declare_intrinsic("llvm.prefetch", (kind,), kinds)
+            flags = [I32(int(write)), I32(3), I32(1)]  # into all caches, as data
+            for row in code.steps(offset, row_step, tile.rows):
+                for at in code.steps(row, column_step, tile.columns):
+                    builder.call(function, [builder.bitcast(builder.gep(numbers.data, [at]), kind), *flags])
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return prefetch
+
+
+tile_prefetch = intrinsic(_prefetch(write=False))
+"""Begin to fetch what `tile_load` is to find; nothing happens where it is outside of the array."""
+
+tile_prefetch_to_write = intrinsic(_prefetch(write=True))
+"""The same for what `tile_store` is to write."""
 
 
 @intrinsic

@@ -1,0 +1,221 @@
+"""Convolution with 3x3 filters by Winograd's F(4, 3), images in the lanes.
+
+A tile of 4 x 4 outputs of a channel and a filter takes 36 products instead of 144, and the transforms are sums of
+vectors, a few for each channel and each filter. F(2, 3), with 16 products for 36, was never faster: of 64 channels of
+8x8 direct runs at 0.96 of the processor's peak, F(2, 3) at 1.49 and F(4, 3) at 2.01, counted in direct multiply-adds.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fastcnn.backends.numba_direct.kernels.padding import copy_padded
+from fastcnn.backends.numba_direct.kernels.plan import TASKS, Plan, constant
+from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
+from fastcnn.backends.numba_direct.runtime.compile import flushing_kernel, inlined, kernel
+from fastcnn.backends.numba_direct.runtime.memory import aligned
+from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
+from fastcnn.backends.numba_direct.simd import (
+    lane_count,
+    tile_fma,
+    tile_full,
+    tile_load,
+    tile_prefetch,
+    tile_prefetch_to_write,
+    tile_relu,
+    tile_splat,
+    tile_store,
+)
+from fastcnn.backends.numba_direct.simd.winograd import (
+    FILTER_TRANSFORM,
+    tile_add_number,
+    tile_is_finite,
+    tile_mend,
+    tile_winograd_input,
+    tile_winograd_output,
+)
+
+_SIDE, _SEEN = 4, 6  # of a tile of outputs, and of what it sees
+_T = _SEEN**2
+_ROWS = 8  # filters of a panel: as many products as are in flight; more, or tiles side by side, were never faster
+_CHANNELS, _WASTE = 16, 1.8  # the fewest; the most outputs that are computed, to those that there are
+
+
+class WinogradPlan:
+    """The transform of the filters, and the convolution with what that gives."""
+
+    __slots__ = ("_filters", "_main", "_size")
+
+    def __init__(self, filters: Plan, main: Plan, size: int):
+        self._filters, self._main, self._size = filters, main, size
+
+    def __call__(self, *, x: np.ndarray, weight: np.ndarray, bias: np.ndarray, y: np.ndarray) -> None:
+        """Run both."""
+        transformed = aligned((self._size,), x.dtype)
+        self._filters(weight=weight, transformed=transformed)
+        self._main(x=x, transformed=transformed, weight=weight, bias=bias, y=y)
+
+
+def suits_winograd(k: dict[str, Any]) -> bool:
+    """Whether a convolution, in the words of `correlate`, has 3x3 filters that move by one, and is faster so."""
+    steps = [abs(k[name]) for name in ("SH", "SW", "DH", "DW")]
+    return (k["KH"], k["KW"], *steps) == (3, 3, 1, 1, 1, 1) and pays(k["C"], k["O"], k["OH"], k["OW"])
+
+
+def pays(C: int, O: int, OH: int, OW: int) -> bool:
+    """Whether such a convolution, or its filters' gradient, is faster so.
+
+    With fewer channels or filters the transforms take as long as the products: from 8 to 16 of 14x14 both ways take the
+    same time. Tiles overlap at the end of an image, which must not be too small: 5x5 outputs take 64 of tiles.
+    """
+    computed = _tiles_along(OH) * _tiles_along(OW) * _SIDE * _SIDE
+    return min(C, O) >= _CHANNELS and min(OH, OW) >= _SIDE and computed <= _WASTE * OH * OW
+
+
+def winograd_plan(k: dict[str, Any]) -> WinogradPlan:
+    """The plan of such a convolution."""
+    k = _ascending(k)
+    NB, G, C, O = (k[name] for name in ("NB", "G", "C", "O"))
+    down, across, panels = _tiles_along(k["OH"]), _tiles_along(k["OW"]), -(-O // _ROWS)
+    tasks = NB * G * down * across
+    shares = min(panels, -(-TASKS // tasks))
+    sizes = {"rows": (0,) * _ROWS, "side": (0,) * _SEEN, "down": down, "across": across, "panels": panels}
+    main = Plan(_winograd, tasks * shares, k | sizes | {"shares": shares}, _T * (_odd(C) + 2 * _ROWS) * VECTOR_BYTES)
+    names = "G", "C", "O", "w0", "wg", "wo", "wc", "wy", "wx"
+    matrix = constant(np.array(FILTER_TRANSFORM).reshape(-1))
+    filters = {name: k[name] for name in names} | {"rows": (0,) * _ROWS, "panels": panels, "matrix": matrix}
+    return WinogradPlan(Plan(_transform_filters, G * panels, filters), main, G * panels * _ROWS * C * _T)
+
+
+def _tiles_along(outputs: int) -> int:
+    return -(-outputs // _SIDE)
+
+
+def _odd(vectors: int) -> int:
+    """No fewer, and an odd number: what lies a multiple of 4 KB apart shares a few lines of the first-level cache."""
+    return vectors | 1
+
+
+def _ascending(k: dict[str, Any]) -> dict[str, Any]:
+    """The same convolution with taps that run forwards along both axes."""
+    for step, start, w_step in (("DH", "iy0", "wy"), ("DW", "ix0", "wx")):
+        if k[step] < 0:
+            k = k | {step: -k[step], start: k[start] + 2 * k[step], "w0": k["w0"] + 2 * k[w_step], w_step: -k[w_step]}
+    return k
+
+
+@kernel
+def _transform_filters(first, last, a, scratch):
+    """A task is a panel of filters of a group, the last one with some of its neighbour's.
+
+    ``transformed[g, t, panel, c, r]`` is number t of G w G', computed in float64.
+    """
+    weight, out, matrix, R = a.weight, a.transformed, a.matrix, len(a.rows)
+    C, O, w0, wg, wo, wc, wy, wx, panels = a.C, a.O, a.w0, a.wg, a.wo, a.wc, a.wy, a.wx, a.panels
+    for task in range(first, last):
+        g, panel = divmod(task, panels)
+        o = min(panel * R, O - R)
+        for i in range(_SEEN):
+            for c in range(C):
+                for r in range(R):
+                    w_at = w0 + g * wg + (o + r) * wo + c * wc
+                    left = middle = right = 0.0
+                    for ky in range(3):
+                        left += matrix[3 * i + ky] * weight[w_at + ky * wy]
+                        middle += matrix[3 * i + ky] * weight[w_at + ky * wy + wx]
+                        right += matrix[3 * i + ky] * weight[w_at + ky * wy + 2 * wx]
+                    for j in range(_SEEN):
+                        total = matrix[3 * j] * left + matrix[3 * j + 1] * middle + matrix[3 * j + 2] * right
+                        at = ((g * _T + i * _SEEN + j) * panels + panel) * C + c
+                        out[at * R + r] = weight.dtype.type(total)
+
+
+@flushing_kernel
+def _winograd(first, last, a, scratch):
+    """A task is a tile of outputs of a group of a block, for a share of the panels of filters.
+
+    First all channels of the tile are transformed, then for each panel the products are summed over the channels,
+    number by number of the tile, and transformed back. What is not finite is computed again, as defined.
+    """
+    x, transformed, bias, y, rows, side = a.x, a.transformed, a.bias, a.y, a.rows, a.side
+    R, L, shares, panels = len(rows), lane_count(x), a.shares, a.panels
+    C, O, H, W = a.C, a.O, a.H, a.W
+    xc, xh, xw, yo, yh, yw, relu = a.xc, a.xh, a.xw, a.yo, a.yh, a.yw, a.relu
+    seen_apart, sums_apart = (C | 1) * L, (R | 1) * L
+    seen = numbers_at(scratch, _T * seen_apart, x)
+    sums = numbers_at(scratch + seen.size * x.itemsize, _T * sums_apart, x)
+    piece = numbers_at(scratch + (seen.size + sums.size) * x.itemsize, _T * L, x)  # of the image, with its border
+    for task in range(first, last):
+        share = task % shares
+        n, g, oy, ox, first_row, first_column = _place(a, task // shares)
+        iy, ix, x_at = oy + a.iy0, ox + a.ix0, n * a.xn + g * C * xc
+        inside = iy >= 0 and ix >= 0 and iy + _SEEN <= H and ix + _SEEN <= W
+        for c in range(C):
+            if inside:
+                tile = tile_load(side, side, x, x_at + c * xc + iy * xh + ix * xw, xh, xw)
+            else:
+                copy_padded(x, x_at + c * xc, 1, H, W, iy, _SEEN, ix, _SEEN, piece, 0, _SEEN * L)
+                tile = tile_load(side, side, piece, 0, _SEEN * L, L)
+            tile_store(tile_winograd_input(tile), seen, c * L, _SEEN * seen_apart, seen_apart, 0, 0)
+        for panel in range(share * panels // shares, (share + 1) * panels // shares):
+            o = min(panel * R, O - R)  # the last panel has some filters of its neighbour, and does not store them
+            y_at = a.y0 + n * a.yn + (g * O + o) * yo + oy * yh + ox * yw
+            for t in range(_T):
+                if t < R:
+                    tile_prefetch_to_write(side[:_SIDE], side[:_SIDE], y, y_at + t * yo, yh, yw)
+                if task + 1 < last and panel == share * panels // shares:
+                    _prefetch(a, (task + 1) // shares, t)
+                total = tile_full(rows, (0,), x, 0)
+                w_at = ((g * _T + t) * panels + panel) * C * R
+                for c in range(C):
+                    total = tile_fma(total, transformed, w_at, 1, c * R, seen, t * seen_apart, 0, c * L)
+                tile_store(total, sums, t * sums_apart, L, 0, 0, 0)
+            for r in range(panel * R - o, R):
+                tile = tile_load(side, side, sums, r * L, _SEEN * sums_apart, sums_apart)
+                out = tile_add_number(tile_winograd_output(tile), bias, g * O + o + r)
+                if not tile_is_finite(out):
+                    for i in range(_SIDE):
+                        for j in range(_SIDE):
+                            out = tile_mend(out, i, j, _defined(a, n, g, o + r, oy + i, ox + j))
+                if relu:
+                    out = tile_relu(out)
+                tile_store(out, y, y_at + r * yo, yh, yw, first_row, first_column)
+
+
+@inlined
+def _place(a, tile):
+    """Block, group, and first output of a tile; and how many of its rows and columns its neighbours store."""
+    rest, right = divmod(tile, a.across)
+    rest, down = divmod(rest, a.down)
+    n, g = divmod(rest, a.G)
+    oy, ox = min(down * _SIDE, a.OH - _SIDE), min(right * _SIDE, a.OW - _SIDE)
+    return n, g, oy, ox, down * _SIDE - oy, right * _SIDE - ox
+
+
+@inlined
+def _prefetch(a, tile, t):
+    """Fetch a part of the pixels of the next tile, number t of 36, while products are computed.
+
+    They are short pieces of rows, at which the processor does not guess what comes next: with 16 channels of 32x32 a
+    layer took half as long again without this, and without what fetches the place of the outputs.
+    """
+    n, g, oy, ox, _, _ = _place(a, tile)
+    x_at = n * a.xn + g * a.C * a.xc + (oy + a.iy0) * a.xh + (ox + a.ix0) * a.xw
+    for channel in range(t * a.C // _T, (t + 1) * a.C // _T):
+        tile_prefetch(a.side, a.side, a.x, x_at + channel * a.xc, a.xh, a.xw)
+
+
+@inlined
+def _defined(a, n, g, o, oy, ox):
+    """An output of all images of a block."""
+    x, weight = a.x, a.weight
+    total = tile_splat((0,), (0,), a.bias, g * a.O + o, 0)
+    for c in range(a.C):
+        for ky in range(3):
+            for kx in range(3):
+                iy, ix = oy + a.iy0 + ky, ox + a.ix0 + kx
+                if 0 <= iy < a.H and 0 <= ix < a.W:
+                    w_at = a.w0 + g * a.wg + o * a.wo + c * a.wc + ky * a.wy + kx * a.wx
+                    x_at = n * a.xn + (g * a.C + c) * a.xc + iy * a.xh + ix * a.xw
+                    total = tile_fma(total, weight, w_at, 0, 0, x, x_at, 0, 0)
+    return total
