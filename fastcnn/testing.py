@@ -242,6 +242,7 @@ CONV_CASES = (
     ConvCase("depthwise, two filters a channel", (2, 3, 5, 5), (6, 1, 3, 3), padding=1, groups=3),
     ConvCase("groups with dilation and stride", (2, 4, 8, 9), (6, 2, 3, 2), 2, 1, (2, 3), 2),
     ConvCase("groups beyond two batch blocks", (40, 4, 4, 4), (4, 2, 3, 3), padding=1, groups=2),
+    ConvCase("channels enough for Winograd's tiles, which overlap", (3, 17, 6, 7), (16, 17, 3, 3), padding=1),
 )
 """Convolutions, small enough for the naive backend."""
 

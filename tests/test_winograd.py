@@ -131,9 +131,9 @@ def test_all_else_is_direct(shape, filters, options, dtype):
 @pytest.mark.parametrize("where", ["image", "filter"])
 def test_what_is_not_finite_is_where_the_definition_has_it(value, where):
     """And 3e38 is too large for a transform, but not for a sum."""
-    x, weight, bias = arrays((17, 16, 9, 9), 16, 1)
+    x, weight, bias = arrays((2, 16, 9, 9), 16, 1)
     if where == "image":
-        x[16, 3, 4, 5] = value
+        x[1, 3, 4, 5] = value
         weight[:, 3] *= 1e-3
     else:
         weight[5, 3, 1, 0] = value
@@ -146,7 +146,7 @@ def test_what_is_not_finite_is_where_the_definition_has_it(value, where):
     np.testing.assert_array_equal(y[~finite], defined[~finite])
     far = np.ones(y.shape, bool)
     if where == "image":
-        far[16, :, 0:9, 1:9] = False  # tiles that see it
+        far[1, :, 0:9, 1:9] = False  # tiles that see it
     else:
         far[:, 5] = False
     np.testing.assert_allclose(y[far], defined[far], rtol=1e-4, atol=1e-4)
@@ -155,13 +155,13 @@ def test_what_is_not_finite_is_where_the_definition_has_it(value, where):
 @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
 @pytest.mark.parametrize("where", ["image", "gradient"])
 def test_gradients_are_not_finite_where_the_definition_has_it(value, where):
-    x, weight, _ = arrays((17, 17, 8, 8), 18, 1)
-    dy = 1e-3 * np.random.default_rng(1).standard_normal((17, 18, 8, 8)).astype(np.float32)
+    x, weight, _ = arrays((2, 17, 6, 6), 18, 1)
+    dy = 1e-3 * np.random.default_rng(1).standard_normal((2, 18, 6, 6)).astype(np.float32)
     if where == "image":
-        x[16, 3, 0, 5] = value  # above it are no outputs: the upper taps do not see it
+        x[1, 3, 0, 5] = value  # above it are no outputs: the upper taps do not see it
     else:
         x *= 1e-3
-        dy[16, 4, 7, 0] = value
+        dy[1, 4, 5, 0] = value
     _, dweight, dbias = F.conv2d_backward(dy, x, weight, padding=1)
     with np.errstate(over="ignore"):
         _, *defined = F.conv2d_backward(dy, x, weight, padding=1, backend="naive")
