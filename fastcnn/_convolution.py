@@ -21,8 +21,9 @@ def set_convolution(name: str) -> None:
     ----------
     name : {"auto", "direct"}
         With "auto" 3x3 filters that move by one, from at least 16 channels to at least 16, in float32, are computed by
-        Winograd's algorithm: a quarter of the products, and errors of about the same size. Each output then has the
-        rounding of the largest number of its 4 x 4 neighbours: a pixel of 1e6 beside pixels of 1 costs these digits.
+        Winograd's algorithm: a quarter of the products, and errors about twice as large. An output then has the
+        rounding of the largest pixel that its tile sees, up to five pixels away: one of 1e6 costs its neighbours these
+        digits.
         With "direct" every output is the sum that defines it.
 
     Raises
