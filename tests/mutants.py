@@ -117,7 +117,7 @@ MUTANTS = [
            "tests/test_inference.py|-k|rows and two and ways"),
     Mutant(NUMBA + "inference.py", "if backend.largest < _WORTH_THREADS:", "if False:",
            "tests/test_inference.py|-k|small_layers"),
-    Mutant(NUMBA + "runtime/program.py", "result.buffer.last = math.inf", "pass",
+    Mutant(NUMBA + "runtime/program.py", "result.buffer.live(math.inf)", "pass",
            "tests/test_inference.py|-k|outlive"),
     Mutant(NUMBA + "runtime/program.py", "elif array.flags.writeable:", "elif False:",
            "tests/test_kernels.py|-k|what_numpy_computed"),

@@ -41,6 +41,13 @@ def test_it_is_not_used_again_while_a_view_of_a_view_lives():
     assert address(memory.aligned((7, 64), FLOAT32)) == first
 
 
+def test_what_is_used_again_is_lent_once():
+    first = memory.aligned((9, 64), FLOAT32)
+    del first
+    one, other = memory.aligned((9, 64), FLOAT32), memory.aligned((9, 64), FLOAT32)
+    assert not np.shares_memory(one, other)
+
+
 def test_what_is_kept_has_a_limit(monkeypatch):
     monkeypatch.setattr(memory, "_KEPT_BYTES", 100_000)
     for n in range(1, 200):
