@@ -42,7 +42,7 @@ MUTANTS = [
     Mutant(NUMBA + "kernels/outer.py", "if tap_chunk == 0:", "if tap_chunk < 0:",
            "tests/test_conv.py::test_backward_with_stride_and_padding_by_hand[numba-float32]"),
     Mutant(NUMBA + "kernels/winograd.py", "if not tile_is_finite(out):", "if False:", "tests/test_winograd.py|-k|not_finite"),
-    Mutant(NUMBA + "kernels/winograd.py", "down * _SIDE - oy, right * _SIDE - ox", "0, 0", "tests/test_winograd.py|-k|threads_and_batches"),
+    Mutant(NUMBA + "kernels/winograd.py", "down * SIDE - oy, right * SIDE - ox", "0, 0", "tests/test_winograd.py|-k|threads_and_batches"),
     Mutant(NUMBA + "kernels/winograd_gradient.py", "count = a.images if", "count = L if", "tests/test_winograd.py|-k|lanes_without"),
     Mutant(NUMBA + "kernels/winograd_gradient.py", "for part in range(parts):\n                at =", "for part in range(1):\n                at =",
            "tests/test_winograd.py|-k|many and panels"),

@@ -60,7 +60,7 @@ class TrainStep:
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.output: np.ndarray | None = None
         self._lock = threading.Lock()
-        self._state: recording.State | None = None
+        self._state: Any = None  # a recording.State
         self._why: str | None = None  # it cannot be recorded
         self._made: dict[tuple, _Recorded] = {}
 
@@ -141,7 +141,7 @@ class TrainStep:
         return y, value, getattr(self.loss, "mean_over", len(x))
 
     def _as_program(self, backend, x: np.ndarray, target) -> _Learned:
-        form = backend, x.shape, x.dtype, self._state.modes(self.model)  # type: ignore[union-attr]  # there is one
+        form = backend, x.shape, x.dtype, self._state.modes(self.model)
         like = next((made.output for (known, _), made in self._made.items() if known == form), None)
         if like is not None:
             operation, (_, wanted, scale) = self.loss._check(like, target)
@@ -181,15 +181,13 @@ class TrainStep:
             with collected() as gradients:
                 call.backward(backend.pack(dy.reshape(y.shape)), backend, False)
             self._keep(gradients)
-            places, arrays, grads = self.optimizer._ready()
-            made = _Recorded(y, scale, places, arrays, grads)
-            self.optimizer._count(places, 1)
+            made = _Recorded(y, scale, [parameter for parameter, _ in gradients], *self.optimizer._ready())
+            self.optimizer._count(made.places, 1)
             made.update(self.optimizer, backend)
-            made.parameters += [parameter for parameter, _ in gradients]
             found.append(((form, (operation, wanted.shape, wanted.dtype)), made))
             return [y, loss, *[grad for _, grad in gradients]]
 
-        known = [*self._state.arrays, *self.optimizer._arrays(), scale]  # type: ignore[union-attr]
+        known = [*self._state.arrays, *self.optimizer._arrays(), scale]
         try:
             program, (y, loss, *_) = backend.record(first, inputs, known)
         except _NotFinite as stopped:
@@ -212,10 +210,9 @@ class _Recorded:
 
     program: Any
 
-    def __init__(self, output: np.ndarray, scale: np.ndarray, places, arrays, grads):
-        self.output, self.scale = output, scale
+    def __init__(self, output: np.ndarray, scale: np.ndarray, parameters: list[Parameter], places, arrays, grads):
+        self.output, self.scale, self.parameters = output, scale, parameters
         self.places, self._arrays, self._grads = places, arrays, grads  # of the optimizer's parameters
-        self.parameters: list[Parameter] = []  # of all gradients
         self._settings: list = []  # of the optimizer, at the last `renew`
 
     def renew(self, optimizer: Optimizer, backend) -> bool:

@@ -63,14 +63,15 @@ def conv2d_backward(
             dbias,
         )
     dx = dweight = dbias = None
+    winograd = may_be_winograds(x.dtype)
     if input_grad:
         dx = empty(x.shape, x.dtype)
         bias = zeros(x.shape[1], x.dtype)
-        for plan in input_gradient_plans(windows, groups, weight.shape, x.blocks.shape, may_be_winograds(x.dtype)):
+        for plan in input_gradient_plans(windows, groups, weight.shape, x.blocks.shape, winograd):
             plan(x=dy.blocks, weight=weight, bias=bias, y=dx.blocks)
     if weight_grad:
         shapes = weight.shape, x.blocks.shape, last_images(x)
-        if may_be_winograds(x.dtype) and gradient_suits_winograd(windows, groups, weight.shape):
+        if winograd and gradient_suits_winograd(windows, groups, weight.shape):
             dweight, dbias = winograd_gradient_plan(windows, groups, *shapes)(dy.blocks, x.blocks)
         else:
             sums: Any = weight_gradient_plan(windows, groups, *shapes)

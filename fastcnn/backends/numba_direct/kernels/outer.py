@@ -1,6 +1,6 @@
 """Products of two images, tap by tap, summed over positions and images: the filters' gradient, and the bias's.
 
-dweight[g, o, q] = sum over n, oy, ox of dy[n, g, o, oy, ox] * x[n, g, iy, ix] with iy = oy * SH + iy0 + down[q], where
+dweight[g, o, q] = sum over n, oy, ox of dy[n, g, o, oy, ox] * x[n, g, iy, ix] with iy = oy * SH + iy0 + ky * DH, where
 that lies inside the image, and ix alike; q counts the taps (c, ky, kx). dbias[g, o] is the same sum of dy alone.
 
 Lanes of the last block that hold no image do not count, whatever is in them: their sums are as before that block.

@@ -5,6 +5,19 @@ from fastcnn.backends.numba_direct.simd import lane_count, tile_full, tile_load,
 
 
 @inlined
+def load_padded(side, x, at, H, W, iy, ix, memory):
+    """A square tile of pixels from (iy, ix) on of a channel of H x W pixels at ``x[at]``; outside are zeros.
+
+    ``memory`` has room for the tile where it is not inside.
+    """
+    L, extent = lane_count(x), len(side)
+    if iy >= 0 and ix >= 0 and iy + extent <= H and ix + extent <= W:
+        return tile_load(side, side, x, at + (iy * W + ix) * L, W * L, L)
+    copy_padded(x, at, 1, H, W, iy, extent, ix, extent, memory, 0, extent * L)
+    return tile_load(side, side, memory, 0, extent * L, L)
+
+
+@inlined
 def copy_padded(x, at, channels, H, W, iy, rows, ix, columns, out, plane, row):
     """Copy rows iy ... and columns ix ... of channels of H x W pixels from ``x[at]`` on; outside are zeros.
 

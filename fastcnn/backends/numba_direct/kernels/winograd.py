@@ -5,11 +5,12 @@ vectors, a few for each channel and each filter. F(2, 3), with 16 products for 3
 8x8 direct runs at 0.96 of the processor's peak, F(2, 3) at 1.49 and F(4, 3) at 2.01, counted in direct multiply-adds.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 
-from fastcnn.backends.numba_direct.kernels.padding import copy_padded
+from fastcnn.backends.numba_direct.kernels.padding import load_padded
 from fastcnn.backends.numba_direct.kernels.plan import TASKS, Plan, constant
 from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
 from fastcnn.backends.numba_direct.runtime.compile import flushing_kernel, inlined, kernel
@@ -22,7 +23,9 @@ from fastcnn.backends.numba_direct.simd import (
     tile_load,
     tile_prefetch,
     tile_prefetch_to_write,
+    tile_reload,
     tile_relu,
+    tile_spill,
     tile_splat,
     tile_store,
 )
@@ -30,14 +33,13 @@ from fastcnn.backends.numba_direct.simd.winograd import (
     FILTER_TRANSFORM,
     tile_add_number,
     tile_is_finite,
-    tile_mend,
     tile_winograd_input,
     tile_winograd_output,
 )
 
-_SIDE, _SEEN = 4, 6  # of a tile of outputs, and of what it sees
-_T = _SEEN**2
-_ROWS = 8  # filters of a panel: as many products as are in flight; more, or tiles side by side, were never faster
+SIDE, SEEN = 4, 6  # of a tile of outputs, and of what it sees
+T = SEEN**2
+ROWS = 8  # filters of a panel: as many products as are in flight; more, or tiles side by side, were never faster
 _CHANNELS, _WASTE = 16, 1.8  # the fewest; the most outputs that are computed, to those that there are
 
 
@@ -68,32 +70,33 @@ def pays(C: int, O: int, OH: int, OW: int) -> bool:
     With fewer channels or filters the transforms take as long as the products: from 8 to 16 of 14x14 both ways take the
     same time. Tiles overlap at the end of an image, which must not be too small: 5x5 outputs take 64 of tiles.
     """
-    computed = _tiles_along(OH) * _tiles_along(OW) * _SIDE * _SIDE
-    return min(C, O) >= _CHANNELS and min(OH, OW) >= _SIDE and computed <= _WASTE * OH * OW
+    computed = tiles_along(OH) * tiles_along(OW) * SIDE * SIDE
+    return min(C, O) >= _CHANNELS and min(OH, OW) >= SIDE and computed <= _WASTE * OH * OW
 
 
 def winograd_plan(k: dict[str, Any]) -> WinogradPlan:
     """The plan of such a convolution."""
     k = _ascending(k)
     NB, G, C, O = (k[name] for name in ("NB", "G", "C", "O"))
-    down, across, panels = _tiles_along(k["OH"]), _tiles_along(k["OW"]), -(-O // _ROWS)
+    down, across, panels = tiles_along(k["OH"]), tiles_along(k["OW"]), -(-O // ROWS)
     tasks = NB * G * down * across
     shares = min(panels, -(-TASKS // tasks))
-    sizes = {"rows": (0,) * _ROWS, "side": (0,) * _SEEN, "down": down, "across": across, "panels": panels}
-    main = Plan(_winograd, tasks * shares, k | sizes | {"shares": shares}, _T * (_odd(C) + 2 * _ROWS) * VECTOR_BYTES)
+    seen_apart = C | 1  # odd: what lies a multiple of 4 KB apart shares a few lines of the first-level cache
+    sizes = {
+        "rows": (0,) * ROWS, "side": (0,) * SEEN, "down": down, "across": across, "panels": panels, "shares": shares,
+        "seen_apart": seen_apart,
+    }  # fmt: skip
+    vectors = T * (seen_apart + ROWS + 1 + 1) + 1
+    main = Plan(_winograd, tasks * shares, k | sizes, vectors * VECTOR_BYTES)
     names = "G", "C", "O", "w0", "wg", "wo", "wc", "wy", "wx"
     matrix = constant(np.array(FILTER_TRANSFORM).reshape(-1))
-    filters = {name: k[name] for name in names} | {"rows": (0,) * _ROWS, "panels": panels, "matrix": matrix}
-    return WinogradPlan(Plan(_transform_filters, G * panels, filters), main, G * panels * _ROWS * C * _T)
+    filters = {name: k[name] for name in names} | {"rows": (0,) * ROWS, "panels": panels, "matrix": matrix}
+    return WinogradPlan(Plan(_transform_filters, G * panels, filters), main, G * panels * ROWS * C * T)
 
 
-def _tiles_along(outputs: int) -> int:
-    return -(-outputs // _SIDE)
-
-
-def _odd(vectors: int) -> int:
-    """No fewer, and an odd number: what lies a multiple of 4 KB apart shares a few lines of the first-level cache."""
-    return vectors | 1
+def tiles_along(outputs: int) -> int:
+    """How many tiles cover so many outputs of a row or a column."""
+    return -(-outputs // SIDE)
 
 
 def _ascending(k: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +118,7 @@ def _transform_filters(first, last, a, scratch):
     for task in range(first, last):
         g, panel = divmod(task, panels)
         o = min(panel * R, O - R)
-        for i in range(_SEEN):
+        for i in range(SEEN):
             for c in range(C):
                 for r in range(R):
                     w_at = w0 + g * wg + (o + r) * wo + c * wc
@@ -124,9 +127,9 @@ def _transform_filters(first, last, a, scratch):
                         left += matrix[3 * i + ky] * weight[w_at + ky * wy]
                         middle += matrix[3 * i + ky] * weight[w_at + ky * wy + wx]
                         right += matrix[3 * i + ky] * weight[w_at + ky * wy + 2 * wx]
-                    for j in range(_SEEN):
+                    for j in range(SEEN):
                         total = matrix[3 * j] * left + matrix[3 * j + 1] * middle + matrix[3 * j + 2] * right
-                        at = ((g * _T + i * _SEEN + j) * panels + panel) * C + c
+                        at = ((g * T + i * SEEN + j) * panels + panel) * C + c
                         out[at * R + r] = weight.dtype.type(total)
 
 
@@ -140,43 +143,43 @@ def _winograd(first, last, a, scratch):
     x, transformed, bias, y, rows, side = a.x, a.transformed, a.bias, a.y, a.rows, a.side
     R, L, shares, panels = len(rows), lane_count(x), a.shares, a.panels
     C, O, H, W = a.C, a.O, a.H, a.W
-    xc, xh, xw, yo, yh, yw, relu = a.xc, a.xh, a.xw, a.yo, a.yh, a.yw, a.relu
-    seen_apart, sums_apart = (C | 1) * L, (R | 1) * L
-    seen = numbers_at(scratch, _T * seen_apart, x)
-    sums = numbers_at(scratch + seen.size * x.itemsize, _T * sums_apart, x)
-    piece = numbers_at(scratch + (seen.size + sums.size) * x.itemsize, _T * L, x)  # of the image, with its border
+    xc, yo, yh, yw, relu = a.xc, a.yo, a.yh, a.yw, a.relu
+    seen_apart, sums_apart = a.seen_apart * L, (R + 1) * L
+    seen = numbers_at(scratch, T * seen_apart, x)
+    sums = numbers_at(scratch + seen.size * x.itemsize, T * sums_apart, x)
+    piece = numbers_at(scratch + (seen.size + sums.size) * x.itemsize, T * L, x)  # of the image, or of outputs
+    exact = numbers_at(scratch + (seen.size + sums.size + piece.size) * x.itemsize, L, x)
     for task in range(first, last):
         share = task % shares
         n, g, oy, ox, first_row, first_column = _place(a, task // shares)
         iy, ix, x_at = oy + a.iy0, ox + a.ix0, n * a.xn + g * C * xc
-        inside = iy >= 0 and ix >= 0 and iy + _SEEN <= H and ix + _SEEN <= W
         for c in range(C):
-            if inside:
-                tile = tile_load(side, side, x, x_at + c * xc + iy * xh + ix * xw, xh, xw)
-            else:
-                copy_padded(x, x_at + c * xc, 1, H, W, iy, _SEEN, ix, _SEEN, piece, 0, _SEEN * L)
-                tile = tile_load(side, side, piece, 0, _SEEN * L, L)
-            tile_store(tile_winograd_input(tile), seen, c * L, _SEEN * seen_apart, seen_apart, 0, 0)
+            tile = load_padded(side, x, x_at + c * xc, H, W, iy, ix, piece)
+            tile_store(tile_winograd_input(tile), seen, c * L, SEEN * seen_apart, seen_apart, 0, 0)
         for panel in range(share * panels // shares, (share + 1) * panels // shares):
             o = min(panel * R, O - R)  # the last panel has some filters of its neighbour, and does not store them
             y_at = a.y0 + n * a.yn + (g * O + o) * yo + oy * yh + ox * yw
-            for t in range(_T):
+            for t in range(T):
                 if t < R:
-                    tile_prefetch_to_write(side[:_SIDE], side[:_SIDE], y, y_at + t * yo, yh, yw)
+                    tile_prefetch_to_write(side[:SIDE], side[:SIDE], y, y_at + t * yo, yh, yw)
                 if task + 1 < last and panel == share * panels // shares:
                     _prefetch(a, (task + 1) // shares, t)
                 total = tile_full(rows, (0,), x, 0)
-                w_at = ((g * _T + t) * panels + panel) * C * R
+                w_at = ((g * T + t) * panels + panel) * C * R
                 for c in range(C):
                     total = tile_fma(total, transformed, w_at, 1, c * R, seen, t * seen_apart, 0, c * L)
                 tile_store(total, sums, t * sums_apart, L, 0, 0, 0)
             for r in range(panel * R - o, R):
-                tile = tile_load(side, side, sums, r * L, _SEEN * sums_apart, sums_apart)
+                tile = tile_load(side, side, sums, r * L, SEEN * sums_apart, sums_apart)
                 out = tile_add_number(tile_winograd_output(tile), bias, g * O + o + r)
                 if not tile_is_finite(out):
-                    for i in range(_SIDE):
-                        for j in range(_SIDE):
-                            out = tile_mend(out, i, j, _defined(a, n, g, o + r, oy + i, ox + j))
+                    tile_spill(out, piece, 0)
+                    for i in range(SIDE * SIDE):
+                        tile_store(_defined(a, n, g, o + r, oy + i // SIDE, ox + i % SIDE), exact, 0, 0, 0, 0, 0)
+                        for lane in range(L):
+                            if not math.isfinite(piece[i * L + lane]):
+                                piece[i * L + lane] = exact[lane]
+                    out = tile_reload(side[:SIDE], side[:SIDE], piece, 0)
                 if relu:
                     out = tile_relu(out)
                 tile_store(out, y, y_at + r * yo, yh, yw, first_row, first_column)
@@ -188,8 +191,8 @@ def _place(a, tile):
     rest, right = divmod(tile, a.across)
     rest, down = divmod(rest, a.down)
     n, g = divmod(rest, a.G)
-    oy, ox = min(down * _SIDE, a.OH - _SIDE), min(right * _SIDE, a.OW - _SIDE)
-    return n, g, oy, ox, down * _SIDE - oy, right * _SIDE - ox
+    oy, ox = min(down * SIDE, a.OH - SIDE), min(right * SIDE, a.OW - SIDE)
+    return n, g, oy, ox, down * SIDE - oy, right * SIDE - ox
 
 
 @inlined
@@ -201,7 +204,7 @@ def _prefetch(a, tile, t):
     """
     n, g, oy, ox, _, _ = _place(a, tile)
     x_at = n * a.xn + g * a.C * a.xc + (oy + a.iy0) * a.xh + (ox + a.ix0) * a.xw
-    for channel in range(t * a.C // _T, (t + 1) * a.C // _T):
+    for channel in range(t * a.C // T, (t + 1) * a.C // T):
         tile_prefetch(a.side, a.side, a.x, x_at + channel * a.xc, a.xh, a.xw)
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from fastcnn._geometry import Windows
-from fastcnn.backends.numba_direct.kernels.padding import copy_padded
+from fastcnn.backends.numba_direct.kernels.padding import load_padded
 from fastcnn.backends.numba_direct.kernels.plan import TASKS, Plan, block_strides
-from fastcnn.backends.numba_direct.kernels.winograd import pays
+from fastcnn.backends.numba_direct.kernels.winograd import ROWS, SEEN, SIDE, T, pays, tiles_along
 from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
 from fastcnn.backends.numba_direct.runtime.compile import flushing_kernel, inlined
 from fastcnn.backends.numba_direct.runtime.memory import aligned
@@ -36,8 +36,6 @@ from fastcnn.backends.numba_direct.simd.winograd import (
     tile_winograd_input,
 )
 
-_SIDE, _SEEN, _T = 4, 6, 36  # of a tile of outputs, and of what it sees; numbers of that
-_ROWS = 8  # filters that are summed together
 _FILTERS, _CHANNELS = 64, 32  # of a task, at most: its sums are 295 KB, a part of the second-level cache
 _TILES = 8  # of a task, if there are so many: sums of many parts take long to add up
 
@@ -70,10 +68,10 @@ def winograd_gradient_plan(w: Windows, groups: int, weight_shape, blocks_shape, 
     """Gradients of a convolution's filters and bias; the last block holds so many ``images``, 0 being all."""
     (O, C, _, _), (NB, channels, H, W, L) = weight_shape, blocks_shape
     O = O // groups
-    down, across = -(-w.OH // _SIDE), -(-w.OW // _SIDE)
+    down, across = tiles_along(w.OH), tiles_along(w.OW)
     tiles, o_chunks, c_chunks = NB * down * across, -(-O // _FILTERS), -(-C // _CHANNELS)
     filters, members = -(-O // o_chunks), -(-C // (c_chunks * L)) * L  # of a task, at most
-    height = -(-filters // _ROWS) * _ROWS
+    height = -(-filters // ROWS) * ROWS
     parts = min(-(-tiles // _TILES), -(-TASKS // (groups * o_chunks * c_chunks)))
     xn, xc, xh, xw = block_strides(channels, H, W, L)
     yn, yo, yh, yw = block_strides(O * groups, w.OH, w.OW, L)
@@ -82,12 +80,12 @@ def winograd_gradient_plan(w: Windows, groups: int, weight_shape, blocks_shape, 
         "iy0": -w.top, "ix0": -w.left, "down": down, "across": across, "tiles": tiles, "parts": parts,
         "o_chunks": o_chunks, "c_chunks": c_chunks, "filters": filters, "members": members,
         "height": height, "xn": xn, "xc": xc, "xh": xh, "xw": xw,
-        "yn": yn, "yo": yo, "yh": yh, "yw": yw, "side": (0,) * _SIDE, "seen": (0,) * _SEEN,
+        "yn": yn, "yo": yo, "yh": yh, "yw": yw, "side": (0,) * SIDE, "seen": (0,) * SEEN,
     }  # fmt: skip
     tasks = parts * groups * o_chunks * c_chunks
-    size = _T * height * members
-    scratch = _T * (members + 1 + height + 1 + L + 1 + 1) * VECTOR_BYTES
-    main = Plan(_winograd_gradient, tasks, given | {"rows": (0,) * _ROWS, "lanes": (0,) * L}, scratch)
+    size = T * height * members
+    scratch = T * (members + 1 + height + 1 + L + 1 + 1) * VECTOR_BYTES
+    main = Plan(_winograd_gradient, tasks, given | {"rows": (0,) * ROWS, "lanes": (0,) * L}, scratch)
     back = Plan(_winograd_gradient_back, groups * O, given, 9 * VECTOR_BYTES)
     return WinogradGradientPlan(main, back, tasks * size, parts * groups * O * L, (O * groups, C, 3, 3))
 
@@ -100,15 +98,14 @@ def _winograd_gradient(first, last, a, scratch):
     """
     dy, x, sums, totals, rows, lanes, side, seen = a.dy, a.x, a.sums, a.totals, a.rows, a.lanes, a.side, a.seen
     O, C, H, W, OH, OW, height, width = a.O, a.C, a.H, a.W, a.OH, a.OW, a.height, a.members
-    xc, xh, xw, yo, yh, yw = a.xc, a.xh, a.xw, a.yo, a.yh, a.yw
-    R, L, parts = len(rows), lane_count(x), a.parts
+    R, L, parts, xc, yo = len(rows), lane_count(x), a.parts, a.xc, a.yo
     # Not a multiple of 4 KB apart, which share a few lines of the first-level cache.
     x_apart, y_apart, turned_apart = L * width + L, (height + 1) * L, (L + 1) * L
-    pixels = numbers_at(scratch, _T * x_apart, x)  # [t, lane, c]
-    outputs = numbers_at(scratch + pixels.size * x.itemsize, _T * y_apart, x)  # [t, o, lane]
+    pixels = numbers_at(scratch, T * x_apart, x)  # [t, lane, c]
+    outputs = numbers_at(scratch + pixels.size * x.itemsize, T * y_apart, x)  # [t, o, lane]
     turned_at = scratch + (pixels.size + outputs.size) * x.itemsize
-    turned = numbers_at(turned_at, _T * turned_apart, x)  # [t, c, lane] of as many channels as there are lanes
-    piece = numbers_at(turned_at + turned.size * x.itemsize, _T * L, x)
+    turned = numbers_at(turned_at, T * turned_apart, x)  # [t, c, lane] of as many channels as there are lanes
+    piece = numbers_at(turned_at + turned.size * x.itemsize, T * L, x)
     for task in range(first, last):
         rest, c_chunk = divmod(task, a.c_chunks)
         rest, o_chunk = divmod(rest, a.o_chunks)
@@ -120,38 +117,29 @@ def _winograd_gradient(first, last, a, scratch):
         for tile_number in range(first_tile, last_tile):
             rest, right = divmod(tile_number, a.across)
             n, down = divmod(rest, a.down)
-            oy, ox = down * _SIDE, right * _SIDE
+            oy, ox = down * SIDE, right * SIDE
             iy, ix = oy + a.iy0, ox + a.ix0
             count = a.images if a.images > 0 and n + 1 == a.NB else L
             x_at, y_at = n * a.xn + (g * C + c0) * xc, n * a.yn + (g * O + o0) * yo
-            inside = iy >= 0 and ix >= 0 and iy + _SEEN <= H and ix + _SEEN <= W
             for start in range(0, members, L):
                 for c in range(start, min(start + L, members)):
-                    if inside:
-                        tile = tile_load(seen, seen, x, x_at + c * xc + iy * xh + ix * xw, xh, xw)
-                    else:
-                        copy_padded(x, x_at + c * xc, 1, H, W, iy, _SEEN, ix, _SEEN, piece, 0, _SEEN * L)
-                        tile = tile_load(seen, seen, piece, 0, _SEEN * L, L)
+                    tile = load_padded(seen, x, x_at + c * xc, H, W, iy, ix, piece)
                     to = (c - start) * L
-                    tile_store(tile_winograd_input(tile), turned, to, _SEEN * turned_apart, turned_apart, 0, 0)
-                for t in range(_T):
+                    tile_store(tile_winograd_input(tile), turned, to, SEEN * turned_apart, turned_apart, 0, 0)
+                for t in range(T):
                     square = tile_transpose(tile_load(lanes, (0,), turned, t * turned_apart, L, 0))
                     tile_store(square, pixels, t * x_apart + start, width, 0, 0, 0)
             for o in range(filters):
-                if oy + _SIDE <= OH and ox + _SIDE <= OW:
-                    tile = tile_load(side, side, dy, y_at + o * yo + oy * yh + ox * yw, yh, yw)
-                else:
-                    copy_padded(dy, y_at + o * yo, 1, OH, OW, oy, _SIDE, ox, _SIDE, piece, 0, _SIDE * L)
-                    tile = tile_load(side, side, piece, 0, _SIDE * L, L)
+                tile = load_padded(side, dy, y_at + o * yo, OH, OW, oy, ox, piece)
                 if c_chunk == 0:
                     _add_to_totals(tile, totals, totals_at + o * L, count, tile_number == first_tile, piece)
-                tile_store(tile_winograd_gradient_input(tile), outputs, o * L, _SEEN * y_apart, y_apart, 0, 0)
-            for t in range(_T):
+                tile_store(tile_winograd_gradient_input(tile), outputs, o * L, SEEN * y_apart, y_apart, 0, 0)
+            for t in range(T):
                 if tile_number + 1 < last_tile:
                     _prefetch(a, tile_number + 1, t, g * C + c0, members, g * O + o0, filters)
                 for o in range(0, filters, R):
                     for start in range(0, members, L):
-                        at = ((task * _T + t) * height + o) * width + start
+                        at = ((task * T + t) * height + o) * width + start
                         if tile_number == first_tile:
                             total = tile_full(rows, (0,), x, 0)
                         else:
@@ -170,7 +158,7 @@ def _add_to_totals(tile, totals, at, count, is_first, memory):
     L = lane_count(totals)
     tile_spill(tile, memory, 0)
     total = tile_full((0,), (0,), totals, 0)
-    for i in range(_SIDE * _SIDE):
+    for i in range(SIDE * SIDE):
         total = tile_add(total, tile_load((0,), (0,), memory, i * L, 0, 0))
     tile_store(total, memory, 0, 0, 0, 0, 0)
     for lane in range(L):
@@ -183,11 +171,11 @@ def _prefetch(a, tile, t, c, members, o, filters):
     """Fetch a part of what the next tile sees, number t of 36, while products are computed; see `winograd`."""
     rest, right = divmod(tile, a.across)
     n, down = divmod(rest, a.down)
-    x_at = n * a.xn + c * a.xc + (down * _SIDE + a.iy0) * a.xh + (right * _SIDE + a.ix0) * a.xw
-    for i in range(t * members // _T, (t + 1) * members // _T):
+    x_at = n * a.xn + c * a.xc + (down * SIDE + a.iy0) * a.xh + (right * SIDE + a.ix0) * a.xw
+    for i in range(t * members // T, (t + 1) * members // T):
         tile_prefetch(a.seen, a.seen, a.x, x_at + i * a.xc, a.xh, a.xw)
-    y_at = n * a.yn + o * a.yo + down * _SIDE * a.yh + right * _SIDE * a.yw
-    for i in range(t * filters // _T, (t + 1) * filters // _T):
+    y_at = n * a.yn + o * a.yo + down * SIDE * a.yh + right * SIDE * a.yw
+    for i in range(t * filters // T, (t + 1) * filters // T):
         tile_prefetch(a.side, a.side, a.dy, y_at + i * a.yo, a.yh, a.yw)
 
 
@@ -207,9 +195,9 @@ def _winograd_gradient_back(first, last, a, scratch):
             c_chunk, start = divmod(c, width)
             total = tile_full(seen, seen, x, 0)
             for part in range(parts):
-                at = (((part * G + g) * a.o_chunks + o_chunk) * a.c_chunks + c_chunk) * _T * height * width
+                at = (((part * G + g) * a.o_chunks + o_chunk) * a.c_chunks + c_chunk) * T * height * width
                 at += row * width + start
-                total = tile_add(total, tile_load(seen, seen, sums, at, _SEEN * height * width, height * width))
+                total = tile_add(total, tile_load(seen, seen, sums, at, SEEN * height * width, height * width))
             gradient = tile_winograd_gradient_output(total)
             tile_store(gradient, memory, 0, 3 * L, L, 0, 0)
             for lane in range(min(L, C - c)):

@@ -59,14 +59,17 @@ class Step(NamedTuple):
 
     def is_like(self, kernel: "Kernel", tasks: int, arguments: dict[str, Any], given: dict[int, np.ndarray]) -> bool:
         """Whether a launch would do the same, but for arrays that have ``given`` ones, by identity, in their place."""
+
+        def same(value, own) -> bool:
+            if isinstance(value, np.ndarray):
+                return given.get(id(value), value) is own
+            if isinstance(value, list):
+                return len(value) == len(own) and all(map(operator.is_, value, own))
+            return value == own
+
         own = self.arguments
         return (self.kernel, self.tasks, own.keys()) == (kernel, tasks, arguments.keys()) and all(
-            given.get(id(value), value) is own[name]
-            if isinstance(value, np.ndarray)
-            else len(value) == len(own[name]) and all(map(operator.is_, value, own[name]))
-            if isinstance(value, list)
-            else value == own[name]
-            for name, value in arguments.items()
+            same(value, own[name]) for name, value in arguments.items()
         )
 
     def without(self, buffers: "_Buffers") -> "Step":

@@ -37,7 +37,7 @@ class _Sums:
         return self._builder.fmul(self._constant(factor), a)
 
     def add_times(self, factor: float, a, b):
-        """Factor * a + b."""
+        """Of a number and two vectors, ``factor * a + b``."""
         return self._code.multiply_add(self._constant(factor), a, b)
 
     def _constant(self, factor: float):
@@ -57,9 +57,14 @@ def _input(s: _Sums, d: list) -> list:
     ]  # fmt: skip
 
 
+def _pairs(s: _Sums, m: list) -> tuple:
+    """Sums and differences of what belongs to the points sqrt(1/2), -sqrt(1/2), and to sqrt(2), -sqrt(2)."""
+    return s.add(m[1], m[2]), s.sub(m[1], m[2]), s.add(m[3], m[4]), s.sub(m[3], m[4])
+
+
 def _output(s: _Sums, m: list) -> list:
     """A' times a column of six: four."""
-    even, odd, even_two, odd_two = s.add(m[1], m[2]), s.sub(m[1], m[2]), s.add(m[3], m[4]), s.sub(m[3], m[4])
+    even, odd, even_two, odd_two = _pairs(s, m)
     return [
         s.add(s.add(m[0], even), even_two),
         s.add_times(1 / _ROOT, odd, s.times(_ROOT, odd_two)),
@@ -83,7 +88,7 @@ def _gradient_input(s: _Sums, y: list) -> list:
 
 def _gradient_output(s: _Sums, m: list) -> list:
     """A' of F(3, 4) times a column of six: three."""
-    even, odd, even_two, odd_two = s.add(m[1], m[2]), s.sub(m[1], m[2]), s.add(m[3], m[4]), s.sub(m[3], m[4])
+    even, odd, even_two, odd_two = _pairs(s, m)
     return [
         s.add(s.add(m[0], even), even_two),
         s.add_times(1 / _ROOT, odd, s.times(_ROOT, odd_two)),
@@ -149,33 +154,11 @@ def tile_is_finite(typingctx, tile):
 
     def codegen(context, builder, signature, args):
         code = Code(context, builder, tile)
-        sums, zero = _Sums(code), ir.Constant(code.vector, None)
-        total = zero
+        total = zero = ir.Constant(code.vector, None)
         for i in range(tile.rows * tile.columns):  # 0 times what is not finite is NaN
             total = code.multiply_add(builder.extract_value(args[0], i), zero, total)
-        del sums
         wrong = builder.fcmp_unordered("uno", total, total)
         bits = builder.bitcast(wrong, ir.IntType(code.vector.count))
         return builder.icmp_unsigned("==", bits, ir.Constant(bits.type, 0))
 
     return types.boolean(tile), codegen
-
-
-@intrinsic
-def tile_mend(typingctx, tile, row, column, other):
-    """The tile; where lanes of one of its vectors are not finite, those of the tile ``other`` of one vector."""
-
-    def codegen(context, builder, signature, args):
-        code = Code(context, builder, tile)
-        zero, vectors = ir.Constant(code.vector, None), []
-        place = builder.add(builder.mul(args[1], ir.Constant(args[1].type, tile.columns)), args[2])
-        for i in range(tile.rows * tile.columns):
-            vector = builder.extract_value(args[0], i)
-            product = builder.fmul(vector, zero)
-            wrong = builder.fcmp_unordered("uno", product, product)
-            mended = builder.select(wrong, builder.extract_value(args[3], 0), vector)
-            here = builder.icmp_signed("==", place, ir.Constant(place.type, i))
-            vectors.append(builder.select(here, mended, vector))
-        return code.build(vectors)
-
-    return tile(tile, types.intp, types.intp, other), codegen
