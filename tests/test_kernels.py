@@ -9,7 +9,7 @@ pytest.importorskip("numba")
 
 import fastcnn
 from fastcnn.backends.numba_direct.runtime.compile import kernel
-from fastcnn.backends.numba_direct.runtime.program import Program
+from fastcnn.backends.numba_direct.runtime.program import Program, Recorder
 from tests.in_threads import in_threads
 
 
@@ -84,6 +84,13 @@ def test_every_task_is_done_once(tasks, threads):
     assert not counts[tasks:].any()
 
 
+def program_of(steps, known, results=()):
+    """The program of steps that were made one by one."""
+    recorder = Recorder()
+    recorder.parts = steps
+    return Program(recorder, [], results, known, in_chains=True)
+
+
 def test_a_program_does_its_steps_in_their_order():
     arrays = [np.full(300, n) for n in range(5)]
     steps = [
@@ -91,22 +98,22 @@ def test_a_program_does_its_steps_in_their_order():
         for x, out in itertools.pairwise(arrays)
         for step in (_count.step(300, 0, {"counts": x}), _copy.step(300, 0, {"x": x, "out": out}))
     ]
-    program = Program(steps, [], [], [], known=arrays)
+    program = program_of(steps, known=arrays)
     for turn in range(1, 100):
         program()
         assert (arrays[-1] == turn + 3).all()
-    assert Program([], [], [], [], known=[])() == []
+    assert program_of([], known=[])() == []
 
 
 def test_a_program_refuses_what_numpy_computed():
     x, out = np.ones(4, np.int64), np.empty(4, np.int64)
     step = _copy.step(4, 0, {"x": x, "out": out})
     with pytest.raises(RuntimeError, match=r"_copy is given an array, `x`, that no step computes"):
-        Program([step], [], [], [], known=[out])
+        program_of([step], known=[out])
     x.flags.writeable = False  # a constant
-    Program([step], [], [], [], known=[out])()
+    program_of([step], known=[out])()
     with pytest.raises(RuntimeError, match=r"A result is an array that no step computes"):
-        Program([step], [], [], [np.ones(3)], known=[out])
+        program_of([step], known=[out], results=[np.ones(3)])
 
 
 def test_python_threads_launch_at_once():

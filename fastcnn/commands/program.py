@@ -1,16 +1,13 @@
 """``fastcnn program``: what a training step of a model consists of, and how long each part takes."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 import fastcnn
-from fastcnn import nn
+from fastcnn import nn, training
 from fastcnn.commands import network
 from fastcnn.commands.arguments import Parser, choice, from_text, whole
 from fastcnn.commands.errors import usage
 from fastcnn.commands.parts import OPTIMIZERS
-from fastcnn.nn.summaries import said
 from fastcnn.training.compiling import Compiling
 
 EXAMPLES = """\
@@ -39,38 +36,14 @@ def run(args) -> int:
         optimizer = network.optimizer(args.optimizer, model)
         x = rng.standard_normal((args.batch_size, *model.input_shape), np.float32)
         labels = np.zeros(args.batch_size, np.int64)
+        step = training.TrainStep(model, optimizer, loss)
         with usage():
-            y = model(x)
-        of_loss = _recorded(lambda: (loss(y, labels), loss.backward()))
-        model.backward(loss.backward(), input_grad=False)
-        of_optimizer = _recorded(optimizer.step)
+            step(x, labels)
+        (program,) = step.programs
         compiling.say()
         shape, threads = "x".join(map(str, model.input_shape)), fastcnn.get_num_threads()
         print(
-            f"{type(model).__name__}, a training step on {args.batch_size} images of {shape}, "
-            f"on {threads} thread{'s' * (threads > 1)}"
+            f"{type(model).__name__} and {args.optimizer}, a training step on {args.batch_size} images of {shape}, "
+            f"on {threads} thread{'s' * (threads > 1)}\n\n{program.times()}"
         )
-        from fastcnn.backends.numba_direct.runtime.listing import times
-
-        programs = model.programs()
-        for title, parts in (
-            ("forward", [program.steps for program in programs["forward"]]),
-            ("loss and its gradient", [of_loss]),
-            ("backward", [program.steps for program in programs["backward"]]),
-            (f"optimizer: {args.optimizer}", [of_optimizer]),
-        ):
-            for steps in parts:
-                print(f"\n{title}\n{times(steps)}", flush=True)
-    for line in said(nn.unrecorded(model)):
-        print(f"\n{line}")
     return 0
-
-
-def _recorded(call: Callable[[], object]) -> list:
-    """What a call launches."""
-    from fastcnn.backends.numba_direct.runtime.program import Recorder, recording
-
-    recorder = Recorder()
-    with recording(recorder):
-        call()
-    return recorder.parts

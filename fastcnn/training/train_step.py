@@ -63,6 +63,7 @@ class TrainStep:
         self._state: Any = None  # a recording.State
         self._why: str | None = None  # it cannot be recorded
         self._made: dict[tuple, _Recorded] = {}
+        self._memory = np.empty(0, np.uint8)
 
     def __call__(self, x: np.ndarray, target: np.ndarray) -> float:
         """Learn from a batch; returns its loss before.
@@ -192,11 +193,18 @@ class TrainStep:
             program, (y, loss, *_) = backend.record(first, inputs, known)
         except _NotFinite as stopped:
             return *stopped.args, 1 / scale.item()
+        program.share(self._room)
         key, made = found[0]
         made.program, self._made[key] = program, made
         while len(self._made) > _KEPT:
             del self._made[next(iter(self._made))]
         return y, float(loss), 1 / scale.item()
+
+    def _room(self, size: int) -> np.ndarray:
+        """The memory of all programs, of which one runs at a time; another for the next, if it is too small."""
+        if size > self._memory.size:
+            self._memory = np.empty(size, np.uint8)
+        return self._memory
 
     def _keep(self, gradients: Iterable[tuple[Parameter, np.ndarray]]) -> None:
         """Let the parameters have their gradients, those of the optimizer no older ones."""

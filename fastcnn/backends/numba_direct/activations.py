@@ -3,10 +3,9 @@
 import math
 
 from fastcnn.backends.numba_direct.kernels import exp
-from fastcnn.backends.numba_direct.layout import BlockedArray, empty
+from fastcnn.backends.numba_direct.layout import BlockedArray, empty, pieces
 from fastcnn.backends.numba_direct.runtime.compile import flushing_kernel, inlined, kernel
 
-_CHUNK = 4096  # numbers that a task takes
 _BEND = 2 * math.sqrt(2 / math.pi)
 
 
@@ -105,14 +104,15 @@ def _map(kernel, **given) -> BlockedArray:
     like = next(iter(given.values()))
     out = empty(like.shape, like.dtype)
     values = {k: v.blocks if isinstance(v, BlockedArray) else like.dtype.type(v) for k, v in given.items()}
-    kernel(-(-out.blocks.size // _CHUNK), out=out.blocks, **values)
+    tasks, size = pieces(out)
+    kernel(tasks, out=out.blocks, piece=size, **values)
     return out
 
 
 @inlined
-def _elements(first, last, out):
+def _elements(first, last, a):
     """Those of the tasks first ... last - 1."""
-    return range(first * _CHUNK, min(last * _CHUNK, out.size))
+    return range(first * a.piece, min(last * a.piece, a.out.size))
 
 
 @exp.for_each_dtype
@@ -130,145 +130,145 @@ def _bent(dtype):
     return bent
 
 
-@kernel
+@kernel(writes="out")
 def _relu(first, last, a, scratch):
     out, x = a.out, a.x
-    for i in _elements(first, last, out):
+    for i in _elements(first, last, a):
         out[i] = 0 if x[i] <= 0 else x[i]  # so written, NaN stays NaN
 
 
-@kernel
+@kernel(writes="out")
 def _relu_gradient(first, last, a, scratch):
     out, dy, y = a.out, a.dy, a.y
-    for i in _elements(first, last, out):
+    for i in _elements(first, last, a):
         out[i] = 0 if y[i] <= 0 else dy[i]
 
 
-@flushing_kernel
+@flushing_kernel(writes="out")
 def _leaky_relu(first, last, a, scratch):
     out, x, negative_slope = a.out, a.x, a.negative_slope
-    for i in _elements(first, last, out):
+    for i in _elements(first, last, a):
         out[i] = x[i] if x[i] > 0 else x[i] * negative_slope
 
 
-@flushing_kernel
+@flushing_kernel(writes="out")
 def _leaky_relu_gradient(first, last, a, scratch):
     out, dy, x, negative_slope = a.out, a.dy, a.x, a.negative_slope
-    for i in _elements(first, last, out):
+    for i in _elements(first, last, a):
         out[i] = dy[i] if x[i] > 0 else dy[i] * negative_slope
 
 
-@flushing_kernel
+@flushing_kernel(writes="out")
 def _tanh(first, last, a, scratch):
     out, x = a.out, a.x
-    for i in _elements(first, last, out):
+    for i in _elements(first, last, a):
         out[i] = exp.tanh(x[i])
 
 
-@flushing_kernel
+@flushing_kernel(writes="out")
 def _tanh_gradient(first, last, a, scratch):
     out, dy, y = a.out, a.dy, a.y
     one = y.dtype.type(1)
-    for i in _elements(first, last, out):
+    for i in _elements(first, last, a):
         out[i] = dy[i] * (one - y[i] * y[i])
 
 
-@flushing_kernel
+@flushing_kernel(writes="out")
 def _scaled_tanh(first, last, a, scratch):
     out, x, amplitude, slope = a.out, a.x, a.amplitude, a.slope
-    for i in _elements(first, last, out):
+    for i in _elements(first, last, a):
         out[i] = amplitude * exp.tanh(slope * x[i])
 
 
-@flushing_kernel
+@flushing_kernel(writes="out")
 def _scaled_tanh_gradient(first, last, a, scratch):
     out, dy, y, amplitude, slope = a.out, a.dy, a.y, a.amplitude, a.slope
-    for i in _elements(first, last, out):
+    for i in _elements(first, last, a):
         out[i] = dy[i] * slope * (amplitude - y[i] * y[i] / amplitude)
 
 
-@flushing_kernel
+@flushing_kernel(writes="out")
 def _sigmoid(first, last, a, scratch):
     out, x = a.out, a.x
-    for i in _elements(first, last, out):
+    for i in _elements(first, last, a):
         out[i], _ = exp.sigmoid(x[i])
 
 
-@flushing_kernel
+@flushing_kernel(writes="out")
 def _sigmoid_gradient(first, last, a, scratch):
     out, dy, y = a.out, a.dy, a.y
     one = y.dtype.type(1)
-    for i in _elements(first, last, out):
+    for i in _elements(first, last, a):
         out[i] = dy[i] * y[i] * (one - y[i])
 
 
-@flushing_kernel
+@flushing_kernel(writes="out")
 def _gelu(first, last, a, scratch):
     out, x = a.out, a.x
-    for i in _elements(first, last, out):
+    for i in _elements(first, last, a):
         below, _ = exp.normal(x[i])
         out[i] = x[i] * below
 
 
-@flushing_kernel
+@flushing_kernel(writes="out")
 def _gelu_gradient(first, last, a, scratch):
     out, dy, x = a.out, a.dy, a.x
-    for i in _elements(first, last, out):
+    for i in _elements(first, last, a):
         below, density = exp.normal(x[i])
         out[i] = dy[i] * (below + x[i] * density)
 
 
-@flushing_kernel
+@flushing_kernel(writes="out")
 def _gelu_tanh(first, last, a, scratch):
     out, x = a.out, a.x
-    for i in _elements(first, last, out):
+    for i in _elements(first, last, a):
         part, _ = exp.sigmoid(_bent(x[i])[0])
         out[i] = x[i] * part
 
 
-@flushing_kernel
+@flushing_kernel(writes="out")
 def _gelu_tanh_gradient(first, last, a, scratch):
     out, dy, x = a.out, a.dy, a.x
     one = x.dtype.type(1)
-    for i in _elements(first, last, out):
+    for i in _elements(first, last, a):
         bent, slope = _bent(x[i])
         part, rest = exp.sigmoid(bent)
         out[i] = dy[i] * part * (one + x[i] * rest * slope)
 
 
-@flushing_kernel
+@flushing_kernel(writes="out")
 def _silu(first, last, a, scratch):
     out, x = a.out, a.x
-    for i in _elements(first, last, out):
+    for i in _elements(first, last, a):
         part, _ = exp.sigmoid(x[i])
         out[i] = x[i] * part
 
 
-@flushing_kernel
+@flushing_kernel(writes="out")
 def _silu_gradient(first, last, a, scratch):
     out, dy, x = a.out, a.dy, a.x
     one = x.dtype.type(1)
-    for i in _elements(first, last, out):
+    for i in _elements(first, last, a):
         part, rest = exp.sigmoid(x[i])
         out[i] = dy[i] * part * (one + x[i] * rest)
 
 
-@flushing_kernel
+@flushing_kernel(writes="out")
 def _elu(first, last, a, scratch):
     out, x, alpha = a.out, a.x, a.alpha
-    for i in _elements(first, last, out):
+    for i in _elements(first, last, a):
         out[i] = x[i] if x[i] > 0 else alpha * exp.expm1(x[i])
 
 
-@flushing_kernel
+@flushing_kernel(writes="out")
 def _elu_gradient(first, last, a, scratch):
     out, dy, x, alpha = a.out, a.dy, a.x, a.alpha
-    for i in _elements(first, last, out):
+    for i in _elements(first, last, a):
         out[i] = dy[i] if x[i] > 0 else dy[i] * alpha * exp.exp(x[i])
 
 
-@flushing_kernel
+@flushing_kernel(writes="out")
 def _multiply(first, last, a, scratch):
     out, x, mask = a.out, a.x, a.mask
-    for i in _elements(first, last, out):
+    for i in _elements(first, last, a):
         out[i] = x[i] * mask[i]

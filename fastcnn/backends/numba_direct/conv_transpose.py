@@ -60,7 +60,7 @@ def _channel_sums(dy: BlockedArray) -> np.ndarray:
     return sums
 
 
-@kernel
+@kernel(writes="sums")
 def _sum_channels(first, last, a, scratch):
     """A task is a channel. What the last block has in lanes without an image is left out: ``images`` of them have one,
     0 standing for all.

@@ -12,9 +12,10 @@ import numpy as np
 from fastcnn.backends.numba_direct.runtime.compile import inlined, kernel
 from fastcnn.backends.numba_direct.runtime.memory import aligned
 from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
+from fastcnn.backends.numba_direct.runtime.program import Tasks
 from fastcnn.backends.numba_direct.simd import tile_load, tile_store, tile_transpose
 
-_NUMBERS = 4096  # that a task copies
+_NUMBERS = 4096  # that a task of `pieces` takes, about
 _CHUNK = 64  # features that a task takes: with 16 lanes of float32 they fill 4 KB, well inside the first-level cache
 
 
@@ -53,6 +54,16 @@ def last_images(x: BlockedArray) -> int:
     return x.shape[0] % x.blocks.shape[-1]
 
 
+def pieces(x: BlockedArray) -> tuple[Tasks, int]:
+    """Tasks that each take a piece of the numbers, one after the other, and how many numbers that are."""
+    NB, size = len(x.blocks), x.blocks[0].size
+    if (
+        count := next((n for n in range(-(-size // _NUMBERS), -(-2 * size // _NUMBERS)) if size % n == 0), None)
+    ) is None:
+        return -(-NB * size // _NUMBERS), _NUMBERS
+    return (NB, count), size // count
+
+
 def first(x: BlockedArray, N: int) -> BlockedArray:
     """The first N images of a batch, without a copy."""
     return BlockedArray(x.blocks[: -(-N // x.blocks.shape[-1])], (N, *x.shape[1:]))
@@ -74,7 +85,8 @@ def repack(x: np.ndarray, out: BlockedArray) -> None:
 def copy(native: BlockedArray) -> BlockedArray:
     """Another batch of the same numbers."""
     out = empty(native.shape, native.dtype)
-    _copy(-(-out.blocks.size // _NUMBERS), x=native.blocks, y=out.blocks)
+    tasks, size = pieces(out)
+    _copy(tasks, x=native.blocks, y=out.blocks, piece=size)
     return out
 
 
@@ -103,8 +115,8 @@ def unflatten(x: BlockedArray, shape: tuple[int, ...]) -> BlockedArray:
     return BlockedArray(blocks.reshape(len(blocks), *shape, blocks.shape[-1]), (x.shape[0], *shape))
 
 
-def _tasks(x: BlockedArray, features: int) -> int:
-    return len(x.blocks) * -(-features // _CHUNK)
+def _tasks(x: BlockedArray, features: int) -> Tasks:
+    return len(x.blocks), -(-features // _CHUNK)
 
 
 def _lanes(x: BlockedArray) -> tuple[int, ...]:
@@ -123,7 +135,7 @@ def _share(task, N, F, L):
     return block, first, last, last - (last - first) % L if images == L else first, images
 
 
-@kernel
+@kernel(writes="blocks")
 def _pack(first, last, a, scratch):
     x, blocks, N, F, lanes = a.x, a.blocks, a.N, a.features, a.lanes
     L = len(lanes)
@@ -139,15 +151,15 @@ def _pack(first, last, a, scratch):
                 blocks[(block * F + f) * L + lane] = 0
 
 
-@kernel
+@kernel(writes="y")
 def _copy(first, last, a, scratch):
     """A task is some numbers."""
-    x, y = a.x, a.y
-    for i in range(first * _NUMBERS, min(last * _NUMBERS, y.size)):
+    x, y, piece = a.x, a.y, a.piece
+    for i in range(first * piece, min(last * piece, y.size)):
         y[i] = x[i]
 
 
-@kernel
+@kernel(writes="x")
 def _unpack(first, last, a, scratch):
     x, blocks, N, F, lanes = a.x, a.blocks, a.N, a.features, a.lanes
     L = len(lanes)

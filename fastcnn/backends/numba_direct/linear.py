@@ -73,7 +73,7 @@ def _gradient_plan(N: int, C: int, O: int, L: int) -> Plan:
     return Plan(_weight_gradient, filter_tiles * shares, given, R * COLUMNS * VECTOR_BYTES)
 
 
-@flushing_kernel
+@flushing_kernel(writes="dweight dbias")
 def _weight_gradient(first, last, a, scratch):
     """A task is a tile of rows of dweight, and a share of the tiles of its columns."""
     dy, x, dweight, rows, columns = a.dy, a.x, a.dweight, a.rows, a.columns

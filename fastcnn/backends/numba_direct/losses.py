@@ -112,7 +112,7 @@ def _sum(numbers, start, stop):
     return total
 
 
-@kernel
+@kernel(writes="loss")
 def _cross_entropy(first, last, a, scratch):
     logits, target, loss, N, classes, together = a.logits, a.target, a.loss, a.N, a.classes, a.together
     memory, total = _memory(scratch, logits, classes, together), 0.0
@@ -123,7 +123,7 @@ def _cross_entropy(first, last, a, scratch):
     loss[0] = total * a.scale[0]
 
 
-@kernel
+@kernel(writes="dlogits")
 def _cross_entropy_gradient(first, last, a, scratch):
     logits, target, scale, out = a.logits, a.target, a.logits.dtype.type(a.scale[0]), a.dlogits
     N, classes, together = a.N, a.classes, a.together

@@ -16,6 +16,7 @@ from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
 from fastcnn.backends.numba_direct.runtime.compile import inlined, kernel
 from fastcnn.backends.numba_direct.runtime.memory import aligned
 from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
+from fastcnn.backends.numba_direct.runtime.program import Tasks
 from fastcnn.backends.numba_direct.simd import (
     lane_count,
     tile_add,
@@ -41,7 +42,7 @@ def batch_moments(x: BlockedArray) -> tuple[np.ndarray, np.ndarray]:
     """See `fastcnn.functional.batch_norm`: mean and biased variance of each channel, in float64."""
     C, sizes = x.shape[1], _sizes(x)
     planes, mean, var = (aligned(shape, _DOUBLE) for shape in ((_planes(x), C, 2), (C,), (C,)))
-    _moments(planes.size // 2, _LANES, x=x.blocks, planes=planes, columns=_COLUMNS, **sizes)
+    _moments(_tasks(x), _LANES, x=x.blocks, planes=planes, columns=_COLUMNS, **sizes)
     _merge_moments(_chunks(C), x=x.blocks, planes=planes, mean=mean, var=var, **sizes)
     return mean, var
 
@@ -82,9 +83,9 @@ def batch_norm_relu_backward(
 
 
 def _forward(x: BlockedArray, mean, invstd, weight, bias, *, relu: bool) -> BlockedArray:
-    y, tasks = empty(x.shape, x.dtype), len(x.blocks) * x.shape[1]
+    y = empty(x.shape, x.dtype)
     affine = _affine(mean, invstd, weight, bias)
-    _normalize(tasks, x=x.blocks, y=y.blocks, relu=relu, **affine, **_sizes(x))
+    _normalize((len(x.blocks), x.shape[1]), x=x.blocks, y=y.blocks, relu=relu, **affine, **_sizes(x))
     return y
 
 
@@ -93,11 +94,11 @@ def _backward(dy: BlockedArray, x: BlockedArray, mean, invstd, weight, bias, tra
     planes, dx = aligned((_planes(x), C, 2), _DOUBLE), None
     dweight, dbias, slope, level = (aligned(mean.shape, mean.dtype) for _ in range(4))
     given: dict = {"dy": dy.blocks, "x": x.blocks, "relu": relu, **_affine(mean, invstd, weight, bias)}
-    _gradient_sums(planes.size // 2, _LANES, **given, planes=planes, columns=_COLUMNS, **sizes)
+    _gradient_sums(_tasks(x), _LANES, **given, planes=planes, columns=_COLUMNS, **sizes)
     sums: dict = {"dweight": dweight, "dbias": dbias, "slope": slope, "level": level}
     _merge_gradients(_chunks(C), planes=planes, invstd=invstd, **sums, N=sizes["N"], P=sizes["P"])
     if input_grad:
-        dx, tasks = empty(x.shape, x.dtype), len(x.blocks) * C
+        dx, tasks = empty(x.shape, x.dtype), (len(x.blocks), C)
         _input_gradient(tasks, **given, dx=dx.blocks, slope=slope, level=level, training=training, **sizes)
     return dx, dweight, dbias
 
@@ -118,6 +119,12 @@ def _planes(x: BlockedArray) -> int:
     """How many planes a channel has."""
     whole, rest = divmod(x.shape[0], x.blocks.shape[-1])
     return (-(-whole // _TOGETHER) if math.prod(x.shape[2:]) == 1 else whole) + (rest > 0)
+
+
+def _tasks(x: BlockedArray) -> Tasks:
+    """One for each plane; of images, a block has one of each channel."""
+    planes = _planes(x)
+    return (planes, x.shape[1]) if planes == len(x.blocks) else planes * x.shape[1]
 
 
 def _chunks(C: int) -> int:
@@ -182,7 +189,7 @@ def _plane_sums(columns, a, b, shift_a, shift_b, relu, factor, level, plane, scr
 # A task of these two is a plane: its mean and its sum of squared deviations, or its sums of dy and dy * (x - mean).
 
 
-@kernel
+@kernel(writes="planes")
 def _moments(first, last, a, scratch):
     """The corrected two-pass algorithm: deviations from a first mean correct that mean and the squares.
 
@@ -202,7 +209,7 @@ def _moments(first, last, a, scratch):
         planes[2 * task + 1] = 0 if square < 0 else square  # NaN stays
 
 
-@kernel
+@kernel(writes="planes")
 def _gradient_sums(first, last, a, scratch):
     dy, x, mean, invstd, weight, bias, relu = a.dy, a.x, a.mean, a.invstd, a.weight, a.bias, a.relu
     planes, N, C, P, columns = a.planes, a.N, a.C, a.P, a.columns
@@ -217,7 +224,7 @@ def _gradient_sums(first, last, a, scratch):
 # A task of these four is a chunk of channels.
 
 
-@kernel
+@kernel(writes="mean var")
 def _merge_moments(first, last, a, scratch):
     x, planes, mean, var, N, C, P = a.x, a.planes, a.mean, a.var, a.N, a.C, a.P
     for c in _channels(first, last, C):
@@ -232,7 +239,7 @@ def _merge_moments(first, last, a, scratch):
         mean[c], var[c] = total, square / (N * P)
 
 
-@kernel
+@kernel(writes="running_mean running_var batches")
 def _track(first, last, a, scratch):
     """One task, as all channels share the count."""
     running_mean, running_var, batches, mean, var = a.running_mean, a.running_var, a.batches, a.mean, a.var
@@ -245,7 +252,7 @@ def _track(first, last, a, scratch):
         running_var[c] = rest * running_var[c] + step * (var[c] * count / (count - 1))
 
 
-@kernel
+@kernel(writes="rounded invstd")
 def _statistics(first, last, a, scratch):
     mean, var, eps, rounded, invstd = a.mean, a.var, a.eps, a.rounded, a.invstd
     for c in _channels(first, last, mean.size):
@@ -253,7 +260,7 @@ def _statistics(first, last, a, scratch):
         invstd[c] = 1 / math.sqrt(var[c] + eps)
 
 
-@kernel
+@kernel(writes="dweight dbias slope level")
 def _merge_gradients(first, last, a, scratch):
     """Sums of all planes, and what the mean and the variance of a batch make of them, by value and by deviation."""
     planes, invstd, dweight, dbias = a.planes, a.invstd, a.dweight, a.dbias
@@ -271,7 +278,7 @@ def _merge_gradients(first, last, a, scratch):
 # A task of these two is a plane of a block.
 
 
-@kernel
+@kernel(writes="y")
 def _normalize(first, last, a, scratch):
     x, y, mean, invstd, weight, bias, relu = a.x, a.y, a.mean, a.invstd, a.weight, a.bias, a.relu
     N, C, P = a.N, a.C, a.P
@@ -287,7 +294,7 @@ def _normalize(first, last, a, scratch):
         _clear_idle_lanes(y, plane, N, C, P)
 
 
-@kernel
+@kernel(writes="dx")
 def _input_gradient(first, last, a, scratch):
     dy, x, dx, mean, invstd, weight, bias = a.dy, a.x, a.dx, a.mean, a.invstd, a.weight, a.bias
     level, slope, training, relu, N, C, P = a.level, a.slope, a.training, a.relu, a.N, a.C, a.P

@@ -14,6 +14,7 @@ from fastcnn.backends.numba_direct.kernels.plan import constant
 from fastcnn.backends.numba_direct.kernels.windows import put_windows
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty
 from fastcnn.backends.numba_direct.runtime.compile import kernel
+from fastcnn.backends.numba_direct.runtime.program import Tasks
 from fastcnn.backends.numba_direct.simd import (
     lane_count,
     tile_add,
@@ -42,7 +43,7 @@ def window_maxima(
     shape = (*x.shape[:2], len(t.rows), len(t.columns))
     y, indices = empty(shape, x.dtype), empty(shape, index_type(x.dtype))
     _max_pool(
-        _planes(x) * len(t.rows), x=x.blocks, y=y.blocks, indices=indices.blocks, rows=t.rows, columns=t.columns,
+        _planes(x, len(t.rows)), x=x.blocks, y=y.blocks, indices=indices.blocks, rows=t.rows, columns=t.columns,
         H=windows.H, W=windows.W, down=t.down, right=t.right, relu=relu,
     )  # fmt: skip
     return y, indices
@@ -53,8 +54,8 @@ def max_pool2d_backward(
 ) -> BlockedArray:
     """See `fastcnn.functional.max_pool2d_backward`; the indices say all that is needed of the windows."""
     dx = empty(x_shape, dy.dtype)
-    planes = _planes(dx)
-    _add_to_winners(planes, dy=dy.blocks, indices=indices.blocks, dx=dx.blocks, planes=planes)
+    NB, C = len(dx.blocks), x_shape[1]
+    _add_to_winners((NB, C), dy=dy.blocks, indices=indices.blocks, dx=dx.blocks, planes=NB * C)
     return dx
 
 
@@ -66,7 +67,7 @@ def put_back(dy: BlockedArray, winners: np.ndarray, shape: tuple[int, ...], wind
     """
     dx = empty(shape, dy.dtype)
     _put_to_winners(
-        _planes(dx) * windows.OH, dy=dy.blocks, winners=winners, dx=dx.blocks, OW=windows.OW, PH=windows.KH,
+        _planes(dx, windows.OH), dy=dy.blocks, winners=winners, dx=dx.blocks, OW=windows.OW, PH=windows.KH,
         PW=windows.KW,
     )  # fmt: skip
     return dx
@@ -103,7 +104,8 @@ def window_means_backward(dy: BlockedArray, windows: Windows | AdaptiveWindows, 
 
 def _sums(x: BlockedArray, rows: np.ndarray, columns: np.ndarray) -> BlockedArray:
     y = empty((*x.shape[:2], len(rows), len(columns)), x.dtype)
-    _sum_windows(_planes(x) * len(rows), x=x.blocks, y=y.blocks, rows=rows, columns=columns, H=x.shape[2], W=x.shape[3])
+    tasks = _planes(x, len(rows))
+    _sum_windows(tasks, x=x.blocks, y=y.blocks, rows=rows, columns=columns, H=x.shape[2], W=x.shape[3])
     return y
 
 
@@ -169,8 +171,8 @@ def _windows(first: np.ndarray, last: np.ndarray, extent: int) -> np.ndarray:
     return constant(np.stack((begin, np.searchsorted(first, pixels, "right") - begin), -1))
 
 
-def _planes(x: BlockedArray) -> int:
-    return len(x.blocks) * x.shape[1]
+def _planes(x: BlockedArray, rows: int = 1) -> Tasks:
+    return len(x.blocks), x.shape[1] * rows
 
 
 def tiled(w: Windows) -> bool:
@@ -180,7 +182,7 @@ def tiled(w: Windows) -> bool:
     )  # fmt: skip
 
 
-@kernel
+@kernel(writes="y indices")
 def _max_pool(first, last, a, scratch):
     """A task is a row of outputs. Of equal values the first wins, and the last NaN."""
     x, y, indices, rows, columns = a.x, a.y, a.indices, a.rows, a.columns
@@ -205,7 +207,7 @@ def _max_pool(first, last, a, scratch):
             tile_store(places, indices, to, 0, 0, 0, 0)
 
 
-@kernel
+@kernel(writes="dx")
 def _add_to_winners(first, last, a, scratch):
     """A task is a plane."""
     dy, indices, dx, planes = a.dy, a.indices, a.dx, a.planes
@@ -220,7 +222,7 @@ def _add_to_winners(first, last, a, scratch):
                 dx[plane * pixels + max(place, 0) * L + lane] += share
 
 
-@kernel
+@kernel(writes="dx")
 def _put_to_winners(first, last, a, scratch):
     """A task is a row of windows."""
     dy, winners, dx, OW, PH, PW = a.dy, a.winners, a.dx, a.OW, a.PH, a.PW
@@ -232,7 +234,7 @@ def _put_to_winners(first, last, a, scratch):
             put_windows(tile, pixels, dx, (task * PH * OW + ox) * PW * L, PH, PW, OW * PW, L)
 
 
-@kernel
+@kernel(writes="y")
 def _sum_windows(first, last, a, scratch):
     """A task is a row of outputs."""
     x, y, rows, columns, H, W = a.x, a.y, a.rows, a.columns, a.H, a.W
@@ -250,7 +252,7 @@ def _sum_windows(first, last, a, scratch):
             tile_store(total, y, (task * OW + ox) * L, 0, 0, 0, 0)
 
 
-@kernel
+@kernel(writes="y")
 def _divide(first, last, a, scratch):
     """A task is a plane."""
     x, counts, y = a.x, a.counts, a.y

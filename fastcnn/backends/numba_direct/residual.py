@@ -2,16 +2,15 @@
 
 import math
 
-from fastcnn.backends.numba_direct.layout import BlockedArray, empty
+from fastcnn.backends.numba_direct.layout import BlockedArray, empty, pieces
 from fastcnn.backends.numba_direct.runtime.compile import kernel
-
-_CHUNK = 4096  # numbers that a task adds
 
 
 def add(a: BlockedArray, b: BlockedArray) -> BlockedArray:
     """See `fastcnn.nn.Residual`."""
     out = empty(a.shape, a.dtype)
-    _add(-(-out.blocks.size // _CHUNK), a=a.blocks, b=b.blocks, out=out.blocks)
+    tasks, size = pieces(out)
+    _add(tasks, a=a.blocks, b=b.blocks, out=out.blocks, piece=size)
     return out
 
 
@@ -20,18 +19,19 @@ def resize_channels(x: BlockedArray, channels: int) -> BlockedArray:
     N, C, H, W = x.shape
     y = empty((N, channels, H, W), x.dtype)
     plane = math.prod(x.blocks.shape[2:])
-    _resize_channels(len(y.blocks) * channels, x=x.blocks, y=y.blocks, C=C, O=channels, plane=plane)
+    _resize_channels((len(y.blocks), channels), x=x.blocks, y=y.blocks, C=C, O=channels, plane=plane)
     return y
 
 
-@kernel
+@kernel(writes="out")
 def _add(first, last, a, scratch):
-    x, y, out = a.a, a.b, a.out
-    for i in range(first * _CHUNK, min(last * _CHUNK, out.size)):
+    """A task is some numbers."""
+    x, y, out, piece = a.a, a.b, a.out, a.piece
+    for i in range(first * piece, min(last * piece, out.size)):
         out[i] = x[i] + y[i]
 
 
-@kernel
+@kernel(writes="y")
 def _resize_channels(first, last, a, scratch):
     """A task is a plane of y."""
     x, y, C, O, plane = a.x, a.y, a.C, a.O, a.plane

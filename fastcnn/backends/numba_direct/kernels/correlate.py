@@ -172,7 +172,7 @@ def pooled_plan(
     given |= {"border": (0,) * border, "height": height, "width": width}
     sums = -(-filter_tiles // shares) * -(-(w.OW // PW) // P) * len(rows) * len(pixels) if chunk < Cg else 0
     copied = chunk * height * width if border else 0
-    tasks = NB * groups * shares * (w.OH // PH)
+    tasks = NB, groups * shares * (w.OH // PH)
     return Plan(_correlate_pool, tasks, given, (sums + copied) * VECTOR_BYTES)
 
 
@@ -201,7 +201,7 @@ def _cheaper(k: dict[str, Any]) -> Plan:
     shares = min(filter_tiles, -(-TASKS // (NB * G * OH)))
     border = () if all(whole) else (0,)  # whether columns may lie outside the image
     given = k | {"rows": rows, "columns": columns, "border": border, "shares": shares} | _tap_lists(k, len(columns))
-    return Plan(_correlate_pixels, NB * G * shares * OH, given)
+    return Plan(_correlate_pixels, (NB, G * shares * OH), given)
 
 
 def _tap_lists(k: dict[str, Any], columns: int) -> dict[str, Any]:
@@ -251,7 +251,7 @@ def _taps_inside(taps, first, dilation, extent):
     return start, stop
 
 
-@flushing_kernel
+@flushing_kernel(writes="y")
 def _correlate_pixels(first, last, a, scratch):
     """A task is one output row of a share of the filters of a group: tiles of some filters by neighbouring pixels.
 
@@ -301,7 +301,7 @@ def _correlate_pixels(first, last, a, scratch):
                     tile_store(tile, y, y_at, yo, yw, filter_tile * R - o, column_tile * COLUMNS - ox)
 
 
-@flushing_kernel
+@flushing_kernel(writes="y")
 def _correlate_blocks(first, last, a, scratch):
     """A task is one output row of a tile of filters of a group, and of a tile of blocks: the same pixel of each."""
     x, weight, bias, y = a.x, a.weight, a.bias, a.y
@@ -335,7 +335,7 @@ def _correlate_blocks(first, last, a, scratch):
             tile_store(tile, y, y_at, yo, yn, filter_tile * R - o, block_tile * COLUMNS - n)
 
 
-@flushing_kernel
+@flushing_kernel(writes="y winners")
 def _correlate_pool(first, last, a, scratch):
     """A task is one pooled row of a share of the tiles of filters: tiles of filters by neighbouring windows.
 

@@ -89,6 +89,7 @@ def _plan(
     chunk = min(tap_tiles, _CHUNK // 2 if border else _CHUNK)
     tasks = given["G"] * shares * -(-tap_tiles // chunk)
     parts = min(patches, -(-TASKS // tasks))
+    parts -= parts % NB if parts > NB else 0  # so that each is of one block
     height, width = (patch_rows - 1) * given["SH"] + reach[0] + 1, (patch_columns - 1) * given["SW"] + reach[1] + 1
     given = given | {
         "rows": rows, "columns": columns, "pooled": pooled, "border": (0,) * border, "shares": shares, "chunk": chunk,
@@ -101,7 +102,12 @@ def _plan(
     given["offsets"] = channel * c + ky * dilation[0] * h + kx * dilation[1] * pixel
     vectors = 2 * -(-filter_tiles // shares) * R * (chunk * COLUMNS + 1) + (R * patch_rows * OW if pooled else 0)
     channels = min(Cg, (chunk * COLUMNS + COLUMNS - 2) // (KH * KW) + 2) if border else 0
-    return Plan(_outer, tasks * parts, given, (vectors + channels * height * width) * VECTOR_BYTES)
+    return Plan(
+        _outer,
+        (NB, tasks * parts // NB) if parts % NB == 0 else tasks * parts,
+        given,
+        (vectors + channels * height * width) * VECTOR_BYTES,
+    )
 
 
 def sum_outer(
@@ -118,7 +124,7 @@ def sum_outer(
     return dweight[:weights], dbias[:biases]
 
 
-@flushing_kernel
+@flushing_kernel(writes="dweight dbias")
 def _outer(first, last, a, scratch):
     """A task is a chunk of tiles of taps, for a share of the tiles of filters of a group and a part of the batch.
 
@@ -230,7 +236,7 @@ def _unpool(a, source, at, y0, y1):
                 put_windows(tile, pixels, source, to, PH, PW, OW, L)
 
 
-@kernel
+@kernel(writes="dweight dbias")
 def _add_parts(first, last, a, scratch):
     """A task is some numbers of the first part, to which those of the others are added."""
     dweight, dbias, parts = a.dweight, a.dbias, a.parts

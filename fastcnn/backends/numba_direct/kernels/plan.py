@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from fastcnn.backends.numba_direct.runtime.program import Tasks
+
 TASKS = 16  # work is cut into parts until there are so many, whatever the number of threads
 
 
@@ -14,7 +16,7 @@ class Plan:
 
     __slots__ = ("given", "kernel", "scratch", "tasks")
 
-    def __init__(self, kernel: Callable, tasks: int, given: dict[str, Any], scratch: int = 0):
+    def __init__(self, kernel: Callable, tasks: Tasks, given: dict[str, Any], scratch: int = 0):
         self.kernel, self.tasks, self.given, self.scratch = kernel, tasks, given, scratch
         for value in given.values():
             if isinstance(value, np.ndarray):

@@ -87,7 +87,7 @@ def winograd_plan(k: dict[str, Any]) -> WinogradPlan:
         "seen_apart": seen_apart,
     }  # fmt: skip
     vectors = T * (seen_apart + ROWS + 1 + 1) + 1
-    main = Plan(_winograd, tasks * shares, k | sizes, vectors * VECTOR_BYTES)
+    main = Plan(_winograd, (NB, tasks // NB * shares), k | sizes, vectors * VECTOR_BYTES)
     names = "G", "C", "O", "w0", "wg", "wo", "wc", "wy", "wx"
     matrix = constant(np.array(FILTER_TRANSFORM).reshape(-1))
     filters = {name: k[name] for name in names} | {"rows": (0,) * ROWS, "panels": panels, "matrix": matrix}
@@ -107,7 +107,7 @@ def _ascending(k: dict[str, Any]) -> dict[str, Any]:
     return k
 
 
-@kernel
+@kernel(writes="transformed")
 def _transform_filters(first, last, a, scratch):
     """A task is a panel of filters of a group, the last one with some of its neighbour's.
 
@@ -133,7 +133,7 @@ def _transform_filters(first, last, a, scratch):
                         out[at * R + r] = weight.dtype.type(total)
 
 
-@flushing_kernel
+@flushing_kernel(writes="y")
 def _winograd(first, last, a, scratch):
     """A task is a tile of outputs of a group of a block, for a share of the panels of filters.
 

@@ -73,6 +73,7 @@ def winograd_gradient_plan(w: Windows, groups: int, weight_shape, blocks_shape, 
     filters, members = -(-O // o_chunks), -(-C // (c_chunks * L)) * L  # of a task, at most
     height = -(-filters // ROWS) * ROWS
     parts = min(-(-tiles // _TILES), -(-TASKS // (groups * o_chunks * c_chunks)))
+    parts -= parts % NB if parts > NB else 0  # so that each is of one block
     xn, xc, xh, xw = block_strides(channels, H, W, L)
     yn, yo, yh, yw = block_strides(O * groups, w.OH, w.OW, L)
     given: dict[str, Any] = {
@@ -82,15 +83,20 @@ def winograd_gradient_plan(w: Windows, groups: int, weight_shape, blocks_shape, 
         "height": height, "xn": xn, "xc": xc, "xh": xh, "xw": xw,
         "yn": yn, "yo": yo, "yh": yh, "yw": yw, "side": (0,) * SIDE, "seen": (0,) * SEEN,
     }  # fmt: skip
-    tasks = parts * groups * o_chunks * c_chunks
+    tasks, each = parts * groups * o_chunks * c_chunks, parts // NB * groups * o_chunks * c_chunks
     size = T * height * members
     scratch = T * (members + 1 + height + 1 + L + 1 + 1) * VECTOR_BYTES
-    main = Plan(_winograd_gradient, tasks, given | {"rows": (0,) * ROWS, "lanes": (0,) * L}, scratch)
+    main = Plan(
+        _winograd_gradient,
+        (NB, each) if parts % NB == 0 else tasks,
+        given | {"rows": (0,) * ROWS, "lanes": (0,) * L},
+        scratch,
+    )
     back = Plan(_winograd_gradient_back, groups * O, given, 9 * VECTOR_BYTES)
     return WinogradGradientPlan(main, back, tasks * size, parts * groups * O * L, (O * groups, C, 3, 3))
 
 
-@flushing_kernel
+@flushing_kernel(writes="sums totals")
 def _winograd_gradient(first, last, a, scratch):
     """A task is a part of the tiles of all blocks, for a chunk of the filters and of the channels of a group.
 
@@ -179,7 +185,7 @@ def _prefetch(a, tile, t, c, members, o, filters):
         tile_prefetch(a.side, a.side, a.dy, y_at + i * a.yo, a.yh, a.yw)
 
 
-@flushing_kernel
+@flushing_kernel(writes="dweight dbias")
 def _winograd_gradient_back(first, last, a, scratch):
     """A task is a filter: the sums of all parts are added up, and transformed back.
 

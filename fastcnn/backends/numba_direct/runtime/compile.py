@@ -8,6 +8,7 @@ Flags stand here and nowhere else. No fast-math: NaN, infinities and the order o
 do not depend on the processor's mood or the number of threads.
 """
 
+import functools
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -32,29 +33,32 @@ class Kernel:
         Whether denormals are zeros within it.
     stops : bool
         Whether it may raise, and so end the program: the steps after it are not run.
+    writes : frozenset of str, or None
+        Names of the arrays that it may change; None if it may change all.
     """
 
-    def __init__(self, function: Callable, *, flushes: bool = False, stops: bool = False):
+    def __init__(self, function: Callable, *, flushes: bool = False, stops: bool = False, writes: str | None = None):
         self.name, self.flushes, self.stops = function.__name__, flushes, stops
+        self.writes = None if writes is None else frozenset(writes.split())
         self.__module__ = function.__module__
         self._dispatcher = numba.njit(**_FLAGS)(function)
         cache.attach(self._dispatcher)
         self._compiled: dict[tuple, tuple[int, str]] = {}  # by the arguments' kinds: address, and format of the record
 
-    def __call__(self, tasks: int, /, scratch: int = 0, **given: Any) -> None:
+    def __call__(self, tasks: program.Tasks, /, scratch: int = 0, **given: Any) -> None:
         """Compute so many tasks, each thread with so many bytes of ``scratch``."""
         if _thread.needed is None:
             program.launch(self, tasks, scratch, given)
         else:
             _thread.needed[self, arguments.described(dict(sorted(given.items())))[0]] = None
 
-    def step(self, tasks: int, scratch: int, given: dict[str, Any]) -> program.Step:
+    def step(self, tasks: program.Tasks, scratch: int, given: dict[str, Any]) -> program.Step:
         """The same as a step of a program."""
         given = dict(sorted(given.items()))
         kinds, values, addresses = arguments.described(given)
         address, form = self.compile(kinds)
         record = struct.pack(f"{form}{len(addresses)}q", *values, *addresses)
-        return program.Step(self, address, record, tasks, scratch, given)
+        return program.Step(self, address, record, *program.divided(tasks), scratch, given)
 
     def compile(self, kinds: tuple) -> tuple[int, str]:
         """Address of the code for arguments of these kinds, and the format of their record."""
@@ -94,14 +98,14 @@ def rehearsing() -> Iterator[dict[tuple[Kernel, tuple], None]]:
         _thread.needed = before
 
 
-def kernel(function: Callable) -> Kernel:
-    """A kernel in which denormals stay what they are."""
-    return Kernel(function)
+def kernel(function: Callable | None = None, **options: Any) -> Any:
+    """A kernel in which denormals stay what they are; as a decorator, or what makes one with options of `Kernel`."""
+    return Kernel(function, **options) if function else functools.partial(Kernel, **options)
 
 
-def flushing_kernel(function: Callable) -> Kernel:
+def flushing_kernel(function: Callable | None = None, **options: Any) -> Any:
     """A kernel in which denormals are zeros: it multiplies, and processors are slow with them."""
-    return Kernel(function, flushes=True)
+    return kernel(function, flushes=True, **options)
 
 
 def stopping_kernel(function: Callable) -> Kernel:

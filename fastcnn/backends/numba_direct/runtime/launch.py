@@ -2,9 +2,10 @@
 
 Every thread goes through all steps. Of each it takes tasks, some at a time, first of its own share of them, so that
 what it wrote in one step is in its cache in the next, then of the others' shares; and it goes on when all tasks are
-done, whoever did them. The calling thread waits for no other one but for the tasks that it has taken: a thread that
-the system does not let run, since another program has its processor, takes none. Who waits looks for a while, as
-waking up takes long, and then sleeps, so that its processor is free.
+done, whoever did them. Through the steps of a chain (see `chains`) it takes one block of images, then the next. The
+calling thread waits for no other one but for the tasks that it has taken: a thread that the system does not let run,
+since another program has its processor, takes none. Who waits looks for a while, as waking up takes long, and then
+sleeps, so that its processor is free.
 
 Numba's own threads, GNU OpenMP's, all have to come to a launch and to leave it: with another program on one of two
 processors, LeNet-5's forward pass took 8 ms instead of 0.6 in them, and takes 1.2 here. Nor do they survive a fork.
@@ -27,6 +28,8 @@ from fastcnn.backends.numba_direct.runtime.denormals import flush_denormals, res
 
 LINE = 8  # counters lie so many int64 apart, each on a cache line of its own
 _TURNS = 4  # a thread's share of a step is taken in so many parts, so that others can help
+COLUMNS = 6  # of the table of steps
+_ROW = COLUMNS * 8  # bytes of one
 _LOOKS = 2_000  # at a counter, some 50 microseconds in all, before the calling thread sleeps
 _IDLE_LOOKS = 25_000  # before another one does: most launches follow each other faster
 _JOB, _OPEN, _INSIDE, _SLEEPERS = range(0, 4 * 64, 64)  # where these numbers are in a team's memory, in bytes
@@ -38,8 +41,9 @@ def run(table: np.ndarray, counters: np.ndarray, scratch: np.ndarray, scratch_by
 
     Parameters
     ----------
-    table : ndarray of shape (steps, 4), int64
-        Address of a kernel, address of its arguments, number of tasks, whether denormals are zeros.
+    table : ndarray of shape (steps, COLUMNS), int64
+        Address of a kernel, address of its arguments, number of tasks, whether denormals are zeros; and of a chain that
+        begins here how many blocks and steps it has.
     counters : ndarray of shape (steps, threads + 1, LINE), int64
         For this run: how much is taken of each thread's share, and how much is done.
     scratch : ndarray of uint8
@@ -123,44 +127,58 @@ _compiled = numba.njit(error_model="numpy", nogil=True)
 
 
 @_compiled
+def _run_tasks(row, first, last, scratch):
+    """Some tasks of a step; returns its status."""
+    flushes = read(row + 24)
+    mode = flush_denormals() if flushes else np.uint64(0)
+    status = _call(read(row), first, last, read(row + 8), scratch)
+    if flushes:
+        restore_denormals(mode)
+    return status
+
+
+@_compiled
 def _work(table, steps, counters, scratch, worker, threads):
     """What one of the threads does; ``table``, ``counters`` and ``scratch``, which is its own, are addresses."""
     line = 8 * LINE
     failed = counters + threads * line + 8
-    for i in range(steps):
-        row = table + i * 32
-        kernel, record, tasks, flushes = read(row), read(row + 8), read(row + 16), read(row + 24)
+    i = 0
+    while i < steps:
+        row = table + i * _ROW
+        tasks, blocks, length = read(row + 16), read(row + 32), read(row + 40)
+        is_chain = length > 1 and (blocks % threads == 0 or blocks >= threads * _TURNS)  # no thread waits for long
+        length, items = (length, blocks) if is_chain else (1, tasks)
         shares = counters + i * (threads + 1) * line
         done = shares + threads * line
         sleepers = done + 16
-        mode = flush_denormals() if flushes else np.uint64(0)
         for turn in range(threads):
             owner = (worker + turn) % threads
-            start, stop = owner * tasks // threads, (owner + 1) * tasks // threads
-            some = (stop - start + _TURNS - 1) // _TURNS
+            start, stop = owner * items // threads, (owner + 1) * items // threads
+            some = 1 if is_chain else (stop - start + _TURNS - 1) // _TURNS
             while start < stop:
                 first = start + add(shares + owner * line, some)
                 if first >= stop:
                     break
                 last = min(first + some, stop)
-                if _call(kernel, first, last, record, scratch) != 0 and read(failed) == 0:
-                    write(failed, i + 1)
-                if add(done, last - first) + last - first == tasks and read(sleepers) != 0:
+                for j in range(length):
+                    each = read(row + j * _ROW + 16) // blocks if is_chain else 1  # tasks of an item
+                    if _run_tasks(row + j * _ROW, first * each, last * each, scratch) != 0 and read(failed) == 0:
+                        write(failed, i + j + 1)
+                if add(done, last - first) + last - first == items and read(sleepers) != 0:
                     wake(done)
-        if flushes:
-            restore_denormals(mode)
         looks = 0
-        while read(done) < tasks and looks < _LOOKS:
+        while read(done) < items and looks < _LOOKS:
             pause()
             looks += 1
         if looks == _LOOKS:
             add(sleepers, 1)
             seen = read(done)
-            while seen < tasks:
+            while seen < items:
                 sleep(done, seen)
                 seen = read(done)
         if read(failed) != 0:
             break
+        i += length
 
 
 @_compiled
@@ -231,7 +249,7 @@ for _function in (_do_all, _launch, _serve, _quit):
 
 def compile_all() -> None:
     """Compile what runs steps, by running none."""
-    nothing = np.empty((0, 4), np.int64), np.empty((0, 2, LINE), np.int64), np.empty(0, np.uint8), 0
+    nothing = np.empty((0, COLUMNS), np.int64), np.empty((0, 2, LINE), np.int64), np.empty(0, np.uint8), 0
     _do_all(*nothing, 1)
     _launch(_compiled_team(), *nothing, 1)
 

@@ -1,17 +1,18 @@
 """A program as a table, and how long each of its steps takes."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from fastcnn.backends.numba_direct.runtime import memory
-from fastcnn.backends.numba_direct.runtime.program import Step, launch_of
+from fastcnn.backends.numba_direct.runtime.program import Step, launches
 
 _REPEATS, _LEAST, _SECONDS = 30, 3, 3.0  # so often is each step timed; less often, from 3 on, where that takes longer
 PYTHON = "(Python)"
+_MARKS = {"": "", "first": "┌ ", "within": "│ ", "last": "└ "}
 
 
 class Row(NamedTuple):
@@ -28,6 +29,8 @@ class Row(NamedTuple):
         Of all its arrays, each once.
     microseconds : float or None
         Median of several runs of this step alone, on all threads; None where it was not timed.
+    chain : str
+        Its place in a chain, "first", "within" or "last"; "" if it is in none.
     """
 
     kernel: str
@@ -35,6 +38,7 @@ class Row(NamedTuple):
     tasks: int
     bytes: int
     microseconds: float | None = None
+    chain: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,9 @@ class Listing:
         table = [("", "kernel", "tile", "tasks", "kB", "microseconds", "share")]
         for number, row in enumerate(self.rows, 1):
             sizes = ("", "") if row.kernel == PYTHON else (f"{row.tasks:,}", _kilobytes(row.bytes))
-            table.append((str(number), row.kernel, row.tile, *sizes, *self._times(row.microseconds)))
+            table.append(
+                (str(number), _MARKS[row.chain] + row.kernel, row.tile, *sizes, *self._times(row.microseconds))
+            )
         steps = f"{len(self.rows)} step{'s' * (len(self.rows) != 1)}"
         ends = [("", steps, "", "", _kilobytes(sum(row.bytes for row in self.rows)), *self._times(self.microseconds))]
         if timed:
@@ -78,20 +84,20 @@ class Listing:
         return f"{microseconds:,.1f}", f"{microseconds / self.microseconds:.1%}" if self.microseconds else ""
 
 
-def listing(parts: Sequence[Step | Callable[[], None]]) -> Listing:
-    """The table of steps, and of calls between them."""
-    return Listing([_row(part) for part in parts])
+def listing(parts: Sequence[list[Step] | Callable[[], None]]) -> Listing:
+    """The table of chains of steps, and of calls between them."""
+    return Listing([row for part in parts for row in _rows(part)])
 
 
-def times(parts: Sequence[Step | Callable[[], None]]) -> Listing:
-    """The same with times: the steps are run again and again, one after the other, on copies of all that they change.
+def times(parts: Sequence[list[Step] | Callable[[], None]], words: np.ndarray) -> Listing:
+    """The same with times: the steps are run again and again, one after the other; ``words`` are their records.
 
     What Python does between them is neither done nor timed.
     """
-    steps = _on_copies([part for part in parts if isinstance(part, Step)])
-    if not steps:
+    chains = [part for part in parts if isinstance(part, list)]
+    if not chains:
         return listing(parts)
-    alone, together = [launch_of([step]) for step in steps], launch_of(steps)
+    alone, together = launches(chains, words)
     together()  # from then on, arrays hold what steps find in them
     seconds: list[list[float]] = []
     end = time.perf_counter() + _SECONDS
@@ -99,8 +105,7 @@ def times(parts: Sequence[Step | Callable[[], None]]) -> Listing:
         seconds.append([*map(_seconds, alone), _seconds(together)])
     *medians, whole = (1e6 * np.median(seconds, axis=0)).tolist()
     left = iter(medians)
-    rows = [_row(part, next(left) if isinstance(part, Step) else None) for part in parts]
-    return Listing(rows, whole)
+    return Listing([row for part in parts for row in _rows(part, left)], whole)
 
 
 def _seconds(launch: Callable[[], None]) -> float:
@@ -109,57 +114,22 @@ def _seconds(launch: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def _row(part: Step | Callable[[], None], microseconds: float | None = None) -> Row:
-    if not isinstance(part, Step):
-        return Row(PYTHON, "", 0, 0)
-    given = part.arguments
-    rows, columns = (len(given.get(name, (0,))) for name in ("rows", "columns"))
-    tile = f"{rows}x{columns}" if "columns" in given else ""
-    return Row(part.kernel.name.strip("_").replace("_", " "), tile, part.tasks, _bytes(part), microseconds)
+def _rows(part: list[Step] | Callable[[], None], microseconds: Iterator[float] | None = None) -> Iterator[Row]:
+    if not isinstance(part, list):
+        yield Row(PYTHON, "", 0, 0)
+        return
+    for number, step in enumerate(part):
+        given = step.arguments
+        rows, columns = (len(given.get(name, (0,))) for name in ("rows", "columns"))
+        tile = f"{rows}x{columns}" if "columns" in given else ""
+        place = "" if len(part) == 1 else "first" if number == 0 else "last" if number == len(part) - 1 else "within"
+        taken = None if microseconds is None else next(microseconds)
+        yield Row(step.kernel.name.strip("_").replace("_", " "), tile, step.tasks, _bytes(step), taken, place)
 
 
 def _bytes(step: Step) -> int:
     """Of all arrays."""
     return sum({memory.address(array): array.nbytes for _, _, array in step.arrays()}.values())
-
-
-def _on_copies(steps: Sequence[Step]) -> list[Step]:
-    """The same steps, but on copies of all arrays that can be written; what overlaps does so again."""
-    arrays = [array for step in steps for _, _, array in step.arrays() if array.flags.writeable]
-    copies: dict[tuple | None, np.ndarray] = {}
-    for start, stop, overlapping in _regions(arrays):
-        block = memory.aligned((stop - start,), np.dtype(np.uint8))
-        for array in overlapping:
-            copy = np.ndarray(array.shape, array.dtype, block, memory.address(array) - start)
-            copy[...] = array
-            copies[_place(array)] = copy
-
-    def copied(value):
-        return [copied(item) for item in value] if isinstance(value, list) else copies.get(_place(value), value)
-
-    return [
-        step.kernel.step(step.tasks, step.scratch, {name: copied(value) for name, value in step.arguments.items()})
-        for step in steps
-    ]
-
-
-def _regions(arrays: list[np.ndarray]) -> list[tuple[int, int, list[np.ndarray]]]:
-    """Where memory begins and ends in which arrays lie that overlap, and these."""
-    regions: list[tuple[int, int, list[np.ndarray]]] = []
-    for array in sorted(arrays, key=memory.address):
-        start = memory.address(array)
-        stop = start + array.nbytes
-        if regions and start < regions[-1][1]:
-            first, end, overlapping = regions.pop()
-            regions.append((first, max(end, stop), [*overlapping, array]))
-        else:
-            regions.append((start, stop, [array]))
-    return regions
-
-
-def _place(value) -> tuple | None:
-    """What tells an array from others; None for a number."""
-    return (memory.address(value), value.shape, value.dtype) if isinstance(value, np.ndarray) else None
 
 
 def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:

@@ -5,11 +5,10 @@ they are takes Python longer than a small kernel runs. So `record` writes the st
 first time, and the program that it returns runs them again, for other inputs, without any Python in between.
 """
 
-import math
 import operator
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +17,8 @@ import numpy as np
 from fastcnn._threads import get_num_threads
 from fastcnn.backends.numba_direct.runtime import memory
 from fastcnn.backends.numba_direct.runtime.arguments import places
-from fastcnn.backends.numba_direct.runtime.launch import LINE, run
+from fastcnn.backends.numba_direct.runtime.chains import Use, chains
+from fastcnn.backends.numba_direct.runtime.launch import COLUMNS, LINE, run
 from fastcnn.backends.numba_direct.runtime.lifetimes import Lifetime, place
 from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from fastcnn.backends.numba_direct.runtime.listing import Listing
 
 _WORD = 8  # bytes
+
+Tasks = int | tuple[int, int]
+"""How many tasks; or how many blocks of images, and tasks of each that read and write nothing of the other blocks."""
 
 
 class Step(NamedTuple):
@@ -40,6 +43,8 @@ class Step(NamedTuple):
     record : bytes
         The arguments as the code finds them, in words of eight bytes.
     tasks : int
+    blocks : int
+        Into how many parts the tasks fall that each read and write one block of images only; 0 if they do not.
     scratch : int
         Bytes that each thread has for itself.
     arguments : dict
@@ -50,6 +55,7 @@ class Step(NamedTuple):
     address: int
     record: bytes
     tasks: int
+    blocks: int
     scratch: int
     arguments: dict[str, Any]
 
@@ -57,7 +63,7 @@ class Step(NamedTuple):
         """The arrays that are not empty: in which word of the record each one's address stands, and its name."""
         return (found for found in places(self.arguments) if found[2].size)
 
-    def is_like(self, kernel: "Kernel", tasks: int, arguments: dict[str, Any], given: dict[int, np.ndarray]) -> bool:
+    def is_like(self, kernel: "Kernel", tasks: Tasks, arguments: dict[str, Any], given: dict[int, np.ndarray]) -> bool:
         """Whether a launch would do the same, but for arrays that have ``given`` ones, by identity, in their place."""
 
         def same(value, own) -> bool:
@@ -68,7 +74,7 @@ class Step(NamedTuple):
             return value == own
 
         own = self.arguments
-        return (self.kernel, self.tasks, own.keys()) == (kernel, tasks, arguments.keys()) and all(
+        return (self.kernel, self.tasks, own.keys()) == (kernel, *divided(tasks)[:1], arguments.keys()) and all(
             same(value, own[name]) for name, value in arguments.items()
         )
 
@@ -94,15 +100,15 @@ class _Working:
         return self._counters, self._scratch
 
 
-def _run(table: np.ndarray, steps: Sequence[Step], working: _Working, threads: int, scratch_bytes: int) -> bool:
-    """Run steps, of which a table tells where they lie, on so many threads, each with so much scratch memory.
+def _run(table: np.ndarray, kernels: Sequence["Kernel"], working: _Working, threads: int, scratch_bytes: int) -> bool:
+    """Run the steps of a table on so many threads, each with so much scratch memory; ``kernels`` are theirs.
 
     Returns whether one of them stopped the program.
     """
-    counters, scratch = working.of(len(steps), threads, scratch_bytes)
+    counters, scratch = working.of(len(kernels), threads, scratch_bytes)
     failed = run(table, counters, scratch, scratch_bytes)
-    if failed and not steps[failed - 1].kernel.stops:
-        raise IndexError(f"The kernel {steps[failed - 1].kernel!r} reads or writes outside of an array.")
+    if failed and not kernels[failed - 1].stops:
+        raise IndexError(f"The kernel {kernels[failed - 1]!r} reads or writes outside of an array.")
     return failed > 0
 
 
@@ -111,36 +117,66 @@ class _Launch:
 
     Attributes
     ----------
-    steps : sequence of Step
+    chains : list of list of Step
+        See `chains`; a step that is in none is alone in its list.
     alone : bool
         Whether one thread runs them all: at first, if there is nothing to share.
     """
 
-    def __init__(self, steps: Sequence[Step], words: np.ndarray):
-        self.steps, self.alone, self._words = steps, all(step.tasks <= 1 for step in steps), words
-        self._table = np.empty((len(steps), 4), np.int64)
+    def __init__(self, chains: list[list[Step]], words: np.ndarray):
+        self.chains, self._words = chains, words
+        steps = self.steps
+        self._kernels = [step.kernel for step in steps]
+        self.alone = all(step.tasks <= 1 for step in steps)
+        self._table = np.zeros((len(steps), COLUMNS), np.int64)
         self._working, self._scratch_bytes = _Working(), max(_whole_vectors(step.scratch) for step in steps)
-        at = memory.address(words)
+        at, begin = memory.address(words), 0
         for i, step in enumerate(steps):
-            self._table[i] = step.address, at, step.tasks, step.kernel.flushes
+            self._table[i, :4] = step.address, at, step.tasks, step.kernel.flushes
             at += len(step.record)
+        for chain in chains:
+            self._table[begin, 4:] = chain[0].blocks, len(chain)
+            begin += len(chain)
+
+    @property
+    def steps(self) -> list[Step]:
+        """All, in order."""
+        return [step for chain in self.chains for step in chain]
 
     def __call__(self) -> bool:
         threads = 1 if self.alone else get_num_threads()
-        return _run(self._table, self.steps, self._working, threads, self._scratch_bytes)
+        return _run(self._table, self._kernels, self._working, threads, self._scratch_bytes)
 
 
 class _Buffer(Lifetime):
-    """Memory that steps use, and the words in which its address, or one inside it, stands."""
+    """Memory that steps use, and the words in which its address, or one inside it, stands.
+
+    Attributes
+    ----------
+    array : ndarray or None
+        What lies there; None when it is elsewhere in each run.
+    uses : list of tuple of int
+        Words, and how many bytes behind the start.
+    """
 
     def __init__(self, array: np.ndarray):
         super().__init__(array.nbytes)
+        self.array: np.ndarray | None = array
         self.start = memory.address(array)
-        self.uses: list[tuple[int, int]] = []  # words, and how many bytes behind the start
+        self.uses: list[tuple[int, int]] = []
 
     def offset(self, array: np.ndarray) -> int:
         """How many bytes behind the start an array begins."""
         return memory.address(array) - self.start
+
+    def copy(self, words: np.ndarray) -> np.ndarray:
+        """Other memory, of which these words tell from now on; with the same numbers, if there are any."""
+        block = memory.vectors(lambda size: np.empty(size, np.uint8), self.size)
+        if self.array is not None:
+            np.ndarray(self.array.shape, self.array.dtype, block)[...] = self.array
+        for word, offset in self.uses:
+            words[word] = memory.address(block) + offset
+        return block
 
 
 class _Buffers:
@@ -181,15 +217,14 @@ class Program:
 
     Parameters
     ----------
-    parts : sequence of Step or callable
-    allocated : list of ndarray
-        All memory that was taken for the steps' arrays.
+    recorder : Recorder
     inputs, results : list of arrays
         Plain or in the backend's layout. A result may be None.
     known : list of ndarray
         Arrays that steps may use besides, and change: a model's parameters.
-    given : list of ndarray
-        What `given` told.
+    in_chains : bool
+        Whether blocks of images may go through several steps one after the other: that is faster, but the arrays of
+        such steps are all needed at the same time.
 
     Attributes
     ----------
@@ -203,23 +238,24 @@ class Program:
         again. So would a result.
     """
 
-    def __init__(self, parts, allocated, inputs, results, known: list[np.ndarray], given: Sequence[np.ndarray] = ()):
-        self.parts, self.allocated, self._known, self._given = parts, allocated, known, given
-        steps = [part for part in parts if isinstance(part, Step)]
-        self._words = _records(steps)
-        self._calls: list[Any] = list(_calls(parts, self._words))
-        own, inputs_at = [list(map(_Buffer, arrays)) for arrays in (allocated, map(plain, inputs))]
-        buffers = _Buffers([*own, *inputs_at, *map(_Buffer, [*known, *given])])
+    def __init__(self, recorder: "Recorder", inputs, results, known: list[np.ndarray], in_chains: bool):
+        self.parts, self.allocated, self._known, self._given = recorder.parts, recorder.allocated, known, recorder.given
+        own, inputs_at = [list(map(_Buffer, arrays)) for arrays in (self.allocated, map(plain, inputs))]
+        others = list(map(_Buffer, [*known, *self._given]))
+        buffers = _Buffers([*own, *inputs_at, *others])
+        ordered = list(_ordered(self.parts, buffers, in_chains))
+        chains = [part for part in ordered if isinstance(part, list)]
+        self._words = _records(step for chain in chains for step in chain)
+        self._calls: list[Any] = list(_calls(ordered, self._words))
         word = 0
-        for i, step in enumerate(steps):
-            for field, name, array in step.arrays():
-                buffer = buffers.find(array)
-                if buffer is not None:
-                    buffer.uses.append((word + field, buffer.offset(array)))
-                    buffer.live(i)
-                elif array.flags.writeable:
-                    raise RuntimeError(f"The step {step.kernel!r} is given an array, `{name}`, that no step computes.")
-            word += len(step.record) // _WORD
+        for i, chain in enumerate(chains):
+            for step in chain:
+                for field, _, array in step.arrays():
+                    buffer = buffers.find(array)
+                    if buffer is not None:
+                        buffer.uses.append((word + field, buffer.offset(array)))
+                        buffer.live(i)  # a block may be at the end of a chain when another is at its beginning
+                word += len(step.record) // _WORD
         self._inputs = [buffer.uses for buffer in inputs_at]
         self._size, outputs = 0, []
         self._results: list[_Result | None] = []
@@ -236,8 +272,9 @@ class Program:
                 outputs.append(buffer)
             self._results.append(_Result(buffer, result))
         self._outputs = _moves(outputs)
-        self._own, self._replaced = own, _Buffers([*own, *inputs_at])
-        self._shared: list | None = None  # results in shared memory
+        fixed = [*outputs, *map(buffers.find, recorder.called)]
+        self._between = [buffer for buffer in own if buffer not in fixed]
+        self._buffers = [*own, *inputs_at, *others]
 
     def __call__(self, *inputs) -> list:
         """Results for other inputs, of the same shapes and dtypes; arbitrary those after a step that stops."""
@@ -245,13 +282,12 @@ class Program:
             start = memory.address(plain(array))
             for word, offset in uses:
                 self._words[word] = start + offset
-        if self._shared is None:
-            block = memory.aligned((self._size,), np.dtype(np.uint8))
-            self._move(self._outputs, block)
+        block = memory.aligned((self._size,), np.dtype(np.uint8))
+        _move(self._words, self._outputs, block)
         for call in self._calls:
             if call():
                 break
-        return self._results_in(block) if self._shared is None else [result.copy() for result in self._shared]
+        return [result and result.at(block) for result in self._results]
 
     def renew(self, function: Callable[[], Any]) -> bool:
         """Call a function that launches nothing now but says what it would: whether that is what the last steps do.
@@ -275,54 +311,44 @@ class Program:
         return True
 
     def share(self, allocate: Callable[[int], np.ndarray]) -> None:
-        """Let the arrays in which steps compute share memory from ``allocate``, where they are not needed together.
+        """Let the arrays between the inputs and the results share memory from ``allocate``, if not needed together.
 
-        Each lives from the first step that has it among its arguments to the last; results are plain arrays, and live
-        on until they are copied. The program has no calls between its steps, and keeps nothing from one run to the
-        next.
+        Each is needed from the first chain that has it among its arguments to the last. It must keep nothing from one
+        run to the next.
         """
-        for result in filter(None, self._results):
-            result.buffer.live(math.inf)
-        block = memory.vectors(allocate, place(self._own))
-        self._move(_moves(self._own), block)
-        self._shared = self._results_in(block)
-        self.parts, self.allocated = [], [block]
-        for launch in self._calls:  # nothing else is to hold what the first run computed in
-            launch.steps = [step.without(self._replaced) for step in launch.steps]
-
-    def _move(self, moves: tuple[np.ndarray, np.ndarray], block: np.ndarray) -> None:
-        """Write down that arrays are in another block of memory."""
-        words, offsets = moves
-        self._words[words] = offsets + memory.address(block)
-
-    def _results_in(self, block: np.ndarray) -> list:
-        return [result and result.at(block) for result in self._results]
+        block = memory.vectors(allocate, place(self._between))
+        _move(self._words, _moves(self._between), block)
+        gone = _Buffers(self._between)  # nothing else is to hold what the first run computed in
+        self.parts = [part.without(gone) if isinstance(part, Step) else part for part in self.parts]
+        for launch in self._calls:
+            if isinstance(launch, _Launch):
+                launch.chains = [[step.without(gone) for step in chain] for chain in launch.chains]
+        for buffer in self._between:
+            buffer.array = None
+        self.allocated = [*(buffer.array for buffer in self._buffers if buffer.array is not None), block]
 
     @property
-    def steps(self) -> list[Step | Callable[[], Any]]:
+    def chains(self) -> list[list[Step] | Callable[[], Any]]:
         """What it does, in order; shared memory has no arrays, of which only the shapes are left."""
-        return [part for call in self._calls for part in (call.steps if isinstance(call, _Launch) else [call])]
+        return [part for call in self._calls for part in (call.chains if isinstance(call, _Launch) else [call])]
 
     def __str__(self) -> str:
         from fastcnn.backends.numba_direct.runtime.listing import listing  # which needs steps
 
-        return str(listing(self.steps))
+        return str(listing(self.chains))
 
     def times(self) -> "Listing":
         """How long each step takes, alone and on all threads: its ``str`` is the table with times.
 
         The steps run on copies: neither parameters nor running statistics change, and Python between them is left out.
-
-        Raises
-        ------
-        RuntimeError
-            If memory is shared: a step alone would find there what a later one wrote.
         """
         from fastcnn.backends.numba_direct.runtime.listing import times  # which needs steps
 
-        if not self.parts:
-            raise RuntimeError("The steps of this program share memory, and cannot be timed one by one.")
-        return times(self.steps)
+        words = self._words.copy()
+        copies = [buffer.copy(words) for buffer in self._buffers if buffer.uses]
+        found = times(self.chains, words)
+        del copies
+        return found
 
     def run_alone(self) -> None:
         """From now on, run on one thread: the steps are too small to share. The program has no calls between them."""
@@ -330,19 +356,57 @@ class Program:
             launch.alone = True
 
 
-def launch_of(steps: Sequence[Step]) -> Callable[[], Any]:
-    """What runs steps in one launch."""
-    return _Launch(steps, _records(steps))
+def launches(chains: list[list[Step]], words: np.ndarray) -> tuple[list[Callable[[], Any]], Callable[[], Any]]:
+    """What runs the steps of a program one by one, and what runs all in one launch; their records lie in ``words``."""
+    alone: list[Callable[[], Any]] = []
+    at = 0
+    for step in (step for chain in chains for step in chain):
+        alone.append(_Launch([[step]], words[at:]))
+        at += len(step.record) // _WORD
+    return alone, _Launch(chains, words)
 
 
-def _records(steps: Sequence[Step]) -> np.ndarray:
+def _records(steps: Iterable[Step]) -> np.ndarray:
     """The words of all records."""
     return np.array([word for step in steps for word in memoryview(step.record).cast("q")], np.int64)
+
+
+def _ordered(parts, buffers: _Buffers, in_chains: bool) -> Iterator[Any]:
+    """The chains of all steps between two calls, and these calls."""
+    waiting: list[Step] = []
+    for part in [*parts, None]:
+        if isinstance(part, Step):
+            waiting.append(part)
+            continue
+        uses = [_use(step, buffers) for step in waiting]
+        for chain in chains(uses) if in_chains else ([i] for i in range(len(uses))):
+            yield [waiting[i] for i in chain]
+        waiting = []
+        if part is not None:
+            yield part
+
+
+def _use(step: Step, buffers: _Buffers) -> Use:
+    """What a step does to which buffers."""
+    kernel, touched = step.kernel, (set[int](), set[int]())  # read, and perhaps written
+    for _, name, array in step.arrays():
+        buffer = buffers.find(array)
+        if buffer is not None:
+            touched[kernel.writes is None or name in kernel.writes].add(id(buffer))
+        elif array.flags.writeable:
+            raise RuntimeError(f"The step {kernel!r} is given an array, `{name}`, that no step computes.")
+    return Use(step.blocks, *touched, kernel.stops)
 
 
 def plain(array) -> np.ndarray:
     """The numbers of an array that may be in the backend's layout."""
     return getattr(array, "blocks", array)
+
+
+def _move(words: np.ndarray, moves: tuple[np.ndarray, np.ndarray], block: np.ndarray) -> None:
+    """Write down that arrays are in another block of memory."""
+    numbers, offsets = moves
+    words[numbers] = offsets + memory.address(block)
 
 
 def _moves(buffers: list[_Buffer]) -> tuple[np.ndarray, np.ndarray]:
@@ -353,16 +417,17 @@ def _moves(buffers: list[_Buffer]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _calls(parts, words: np.ndarray) -> Iterator[Callable[[], Any]]:
-    """A launch for all steps that follow each other, and what stands between."""
-    waiting: list[Step] = []
+    """A launch for all chains that follow each other, and what stands between."""
+    waiting: list[list[Step]] = []
     word = 0
     for part in [*parts, None]:
-        if isinstance(part, Step):
+        if isinstance(part, list):
             waiting.append(part)
             continue
         if waiting:
-            yield _Launch(waiting, words[word:])
-            word += sum(len(step.record) for step in waiting) // _WORD
+            launch = _Launch(waiting, words[word:])
+            yield launch
+            word += sum(len(step.record) for step in launch.steps) // _WORD
             waiting = []
         if part is not None:
             yield part
@@ -382,12 +447,15 @@ class Recorder:
         Memory that it took meanwhile.
     given : list of ndarray
         What `given` told.
+    called : list of ndarray
+        What calls between the steps computed with.
     """
 
     def __init__(self) -> None:
         self.parts: list[Any] = []
         self.allocated: list[np.ndarray] = []
         self.given: list[np.ndarray] = []
+        self.called: list[np.ndarray] = []
 
 
 class _Thread(threading.local):
@@ -395,13 +463,18 @@ class _Thread(threading.local):
         self.recorder: Recorder | None = None
         self.attempt: Recorder | None = None  # what would be launched; see `Program.renew`
         self.working = _Working()
-        self.table = np.empty((1, 4), np.int64)
+        self.table = np.zeros((1, COLUMNS), np.int64)
 
 
 _thread = _Thread()
 
 
-def launch(kernel: "Kernel", tasks: int, scratch: int, arguments: dict[str, Any]) -> None:
+def divided(tasks: Tasks) -> tuple[int, int]:
+    """How many tasks in all; and of how many blocks, 0 if there are no several."""
+    return (tasks, 0) if isinstance(tasks, int) else (tasks[0] * tasks[1], tasks[0] if tasks[0] > 1 else 0)
+
+
+def launch(kernel: "Kernel", tasks: Tasks, scratch: int, arguments: dict[str, Any]) -> None:
     """Run one step, and write it down where its thread is recording."""
     if _thread.attempt is not None:
         _thread.attempt.parts.append((kernel, tasks, arguments))
@@ -410,9 +483,9 @@ def launch(kernel: "Kernel", tasks: int, scratch: int, arguments: dict[str, Any]
     if _thread.recorder is not None:
         _thread.recorder.parts.append(step)
     at = memory.address(np.frombuffer(step.record, np.uint8))
-    _thread.table[0] = step.address, at, step.tasks, step.kernel.flushes
+    _thread.table[0, :4] = step.address, at, step.tasks, step.kernel.flushes
     threads = get_num_threads() if step.tasks > 1 else 1
-    _run(_thread.table, [step], _thread.working, threads, _whole_vectors(step.scratch))
+    _run(_thread.table, [step.kernel], _thread.working, threads, _whole_vectors(step.scratch))
 
 
 def given(array: np.ndarray) -> np.ndarray:
@@ -434,11 +507,15 @@ def perform(function: Callable[[], Any]) -> None:
         function()
         return
     recorder.parts.append(function)
-    with recording(None):
+    inside = Recorder()
+    with recording(inside):
         function()
+    recorder.called += [array for step in inside.parts for _, _, array in step.arrays()]
 
 
-def record(function: Callable[..., Sequence], inputs: Sequence, known: Sequence[np.ndarray]) -> tuple[Program, list]:
+def record(
+    function: Callable[..., Sequence], inputs: Sequence, known: Sequence[np.ndarray], in_chains: bool = True
+) -> tuple[Program, list]:
     """Call a function, and return the program of what it did, and its results.
 
     Parameters
@@ -447,12 +524,13 @@ def record(function: Callable[..., Sequence], inputs: Sequence, known: Sequence[
         Its results are arrays that kernels compute from the inputs.
     inputs : sequence of arrays
     known : sequence of ndarray
+    in_chains : bool
         As for `Program`.
     """
     recorder = Recorder()
     with recording(recorder):
         results = list(function(*inputs))
-    return Program(recorder.parts, recorder.allocated, inputs, results, list(known), recorder.given), results
+    return Program(recorder, inputs, results, list(known), in_chains), results
 
 
 @contextmanager

@@ -1,0 +1,177 @@
+"""Chains: steps through which a block of images goes before the next one, with the same bits as one after the other."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import fastcnn
+from fastcnn import nn, optim, training
+from fastcnn.backends.numba_direct.runtime import launch, memory
+from fastcnn.backends.numba_direct.runtime.chains import Use, chains
+from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
+
+CLASSES, BLOCKS = 3, 3
+N = BLOCKS * VECTOR_BYTES // 4 - 2  # the last block is not full
+NETS = {
+    "residual": lambda rng: [
+        nn.Conv2d(2, 16, 3, padding=1, rng=rng), nn.BatchNorm2d(16), nn.ReLU(),
+        nn.Residual(nn.Sequential(nn.Conv2d(16, 16, 3, padding=1, rng=rng), nn.BatchNorm2d(16))), nn.ReLU(),
+        nn.Conv2d(16, 24, 3, stride=2, padding=1, rng=rng), nn.BatchNorm2d(24), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(24, CLASSES, rng=rng),
+    ],
+    "separable": lambda rng: [
+        nn.Conv2d(2, 8, 1, rng=rng), nn.GELU(), nn.Conv2d(8, 8, 3, padding=1, groups=8, rng=rng), nn.BatchNorm2d(8),
+        nn.ReLU(), nn.Conv2d(8, 5, 1, rng=rng), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(80, CLASSES, rng=rng),
+    ],
+    "pooled": lambda rng: [
+        nn.Conv2d(2, 5, 3, padding=1, rng=rng), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.3, rng=rng),
+        nn.Conv2d(5, 6, 3, padding=1, rng=rng), nn.MaxPool2d(3, stride=2, padding=1), nn.Tanh(), nn.Flatten(),
+        nn.Linear(24, 8, rng=rng), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, CLASSES, rng=rng),
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def backend():
+    with fastcnn.use_backend("numba"):
+        yield
+
+
+@pytest.fixture(params=[1, 2, BLOCKS, 4])
+def threads(request):
+    before = fastcnn.get_num_threads()
+    fastcnn.set_num_threads(request.param)
+    yield
+    fastcnn.set_num_threads(before)
+
+
+def batch():
+    rng = np.random.default_rng(1)
+    return rng.standard_normal((N, 2, 8, 8), np.float32), rng.integers(0, CLASSES, N)
+
+
+def net(name):
+    return nn.Sequential(*NETS[name](np.random.default_rng(0)))
+
+
+def trained(name):
+    """A net that has taken some steps as one program, and that program."""
+    model = net(name)
+    step = training.TrainStep(model, optim.SGD(model.parameters(), 0.1, momentum=0.9), nn.CrossEntropyLoss())
+    for _ in range(4):
+        step(*batch())
+    (program,) = step.programs
+    return model, program
+
+
+def lengths(program):
+    return [len(part) for part in program.chains if isinstance(part, list)]
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_program_in_chains_has_the_bits_of_the_calls(name, threads):
+    model, program = trained(name)
+    assert max(lengths(program)) >= 3
+    by_hand, loss = net(name), nn.CrossEntropyLoss()
+    optimizer = optim.SGD(by_hand.parameters(), 0.1, momentum=0.9)
+    x, labels = batch()
+    for _ in range(4):
+        loss(by_hand(x), labels)
+        optimizer.zero_grad()
+        by_hand.backward(loss.backward(), input_grad=False)
+        optimizer.step()
+    for key, value in by_hand.state_dict().items():
+        np.testing.assert_array_equal(model.state_dict()[key], value, err_msg=key)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_kernels_write_what_they_say(name):
+    """A kernel that names what it writes leaves all other arrays as they are."""
+    model, loss = net(name), nn.CrossEntropyLoss()
+    x, labels = batch()
+    loss(model(x), labels)
+    model.backward(loss.backward(), input_grad=False)
+    named = 0
+    for program in itertools.chain(*model.programs().values()):
+        for step in (step for part in program.chains if isinstance(part, list) for step in part):
+            if step.kernel.writes is None:
+                continue
+            named += 1
+            arrays = {name: array.copy() for name, array in step.arguments.items() if isinstance(array, np.ndarray)}
+            step.kernel(step.tasks, step.scratch, **step.arguments | arrays)
+            assert step.kernel.writes <= arrays.keys(), step.kernel
+            for key in arrays.keys() - step.kernel.writes:
+                assert arrays[key].tobytes() == step.arguments[key].tobytes(), (step.kernel, key)
+    assert named > 20
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_block_has_what_it_needs(name):
+    """Tasks of one block compute the same whatever is in the other blocks, and leave these as they are."""
+    model, loss = net(name), nn.CrossEntropyLoss()
+    x, labels = batch()
+    loss(model(x), labels)
+    model.backward(loss.backward(), input_grad=False)
+    divided = 0
+    for program in itertools.chain(*model.programs().values()):
+        for step in (step for part in program.chains if isinstance(part, list) for step in part if step.blocks):
+            divided += 1
+            given = {key: value for key, value in step.arguments.items() if isinstance(value, np.ndarray)}
+            whole = {key: array.copy() for key, array in given.items()}
+            step.kernel(step.tasks, step.scratch, **step.arguments | whole)
+            for block in range(BLOCKS):
+                arrays, others = {key: array.copy() for key, array in given.items()}, np.arange(BLOCKS) != block
+                blocked = {key: array for key, array in arrays.items() if array.ndim > 2 and len(array) == BLOCKS}
+                for array in blocked.values():
+                    array[others] = np.nan if array.dtype.kind == "f" else 1
+                before = {key: array.copy() for key, array in blocked.items()}
+                run_block(step, block, arrays)
+                for key in step.kernel.writes & blocked.keys():
+                    np.testing.assert_array_equal(arrays[key][block], whole[key][block], err_msg=f"{step} {key}")
+                    assert arrays[key][others].tobytes() == before[key][others].tobytes(), (step, key)
+    assert divided > 10
+
+
+def run_block(step, block, arrays):
+    """The tasks of one block, by a chain of one thread that has that block only."""
+    each = step.tasks // step.blocks
+    made = step.kernel.step((1, each), step.scratch, step.arguments | arrays)
+    words = np.frombuffer(made.record, np.int64).copy()
+    scratch = np.zeros(step.scratch + VECTOR_BYTES, np.uint8)
+    at = memory.address(scratch) + -memory.address(scratch) % VECTOR_BYTES
+    row = np.array([made.address, memory.address(words), made.tasks, step.kernel.flushes, 0, 1], np.int64)
+    assert launch._run_tasks(memory.address(row), block * each, (block + 1) * each, at) == 0
+
+
+def use(reads, writes, blocks=2, stops=False):
+    return Use(blocks, set(reads), set(writes), stops)
+
+
+def test_what_depends_on_each_other_stays_in_order():
+    rng = np.random.default_rng(0)
+    for _ in range(2000):
+        steps = [
+            use(rng.integers(0, 8, 2), rng.integers(0, 8, 1), int(rng.choice([0, 2, 2, 2, 3])))
+            if rng.random() < 0.97
+            else use("", "", 0, stops=True)
+            for _ in range(12)
+        ]
+        found = list(chains(steps))
+        order = [i for chain in found for i in chain]
+        assert sorted(order) == list(range(12))
+        for first, second in itertools.combinations(range(12), 2):
+            one, two = steps[first], steps[second]
+            if not one.is_apart(two) or one.stops or two.stops:
+                assert order.index(first) < order.index(second)
+        for chain in found:
+            assert len(chain) == 1 or len({steps[i].blocks for i in chain} - {0}) == 1
+
+
+def test_what_stands_in_the_way_is_moved():
+    pixels, filters, sums = use("x", "y"), use("w", "t", 0), use("yt", "z")
+    assert list(chains([pixels, filters, sums])) == [[1], [0, 2]]
+    gradient, total, before = use("xz", "p"), use("p", "g", 0), use("z", "u")
+    assert list(chains([gradient, total, before])) == [[0, 2], [1]]
+    assert list(chains([gradient, total, use("g", "u")])) == [[0], [1], [2]]
+    assert list(chains([pixels, use("", "", 0, stops=True), before])) == [[0], [1], [2]]
