@@ -31,7 +31,6 @@ TOUCHES = {  # how many numbers from one on each reads or writes, in its place i
     "tile_sums, a column left out": 1,
     "tile_fma, scalars": 2,
     "tile_fma, vectors": 2 * L + 1,
-    "tile_fma_inside": 2 * L,
     "tile_outer, a": L,
     "tile_outer, b": 2 * L,
     "tile_max": 2 * L,
@@ -83,15 +82,11 @@ def _touch(first, last, a, scratch):
             tile = simd.tile_fma(tile, x, 0, 0, 0, x, at, L, 0)
             tile = simd.tile_fma(tile, x, 0, 0, 0, x, at, L, 1)
         elif way == 17:
-            tile = simd.tile_fma_inside(tile, x, 0, 0, 0, x, at, L, 0, 0, 1, 2)
-        elif way == 18:
             tile = simd.tile_outer(tile, x, at, 0, x, 0, far, 0)
-        elif way == 19:
+        elif way == 18:
             tile = simd.tile_outer(tile, x, 0, 0, x, at, far, 0)
-        elif way == 20:
+        elif way == 19:
             other, which = simd.tile_max(other, which, x, at, L, 1)
-        # Outside of the image nothing is read, wherever that would be.
-        tile = simd.tile_fma_inside(tile, x, 0, 0, 0, x, at - (1 << 40), L, 0, 9, 1, 9)
         if way == -1:  # so that nothing above may be left out
             simd.tile_spill(simd.tile_add(tile, other), x, 0)
             simd.tile_store_bytes(which, small, 0, 0, L, 0, 0)

@@ -14,6 +14,7 @@ import numpy as np
 
 from fastcnn._geometry import Windows
 from fastcnn.backends.numba_direct.kernels import tiles
+from fastcnn.backends.numba_direct.kernels.depthwise import depthwise_plan, suits_depthwise
 from fastcnn.backends.numba_direct.kernels.padding import copy_padded
 from fastcnn.backends.numba_direct.kernels.plan import TASKS, Plan, block_strides
 from fastcnn.backends.numba_direct.kernels.winograd import WinogradPlan, suits_winograd, winograd_plan
@@ -23,7 +24,6 @@ from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
 from fastcnn.backends.numba_direct.simd import (
     lane_count,
     tile_fma,
-    tile_fma_inside,
     tile_load,
     tile_max_columns,
     tile_reload,
@@ -165,7 +165,7 @@ def pooled_plan(
     seen = k | ({"xc": height * width * L, "xh": width * L, "xw": L} if border else {})  # as taps find it
     ky, kx, px = np.meshgrid(np.arange(PH), np.arange(PW), np.arange(P), indexing="ij")
     pixels = (ky * w.SH * seen["xh"] + (px * PW + kx) * w.SW * seen["xw"]).reshape(-1)
-    x_taps, w_taps, _ = _tap_list(seen, chunk, range(KH))
+    x_taps, w_taps = _tap_list(seen, chunk, range(KH), range(KW))
     shares = min(filter_tiles, -(-TASKS // (NB * groups * (w.OH // PH)))) if border else filter_tiles
     given = k | {"PH": PH, "PW": PW, "rows": rows, "columns": (0,) * len(pixels), "outputs": outputs, "chunk": chunk}
     given |= {"x_taps": x_taps, "w_taps": w_taps, "pixels": pixels, "shares": shares}
@@ -177,61 +177,64 @@ def pooled_plan(
 
 
 def _cheapest(k: dict[str, Any], winograd: bool) -> Plan | WinogradPlan:
+    if suits_depthwise(k):
+        return depthwise_plan(k)
     return winograd_plan(k) if winograd and suits_winograd(k) else _cheaper(k)
 
 
 def _cheaper(k: dict[str, Any]) -> Plan:
     """The cheaper of the two direct kernels: tiles of neighbouring pixels, or of the same pixel of several blocks.
 
-    Pixels share what the first-level cache holds; but next to the border they multiply zeros, where blocks take exactly
-    the taps inside the image. The input gradient of LeNet's C3 runs at 220 GFLOP/s with pixels and at 404 with blocks.
+    Pixels share what the first-level cache holds, and blocks of images can go on to the next step one by one. But at
+    the border, where taps are outside the image, pixels are computed one by one.
     """
     NB, G, O, OH, OW, W, KW = (k[name] for name in ("NB", "G", "O", "OH", "OW", "W", "KW"))
-    taps = [sum(0 <= ox * k["SW"] + k["ix0"] + kx * k["DW"] < W for kx in range(KW)) for ox in range(OW)]
-    whole = [n == KW for n in taps]
-    sides = (whole.index(True), whole[::-1].index(True)) if any(whole) else (OW, 0)
-    by_pixels, by_blocks = tiles.choose(O, OW, sides), tiles.choose(O, NB, slack=1.2)
-    pixels_cost = tiles.cycles(by_pixels, O, OW, sides) * NB * KW
-    blocks_cost = tiles.cycles(by_blocks, O, NB) * sum(taps) * _FAR
+    taps = [tuple(kx for kx in range(KW) if 0 <= ox * k["SW"] + k["ix0"] + kx * k["DW"] < W) for ox in range(OW)]
+    inner = [ox for ox in range(OW) if len(taps[ox]) == KW]
+    edges = [ox for ox in range(OW) if len(taps[ox]) < KW]
+    by_pixels, by_blocks = tiles.choose(O, max(1, len(inner))), tiles.choose(O, NB, slack=1.2)
+    edge_cost = sum(len(taps[ox]) for ox in edges) * tiles.cycles((by_pixels[0], (0,)), O, 1)
+    pixels_cost = NB * (tiles.cycles(by_pixels, O, len(inner)) * KW + edge_cost)
+    blocks_cost = tiles.cycles(by_blocks, O, NB) * sum(map(len, taps)) * _FAR
     rows, columns = by_blocks if blocks_cost < pixels_cost else by_pixels
     filter_tiles = -(-O // len(rows))
     if blocks_cost < pixels_cost:
         tasks = -(-NB // len(columns)) * G * filter_tiles * OH
         return Plan(_correlate_blocks, tasks, k | {"rows": rows, "columns": columns})
     shares = min(filter_tiles, -(-TASKS // (NB * G * OH)))
-    border = () if all(whole) else (0,)  # whether columns may lie outside the image
-    given = k | {"rows": rows, "columns": columns, "border": border, "shares": shares} | _tap_lists(k, len(columns))
-    return Plan(_correlate_pixels, (NB, G * shares * OH), given)
+    lists = _tap_lists(k, [tuple(range(KW)), *(taps[ox] for ox in edges)], len(columns))
+    given = k | {"rows": rows, "columns": columns, "shares": shares, "border": (0,) * (len(edges) > 0)}
+    given |= {"left": inner[0] if inner else 0, "inner": len(inner), "edges": np.array(edges, np.int64)}
+    return Plan(_correlate_pixels, (NB, G * shares * OH), given | lists)
 
 
-def _tap_lists(k: dict[str, Any], columns: int) -> dict[str, Any]:
-    """The channels of a chunk; the taps of all lists (see `_tap_list`); then where an output row's list begins and how
-    many taps of a channel it has.
+def _tap_lists(k: dict[str, Any], kxs: list[tuple[int, ...]], columns: int) -> dict[str, Any]:
+    """The channels of a chunk; the taps of all lists (see `_tap_list`); and for each row of outputs, and each of the
+    ``kxs``, where the list of its taps inside the image begins and how many these are of a channel.
 
-    Rows at the border have lists of their own, without the taps outside the image. Since channels come first, a list
-    serves a chunk of fewer channels too. For LeNet-5's C3, which has neither border nor chunks, one loop over a list
-    takes as long as three nested ones.
+    Since channels come first, a list serves a chunk of fewer channels too. For LeNet-5's C3, which has neither border
+    nor chunks, one loop over a list takes as long as three nested ones.
     """
     KH, KW = k["KH"], k["KW"]
     chunk = _chunk(k["C"], KH * min(columns * KW, (columns - 1) * k["SW"] + (KW - 1) * abs(k["DW"]) + 1), KH * KW)
-    begins, lists, starts, sizes = {}, [np.empty((3, 0), np.int64)], [], []
+    begins, lists, size, spans = {}, [np.empty((2, 0), np.int64)], 0, []
     for oy in range(k["OH"]):
-        inside = tuple(ky for ky in range(KH) if 0 <= oy * k["SH"] + k["iy0"] + ky * k["DH"] < k["H"])
-        if inside not in begins:
-            begins[inside] = sum(taps.shape[1] for taps in lists)
-            lists.append(_tap_list(k, chunk, inside))
-        starts.append(begins[inside])
-        sizes.append(len(inside) * KW)
-    x_taps, w_taps, along = np.ascontiguousarray(np.concatenate(lists, axis=1))
-    numbers = {"list_starts": np.array(starts), "list_sizes": np.array(sizes)}
-    return {"chunk": chunk, "x_taps": x_taps, "w_taps": w_taps, "along": along} | numbers
+        kys = tuple(ky for ky in range(KH) if 0 <= oy * k["SH"] + k["iy0"] + ky * k["DH"] < k["H"])
+        for inside in ((kys, kx) for kx in kxs):
+            if inside not in begins:
+                begins[inside] = size
+                lists.append(_tap_list(k, chunk, *inside))
+                size += lists[-1].shape[1]
+            spans.append((begins[inside], len(inside[0]) * len(inside[1])))
+    x_taps, w_taps = np.ascontiguousarray(np.concatenate(lists, axis=1))
+    return {"chunk": chunk, "x_taps": x_taps, "w_taps": w_taps, "spans": np.array(spans), "lists": len(kxs)}
 
 
-def _tap_list(k: dict[str, Any], channels: int, kys) -> np.ndarray:
-    """For the taps in the order (c, ky, kx) where they are in x, in the filters, and along the row."""
-    c, ky, kx = np.meshgrid(np.arange(channels), np.array(kys, np.int64), np.arange(k["KW"]), indexing="ij")
+def _tap_list(k: dict[str, Any], channels: int, kys, kxs) -> np.ndarray:
+    """For the taps in the order (c, ky, kx) where they are in x and in the filters."""
+    c, ky, kx = np.meshgrid(np.arange(channels), np.array(kys, np.int64), np.array(kxs, np.int64), indexing="ij")
     x_taps = c * k["xc"] + ky * k["DH"] * k["xh"] + kx * k["DW"] * k["xw"]
-    return np.stack([x_taps, c * k["wc"] + ky * k["wy"] + kx * k["wx"], kx * k["DW"]]).reshape(3, -1)
+    return np.stack([x_taps, c * k["wc"] + ky * k["wy"] + kx * k["wx"]]).reshape(2, -1)
 
 
 def _chunk(C: int, pixels: int, taps: int) -> int:
@@ -256,49 +259,51 @@ def _correlate_pixels(first, last, a, scratch):
     """A task is one output row of a share of the filters of a group: tiles of some filters by neighbouring pixels.
 
     It is summed up chunk by chunk of the channels, so that what a tile reads of x stays in the first-level cache for
-    all filters. The last tiles overlap their neighbours and store only their own rows and columns.
+    all filters. The last tiles overlap their neighbours and store only their own rows and columns. The ``inner``
+    pixels from ``left`` on have all taps of a row inside the image; the ``edges``, which do not, come one by one.
     """
-    x, weight, bias, y = a.x, a.weight, a.bias, a.y
-    rows, columns, R, COLUMNS = a.rows, a.columns, len(a.rows), len(a.columns)
-    G, C, W, O, OH, OW, KW = a.G, a.C, a.W, a.O, a.OH, a.OW, a.KW
-    xn, xc, xh, step = a.xn, a.xc, a.xh, a.SW * a.xw
-    w0, wg, wo, wc = a.w0, a.wg, a.wo, a.wc
-    y0, yn, yo, yh, yw = a.y0, a.yn, a.yo, a.yh, a.yw
-    SH, SW, iy0, ix0, DW = a.SH, a.SW, a.iy0, a.ix0, a.DW
-    x_taps, w_taps, along, list_starts, list_sizes = a.x_taps, a.w_taps, a.along, a.list_starts, a.list_sizes
-    relu, shares, chunk, border = a.relu, a.shares, a.chunk, len(a.border) > 0
-    leftmost, rightmost = ix0 + min(0, (KW - 1) * DW), ix0 + (COLUMNS - 1) * SW + max(0, (KW - 1) * DW)
-    filter_tiles = (O + R - 1) // R
+    rows, columns, one, R, COLUMNS = a.rows, a.columns, (0,), len(a.rows), len(a.columns)
+    G, C, O, OH, chunk, shares, filter_tiles = a.G, a.C, a.O, a.OH, a.chunk, a.shares, (a.O + len(a.rows) - 1) // R
+    left, inner, lists, spans, edges = a.left, a.inner, a.lists, a.spans, a.edges
     for task in range(first, last):
         rest, oy = divmod(task, OH)
         rest, share = divmod(rest, shares)
         n, g = divmod(rest, G)
-        row_at = y0 + n * yn + g * O * yo + oy * yh
+        first_filters, last_filters = share * filter_tiles // shares, (share + 1) * filter_tiles // shares
         for c in range(0, C, chunk):
-            start = list_starts[oy]
-            stop = start + min(chunk, C - c) * list_sizes[oy]
-            for column_tile in range((OW + COLUMNS - 1) // COLUMNS):
-                ox = min(column_tile * COLUMNS, OW - COLUMNS)
-                ix = ox * SW + ix0
-                x_at = n * xn + (g * C + c) * xc + (oy * SH + iy0) * xh + ix * a.xw
-                for filter_tile in range(share * filter_tiles // shares, (share + 1) * filter_tiles // shares):
+            channels, at = min(chunk, C - c), 2 * oy * lists
+            for column_tile in range((inner + COLUMNS - 1) // COLUMNS):
+                ox = min(column_tile * COLUMNS, inner - COLUMNS)
+                first_column = column_tile * COLUMNS - ox
+                for filter_tile in range(first_filters, last_filters):
                     o = min(filter_tile * R, O - R)
-                    w_at, y_at = w0 + g * wg + o * wo + c * wc, row_at + o * yo + ox * yw
-                    if c == 0:
-                        tile = tile_splat(rows, columns, bias, g * O + o, 1)
-                    else:
-                        tile = tile_load(rows, columns, y, y_at, yo, yw)
-                    if not border or (ox * SW + leftmost >= 0 and ox * SW + rightmost < W):
-                        for q in range(start, stop):
-                            tile = tile_fma(tile, weight, w_at, wo, w_taps[q], x, x_at, step, x_taps[q])
-                    else:
-                        for q in range(start, stop):
-                            tile = tile_fma_inside(
-                                tile, weight, w_at, wo, w_taps[q], x, x_at, step, x_taps[q], ix + along[q], SW, W
-                            )  # fmt: skip
-                    if relu and c + chunk >= C:
-                        tile = tile_relu(tile)
-                    tile_store(tile, y, y_at, yo, yw, filter_tile * R - o, column_tile * COLUMNS - ox)
+                    _pixels(a, rows, columns, n, g, c, o, oy, left + ox, spans[at], channels * spans[at + 1],
+                            filter_tile * R - o, first_column)  # fmt: skip
+            if len(a.border) > 0:
+                for edge in range(edges.size):
+                    at += 2
+                    for filter_tile in range(first_filters, last_filters):
+                        o = min(filter_tile * R, O - R)
+                        _pixels(a, rows, one, n, g, c, o, oy, edges[edge], spans[at], channels * spans[at + 1],
+                                filter_tile * R - o, 0)  # fmt: skip
+
+
+@inlined
+def _pixels(a, rows, columns, n, g, c, o, oy, ox, start, taps, first_row, first_column):
+    """A tile of some filters from ``o`` by pixels from ``ox``: what channels from ``c`` add, by a list of taps."""
+    x, weight, y, x_taps, w_taps, wo, step, C = a.x, a.weight, a.y, a.x_taps, a.w_taps, a.wo, a.SW * a.xw, a.C
+    w_at = a.w0 + g * a.wg + o * wo + c * a.wc
+    x_at = n * a.xn + (g * C + c) * a.xc + (oy * a.SH + a.iy0) * a.xh + (ox * a.SW + a.ix0) * a.xw
+    y_at = a.y0 + n * a.yn + (g * a.O + o) * a.yo + oy * a.yh + ox * a.yw
+    if c == 0:
+        tile = tile_splat(rows, columns, a.bias, g * a.O + o, 1)
+    else:
+        tile = tile_load(rows, columns, y, y_at, a.yo, a.yw)
+    for q in range(start, start + taps):
+        tile = tile_fma(tile, weight, w_at, wo, w_taps[q], x, x_at, step, x_taps[q])
+    if a.relu and c + a.chunk >= C:
+        tile = tile_relu(tile)
+    tile_store(tile, y, y_at, a.yo, a.yw, first_row, first_column)
 
 
 @flushing_kernel(writes="y")

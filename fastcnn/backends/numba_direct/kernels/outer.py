@@ -38,6 +38,7 @@ _CHUNK = 32  # tiles of taps that a task sums side by side: some 50 KB, which th
 _SHARE = 4  # tiles of filters that use one copy of a patch with its border, each with half as many tiles of taps
 _PATCH_BYTES = 26 * 1024  # of `dy` that they all go over in turn: it leaves room for `x` in the first-level cache
 _NUMBERS = 4096  # that a task of `_add_parts` takes
+_BLOCKS_NUMBERS = 1 << 16  # up to so many, each block has sums of its own: then it can go on to the next step by itself
 _NO_WINNERS = np.empty(0, np.int8)
 
 
@@ -89,6 +90,8 @@ def _plan(
     chunk = min(tap_tiles, _CHUNK // 2 if border else _CHUNK)
     tasks = given["G"] * shares * -(-tap_tiles // chunk)
     parts = min(patches, -(-TASKS // tasks))
+    if NB * given["G"] * O * Q <= _BLOCKS_NUMBERS:
+        parts = max(parts, NB)
     parts -= parts % NB if parts > NB else 0  # so that each is of one block
     height, width = (patch_rows - 1) * given["SH"] + reach[0] + 1, (patch_columns - 1) * given["SW"] + reach[1] + 1
     given = given | {

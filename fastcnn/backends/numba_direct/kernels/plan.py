@@ -32,6 +32,16 @@ def block_strides(C: int, H: int, W: int, L: int) -> tuple[int, int, int, int]:
     return C * H * W * L, H * W * L, W * L, L
 
 
+def ascending(k: dict[str, Any]) -> dict[str, Any]:
+    """The same convolution, in the words of `correlate`, with taps that run forwards along both axes."""
+    for step, start, taps, w_step in (("DH", "iy0", "KH", "wy"), ("DW", "ix0", "KW", "wx")):
+        if k[step] < 0:
+            last = k[taps] - 1
+            w0 = k["w0"] + last * k[w_step]
+            k = k | {step: -k[step], start: k[start] + last * k[step], "w0": w0, w_step: -k[w_step]}
+    return k
+
+
 def constant(array: np.ndarray) -> np.ndarray:
     """The array, which nobody writes any more: that is how programs know one."""
     array.flags.writeable = False

@@ -17,15 +17,15 @@ Tile = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @functools.cache
-def choose(rows: int, columns: int, border: tuple[int, int] = (0, 0), slack: float = 1.0) -> Tile:
+def choose(rows: int, columns: int, slack: float = 1.0) -> Tile:
     """The cheapest tile for an output of so many rows (filters) and columns, as the two tuples that kernels take.
 
     With a ``slack`` above 1, the first tile of the menu that costs at most so many times as much: each tile that more
     is another kernel to compile, two seconds for the filters' gradient.
     """
     fitting = [((0,) * tile[0], (0,) * tile[1]) for tile in _MENU[REGISTERS] if tile[0] <= rows and tile[1] <= columns]
-    best = min(cycles(tile, rows, columns, border) for tile in fitting)
-    return next(tile for tile in fitting if cycles(tile, rows, columns, border) <= slack * best)
+    best = min(cycles(tile, rows, columns) for tile in fitting)
+    return next(tile for tile in fitting if cycles(tile, rows, columns) <= slack * best)
 
 
 @functools.cache
@@ -43,17 +43,10 @@ def choose_windows(rows: int, outputs: int, pixels: int) -> Tile | None:
     return min(fitting, key=lambda tile: whole[tile] * _tap_cycles(len(tile[0]), len(tile[1]) * pixels), default=None)
 
 
-def cycles(tile: Tile, rows: int, columns: int, border: tuple[int, int] = (0, 0)) -> float:
-    """Cycles for one tap of a whole output, the last tiles overlapping their neighbours.
-
-    ``border`` says how many columns at either end have taps outside the image: for tiles with such columns each tap
-    asks where every column is, some three instructions a column, of which four or five start in a cycle.
-    """
+def cycles(tile: Tile, rows: int, columns: int) -> float:
+    """Cycles for one tap of a whole output, the last tiles overlapping their neighbours."""
     R, C = len(tile[0]), len(tile[1])
-    column_tiles = -(-columns // C)
-    outside = min(column_tiles, sum(-(-side // C) for side in border))
-    outside_cycles = max(_tap_cycles(R, C), (R * C + R + 4 * C + 4) / 4.5 + 1)
-    return -(-rows // R) * ((column_tiles - outside) * _tap_cycles(R, C) + outside * outside_cycles)
+    return -(-rows // R) * -(-columns // C) * _tap_cycles(R, C)
 
 
 def _tap_cycles(R: int, C: int) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastcnn.backends.numba_direct.kernels.padding import load_padded
-from fastcnn.backends.numba_direct.kernels.plan import TASKS, Plan, constant
+from fastcnn.backends.numba_direct.kernels.plan import TASKS, Plan, ascending, constant
 from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
 from fastcnn.backends.numba_direct.runtime.compile import flushing_kernel, inlined, kernel
 from fastcnn.backends.numba_direct.runtime.memory import aligned
@@ -76,7 +76,7 @@ def pays(C: int, O: int, OH: int, OW: int) -> bool:
 
 def winograd_plan(k: dict[str, Any]) -> WinogradPlan:
     """The plan of such a convolution."""
-    k = _ascending(k)
+    k = ascending(k)
     NB, G, C, O = (k[name] for name in ("NB", "G", "C", "O"))
     down, across, panels = tiles_along(k["OH"]), tiles_along(k["OW"]), -(-O // ROWS)
     tasks = NB * G * down * across
@@ -97,14 +97,6 @@ def winograd_plan(k: dict[str, Any]) -> WinogradPlan:
 def tiles_along(outputs: int) -> int:
     """How many tiles cover so many outputs of a row or a column."""
     return -(-outputs // SIDE)
-
-
-def _ascending(k: dict[str, Any]) -> dict[str, Any]:
-    """The same convolution with taps that run forwards along both axes."""
-    for step, start, w_step in (("DH", "iy0", "wy"), ("DW", "ix0", "wx")):
-        if k[step] < 0:
-            k = k | {step: -k[step], start: k[start] + 2 * k[step], "w0": k["w0"] + 2 * k[w_step], w_step: -k[w_step]}
-    return k
 
 
 @kernel(writes="transformed")

@@ -245,17 +245,14 @@ def _place(context, builder, kind: Numbers, numbers, index):
     return builder.gep(proxy.data, [index])
 
 
-def check(context, builder, size, index, count: int = 1, asked=None) -> None:
-    """Where Numba checks bounds, end the kernel unless ``count`` numbers from an index on are among the first ``size``.
-
-    Only if the flag ``asked`` says so, where there is one.
-    """
+def check(context, builder, size, index, count: int = 1) -> None:
+    """Where Numba checks bounds, end the kernel unless ``count`` numbers from an index on are in the first ``size``."""
     if config.BOUNDSCHECK:
         last = builder.sub(size, ir.Constant(size.type, count))
         outside = builder.or_(
             builder.icmp_signed("<", index, ir.Constant(index.type, 0)), builder.icmp_signed(">", index, last)
         )
-        with builder.if_then(outside if asked is None else builder.and_(outside, asked), likely=False):
+        with builder.if_then(outside, likely=False):
             context.call_conv.return_user_exc(builder, IndexError, ("outside of an array",))
 
 

@@ -35,7 +35,6 @@ from fastcnn.backends.numba_direct.simd.moves import (
 )
 from fastcnn.backends.numba_direct.simd.products import (
     tile_fma,
-    tile_fma_inside,
     tile_outer,
     tile_sums,
 )
@@ -52,7 +51,6 @@ __all__ = [
     "tile_add_columns",
     "tile_divide_columns",
     "tile_fma",
-    "tile_fma_inside",
     "tile_full",
     "tile_load",
     "tile_load_bytes",

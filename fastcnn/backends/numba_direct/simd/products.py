@@ -31,28 +31,6 @@ def tile_fma(
 
 
 @intrinsic
-def tile_fma_inside(
-    typingctx, tile, scalars, scalar_offset, scalar_step, scalar_tap, vectors, vector_offset, vector_step, vector_tap,
-    pixel, pixel_step, extent,
-):  # fmt: skip
-    """`tile_fma` whose column c is at pixel + c * pixel_step: a vector of zeros unless that is in 0 ... extent - 1."""
-    at = types.intp
-    signature = tile(tile, scalars, at, at, at, vectors, at, at, at, at, at, at)
-
-    def codegen(context, builder, signature, args):
-        acc, scalars, scalar_offset, scalar_step, scalar_tap, vectors, offset, step, tap, pixel, pixel_step, extent = (
-            args
-        )
-        code = Code(context, builder, tile)
-        columns = code.load_inside(
-            signature.args[5], vectors, builder.add(offset, tap), step, pixel, pixel_step, extent
-        )  # fmt: skip
-        return code.products(acc, signature.args[1], scalars, scalar_offset, scalar_step, scalar_tap, columns)
-
-    return signature, codegen
-
-
-@intrinsic
 def tile_outer(typingctx, tile, a, a_offset, a_step, b, b_offset, steps, first):
     """tile[r, c] += a[a_offset + r * a_step : + lanes] * b[b_offset + steps[first + c] : + lanes], lane by lane."""
     signature = tile(tile, a, types.intp, types.intp, b, types.intp, steps, types.intp)

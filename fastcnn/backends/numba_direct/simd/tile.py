@@ -46,11 +46,11 @@ class Data:
         """The same numbers; offsets count from the one at ``start``."""
         return Data(self._code, self._code.builder.gep(self._address, [start]), self._size, start)
 
-    def at(self, offset, count: int = 1, asked=None):
+    def at(self, offset, count: int = 1):
         """Address of the number at an offset, if so many are there from it on (see `check`)."""
         context, builder = self._code.context, self._code.builder
         index = offset if self._start is None else builder.add(self._start, offset)
-        check(context, builder, self._size, index, count, asked)
+        check(context, builder, self._size, index, count)
         return builder.gep(self._address, [offset])
 
 
@@ -88,19 +88,14 @@ class Code:
         """Offsets of the tile's vectors where they stand one after the other."""
         return self.steps(start, self.constant(start, self.vector.count), self.tile.rows * self.tile.columns)
 
-    def pointer(self, data: Data, offset, kind=None, asked=None):
+    def pointer(self, data: Data, offset, kind=None):
         """Address of the vector at an offset."""
         kind = kind or self.vector
-        return self.builder.bitcast(data.at(offset, kind.count, asked), kind.as_pointer())
+        return self.builder.bitcast(data.at(offset, kind.count), kind.as_pointer())
 
     def load(self, data: Data, offset):
         """The vector at an offset."""
         return self.builder.load(self.pointer(data, offset), align=self.align)
-
-    def load_if(self, inside, data: Data, offset):
-        """The vector at an offset if a flag says so, else a vector of zeros."""
-        pointer = self.pointer(data, offset, asked=inside)
-        return self.builder.load(self.builder.select(inside, pointer, self._zero_vector()), align=self.align)
 
     def load_number(self, data: Data, offset):
         """The number at an offset."""
@@ -136,17 +131,6 @@ class Code:
         )
         return self.builder.call(function, [a, b, c])
 
-    def inside(self, pixel, pixel_step, extent):
-        """For each column c, whether the pixel ``pixel + c * pixel_step`` lies in 0 ... extent - 1."""
-        # A negative pixel is a huge unsigned number.
-        return [self.builder.icmp_unsigned("<", at, extent) for at in self.steps(pixel, pixel_step, self.tile.columns)]
-
-    def load_inside(self, array_type, array, offset, step, pixel, pixel_step, extent):
-        """The vectors at offset + c * step, for each column c: zeros unless its pixel is inside."""
-        data, places = self.data(array_type, array), self.steps(offset, step, self.tile.columns)
-        flags = self.inside(pixel, pixel_step, extent)
-        return [self.load_if(inside, data, at) for at, inside in zip(places, flags, strict=True)]
-
     def bits(self, flag):
         """A flag in every lane."""
         lanes = ir.VectorType(ir.IntType(1), self.vector.count)
@@ -162,14 +146,6 @@ class Code:
         for lane in range(self.vector.count):
             limit = self.builder.insert_element(limit, lanes, ir.Constant(I32, lane))
         return self.builder.icmp_signed("<", numbers, limit)
-
-    def _zero_vector(self):
-        """Address of a vector of zeros."""
-        name = f"fastcnn.zeros.{self.vector.count}.{self.vector.element}"
-        zeros = self.builder.module.globals.get(name)
-        if zeros is None:
-            zeros = cgutils.global_constant(self.builder, name, ir.Constant(self.vector, None))
-        return zeros
 
     def table(self, array_type, array, first):
         """The integers array[first], array[first + 1], ... for the columns of the tile."""
