@@ -1,6 +1,7 @@
 """Chains: steps through which a block of images goes before the next one, with the same bits as one after the other."""
 
 import itertools
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -38,12 +39,14 @@ def backend():
         yield
 
 
-@pytest.fixture(params=[1, 2, BLOCKS, 4])
-def threads(request):
+@contextmanager
+def on(threads):
     before = fastcnn.get_num_threads()
-    fastcnn.set_num_threads(request.param)
-    yield
-    fastcnn.set_num_threads(before)
+    fastcnn.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        fastcnn.set_num_threads(before)
 
 
 def batch():
@@ -55,12 +58,13 @@ def net(name):
     return nn.Sequential(*NETS[name](np.random.default_rng(0)))
 
 
-def trained(name):
-    """A net that has taken some steps as one program, and that program."""
+def trained(name, *threads):
+    """A net that has taken a step on each of these numbers of threads, as one program, and that program."""
     model = net(name)
     step = training.TrainStep(model, optim.SGD(model.parameters(), 0.1, momentum=0.9), nn.CrossEntropyLoss())
-    for _ in range(4):
-        step(*batch())
+    for number in threads:
+        with on(number):
+            step(*batch())
     (program,) = step.programs
     return model, program
 
@@ -69,9 +73,10 @@ def lengths(program):
     return [len(part) for part in program.chains if isinstance(part, list)]
 
 
+@pytest.mark.parametrize("threads", [1, 2, BLOCKS, 4])
 @pytest.mark.parametrize("name", NETS)
 def test_a_program_in_chains_has_the_bits_of_the_calls(name, threads):
-    model, program = trained(name)
+    model, program = trained(name, BLOCKS, threads, threads, threads)
     assert max(lengths(program)) >= 3
     by_hand, loss = net(name), nn.CrossEntropyLoss()
     optimizer = optim.SGD(by_hand.parameters(), 0.1, momentum=0.9)
@@ -83,6 +88,10 @@ def test_a_program_in_chains_has_the_bits_of_the_calls(name, threads):
         optimizer.step()
     for key, value in by_hand.state_dict().items():
         np.testing.assert_array_equal(model.state_dict()[key], value, err_msg=key)
+
+
+def test_there_are_none_where_threads_would_wait():
+    assert max(lengths(trained("residual", 2)[1])) == 1
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -140,8 +149,8 @@ def run_block(step, block, arrays):
     words = np.frombuffer(made.record, np.int64).copy()
     scratch = np.zeros(step.scratch + VECTOR_BYTES, np.uint8)
     at = memory.address(scratch) + -memory.address(scratch) % VECTOR_BYTES
-    row = np.array([made.address, memory.address(words), made.tasks, step.kernel.flushes, 0, 1], np.int64)
-    assert launch._run_tasks(memory.address(row), block * each, (block + 1) * each, at) == 0
+    row = np.array([made.address, memory.address(words), made.tasks, step.kernel.flushes, 0, 1, 0], np.int64)
+    assert launch._run_tasks(memory.address(row), row[1], block * each, (block + 1) * each, at) == 0
 
 
 def use(reads, writes, blocks=2, stops=False):

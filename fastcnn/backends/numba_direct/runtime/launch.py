@@ -28,7 +28,7 @@ from fastcnn.backends.numba_direct.runtime.denormals import flush_denormals, res
 
 LINE = 8  # counters lie so many int64 apart, each on a cache line of its own
 _TURNS = 4  # a thread's share of a step is taken in so many parts, so that others can help
-COLUMNS = 6  # of the table of steps
+COLUMNS = 7  # of the table of steps
 _ROW = COLUMNS * 8  # bytes of one
 _LOOKS = 2_000  # at a counter, some 50 microseconds in all, before the calling thread sleeps
 _IDLE_LOOKS = 25_000  # before another one does: most launches follow each other faster
@@ -42,8 +42,8 @@ def run(table: np.ndarray, counters: np.ndarray, scratch: np.ndarray, scratch_by
     Parameters
     ----------
     table : ndarray of shape (steps, COLUMNS), int64
-        Address of a kernel, address of its arguments, number of tasks, whether denormals are zeros; and of a chain that
-        begins here how many blocks and steps it has.
+        Address of a kernel, address of its arguments, number of tasks, whether denormals are zeros; of a chain that
+        begins here how many blocks and steps it has; and the address of the `moves` of a step of a chain, or 0.
     counters : ndarray of shape (steps, threads + 1, LINE), int64
         For this run: how much is taken of each thread's share, and how much is done.
     scratch : ndarray of uint8
@@ -127,11 +127,25 @@ _compiled = numba.njit(error_model="numpy", nogil=True)
 
 
 @_compiled
-def _run_tasks(row, first, last, scratch):
+def _record(row, block, scratch):
+    """Address of a step's arguments for a block, in which arrays that are moved lie in the thread's own memory."""
+    record, moves = read(row + 8), read(row + 48)
+    if moves == 0:
+        return record
+    words, copy = read(moves + 8), scratch + read(moves + 16)
+    for word in range(words):
+        write(copy + 8 * word, read(record + 8 * word))
+    for move in range(moves + 24, moves + 24 * (read(moves) + 1), 24):
+        write(copy + 8 * read(move), scratch + read(move + 8) - block * read(move + 16))
+    return copy
+
+
+@_compiled
+def _run_tasks(row, record, first, last, scratch):
     """Some tasks of a step; returns its status."""
     flushes = read(row + 24)
     mode = flush_denormals() if flushes else np.uint64(0)
-    status = _call(read(row), first, last, read(row + 8), scratch)
+    status = _call(read(row), first, last, record, scratch)
     if flushes:
         restore_denormals(mode)
     return status
@@ -146,23 +160,24 @@ def _work(table, steps, counters, scratch, worker, threads):
     while i < steps:
         row = table + i * _ROW
         tasks, blocks, length = read(row + 16), read(row + 32), read(row + 40)
-        is_chain = length > 1 and (blocks % threads == 0 or blocks >= threads * _TURNS)  # no thread waits for long
-        length, items = (length, blocks) if is_chain else (1, tasks)
+        items = blocks if length > 1 else tasks
         shares = counters + i * (threads + 1) * line
         done = shares + threads * line
         sleepers = done + 16
         for turn in range(threads):
             owner = (worker + turn) % threads
             start, stop = owner * items // threads, (owner + 1) * items // threads
-            some = 1 if is_chain else (stop - start + _TURNS - 1) // _TURNS
+            some = 1 if length > 1 else (stop - start + _TURNS - 1) // _TURNS
             while start < stop:
                 first = start + add(shares + owner * line, some)
                 if first >= stop:
                     break
                 last = min(first + some, stop)
                 for j in range(length):
-                    each = read(row + j * _ROW + 16) // blocks if is_chain else 1  # tasks of an item
-                    if _run_tasks(row + j * _ROW, first * each, last * each, scratch) != 0 and read(failed) == 0:
+                    step = row + j * _ROW
+                    each = read(step + 16) // blocks if length > 1 else 1  # tasks of an item
+                    record = _record(step, first, scratch)
+                    if _run_tasks(step, record, first * each, last * each, scratch) != 0 and read(failed) == 0:
                         write(failed, i + j + 1)
                 if add(done, last - first) + last - first == items and read(sleepers) != 0:
                     wake(done)

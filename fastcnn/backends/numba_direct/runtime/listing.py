@@ -89,16 +89,17 @@ def listing(parts: Sequence[list[Step] | Callable[[], None]]) -> Listing:
     return Listing([row for part in parts for row in _rows(part)])
 
 
-def times(parts: Sequence[list[Step] | Callable[[], None]], words: np.ndarray) -> Listing:
-    """The same with times: the steps are run again and again, one after the other; ``words`` are their records.
+def times(parts: Sequence[list[Step] | Callable[[], None]], words: np.ndarray, within) -> Listing:
+    """The same with times: the steps are run again and again, one after the other, as `launches` makes them.
 
     What Python does between them is neither done nor timed.
     """
     chains = [part for part in parts if isinstance(part, list)]
     if not chains:
         return listing(parts)
-    alone, together = launches(chains, words)
-    together()  # from then on, arrays hold what steps find in them
+    alone, together = launches(chains, words, within)
+    for launch in alone:
+        launch()  # from then on, arrays hold what steps find in them
     seconds: list[list[float]] = []
     end = time.perf_counter() + _SECONDS
     while len(seconds) < _LEAST or (len(seconds) < _REPEATS and time.perf_counter() < end):

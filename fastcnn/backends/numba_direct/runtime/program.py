@@ -135,8 +135,28 @@ class _Launch:
             self._table[i, :4] = step.address, at, step.tasks, step.kernel.flushes
             at += len(step.record)
         for chain in chains:
-            self._table[begin, 4:] = chain[0].blocks, len(chain)
+            self._table[begin, 4:6] = chain[0].blocks, len(chain)
             begin += len(chain)
+
+    def move(self, moves: list[list["_Move"]]) -> None:
+        """Let arrays of each step lie in the scratch memory of the thread that has a block, behind that of kernels."""
+        steps, start = self.steps, self._scratch_bytes
+        room = max((move.place + move.block for of_step in moves for move in of_step), default=0)
+        copy = start + _whole_vectors(room)
+        self._scratch_bytes = copy + _whole_vectors(max(len(step.record) for step in steps))
+        self._moves = [
+            np.array(
+                [
+                    len(found),
+                    len(step.record) // _WORD,
+                    copy,
+                    *(n for move in found for n in (move.word, start + move.place, move.block)),
+                ]
+            )
+            for step, found in zip(steps, moves, strict=True)
+        ]
+        for row, found, table in zip(self._table, moves, self._moves, strict=True):
+            row[6] = memory.address(table) if found else 0
 
     @property
     def steps(self) -> list[Step]:
@@ -148,6 +168,24 @@ class _Launch:
         return _run(self._table, self._kernels, self._working, threads, self._scratch_bytes)
 
 
+class _Move(NamedTuple):
+    """An array of a step of which each thread has one block only.
+
+    Attributes
+    ----------
+    word : int
+        Of the step's record, where its address stands.
+    place : int
+        Where in the thread's memory it lies.
+    block : int
+        Bytes of a block.
+    """
+
+    word: int
+    place: int
+    block: int
+
+
 class _Buffer(Lifetime):
     """Memory that steps use, and the words in which its address, or one inside it, stands.
 
@@ -157,6 +195,8 @@ class _Buffer(Lifetime):
         What lies there; None when it is elsewhere in each run.
     uses : list of tuple of int
         Words, and how many bytes behind the start.
+    blocks : set of int
+        Into how many blocks of images it falls, for each of its uses; 0 where it does not.
     """
 
     def __init__(self, array: np.ndarray):
@@ -164,6 +204,7 @@ class _Buffer(Lifetime):
         self.array: np.ndarray | None = array
         self.start = memory.address(array)
         self.uses: list[tuple[int, int]] = []
+        self.blocks: set[int] = set()
 
     def offset(self, array: np.ndarray) -> int:
         """How many bytes behind the start an array begins."""
@@ -247,15 +288,17 @@ class Program:
         chains = [part for part in ordered if isinstance(part, list)]
         self._words = _records(step for chain in chains for step in chain)
         self._calls: list[Any] = list(_calls(ordered, self._words))
-        word = 0
+        self._starts = [0]  # of records
         for i, chain in enumerate(chains):
             for step in chain:
                 for field, _, array in step.arrays():
                     buffer = buffers.find(array)
                     if buffer is not None:
-                        buffer.uses.append((word + field, buffer.offset(array)))
+                        buffer.uses.append((self._starts[-1] + field, buffer.offset(array)))
                         buffer.live(i)  # a block may be at the end of a chain when another is at its beginning
-                word += len(step.record) // _WORD
+                        is_divided = len(chain) > 1 and array.ndim > 2 and len(array) == step.blocks
+                        buffer.blocks.add(step.blocks if is_divided and array.nbytes == buffer.size else 0)
+                self._starts.append(self._starts[-1] + len(step.record) // _WORD)
         self._inputs = [buffer.uses for buffer in inputs_at]
         self._size, outputs = 0, []
         self._results: list[_Result | None] = []
@@ -275,6 +318,7 @@ class Program:
         fixed = [*outputs, *map(buffers.find, recorder.called)]
         self._between = [buffer for buffer in own if buffer not in fixed]
         self._buffers = [*own, *inputs_at, *others]
+        self._within: list[list[_Move]] = [[] for _ in self._starts[1:]]
 
     def __call__(self, *inputs) -> list:
         """Results for other inputs, of the same shapes and dtypes; arbitrary those after a step that stops."""
@@ -313,19 +357,38 @@ class Program:
     def share(self, allocate: Callable[[int], np.ndarray]) -> None:
         """Let the arrays between the inputs and the results share memory from ``allocate``, if not needed together.
 
-        Each is needed from the first chain that has it among its arguments to the last. It must keep nothing from one
-        run to the next.
+        Each is needed from the first chain that has it among its arguments to the last. Of those that a chain alone
+        needs, each thread has one block. The program must keep nothing from one run to the next.
         """
-        block = memory.vectors(allocate, place(self._between))
-        _move(self._words, _moves(self._between), block)
+        inside = [buffer for buffer in self._between if buffer.first == buffer.last and min(buffer.blocks, default=0)]
+        block = memory.vectors(allocate, place(buffer for buffer in self._between if buffer not in inside))
+        _move(self._words, _moves([buffer for buffer in self._between if buffer not in inside]), block)
+        self._within = self._moves_within(inside)
+        at = 0
         gone = _Buffers(self._between)  # nothing else is to hold what the first run computed in
         self.parts = [part.without(gone) if isinstance(part, Step) else part for part in self.parts]
         for launch in self._calls:
             if isinstance(launch, _Launch):
                 launch.chains = [[step.without(gone) for step in chain] for chain in launch.chains]
+                count = len(launch.steps)
+                launch.move(self._within[at : at + count])
+                at += count
         for buffer in self._between:
             buffer.array = None
         self.allocated = [*(buffer.array for buffer in self._buffers if buffer.array is not None), block]
+
+    def _moves_within(self, buffers: list[_Buffer]) -> list[list[_Move]]:
+        """For each step, where in a thread's memory a block of each of these buffers lies."""
+        moves: list[list[_Move]] = [[] for _ in self._starts[1:]]
+        ends: dict[Any, int] = {}  # of what the arrays of each chain take
+        for buffer in buffers:
+            place = ends.get(buffer.first, 0)
+            (blocks,) = buffer.blocks
+            ends[buffer.first] = place + _whole_vectors(buffer.size // blocks)
+            for word, _ in buffer.uses:
+                step = bisect_right(self._starts, word) - 1
+                moves[step].append(_Move(word - self._starts[step], place, buffer.size // blocks))
+        return moves
 
     @property
     def chains(self) -> list[list[Step] | Callable[[], Any]]:
@@ -346,7 +409,7 @@ class Program:
 
         words = self._words.copy()
         copies = [buffer.copy(words) for buffer in self._buffers if buffer.uses]
-        found = times(self.chains, words)
+        found = times(self.chains, words, self._within)
         del copies
         return found
 
@@ -356,14 +419,18 @@ class Program:
             launch.alone = True
 
 
-def launches(chains: list[list[Step]], words: np.ndarray) -> tuple[list[Callable[[], Any]], Callable[[], Any]]:
+def launches(
+    chains: list[list[Step]], words: np.ndarray, within: list[list[_Move]]
+) -> tuple[list[Callable[[], Any]], Callable[[], Any]]:
     """What runs the steps of a program one by one, and what runs all in one launch; their records lie in ``words``."""
     alone: list[Callable[[], Any]] = []
     at = 0
     for step in (step for chain in chains for step in chain):
         alone.append(_Launch([[step]], words[at:]))
         at += len(step.record) // _WORD
-    return alone, _Launch(chains, words)
+    together = _Launch(chains, words)
+    together.move(within)
+    return alone, together
 
 
 def _records(steps: Iterable[Step]) -> np.ndarray:
@@ -395,7 +462,9 @@ def _use(step: Step, buffers: _Buffers) -> Use:
             touched[kernel.writes is None or name in kernel.writes].add(id(buffer))
         elif array.flags.writeable:
             raise RuntimeError(f"The step {kernel!r} is given an array, `{name}`, that no step computes.")
-    return Use(step.blocks, *touched, kernel.stops)
+    blocks, threads = step.blocks, get_num_threads()
+    is_even = blocks % threads == 0 or blocks >= 4 * threads  # so that no thread waits long for another one
+    return Use(blocks if is_even else 0, *touched, kernel.stops)
 
 
 def plain(array) -> np.ndarray:
@@ -463,7 +532,7 @@ class _Thread(threading.local):
         self.recorder: Recorder | None = None
         self.attempt: Recorder | None = None  # what would be launched; see `Program.renew`
         self.working = _Working()
-        self.table = np.zeros((1, COLUMNS), np.int64)
+        self.table = np.array([[0, 0, 0, 0, 0, 1, 0]])  # a step alone
 
 
 _thread = _Thread()
