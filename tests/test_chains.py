@@ -184,3 +184,22 @@ def test_what_stands_in_the_way_is_moved():
     assert list(chains([gradient, total, before])) == [[0, 2], [1]]
     assert list(chains([gradient, total, use("g", "u")])) == [[0], [1], [2]]
     assert list(chains([pixels, use("", "", 0, stops=True), before])) == [[0], [1], [2]]
+
+
+def test_what_a_chain_alone_needs_is_one_block_for_each_thread():
+    """Of the backward pass through convolutions and ReLU, whatever its length; forward, what it needs later is kept."""
+
+    def sizes(layers):
+        rng = np.random.default_rng(0)
+        body = [layer for _ in range(layers) for layer in (nn.Conv2d(4, 4, 3, padding=1, rng=rng), nn.ReLU())]
+        model = nn.Sequential(*body, nn.Flatten(), nn.Linear(256, CLASSES, rng=rng))
+        step = training.TrainStep(model, optim.SGD(model.parameters(), 0.1), nn.CrossEntropyLoss())
+        with on(BLOCKS):
+            step(rng.standard_normal((N, 4, 8, 8), np.float32), rng.integers(0, CLASSES, N))
+        (launch,) = step.programs[0]._calls
+        return step._memory.size, launch._scratch_bytes
+
+    (few, few_scratch), (many, many_scratch) = sizes(4), sizes(10)
+    activation = 4 * 64 * BLOCKS * VECTOR_BYTES
+    assert 6 * activation <= many - few < 8 * activation
+    assert abs(many_scratch - few_scratch) < activation / BLOCKS / 2  # the optimizer has longer lists

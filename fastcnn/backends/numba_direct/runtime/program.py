@@ -144,17 +144,10 @@ class _Launch:
         room = max((move.place + move.block for of_step in moves for move in of_step), default=0)
         copy = start + _whole_vectors(room)
         self._scratch_bytes = copy + _whole_vectors(max(len(step.record) for step in steps))
-        self._moves = [
-            np.array(
-                [
-                    len(found),
-                    len(step.record) // _WORD,
-                    copy,
-                    *(n for move in found for n in (move.word, start + move.place, move.block)),
-                ]
-            )
-            for step, found in zip(steps, moves, strict=True)
-        ]
+        self._moves = []
+        for step, found in zip(steps, moves, strict=True):
+            places = [number for move in found for number in (move.word, start + move.place, move.block)]
+            self._moves.append(np.array([len(found), len(step.record) // _WORD, copy, *places]))
         for row, found, table in zip(self._table, moves, self._moves, strict=True):
             row[6] = memory.address(table) if found else 0
 
@@ -360,10 +353,14 @@ class Program:
         Each is needed from the first chain that has it among its arguments to the last. Of those that a chain alone
         needs, each thread has one block. The program must keep nothing from one run to the next.
         """
-        inside = [buffer for buffer in self._between if buffer.first == buffer.last and min(buffer.blocks, default=0)]
-        block = memory.vectors(allocate, place(buffer for buffer in self._between if buffer not in inside))
-        _move(self._words, _moves([buffer for buffer in self._between if buffer not in inside]), block)
-        self._within = self._moves_within(inside)
+        within: list[_Buffer] = []
+        across: list[_Buffer] = []
+        for buffer in self._between:
+            is_within = buffer.first == buffer.last and min(buffer.blocks, default=0)
+            (within if is_within else across).append(buffer)
+        block = memory.vectors(allocate, place(across))
+        _move(self._words, _moves(across), block)
+        self._within = self._moves_within(within)
         at = 0
         gone = _Buffers(self._between)  # nothing else is to hold what the first run computed in
         self.parts = [part.without(gone) if isinstance(part, Step) else part for part in self.parts]
@@ -378,16 +375,21 @@ class Program:
         self.allocated = [*(buffer.array for buffer in self._buffers if buffer.array is not None), block]
 
     def _moves_within(self, buffers: list[_Buffer]) -> list[list[_Move]]:
-        """For each step, where in a thread's memory a block of each of these buffers lies."""
+        """For each step, where in a thread's memory a block of these buffers lies, which one chain alone needs."""
         moves: list[list[_Move]] = [[] for _ in self._starts[1:]]
-        ends: dict[Any, int] = {}  # of what the arrays of each chain take
+        of_chain: dict[Any, list[Lifetime]] = {}
+        uses = []
         for buffer in buffers:
-            place = ends.get(buffer.first, 0)
-            (blocks,) = buffer.blocks
-            ends[buffer.first] = place + _whole_vectors(buffer.size // blocks)
-            for word, _ in buffer.uses:
-                step = bisect_right(self._starts, word) - 1
-                moves[step].append(_Move(word - self._starts[step], place, buffer.size // blocks))
+            steps = sorted((bisect_right(self._starts, word) - 1, word) for word, _ in buffer.uses)
+            one = Lifetime(buffer.size // min(buffer.blocks))
+            for step, word in steps:
+                one.live(step)
+                uses.append((step, word - self._starts[step], one))
+            of_chain.setdefault(buffer.first, []).append(one)
+        for lifetimes in of_chain.values():
+            place(lifetimes)
+        for step, word, one in uses:
+            moves[step].append(_Move(word, one.place, one.size))
         return moves
 
     @property
