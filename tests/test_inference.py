@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastcnn import functional as F
-from fastcnn import models, nn, set_num_threads, use_backend
+from fastcnn import get_num_threads, models, nn, set_num_threads, use_backend
 from fastcnn.testing import CONV_CASES, POOL_CASES, assert_close
 from tests.in_threads import in_threads
 
@@ -400,15 +400,21 @@ def test_batches_are_cut_into_parts_of_the_batch_size():
     assert infer.batch_size == 20
 
 
-def test_the_memory_is_planned():
-    """A chain needs its largest two neighbours at once, whatever its length, and not the sum of all."""
+@pytest.mark.parametrize(("threads", "least", "most"), [(3, 2, 3), (1, 0, 0.1)])
+def test_the_memory_is_planned(threads, least, most):
+    """A net needs its largest two neighbours at once, whatever its length, and not the sum of all.
+
+    Where threads have equal shares of its blocks, of which each thread goes through the net with one, nothing else.
+    """
     chain = nn.Sequential(*(nn.Conv2d(2, 2, 1, rng=RNG(0)) for _ in range(10)))
-    infer, x = chain.compile_inference(), np.ones((32, 2, 8, 8), np.float32)
+    infer, x, before = chain.compile_inference(), np.ones((2 * LANES, 2, 8, 8), np.float32), get_num_threads()
+    set_num_threads(threads)
     infer(x)
-    assert 2 * x.nbytes <= infer._memory.size < 3 * x.nbytes
-    infer(x[:17])
+    assert least * x.nbytes <= infer._memory.size <= most * x.nbytes
+    infer(x[: LANES + 1])
     infer(x[:1])
-    assert infer._memory.size < 3 * x.nbytes
+    set_num_threads(before)
+    assert infer._memory.size <= max(most, 1) * x.nbytes
 
 
 def test_one_image_takes_the_memory_of_one():

@@ -88,7 +88,7 @@ def program_of(steps, known, results=()):
     """The program of steps that were made one by one."""
     recorder = Recorder()
     recorder.parts = steps
-    return Program(recorder, [], results, known, in_chains=True)
+    return Program(recorder, [], results, known)
 
 
 def test_a_program_does_its_steps_in_their_order():

@@ -37,6 +37,6 @@ def prepare(
 
 
 def _recorded(compute: Callable, shape: tuple[int, ...], dtype, allocate, known) -> Program:
-    program, _ = record(lambda x: [compute(x)], [np.zeros(shape, dtype)], known, in_chains=False)
+    program, _ = record(lambda x: [compute(x)], [np.zeros(shape, dtype)], known)
     program.share(allocate)
     return program

@@ -15,7 +15,7 @@ from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
 from fastcnn.backends.numba_direct.runtime.program import Tasks
 from fastcnn.backends.numba_direct.simd import tile_load, tile_store, tile_transpose
 
-_NUMBERS = 4096  # that a task of `pieces` takes, about
+_NUMBERS = 4096  # that a task of `pieces` takes, at most
 _CHUNK = 64  # features that a task takes: with 16 lanes of float32 they fill 4 KB, well inside the first-level cache
 
 
@@ -55,13 +55,15 @@ def last_images(x: BlockedArray) -> int:
 
 
 def pieces(x: BlockedArray) -> tuple[Tasks, int]:
-    """Tasks that each take a piece of the numbers, one after the other, and how many numbers that are."""
+    """Tasks that each take a piece of the numbers, one after the other, and how many numbers that are.
+
+    A block is cut into pieces of one size, if it can be without making them too small.
+    """
     NB, size = len(x.blocks), x.blocks[0].size
-    if (
-        count := next((n for n in range(-(-size // _NUMBERS), -(-2 * size // _NUMBERS)) if size % n == 0), None)
-    ) is None:
-        return -(-NB * size // _NUMBERS), _NUMBERS
-    return (NB, count), size // count
+    for count in range(-(-size // _NUMBERS), max(2, -(-2 * size // _NUMBERS))):
+        if size % count == 0:
+            return (NB, count), size // count
+    return -(-NB * size // _NUMBERS), _NUMBERS
 
 
 def first(x: BlockedArray, N: int) -> BlockedArray:

@@ -186,7 +186,7 @@ def _cheaper(k: dict[str, Any]) -> Plan:
     """The cheaper of the two direct kernels: tiles of neighbouring pixels, or of the same pixel of several blocks.
 
     Pixels share what the first-level cache holds, and blocks of images can go on to the next step one by one. But at
-    the border, where taps are outside the image, pixels are computed one by one.
+    the left and right border, where taps are outside the image, pixels are computed one by one.
     """
     NB, G, O, OH, OW, W, KW = (k[name] for name in ("NB", "G", "O", "OH", "OW", "W", "KW"))
     taps = [tuple(kx for kx in range(KW) if 0 <= ox * k["SW"] + k["ix0"] + kx * k["DW"] < W) for ox in range(OW)]

@@ -36,8 +36,9 @@ def depthwise_plan(k: dict[str, Any]) -> Plan:
 
 
 def _inside(outputs: int, stride: int, start: int, taps: int, extent: int) -> tuple[np.ndarray, int, int]:
-    """Of each output along an axis the first tap inside the image and the one after the last; and of which outputs
-    all taps are.
+    """Of each output along an axis the first tap inside the image and the one after the last.
+
+    And the first output all of whose taps are inside, and the one after the last of these; 0 and 0 if there is none.
     """
     first = np.arange(outputs) * stride + start
     spans = np.stack((np.clip(-first, 0, taps), np.clip(extent - first, 0, taps)), -1)

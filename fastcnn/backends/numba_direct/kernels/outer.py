@@ -92,7 +92,7 @@ def _plan(
     parts = min(patches, -(-TASKS // tasks))
     if NB * given["G"] * O * Q <= _BLOCKS_NUMBERS:
         parts = max(parts, NB)
-    parts -= parts % NB if parts > NB else 0  # so that each is of one block
+    parts -= parts % NB if parts > NB else 0  # so that each is of one block, where there are as many
     height, width = (patch_rows - 1) * given["SH"] + reach[0] + 1, (patch_columns - 1) * given["SW"] + reach[1] + 1
     given = given | {
         "rows": rows, "columns": columns, "pooled": pooled, "border": (0,) * border, "shares": shares, "chunk": chunk,

@@ -2,7 +2,7 @@
 
 The image is an array (planes, H, W, width). Its planes are blocks of as many channels as a vector has lanes, or single
 channels, of width 1. A pixel of a convolution is a sum of vectors, the filters' values of one tap, each times one
-number of the image; the order of the sum is that of `correlate`, and so are the bits.
+number of the image; the order of the sum is that of `correlate`, and so are the bits where all weights are finite.
 """
 
 import numpy as np

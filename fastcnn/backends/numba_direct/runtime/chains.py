@@ -18,7 +18,7 @@ class Use(NamedTuple):
     ----------
     blocks : int
         Into how many parts its tasks fall, each of which reads and writes one block of images only; 0 if they do not,
-        or if it stops.
+        if it stops, or if threads cannot share them evenly.
     reads, writes : set of int
         Memory, by numbers that tell it apart.
     stops : bool

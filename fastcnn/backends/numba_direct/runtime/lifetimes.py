@@ -12,7 +12,7 @@ from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
 
 
 class Lifetime:
-    """From which step to which an array is needed, its bytes, and its place among others."""
+    """From which step or chain to which an array is needed, its bytes, and its place among others."""
 
     def __init__(self, size: int = 0):
         self.size, self.place = size, 0

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 _WORD = 8  # bytes
 
 Tasks = int | tuple[int, int]
-"""How many tasks; or how many blocks of images, and tasks of each that read and write nothing of the other blocks."""
+"""How many tasks; or how many blocks of images, and tasks of each that read and write nothing of the other blocks.
+
+Of arrays (blocks, ..., lanes) they read and write one block only, of all others whatever they like.
+"""
 
 
 class Step(NamedTuple):
@@ -256,14 +259,11 @@ class Program:
         Plain or in the backend's layout. A result may be None.
     known : list of ndarray
         Arrays that steps may use besides, and change: a model's parameters.
-    in_chains : bool
-        Whether blocks of images may go through several steps one after the other: that is faster, but the arrays of
-        such steps are all needed at the same time.
 
     Attributes
     ----------
     allocated : list of ndarray
-        Other programs, as that of a backward pass, know them.
+        Other programs, as that of a backward pass, know them. After `share`, what the program keeps alive.
 
     Raises
     ------
@@ -272,12 +272,12 @@ class Program:
         again. So would a result.
     """
 
-    def __init__(self, recorder: "Recorder", inputs, results, known: list[np.ndarray], in_chains: bool):
+    def __init__(self, recorder: "Recorder", inputs, results, known: list[np.ndarray]):
         self.parts, self.allocated, self._known, self._given = recorder.parts, recorder.allocated, known, recorder.given
         own, inputs_at = [list(map(_Buffer, arrays)) for arrays in (self.allocated, map(plain, inputs))]
         others = list(map(_Buffer, [*known, *self._given]))
         buffers = _Buffers([*own, *inputs_at, *others])
-        ordered = list(_ordered(self.parts, buffers, in_chains))
+        ordered = list(_ordered(self.parts, buffers))
         chains = [part for part in ordered if isinstance(part, list)]
         self._words = _records(step for chain in chains for step in chain)
         self._calls: list[Any] = list(_calls(ordered, self._words))
@@ -440,15 +440,14 @@ def _records(steps: Iterable[Step]) -> np.ndarray:
     return np.array([word for step in steps for word in memoryview(step.record).cast("q")], np.int64)
 
 
-def _ordered(parts, buffers: _Buffers, in_chains: bool) -> Iterator[Any]:
+def _ordered(parts, buffers: _Buffers) -> Iterator[Any]:
     """The chains of all steps between two calls, and these calls."""
     waiting: list[Step] = []
     for part in [*parts, None]:
         if isinstance(part, Step):
             waiting.append(part)
             continue
-        uses = [_use(step, buffers) for step in waiting]
-        for chain in chains(uses) if in_chains else ([i] for i in range(len(uses))):
+        for chain in chains([_use(step, buffers) for step in waiting]):
             yield [waiting[i] for i in chain]
         waiting = []
         if part is not None:
@@ -466,7 +465,7 @@ def _use(step: Step, buffers: _Buffers) -> Use:
             raise RuntimeError(f"The step {kernel!r} is given an array, `{name}`, that no step computes.")
     blocks, threads = step.blocks, get_num_threads()
     is_even = blocks % threads == 0 or blocks >= 4 * threads  # so that no thread waits long for another one
-    return Use(blocks if is_even else 0, *touched, kernel.stops)
+    return Use(blocks if is_even and not kernel.stops else 0, *touched, kernel.stops)
 
 
 def plain(array) -> np.ndarray:
@@ -584,9 +583,7 @@ def perform(function: Callable[[], Any]) -> None:
     recorder.called += [array for step in inside.parts for _, _, array in step.arrays()]
 
 
-def record(
-    function: Callable[..., Sequence], inputs: Sequence, known: Sequence[np.ndarray], in_chains: bool = True
-) -> tuple[Program, list]:
+def record(function: Callable[..., Sequence], inputs: Sequence, known: Sequence[np.ndarray]) -> tuple[Program, list]:
     """Call a function, and return the program of what it did, and its results.
 
     Parameters
@@ -595,13 +592,12 @@ def record(
         Its results are arrays that kernels compute from the inputs.
     inputs : sequence of arrays
     known : sequence of ndarray
-    in_chains : bool
         As for `Program`.
     """
     recorder = Recorder()
     with recording(recorder):
         results = list(function(*inputs))
-    return Program(recorder, inputs, results, list(known), in_chains), results
+    return Program(recorder, inputs, results, list(known)), results
 
 
 @contextmanager
