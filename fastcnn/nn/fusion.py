@@ -6,8 +6,9 @@ which is read anyway, with one multiply-add. A max-pooling
 takes a convolution's windows there too, and ReLU then acts on what the pooling leaves: the largest value of a window is
 the same before and after ReLU, and where all of a window is negative no gradient passes either way. Such a window has
 no winner (its index is -1), so that the gradient of the pooling is that of both. Outputs and gradients are those of the
-layers one by one, bit for bit; there is only less to do. (One by one, a denormal bias stays where padding is all that a
-filter sees; in the numba backend it counts as zero in the fused ones.)
+layers one by one, bit for bit; there is only less to do. (In the numba backend a convolution by itself leaves out the
+taps that see padding, and a fused one multiplies them by zero: a denormal bias counts as zero there, and what is not
+finite in a filter makes NaN.)
 """
 
 from typing import Any

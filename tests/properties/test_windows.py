@@ -106,6 +106,10 @@ def test_conv2d_relu_and_conv2d_max_pool2d_are_their_parts_bit_for_bit(drawn, re
         # a bias alone, where all taps are outside the image, may be a denormal number; see fastcnn.nn.fusion
         counted = flushed if backend == "numba" else np.asarray
         np.testing.assert_array_equal(counted(fused), counted(rectified))
+        if (w.top or w.left or w.bottom or w.right) and not np.isfinite(weight).all():
+            continue  # what is not finite may make NaN of padding
+        (y,) = call(backend, "conv2d", Batch(x), weight, bias := counted(bias), w, case.groups)
+        (rectified,) = call(backend, "relu", Batch(y))
         before = rectified if relu else y
         pooled, indices = call(backend, "max_pool2d", Batch(before), pool)
         _fused_pool(backend, case, x, weight, bias, pool, relu, dy, before, pooled, indices)
