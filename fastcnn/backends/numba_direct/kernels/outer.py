@@ -105,12 +105,8 @@ def _plan(
     given["offsets"] = channel * c + ky * dilation[0] * h + kx * dilation[1] * pixel
     vectors = 2 * -(-filter_tiles // shares) * R * (chunk * COLUMNS + 1) + (R * patch_rows * OW if pooled else 0)
     channels = min(Cg, (chunk * COLUMNS + COLUMNS - 2) // (KH * KW) + 2) if border else 0
-    return Plan(
-        _outer,
-        (NB, tasks * parts // NB) if parts % NB == 0 else tasks * parts,
-        given,
-        (vectors + channels * height * width) * VECTOR_BYTES,
-    )
+    divided = (NB, tasks * parts // NB) if parts % NB == 0 else tasks * parts
+    return Plan(_outer, divided, given, (vectors + channels * height * width) * VECTOR_BYTES)
 
 
 def sum_outer(

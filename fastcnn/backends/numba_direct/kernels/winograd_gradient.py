@@ -73,7 +73,7 @@ def winograd_gradient_plan(w: Windows, groups: int, weight_shape, blocks_shape, 
     filters, members = -(-O // o_chunks), -(-C // (c_chunks * L)) * L  # of a task, at most
     height = -(-filters // ROWS) * ROWS
     parts = min(-(-tiles // _TILES), -(-TASKS // (groups * o_chunks * c_chunks)))
-    parts -= parts % NB if parts > NB else 0  # so that each is of one block
+    parts -= parts % NB if parts > NB else 0  # so that each is of one block, where there are as many
     xn, xc, xh, xw = block_strides(channels, H, W, L)
     yn, yo, yh, yw = block_strides(O * groups, w.OH, w.OW, L)
     given: dict[str, Any] = {
@@ -83,15 +83,11 @@ def winograd_gradient_plan(w: Windows, groups: int, weight_shape, blocks_shape, 
         "height": height, "xn": xn, "xc": xc, "xh": xh, "xw": xw,
         "yn": yn, "yo": yo, "yh": yh, "yw": yw, "side": (0,) * SIDE, "seen": (0,) * SEEN,
     }  # fmt: skip
-    tasks, each = parts * groups * o_chunks * c_chunks, parts // NB * groups * o_chunks * c_chunks
+    tasks = parts * groups * o_chunks * c_chunks
     size = T * height * members
     scratch = T * (members + 1 + height + 1 + L + 1 + 1) * VECTOR_BYTES
-    main = Plan(
-        _winograd_gradient,
-        (NB, each) if parts % NB == 0 else tasks,
-        given | {"rows": (0,) * ROWS, "lanes": (0,) * L},
-        scratch,
-    )
+    divided = (NB, tasks // NB) if parts % NB == 0 else tasks
+    main = Plan(_winograd_gradient, divided, given | {"rows": (0,) * ROWS, "lanes": (0,) * L}, scratch)
     back = Plan(_winograd_gradient_back, groups * O, given, 9 * VECTOR_BYTES)
     return WinogradGradientPlan(main, back, tasks * size, parts * groups * O * L, (O * groups, C, 3, 3))
 
