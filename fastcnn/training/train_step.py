@@ -190,7 +190,8 @@ class TrainStep:
 
         known = [*self._state.arrays, *self.optimizer._arrays(), scale]
         try:
-            program, (y, loss, *_) = backend.record(first, inputs, known)
+            with backend.Pool():  # which takes along what the first step computes in: the others share memory
+                program, (y, loss, *_) = backend.record(first, inputs, known)
         except _NotFinite as stopped:
             return *stopped.args, 1 / scale.item()
         program.share(self._room)
