@@ -163,7 +163,7 @@ def test_the_command(capsys):
     assert re.match(r"Conv8 and sgd, a training step on 8 images of 2x12x12, on \d+ threads?\n", out)
     assert len(re.findall(r"^ +in one launch +[\d.,]+ +[\d.]+%$", out, re.MULTILINE)) == 1
     for kernel in ("correlate", "cross entropy gradient", "outer", "sgd"):
-        assert re.search(rf"^ *\d+  (?:[┌│└] )?{kernel}.* [\d,]+ +[\d,.]+ +[\d,.]+ +[\d.]+%$", out, re.MULTILINE), (
+        assert re.search(rf"^ *\d+  (?:[/|\\\\] )?{kernel}.* [\d,]+ +[\d,.]+ +[\d,.]+ +[\d.]+%$", out, re.MULTILINE), (
             kernel
         )
 

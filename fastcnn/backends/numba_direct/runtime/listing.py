@@ -12,7 +12,7 @@ from fastcnn.backends.numba_direct.runtime.program import Step, launches
 
 _REPEATS, _LEAST, _SECONDS = 30, 3, 3.0  # so often is each step timed; less often, from 3 on, where that takes longer
 PYTHON = "(Python)"
-_MARKS = {"": "", "first": "┌ ", "within": "│ ", "last": "└ "}
+_MARKS = {"": "", "first": "/ ", "within": "| ", "last": "\\ "}  # not every terminal draws lines
 
 
 class Row(NamedTuple):
@@ -43,7 +43,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Listing:
-    """The steps of a program; ``str`` of it is the table.
+    """The steps of a program; ``str`` of it is the table, in which slashes and bars stand beside the steps of a chain.
 
     Attributes
     ----------
