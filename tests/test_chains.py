@@ -94,52 +94,55 @@ def test_there_are_none_where_threads_would_wait():
     assert max(lengths(trained("residual", 2)[1])) == 1
 
 
-@pytest.mark.parametrize("name", NETS)
-def test_kernels_write_what_they_say(name):
-    """A kernel that names what it writes leaves all other arrays as they are."""
+def steps_of_passes(name):
+    """Those of a forward and a backward pass, whose arrays all have memory of their own."""
     model, loss = net(name), nn.CrossEntropyLoss()
     x, labels = batch()
     loss(model(x), labels)
     model.backward(loss.backward(), input_grad=False)
-    named = 0
-    for program in itertools.chain(*model.programs().values()):
-        for step in (step for part in program.chains if isinstance(part, list) for step in part):
-            if step.kernel.writes is None:
-                continue
-            named += 1
-            arrays = {name: array.copy() for name, array in step.arguments.items() if isinstance(array, np.ndarray)}
-            step.kernel(step.tasks, step.scratch, **step.arguments | arrays)
-            assert step.kernel.writes <= arrays.keys(), step.kernel
-            for key in arrays.keys() - step.kernel.writes:
-                assert arrays[key].tobytes() == step.arguments[key].tobytes(), (step.kernel, key)
-    assert named > 20
+    parts = [part for program in itertools.chain(*model.programs().values()) for part in program.chains]
+    return [step for part in parts if isinstance(part, list) for step in part]
+
+
+def arrays_of(step):
+    return {key: value for key, value in step.arguments.items() if isinstance(value, np.ndarray)}
+
+
+def copies(arrays):
+    return {key: array.copy() for key, array in arrays.items()}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_kernels_write_what_they_say(name):
+    """A kernel that names what it writes leaves all other arrays as they are."""
+    named = [step for step in steps_of_passes(name) if step.kernel.writes is not None]
+    assert len(named) > 20
+    for step in named:
+        arrays = copies(arrays_of(step))
+        step.kernel(step.tasks, step.scratch, **step.arguments | arrays)
+        assert step.kernel.writes <= arrays.keys(), step.kernel
+        for key in arrays.keys() - step.kernel.writes:
+            assert arrays[key].tobytes() == step.arguments[key].tobytes(), (step.kernel, key)
 
 
 @pytest.mark.parametrize("name", NETS)
 def test_a_block_has_what_it_needs(name):
     """Tasks of one block compute the same whatever is in the other blocks, and leave these as they are."""
-    model, loss = net(name), nn.CrossEntropyLoss()
-    x, labels = batch()
-    loss(model(x), labels)
-    model.backward(loss.backward(), input_grad=False)
-    divided = 0
-    for program in itertools.chain(*model.programs().values()):
-        for step in (step for part in program.chains if isinstance(part, list) for step in part if step.blocks):
-            divided += 1
-            given = {key: value for key, value in step.arguments.items() if isinstance(value, np.ndarray)}
-            whole = {key: array.copy() for key, array in given.items()}
-            step.kernel(step.tasks, step.scratch, **step.arguments | whole)
-            for block in range(BLOCKS):
-                arrays, others = {key: array.copy() for key, array in given.items()}, np.arange(BLOCKS) != block
-                blocked = {key: array for key, array in arrays.items() if array.ndim > 2 and len(array) == BLOCKS}
-                for array in blocked.values():
-                    array[others] = np.nan if array.dtype.kind == "f" else 1
-                before = {key: array.copy() for key, array in blocked.items()}
-                run_block(step, block, arrays)
-                for key in step.kernel.writes & blocked.keys():
-                    np.testing.assert_array_equal(arrays[key][block], whole[key][block], err_msg=f"{step} {key}")
-                    assert arrays[key][others].tobytes() == before[key][others].tobytes(), (step, key)
-    assert divided > 10
+    divided = [step for step in steps_of_passes(name) if step.blocks]
+    assert len(divided) > 10
+    for step in divided:
+        whole = copies(arrays_of(step))
+        step.kernel(step.tasks, step.scratch, **step.arguments | whole)
+        for block in range(BLOCKS):
+            arrays, others = copies(arrays_of(step)), np.arange(BLOCKS) != block
+            blocked = {key: array for key, array in arrays.items() if array.ndim > 2 and len(array) == BLOCKS}
+            for array in blocked.values():
+                array[others] = np.nan if array.dtype.kind == "f" else 1
+            before = copies(blocked)
+            run_block(step, block, arrays)
+            for key in step.kernel.writes & blocked.keys():
+                np.testing.assert_array_equal(arrays[key][block], whole[key][block], err_msg=f"{step} {key}")
+                assert arrays[key][others].tobytes() == before[key][others].tobytes(), (step, key)
 
 
 def run_block(step, block, arrays):

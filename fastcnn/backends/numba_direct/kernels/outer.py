@@ -15,7 +15,7 @@ import numpy as np
 from fastcnn._geometry import Windows
 from fastcnn.backends.numba_direct.kernels import tiles
 from fastcnn.backends.numba_direct.kernels.padding import copy_padded
-from fastcnn.backends.numba_direct.kernels.plan import TASKS, Plan, block_strides
+from fastcnn.backends.numba_direct.kernels.plan import TASKS, Plan, block_strides, in_whole_blocks, tasks_of_parts
 from fastcnn.backends.numba_direct.kernels.windows import pool_columns, put_windows
 from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
 from fastcnn.backends.numba_direct.runtime.compile import flushing_kernel, inlined, kernel
@@ -92,7 +92,7 @@ def _plan(
     parts = min(patches, -(-TASKS // tasks))
     if NB * given["G"] * O * Q <= _BLOCKS_NUMBERS:
         parts = max(parts, NB)
-    parts -= parts % NB if parts > NB else 0  # so that each is of one block, where there are as many
+    parts = in_whole_blocks(parts, NB)
     height, width = (patch_rows - 1) * given["SH"] + reach[0] + 1, (patch_columns - 1) * given["SW"] + reach[1] + 1
     given = given | {
         "rows": rows, "columns": columns, "pooled": pooled, "border": (0,) * border, "shares": shares, "chunk": chunk,
@@ -105,8 +105,8 @@ def _plan(
     given["offsets"] = channel * c + ky * dilation[0] * h + kx * dilation[1] * pixel
     vectors = 2 * -(-filter_tiles // shares) * R * (chunk * COLUMNS + 1) + (R * patch_rows * OW if pooled else 0)
     channels = min(Cg, (chunk * COLUMNS + COLUMNS - 2) // (KH * KW) + 2) if border else 0
-    divided = (NB, tasks * parts // NB) if parts % NB == 0 else tasks * parts
-    return Plan(_outer, divided, given, (vectors + channels * height * width) * VECTOR_BYTES)
+    scratch = (vectors + channels * height * width) * VECTOR_BYTES
+    return Plan(_outer, tasks_of_parts(parts, NB, tasks), given, scratch)
 
 
 def sum_outer(

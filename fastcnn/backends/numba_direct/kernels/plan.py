@@ -32,6 +32,16 @@ def block_strides(C: int, H: int, W: int, L: int) -> tuple[int, int, int, int]:
     return C * H * W * L, H * W * L, W * L, L
 
 
+def in_whole_blocks(parts: int, NB: int) -> int:
+    """So many parts of a batch of NB blocks, or fewer, so that each is of one block, where there are as many."""
+    return parts - parts % NB if parts > NB else parts
+
+
+def tasks_of_parts(parts: int, NB: int, each: int) -> Tasks:
+    """The tasks of these parts, so many of each: by blocks, where each part is of one."""
+    return (NB, parts // NB * each) if parts % NB == 0 else parts * each
+
+
 def ascending(k: dict[str, Any]) -> dict[str, Any]:
     """The same convolution, in the words of `correlate`, with taps that run forwards along both axes."""
     for step, start, taps, w_step in (("DH", "iy0", "KH", "wy"), ("DW", "ix0", "KW", "wx")):

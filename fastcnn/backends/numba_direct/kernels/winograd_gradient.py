@@ -13,7 +13,7 @@ import numpy as np
 
 from fastcnn._geometry import Windows
 from fastcnn.backends.numba_direct.kernels.padding import load_padded
-from fastcnn.backends.numba_direct.kernels.plan import TASKS, Plan, block_strides
+from fastcnn.backends.numba_direct.kernels.plan import TASKS, Plan, block_strides, in_whole_blocks, tasks_of_parts
 from fastcnn.backends.numba_direct.kernels.winograd import ROWS, SEEN, SIDE, T, pays, tiles_along
 from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
 from fastcnn.backends.numba_direct.runtime.compile import flushing_kernel, inlined
@@ -72,8 +72,8 @@ def winograd_gradient_plan(w: Windows, groups: int, weight_shape, blocks_shape, 
     tiles, o_chunks, c_chunks = NB * down * across, -(-O // _FILTERS), -(-C // _CHANNELS)
     filters, members = -(-O // o_chunks), -(-C // (c_chunks * L)) * L  # of a task, at most
     height = -(-filters // ROWS) * ROWS
-    parts = min(-(-tiles // _TILES), -(-TASKS // (groups * o_chunks * c_chunks)))
-    parts -= parts % NB if parts > NB else 0  # so that each is of one block, where there are as many
+    each = groups * o_chunks * c_chunks  # tasks of a part
+    parts = in_whole_blocks(min(-(-tiles // _TILES), -(-TASKS // each)), NB)
     xn, xc, xh, xw = block_strides(channels, H, W, L)
     yn, yo, yh, yw = block_strides(O * groups, w.OH, w.OW, L)
     given: dict[str, Any] = {
@@ -83,13 +83,12 @@ def winograd_gradient_plan(w: Windows, groups: int, weight_shape, blocks_shape, 
         "height": height, "xn": xn, "xc": xc, "xh": xh, "xw": xw,
         "yn": yn, "yo": yo, "yh": yh, "yw": yw, "side": (0,) * SIDE, "seen": (0,) * SEEN,
     }  # fmt: skip
-    tasks = parts * groups * o_chunks * c_chunks
     size = T * height * members
     scratch = T * (members + 1 + height + 1 + L + 1 + 1) * VECTOR_BYTES
-    divided = (NB, tasks // NB) if parts % NB == 0 else tasks
-    main = Plan(_winograd_gradient, divided, given | {"rows": (0,) * ROWS, "lanes": (0,) * L}, scratch)
+    own = given | {"rows": (0,) * ROWS, "lanes": (0,) * L}
+    main = Plan(_winograd_gradient, tasks_of_parts(parts, NB, each), own, scratch)
     back = Plan(_winograd_gradient_back, groups * O, given, 9 * VECTOR_BYTES)
-    return WinogradGradientPlan(main, back, tasks * size, parts * groups * O * L, (O * groups, C, 3, 3))
+    return WinogradGradientPlan(main, back, parts * each * size, parts * groups * O * L, (O * groups, C, 3, 3))
 
 
 @flushing_kernel(writes="sums totals")

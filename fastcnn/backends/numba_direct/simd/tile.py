@@ -131,14 +131,6 @@ class Code:
         )
         return self.builder.call(function, [a, b, c])
 
-    def bits(self, flag):
-        """A flag in every lane."""
-        lanes = ir.VectorType(ir.IntType(1), self.vector.count)
-        undefined = ir.Constant(lanes, ir.Undefined)
-        first = self.builder.insert_element(undefined, flag, ir.Constant(I32, 0))
-        zeros = ir.Constant(ir.VectorType(I32, self.vector.count), [0] * self.vector.count)
-        return self.builder.shuffle_vector(first, undefined, zeros)
-
     def first_lanes(self, lanes):
         """For each lane, whether it is one of the first ``lanes``."""
         kind = ir.VectorType(lanes.type, self.vector.count)
