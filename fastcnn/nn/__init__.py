@@ -3,7 +3,7 @@
 from fastcnn.nn import init
 from fastcnn.nn.activations import ELU, GELU, LeakyReLU, ReLU, ScaledTanh, Sigmoid, SiLU, Softmax, Tanh
 from fastcnn.nn.calls import last_call
-from fastcnn.nn.containers import Flatten, Identity, Sequential
+from fastcnn.nn.containers import Sequential
 from fastcnn.nn.conv import Conv2d, ConvTranspose2d
 from fastcnn.nn.dropout import Dropout
 from fastcnn.nn.inference import Inference
@@ -14,6 +14,7 @@ from fastcnn.nn.normalization import BatchNorm1d, BatchNorm2d
 from fastcnn.nn.parameter import Buffer, Parameter
 from fastcnn.nn.pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from fastcnn.nn.recording import unrecorded
+from fastcnn.nn.reshaping import Flatten, Identity
 from fastcnn.nn.residual import Residual, ResizeChannels
 from fastcnn.nn.separable import DepthwiseSeparableConv2d
 from fastcnn.nn.summaries import Summary, summarize

@@ -12,13 +12,14 @@ import numpy as np
 
 from fastcnn.functional.normalization import inverse_deviation
 from fastcnn.nn import calls
-from fastcnn.nn.containers import Identity, Sequential
+from fastcnn.nn.containers import Sequential
 from fastcnn.nn.conv import Conv2d, ConvTranspose2d
 from fastcnn.nn.dropout import Dropout
 from fastcnn.nn.linear import Linear
 from fastcnn.nn.module import Module
 from fastcnn.nn.normalization import BatchNorm1d, BatchNorm2d
 from fastcnn.nn.parameter import Parameter
+from fastcnn.nn.reshaping import Identity
 from fastcnn.nn.residual import Residual
 
 _NORMALIZED_BY = {Conv2d: BatchNorm2d, ConvTranspose2d: BatchNorm2d, Linear: BatchNorm1d}

@@ -2,8 +2,8 @@
 
 from fastcnn import _validate
 from fastcnn.nn.calls import last_call
-from fastcnn.nn.containers import Identity
 from fastcnn.nn.module import Module
+from fastcnn.nn.reshaping import Identity
 
 
 class Residual(Module):

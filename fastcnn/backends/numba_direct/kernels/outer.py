@@ -34,8 +34,8 @@ from fastcnn.backends.numba_direct.simd import (
     tile_sums,
 )
 
-_CHUNK = 32  # tiles of taps that a task sums side by side: some 50 KB, which the second-level cache holds
-_SHARE = 4  # tiles of filters that use one copy of a patch with its border, each with half as many tiles of taps
+_CHUNK = 32  # tiles of taps that a task sums side by side; half as many, where there are copies of patches too
+_SHARE = 16  # tiles of filters that a patch serves once it is in the second-level cache, or copied with its border
 _PATCH_BYTES = 26 * 1024  # of `dy` that they all go over in turn: it leaves room for `x` in the first-level cache
 _NUMBERS = 4096  # that a task of `_add_parts` takes
 _BLOCKS_NUMBERS = 1 << 16  # up to so many, each block has sums of its own: then it can go on to the next step by itself
@@ -86,7 +86,7 @@ def _plan(
     right = (OW - 1) * given["SW"] + given["ix0"] + reach[1] - given["W"] + 1
     border = max(-given["iy0"], -given["ix0"], bottom, right) > 0
     filter_tiles, tap_tiles = -(-O // R), -(-Q // COLUMNS)
-    shares = -(-filter_tiles // _SHARE) if border else filter_tiles
+    shares = -(-filter_tiles // _SHARE)
     chunk = min(tap_tiles, _CHUNK // 2 if border else _CHUNK)
     tasks = given["G"] * shares * -(-tap_tiles // chunk)
     parts = min(patches, -(-TASKS // tasks))
@@ -103,7 +103,8 @@ def _plan(
     c, h, pixel = (height * width * L, width * L, L) if border else (given["xc"], given["xh"], given["xw"])
     channel, ky, kx = (grid.reshape(-1) for grid in np.indices(taps))
     given["offsets"] = channel * c + ky * dilation[0] * h + kx * dilation[1] * pixel
-    vectors = 2 * -(-filter_tiles // shares) * R * (chunk * COLUMNS + 1) + (R * patch_rows * OW if pooled else 0)
+    sums = -(-filter_tiles // shares) * R * (chunk * COLUMNS + 1) * (2 if images else 1)
+    vectors = sums + (R * patch_rows * OW if pooled else 0)
     channels = min(Cg, (chunk * COLUMNS + COLUMNS - 2) // (KH * KW) + 2) if border else 0
     scratch = (vectors + channels * height * width) * VECTOR_BYTES
     return Plan(_outer, tasks_of_parts(parts, NB, tasks), given, scratch)
@@ -140,7 +141,7 @@ def _outer(first, last, a, scratch):
     shares, chunk, size = a.shares, a.chunk, R * COLUMNS * L
     chunks, most = (tap_tiles + chunk - 1) // chunk, (filter_tiles + shares - 1) // shares
     room = most * (chunk * size + R * L)
-    memory = numbers_at(scratch, 2 * room, x)  # sums, and what they were before a block that is not full
+    memory = numbers_at(scratch, 2 * room if images > 0 else room, x)  # sums; those before a block that is not full
     patch_at = scratch + memory.size * x.itemsize
     unpooled = numbers_at(patch_at, R * a.patch_rows * OW * L if len(a.pooled) > 0 else 0, x)
     image_at = patch_at + unpooled.size * x.itemsize

@@ -135,9 +135,16 @@ def _winograd_gradient(first, last, a, scratch):
                 if c_chunk == 0:
                     _add_to_totals(tile, totals, totals_at + o * L, count, tile_number == first_tile, piece)
                 tile_store(tile_winograd_gradient_input(tile), outputs, o * L, SEEN * y_apart, y_apart, 0, 0)
+            rest, right = divmod(tile_number + 1, a.across)
+            n, down = divmod(rest, a.down)
+            x_at = n * a.xn + (g * C + c0) * xc + (down * SIDE + a.iy0) * a.xh + (right * SIDE + a.ix0) * a.xw
+            y_at = n * a.yn + (g * O + o0) * yo + down * SIDE * a.yh + right * SIDE * a.yw
+            x_pieces, y_pieces = (members * SEEN, filters * SIDE) if tile_number + 1 < last_tile else (0, 0)
             for t in range(T):
-                if tile_number + 1 < last_tile:
-                    _prefetch(a, tile_number + 1, t, g * C + c0, members, g * O + o0, filters)
+                for i in range(t * x_pieces // T, (t + 1) * x_pieces // T):
+                    tile_prefetch((0,), seen, x, x_at + i // SEEN * xc + i % SEEN * a.xh, 0, a.xw)
+                for i in range(t * y_pieces // T, (t + 1) * y_pieces // T):
+                    tile_prefetch((0,), side, dy, y_at + i // SIDE * yo + i % SIDE * a.yh, 0, a.yw)
                 for o in range(0, filters, R):
                     for start in range(0, members, L):
                         at = ((task * T + t) * height + o) * width + start
@@ -165,19 +172,6 @@ def _add_to_totals(tile, totals, at, count, is_first, memory):
     for lane in range(L):
         before = totals.dtype.type(0) if is_first else totals[at + lane]
         totals[at + lane] = before + memory[lane] if lane < count else before
-
-
-@inlined
-def _prefetch(a, tile, t, c, members, o, filters):
-    """Fetch a part of what the next tile sees, number t of 36, while products are computed; see `winograd`."""
-    rest, right = divmod(tile, a.across)
-    n, down = divmod(rest, a.down)
-    x_at = n * a.xn + c * a.xc + (down * SIDE + a.iy0) * a.xh + (right * SIDE + a.ix0) * a.xw
-    for i in range(t * members // T, (t + 1) * members // T):
-        tile_prefetch(a.seen, a.seen, a.x, x_at + i * a.xc, a.xh, a.xw)
-    y_at = n * a.yn + o * a.yo + down * SIDE * a.yh + right * SIDE * a.yw
-    for i in range(t * filters // T, (t + 1) * filters // T):
-        tile_prefetch(a.side, a.side, a.dy, y_at + i * a.yo, a.yh, a.yw)
 
 
 @flushing_kernel(writes="dweight dbias")
