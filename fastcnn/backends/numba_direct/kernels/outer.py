@@ -86,8 +86,9 @@ def _plan(
     right = (OW - 1) * given["SW"] + given["ix0"] + reach[1] - given["W"] + 1
     border = max(-given["iy0"], -given["ix0"], bottom, right) > 0
     filter_tiles, tap_tiles = -(-O // R), -(-Q // COLUMNS)
-    shares = -(-filter_tiles // _SHARE)
     chunk = min(tap_tiles, _CHUNK // 2 if border else _CHUNK)
+    fewest = -(-TASKS // (patches * given["G"] * -(-tap_tiles // chunk)))  # where patches are too few to share
+    shares = min(filter_tiles, max(fewest, -(-filter_tiles // _SHARE)))
     tasks = given["G"] * shares * -(-tap_tiles // chunk)
     parts = min(patches, -(-TASKS // tasks))
     if NB * given["G"] * O * Q <= _BLOCKS_NUMBERS:
