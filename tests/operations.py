@@ -18,6 +18,7 @@ from fastcnn.testing import (
     POOL_CASES,
     ConvCase,
 )
+from tests import activations
 
 
 class Call(NamedTuple):
@@ -196,10 +197,6 @@ def _normalizations() -> Iterator[Call]:
 
 
 def _elementwise() -> Iterator[Call]:
-    options = {
-        "relu": (), "leaky_relu": (0.1,), "tanh": (), "scaled_tanh": (1.7159, 2 / 3), "sigmoid": (), "gelu": ("none",),
-        "silu": (), "elu": (1.5,),
-    }  # fmt: skip
     for reason, shape in SHAPES.items():
 
         def packed(count, *others, shape=shape):
@@ -208,11 +205,9 @@ def _elementwise() -> Iterator[Call]:
 
             return arguments
 
-        for name, others in options.items():
-            yield Call(name, reason, packed(1, *others))
-            yield Call(f"{name}_backward", reason, packed(2, *others))
-        yield Call("gelu", f"{reason}, tanh", packed(1, "tanh"))
-        yield Call("gelu_backward", f"{reason}, tanh", packed(2, "tanh"))
+        for case, (name, options) in activations.CASES.items():
+            yield Call(name, f"{reason}, {case}", packed(1, *options.values()))
+            yield Call(f"{name}_backward", f"{reason}, {case}", packed(2, *options.values()))
         for name in ("dropout", "dropout_backward", "add"):
             yield Call(name, reason, packed(2))
         if len(shape) == 4:

@@ -5,50 +5,39 @@ import pytest
 
 from fastcnn import functional as F
 from fastcnn.testing import assert_close, central_difference
+from tests.activations import CASES, FROM_OUTPUT, GATES
 
 NAN, INF = np.nan, np.inf
 LOG3 = np.log(3)
 ROOT2, ERF1 = np.sqrt(2), 0.8427007929497149  # erf(1) is in every table
 
-# (operation, options), and whether its gradient wants the output (else the input)
-ACTIVATIONS = {
-    "relu": ({}, True),
-    "leaky_relu": ({"negative_slope": 0.1}, False),
-    "tanh": ({}, True),
-    "scaled_tanh": ({"amplitude": 2.0, "slope": 0.5}, True),
-    "sigmoid": ({}, True),
-    "gelu": ({}, False),
-    "gelu, by tanh": ({"approximate": "tanh"}, False),
-    "silu": ({}, False),
-    "elu": ({}, False),
-    "elu, alpha": ({"alpha": 0.3}, False),
-}
-activations = pytest.mark.parametrize("name", ACTIVATIONS)
+activations = pytest.mark.parametrize("name", CASES)
 
 
 def forward(name, x, backend):
-    return getattr(F, name.split(",")[0])(x, **ACTIVATIONS[name][0], backend=backend)
+    operation, options = CASES[name]
+    return getattr(F, operation)(x, **options, backend=backend)
 
 
 def backward(name, dy, x, backend):
-    options, wants_output = ACTIVATIONS[name]
-    known = forward(name, x, "naive") if wants_output else x
-    return getattr(F, f"{name.split(',')[0]}_backward")(dy, known, **options, backend=backend)
+    operation, options = CASES[name]
+    known = forward(name, x, "naive") if operation in FROM_OUTPUT else x
+    return getattr(F, f"{operation}_backward")(dy, known, **options, backend=backend)
 
 
 def magnitude(name, x, y):
     """Where y is x times a small number, it is right to the digits of x."""
-    return np.where(np.isfinite(x), x, 0) if name[:4] in ("gelu", "silu") else y
+    return np.where(np.isfinite(x), x, 0) if CASES[name][0] in GATES else y
 
 
 @pytest.mark.parametrize(
     ("name", "x", "y"),
     [
         pytest.param("relu", [-2, -0.5, 0, 3, INF, -INF, NAN], [0, 0, 0, 3, INF, 0, NAN], id="relu"),
-        pytest.param("leaky_relu", [-2, 0, 3, INF, -INF, NAN], [-0.2, 0, 3, INF, -INF, NAN], id="leaky_relu"),
+        pytest.param("leaky_relu, other", [-2, 0, 3, INF, -INF, NAN], [-0.2, 0, 3, INF, -INF, NAN], id="leaky_relu"),
         # tanh(log 3 / 2) = (sqrt 3 - 1/sqrt 3) / (sqrt 3 + 1/sqrt 3) = (3 - 1) / (3 + 1)
         pytest.param("tanh", [0, LOG3 / 2, -LOG3 / 2, INF, -INF, NAN], [0, 0.5, -0.5, 1, -1, NAN], id="tanh"),
-        pytest.param("scaled_tanh", [0, LOG3, -LOG3, INF, -INF, NAN], [0, 1, -1, 2, -2, NAN], id="scaled_tanh"),
+        pytest.param("scaled_tanh, other", [0, LOG3, -LOG3, INF, -INF, NAN], [0, 1, -1, 2, -2, NAN], id="scaled_tanh"),
         pytest.param("sigmoid", [0, LOG3, -LOG3, INF, -INF, NAN], [0.5, 0.75, 0.25, 1, 0, NAN], id="sigmoid"),
         pytest.param("sigmoid", [1e4, -1e4, 90, -800], [1, 0, 1, 0], id="sigmoid does not overflow"),
         pytest.param(
@@ -58,7 +47,7 @@ def magnitude(name, x, y):
             id="gelu",
         ),
         pytest.param(
-            "gelu, by tanh",
+            "gelu, other",
             [0, 1, -1, 1e4, -1e4, INF, -INF, NAN],
             [0, 0.8411919906082768, -0.15880800939172324, 1e4, 0, INF, NAN, NAN],
             id="gelu by tanh",
@@ -68,7 +57,7 @@ def magnitude(name, x, y):
         ),
         pytest.param("silu", [1e4, -1e4, 90, -800], [1e4, 0, 90, 0], id="silu does not overflow"),
         pytest.param("elu", [0, 2, -LOG3, -1e4, INF, -INF, NAN], [0, 2, -2 / 3, -1, INF, -1, NAN], id="elu"),
-        pytest.param("elu, alpha", [-LOG3, -INF], [-0.2, -0.3], id="elu, alpha"),
+        pytest.param("elu, other", [-LOG3, -INF], [-0.2, -0.3], id="elu, alpha"),
     ],
 )
 def test_forward_by_hand(backend, dtype, name, x, y):
@@ -80,22 +69,29 @@ def test_forward_by_hand(backend, dtype, name, x, y):
     ("name", "known", "dy", "dx"),
     [
         pytest.param("relu", [0, 2, NAN, 0, 0], [5, 5, 5, INF, NAN], [0, 5, 5, 0, 0], id="relu, from its output"),
-        pytest.param("leaky_relu", [-2, 0, 3, NAN], [5, 5, 5, 5], [0.5, 0.5, 5, 0.5], id="leaky_relu, from its input"),
+        pytest.param(
+            "leaky_relu, other",
+            [-2, 0, 3, NAN],
+            [5, 5, 5, 5],
+            [0.5, 0.5, 5, 0.5],
+            id="leaky_relu, from its input",
+        ),
         pytest.param("tanh", [0.5, -1, NAN], [4, 4, 4], [3, 0, NAN], id="tanh, from its output"),
-        pytest.param("scaled_tanh", [1, -2, NAN], [4, 4, 4], [3, 0, NAN], id="scaled_tanh, from its output"),
+        pytest.param("scaled_tanh, other", [1, -2, NAN], [4, 4, 4], [3, 0, NAN], id="scaled_tanh, from its output"),
         pytest.param("sigmoid", [0.5, 0.25, 1, NAN], [4, 16, 4, 4], [1, 3, 0, NAN], id="sigmoid, from its output"),
         pytest.param("silu", [0, LOG3], [4, 16], [2, 12 + 3 * LOG3], id="silu, from its input"),
         pytest.param("elu", [-LOG3, 0, 2, NAN], [6, 6, 6, 6], [2, 6, 6, NAN], id="elu, from its input"),
-        pytest.param("elu, alpha", [-LOG3], [5], [0.5], id="elu with alpha"),
+        pytest.param("elu, other", [-LOG3], [5], [0.5], id="elu with alpha"),
         pytest.param("gelu", [0, 40, -40], [6, 6, 6], [3, 6, 0], id="gelu, from its input"),
-        pytest.param("gelu, by tanh", [0, 40, -40], [6, 6, 6], [3, 6, 0], id="gelu by tanh, from its input"),
-        pytest.param("gelu, by tanh", [1e30, -1e30, INF, -INF, NAN], [6] * 5, [6, 0, NAN, NAN, NAN], id="gelu, far"),
+        pytest.param("gelu, other", [0, 40, -40], [6, 6, 6], [3, 6, 0], id="gelu by tanh, from its input"),
+        pytest.param("gelu, other", [1e30, -1e30, INF, -INF, NAN], [6] * 5, [6, 0, NAN, NAN, NAN], id="gelu, far"),
         pytest.param("sigmoid", [0, 0.5], [INF, NAN], [NAN, NAN], id="0 times inf is NaN"),
     ],
 )
 def test_backward_by_hand(backend, dtype, name, known, dy, dx):
     dy, known = np.array(dy, dtype), np.array(known, dtype)
-    actual = getattr(F, f"{name.split(',')[0]}_backward")(dy, known, **ACTIVATIONS[name][0], backend=backend)
+    operation, options = CASES[name]
+    actual = getattr(F, f"{operation}_backward")(dy, known, **options, backend=backend)
     assert_close(actual, np.array(dx, dtype), length=8)
 
 

@@ -8,6 +8,7 @@ import pytest
 import fastcnn
 from fastcnn import functional as F
 from fastcnn import nn, optim
+from tests import activations
 
 pytestmark = pytest.mark.skipif(
     platform.machine().lower() not in ("x86_64", "amd64", "aarch64", "arm64"),
@@ -44,7 +45,7 @@ def test_products_are_zero_too(dtype):
     assert not F.linear(np.full((3, 5), small), np.full((2, 5), small)).any()
 
 
-@pytest.mark.parametrize("name", ["tanh", "sigmoid", "gelu", "silu", "elu", "leaky_relu"])
+@pytest.mark.parametrize("name", [name for name in activations.NAMES if name != "relu"])
 def test_activations_of_them_are_those_of_zero(name, dtype):
     x = np.full(5000, tiny(dtype))
     np.testing.assert_array_equal(getattr(F, name)(x), getattr(F, name)(np.zeros_like(x)))

@@ -12,7 +12,8 @@ from fastcnn.testing import assert_close
 
 torch = pytest.importorskip("torch")
 
-from fastcnn.interop.pytorch import FIXED, LAYERS  # noqa: E402
+from fastcnn.interop.pytorch import FIXED, layers  # noqa: E402
+from tests import activations  # noqa: E402
 from tests.torch_twins import twin  # noqa: E402
 
 T = torch.nn
@@ -55,12 +56,9 @@ SAMPLES = [
     T.AdaptiveMaxPool2d((2, 3)),
     T.ReLU(inplace=True),
     T.LeakyReLU(0.3),
-    T.Tanh(),
-    T.Sigmoid(),
-    T.GELU(),
     T.GELU("tanh"),
-    T.SiLU(),
     T.ELU(0.7),
+    *(getattr(T, kind.__name__)() for kind in activations.LAYERS.values() if hasattr(T, kind.__name__)),
     T.Softmax(1),
     T.Softmax(-1),
     T.Dropout(0.25),
@@ -99,8 +97,8 @@ def test_layers(layer, training, rng):
 
 def test_every_layer_of_both_is_taken():
     named = {name for name in nn.__all__ if hasattr(T, name)} - {"Module", "Parameter", "Buffer", "Sequential", "init"}
-    assert set(LAYERS) == {name for name in named if not name.endswith("Loss")}
-    assert {type(layer).__name__ for layer in SAMPLES} == set(LAYERS)
+    assert set(layers(torch)) == {name for name in named if not name.endswith("Loss")}
+    assert {type(layer).__name__ for layer in SAMPLES} == set(layers(torch))
 
 
 def test_nested_with_names_and_modes(rng):

@@ -9,6 +9,7 @@ import pytest
 from fastcnn import functional as F
 from fastcnn import get_num_threads, models, nn, set_num_threads, use_backend
 from fastcnn.testing import CONV_CASES, POOL_CASES, assert_close
+from tests import activations
 from tests.in_threads import in_threads
 
 LANES = 16  # of float32 with AVX-512, the widest: fewer or more images than that are all of interest elsewhere, too
@@ -233,15 +234,8 @@ def padded(*middle, channels=20):
 
 
 NETS = {
-    "ReLU": padded(nn.ReLU()),
-    "LeakyReLU": padded(nn.LeakyReLU()),
-    "tanh": padded(nn.Tanh()),
-    "scaled tanh": padded(nn.ScaledTanh()),
-    "sigmoid": padded(nn.Sigmoid()),
-    "GELU": padded(nn.GELU()),
-    "GELU by tanh": padded(nn.GELU(approximate="tanh")),
-    "SiLU": padded(nn.SiLU()),
-    "ELU": padded(nn.ELU()),
+    **{name: padded(kind()) for name, kind in activations.LAYERS.items()},
+    "gelu by tanh": padded(nn.GELU(approximate="tanh")),
     "softmax of channels": padded(nn.Softmax()),
     "softmax of rows of pixels": padded(nn.Softmax(dim=3)),
     "dropout": padded(nn.Dropout(0.5)),

@@ -11,6 +11,7 @@ from fastcnn import nn
 from fastcnn.models import residual_block
 from fastcnn.nn import fusion
 from fastcnn.testing import central_difference
+from tests import activations
 
 LAYERS = {
     "Conv2d": (lambda rng: nn.Conv2d(2, 3, 3, stride=2, padding=(1, 0), rng=rng, dtype=np.float64), (3, 2, 6, 7)),
@@ -40,21 +41,16 @@ LAYERS = {
     "AdaptiveAvgPool2d, global": (lambda rng: nn.AdaptiveAvgPool2d(1), (3, 2, 5, 6)),
     "Linear": (lambda rng: nn.Linear(4, 3, rng=rng, dtype=np.float64), (5, 4)),
     "Linear, no bias": (lambda rng: nn.Linear(4, 3, bias=False, rng=rng, dtype=np.float64), (5, 4)),
-    "ReLU": (lambda rng: nn.ReLU(), (3, 2, 2, 2)),
-    "LeakyReLU": (lambda rng: nn.LeakyReLU(0.2), (3, 2, 2, 2)),
-    "Tanh": (lambda rng: nn.Tanh(), (5, 4)),
-    "Sigmoid": (lambda rng: nn.Sigmoid(), (5, 4)),
-    "GELU": (lambda rng: nn.GELU(), (5, 4)),
+    **{kind.__name__: (lambda rng, kind=kind: kind(), (3, 2, 2, 2)) for kind in activations.LAYERS.values()},
+    "LeakyReLU, slope": (lambda rng: nn.LeakyReLU(0.2), (5, 4)),
     "GELU, by tanh": (lambda rng: nn.GELU("tanh"), (5, 4)),
-    "SiLU": (lambda rng: nn.SiLU(), (3, 2, 2, 2)),
-    "ELU": (lambda rng: nn.ELU(0.5), (3, 2, 2, 2)),
+    "ELU, alpha": (lambda rng: nn.ELU(0.5), (3, 2, 2, 2)),
     "Softmax": (lambda rng: nn.Softmax(), (5, 4)),
     "Softmax of channels": (lambda rng: nn.Softmax(), (3, 4, 2, 3)),
     "Softmax of columns": (lambda rng: nn.Softmax(-1), (3, 4, 2, 3)),
     "Flatten": (lambda rng: nn.Flatten(), (3, 2, 2, 2)),
     "Flatten of rows": (lambda rng: nn.Flatten(), (3, 4)),
     "Dropout, evaluated": (lambda rng: nn.Dropout(0.5, rng=rng).eval(), (3, 4)),
-    "ScaledTanh": (lambda rng: nn.ScaledTanh(), (5, 4)),
     "Identity": (lambda rng: nn.Identity(), (3, 2, 2, 2)),
     "GlobalAvgPool2d": (lambda rng: nn.GlobalAvgPool2d(), (3, 2, 5, 6)),
     "ResizeChannels, more": (lambda rng: nn.ResizeChannels(5), (3, 2, 3, 4)),

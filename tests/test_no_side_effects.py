@@ -8,6 +8,7 @@ import pytest
 import fastcnn
 from fastcnn import backends, data, models, nn, optim
 from fastcnn import functional as F
+from tests import activations
 from tests.operations import UPDATES, arrays, calls
 
 X, ROWS = (5, 4, 7, 6), (5, 6)
@@ -49,8 +50,7 @@ FUNCTIONS = {  # by name: the arguments for a seed and a number of images
     **{
         name: binary if name.endswith("_backward") else unary
         for name in F.__all__
-        if name.removesuffix("_backward")
-        in ("relu", "leaky_relu", "tanh", "scaled_tanh", "sigmoid", "gelu", "silu", "elu", "softmax", "log_softmax")
+        if name.removesuffix("_backward") in (*activations.NAMES, "softmax", "log_softmax")
     },
     "conv2d": lambda s, N: (draw(s, N, 4, 7, 6), draw(s, 6, 2, 3, 3), draw(s, 6), 2, 1, 1, 2),
     "conv2d_backward": lambda s, N: (draw(s, N, 6, 4, 3), draw(s, N, 4, 7, 6), draw(s, 6, 2, 3, 3), 2, 1, 1, 2),
@@ -102,7 +102,7 @@ def test_functions_leave_their_inputs_and_nothing_behind(name, backend):
     assert call(0, 5) == first
 
 
-@pytest.mark.parametrize("operation", backends.OPERATIONS)
+@pytest.mark.parametrize("operation", backends.operations())
 def test_operations_leave_their_arguments(operation, fast_backend):
     backend = backends.load(fast_backend)
     for call in calls():
@@ -127,25 +127,18 @@ def layers():
         "ConvTranspose2d": nn.ConvTranspose2d(4, 5, 3, stride=2, rng=rng),
         "DepthwiseSeparableConv2d": nn.DepthwiseSeparableConv2d(4, 5, 3, rng=rng),
         "Dropout": nn.Dropout(0.5, rng=rng).eval(),
-        "ELU": nn.ELU(),
         "Flatten": nn.Flatten(),
-        "GELU": nn.GELU(),
         "GlobalAvgPool2d": nn.GlobalAvgPool2d(),
         "Identity": nn.Identity(),
-        "LeakyReLU": nn.LeakyReLU(),
         "Linear": nn.Linear(6, 3, rng=rng),
         "MaxPool2d": nn.MaxPool2d(2),
-        "ReLU": nn.ReLU(),
         "Residual": nn.Residual(nn.Conv2d(4, 4, 3, padding=1, rng=rng)),
         "ResizeChannels": nn.ResizeChannels(6),
-        "ScaledTanh": nn.ScaledTanh(),
         "Sequential": nn.Sequential(
             nn.Conv2d(4, 5, 3, rng=rng), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(5, 3, 2, rng=rng), nn.ReLU(),
             nn.Flatten(), nn.Linear(3, 6, rng=rng), nn.ReLU(), nn.Linear(6, 2, rng=rng)),
-        "SiLU": nn.SiLU(),
-        "Sigmoid": nn.Sigmoid(),
         "Softmax": nn.Softmax(),
-        "Tanh": nn.Tanh(),
+        **{kind.__name__: kind() for kind in activations.LAYERS.values()},
     }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from fastcnn.testing import (
     PoolCase,
     assert_close,
 )
+from tests import activations
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -132,17 +133,10 @@ def test_batch_normalizations(case, tmp_path, rng):
 
 
 LAYERS = [
-    pytest.param(nn.ReLU(), id="ReLU"),
-    pytest.param(nn.LeakyReLU(), id="LeakyReLU"),
+    *(pytest.param(kind(), id=kind.__name__) for kind in activations.LAYERS.values()),
     pytest.param(nn.LeakyReLU(-0.3), id="LeakyReLU, a slope that turns"),
-    pytest.param(nn.Tanh(), id="Tanh"),
-    pytest.param(nn.ScaledTanh(), id="ScaledTanh"),
     pytest.param(nn.ScaledTanh(0.5, 3), id="ScaledTanh, other scales"),
-    pytest.param(nn.Sigmoid(), id="Sigmoid"),
-    pytest.param(nn.GELU(), id="GELU"),
     pytest.param(nn.GELU("tanh"), id="GELU by tanh"),
-    pytest.param(nn.SiLU(), id="SiLU"),
-    pytest.param(nn.ELU(), id="ELU"),
     pytest.param(nn.ELU(-2.5), id="ELU, negative alpha"),
     pytest.param(nn.Softmax(), id="Softmax"),
     pytest.param(nn.Softmax(-1), id="Softmax of the last axis"),

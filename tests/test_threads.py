@@ -18,6 +18,7 @@ from fastcnn.testing import (
     NormCase,
     PoolCase,
 )
+from tests import activations
 
 # The tables' cases, and batches large enough that every thread has work to do.
 CONVS = (*CONV_CASES, ConvCase("many images", (100, 6, 14, 14), (16, 6, 5, 5)))
@@ -120,7 +121,7 @@ def test_numba_linear_and_losses_are_the_same_on_any_number_of_threads(N, dtype,
     assert_same_bits(layer)
 
 
-@pytest.mark.parametrize("name", ["tanh", "sigmoid", "gelu", "silu", "elu", "leaky_relu"])
+@pytest.mark.parametrize("name", activations.NAMES)
 def test_numba_activations_are_the_same_on_any_number_of_threads(name, dtype, rng):
     x, dy = (3 * rng.standard_normal((2, 50, 3, 17, 13))).astype(dtype)
     x[0, 0, 0, :4] = np.nan, np.inf, np.finfo(dtype).tiny / 2, -np.inf

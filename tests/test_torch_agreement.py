@@ -14,6 +14,7 @@ from fastcnn.testing import (
     POOL_CASES,
     assert_close,
 )
+from tests import activations
 
 torch = pytest.importorskip("torch")
 
@@ -163,7 +164,7 @@ def test_linear(backend, rng):
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        *((name, {}) for name in ("relu", "leaky_relu", "tanh", "sigmoid", "gelu", "silu", "elu")),
+        *((name, {}) for name in activations.NAMES if hasattr(torch.nn.functional, name)),
         ("gelu", {"approximate": "tanh"}),
         ("elu", {"alpha": 0.3}),
         ("elu", {"alpha": -2.0}),
@@ -180,10 +181,10 @@ def test_activations_and_their_gradients_at_every_kind_of_number(backend, dtype,
     ty = getattr(torch.nn.functional, name)(tx, **options)
     ty.backward(torch.tensor(dy))
     y = getattr(F, name)(x, **options, backend=backend)
-    known = ty.detach().numpy() if name in ("relu", "tanh", "sigmoid") else x
+    known = ty.detach().numpy() if name in activations.FROM_OUTPUT else x
     dx = getattr(F, f"{name}_backward")(dy, known, **options, backend=backend)
     # where y is x times a small number, it is right to the digits of x
-    assert_close(y, ty.detach().numpy(), 8, np.where(np.isfinite(x), x, 0) if name in ("gelu", "silu") else None)
+    assert_close(y, ty.detach().numpy(), 8, np.where(np.isfinite(x), x, 0) if name in activations.GATES else None)
     # 1 - y * y loses digits where y is near 1: the magnitude is that of dy
     assert_close(dx, tx.grad.numpy(), 8, np.where(np.isfinite(dy), dy, 1))
 

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from fastcnn import nn
-from fastcnn.interop.pytorch import LAYERS
+from fastcnn.interop.pytorch import layers
 
 torch = pytest.importorskip("torch")
 
@@ -46,7 +46,7 @@ def twin(model: nn.Module) -> torch.nn.Module:
     elif isinstance(model, nn.ScaledTanh):
         made = Function(lambda x: model.amplitude * torch.tanh(model.slope * x))
     else:
-        assert name in LAYERS
+        assert name in layers(torch)
         known = [option for option in inspect.signature(getattr(nn, name)).parameters if option not in ("rng", "dtype")]
         options = {option: getattr(model, option) for option in known}
         if "bias" in options:

@@ -1,11 +1,13 @@
 """The backends and how one is chosen.
 
-A backend is a package that has every operation of `FILES`, in a file of that name, with the same signature. Its
+A backend is a package that has every operation of "naive", in a file of the same name, with the same signature. Its
 arguments are canonical: checked, C-contiguous, of one dtype, options expanded to a `Windows` value. Between `pack` and
 `unpack` the activations are in the backend's own layout. Backends are imported when they are first used.
 """
 
+import functools
 import importlib
+import itertools
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,35 +17,11 @@ from types import ModuleType
 
 from fastcnn import _threads
 
-FILES = {
-    "layout": ("pack", "unpack", "flatten", "unflatten"),
-    "conv": ("conv2d", "conv2d_backward", "conv2d_relu", "conv2d_max_pool2d", "conv2d_max_pool2d_backward"),
-    "conv_transpose": ("conv_transpose2d", "conv_transpose2d_backward"),
-    "pooling": ("max_pool2d", "max_pool2d_backward", "avg_pool2d", "avg_pool2d_backward"),
-    "adaptive_pooling": (
-        "adaptive_max_pool2d", "adaptive_max_pool2d_backward", "adaptive_avg_pool2d", "adaptive_avg_pool2d_backward",
-    ),
-    "normalization": (
-        "batch_moments", "track_moments", "norm_statistics", "batch_norm", "batch_norm_backward", "batch_norm_relu",
-        "batch_norm_relu_backward",
-    ),
-    "linear": ("linear", "linear_backward", "linear_relu"),
-    "activations": (
-        "relu", "relu_backward", "leaky_relu", "leaky_relu_backward", "tanh", "tanh_backward", "scaled_tanh",
-        "scaled_tanh_backward", "sigmoid", "sigmoid_backward", "gelu", "gelu_backward", "silu", "silu_backward", "elu",
-        "elu_backward", "dropout", "dropout_backward",
-    ),
-    "residual": ("add", "resize_channels"),
-    "softmax": ("softmax", "softmax_backward", "log_softmax", "log_softmax_backward"),
-    "losses": (
-        "cross_entropy", "cross_entropy_backward", "soft_cross_entropy", "soft_cross_entropy_backward", "mse_loss",
-        "mse_loss_backward",
-    ),
-    "optim": ("sgd_update", "adam_update", "rmsprop_update", "average_update", "squared_norm", "scaled"),
-}  # fmt: skip
-"""In which file of a backend its operations are."""
-
-OPERATIONS = tuple(name for names in FILES.values() for name in names)
+FILES = (
+    "layout", "conv", "conv_transpose", "pooling", "adaptive_pooling", "normalization", "linear", "activations",
+    "residual", "softmax", "losses", "optim",
+)  # fmt: skip
+"""Those of a backend in which its operations are."""
 
 RECORDING = {
     "layout": ("empty", "copy", "repack"),
@@ -131,10 +109,28 @@ def load(name: str | None = None) -> ModuleType:
     return package
 
 
+@functools.cache
+def operations() -> tuple[str, ...]:
+    """The names of a backend's operations."""
+    return tuple(itertools.chain(*operations_by_file().values()))
+
+
+@functools.cache
+def operations_by_file() -> dict[str, tuple[str, ...]]:
+    """The same by the file that has them: all that "naive" has there under a public name."""
+    return {file: _functions(importlib.import_module(f"{__name__}.naive.{file}")) for file in FILES}
+
+
+def _functions(module: ModuleType) -> tuple[str, ...]:
+    """Public names of the functions that a file defines."""
+    own = (name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__)
+    return tuple(name for name in own if not name.startswith("_"))
+
+
 def assemble(package: str, *more: Mapping[str, tuple[str, ...]]) -> None:
     """Give a backend's package its operations, from its files, and ``more``."""
     namespace = vars(sys.modules[package])
-    for files in (FILES, *more):
+    for files in (operations_by_file(), *more):
         for file, names in files.items():
             module = importlib.import_module(f"{package}.{file}")
             namespace.update({name: getattr(module, name) for name in names})

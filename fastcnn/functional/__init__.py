@@ -6,81 +6,19 @@ changes its arguments, but for the running statistics of `batch_norm`. ``backend
 `fastcnn.get_backend` for the default.
 """
 
-from fastcnn.functional.activations import (
-    dropout,
-    dropout_backward,
-    elu,
-    elu_backward,
-    gelu,
-    gelu_backward,
-    leaky_relu,
-    leaky_relu_backward,
-    relu,
-    relu_backward,
-    scaled_tanh,
-    scaled_tanh_backward,
-    sigmoid,
-    sigmoid_backward,
-    silu,
-    silu_backward,
-    tanh,
-    tanh_backward,
-)
-from fastcnn.functional.adaptive_pooling import (
-    adaptive_avg_pool2d,
-    adaptive_avg_pool2d_backward,
-    adaptive_max_pool2d,
-    adaptive_max_pool2d_backward,
-)
-from fastcnn.functional.conv import conv2d, conv2d_backward
-from fastcnn.functional.conv_transpose import conv_transpose2d, conv_transpose2d_backward
-from fastcnn.functional.linear import linear, linear_backward
-from fastcnn.functional.losses import cross_entropy, cross_entropy_backward, mse_loss, mse_loss_backward
-from fastcnn.functional.normalization import batch_norm, batch_norm_backward
-from fastcnn.functional.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
-from fastcnn.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
+from fastcnn import backends
+from fastcnn.functional.activations import *
+from fastcnn.functional.adaptive_pooling import *
+from fastcnn.functional.conv import *
+from fastcnn.functional.conv_transpose import *
+from fastcnn.functional.linear import *
+from fastcnn.functional.losses import *
+from fastcnn.functional.normalization import *
+from fastcnn.functional.pooling import *
+from fastcnn.functional.softmax import *
 
-__all__ = [
-    "adaptive_avg_pool2d",
-    "adaptive_avg_pool2d_backward",
-    "adaptive_max_pool2d",
-    "adaptive_max_pool2d_backward",
-    "avg_pool2d",
-    "avg_pool2d_backward",
-    "batch_norm",
-    "batch_norm_backward",
-    "conv2d",
-    "conv2d_backward",
-    "conv_transpose2d",
-    "conv_transpose2d_backward",
-    "cross_entropy",
-    "cross_entropy_backward",
-    "dropout",
-    "dropout_backward",
-    "elu",
-    "elu_backward",
-    "gelu",
-    "gelu_backward",
-    "leaky_relu",
-    "leaky_relu_backward",
-    "linear",
-    "linear_backward",
-    "log_softmax",
-    "log_softmax_backward",
-    "max_pool2d",
-    "max_pool2d_backward",
-    "mse_loss",
-    "mse_loss_backward",
-    "relu",
-    "relu_backward",
-    "scaled_tanh",
-    "scaled_tanh_backward",
-    "sigmoid",
-    "sigmoid_backward",
-    "silu",
-    "silu_backward",
-    "softmax",
-    "softmax_backward",
-    "tanh",
-    "tanh_backward",
-]
+__all__ = sorted(name for name in backends.operations() if name in globals())
+
+
+def __dir__() -> list[str]:
+    return __all__

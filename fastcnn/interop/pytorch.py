@@ -11,13 +11,6 @@ from fastcnn.nn import Module, Sequential, init
 if TYPE_CHECKING:
     import torch
 
-# Layers of both, whose options have the same names and meanings.
-LAYERS = (
-    "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "ConvTranspose2d",
-    "Dropout", "ELU", "Flatten", "GELU", "Identity", "LeakyReLU", "Linear", "MaxPool2d", "ReLU", "SiLU", "Sigmoid",
-    "Softmax", "Tanh",
-)  # fmt: skip
-
 # Options that PyTorch alone has, and the value that fastcnn's layers stand for.
 FIXED: dict[str, dict[str, Any]] = {
     "AdaptiveMaxPool2d": {"return_indices": False},
@@ -76,6 +69,11 @@ def from_torch(module: "torch.nn.Module", *, rng: np.random.Generator | None = N
     return _Reader(torch, _dtype(torch, module), init.generator(rng)).read(module, "")
 
 
+def layers(torch) -> list[str]:
+    """Names of the layers of both, whose options have the same names and meanings."""
+    return [name for name in nn.__all__ if name in nn.LAYERS and name != "Sequential" and hasattr(torch.nn, name)]
+
+
 class _Reader:
     """Makes layers, and remembers whose parameters and buffers it has seen."""
 
@@ -101,8 +99,9 @@ class _Reader:
 
     def _layer(self, module, place: str) -> Module:
         name = type(module).__name__
-        if name not in LAYERS or type(module) is not getattr(self.torch.nn, name):
-            raise TypeError(f"fastcnn has no layer for {_full_name(module)}; it has {', '.join(LAYERS)}.")
+        known = layers(self.torch)
+        if name not in known or type(module) is not getattr(self.torch.nn, name):
+            raise TypeError(f"fastcnn has no layer for {_full_name(module)}; it has {', '.join(known)}.")
         for option, value in FIXED.get(name, {}).items():
             if getattr(module, option) != value:
                 raise ValueError(f"{name} has {option}={getattr(module, option)!r}, but fastcnn's has {value!r} only.")

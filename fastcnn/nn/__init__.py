@@ -1,63 +1,34 @@
 """Layers, in PyTorch's words: plain NumPy arrays in and out, and a ``backward`` beside every ``forward``."""
 
 from fastcnn.nn import init
-from fastcnn.nn.activations import ELU, GELU, LeakyReLU, ReLU, ScaledTanh, Sigmoid, SiLU, Softmax, Tanh
+from fastcnn.nn.activations import *
 from fastcnn.nn.calls import last_call
 from fastcnn.nn.containers import Sequential
-from fastcnn.nn.conv import Conv2d, ConvTranspose2d
-from fastcnn.nn.dropout import Dropout
+from fastcnn.nn.conv import *
+from fastcnn.nn.dropout import *
 from fastcnn.nn.inference import Inference
-from fastcnn.nn.linear import Linear
+from fastcnn.nn.linear import *
 from fastcnn.nn.losses import CrossEntropyLoss, MSELoss
 from fastcnn.nn.module import Module
-from fastcnn.nn.normalization import BatchNorm1d, BatchNorm2d
+from fastcnn.nn.normalization import *
 from fastcnn.nn.parameter import Buffer, Parameter
-from fastcnn.nn.pooling import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from fastcnn.nn.pooling import *
 from fastcnn.nn.recording import unrecorded
-from fastcnn.nn.reshaping import Flatten, Identity
-from fastcnn.nn.residual import Residual, ResizeChannels
-from fastcnn.nn.separable import DepthwiseSeparableConv2d
+from fastcnn.nn.reshaping import *
+from fastcnn.nn.residual import *
+from fastcnn.nn.separable import *
 from fastcnn.nn.summaries import Summary, summarize
 from fastcnn.nn.tracing import Step, trace
 
+LAYERS = {name: kind for name, kind in globals().items() if isinstance(kind, type) and Module in kind.__mro__[1:]}
+"""The classes of all layers, by name."""
+
 __all__ = [
-    "ELU",
-    "GELU",
-    "AdaptiveAvgPool2d",
-    "AdaptiveMaxPool2d",
-    "AvgPool2d",
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "Buffer",
-    "Conv2d",
-    "ConvTranspose2d",
-    "CrossEntropyLoss",
-    "DepthwiseSeparableConv2d",
-    "Dropout",
-    "Flatten",
-    "GlobalAvgPool2d",
-    "Identity",
-    "Inference",
-    "LeakyReLU",
-    "Linear",
-    "MSELoss",
-    "MaxPool2d",
-    "Module",
-    "Parameter",
-    "ReLU",
-    "Residual",
-    "ResizeChannels",
-    "ScaledTanh",
-    "Sequential",
-    "SiLU",
-    "Sigmoid",
-    "Softmax",
-    "Step",
-    "Summary",
-    "Tanh",
-    "init",
-    "last_call",
-    "summarize",
-    "trace",
-    "unrecorded",
-]
+    "Buffer", "CrossEntropyLoss", "Inference", "MSELoss", "Module", "Parameter", "Sequential", "Step", "Summary",
+    "init", "last_call", "summarize", "trace", "unrecorded",
+]  # fmt: skip
+__all__ += sorted(LAYERS.keys() - __all__)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -10,12 +10,14 @@ The gradient of a call is computed on its twin. A container keeps the calls of i
 through them (`Call.backward`). One that calls ``backward_native`` of a layer directly gets the call that it made in the
 same pass, or an error if it made none or several. Whatever a layer returns is held against the shapes of its call
 before the next kernel sees it.
+
+Who wants to see what each layer makes of a batch asks for it with `observed`.
 """
 
 import functools
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +27,7 @@ KEPT_BY_DOORS = ("_last", "_recordings", "_pool", "_direct")
 
 
 Form = tuple[type, tuple[int, ...], Any]  # kind, shape and dtype: what a gradient has in common with its activation
+Observer = Callable[[Any, Any, Callable[[], Any]], Any]
 _NOTHING = object()
 
 
@@ -93,6 +96,7 @@ class _Running(threading.local):
     call: "Call | _Outermost | None" = None
     chosen: Call | None = None  # to which the next ``backward_native`` of its layer belongs
     kept = True  # whether calls are kept for a backward pass
+    observe: "Observer | None" = None
 
 
 _running = _Running()
@@ -155,6 +159,24 @@ def forgetting() -> Iterator[None]:
         _running.kept = before
 
 
+@contextmanager
+def observed(observe: Observer) -> Iterator[None]:
+    """Within this, each call of a layer in this thread goes through ``observe(layer, x, forward)``.
+
+    It returns the output, that of ``forward()``. Layers are called one by one, neither fused nor recorded.
+    """
+    before, _running.observe = _running.observe, observe
+    try:
+        yield
+    finally:
+        _running.observe = before
+
+
+def is_observed() -> bool:
+    """Whether this thread's calls are."""
+    return _running.observe is not None
+
+
 def forward(function):
     """A class's ``forward_native``, run on a twin of its layer."""
 
@@ -164,8 +186,12 @@ def forward(function):
         if outer is not None and outer.twin is self:  # by super(): still the same call
             return function(self, x, backend, **options)
         call = _running.call = Call(self)
+        observe = _running.observe
         try:
-            y = function(call.twin, x, backend, **options)
+            if observe is None:
+                y = function(call.twin, x, backend, **options)
+            else:
+                y = observe(self, x, lambda: function(call.twin, x, backend, **options))
         finally:
             _running.call = outer
         if type(y) is not type(x):

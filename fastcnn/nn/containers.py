@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from fastcnn.nn import calls
 from fastcnn.nn.calls import last_call
 from fastcnn.nn.fusion import Fused, Unit, fuse, with_first_trained
 from fastcnn.nn.module import Module
@@ -73,7 +74,7 @@ class Sequential(Module):
 
     def forward_native(self, x, backend):
         """Call all layers, the first first; those that can be recorded together, where not all can."""
-        units, self._first_trained = self._groups.units(self) if can_record(backend) else self._fused.units()
+        units, self._first_trained = self._units(backend)
         self._calls = []
         for unit in units:
             x = unit.forward_native(x, backend)
@@ -86,6 +87,12 @@ class Sequential(Module):
         for i in range(len(self._calls) - 1, first - 1, -1):
             dy = self._calls[i].backward(dy, backend, input_grad or i > first)
         return dy if input_grad else None
+
+    def _units(self, backend) -> tuple[list[Module], int]:
+        """What computes in the place of the layers; and the place of the first that has parameters."""
+        if calls.is_observed():
+            return with_first_trained(list(self.layers))
+        return self._groups.units(self) if can_record(backend) else self._fused.units()
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Layers, named by their places: "0", "1", ..."""

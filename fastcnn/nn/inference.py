@@ -137,3 +137,6 @@ class Inference:
 
     def __repr__(self) -> str:
         return f"Inference({self.layers!r}, batch_size={self.batch_size})"
+
+
+Module._inference = Inference

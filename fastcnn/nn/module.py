@@ -5,7 +5,7 @@ packed into the backend's own layout and unpacked again. Behind it, ``forward_na
 activations from layer to layer in that layout, so that a model packs once and unpacks once, however deep it is.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +17,7 @@ from fastcnn.nn.parameter import Buffer, Parameter
 
 if TYPE_CHECKING:
     from fastcnn.nn.inference import Inference
+    from fastcnn.nn.summaries import Summary
 
 
 class Module:
@@ -54,6 +55,8 @@ class Module:
     training = True
     _last: Any = None  # (backend's name, y, call or use of a recording) of the last forward
     _version = 0  # how often a public attribute was set
+    _summarize: "Callable[..., Summary]"  # these two files know what layers there are, and set these two for all
+    _inference: "type[Inference]"
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -182,14 +185,35 @@ class Module:
 
     def modules(self) -> Iterator["Module"]:
         """The module itself and all inside it, each once."""
-        seen: dict[Module, None] = {}
-        waiting: list[Module] = [self]
+        return (module for _, module in self.named_modules())
+
+    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, "Module"]]:
+        """Dotted names and modules: the module itself, with the name `prefix`, and all inside it, in PyTorch's order.
+
+        Parameters
+        ----------
+        prefix : str, default ""
+            What the names begin with.
+        remove_duplicate : bool, default True
+            Whether a module that has several names comes once, by the first.
+
+        Examples
+        --------
+        >>> from fastcnn import nn
+        >>> model = nn.Sequential(nn.Flatten(), nn.Residual(nn.ReLU()))
+        >>> [name for name, _ in model.named_modules()]
+        ['', '0', '1', '1.body', '1.shortcut']
+        """
+        seen: set[Module] = set()
+        waiting: list[tuple[str, Module]] = [(prefix, self)]
         while waiting:
-            module = waiting.pop()
-            if module not in seen:
-                seen[module] = None
-                waiting.extend(reversed(list(module.children())))
-        return iter(seen)
+            name, module = waiting.pop()
+            if module in seen and remove_duplicate:
+                continue
+            seen.add(module)
+            yield name, module
+            inside = [(f"{name}.{child}" if name else child, value) for child, value in module.named_children()]
+            waiting.extend(reversed(inside))
 
     def named_state(self) -> Iterator[tuple[str, Parameter | Buffer]]:
         """Dotted names, parameters and buffers of this module and all inside it, as PyTorch names and orders them.
@@ -327,15 +351,11 @@ class Module:
         ------------------------------------------------------------------
         total                                72         48,672       27.04
         """
-        from fastcnn.nn.summaries import summarize  # which needs this class
-
-        print(summarize(self, input_shape))
+        print(Module._summarize(self, input_shape))
 
     def compile_inference(self, batch_size: int = 512) -> "Inference":
         """Prepare what this module computes in evaluation mode; see `fastcnn.nn.Inference`."""
-        from fastcnn.nn.inference import Inference  # which needs this class
-
-        return Inference(self, batch_size)
+        return Module._inference(self, batch_size)
 
     def programs(self) -> dict[str, list]:
         """What the backend computed for the last batch, as programs: ``print`` of one shows its steps.

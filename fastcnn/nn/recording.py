@@ -52,14 +52,8 @@ def unrecorded(model) -> dict[str, str]:
     >>> nn.unrecorded(nn.Sequential(nn.Linear(3, 2), Absolute()))
     {'1': 'Absolute is a class of its own'}
     """
-    reasons = {name: why_not(module) for name, module in _named(model, "")}
+    reasons = {name: why_not(module) for name, module in model.named_modules(remove_duplicate=False)}
     return {name: reason for name, reason in reasons.items() if reason}
-
-
-def _named(module, name: str):
-    yield name, module
-    for child_name, child in module.named_children():
-        yield from _named(child, f"{name}.{child_name}" if name else child_name)
 
 
 def why_not(module) -> str | None:
@@ -116,7 +110,8 @@ def layer_by_layer() -> Iterator[None]:
 
 def can_record(backend) -> bool:
     """Whether a backend records, and this thread is to and not in the middle of it already."""
-    return hasattr(backend, "record") and not _thread.layer_by_layer and not backend.is_recording()
+    layer_by_layer = _thread.layer_by_layer or calls.is_observed()
+    return hasattr(backend, "record") and not layer_by_layer and not backend.is_recording()
 
 
 def made_anew(backend, shape: tuple[int, ...], dtype, make):

@@ -144,6 +144,9 @@ def summarize(model: Module, input_shape: Sequence[int] | None = None) -> Summar
     return Summary(rows, total, *costs, unrecorded(model))
 
 
+Module._summarize = staticmethod(summarize)
+
+
 def _memories(steps: list[Step]) -> list[int]:
     """Bytes of each output, where the step made it: no view of its input, and not made by a module inside it."""
     memories, seen = [0] * len(steps), set()

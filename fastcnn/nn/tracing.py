@@ -1,7 +1,6 @@
 """A pass through a model, module by module: what goes into each and what comes out."""
 
 import copy
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -71,33 +70,18 @@ def trace(model: Module, x: np.ndarray) -> list[Step]:
     x = _validate.floats("x", x)
     backend = backends.load()
     twin = copy.deepcopy(model)
+    pairs = zip(twin.named_modules(), model.named_modules(), strict=True)
+    named = {copied: (name, module) for (_, copied), (name, module) in pairs}
     steps: list[Step] = []
-    watched: set[Module] = set()
-    for (name, module, depth), (_, copied, _) in zip(_named(model), _named(twin), strict=True):
-        if copied not in watched:  # else it has another name, too
-            watched.add(copied)
-            copied.forward_native = _noting(  # type: ignore[method-assign]
-                copied.forward_native, steps, name, module, depth
-            )
-    with calls.forgetting():
-        twin.forward_native(backend.pack(x), backend)
-    return steps
 
-
-def _named(module: Module, name: str = "", depth: int = 0) -> Iterator[tuple[str, Module, int]]:
-    """Dotted names, modules and depths of a module and all inside it."""
-    yield name, module, depth
-    for child_name, child in module.named_children():
-        yield from _named(child, f"{name}.{child_name}".lstrip("."), depth + 1)
-
-
-def _noting(forward_native, steps: list[Step], name: str, module: Module, depth: int):
-    """The method, which also notes its step, at the place where it began."""
-
-    def noting(x, backend, **options):
-        place = len(steps)
-        y = forward_native(x, backend, **options)
+    def note(layer, x, forward):
+        place = len(steps)  # where it began: those inside it come behind
+        y = forward()
+        name, module = named[layer]
+        depth = name.count(".") + 1 if name else 0
         steps.insert(place, Step(name, module, depth, backend.unpack(x), backend.unpack(y)))
         return y
 
-    return noting
+    with calls.forgetting(), calls.observed(note):
+        twin.forward_native(backend.pack(x), backend)
+    return steps

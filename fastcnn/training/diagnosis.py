@@ -1,12 +1,10 @@
 """Where the first value that is not finite came from."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 
+from fastcnn import backends
 from fastcnn.nn import Module, calls
-from fastcnn.training.generators import named_modules, unchanged
+from fastcnn.training.generators import unchanged
 
 
 def explain(model: Module, images: np.ndarray) -> str:
@@ -27,8 +25,17 @@ def explain(model: Module, images: np.ndarray) -> str:
     for name, parameter in model.named_parameters():
         if not np.isfinite(parameter.data).all():
             return f"The parameter `{name}` holds values that are not finite."
+    names = {module: name for name, module in model.named_modules()}
+
+    def look(layer, x, forward):
+        y = forward()
+        if not np.isfinite(backend.unpack(y)).all():
+            raise _Found(_described(names[layer], layer))
+        return y
+
+    backend = backends.load()
     try:
-        with unchanged(model), _watched(model), calls.forgetting(), np.errstate(all="ignore"):
+        with unchanged(model), calls.observed(look), calls.forgetting(), np.errstate(all="ignore"):
             model(images)
     except _Found as found:
         return f"{found} gave the first value that is not finite."
@@ -37,35 +44,6 @@ def explain(model: Module, images: np.ndarray) -> str:
 
 class _Found(Exception):
     """Its text names a layer."""
-
-
-@contextmanager
-def _watched(model: Module) -> Iterator[None]:
-    """Let every module that gives a value that is not finite raise `_Found`.
-
-    Layers whose method is replaced are called one by one, neither fused nor recorded.
-    """
-    modules = {module: name for name, module in reversed(list(named_modules(model)))}
-    for module, name in modules.items():
-        module.forward_native = _watching(module, _described(name, module))  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        for module in modules:
-            del module.forward_native
-
-
-def _watching(module: Module, description: str):
-    """The module's ``forward_native``, which looks at what it gives."""
-    forward_native = module.forward_native
-
-    def watched(x, backend):
-        y = forward_native(x, backend)
-        if not np.isfinite(backend.unpack(y)).all():
-            raise _Found(description)
-        return y
-
-    return watched
 
 
 def _described(name: str, module: Module) -> str:

@@ -1,4 +1,4 @@
-"""A model's parts by name, as PyTorch names them: modules, and the random generators in them."""
+"""The random generators in a model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,16 +8,9 @@ import numpy as np
 from fastcnn.nn import Module
 
 
-def named_modules(module: Module, name: str = "") -> Iterator[tuple[str, Module]]:
-    """Dotted names and modules, the module itself first, with the name ""."""
-    yield name, module
-    for child_name, child in module.named_children():
-        yield from named_modules(child, f"{name}.{child_name}" if name else child_name)
-
-
 def named_generators(model: Module) -> Iterator[tuple[str, np.random.Generator]]:
     """Dotted names and generators that modules draw from, as `Dropout`; one that several share comes several times."""
-    for name, module in named_modules(model):
+    for name, module in model.named_modules(remove_duplicate=False):
         for attribute, value in vars(module).items():
             if isinstance(value, np.random.Generator):
                 yield (f"{name}.{attribute}" if name else attribute), value

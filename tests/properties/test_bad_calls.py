@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from fastcnn import backends
 from fastcnn import functional as F
+from tests import activations
 from tests.properties.draws import FAST
 
 
@@ -32,14 +33,10 @@ CALLS = {
     F.cross_entropy_backward: {**CLASSES, "weight": np.abs(images(5))},
     F.mse_loss_backward: {"x": X, "target": X},
     **{
-        f: {"dy": X, "x": X}
-        for f in (F.leaky_relu_backward, F.gelu_backward, F.silu_backward, F.elu_backward)
+        getattr(F, f"{name}_backward"): {"dy": X, "y" if name in activations.FROM_OUTPUT else "x": X}
+        for name in activations.NAMES
     },
-    **{
-        f: {"dy": X, "y": X}
-        for f in (F.relu_backward, F.tanh_backward, F.scaled_tanh_backward, F.sigmoid_backward, F.softmax_backward,
-                  F.log_softmax_backward)
-    },
+    **{f: {"dy": X, "y": X} for f in (F.softmax_backward, F.log_softmax_backward)},
     F.dropout_backward: {"dy": X, "mask": X},
 }  # fmt: skip
 PLACES = [

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcnn import functional as F
+from tests import activations
 from tests.properties.draws import FAST, batches, dtypes, numbers
 from tests.properties.judge import Batch, assert_right, assert_sums, call, finite_or_not, wide
 
@@ -87,8 +88,7 @@ def test_activations(name, drawn, x_numbers, dy_numbers):
         x_numbers = x_numbers._replace(exponent=max(x_numbers.exponent, -30), spread=min(x_numbers.spread, 3))
     x, dy = x_numbers.array(shape, dtype), dy_numbers.array(shape, dtype)
     y = getattr(F, operation)(wide(x), **options, backend="naive")
-    from_output = operation in ("relu", "tanh", "sigmoid", "scaled_tanh")
-    known = y.astype(dtype) if from_output else x
+    known = y.astype(dtype) if operation in activations.FROM_OUTPUT else x
     dx = getattr(F, f"{operation}_backward")(wide(dy), wide(known), **options, backend="naive")
     u = np.finfo(dtype).eps / 2 * (1 if dtype == np.float32 else 2)
     with np.errstate(all="ignore"):

@@ -4,19 +4,19 @@ import math
 
 import numpy as np
 
-from fastcnn.backends.naive.softmax import logarithms
+from fastcnn.backends.naive.softmax import _logarithms
 
 
 def cross_entropy(logits, target, scale: float) -> float:
     """See `fastcnn.functional.cross_entropy`; ``scale`` times the sum over rows."""
-    return scale * sum(-logarithms(row)[k] for row, k in zip(logits.tolist(), target.tolist(), strict=True))
+    return scale * sum(-_logarithms(row)[k] for row, k in zip(logits.tolist(), target.tolist(), strict=True))
 
 
 def cross_entropy_backward(logits, target, scale: float):
     """See `fastcnn.functional.cross_entropy_backward`."""
     dlogits = np.zeros_like(logits)
     for n, (row, k) in enumerate(zip(logits.tolist(), target.tolist(), strict=True)):
-        dlogits[n] = [scale * (math.exp(log) - (c == k)) for c, log in enumerate(logarithms(row))]
+        dlogits[n] = [scale * (math.exp(log) - (c == k)) for c, log in enumerate(_logarithms(row))]
     return dlogits
 
 
@@ -24,7 +24,7 @@ def soft_cross_entropy(logits, shares, scale: float) -> float:
     """Cross-entropy in which every class has a share of a row; see `fastcnn.functional.cross_entropy`."""
     loss = 0.0
     for row, parts in zip(logits.tolist(), shares.tolist(), strict=True):
-        for log, part in zip(logarithms(row), parts, strict=True):
+        for log, part in zip(_logarithms(row), parts, strict=True):
             if part != 0:  # a class without a share may be impossible, and a row without any may be NaN
                 loss -= part * log
     return scale * loss
@@ -36,7 +36,7 @@ def soft_cross_entropy_backward(logits, shares, scale: float):
     for n, (row, parts) in enumerate(zip(logits.tolist(), shares.tolist(), strict=True)):
         total = sum(parts)
         if total != 0:
-            logs = logarithms(row)
+            logs = _logarithms(row)
             dlogits[n] = [scale * (math.exp(log) * total - part) for log, part in zip(logs, parts, strict=True)]
     return dlogits
 

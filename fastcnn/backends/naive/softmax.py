@@ -29,7 +29,7 @@ def softmax_backward(dy, y, dim: int):
 
 def log_softmax(x, dim: int):
     """See `fastcnn.functional.log_softmax`."""
-    return _rows(logarithms, dim, x)
+    return _rows(_logarithms, dim, x)
 
 
 def log_softmax_backward(dy, y, dim: int):
@@ -42,7 +42,7 @@ def log_softmax_backward(dy, y, dim: int):
     return _rows(gradient, dim, dy, y)
 
 
-def logarithms(row: list[float]) -> list[float]:
+def _logarithms(row: list[float]) -> list[float]:
     """Log-softmax of a row."""
     largest = max(row)
     log_sum = math.log(sum(math.exp(v - largest) for v in row))

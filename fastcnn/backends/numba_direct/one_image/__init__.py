@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastcnn._geometry import Windows
-from fastcnn.backends import OPERATIONS, numba_direct
+from fastcnn.backends import numba_direct, operations, operations_by_file
 from fastcnn.backends.numba_direct import layout
 from fastcnn.backends.numba_direct.layout import BlockedArray
 from fastcnn.backends.numba_direct.one_image.convolution import (
@@ -22,14 +22,12 @@ from fastcnn.backends.numba_direct.one_image.convolution import (
 from fastcnn.backends.numba_direct.one_image.image import Image
 from fastcnn.backends.numba_direct.runtime.processor import lanes
 
-_BY_CHANNEL = {
-    "relu", "leaky_relu", "tanh", "scaled_tanh", "sigmoid", "gelu", "silu", "elu", "add",
-    "max_pool2d", "avg_pool2d", "adaptive_max_pool2d", "adaptive_avg_pool2d",
-}  # fmt: skip
+_FILES = operations_by_file()
+_BY_CHANNEL = {*_FILES["activations"], *_FILES["pooling"], *_FILES["adaptive_pooling"], "add"}
 
 
 class OneImage:
-    """The backend: what `fastcnn.backends.OPERATIONS` names of forward passes, on an `Image`.
+    """The backend: what `fastcnn.backends.operations` names of forward passes, on an `Image`.
 
     Attributes
     ----------
@@ -42,7 +40,7 @@ class OneImage:
         self._given = np.empty(0)
 
     def __getattr__(self, name: str) -> Callable:
-        if name not in OPERATIONS:
+        if name not in operations():
             raise AttributeError(name)
         operation = getattr(numba_direct, name)
         return functools.partial(_by_channel if name in _BY_CHANNEL else _as_batch, operation)
