@@ -80,9 +80,9 @@ def main() -> int:
 
 def in_launches(seconds: float, *walk) -> dict:
     """How many launches a step has, and its time in and outside of them; to be called on fastcnn's side."""
-    from fastcnn.backends.numba_direct.runtime import program  # Numba is in no other process
+    from fastcnn.backends.numba_direct.runtime import launches  # Numba is in no other process
 
-    step, run, spent, steps = _nets.Walk(_nets.FastcnnStep, *walk), program.run, [], []
+    step, run, spent, steps = _nets.Walk(_nets.FastcnnStep, *walk), launches.run, [], []
 
     def timed_run(*args):
         start = time.perf_counter()
@@ -96,13 +96,13 @@ def in_launches(seconds: float, *walk) -> dict:
         step()
         steps.append((time.perf_counter() - start, sum(spent), len(spent)))
 
-    program.run = timed_run
+    launches.run = timed_run
     try:
         _measure.calls(timed_step, seconds)
         steps.clear()  # those compiled, and wrote programs down
         _measure.calls(timed_step, seconds)
     finally:
-        program.run = run
+        launches.run = run
     _measure.wait_for_sleep()
     whole, inside, launches = np.array(steps).T
     return {

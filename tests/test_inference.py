@@ -421,9 +421,9 @@ def test_one_image_takes_the_memory_of_one():
 
 
 def test_a_net_of_small_layers_is_one_threads(monkeypatch):
-    from fastcnn.backends.numba_direct.runtime import program
+    from fastcnn.backends.numba_direct.runtime import launches
 
-    threads, run = [], program.run
+    threads, run = [], launches.run
 
     def noted(table, counters, *scratch):
         threads.append(counters.shape[1] - 1)
@@ -433,7 +433,7 @@ def test_a_net_of_small_layers_is_one_threads(monkeypatch):
         infer, x = model.compile_inference(), images(model, 1)
         infer(x)
         with monkeypatch.context() as patch:
-            patch.setattr(program, "run", noted)
+            patch.setattr(launches, "run", noted)
             infer(x)
         assert threads.pop() == expected
         assert not threads

@@ -9,7 +9,8 @@ pytest.importorskip("numba")
 
 import fastcnn
 from fastcnn.backends.numba_direct.runtime.compile import kernel
-from fastcnn.backends.numba_direct.runtime.program import Program, Recorder
+from fastcnn.backends.numba_direct.runtime.program import Program
+from fastcnn.backends.numba_direct.runtime.recorder import Recorder
 from tests.in_threads import in_threads
 
 

@@ -426,7 +426,7 @@ def test_a_view_of_a_gradient_stays_when_memory_is_short(monkeypatch):
 
 def test_no_gradient_is_of_a_batch_that_was_interrupted(monkeypatch):
     """Half of the arrays of a recording are those of the batch before."""
-    from fastcnn.backends.numba_direct.runtime import program
+    from fastcnn.backends.numba_direct.runtime import launches
 
     model, (x, dy) = nn.Sequential(*layers()), batch(4, 0)
     expected = passes(model, x, dy)
@@ -436,9 +436,9 @@ def test_no_gradient_is_of_a_batch_that_was_interrupted(monkeypatch):
         original(table[: len(table) // 2], *args)
         raise KeyboardInterrupt
 
-    original = program.run
+    original = launches.run
     with monkeypatch.context() as patch:
-        patch.setattr(program, "run", interrupted)
+        patch.setattr(launches, "run", interrupted)
         with pytest.raises(KeyboardInterrupt):
             model(batch(4, 1)[0])
     with pytest.raises(RuntimeError, match="needs the output of a batch"):

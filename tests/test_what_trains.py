@@ -7,7 +7,7 @@ pytest.importorskip("numba")
 
 from fastcnn import backends, nn
 from fastcnn import functional as F
-from fastcnn.backends.numba_direct.runtime import program
+from fastcnn.backends.numba_direct.runtime import recorder as recorders
 
 BACKEND = backends.load("numba")
 X = np.random.default_rng(0).standard_normal((3, 4, 7, 6)).astype(np.float32)
@@ -97,8 +97,8 @@ LAYERS = {
 
 def launched(run) -> list[tuple]:
     """Kernels and what they are called with, but for their arrays and for those that pack and unpack."""
-    recorder = program.Recorder()
-    with program.recording(recorder):
+    recorder = recorders.Recorder()
+    with recorders.recording(recorder):
         run()
     kernels = []
     for step in recorder.parts:

@@ -55,7 +55,7 @@ def exactly(function, *given, **options):
 
 def taken(compute):
     """Which kernels compute, by name."""
-    from fastcnn.backends.numba_direct.runtime.program import Recorder, recording
+    from fastcnn.backends.numba_direct.runtime.recorder import Recorder, recording
 
     recorder = Recorder()
     with recording(recorder):

@@ -28,7 +28,8 @@ RECORDING = {
     "inference": ("prepare", "prepared_size"),
     "runtime.memory": ("Pool",),
     "losses": ("stop_unless_finite",),
-    "runtime.program": ("record", "is_recording", "perform"),
+    "runtime.program": ("record",),
+    "runtime.recorder": ("is_recording", "perform"),
 }
 """What a backend may have besides: passes that are made again without Python in between, and memory for them.
 

@@ -12,7 +12,7 @@ import numpy as np
 from fastcnn.backends.numba_direct.runtime.compile import inlined, kernel
 from fastcnn.backends.numba_direct.runtime.memory import aligned
 from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
-from fastcnn.backends.numba_direct.runtime.program import Tasks
+from fastcnn.backends.numba_direct.runtime.step import Tasks
 from fastcnn.backends.numba_direct.simd import tile_load, tile_store, tile_transpose
 
 _NUMBERS = 4096  # that a task of `pieces` takes, at most

@@ -16,7 +16,7 @@ from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
 from fastcnn.backends.numba_direct.runtime.compile import inlined, kernel
 from fastcnn.backends.numba_direct.runtime.memory import aligned
 from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
-from fastcnn.backends.numba_direct.runtime.program import Tasks
+from fastcnn.backends.numba_direct.runtime.step import Tasks
 from fastcnn.backends.numba_direct.simd import (
     lane_count,
     tile_add,

@@ -15,7 +15,7 @@ import numpy as np
 from fastcnn.backends.numba_direct.kernels.plan import constant
 from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
 from fastcnn.backends.numba_direct.runtime.compile import Kernel, flushing_kernel, inlined, kernel
-from fastcnn.backends.numba_direct.runtime.program import given
+from fastcnn.backends.numba_direct.runtime.recorder import given
 
 _CHUNK = 2048  # numbers that a task takes
 

@@ -14,7 +14,7 @@ from fastcnn.backends.numba_direct.kernels.plan import constant
 from fastcnn.backends.numba_direct.kernels.windows import put_windows
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty
 from fastcnn.backends.numba_direct.runtime.compile import kernel
-from fastcnn.backends.numba_direct.runtime.program import Tasks
+from fastcnn.backends.numba_direct.runtime.step import Tasks
 from fastcnn.backends.numba_direct.simd import (
     lane_count,
     tile_add,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.backends.numba_direct.runtime.program import Tasks
+from fastcnn.backends.numba_direct.runtime.step import Tasks
 
 TASKS = 16  # work is cut into parts until there are so many, whatever the number of threads
 

@@ -18,7 +18,8 @@ from typing import Any
 import numba
 from numba import types
 
-from fastcnn.backends.numba_direct.runtime import arguments, cache, program
+from fastcnn.backends.numba_direct.runtime import arguments, cache, recorder
+from fastcnn.backends.numba_direct.runtime.step import Step, Tasks, divided
 
 _FLAGS = {"error_model": "numpy", "nogil": True, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
@@ -45,20 +46,20 @@ class Kernel:
         cache.attach(self._dispatcher)
         self._compiled: dict[tuple, tuple[int, str]] = {}  # by the arguments' kinds: address, and format of the record
 
-    def __call__(self, tasks: program.Tasks, /, scratch: int = 0, **given: Any) -> None:
+    def __call__(self, tasks: Tasks, /, scratch: int = 0, **given: Any) -> None:
         """Compute so many tasks, each thread with so many bytes of ``scratch``."""
         if _thread.needed is None:
-            program.launch(self, tasks, scratch, given)
+            recorder.launch(self, tasks, scratch, given)
         else:
             _thread.needed[self, arguments.described(dict(sorted(given.items())))[0]] = None
 
-    def step(self, tasks: program.Tasks, scratch: int, given: dict[str, Any]) -> program.Step:
+    def step(self, tasks: Tasks, scratch: int, given: dict[str, Any]) -> Step:
         """The same as a step of a program."""
         given = dict(sorted(given.items()))
         kinds, values, addresses = arguments.described(given)
         address, form = self.compile(kinds)
         record = struct.pack(f"{form}{len(addresses)}q", *values, *addresses)
-        return program.Step(self, address, record, *program.divided(tasks), scratch, given)
+        return Step(self, address, record, *divided(tasks), scratch, given)
 
     def compile(self, kinds: tuple) -> tuple[int, str]:
         """Address of the code for arguments of these kinds, and the format of their record."""

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastcnn.backends.numba_direct.runtime import memory
-from fastcnn.backends.numba_direct.runtime.program import Step, launches
+from fastcnn.backends.numba_direct.runtime.launches import launches
+from fastcnn.backends.numba_direct.runtime.step import Step
 
 _REPEATS, _LEAST, _SECONDS = 30, 3, 3.0  # so often is each step timed; less often, from 3 on, where that takes longer
 PYTHON = "(Python)"
