@@ -281,7 +281,7 @@ def _updates() -> Iterator[Call]:
 
         def sgd(backend, rng, dtype, lists=lists, momentum=True, nesterov=False):
             parameters, grads, velocities = lists(rng, dtype, 3)
-            return parameters, grads, velocities if momentum else None, 0.1, 0.9, 0.01, nesterov, 0.02
+            return parameters, grads, velocities if momentum else None, 0.1, 0.9, 0.01, nesterov
 
         def adam(backend, rng, dtype, lists=lists, shapes=shapes):
             return *lists(rng, dtype, 4), [3] * len(shapes), 0.1, 0.9, 0.99, 1e-8, 0.01, 0.02

@@ -222,6 +222,20 @@ def test_another_run_is_named(path, options, message):
     assert exact(outcome(trainer, loader)) == before
 
 
+def test_sgd_goes_on_without_the_decay_that_it_once_had(tmp_path):
+    trainer, loader, validation = make_run(optimizer="SGD", schedule=None)
+    trainer.fit(loader, validation, 1)
+    trainer.optimizer.decay_per_step = 0.0  # as an earlier version had it
+    training.save_checkpoint(tmp_path / "a", trainer, loader)
+    trainer.optimizer.decay_per_step = 0.1
+    training.save_checkpoint(tmp_path / "b", trainer, loader)
+    twin, loader, _ = make_run(optimizer="SGD", schedule=None)
+    with pytest.raises(training.CheckpointError, match=r"`optimizer\.state\.decay_per_step` is unexpected"):
+        training.load_checkpoint(tmp_path / "b").restore(twin, loader)
+    training.load_checkpoint(tmp_path / "a").restore(twin, loader)
+    np.testing.assert_array_equal(twin.optimizer.velocity[0], trainer.optimizer.velocity[0])
+
+
 def test_other_callbacks_are_named(path):
     trainer, loader, _ = make_run(training.EarlyStopping(3))
     with pytest.raises(training.CheckpointError, match=r"are \['BestWeights'\] but here they are \['EarlyStopping'\]"):

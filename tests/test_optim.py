@@ -46,10 +46,7 @@ all_optimizers = pytest.mark.parametrize(("make", "options"), OPTIMIZERS.values(
         pytest.param(lambda p: optim.SGD(p, 0.5, 0.5), [1 - 0.5 * 2, 0 - 0.5 * (0.5 * 2 + 2)], id="momentum"),
         pytest.param(lambda p: optim.SGD(p, 0.5, 0.5, nesterov=True), [1 - 0.5 * 3, -0.5 - 0.5 * (2 + 0.5 * 3)],
                      id="Nesterov"),
-        # loses 0.1 in each step, of itself; then the gradient's
-        pytest.param(lambda p: optim.SGD(p, 0.5, decay_per_step=0.1), [0.9 - 1, -0.09 - 1], id="decay in each step"),
-        pytest.param(lambda p: optim.SGD(p, 0.5, 0.5, decay_per_step=0.1), [0.9 - 1, -0.09 - 1.5],
-                     id="decay in each step, momentum"),
+        # loses 0.1 of itself in each step; then the gradient's
         pytest.param(lambda p: optim.AdamW(p, 0.5, eps=0, weight_decay=0.2), [0.9 - 0.5, 0.36 - 0.5], id="AdamW"),
         # squares 4 * 3/4 = 3, then 3 / 4 + 3 = 3.75
         pytest.param(lambda p: optim.RMSprop(p, 0.5, 0.25, eps=0), [1 - 1 / 3**0.5, 1 - 1 / 3**0.5 - 1 / 3.75**0.5],
@@ -168,7 +165,6 @@ def test_a_gradient_that_does_not_fit_changes_nothing(grad):
         pytest.param(lambda p: optim.SGD([p], 1, nesterov=True), ValueError, "rule needs a momentum", id="Nesterov"),
         pytest.param(lambda p: optim.Adam([p], betas=0.9), ValueError, "`betas` must be a pair", id="one beta"),
         pytest.param(lambda p: optim.Adam([p], betas=(0.9, 1.0)), ValueError, "`betas` is 1.0", id="beta of 1"),
-        pytest.param(lambda p: optim.SGD([p], 1, decay_per_step=2), ValueError, "`decay_per_step` is 2", id="decays"),
         pytest.param(lambda p: optim.RMSprop([p], alpha=1), ValueError, "`alpha` is 1 but must be", id="alpha of 1"),
         pytest.param(lambda p: optim.RMSprop([p], momentum=-1), ValueError, "`momentum` is -1", id="RMSprop momentum"),
         pytest.param(lambda p: optim.Adam([p], eps=-1), ValueError, "`eps` is -1", id="eps"),

@@ -138,11 +138,13 @@ def test_wrong_options(options, text):
 
 def translated(name: str, run: str, batch: int, rule, decay_of_weights: float = 0.0) -> None:
     """Hold an optimizer of a recipe against the write-up's rule for a gradient that is summed over the batch."""
+    from optimizers import OPTIMIZERS
+
     _, run = quick_run(name, run)
     rng = np.random.default_rng(0)
     weight = nn.Parameter(rng.normal(size=3))
     expected, state = weight.data.copy(), np.zeros(3)
-    optimizer = getattr(optim, run.optimizer)([weight], **run.optimizer_options)
+    optimizer = OPTIMIZERS[run.optimizer]([weight], **run.optimizer_options)
     for _ in range(5):
         summed = rng.normal(size=3)
         expected, state = rule(expected, state, summed)

@@ -333,7 +333,6 @@ def test_2_4_a_bias_follows_its_gradient():
     [
         pytest.param(optim.SGD, {"weight_decay": 0.1}, 1 - 0.01 * 0.1, id="coupled: lr times decay"),
         pytest.param(optim.AdamW, {"weight_decay": 0.1}, 1 - 0.01 * 0.1, id="decoupled: lr times decay"),
-        pytest.param(optim.SGD, {"decay_per_step": 0.1}, 1 - 0.1, id="decay alone, where it is asked for"),
         pytest.param(optim.SGD, {}, 1.0, id="none by default, of biases neither"),
     ],
 )

@@ -41,7 +41,7 @@ class Run:
         How they are prepared, one of `images.PREPARE`.
     batch_size, epochs : int
     optimizer : str
-        A class of `fastcnn.optim`.
+        One of `optimizers.OPTIMIZERS`.
     optimizer_options : mapping
         For a loss that is a mean over the batch.
     model_options : mapping

@@ -13,7 +13,7 @@ SETTINGS = {
     "images": "centred",
     "init": "he",
     "batch_size": 64,
-    "optimizer": "SGD",
+    "optimizer": "DecayingSGD",
     "optimizer_options": {"lr": 1.28e-3, "momentum": 0.8, "decay_per_step": 3e-5},
     "schedule": "MultiStepLR",
     "schedule_options": {"milestones": [10_000, 20_000], "gamma": 0.1, "every": "batch"},
@@ -51,7 +51,11 @@ RECIPE = Recipe(
                 Claim("S0-16", "test accuracy, decay scaled with lr", 0.9795, "test_accuracy"),
                 Claim("S0-16", "training accuracy, decay scaled with lr", 0.9813, "train_accuracy"),
             ),
-            **{**SETTINGS, "optimizer_options": {"lr": 1.28e-3, "momentum": 0.8, "weight_decay": 3e-5 / 6.4e-3}},
+            **{
+                **SETTINGS,
+                "optimizer": "SGD",
+                "optimizer_options": {"lr": 1.28e-3, "momentum": 0.8, "weight_decay": 3e-5 / 6.4e-3},
+            },
         ),
         Run(
             "no_dropout",

@@ -1,9 +1,9 @@
 """S2: notes on a CNN framework in NumPy, and its four optimizers for five epochs.
 
 Its gradient is summed over the batch of 64: lr 5e-4 there is 0.032 for a mean, but for Adam, which does not see the
-scale. Its decay takes 4e-4 of the weights in every step, whatever the learning rate: SGD's ``decay_per_step``, and for
-AdamW, which decays by ``lr * weight_decay``, 0.8. Images there are (N, H, W, C) and filters (KH, KW, C, O); fastcnn's
-are NCHW, and both are a transposed view away, which `fastcnn.functional` takes as it is:
+scale. Its decay takes 4e-4 of the weights in every step, whatever the learning rate: `DecayingSGD`, and for AdamW,
+which decays by ``lr * weight_decay``, 0.8. Images there are (N, H, W, C) and filters (KH, KW, C, O); fastcnn's are
+NCHW, and both are a transposed view away, which `fastcnn.functional` takes as it is:
 
     y = functional.conv2d(x.transpose(0, 3, 1, 2), weight.transpose(3, 2, 0, 1), padding="same").transpose(0, 2, 3, 1)
 """
@@ -36,15 +36,15 @@ RECIPE = Recipe(
         "when the comparison is over; in more epochs accuracy then fell to 87 %, as the decay does not fall with it.",
     ],
     [
-        compared("sgd", 0.9676, "SGD", SUMMED),
-        compared("momentum", 0.9716, "SGD", {**SUMMED, "momentum": 0.9}),
-        compared("nesterov", 0.9711, "SGD", {**SUMMED, "momentum": 0.9, "nesterov": True}),
+        compared("sgd", 0.9676, "DecayingSGD", SUMMED),
+        compared("momentum", 0.9716, "DecayingSGD", {**SUMMED, "momentum": 0.9}),
+        compared("nesterov", 0.9711, "DecayingSGD", {**SUMMED, "momentum": 0.9, "nesterov": True}),
         compared("adam", 0.9707, "AdamW", {"lr": 5e-4, "weight_decay": 4e-4 / 5e-4}),
         Run(
             "leaky_relu",
             epochs=16,
             leaky=0.001,
-            optimizer="SGD",
+            optimizer="DecayingSGD",
             optimizer_options=SUMMED,
             claims=(Claim("S2-9", "test accuracy, SGD and LeakyReLU(0.001)", 0.9798, "test_accuracy"),),
             **SETTINGS,

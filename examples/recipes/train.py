@@ -9,6 +9,7 @@ import nets
 import numpy as np
 from callbacks import DecayWeights, Log
 from images import PREPARE
+from optimizers import OPTIMIZERS
 from recipe import Recipe, Run
 
 import fastcnn
@@ -38,7 +39,7 @@ def train(recipe: Recipe, run: Run, seed: int, datasets, out: Path, epochs: int,
     rng = np.random.default_rng(seed)
     model = nets.build(run, rng)
     initial = model.state_dict()
-    optimizer = getattr(optim, run.optimizer)(model.parameters(), **run.optimizer_options)
+    optimizer = OPTIMIZERS[run.optimizer](model.parameters(), **run.optimizer_options)
     schedule = getattr(optim, run.schedule)(optimizer, **run.schedule_options) if run.schedule else None
     loader = data.DataLoader(
         images, train_set.labels, run.batch_size, shuffle=True, rng=np.random.default_rng([seed, 1])

@@ -11,7 +11,7 @@ class SGD(Optimizer):
     """Stochastic gradient descent with momentum, as ``torch.optim.SGD``.
 
     With ``g = grad + weight_decay * parameter`` and ``v = momentum * v + g``, the parameter loses ``lr * v``, or with
-    Nesterov's momentum ``lr * (g + momentum * v)``; and `decay_per_step` times itself.
+    Nesterov's momentum ``lr * (g + momentum * v)``.
 
     Parameters
     ----------
@@ -24,9 +24,6 @@ class SGD(Optimizer):
     weight_decay : float, default 0
     nesterov : bool, default False
         Needs a momentum.
-    decay_per_step : float, default 0
-        The part of itself that a parameter loses in each step, whatever its gradient, the learning rate and the
-        momentum: a weight decay that a schedule does not change.
 
     Raises
     ------
@@ -58,17 +55,14 @@ class SGD(Optimizer):
         momentum: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
-        decay_per_step: float = 0.0,
     ):
         super().__init__(params, lr, weight_decay)
         self.momentum = _validate.number("momentum", momentum, 0, 1, below_high=True)
         self.nesterov = _validate.flag("nesterov", nesterov)
         if self.nesterov and self.momentum == 0:
             raise ValueError("`nesterov` is True but `momentum` is 0; Nesterov's rule needs a momentum.")
-        self.decay_per_step = _validate.number("decay_per_step", decay_per_step, 0, 1)
         self.velocity = self._zeros()
 
     def _update(self, backend, places, parameters, grads) -> None:
         velocities = [self.velocity[i] for i in places] if self.momentum else None
-        settings = self.lr, self.momentum, self.weight_decay, self.nesterov, self.decay_per_step
-        backend.sgd_update(parameters, grads, velocities, *settings)
+        backend.sgd_update(parameters, grads, velocities, self.lr, self.momentum, self.weight_decay, self.nesterov)

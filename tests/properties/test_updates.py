@@ -43,14 +43,14 @@ def hold(names, update, arrays, settings, errors, largest):
         np.testing.assert_array_equal(found[1], arrays[1])  # the gradient
 
 
-@given(steps(3), rates, momenta, decays, st.booleans(), decays)
-def test_sgd_update(drawn, lr, momentum, weight_decay, nesterov, decay):
+@given(steps(3), rates, momenta, decays, st.booleans())
+def test_sgd_update(drawn, lr, momentum, weight_decay, nesterov):
     dtype, (parameter, grad, velocity) = drawn
     velocity = velocity if momentum else None
-    settings = lr, momentum, weight_decay, nesterov, decay
+    settings = lr, momentum, weight_decay, nesterov
     # with all signs turned so that nothing cancels, a step gives the sum of the terms' absolute values
     sizes = [size(a) for a in (parameter, grad, velocity)]
-    p, _, v = after("naive", "sgd_update", sizes, -lr, momentum, weight_decay, nesterov, -decay)
+    p, _, v = after("naive", "sgd_update", sizes, -lr, momentum, weight_decay, nesterov)
     tiny = 8 * float(np.finfo(dtype).tiny)
     errors = {"parameter": gamma(dtype, ROUNDINGS) * p + tiny}
     if momentum:

@@ -8,7 +8,7 @@ import numpy as np
 
 
 @np.errstate(invalid="ignore")  # an inf or NaN that came in may make a NaN: no fault of ours
-def sgd_update(parameters, grads, velocities, lr, momentum, weight_decay, nesterov, decay=0.0):
+def sgd_update(parameters, grads, velocities, lr, momentum, weight_decay, nesterov):
     """Step of stochastic gradient descent; ``velocities`` is None without momentum (``torch.optim.SGD``)."""
     for k, (parameter, grad) in enumerate(zip(parameters, grads, strict=True)):
         for i in np.ndindex(parameter.shape):
@@ -18,7 +18,7 @@ def sgd_update(parameters, grads, velocities, lr, momentum, weight_decay, nester
                 v = momentum * np.float64(velocities[k][i]) + d
                 velocities[k][i] = v
                 d = d + momentum * v if nesterov else v
-            parameter[i] = p - decay * p - lr * d
+            parameter[i] = p - lr * d
 
 
 @np.errstate(invalid="ignore")

@@ -28,11 +28,10 @@ def sgd_update(
     momentum: float,
     weight_decay: float,
     nesterov: bool,
-    decay: float = 0.0,
 ) -> None:
     """See `fastcnn.optim.SGD`; changes ``parameters`` and ``velocities``."""
     moving = (0,) * (velocities is not None)
-    settings = lr, momentum, weight_decay, decay
+    settings = lr, momentum, weight_decay
     for arrays in _of_one_dtype(parameters, grads, velocities):
         _launch(_sgd, arrays, settings, moving=moving, nesterov=nesterov)
 
@@ -149,7 +148,7 @@ def _array(i, k, a):
 
 @flushing_kernel
 def _sgd(first, last, a, scratch):
-    lr, momentum, weight_decay, decay = a.settings[0], a.settings[1], a.settings[2], a.settings[3]
+    lr, momentum, weight_decay = a.settings[0], a.settings[1], a.settings[2]
     moving, nesterov = a.moving, a.nesterov
     for task in range(first, last):
         k, start, stop = _chunk(task, a.first_tasks, a.sizes)
@@ -159,7 +158,7 @@ def _sgd(first, last, a, scratch):
             if len(moving) > 0:
                 velocity[i] = momentum * velocity[i] + step
                 step = step + momentum * velocity[i] if nesterov else velocity[i]
-            parameter[i] -= lr * step + decay * parameter[i]
+            parameter[i] -= lr * step
 
 
 @flushing_kernel

@@ -10,7 +10,7 @@ import numpy as np
 
 
 @np.errstate(invalid="ignore")
-def sgd_update(parameters, grads, velocities, lr, momentum, weight_decay, nesterov, decay=0.0):
+def sgd_update(parameters, grads, velocities, lr, momentum, weight_decay, nesterov):
     """Step of stochastic gradient descent; ``velocities`` is None without momentum (``torch.optim.SGD``)."""
     for k, (parameter, grad) in enumerate(zip(parameters, grads, strict=True)):
         if weight_decay:
@@ -20,8 +20,6 @@ def sgd_update(parameters, grads, velocities, lr, momentum, weight_decay, nester
             velocity *= momentum
             velocity += grad
             grad = grad + momentum * velocity if nesterov else velocity
-        if decay:
-            parameter -= decay * parameter
         parameter -= lr * grad
 
 
