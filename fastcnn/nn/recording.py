@@ -73,11 +73,16 @@ def _held(module) -> list[Parameter | Buffer]:
     return [value for value in vars(module).values() if isinstance(value, (Parameter, Buffer))]
 
 
+def is_fastcnns(cls: Any) -> bool:
+    """Whether a class stands in a file of fastcnn."""
+    return cls.__module__.partition(".")[0] == "fastcnn" and vars(sys.modules[cls.__module__]).get(cls.__name__) is cls
+
+
 @functools.cache
 def _is_known(kind: Any) -> bool:
     """Whether a class is fastcnn's, or extends one by nothing but ``__init__`` and plain values."""
     for cls in kind.__mro__:
-        if cls.__module__.partition(".")[0] == "fastcnn" and vars(sys.modules[cls.__module__]).get(cls.__name__) is cls:
+        if is_fastcnns(cls):
             return True
         if any(
             callable(value) or hasattr(value, "__get__") for name, value in vars(cls).items() if name not in _HARMLESS

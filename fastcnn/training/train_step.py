@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from fastcnn import backends
-from fastcnn.nn import CrossEntropyLoss, Module, MSELoss, Parameter, calls, recording
+from fastcnn.nn import Module, Parameter, calls, recording
 from fastcnn.nn.module import checked_batch
 from fastcnn.nn.parameter import collected
-from fastcnn.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+from fastcnn.optim import Optimizer
 
-_LOSSES, _OPTIMIZERS = (CrossEntropyLoss, MSELoss), (SGD, Adam, AdamW, RMSprop)
 _Learned = tuple[np.ndarray, float, float]
 _KEPT = 4  # forms of batches: the whole and the last one, and two in reserve
 
@@ -119,8 +118,8 @@ class TrainStep:
             self._why = self._why_no_model()
         if self._why:
             return self._why
-        for role, thing, kinds in (("loss", self.loss, _LOSSES), ("optimizer", self.optimizer, _OPTIMIZERS)):
-            if type(thing) not in kinds:
+        for role, thing in (("loss", self.loss), ("optimizer", self.optimizer)):
+            if not recording.is_fastcnns(type(thing)):
                 return f"the {role} is of a class of its own, {type(thing).__name__}"
             if any(map(callable, vars(thing).values())):
                 return f"a method of the {role} was replaced"
