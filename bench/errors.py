@@ -21,8 +21,9 @@ import _report
 import _sides
 import numpy as np
 
-from fastcnn import backends, use_convolution
 from fastcnn import functional as F
+from fastcnn import nn, use_backend, use_convolution
+from fastcnn.commands.parts import OPTIMIZERS
 
 LIBRARIES = {"numba": "fastcnn", "numpy": "NumPy", "PyTorch": "PyTorch"}  # and the sides they are on
 SEEDS = 5
@@ -47,7 +48,11 @@ MEANS = {
     "adaptive_avg_pool2d, 15x15→4x4": ("adaptive_avg_pool2d", (16, 15, 15), (4,)),
 }
 ACTIVATIONS = {"tanh": "y", "sigmoid": "y", "silu": "x", "elu": "x", "gelu": "x", "softmax": "y", "log_softmax": "y"}
-OTHERS = ("batch_norm", "cross_entropy", "mse_loss", "sgd_update", "adam_update", "rmsprop_update")
+STEPS = {  # of the optimizers, with the command line's settings and a weight decay
+    f"{kind.__name__}, ten steps": (kind, {"lr": lr, "weight_decay": 1e-4, **options})
+    for kind, lr, options in OPTIMIZERS.values()
+}
+OTHERS = ("batch_norm", "cross_entropy", "mse_loss", *STEPS)
 COLUMNS_64 = [COLUMNS[0], *((by, f"of_result/{by}", ".3g") for by in LIBRARIES)]
 OPERATIONS = (*SUMS, *MEANS, *ACTIVATIONS, *OTHERS)
 
@@ -230,50 +235,34 @@ def loss(operation):
     return both
 
 
-def update(operation):
-    """Of a step of an optimizer, the tenth, from whatever it remembers."""
-    settings = {
-        "sgd_update": (0.1, 0.9, 1e-4, False),
-        "adam_update": (1e-3, 0.9, 0.999, 1e-8, 1e-4),
-        "rmsprop_update": (1e-3, 0.99, 1e-8, 0.0, 1e-4),
-    }[operation]
+def ten_steps(name):
+    """Of an optimizer of `STEPS`."""
+    kind, options = STEPS[name]
 
-    def step(by, N, draw, rng) -> dict[str, np.ndarray]:
-        parameter, grad, one = draw(1000), draw(1000), draw(1000)
-        square = draw(1000, form=np.square)
+    def steps(by, N, draw, rng) -> dict[str, np.ndarray]:
+        parameter, grads = draw(1000), draw(10, 1000)
         if by == "PyTorch":
-            return {"parameter": their_step(operation, settings, parameter, grad, one, square)}
-        states = {
-            "sgd_update": [[one]],
-            "adam_update": [[one], [square], [10]],
-            "rmsprop_update": [[square], None, None],
-        }
-        getattr(backends.load(by), operation)([parameter], [grad], *states[operation], *settings)
-        return {"parameter": parameter}
+            return {"parameter": their_steps(kind.__name__, options, parameter, grads)}
+        ours = nn.Parameter(parameter)
+        optimizer = kind([ours], **options)
+        with use_backend(by):
+            for grad in grads:
+                ours.grad = grad
+                optimizer.step()
+        return {"parameter": ours.data}
 
-    return step
+    return steps
 
 
-def their_step(operation, settings, parameter, grad, one, square) -> np.ndarray:
-    """The same step of PyTorch's optimizer."""
+def their_steps(kind: str, options: dict, parameter, grads) -> np.ndarray:
+    """The same steps of PyTorch's optimizer."""
     import torch
 
     leaf = torch.from_numpy(parameter).requires_grad_()
-    leaf.grad = torch.from_numpy(grad)
-    one, square = torch.from_numpy(one), torch.from_numpy(square)
-    if operation == "sgd_update":
-        lr, momentum, decay, _ = settings
-        optimizer = torch.optim.SGD([leaf], lr, momentum, weight_decay=decay)
-        optimizer.state[leaf] = {"momentum_buffer": one}
-    elif operation == "adam_update":
-        lr, beta1, beta2, eps, decay = settings
-        optimizer = torch.optim.Adam([leaf], lr, (beta1, beta2), eps, decay)
-        optimizer.state[leaf] = {"step": torch.tensor(9.0), "exp_avg": one, "exp_avg_sq": square}
-    else:
-        lr, alpha, eps, momentum, decay = settings
-        optimizer = torch.optim.RMSprop([leaf], lr, alpha, eps, decay, momentum)
-        optimizer.state[leaf] = {"step": torch.tensor(9.0), "square_avg": square}
-    optimizer.step()
+    optimizer = getattr(torch.optim, kind)([leaf], **options)
+    for grad in grads:
+        leaf.grad = torch.from_numpy(grad)
+        optimizer.step()
     return leaf.detach().numpy()
 
 
@@ -281,7 +270,7 @@ OTHER_RESULTS = {
     "batch_norm": batch_norm,
     "cross_entropy": loss("cross_entropy"),
     "mse_loss": loss("mse_loss"),
-    **{name: update(name) for name in OTHERS if name.endswith("_update")},
+    **{name: ten_steps(name) for name in STEPS},
 }
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastcnn._geometry import pool_windows
+from fastcnn.backends import OPERATIONS
 from fastcnn.testing import (
     ADAPTIVE_POOL_CASES,
     CONV_CASES,
@@ -19,6 +20,7 @@ from fastcnn.testing import (
     ConvCase,
 )
 from tests import activations
+from tests.optimizers import OPTIMIZERS, update
 
 
 class Call(NamedTuple):
@@ -279,18 +281,6 @@ def _updates() -> Iterator[Call]:
         def lists(rng, dtype, count, shapes=shapes):
             return [[np.abs(rng.standard_normal(shape)).astype(dtype) for shape in shapes] for _ in range(count)]
 
-        def sgd(backend, rng, dtype, lists=lists, momentum=True, nesterov=False):
-            parameters, grads, velocities = lists(rng, dtype, 3)
-            return parameters, grads, velocities if momentum else None, 0.1, 0.9, 0.01, nesterov
-
-        def adam(backend, rng, dtype, lists=lists, shapes=shapes):
-            return *lists(rng, dtype, 4), [3] * len(shapes), 0.1, 0.9, 0.99, 1e-8, 0.01, 0.02
-
-        def rmsprop(backend, rng, dtype, lists=lists, centered=True, moving=True):
-            parameters, grads, squares, means, velocities = lists(rng, dtype, 5)
-            states = squares, means if centered else None, velocities if moving else None
-            return parameters, grads, *states, 0.1, 0.99, 1e-8, 0.9, 0.01
-
         def average(backend, rng, dtype, lists=lists):
             return *lists(rng, dtype, 2), 0.9
 
@@ -300,22 +290,13 @@ def _updates() -> Iterator[Call]:
         yield Call("average_update", reason, average)
         yield Call("squared_norm", reason, lambda *given, lists=lists: tuple(lists(*given[1:], 1)))
         yield Call("scaled", reason, scaled)
-        yield Call("sgd_update", reason, lambda *given, sgd=sgd: sgd(*given, momentum=False))
-        yield Call("sgd_update", f"{reason}, momentum", sgd)
-        yield Call("sgd_update", f"{reason}, Nesterov", lambda *given, sgd=sgd: sgd(*given, nesterov=True))
-        yield Call("adam_update", reason, adam)
-        for centered, moving in ((False, False), (True, True)):
-            yield Call(
-                "rmsprop_update", f"{reason}, centered and with momentum" if moving else reason,
-                lambda *given, f=rmsprop, c=centered, m=moving: f(*given, centered=c, moving=m),
-            )  # fmt: skip
+        for name in OPTIMIZERS:
+            operation, _ = update(name, shapes, np.random.default_rng(0), np.float32)
+            yield Call(operation, f"{reason}, {name}", lambda _, *given, n=name, s=shapes: update(n, s, *given)[1])
 
 
 UPDATES = {
-    "sgd_update": slice(1, 2),
-    "adam_update": slice(1, 2),
-    "rmsprop_update": slice(1, 2),
-    "average_update": slice(1, 2),
+    **{name: slice(1, 2) for name in OPERATIONS if name.endswith("_update")},
     "track_moments": slice(3, None),
 }
 """Operations that change their arguments, and those that they leave."""

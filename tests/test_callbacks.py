@@ -7,6 +7,7 @@ import pytest
 
 from fastcnn import data, nn, optim, training
 from fastcnn.training import Callback
+from tests import optimizers
 
 X = np.random.default_rng(0).standard_normal((12, 2))
 LABELS = (X[:, 0] > X[:, 1]).astype(np.int64)
@@ -188,18 +189,12 @@ def test_best_weights_come_back_and_lie_in_the_file(tmp_path):
     assert (weights.seen[1]["weight"] != weights.seen[3]["weight"]).any()
 
 
-@pytest.mark.parametrize(
-    "optimizer",
-    [
-        pytest.param(lambda p: optim.Adam(p, 0.1), id="Adam"),
-        pytest.param(lambda p: optim.SGD(p, 0.1, momentum=0.9), id="momentum"),
-        pytest.param(lambda p: optim.RMSprop(p, 0.1, momentum=0.9, centered=True), id="RMSprop"),
-    ],
-)
+@pytest.mark.parametrize("optimizer", optimizers.ONE_OF_EACH)
 def test_another_fit_goes_on_from_the_best_epoch_with_the_optimizer_of_that_epoch(optimizer):
     def make(*callbacks):
         model = nn.Linear(2, 2, rng=np.random.default_rng(1), dtype=np.float64)
-        return training.Trainer(model, optimizer(model.parameters()), nn.CrossEntropyLoss(), callbacks=callbacks)
+        steps = optimizers.make(optimizer, model.parameters())
+        return training.Trainer(model, steps, nn.CrossEntropyLoss(), callbacks=callbacks)
 
     trainer, expected = make(Results(test_loss=[3, 1, 2, 2, 2]), training.BestWeights()), make()
     fit(trainer, 4), fit(expected, 2)

@@ -5,6 +5,9 @@ import pytest
 
 import fastcnn
 from fastcnn import nn, optim
+from fastcnn.commands import parts
+from fastcnn.testing import assert_close
+from tests.optimizers import CLASSES, ONE_OF_EACH, OPTIMIZERS, make
 
 
 @pytest.fixture
@@ -18,24 +21,20 @@ def parameters(rng, dtype=np.float64) -> list[nn.Parameter]:
     return [nn.Parameter(rng.standard_normal(shape).astype(dtype)) for shape in ((3, 2, 2, 2), (37,), (1, 1))]
 
 
-OPTIMIZERS = {
-    "SGD": (optim.SGD, {"lr": 0.1}),
-    "SGD, weight decay": (optim.SGD, {"lr": 0.1, "weight_decay": 0.02}),
-    "SGD, momentum": (optim.SGD, {"lr": 0.1, "momentum": 0.9}),
-    "SGD, momentum and weight decay": (optim.SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.02}),
-    "SGD, Nesterov": (optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.02}),
-    "Adam": (optim.Adam, {"lr": 0.1}),
-    "Adam, other betas and eps": (optim.Adam, {"lr": 0.1, "betas": (0.7, 0.9), "eps": 1e-3}),
-    "Adam, weight decay": (optim.Adam, {"lr": 0.1, "weight_decay": 0.02}),
-    "AdamW": (optim.AdamW, {"lr": 0.1}),
-    "AdamW, all options": (optim.AdamW, {"lr": 0.1, "betas": (0.7, 0.9), "eps": 1e-3, "weight_decay": 0.3}),
-    "RMSprop": (optim.RMSprop, {"lr": 0.01}),
-    "RMSprop, other alpha and eps": (optim.RMSprop, {"lr": 0.01, "alpha": 0.8, "eps": 1e-3, "weight_decay": 0.02}),
-    "RMSprop, momentum": (optim.RMSprop, {"lr": 0.01, "momentum": 0.9}),
-    "RMSprop, centered": (optim.RMSprop, {"lr": 0.01, "alpha": 0.9, "centered": True}),
-    "RMSprop, all options": (optim.RMSprop, {"lr": 0.01, "centered": True, "momentum": 0.5, "weight_decay": 0.02}),
-}
-all_optimizers = pytest.mark.parametrize(("make", "options"), OPTIMIZERS.values(), ids=OPTIMIZERS)
+def step(params, optimizer, grads) -> None:
+    """A step with these gradients; of None is none."""
+    for parameter, grad in zip(params, grads, strict=True):
+        parameter.grad = grad
+    optimizer.step()
+
+
+all_optimizers = pytest.mark.parametrize("name", OPTIMIZERS)
+
+
+def test_every_optimizer_is_tested_and_on_the_command_line():
+    known = {value for value in vars(optim).values() if isinstance(value, type) and issubclass(value, optim.Optimizer)}
+    assert known == {*CLASSES, optim.Optimizer}
+    assert known == {*(kind for kind, _, _ in parts.OPTIMIZERS.values()), optim.Optimizer}
 
 
 @pytest.mark.parametrize(
@@ -70,12 +69,13 @@ def test_two_steps_by_hand(make, expected, backend):
 
 @all_optimizers
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-12), (np.float32, 1e-5)], ids=["float64", "float32"])
-def test_thirty_steps_are_those_of_torch(make, options, dtype, rtol, backend):
+def test_thirty_steps_are_those_of_torch(name, dtype, rtol, backend):
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
     ours = parameters(rng, dtype)
     theirs = [torch.nn.Parameter(torch.tensor(parameter.data)) for parameter in ours]
-    optimizer, twin = make(ours, **options), getattr(torch.optim, make.__name__)(theirs, **options)
+    kind, options = OPTIMIZERS[name]
+    optimizer, twin = kind(ours, **options), getattr(torch.optim, kind.__name__)(theirs, **options)
     for _ in range(30):
         for a, b in zip(ours, theirs, strict=True):
             a.grad = rng.standard_normal(a.shape).astype(dtype)
@@ -87,32 +87,69 @@ def test_thirty_steps_are_those_of_torch(make, options, dtype, rtol, backend):
 
 
 @all_optimizers
-def test_a_loaded_state_goes_on_as_if_never_stopped(make, options, backend):
+def test_five_steps_agree_with_naive(name, dtype, fast_backend):
+    found = []
+    for backend in (fast_backend, "naive"):
+        rng = np.random.default_rng(0)
+        ours = [nn.Parameter(rng.standard_normal(shape).astype(dtype)) for shape in ((1,), (120,), (2, 3, 5, 5))]
+        optimizer = make(name, ours)
+        with fastcnn.use_backend(backend):
+            for _ in range(5):
+                step(ours, optimizer, [rng.standard_normal(parameter.shape).astype(dtype) for parameter in ours])
+        found.append([*(parameter.data for parameter in ours), *optimizer._arrays()])
+    for a, e in zip(*found, strict=True):
+        assert_close(a, e, 5 * 30, np.full(a.shape, 16.0))  # of thirty operations on numbers of this size
+
+
+@pytest.mark.parametrize("shapes", [[(5000,), (1,), (3, 7)], [(n,) for n in range(1, 40)]], ids=["few", "many"])
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_many_parameters_at_once_are_as_one_by_one(name, shapes, backend):
+    """Of both dtypes, one longer than the chunk of a task; every third takes a step less."""
+    rng = np.random.default_rng(0)
+    dtypes = [(np.float32, np.float64)[i % 2] for i in range(len(shapes))]
+    arrays = [rng.standard_normal(shape).astype(kind) for shape, kind in zip(shapes, dtypes, strict=True)]
+    together, alone = ([nn.Parameter(array.copy()) for array in arrays] for _ in range(2))
+    optimizer, optimizers = make(name, together), [make(name, [parameter]) for parameter in alone]
+    for number in range(2):
+        grads = [None if number == 0 and k % 3 == 0 else array + 1 for k, array in enumerate(arrays)]
+        step(together, optimizer, grads)
+        for parameter, own, grad in zip(alone, optimizers, grads, strict=True):
+            step([parameter], own, [grad])
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(one.data, other.data)
+
+
+@all_optimizers
+def test_a_gradient_of_nan_stays_where_it_is(name, dtype, backend):
+    parameter = nn.Parameter(np.ones(3, dtype))
+    optimizer = make(name, [parameter])
+    for sign in (1, -1):
+        step([parameter], optimizer, [sign * np.array([1, np.nan, np.inf], dtype)])
+    assert np.isfinite(parameter.data).tolist() == [True, False, False]
+
+
+@all_optimizers
+def test_a_loaded_state_goes_on_as_if_never_stopped(name, backend):
     rng = np.random.default_rng(1)
     ours = parameters(rng)
-    optimizer = make(ours, **options)
+    optimizer = make(name, ours)
     grads = [[rng.standard_normal(parameter.shape) for parameter in ours] for _ in range(5)]
-
-    def steps(params, optimizer, grads):
-        for step in grads:
-            for parameter, grad in zip(params, step, strict=True):
-                parameter.grad = grad
-            optimizer.step()
-
-    steps(ours, optimizer, grads[:3])
+    for some in grads[:3]:
+        step(ours, optimizer, some)
     copies = [nn.Parameter(parameter.data.copy()) for parameter in ours]
-    resumed = make(copies, lr=7.0)
+    resumed = type(optimizer)(copies, lr=7.0)
     resumed.load_state_dict(optimizer.state_dict())
-    steps(ours, optimizer, grads[3:])
-    steps(copies, resumed, grads[3:])
+    for some in grads[3:]:
+        step(ours, optimizer, some)
+        step(copies, resumed, some)
     for a, b in zip(ours, copies, strict=True):
         np.testing.assert_array_equal(a.data, b.data)
 
 
 @all_optimizers
-def test_parameters_without_gradient_stay(make, options, backend):
+def test_parameters_without_gradient_stay(name, backend):
     trained, still = nn.Parameter(np.ones(2)), nn.Parameter(np.ones(2))
-    optimizer = make([still, trained], **options)
+    optimizer = make(name, [still, trained])
     trained.grad = np.ones(2)
     optimizer.step()
     assert (still.data == 1).all()
@@ -121,12 +158,12 @@ def test_parameters_without_gradient_stay(make, options, backend):
     assert trained.grad is None
 
 
-def test_gradients_are_not_changed(backend):
+@all_optimizers
+def test_gradients_are_not_changed(name, backend):
     parameter = nn.Parameter(np.ones(3))
-    for make, options in OPTIMIZERS.values():
-        parameter.grad = np.ones(3)
-        make([parameter], **options).step()
-        np.testing.assert_array_equal(parameter.grad, np.ones(3))
+    parameter.grad = np.ones(3)
+    make(name, [parameter]).step()
+    np.testing.assert_array_equal(parameter.grad, np.ones(3))
 
 
 def test_a_parameter_given_twice_moves_once():
@@ -196,15 +233,14 @@ def test_a_variance_is_not_below_zero(dtype, backend):
     assert np.isfinite(parameter.data).all()
 
 
-@pytest.mark.parametrize("rows", OPTIMIZERS)
-def test_the_number_of_threads_does_not_matter(rows):
-    make, options = OPTIMIZERS[rows]
+@all_optimizers
+def test_the_number_of_threads_does_not_matter(name):
     before, results = fastcnn.get_num_threads(), []
     for threads in (1, 2, 3, 8):
         fastcnn.set_num_threads(threads)
         rng = np.random.default_rng(0)
         ours = [nn.Parameter(rng.standard_normal(5000).astype(np.float32)) for _ in range(3)]
-        optimizer = make(ours, **options)
+        optimizer = make(name, ours)
         for _ in range(3):
             for parameter in ours:
                 parameter.grad = rng.standard_normal(5000).astype(np.float32)
@@ -217,12 +253,10 @@ def test_the_number_of_threads_does_not_matter(rows):
 @pytest.mark.parametrize(
     "array", [np.zeros(100_000), np.zeros(1), np.zeros(3, np.float32)], ids=["more", "less", "dtype"]
 )
-@pytest.mark.parametrize(
-    "make", [lambda p: optim.SGD(p, 0.1, momentum=0.9), optim.Adam, optim.RMSprop], ids=["SGD", "Adam", "RMSprop"]
-)
-def test_a_parameter_of_another_form_than_its_buffers_changes_nothing(make, array, backend):
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_a_parameter_of_another_form_than_its_buffers_changes_nothing(name, array, backend):
     first, second = nn.Parameter(np.ones(2)), nn.Parameter(np.ones(3))
-    optimizer = make([first, second])
+    optimizer = make(name, [first, second])
     second.data = array
     for parameter in (first, second):
         parameter.grad = np.ones_like(parameter.data)

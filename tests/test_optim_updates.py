@@ -1,4 +1,4 @@
-"""Steps of the optimizers: worked by hand -> naive -> the other backends."""
+"""What the backends do to all parameters: steps of the optimizers by hand, averages, norms and multiples."""
 
 import numpy as np
 import pytest
@@ -6,25 +6,6 @@ import pytest
 import fastcnn
 from fastcnn import backends
 from fastcnn.testing import assert_close
-
-SGD = pytest.mark.parametrize(
-    "options",
-    [
-        pytest.param({}, id="plain"),
-        pytest.param({"weight_decay": 0.1}, id="weight decay"),
-        pytest.param({"momentum": 0.9}, id="momentum"),
-        pytest.param({"momentum": 0.9, "weight_decay": 0.1}, id="momentum and weight decay"),
-        pytest.param({"momentum": 0.9, "weight_decay": 0.1, "nesterov": True}, id="nesterov"),
-    ],
-)
-ADAM = pytest.mark.parametrize(
-    "options",
-    [
-        pytest.param({}, id="defaults"),
-        pytest.param({"weight_decay": 0.1}, id="weight decay"),
-        pytest.param({"beta1": 0.5, "beta2": 0.9, "eps": 0.01}, id="other betas and eps"),
-    ],
-)
 
 
 def sgd(backend, parameter, grad, velocity, lr=0.1, momentum=0.0, weight_decay=0.0, nesterov=False):
@@ -79,102 +60,11 @@ def test_adam_eps_is_added_to_the_root_and_decay_to_the_gradient(backend, dtype)
     assert_close(parameter, np.full(3, 1.5, dtype), length=8)
 
 
-def follow(step, shape, states, dtype, options, backend):
-    """Five steps of parameters and states with gradients drawn anew."""
-    rng = np.random.default_rng(0)
-    parameter = rng.standard_normal(shape).astype(dtype)
-    state = [np.zeros(shape, dtype) for _ in range(states)]
-    for number in range(1, 6):
-        grad = rng.standard_normal(shape).astype(dtype)
-        before = grad.copy()
-        step(backend, parameter, grad, state, number, options)
-        np.testing.assert_array_equal(grad, before)
-    return [parameter, *state]
-
-
-def sgd_step(backend, parameter, grad, state, number, options):
-    sgd(backend, parameter, grad, state[0] if state else None, **options)
-
-
-def adam_step(backend, parameter, grad, state, number, options):
-    adam(backend, parameter, grad, *state, number, **options)
-
-
-@SGD
-@pytest.mark.parametrize("shape", [(1,), (120,), (6, 3, 5, 5), (84, 33)], ids=str)
-def test_sgd_agrees_with_naive(fast_backend, dtype, options, shape):
-    states = 1 if "momentum" in options else 0
-    actual, expected = (follow(sgd_step, shape, states, dtype, options, b) for b in (fast_backend, "naive"))
-    for a, e in zip(actual, expected, strict=True):
-        assert_close(a, e, 5 * 6, np.full(shape, 4.0))  # five steps of six operations on numbers of this size
-
-
-@ADAM
-@pytest.mark.parametrize("shape", [(1,), (120,), (6, 3, 5, 5), (84, 33)], ids=str)
-def test_adam_agrees_with_naive(fast_backend, dtype, options, shape):
-    actual, expected = (follow(adam_step, shape, 2, dtype, options, b) for b in (fast_backend, "naive"))
-    for a, e in zip(actual, expected, strict=True):
-        assert_close(a, e, 5 * 15, np.full(shape, 4.0))
-
-
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.parametrize("centered", [False, True], ids=["", "centered"])
-@pytest.mark.parametrize("shape", [(1,), (120,), (84, 33)], ids=str)
-def test_rmsprop_agrees_with_naive(fast_backend, dtype, centered, momentum, shape):
-    def step(backend, parameter, grad, state, number, options):
-        square, mean, velocity = ([array] for array in state)
-        lists = [parameter], [grad], square, mean if centered else None, velocity if momentum else None
-        backends.load(backend).rmsprop_update(*lists, 0.01, 0.5, 0.1, momentum, 0.1)
-
-    actual, expected = (follow(step, shape, 3, dtype, {}, b) for b in (fast_backend, "naive"))
-    for a, e in zip(actual, expected, strict=True):
-        assert_close(a, e, 5 * 30, np.full(shape, 16.0))
-
-
 def test_decay_takes_its_part_whatever_the_rate(backend, dtype):
     update = backends.load(backend)
     parameter, grad, mean, square = (np.full(3, value, dtype) for value in (1, 5, 0, 0))
     update.adam_update([parameter], [grad], [mean], [square], [1], 0.0, 0.9, 0.99, 1e-8, 0.0, 0.25)
     assert_close(parameter, np.full(3, 0.75, dtype), 8)
-
-
-def test_a_gradient_of_nan_stays_where_it_is(backend, dtype):
-    grad = np.array([1, np.nan, np.inf], dtype)
-    parameter, velocity = np.ones(3, dtype), np.zeros(3, dtype)
-    sgd(backend, parameter, grad, velocity, momentum=0.9)
-    sgd(backend, parameter, -grad, velocity, momentum=0.9)
-    assert np.isfinite(parameter).tolist() == [True, False, False]
-    parameter, mean, square = (np.full(3, value, dtype) for value in (1, 0, 0))
-    adam(backend, parameter, grad, mean, square, 1)
-    assert np.isfinite(parameter).tolist() == [True, False, False]
-    parameter, mean, square, velocity = (np.full(3, value, dtype) for value in (1, 0, 0, 0))
-    lists = [parameter], [grad], [square], [mean], [velocity]
-    backends.load(backend).rmsprop_update(*lists, 0.1, 0.9, 1e-8, 0.9, 0.0)
-    assert np.isfinite(parameter).tolist() == [True, False, False]
-
-
-@pytest.mark.parametrize("shapes", [[(5000,), (1,), (3, 7)], [(n,) for n in range(1, 40)]], ids=["few", "many"])
-def test_many_parameters_at_once_are_as_one_by_one(backend, shapes):
-    """Of both dtypes, each with a step number of its own, one longer than the chunk of a task."""
-    rng = np.random.default_rng(0)
-    update = backends.load(backend)
-    dtypes = [(np.float32, np.float64)[i % 2] for i in range(len(shapes))]
-    grads = [rng.standard_normal(shape).astype(dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
-    states = [[np.ones_like(grad) for grad in grads] for _ in range(6)]
-    together, alone = states[:3], states[3:]
-    for step in range(2):
-        update.sgd_update(together[0], grads, together[1], 0.1, 0.9, 0.1, False)
-        steps = [step + 1 + k for k in range(len(shapes))]
-        update.adam_update(together[0], grads, together[1], together[2], steps, 0.1, 0.9, 0.99, 1e-8, 0.1)
-        update.rmsprop_update(together[0], grads, together[1], together[2], together[1], 0.1, 0.9, 1e-3, 0.9, 0.1)
-        for k, grad in enumerate(grads):
-            parameter, velocity, square = ([state[k]] for state in alone)
-            update.sgd_update(parameter, [grad], velocity, 0.1, 0.9, 0.1, False)
-            update.adam_update(parameter, [grad], velocity, square, [steps[k]], 0.1, 0.9, 0.99, 1e-8, 0.1)
-            update.rmsprop_update(parameter, [grad], velocity, square, velocity, 0.1, 0.9, 1e-3, 0.9, 0.1)
-    for one, other in zip(together, alone, strict=True):
-        for a, b in zip(one, other, strict=True):
-            np.testing.assert_array_equal(a, b)
 
 
 def some(rng, dtype):

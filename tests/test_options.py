@@ -13,6 +13,7 @@ import pytest
 from fastcnn import data, functional, interop, models, nn, optim, training
 from fastcnn._geometry import OutputSize, Padding, Pair
 from fastcnn.data import augment
+from tests import optimizers
 
 MODULES = ("nn", "nn.init", "functional", "optim", "data", "data.augment", "models", "training", "interop")
 
@@ -84,8 +85,8 @@ CALLS = {
     functional.linear_backward: {"dy": images(4, 3), "x": ROWS, "weight": images(3, 5)},
     functional.softmax: {"x": ROWS}, functional.softmax_backward: {"dy": ROWS, "y": ROWS},
     functional.log_softmax: {"x": ROWS}, functional.log_softmax_backward: {"dy": ROWS, "y": ROWS},
-    optim.SGD: on(parameters, lr=0.1), optim.Adam: on(parameters), optim.AdamW: on(parameters),
-    optim.RMSprop: on(parameters), optim.Optimizer: on(parameters, lr=0.1, weight_decay=0),
+    optim.Optimizer: on(parameters, lr=0.1, weight_decay=0),
+    **dict.fromkeys(optimizers.CLASSES, on(parameters, lr=0.1)),
     optim.ExponentialMovingAverage: on(parameters),
     optim.CosineAnnealingLR: on(sgd, T_max=3), optim.ExponentialLR: on(sgd, gamma=0.5), optim.LinearLR: on(sgd),
     optim.MultiStepLR: on(sgd, milestones=[2]), optim.StepLR: on(sgd, step_size=2),

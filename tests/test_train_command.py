@@ -12,6 +12,7 @@ import fastcnn
 from fastcnn import training
 from fastcnn.commands import settings
 from fastcnn.commands.errors import UsageError
+from fastcnn.commands.parts import OPTIMIZERS
 from tests.command_line import SMALL, call, run, start
 
 TINY = (*SMALL, "--limit", "400")
@@ -73,7 +74,7 @@ def test_all_wishes_together(options, tmp_path, capsys):
     assert settings["augment"] == {"shift": 1, "rotation": True, "scale": [0.9, 1.1]}
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize(
     "schedule",
     [

@@ -7,6 +7,7 @@ import pytest
 
 import fastcnn
 from fastcnn import models, nn, optim, training
+from tests.optimizers import ONE_OF_EACH, make
 
 IMAGE, CLASSES = (2, 8, 8), 3
 MODELS = {
@@ -16,13 +17,7 @@ MODELS = {
                                nn.Linear(144, CLASSES, rng=rng)],
     "random": lambda rng: [nn.Flatten(), nn.Dropout(0.5, rng=rng), nn.Linear(128, CLASSES, rng=rng)],
 }  # fmt: skip
-OPTIMIZERS = {
-    "SGD": lambda params: optim.SGD(params, 0.1),
-    "momentum": lambda params: optim.SGD(params, 0.1, momentum=0.9, weight_decay=0.01, nesterov=True),
-    "Adam": lambda params: optim.Adam(params, 0.01),
-    "AdamW": lambda params: optim.AdamW(params, 0.01),
-    "RMSprop": lambda params: optim.RMSprop(params, 0.01, centered=True, momentum=0.5),
-}
+MOMENTUM, ADAM = "SGD, Nesterov", "Adam, weight decay"
 LOSSES = {
     "plain": nn.CrossEntropyLoss,
     "smoothed": lambda: nn.CrossEntropyLoss(label_smoothing=0.1),
@@ -52,10 +47,10 @@ class ByHand:
         return value
 
 
-def made(kind, layers="convolutions", optimizer="momentum", loss="plain"):
+def made(kind, layers="convolutions", optimizer=MOMENTUM, loss="plain"):
     """A step, or the calls by hand, of a model that is the same each time."""
     model = nn.Sequential(*MODELS[layers](np.random.default_rng(0)))
-    return kind(model, OPTIMIZERS[optimizer](model.parameters()), LOSSES[loss]())
+    return kind(model, make(optimizer, model.parameters()), LOSSES[loss]())
 
 
 def batches(count, N=5):
@@ -83,9 +78,9 @@ def both(*names):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", ["SGD", *ONE_OF_EACH])
 def test_it_does_what_the_calls_do(backend, optimizer, loss):
-    if backend == "naive" and (optimizer, loss) != ("momentum", "plain"):
+    if backend == "naive" and (optimizer, loss) != (MOMENTUM, "plain"):
         pytest.skip("it takes the same way as numpy")
     step, by_hand = both("convolutions", optimizer, loss)
     for batch in batches(3):
@@ -102,7 +97,7 @@ def test_models_with_running_statistics_and_random_numbers(fast_backend, layers)
         assert_same(step, by_hand)
 
 
-@pytest.mark.parametrize("optimizer", ["momentum", "Adam"])
+@pytest.mark.parametrize("optimizer", [MOMENTUM, ADAM])
 def test_what_changes_between_steps_counts(fast_backend, optimizer):
     """Settings, whether there is momentum, modes, sizes of batches, labels that do not count, an optimizer's state."""
     step, by_hand = both("normalized", optimizer)
@@ -110,9 +105,9 @@ def test_what_changes_between_steps_counts(fast_backend, optimizer):
         for each in (step, by_hand):
             if i == 2:
                 each.optimizer.lr = 0.01
-            if i == 3 and optimizer == "momentum":
+            if i == 3 and optimizer == MOMENTUM:
                 each.optimizer.nesterov, each.optimizer.momentum = False, 0.0
-            if i == 4 and optimizer == "momentum":
+            if i == 4 and optimizer == MOMENTUM:
                 each.optimizer.momentum = 0.5
             if i == 6:
                 each.model[1].eval()
@@ -140,7 +135,7 @@ def test_forms_of_batches_have_programs_of_their_own():
 
 
 @pytest.mark.parametrize("warm", [0, 2], ids=["the first step", "a program"])
-@pytest.mark.parametrize("optimizer", ["momentum", "Adam"])
+@pytest.mark.parametrize("optimizer", [MOMENTUM, ADAM])
 def test_a_loss_that_is_not_finite_changes_nothing(backend, optimizer, warm):
     if backend == "naive" and warm:
         pytest.skip("it has no programs")
