@@ -1,10 +1,7 @@
 """Batches: every image once, with its own label."""
 
-import contextlib
-import gc
 import json
 import re
-import threading
 
 import numpy as np
 import pytest
@@ -118,7 +115,7 @@ def test_bad_arguments(arguments, options, error, sentence):
         DataLoader(*arguments, **options)
 
 
-# ---- augmentation and threads ----
+# ---- augmentation ----
 
 
 def noise(images, rng):
@@ -138,13 +135,6 @@ def equal(batches, expected):
     for ours, theirs in zip(batches, expected, strict=True):
         for array, wanted in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(array, wanted, strict=True)
-
-
-@pytest.mark.parametrize("options", [{}, {"shuffle": False}, {"augment": None}], ids=["both", "augment", "shuffle"])
-def test_a_thread_changes_nothing(options):
-    one, other = loader(**options), loader(prefetch=True, **options)
-    for _ in range(3):
-        equal(list(other), list(one))
 
 
 def test_augmentation_leaves_the_order_alone():
@@ -201,66 +191,12 @@ def test_augmentation_that_writes_to_its_batch_does_not_change_the_data(shuffle)
     np.testing.assert_array_equal(one.images, arrays(10)[0])
 
 
-@pytest.mark.parametrize("prefetch", [False, True], ids=["same thread", "prefetch"])
-def test_augmentation_must_return_as_many_images(prefetch):
-    bad = loader(augment=lambda images, rng: images[:1], prefetch=prefetch)
+def test_augmentation_must_return_as_many_images():
+    bad = loader(augment=lambda images, rng: images[:1])
     with pytest.raises(
         ValueError, match=re.escape("must return an array of 3 images, as it was given, not (1, 1, 2, 3)")
     ):
         next(iter(bad))
-
-
-def threads():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("fastcnn-batches")]
-
-
-def test_an_error_in_the_thread_is_raised_here_at_its_batch():
-    def third_fails(images, rng):
-        if 7.0 in images:
-            raise FloatingPointError("seven")
-        return images
-
-    batches = iter(loader(shuffle=False, augment=third_fails, prefetch=True))
-    handed_out = [next(batches)[1].tolist(), next(batches)[1].tolist()]
-    with pytest.raises(FloatingPointError, match="seven"):
-        next(batches)
-    assert handed_out == [[0, 1, 2], [3, 4, 5]]
-    gc.collect()
-    assert not threads()
-
-
-@pytest.mark.parametrize("how", ["break", "exception", "Ctrl-C"])
-def test_leaving_an_epoch_early_ends_its_thread(how):
-    def leave():
-        for x, _ in loader(100, 1, prefetch=True):
-            assert x.shape == (1, 1, 2, 3)
-            assert len(threads()) == 1
-            if how == "break":
-                break
-            raise {"exception": RuntimeError, "Ctrl-C": KeyboardInterrupt}[how]
-
-    with contextlib.suppress(RuntimeError, KeyboardInterrupt):
-        leave()
-    gc.collect()
-    assert not threads()
-
-
-def test_one_batch_is_prepared_ahead_and_no_more():
-    made, ready = [], threading.Event()
-
-    def count(images, rng):
-        made.append(int(images[0, 0, 0, 0]))
-        if len(made) == 2:
-            ready.set()
-        return images
-
-    batches = iter(loader(100, 1, shuffle=False, augment=count, prefetch=True))
-    next(batches)
-    assert ready.wait(60)
-    assert made == [0, 1]
-    batches.close()
-    assert made == [0, 1]
-    assert not threads()
 
 
 # ---- going on where another loader was ----
@@ -269,12 +205,11 @@ BITS = [np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.random.Philo
 
 
 @pytest.mark.parametrize("bits", BITS, ids=lambda bits: bits.__name__)
-@pytest.mark.parametrize("prefetch", [False, True], ids=["same thread", "prefetch"])
-def test_a_run_that_was_stopped_at_any_batch_goes_on_with_the_next(bits, prefetch):
+def test_a_run_that_was_stopped_at_any_batch_goes_on_with_the_next(bits):
     uninterrupted = loader(bits=bits)
     expected = [batch for _ in range(3) for batch in uninterrupted]
     for stop in range(len(expected) + 1):
-        one = loader(bits=bits, prefetch=prefetch)
+        one = loader(bits=bits)
         seen, state = [], one.state_dict()
         while len(seen) < stop:
             for batch in one:
@@ -282,7 +217,7 @@ def test_a_run_that_was_stopped_at_any_batch_goes_on_with_the_next(bits, prefetc
                 state = json.loads(json.dumps(one.state_dict()))
                 if len(seen) == stop:
                     break
-        other = loader(seed=5, bits=bits, prefetch=not prefetch)
+        other = loader(seed=5, bits=bits)
         other.load_state_dict(state)
         while len(seen) < len(expected):
             seen.extend(other)

@@ -160,7 +160,7 @@ def test_all_optimizers_and_averaged_weights(tmp_path, fast_backend, optimizer, 
         assert exact(outcome(trainer, loader)) == expected
 
 
-def test_a_prefetching_loader_that_augments(tmp_path):
+def test_a_loader_that_augments(tmp_path):
     images, labels = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32), np.arange(50) % 3
 
     def noise(batch, rng):
@@ -168,7 +168,7 @@ def test_a_prefetching_loader_that_augments(tmp_path):
 
     def make(*callbacks):
         model, rng = nn.Linear(3, 3, rng=np.random.default_rng(1)), np.random.default_rng(2)
-        loader = data.DataLoader(images, labels, 8, shuffle=True, rng=rng, augment=noise, prefetch=True)
+        loader = data.DataLoader(images, labels, 8, shuffle=True, rng=rng, augment=noise)
         optimizer = optim.SGD(model.parameters(), 0.1)
         return training.Trainer(model, optimizer, nn.CrossEntropyLoss(), callbacks=callbacks), loader
 

@@ -37,9 +37,7 @@ def make_run(*callbacks):
     )  # fmt: skip
     augment = data.augment.Compose(data.augment.Rotation(10), data.augment.Shift(2), data.augment.Elastic())
     images, held_out = (part.images.astype(np.float32) / 255 for part in (train, test))
-    loader = data.DataLoader(
-        images, train.labels, BATCH, shuffle=True, rng=np.random.default_rng(2), augment=augment, prefetch=True
-    )
+    loader = data.DataLoader(images, train.labels, BATCH, shuffle=True, rng=np.random.default_rng(2), augment=augment)
     steps = optim.Adam(model.parameters(), 0.002)
     schedule = optim.OneCycleLR(steps, 0.004, total_steps=EPOCHS * BATCHES)
     trainer = training.Trainer(model, steps, nn.CrossEntropyLoss(), schedule, callbacks)

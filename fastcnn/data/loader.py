@@ -1,8 +1,6 @@
 """Batches."""
 
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -34,9 +32,6 @@ class DataLoader:
     augment : callable
         ``augment(images, rng)`` gives the images of a batch another form, see `fastcnn.data.augment`. What it draws
         depends on the epoch and on the batch's place in it (see `parts`, too), and on nothing else.
-    prefetch : bool
-        Prepare the next batch in a thread while this one is used. The batches are the same. It pays where augmentation
-        is work and processors are idle, as when kernels run on fewer threads than there are processors.
 
     Raises
     ------
@@ -63,7 +58,6 @@ class DataLoader:
         rng: np.random.Generator | None = None,
         drop_last: bool = False,
         augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
-        prefetch: bool = False,
     ):
         for name, array in (("images", images), ("labels", labels)):
             if not isinstance(array, np.ndarray) or array.ndim == 0:
@@ -88,9 +82,6 @@ class DataLoader:
         self.rng: Any = rng  # not None wherever it draws, as checked above; and so is `augment`, where it is called
         self.drop_last = drop_last
         self.augment: Any = augment
-        # Off by default: kernels take all processors, and a LeNet-5's epoch on two was 1 to 9 % longer with it, from no
-        # augmentation to elastic distortion. With kernels on one of the two it was 3 % longer to 33 % shorter.
-        self.prefetch = _validate.flag("prefetch", prefetch)
         self._epoch: dict[str, Any] | None = None  # the epoch that is going on: as `state_dict` has it
         self._skip = 0  # batches that the next iteration leaves out, as they were handed out before
 
@@ -137,11 +128,10 @@ class DataLoader:
                 images = self._augmented(images, (seed, i, part))  # a 0 at the end is no other seed than without it
             return images, labels
 
-        indices = range(epoch["batches"], len(self))
-        with closing(_prefetched(batch, indices) if self.prefetch else (batch(i) for i in indices)) as batches:
-            for images, labels in batches:
-                epoch["batches"] += 1
-                yield images, labels
+        for i in range(epoch["batches"], len(self)):
+            made = batch(i)
+            epoch["batches"] += 1
+            yield made
         if self._epoch is epoch:  # and not one that another iteration has begun since
             self._epoch = None
 
@@ -242,19 +232,6 @@ class DataLoader:
             what = getattr(result, "shape", type(result).__name__)
             raise ValueError(f"`augment` must return an array of {len(images)} images, as it was given, not {what}.")
         return result
-
-
-def _prefetched(make: Callable[[int], Batch], indices: range) -> Generator[Batch]:
-    """``make(i)`` for each index, the next one begun in a thread when one is handed out.
-
-    What it raises there is raised here. The thread ends with the iteration, however that ends.
-    """
-    with ThreadPoolExecutor(1, "fastcnn-batches") as thread:
-        ahead = None
-        for i in indices:
-            now = ahead or thread.submit(make, i)
-            ahead = thread.submit(make, i + 1) if i + 1 in indices else None
-            yield now.result()
 
 
 def _plain(state):
