@@ -33,7 +33,7 @@ LINEAR = (
 # Small images, or those of other tests, whose kernels are there already.
 MODELS = {
     "lenet5": {"image_size": 32}, "lenet5_classic": {"image_size": 32}, "conv8": {"image_size": 6},
-    "conv4_conv8": {"image_size": 8}, "conv12_conv24": {"image_size": 12},
+    "conv4_conv8": {"image_size": 8},
     "mlp": {"image_size": 4, "hidden": (7, 5)}, "vgg7": {"image_size": 8}, "resnet20": {"image_size": 16},
     "small_mobilenet": {"image_size": 4},
 }  # fmt: skip

@@ -206,6 +206,14 @@ def test_euclidean_loss(rng):
     assert (loss.backward() * direction).sum() == pytest.approx(slope)
 
 
+def test_the_net_of_s2(rng):
+    from nets import conv12_conv24
+
+    summary = nn.summarize(conv12_conv24(rng))
+    assert summary.parameters == 312 + 2_616 + 6_010 == 8_938
+    assert summary.multiply_adds == 24 * 24 * 12 * 25 + 10 * 10 * 24 * 108 + 6_000 == 438_000
+
+
 def test_initial_weights_of_s4(rng):
     from nets import over_fan_in
 

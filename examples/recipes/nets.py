@@ -5,9 +5,31 @@ import numpy as np
 from fastcnn import models, nn
 
 
+def conv12_conv24(rng: np.random.Generator) -> nn.Sequential:
+    """S2's net, of 8,938 parameters and 438,000 multiply-adds an image: wuziheng/CNN-Numpy, 2018."""
+    model = nn.Sequential(
+        nn.Conv2d(1, 12, 5, rng=rng),  # 12 @ 24x24
+        nn.ReLU(),
+        nn.MaxPool2d(2),  # 12 @ 12x12
+        nn.Conv2d(12, 24, 3, rng=rng),  # 24 @ 10x10
+        nn.ReLU(),
+        nn.MaxPool2d(2),  # 24 @ 5x5
+        nn.Flatten(),
+        nn.Linear(600, 10, rng=rng),
+    )
+    model.input_shape = (1, 28, 28)
+    return model
+
+
+NETS = {"conv12_conv24": conv12_conv24}
+
+
 def build(run, rng: np.random.Generator) -> nn.Sequential:
     """The net of a run, with its initial weights; with dropout, its masks come from `rng`, too."""
-    model = models.build(run.model, rng=rng, **run.model_options)
+    if run.model in NETS:
+        model = NETS[run.model](rng)
+    else:
+        model = models.build(run.model, rng=rng, **run.model_options)
     INITS[run.init](model, rng)
     layers = []
     for layer in model:

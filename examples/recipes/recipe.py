@@ -36,7 +36,7 @@ class Run:
     name : str
         Of its records: "lenet5".
     model : str
-        One of `fastcnn.models.NAMES`.
+        One of `fastcnn.models.NAMES` or `nets.NETS`.
     images : str
         How they are prepared, one of `images.PREPARE`.
     batch_size, epochs : int

@@ -5,7 +5,7 @@ from fastcnn.models.mlp import MLP
 from fastcnn.models.mobilenet import SmallMobileNet
 from fastcnn.models.registry import NAMES, build
 from fastcnn.models.resnet import ResNet20, residual_block
-from fastcnn.models.small import Conv4Conv8, Conv8, Conv12Conv24
+from fastcnn.models.small import Conv4Conv8, Conv8
 from fastcnn.models.vgg import VGG7
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "VGG7",
     "Conv4Conv8",
     "Conv8",
-    "Conv12Conv24",
     "LeNet5",
     "LeNet5Classic",
     "ResNet20",

@@ -8,7 +8,7 @@ from fastcnn.models.lenet5 import LeNet5, LeNet5Classic
 from fastcnn.models.mlp import MLP
 from fastcnn.models.mobilenet import SmallMobileNet
 from fastcnn.models.resnet import ResNet20
-from fastcnn.models.small import Conv4Conv8, Conv8, Conv12Conv24
+from fastcnn.models.small import Conv4Conv8, Conv8
 from fastcnn.models.vgg import VGG7
 from fastcnn.nn import Sequential
 
@@ -17,7 +17,6 @@ _MODELS = {
     "lenet5_classic": LeNet5Classic,
     "conv8": Conv8,
     "conv4_conv8": Conv4Conv8,
-    "conv12_conv24": Conv12Conv24,
     "mlp": MLP,
     "vgg7": VGG7,
     "resnet20": ResNet20,
