@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from fastcnn import backends
 from fastcnn import functional as F
 from fastcnn.testing import (
     ADAPTIVE_POOL_CASES,
@@ -247,33 +246,3 @@ def test_mse_loss(backend, rng):
         tloss.backward()
         assert F.mse_loss(x, target, reduction, backend=backend) == pytest.approx(tloss.item(), rel=1e-12)
         same(F.mse_loss_backward(x, target, reduction, backend=backend), tx.grad)
-
-
-@pytest.mark.parametrize("weight_decay", [0, 0.1])
-@pytest.mark.parametrize(("momentum", "nesterov"), [(0, False), (0.9, False), (0.9, True)])
-def test_sgd(backend, momentum, weight_decay, nesterov, rng):
-    parameter = rng.standard_normal((4, 3))
-    tensor = leaf(parameter)
-    optimizer = torch.optim.SGD([tensor], 0.1, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
-    velocities = [np.zeros_like(parameter)] if momentum else None
-    for _ in range(4):
-        grad = rng.standard_normal((4, 3))
-        tensor.grad = torch.tensor(grad)
-        optimizer.step()
-        backends.load(backend).sgd_update([parameter], [grad], velocities, 0.1, momentum, weight_decay, nesterov)
-        same(parameter, tensor)
-
-
-@pytest.mark.parametrize("weight_decay", [0, 0.1])
-def test_adam(backend, weight_decay, rng):
-    parameter = rng.standard_normal((4, 3))
-    tensor = leaf(parameter)
-    optimizer = torch.optim.Adam([tensor], 0.1, betas=(0.8, 0.95), eps=1e-3, weight_decay=weight_decay)
-    mean, square = np.zeros_like(parameter), np.zeros_like(parameter)
-    for step in range(1, 5):
-        grad = rng.standard_normal((4, 3))
-        tensor.grad = torch.tensor(grad)
-        optimizer.step()
-        lists = [parameter], [grad], [mean], [square], [step]
-        backends.load(backend).adam_update(*lists, 0.1, 0.8, 0.95, 1e-3, weight_decay)
-        same(parameter, tensor)
