@@ -53,8 +53,6 @@ def conv2d(
         If an array is not a float32 or float64 array, or the dtypes differ.
     ValueError
         If shapes do not fit each other, or a window is larger than the padded image.
-    NotImplementedError
-        If the backend does not have the option yet; the message names one that has it.
 
     Notes
     -----
@@ -114,7 +112,7 @@ def conv2d_backward(
 
     Raises
     ------
-    TypeError, ValueError, NotImplementedError
+    TypeError, ValueError
         As `conv2d`; and if `dy` has not the shape of the output.
 
     Notes
