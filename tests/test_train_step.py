@@ -201,6 +201,9 @@ def test_what_cannot_be_recorded_is_called_and_says_why():
     def own_optimizer(each):
         each.optimizer = Slower(each.model.parameters(), 0.1)
 
+    def own_class(each):
+        each.optimizer = type("Same", (optim.SGD,), {})(each.model.parameters(), 0.1)
+
     def own_loss(each):
         each.loss = type("Mine", (nn.CrossEntropyLoss,), {})()
 
@@ -213,6 +216,7 @@ def test_what_cannot_be_recorded_is_called_and_says_why():
     for change, why in (
         (own_layer, "layer 0: Doubled is a class of its own"),
         (own_optimizer, "the optimizer is of a class of its own, Slower"),
+        (own_class, "the optimizer is of a class of its own, Same"),
         (own_loss, "the loss is of a class of its own, Mine"),
         (shared, "layers share a parameter"),
     ):
