@@ -12,11 +12,11 @@ import signal
 import sys
 from pathlib import Path
 
-from fastcnn import training
-from fastcnn.training import autosave, checkpoint, files
+from fastcnn import _files, training
+from fastcnn.training import autosave, checkpoint
 from tests.runs import BATCHES, EPOCHS, exact, make_run, outcome, remaining
 
-WRITING = {autosave.Checkpoint._save.__code__, files.write.__code__, files._flush_folder.__code__}
+WRITING = {autosave.Checkpoint._save.__code__, _files.write.__code__, _files._flush_folder.__code__}
 LAST = 3  # the batch after which it is killed while it saves
 
 

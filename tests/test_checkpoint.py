@@ -13,8 +13,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import fastcnn
-from fastcnn import data, nn, optim, training
-from fastcnn.training import checkpoint, files
+from fastcnn import _files, data, nn, optim, training
+from fastcnn.training import checkpoint
 from tests.runs import BATCHES, EPOCHS, exact, make_run, outcome
 
 ROOT = Path(fastcnn.__file__).parents[1]
@@ -375,7 +375,7 @@ def test_a_failed_write_keeps_the_checkpoint_before(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(_files.os, "fsync", full)
     with pytest.raises(OSError, match=r"Cannot write .*checkpoint-00000014.* \([0-9,]+ bytes\): No space left"):
         run(tmp_path, epochs=1)
     assert os.listdir(tmp_path) == ["checkpoint-00000007.safetensors"]

@@ -6,9 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from fastcnn import data, models, training, use_backend
+from fastcnn import _files, data, models, training, use_backend
 from fastcnn.commands.classifier import Classifier
-from fastcnn.training import files
 from tests.command_line import SMALL, call
 
 onnx = pytest.importorskip("onnx")
@@ -58,7 +57,7 @@ def test_a_run_as_weights(trained_run, tmp_path, capsys):
     checkpoint = sorted(trained_run.glob("checkpoint-*"))[0]
     code, _, _ = call(capsys, "export", checkpoint, "--format", "safetensors", "--out", tmp_path / "weights")
     assert code == 0
-    arrays, _ = files.read_arrays(tmp_path / "weights")
+    arrays, _ = _files.read_arrays(tmp_path / "weights")
     for name, array in training.load_checkpoint(checkpoint).weights.items():
         np.testing.assert_array_equal(arrays.pop(name), array)
     assert not arrays

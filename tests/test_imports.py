@@ -16,6 +16,8 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 # part of the package: the other parts that it may import. Each line stands on those above it.
 MAY_IMPORT = {
     "_errors": (),
+    "_files": ("_errors",),
+    "_strict_json": (),
     "_text": (),
     "_validate": (),
     "_convolution": ("_validate",),
@@ -32,7 +34,9 @@ MAY_IMPORT = {
     "training": (  # and no concrete model
         "",
         "_errors",
+        "_files",
         "_processors",
+        "_strict_json",
         "_threads",
         "_validate",
         "backends",  # which say how long they compiled
@@ -43,12 +47,14 @@ MAY_IMPORT = {
         "optim",
     ),
     "plotting": ("_text", "_validate", "nn"),  # sees a history, not a trainer
-    "interop": ("", "_geometry", "_validate", "data", "functional", "nn", "training"),
+    "interop": ("", "_files", "_geometry", "_validate", "data", "functional", "nn"),
     "testing": ("_geometry",),
     "commands": (
         "",
         "_convolution",
+        "_files",
         "_processors",
+        "_strict_json",
         "_text",
         "_threads",
         "backends",
@@ -91,7 +97,7 @@ HOME = {
     "mpi4py": "distributed/",
     "pooch": "data/",
     "PIL": "data/",
-    "safetensors": "training/",
+    "safetensors": "_files.py",
     "onnx": "interop/onnx_file.py",
     "torch": "interop/pytorch.py",
     "tqdm": ("training/", "commands/"),

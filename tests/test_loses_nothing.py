@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 import fastcnn
-from fastcnn import nn, training
-from fastcnn.training import files
+from fastcnn import _files, nn, training
 from tests.command_line import call
 from tests.in_threads import in_threads
 from tests.runs import make_run
@@ -69,13 +68,13 @@ def test_bytes_are_on_the_disk_before_the_name_and_both_before_anything_is_remov
 def test_two_threads_that_write_one_file(tmp_path, monkeypatch):
     """Both have written and not yet renamed."""
     both = threading.Barrier(2, timeout=60)
-    monkeypatch.setattr(files.os, "fsync", lambda descriptor, fsync=os.fsync: both.wait() and None)
-    monkeypatch.setattr(files, "_flush_folder", lambda folder: None)
+    monkeypatch.setattr(_files.os, "fsync", lambda descriptor, fsync=os.fsync: both.wait() and None)
+    monkeypatch.setattr(_files, "_flush_folder", lambda folder: None)
     contents, errors = [b"one" * 10_000, b"another" * 10_000], []
 
     def write(content):
         try:
-            files.write(tmp_path / "file", content)
+            _files.write(tmp_path / "file", content)
         except OSError as error:
             errors.append(error)
 
@@ -91,7 +90,7 @@ def test_what_kills_left_of_any_file_is_removed_and_nothing_else(tmp_path):
     kept = [".film.part", "notes.7.part", ".hidden"]
     for name in kept:
         (tmp_path / name).touch()
-    files.remove_parts(tmp_path)
+    _files.remove_parts(tmp_path)
     assert sorted(os.listdir(tmp_path)) == sorted(kept)
 
 
@@ -137,7 +136,7 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(trained_run, tmp_pa
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(_files.os, "fsync", full)
     code, _, stderr = call(capsys, "plot", trained_run, "--out", picture)
     assert code == 1
     assert "Cannot write" in stderr

@@ -9,10 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import fastcnn
-from fastcnn import training
+from fastcnn import _files, training
 from fastcnn._text import unicode_text
 from fastcnn.commands import settings
-from fastcnn.training import files
 from tests.command_line import call
 
 NUMBERS = st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False)
@@ -60,13 +59,13 @@ def changed(trained_run, tmp_path):
     def change(part, name, value):
         run = shutil.copytree(trained_run, tmp_path / "run")
         newest = training.checkpoint.checkpoints(run)[-1]
-        arrays, metadata = files.read_arrays(newest)
+        arrays, metadata = _files.read_arrays(newest)
         header = json.loads(metadata["fastcnn_checkpoint"])
         header["versions"]["fastcnn"] = "9.1"
         (header if part == "architecture" else header["settings"])[part][name] = value
         text = json.dumps(header)
         sums = training.checkpoint._sum(text, arrays)
-        files.write_arrays(newest, arrays, {"fastcnn_checkpoint": text, "sha256": sums})
+        _files.write_arrays(newest, arrays, {"fastcnn_checkpoint": text, "sha256": sums})
         return run
 
     return change

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
+from fastcnn import _files
 from fastcnn.commands.errors import sentence
-from fastcnn.training import files
 
 
 def raised(call, *arguments) -> OSError:
@@ -19,8 +19,8 @@ def test_each_names_the_path_and_what_was_needed(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     for call, *arguments, said in (
         (open, tmp_path / "none", "none: there is no such file or folder."),
-        (files.read_arrays, tmp_path / "none", "none: there is no such file or folder."),
-        (files.read_arrays, tmp_path, f"{tmp_path}: it is a folder, but must be a file."),
+        (_files.read_arrays, tmp_path / "none", "none: there is no such file or folder."),
+        (_files.read_arrays, tmp_path, f"{tmp_path}: it is a folder, but must be a file."),
         (os.listdir, tmp_path / "none", "none: there is no such file or folder."),
         (open, tmp_path, f"{tmp_path}: it is a folder, but must be a file."),
         (open, tmp_path / "file" / "a", "file/a: a part of this path is a file, but must be a folder."),
@@ -31,7 +31,7 @@ def test_each_names_the_path_and_what_was_needed(tmp_path):
 
 
 def test_words_of_ones_own_come_without_a_number(tmp_path):
-    said = sentence(raised(files.write, tmp_path / "none" / "a", b"abc"))
+    said = sentence(raised(_files.write, tmp_path / "none" / "a", b"abc"))
     assert said == f"Cannot write {tmp_path / 'none' / 'a'} (3 bytes): No such file or directory."
 
 

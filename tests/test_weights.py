@@ -5,8 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from fastcnn import models, nn, training
-from fastcnn.training import files
+from fastcnn import _files, models, nn, training
 
 
 def make_model(seed: int) -> nn.Sequential:
@@ -47,7 +46,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(_files.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         training.save_weights(make_model(1), path)
     assert path.read_bytes() == old

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fastcnn import plotting, training
+from fastcnn import _strict_json, plotting, training
 from fastcnn.commands import held_out, prepare
 from fastcnn.commands.arguments import Parser, from_text, path, text_value, whole
 from fastcnn.commands.classes import with_classes
@@ -12,7 +12,6 @@ from fastcnn.commands.records import check_figure, write_figure
 from fastcnn.commands.settings import absolute, in_use
 from fastcnn.data import DataError
 from fastcnn.data.image_folder import has_parts
-from fastcnn.training import strict_json
 
 EXAMPLES = """\
   fastcnn evaluate runs/lenet5-mnist                        the weights of the best epoch, on the run's test images
@@ -53,7 +52,7 @@ def run(args) -> int:
         write_figure(plotting.plot_confusion(result.confusion, classifier.classes), args.confusion)
         remark(f"Written: {args.confusion}")
     if args.json:
-        print(strict_json.dumps(_record(result, classifier.classes, args.top)))
+        print(_strict_json.dumps(_record(result, classifier.classes, args.top)))
         return 0
     print(result.table(classifier.classes))
     if args.top:

@@ -4,11 +4,11 @@ import argparse
 
 import numpy as np
 
+from fastcnn import _strict_json
 from fastcnn.commands.arguments import Parser, from_text, path, whole
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import UsageError
 from fastcnn.data.pictures import pillow
-from fastcnn.training import strict_json
 
 EXAMPLES = """\
   fastcnn predict runs/lenet5-mnist seven.png
@@ -52,7 +52,7 @@ def run(args) -> int:
         }
         for path, row in zip(args.images, probabilities, strict=True)
     ]
-    print(strict_json.dumps(found) if args.json else _table(found))
+    print(_strict_json.dumps(found) if args.json else _table(found))
     return 0
 
 

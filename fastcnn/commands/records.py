@@ -3,10 +3,9 @@
 import io
 from pathlib import Path
 
-from fastcnn import plotting, training
+from fastcnn import _files, plotting, training
 from fastcnn.commands.errors import CommandError, UsageError, remark
 from fastcnn.plotting import _style
-from fastcnn.training import files
 
 BEST, HISTORY, SETTINGS = "best.safetensors", "history.json", "settings.toml"
 
@@ -54,4 +53,4 @@ def write_figure(figure, path: Path) -> None:
     """Write a picture, whole or not at all; the end of its name says the format, PNG where there is none."""
     content = io.BytesIO()
     figure.savefig(content, format=path.suffix[1:] or "png")
-    files.write(path, content.getvalue())
+    _files.write(path, content.getvalue())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import fastcnn
-from fastcnn import _processors, distributed, nn, optim, training
+from fastcnn import _files, _processors, distributed, nn, optim, training
 from fastcnn.commands import held_out, prepare, settings
 from fastcnn.commands.arguments import Parser, path
 from fastcnn.commands.classifier import load
@@ -17,7 +17,6 @@ from fastcnn.commands.errors import UsageError, exit_code, remark, sentence, usa
 from fastcnn.commands.parts import make_augment, make_optimizer, make_schedule
 from fastcnn.commands.records import BEST, SETTINGS, Records, write_curves
 from fastcnn.data import DataError, DataLoader
-from fastcnn.training import files
 from fastcnn.training.checkpoint import SavedRun, checkpoints
 from fastcnn.training.checks import check
 
@@ -180,7 +179,7 @@ class Run:
         """Train to the end, and say how good it is."""
         self._announce()
         if self.first:
-            files.write(self.out / SETTINGS, settings.toml(self.chosen).encode())
+            _files.write(self.out / SETTINGS, settings.toml(self.chosen).encode())
         left = self.chosen["epochs"] - len(self.trainer.history.epochs)
         try:
             self.trainer.fit(self.loader, self.validation, left)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from fastcnn import _files
 from fastcnn.data import Preprocessing
 from fastcnn.interop import onnx_file, onnx_preprocessing
 from fastcnn.interop.onnx_model import Writer
 from fastcnn.nn import Module
-from fastcnn.training import files
 
 
 def to_onnx(
@@ -96,4 +96,4 @@ def to_onnx(
         (writer.graph.dtype, writer.output_shape),
         metadata,
     )
-    files.write(path, proto.SerializeToString())
+    _files.write(path, proto.SerializeToString())

@@ -6,8 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from fastcnn import _validate
-from fastcnn.training import files, strict_json
+from fastcnn import _files, _strict_json, _validate
 from fastcnn.training.callbacks import Callback
 from fastcnn.training.checkpoint import (
     CheckpointError,
@@ -88,7 +87,7 @@ class Checkpoint(Callback):
             every_seconds = _validate.number("every_seconds", every_seconds, 0, math.inf)
         self.every_seconds = every_seconds
         self.keep = _validate.count("keep", keep)
-        strict_json.check(architecture=architecture, settings=settings)  # is said now, not after hours
+        _strict_json.check(architecture=architecture, settings=settings)  # is said now, not after hours
         self.architecture, self.settings = architecture, settings
 
     def on_fit_start(self, trainer) -> None:
@@ -102,7 +101,7 @@ class Checkpoint(Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self.folder):
             pass  # what cannot be written is said now
-        files.remove_parts(self.folder)
+        _files.remove_parts(self.folder)
         self._refuse_another_run(len(trainer.history.step_losses))
         self._saved = time.monotonic()
         trainer.interrupt.catch()

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from fastcnn import _files, _strict_json
 from fastcnn._errors import FileError
-from fastcnn.training import files, forms, state, strict_json
+from fastcnn.training import forms, state
 from fastcnn.training.environment import environment
 from fastcnn.training.history import History
 
@@ -132,7 +133,7 @@ def save_checkpoint(path, trainer, loader, architecture: dict | None = None, set
     >>> trainer, loader = make()
     >>> saved.restore(trainer, loader)
     """
-    strict_json.check(architecture=architecture, settings=settings)
+    _strict_json.check(architecture=architecture, settings=settings)
     arrays: dict[str, np.ndarray] = {}
     run = forms.split(state.capture(trainer, loader), arrays, "")
     header = {
@@ -143,7 +144,7 @@ def save_checkpoint(path, trainer, loader, architecture: dict | None = None, set
         "state": run,
     }
     text = json.dumps(header, allow_nan=False)
-    files.write_arrays(path, arrays, {_HEADER: text, _SUM: _sum(text, arrays)})
+    _files.write_arrays(path, arrays, {_HEADER: text, _SUM: _sum(text, arrays)})
 
 
 def load_checkpoint(path: str | os.PathLike) -> SavedRun:
@@ -167,7 +168,7 @@ def load_checkpoint(path: str | os.PathLike) -> SavedRun:
     """
     path = Path(path)
     try:
-        arrays, metadata = files.read_arrays(path)
+        arrays, metadata = _files.read_arrays(path)
     except FileError as error:
         raise CheckpointError(str(error)) from None
     if _HEADER not in metadata:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from fastcnn import _files, _strict_json
 from fastcnn._errors import FileError
-from fastcnn.training import files, strict_json
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class History:
 
         A number that is not finite is null: JSON has no other.
         """
-        files.write(path, strict_json.dumps(asdict(self)).encode())
+        _files.write(path, _strict_json.dumps(asdict(self)).encode())
 
     @classmethod
     def from_json(cls, path: str | os.PathLike) -> "History":
@@ -117,7 +117,7 @@ class History:
         writer = csv.DictWriter(text, [column.name for column in fields(Epoch)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(epoch) for epoch in self.epochs)
-        files.write(path, text.getvalue().encode())
+        _files.write(path, text.getvalue().encode())
 
 
 def checked(kind: type, record):

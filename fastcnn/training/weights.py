@@ -2,9 +2,9 @@
 
 import os
 
+from fastcnn import _files
 from fastcnn._errors import FileError
 from fastcnn.nn import Module
-from fastcnn.training import files
 
 
 def save_weights(model: Module, path: str | os.PathLike) -> None:
@@ -34,7 +34,7 @@ def save_weights(model: Module, path: str | os.PathLike) -> None:
     >>> bool((layer.weight.data == twin.weight.data).all())
     True
     """
-    files.write_arrays(path, model.state_dict(), {})
+    _files.write_arrays(path, model.state_dict(), {})
 
 
 def load_weights(model: Module, path: str | os.PathLike) -> None:
@@ -54,7 +54,7 @@ def load_weights(model: Module, path: str | os.PathLike) -> None:
         If it is not a complete safetensors file, or its arrays do not fit the model (see `Module.load_state_dict`).
         Nothing has changed.
     """
-    state, _ = files.read_arrays(path)
+    state, _ = _files.read_arrays(path)
     try:
         model.load_state_dict(state)
     except ValueError as error:

@@ -9,8 +9,8 @@ def dumps(tree) -> str:
 
     Examples
     --------
-    >>> from fastcnn.training import strict_json
-    >>> print(strict_json.dumps({"loss": float("nan"), "steps": 2}))
+    >>> from fastcnn import _strict_json
+    >>> print(_strict_json.dumps({"loss": float("nan"), "steps": 2}))
     {
      "loss": null,
      "steps": 2
