@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 from fastcnn import _files, training
-from fastcnn.training import autosave, checkpoint
+from fastcnn.training import checkpoint, checkpoint_callback
 from tests.runs import BATCHES, EPOCHS, exact, make_run, outcome, remaining
 
-WRITING = {autosave.Checkpoint._save.__code__, _files.write.__code__, _files._flush_folder.__code__}
+WRITING = {checkpoint_callback.Checkpoint._save.__code__, _files.write.__code__, _files._flush_folder.__code__}
 LAST = 3  # the batch after which it is killed while it saves
 
 

@@ -14,7 +14,7 @@ from fastcnn.commands.errors import CommandError, usage
 from fastcnn.commands.info import size
 from fastcnn.commands.parts import OPTIMIZERS
 from fastcnn.nn.recording import layer_by_layer
-from fastcnn.training import metrics
+from fastcnn.training import evaluation
 
 EXAMPLES = """\
   fastcnn warmup
@@ -93,7 +93,7 @@ def _rehearse(model: nn.Sequential, batch_sizes: Sequence[int], optimizers: Sequ
     backend.squared_norm(grads)  # of the two `clip_grad_norm` consists, which would look at the numbers
     backend.scaled(grads, 1.0)
     model.eval()
-    for N in _sizes(metrics.BATCH_SIZE):
+    for N in _sizes(evaluation.BATCH_SIZE):
         functional.softmax(model(_images(model, N)))
     infer = model.compile_inference()
     for N in (1, *_sizes(infer.batch_size)):

@@ -1,6 +1,5 @@
 """Training a classifier: the loop, what it records, evaluation, checkpoints and weights on disk."""
 
-from fastcnn.training.autosave import Checkpoint
 from fastcnn.training.callbacks import BestWeights, Callback, ClipGradients, EarlyStopping, WeightAverage
 from fastcnn.training.checkpoint import (
     CheckpointError,
@@ -9,9 +8,10 @@ from fastcnn.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from fastcnn.training.checkpoint_callback import Checkpoint
 from fastcnn.training.environment import environment
+from fastcnn.training.evaluation import Evaluation, evaluate
 from fastcnn.training.history import Epoch, History
-from fastcnn.training.metrics import Evaluation, evaluate
 from fastcnn.training.train_step import TrainStep
 from fastcnn.training.trainer import Trainer
 from fastcnn.training.weights import load_weights, save_weights

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import numpy as np
 
 from fastcnn.nn import Module
+from fastcnn.training.batch_result import BatchResult
 from fastcnn.training.diagnosis import explain
-from fastcnn.training.metrics import Evaluation, evaluate
-from fastcnn.training.seen import Seen
+from fastcnn.training.evaluation import Evaluation, evaluate
 
 
 class Alone:
@@ -30,7 +30,7 @@ class Alone:
         """The part of each batch that is for this rank."""
         return loader
 
-    def whole(self, part: Seen) -> Seen:
+    def whole(self, part: BatchResult) -> BatchResult:
         """The whole batch, from this rank's part."""
         return part
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 
 from fastcnn import _validate, optim
-from fastcnn.training import forms
+from fastcnn.training import state_tree
 from fastcnn.training.weights import save_weights
 
 _BETTER = {"train_loss": -1, "train_accuracy": 1, "test_loss": -1, "test_accuracy": 1}  # down or up
@@ -81,7 +81,7 @@ class Callback:
         ValueError
             If it is the state of something else; nothing has changed.
         """
-        forms.check(self.state_dict(), state, type(self).__name__)
+        state_tree.check(self.state_dict(), state, type(self).__name__)
 
 
 class EarlyStopping(Callback):
@@ -219,7 +219,7 @@ class BestWeights(Callback):
             "weights": trainer.model.state_dict() if known else {},
             "buffers": trainer.optimizer.buffers() if known else {},
         }
-        forms.check(fitting, state, type(self).__name__)
+        state_tree.check(fitting, state, type(self).__name__)
         self.best = state["best"]
         self.weights, self.buffers = copy.deepcopy((state["weights"], state["buffers"]))
 

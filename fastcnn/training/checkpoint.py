@@ -16,7 +16,7 @@ import numpy as np
 
 from fastcnn import _files, _strict_json
 from fastcnn._errors import FileError
-from fastcnn.training import forms, state
+from fastcnn.training import state, state_tree
 from fastcnn.training.environment import environment
 from fastcnn.training.history import History
 
@@ -135,7 +135,7 @@ def save_checkpoint(path, trainer, loader, architecture: dict | None = None, set
     """
     _strict_json.check(architecture=architecture, settings=settings)
     arrays: dict[str, np.ndarray] = {}
-    run = forms.split(state.capture(trainer, loader), arrays, "")
+    run = state_tree.split(state.capture(trainer, loader), arrays, "")
     header = {
         "format": FORMAT,
         "architecture": architecture,
@@ -181,7 +181,7 @@ def load_checkpoint(path: str | os.PathLike) -> SavedRun:
             raise CheckpointError(f"{path} has what this version does not know: {', '.join(sorted(unknown))}.")
         if metadata.get(_SUM) != _sum(metadata[_HEADER], arrays):
             raise CheckpointError(f"{path} is damaged: its content does not have the SHA-256 sum that stands in it.")
-        return SavedRun(path, header, forms.join(header["state"], arrays))
+        return SavedRun(path, header, state_tree.join(header["state"], arrays))
     except CheckpointError:
         raise
     except _MISFITS as error:

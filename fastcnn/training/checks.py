@@ -9,10 +9,10 @@ from fastcnn import use_backend
 from fastcnn.data import DataLoader
 from fastcnn.distributed.batch_norm import is_synchronized
 from fastcnn.nn import Module
+from fastcnn.training.batch_result import ignored_label
+from fastcnn.training.evaluation import BATCH_SIZE, check_images_and_labels, check_labels, judge, logits_of
 from fastcnn.training.generators import unchanged
-from fastcnn.training.metrics import BATCH_SIZE, check_images_and_labels, check_labels, judge, logits_of
 from fastcnn.training.modes import for_training, held
-from fastcnn.training.seen import ignored_label
 
 
 def check(model: Module, loss, train, validation, rank: int = 0, ranks: int = 1) -> None:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from fastcnn.training.batch_result import BatchResult
+from fastcnn.training.evaluation import Evaluation
 from fastcnn.training.history import Epoch
-from fastcnn.training.metrics import Evaluation
-from fastcnn.training.seen import Seen
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Progress:
     loss: float = 0.0
     seconds: float = 0.0
 
-    def add(self, batch: Seen, seconds: float) -> None:
+    def add(self, batch: BatchResult, seconds: float) -> None:
         """Count a batch; ``seconds`` is the time of the epoch up to here."""
         self.batches += 1
         self.images += batch.images

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
-from fastcnn.training import forms
+from fastcnn.training import state_tree
 from fastcnn.training.generators import named_generators
 from fastcnn.training.history import History, checked
 from fastcnn.training.progress import Progress
@@ -12,7 +12,7 @@ _FIXED = ("model", "generators", "optimizer", "scheduler")  # parts whose form a
 
 
 def capture(trainer, loader) -> dict:
-    """The state of a run between two batches, as a tree of `fastcnn.training.forms`."""
+    """The state of a run between two batches, as a tree of `fastcnn.training.state_tree`."""
     resumption = trainer.resumption
     progress = resumption.progress if resumption else trainer.progress
     return {
@@ -37,7 +37,7 @@ def apply(state: dict, trainer, loader) -> None:
     """
     before = capture(trainer, loader) | {"generators": generator_states(trainer.model)}
     state = _as_now(state)
-    forms.check({part: before[part] for part in _FIXED}, {part: state.get(part) for part in _FIXED}, "")
+    state_tree.check({part: before[part] for part in _FIXED}, {part: state.get(part) for part in _FIXED}, "")
     if state.keys() != before.keys():
         raise ValueError(f"The state has {', '.join(state)} but must have {', '.join(before)}.")
     history = History.from_dict(state["history"])

@@ -15,10 +15,10 @@ from fastcnn.distributed.ranks import Ranks
 from fastcnn.distributed.streams import jumped
 from fastcnn.nn import Module
 from fastcnn.training import state
+from fastcnn.training.batch_result import BatchResult
 from fastcnn.training.callbacks import Callback
 from fastcnn.training.diagnosis import explain
-from fastcnn.training.metrics import Evaluation, check_images_and_labels, judge, logits_of
-from fastcnn.training.seen import Seen
+from fastcnn.training.evaluation import Evaluation, check_images_and_labels, judge, logits_of
 
 
 class Together:
@@ -68,13 +68,13 @@ class Together:
         return Batches(loader, model, self.ranks)
 
     @np.errstate(over="ignore", invalid="ignore")
-    def whole(self, part: Seen) -> Seen:
+    def whole(self, part: BatchResult) -> BatchResult:
         """The whole batch, from this rank's part."""
         table = self.ranks.gather([part.loss, part.weight, part.images, part.counted, part.right])
         losses, weights, images, counted, right = table.T
         weight, present = float(np.sum(weights)), weights > 0
         loss = float(np.sum(losses[present] * weights[present]) / weight) if weight else 0.0
-        batch = Seen(loss, weight, int(images.sum()), int(counted.sum()), int(right.sum()))
+        batch = BatchResult(loss, weight, int(images.sum()), int(counted.sum()), int(right.sum()))
         if not batch.counts:
             self._agreement.reached = True  # all ranks are about to say so
         return batch

@@ -13,15 +13,15 @@ from fastcnn.functional.losses import EmptyMeanError
 from fastcnn.nn import CrossEntropyLoss, Module
 from fastcnn.optim import Optimizer, Schedule
 from fastcnn.training.alone import Alone
+from fastcnn.training.batch_result import BatchResult
 from fastcnn.training.callbacks import Callback
 from fastcnn.training.checks import check
 from fastcnn.training.compiling import Compiling
+from fastcnn.training.evaluation import Evaluation
 from fastcnn.training.history import History
 from fastcnn.training.interrupt import Interrupt
-from fastcnn.training.metrics import Evaluation
 from fastcnn.training.modes import Modes, for_training, put_into
 from fastcnn.training.progress import Progress
-from fastcnn.training.seen import Seen
 from fastcnn.training.state import Resumption
 from fastcnn.training.together import Together
 from fastcnn.training.train_step import TrainStep
@@ -227,7 +227,7 @@ class Trainer:
             raise ValueError(f"`train` gave no batch in epoch {progress.epoch}; a generator can be used once only.")
         return progress
 
-    def _step(self, images: np.ndarray, labels: np.ndarray) -> Seen:
+    def _step(self, images: np.ndarray, labels: np.ndarray) -> BatchResult:
         """Train on one batch, of which this rank may have a part only, or none; return how it was before the step."""
         batch = self._whole_step(images, labels) if self._takes_whole_steps() else self._parts_of_step(images, labels)
         if self.scheduler and self.scheduler.every == "batch":
@@ -242,19 +242,19 @@ class Trainer:
             and all(type(callback).on_backward_end is Callback.on_backward_end for callback in self.callbacks)
         )
 
-    def _whole_step(self, images: np.ndarray, labels: np.ndarray) -> Seen:
+    def _whole_step(self, images: np.ndarray, labels: np.ndarray) -> BatchResult:
         step = self._train_step
         if step is None or (step.model, step.optimizer, step.loss) != (self.model, self.optimizer, self.loss):
             step = self._train_step = TrainStep(self.model, self.optimizer, self.loss)
         try:
             logits, loss, weight = step.learn(images, labels)
-            batch = Seen.of(logits, labels, self.loss, loss, weight)
+            batch = BatchResult.of(logits, labels, self.loss, loss, weight)
         except EmptyMeanError:
-            batch = Seen()
+            batch = BatchResult()
         self._note(batch, images, batch.loss)
         return batch
 
-    def _note(self, batch: Seen, images: np.ndarray, loss: float) -> None:
+    def _note(self, batch: BatchResult, images: np.ndarray, loss: float) -> None:
         """Write down the loss of a batch from which something can be learned; ``loss`` is that of this rank's part."""
         number = len(self.history.step_losses) + 1
         if not batch.counts:
@@ -269,9 +269,9 @@ class Trainer:
             )
         self.history.step_losses.append(batch.loss)
 
-    def _parts_of_step(self, images: np.ndarray, labels: np.ndarray) -> Seen:
+    def _parts_of_step(self, images: np.ndarray, labels: np.ndarray) -> BatchResult:
         logits = self.model(images) if len(images) else None
-        part = Seen() if logits is None else Seen.asked(logits, labels, self.loss)
+        part = BatchResult() if logits is None else BatchResult.compute(logits, labels, self.loss)
         batch = self._ranks.whole(part)
         self._note(batch, images, part.loss)
         self.optimizer.zero_grad()

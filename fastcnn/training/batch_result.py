@@ -8,8 +8,8 @@ from fastcnn.functional.losses import EmptyMeanError
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A batch that a model saw before it learned from it, or a rank's part of one.
+class BatchResult:
+    """Loss and accuracy of a batch, or of a part of one, as the model was before it learned from it.
 
     Attributes
     ----------
@@ -33,8 +33,8 @@ class Seen:
         return self.weight > 0 and self.counted > 0
 
     @classmethod
-    def asked(cls, logits: np.ndarray, labels: np.ndarray, loss) -> "Seen":
-        """Ask a trainer's loss about what a model gave."""
+    def compute(cls, logits: np.ndarray, labels: np.ndarray, loss) -> "BatchResult":
+        """The result of a batch for which the model gave these logits."""
         try:
             mean = float(loss(logits, labels))
             weight = float(getattr(loss, "mean_over", len(labels)))
@@ -43,8 +43,8 @@ class Seen:
         return cls.of(logits, labels, loss, mean, weight)
 
     @classmethod
-    def of(cls, logits: np.ndarray, labels: np.ndarray, loss, mean: float, weight: float) -> "Seen":
-        """What is known of a batch whose mean loss is over so much weight."""
+    def of(cls, logits: np.ndarray, labels: np.ndarray, loss, mean: float, weight: float) -> "BatchResult":
+        """The result where the mean loss is known already, and the weight that it is over."""
         counted = labels != ignored_label(loss)
         right = np.count_nonzero((logits.argmax(axis=1) == labels) & counted)
         return cls(mean, weight, len(labels), int(np.count_nonzero(counted)), int(right))

@@ -11,8 +11,8 @@ from fastcnn import _validate, functional
 from fastcnn.functional.losses import checked_index, checked_labels
 from fastcnn.nn import Module
 from fastcnn.nn.losses import _Loss
+from fastcnn.training.batch_result import ignored_label
 from fastcnn.training.modes import for_evaluation, held
-from fastcnn.training.seen import ignored_label
 
 BATCH_SIZE = 1000  # images that a model is shown at a time
 
