@@ -46,14 +46,14 @@ class Step:
         self.forward()
         share = 1.0
         if self.ranks:
-            share = 1 / len(self.ranks.gather([1.0, 2.0, 3.0, 4.0]))
+            share = 1 / len(self.ranks.allgather_numbers([1.0, 2.0, 3.0, 4.0]))
         self.optimizer.zero_grad()
         self.model.backward(self.loss.backward() * share, input_grad=False)
         if self.ranks:
             sum_gradients(self.ranks, self.model.parameters())
         self.optimizer.step()
         if self.ranks:
-            self.ranks.gather([0.0, 0.0])
+            self.ranks.allgather_numbers([0.0, 0.0])
 
 
 def milliseconds(call, seconds: float) -> float:
@@ -88,7 +88,7 @@ def main() -> int:
                 size: milliseconds(lambda pair=pair, exchange=exchange: exchange(*pair), args.seconds / 4)
                 for size, pair in arrays.items()
             }
-        found["gather_ms"] = milliseconds(lambda: ranks.gather([0.0, 0.0]), args.seconds / 4)
+        found["gather_ms"] = milliseconds(lambda: ranks.allgather_numbers([0.0, 0.0]), args.seconds / 4)
     if ranks.rank == 0:
         print(json.dumps(found))
     return 0

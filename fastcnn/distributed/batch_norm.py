@@ -50,7 +50,7 @@ class Sums:
     def moments(self, mean: np.ndarray, var: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, int]:
         """Mean and biased variance (C,) of all ranks' values, and how many of a channel there are, from a rank's."""
         C = len(mean)
-        table = self._ranks.gather([*mean, *var, count])
+        table = self._ranks.allgather_numbers([*mean, *var, count])
         means, variances, counts = table[:, :C], table[:, C:-1], table[:, -1:]  # (ranks, C), (ranks, C), (ranks, 1)
         total = counts.sum()
         if total < 2:
@@ -62,7 +62,7 @@ class Sums:
     def sums(self, *arrays: np.ndarray) -> np.ndarray:
         """Sums of all ranks' arrays (C,): float64 of shape (arrays, C)."""
         C = len(arrays[0])
-        return self._ranks.gather(np.concatenate(arrays)).sum(axis=0).reshape(-1, C)
+        return self._ranks.allgather_numbers(np.concatenate(arrays)).sum(axis=0).reshape(-1, C)
 
 
 def is_synchronized(model: Module) -> bool:

@@ -72,7 +72,7 @@ class Ranks:
         self.comm = comm
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
 
-    def gather(self, values) -> np.ndarray:
+    def allgather_numbers(self, values) -> np.ndarray:
         """The numbers of each rank, which all have as many: float64 of shape (ranks, numbers), the same on all."""
         own = np.ascontiguousarray(values, np.float64)
         table = np.empty((self.size, len(own)))
@@ -95,11 +95,11 @@ class Ranks:
         self.comm.Allgather(summed, total)
         return total.reshape(-1)[: len(array)]
 
-    def first(self, thing):
+    def broadcast(self, thing):
         """What rank 0 has, anything that can be pickled."""
         return self.comm.bcast(thing)
 
-    def all(self, thing) -> list:
+    def allgather(self, thing) -> list:
         """What each rank has, anything that can be pickled."""
         return self.comm.allgather(thing)
 

@@ -49,7 +49,7 @@ class Together:
         self._agreement.reached = False
         try:
             self._check(trainer)
-            start = self.ranks.first(state.capture(trainer, trainer.loader) if self.rank == 0 else None)
+            start = self.ranks.broadcast(state.capture(trainer, trainer.loader) if self.rank == 0 else None)
             if self.rank:
                 start["generators"] = jumped(start["generators"], self.rank)
                 state.apply(start, trainer, trainer.loader)
@@ -59,9 +59,9 @@ class Together:
                 abort(self.ranks.comm, error)
             raise
 
-    def first(self, thing):
-        """See `Ranks.first`."""
-        return self.ranks.first(thing)
+    def broadcast(self, thing):
+        """See `Ranks.broadcast`."""
+        return self.ranks.broadcast(thing)
 
     def batches(self, loader: Any, model: Module) -> "Batches":
         """The part of each batch that is for this rank; `fitting` has seen that the loader is a `DataLoader`."""
@@ -70,7 +70,7 @@ class Together:
     @np.errstate(over="ignore", invalid="ignore")
     def whole(self, part: BatchResult) -> BatchResult:
         """The whole batch, from this rank's part."""
-        table = self.ranks.gather([part.loss, part.weight, part.images, part.counted, part.right])
+        table = self.ranks.allgather_numbers([part.loss, part.weight, part.images, part.counted, part.right])
         losses, weights, images, counted, right = table.T
         weight, present = float(np.sum(weights)), weights > 0
         loss = float(np.sum(losses[present] * weights[present]) / weight) if weight else 0.0
@@ -82,17 +82,17 @@ class Together:
     def explain(self, model: Module, images: np.ndarray, loss: float) -> str:
         """What the first rank says whose own part has a loss that is not finite."""
         with apart(model):
-            said = self.ranks.all(None if np.isfinite(loss) else f"Rank {self.rank}: {explain(model, images)}")
+            said = self.ranks.allgather(None if np.isfinite(loss) else f"Rank {self.rank}: {explain(model, images)}")
         self._agreement.reached = True
         return next(filter(None, said), "The losses of all ranks' parts are finite; their mean is not.")
 
     def evaluate(self, model: Module, images: np.ndarray, labels: np.ndarray, loss: Callable) -> Evaluation:
         """Every rank evaluates a part of the images, by the buffers of rank 0, and has all that all found."""
         for _, buffer in model.named_buffers():
-            buffer.data[...] = self.ranks.first(buffer.data)
+            buffer.data[...] = self.ranks.broadcast(buffer.data)
         check_images_and_labels(images, labels)
         own = self.ranks.slice(len(images))
-        parts = self.ranks.all(logits_of(model, images[own]) if own.stop > own.start else None)
+        parts = self.ranks.allgather(logits_of(model, images[own]) if own.stop > own.start else None)
         return judge(np.concatenate([part for part in parts if part is not None]), labels, loss)
 
     def _check(self, trainer) -> None:
@@ -123,10 +123,10 @@ class Batches:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        self._loader.load_state_dict(self._ranks.first(self._loader.state_dict()))
+        self._loader.load_state_dict(self._ranks.broadcast(self._loader.state_dict()))
         batches = self._loader.parts(self._ranks.rank, self._ranks.size)
         first = next(batches, None)  # draws the order; a model's generator may be the loader's, too
-        states = self._ranks.first(state.generator_states(self._model))
+        states = self._ranks.broadcast(state.generator_states(self._model))
         state.load_generators(self._model, jumped(states, self._ranks.rank))
         if first is not None:
             yield first
@@ -179,8 +179,10 @@ class Agreement(Callback):
         trainer.interrupt.release()
 
     def _agree(self, trainer) -> None:
-        stopped, interrupted = np.any(self._ranks.gather([bool(trainer.stopped), trainer.interrupt.came]), axis=0)
+        stopped, interrupted = np.any(
+            self._ranks.allgather_numbers([bool(trainer.stopped), trainer.interrupt.came]), axis=0
+        )
         if stopped:
-            trainer.stopped = next(filter(None, self._ranks.all(trainer.stopped)))
+            trainer.stopped = next(filter(None, self._ranks.allgather(trainer.stopped)))
         if interrupted:
             trainer.interrupt.came = self.reached = True

@@ -180,7 +180,7 @@ class Trainer:
         with self._ranks.fitting(self):
             check(self.model, self.loss, train, validation, self._ranks.rank, self._ranks.size)
             self._compiling = Compiling()
-            last = self._ranks.first(len(self.history.epochs) + _validate.count("epochs", epochs, least=0))
+            last = self._ranks.broadcast(len(self.history.epochs) + _validate.count("epochs", epochs, least=0))
             batches = self._ranks.batches(train, self.model)
             try:
                 self._call("on_fit_start")
