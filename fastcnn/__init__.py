@@ -7,6 +7,7 @@ are first used, and numba when the "numba" backend first computes.
 import importlib
 from typing import TYPE_CHECKING
 
+from fastcnn import _strategies
 from fastcnn._convolution import get_convolution, set_convolution, use_convolution
 from fastcnn._errors import FileError
 from fastcnn._threads import get_num_threads, set_num_threads
@@ -65,3 +66,13 @@ else:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def _data_parallel(comm):
+    """The strategy of a `Trainer` that gets a communicator; see `fastcnn._strategies`."""
+    from fastcnn.distributed import DataParallel
+
+    return DataParallel(comm)
+
+
+_strategies.from_communicator = _data_parallel

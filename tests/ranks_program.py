@@ -17,7 +17,7 @@ from fastcnn import _processors, data, distributed, nn, optim, training
 from fastcnn.data import augment
 
 
-def make(comm=None, *, images=18, batch_size=8, model=None, callbacks=(), shift=False, lr=0.1):
+def make(comm=None, *, images=18, batch_size=8, model=None, callbacks=(), shift=False, lr=0.1, strategy=None):
     """A trainer, its loader and images to evaluate; every rank other than 0 has other weights and another order."""
     rng = np.random.default_rng(3)
     x = rng.normal(size=(images, 1, 6, 6)).astype(np.float32)
@@ -28,7 +28,7 @@ def make(comm=None, *, images=18, batch_size=8, model=None, callbacks=(), shift=
     loader = data.DataLoader(x, labels, batch_size, shuffle=True, rng=rng, augment=moved)
     optimizer = optim.SGD(model.parameters(), lr, momentum=0.9, weight_decay=0.01)
     schedule = optim.OneCycleLR(optimizer, lr, total_steps=100)
-    trainer = training.Trainer(model, optimizer, nn.CrossEntropyLoss(), schedule, callbacks, comm)
+    trainer = training.Trainer(model, optimizer, nn.CrossEntropyLoss(), schedule, callbacks, strategy or comm)
     return trainer, loader, (x[::-1][:7], labels[::-1][:7])
 
 
@@ -95,6 +95,11 @@ def weighted(folder, comm):
     return found(trainer)
 
 
+def by_strategy(folder, comm):
+    """As `uneven`, with the strategy that a trainer makes of a communicator."""
+    return train(folder, comm, callbacks=[training.ClipGradients(0.5)], strategy=distributed.DataParallel(comm))
+
+
 class Watched(nn.CrossEntropyLoss):
     """Counts batches in which no row counts."""
 
@@ -150,7 +155,7 @@ def batch_norm_too_few(folder, comm):
     trainer, _, _ = make(comm, model=synchronized(comm))
     trainer.loader = make(comm, images=9)[1]
     try:
-        trainer._ranks._check(trainer)
+        trainer._strategy._check(trainer)
     except ValueError as error:
         return {"error": str(error)}
 

@@ -190,5 +190,6 @@ def test_the_look_at_the_data_compiles_and_records_nothing():
     x, y = np.zeros((9, 4), np.float32), np.arange(9) % 3
     model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
     with fastcnn.use_backend("numba"):
-        checks.check(model, nn.CrossEntropyLoss(), data.DataLoader(x, y, 4, drop_last=True), (x, y))
+        loader = data.DataLoader(x, y, 4, drop_last=True)
+        checks.check(model, nn.CrossEntropyLoss(), loader, (x, y), training.Strategy())
     assert "_recordings" not in vars(model)

@@ -28,7 +28,7 @@ BESIDE = Path(sys.executable).parent / "mpiexec"
 MPIEXEC = str(BESIDE) if BESIDE.exists() else shutil.which("mpiexec")
 SAME = ("uneven", "weighted", "ignored", "batch_norm")  # what is that of one process, to rounding
 OWN = ("augmented", "dropout", "batch_norm_apart")  # what depends on the number of ranks
-MORE = ("saved", "masks", "not_finite", "ignored_all", "interrupted", "batch_norm_too_few", "threads")
+MORE = ("by_strategy", "saved", "masks", "not_finite", "ignored_all", "interrupted", "batch_norm_too_few", "threads")
 
 needs_mpi = pytest.mark.skipif(
     MPIEXEC is None or importlib.util.find_spec("mpi4py") is None, reason="needs mpi4py and mpiexec"
@@ -122,6 +122,20 @@ def test_all_ranks_end_with_the_same_numbers(results, ranks, scenario):
 @pytest.mark.parametrize("scenario", ["uneven", "dropout", "augmented", "batch_norm_apart"])
 def test_a_run_is_the_same_bit_for_bit_on_as_many_ranks(results, scenario):
     assert results["again"][scenario] == results[2][scenario]
+
+
+@needs_mpi
+def test_a_communicator_stands_for_a_strategy(results):
+    assert results[2]["by_strategy"] == results[2]["uneven"]
+    code = (
+        "import sys\nfrom mpi4py import MPI\nfrom fastcnn import nn, optim, training\n"
+        "model, loss = nn.Linear(2, 2), nn.CrossEntropyLoss()\n"
+        "assert 'fastcnn.distributed' not in sys.modules\n"
+        "trainer = training.Trainer(model, optim.SGD(model.parameters(), 0.1), loss, distributed=MPI.COMM_WORLD)\n"
+        "print(type(trainer._strategy).__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "DataParallel\n"
 
 
 @needs_mpi

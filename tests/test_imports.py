@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "_convolution": ("_validate",),
     "_geometry": ("_validate",),
     "_processors": (),
+    "_strategies": (),
     "_threads": ("_processors", "_validate"),
     "backends": ("_convolution", "_geometry", "_threads"),
     "functional": ("_geometry", "_validate", "backends"),
@@ -30,22 +31,22 @@ MAY_IMPORT = {
     "optim": ("_validate", "backends", "nn"),  # nn knows no optimizer
     "models": ("_validate", "nn"),
     "data": ("_errors", "_validate"),
-    "distributed": ("_processors", "_threads", "nn"),
     "training": (  # and no concrete model
         "",
         "_errors",
         "_files",
         "_processors",
+        "_strategies",
         "_strict_json",
         "_threads",
         "_validate",
         "backends",  # which say how long they compiled
         "data",
-        "distributed",
         "functional",
         "nn",
         "optim",
     ),
+    "distributed": ("_processors", "_threads", "data", "nn", "training"),  # and training knows nothing of it
     "plotting": ("_text", "_validate", "nn"),  # sees a history, not a trainer
     "interop": ("", "_files", "_geometry", "_validate", "data", "functional", "nn"),
     "testing": ("_geometry",),
@@ -69,10 +70,11 @@ MAY_IMPORT = {
         "training",
     ),
     "__main__": ("", "commands"),
-    # fastcnn itself: all but these three when they are first used, and for type checkers
+    # fastcnn itself: all but the first five when they are first used, and for type checkers
     "": (
         "_convolution",
         "_errors",
+        "_strategies",
         "_threads",
         "backends",
         "data",
@@ -185,7 +187,8 @@ def test_importing_fastcnn_is_cheap():
     assert not loaded_after("import fastcnn") & (heavy | {"fastcnn.functional", "fastcnn.nn"})
     assert not loaded_after("import fastcnn.functional, fastcnn.nn, fastcnn.optim, fastcnn.models") & heavy
     assert not loaded_after("import fastcnn.interop") & {"numba", "onnx", "torch"}
-    assert "mpi4py" not in loaded_after("import fastcnn.training, fastcnn.distributed")
+    assert not loaded_after("import fastcnn.training") & {"fastcnn.distributed", "mpi4py"}
+    assert "mpi4py" not in loaded_after("import fastcnn.distributed")
 
 
 def test_the_other_backends_do_without_numba():

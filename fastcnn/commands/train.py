@@ -154,11 +154,11 @@ class Run:
         optimizer = make_optimizer(chosen, self.model.parameters())
         schedule = make_schedule(chosen, optimizer, chosen["epochs"] * len(self.loader))
         loss = nn.CrossEntropyLoss(label_smoothing=chosen["label_smoothing"])
-        self.ranks, self.first = ranks, ranks is None or ranks.Get_rank() == 0
+        strategy = distributed.DataParallel(ranks) if ranks else training.Strategy()
+        self.ranks, self.first = ranks, strategy.is_main_process
         self.validation = self.preprocess(validation.images), validation.labels
         with usage():  # `fit` checks it, too, but cannot know that the settings are to blame
-            among = (ranks.Get_rank(), ranks.Get_size()) if ranks else ()
-            check(self.model, loss, self.loader, self.validation, *among)
+            check(self.model, loss, self.loader, self.validation, strategy)
         if self.first:
             out.mkdir(parents=True, exist_ok=True)
         self.best = training.BestWeights(chosen["monitor"], out / BEST)
@@ -171,7 +171,7 @@ class Run:
             out, every_seconds=chosen["checkpoint_every"], architecture=architecture, settings=described
         )
         callbacks = [*self._wishes(), self.best, Records(out), checkpoint]
-        self.trainer = training.Trainer(self.model, optimizer, loss, schedule, callbacks, ranks)
+        self.trainer = training.Trainer(self.model, optimizer, loss, schedule, callbacks, strategy)
         if saved:
             saved.restore(self.trainer, self.loader)
 

@@ -12,6 +12,7 @@ from fastcnn.training.checkpoint_callback import Checkpoint
 from fastcnn.training.environment import environment
 from fastcnn.training.evaluation import Evaluation, evaluate
 from fastcnn.training.history import Epoch, History
+from fastcnn.training.strategy import Strategy
 from fastcnn.training.train_step import TrainStep
 from fastcnn.training.trainer import Trainer
 from fastcnn.training.weights import load_weights, save_weights
@@ -27,6 +28,7 @@ __all__ = [
     "Evaluation",
     "History",
     "SavedRun",
+    "Strategy",
     "TrainStep",
     "Trainer",
     "WeightAverage",

@@ -7,18 +7,18 @@ import numpy as np
 
 from fastcnn import use_backend
 from fastcnn.data import DataLoader
-from fastcnn.distributed.batch_norm import is_synchronized
 from fastcnn.nn import Module
 from fastcnn.training.batch_result import ignored_label
 from fastcnn.training.evaluation import BATCH_SIZE, check_images_and_labels, check_labels, judge, logits_of
 from fastcnn.training.generators import unchanged
 from fastcnn.training.modes import for_training, held
+from fastcnn.training.strategy import Strategy
 
 
-def check(model: Module, loss, train, validation, rank: int = 0, ranks: int = 1) -> None:
+def check(model: Module, loss, train, validation, strategy: Strategy) -> None:
     """Raise what training and evaluation would raise later; the model is afterwards as it was.
 
-    The model sees one or two images, as many as there are in the smallest batch that a rank will show it: batch
+    The model sees one or two images, as many as there are in the smallest batch that it will be shown: batch
     normalization cannot train on a single number of a channel. The loss sees all labels of the validation.
 
     Parameters
@@ -28,8 +28,8 @@ def check(model: Module, loss, train, validation, rank: int = 0, ranks: int = 1)
     train : iterable
         The batches of an epoch. What is in them can only be checked in a `DataLoader`.
     validation : (images, labels)
-    rank, ranks : int
-        Which part of each batch, and of the validation, is for this rank.
+    strategy : Strategy
+        Which says what part of each batch, and of the validation, is for this process.
 
     Raises
     ------
@@ -40,15 +40,15 @@ def check(model: Module, loss, train, validation, rank: int = 0, ranks: int = 1)
         raise ValueError(f"`train` gives no batch{_why_none(train)}.")
     with use_backend("numpy"):  # nothing to compile, nothing to record
         with _named("`validation` cannot be evaluated"):
-            classes = _check_validation(model, loss, validation, rank, ranks)
+            classes = _check_validation(model, loss, validation, strategy)
         if isinstance(train, DataLoader):
             with _named("`train` cannot be trained on"):
                 check_labels(train.labels, len(train.images), classes, ignored_label(loss))
-                if train.smallest(rank, ranks) == 1 and not is_synchronized(model):
+                if strategy.smallest_batch(train, model) == 1:
                     _check_one_image(model, train)
 
 
-def _check_validation(model: Module, loss, validation, rank: int, ranks: int) -> int:
+def _check_validation(model: Module, loss, validation, strategy: Strategy) -> int:
     """Raise if it does not fit; return how many classes the model knows."""
     if not isinstance(validation, tuple | list) or len(validation) != 2:
         has_length = hasattr(validation, "__len__")
@@ -57,8 +57,8 @@ def _check_validation(model: Module, loss, validation, rank: int, ranks: int) ->
     images, labels = validation
     check_images_and_labels(images, labels)
     N = len(images)
-    of_rank = N * (rank + 1) // ranks - N * rank // ranks
-    last = of_rank % BATCH_SIZE or min(of_rank, BATCH_SIZE) or 1
+    own = strategy.evaluated(N)
+    last = own % BATCH_SIZE or min(own, BATCH_SIZE) or 1
     with unchanged(model), np.errstate(all="ignore"):  # images may hold NaN: a number of the record will say so
         logits = logits_of(model, images[-min(last, 2) :])
         judge(np.repeat(logits[-1:], N, axis=0), labels, loss)

@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
+from operator import attrgetter
 
 import numpy as np
 from tqdm import tqdm
@@ -12,7 +13,6 @@ from fastcnn import _validate
 from fastcnn.functional.losses import EmptyMeanError
 from fastcnn.nn import CrossEntropyLoss, Module
 from fastcnn.optim import Optimizer, Schedule
-from fastcnn.training.alone import Alone
 from fastcnn.training.batch_result import BatchResult
 from fastcnn.training.callbacks import Callback
 from fastcnn.training.checks import check
@@ -23,7 +23,7 @@ from fastcnn.training.interrupt import Interrupt
 from fastcnn.training.modes import Modes, for_training, put_into
 from fastcnn.training.progress import Progress
 from fastcnn.training.state import Resumption
-from fastcnn.training.together import Together
+from fastcnn.training.strategy import Strategy, strategy_of
 from fastcnn.training.train_step import TrainStep
 
 _BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} batches{postfix}"
@@ -46,9 +46,9 @@ class Trainer:
         images, if it says ``needs_metric``.
     callbacks : iterable of Callback
         Called in this order, those that run last (`Checkpoint`) after the others.
-    distributed : mpi4py.MPI.Intracomm, optional
-        The processes ("ranks") that train together, each with such a trainer, as ``MPI.COMM_WORLD`` under
-        ``mpiexec -n 4 python ...``. See the notes.
+    distributed : mpi4py.MPI.Intracomm or Strategy, optional
+        The processes that train together, as ``MPI.COMM_WORLD`` under ``mpiexec -n 4 python ...``; see
+        `fastcnn.distributed.DataParallel`.
 
     Attributes
     ----------
@@ -70,30 +70,17 @@ class Trainer:
     Raises
     ------
     TypeError
-        If a callback is not a `Callback`, or `distributed` not a communicator.
+        If a callback is not a `Callback`, or `distributed` neither a communicator nor a strategy.
     ValueError
         If the loss is no mean.
     ImportError
-        If ranks train together and there is no mpi4py, or no MPI library for it.
+        If processes train together and there is no mpi4py, or no MPI library for it.
 
     Notes
     -----
     What is frozen stays so: in every epoch each module trains in the mode that it has when `fit` begins. After
     ``model[1].eval()`` that batch normalization goes on with its running statistics, which do not change. A model none
     of whose modules is in training mode, as after ``model.eval()``, trains as a whole.
-
-    Several ranks train as one process does. Each has the whole data and the same `DataLoader`, of which it takes its
-    part of every batch; gradients are added up over the ranks, in their order, so that all take the same step. n ranks
-    with batches of B images learn what one does with batches of B, to rounding, and the same, bit for bit, whenever so
-    many ranks do it. Where layers draw (`Dropout`), each rank draws from its own stream; so does augmentation.
-    Batch normalization sees a rank's part only, and rank 0's running statistics count, unless the model went through
-    `fastcnn.distributed.convert_sync_batch_norm`.
-
-    When `fit` begins, rank 0's weights, optimizer, schedule, callbacks, place in the data and number of epochs are
-    given to all: it is enough that it goes on from a checkpoint, and that may be of another number of ranks. Rank 0
-    alone prints and writes. All evaluate, each a part of the images. Unless the number of threads was set, the ranks
-    of a machine share its processors. An exception on one rank prints its traceback and ends all of them; those that
-    `fit` raises after a loss that is not finite and after Ctrl-C are raised on all.
 
     Examples
     --------
@@ -120,17 +107,14 @@ class Trainer:
         distributed=None,
     ):
         if getattr(loss, "reduction", "mean") != "mean":
-            raise ValueError(
-                f"`loss` is {loss!r} but must be a mean: the record has means over images, and the ranks' are averaged."
-            )
+            raise ValueError(f"`loss` is {loss!r} but must be a mean: the record has means over images.")
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
         self.scheduler = scheduler
-        self._ranks = Alone() if distributed is None else Together(distributed)
-        self.rank = self._ranks.rank
-        callbacks = sorted([*self._ranks.callbacks, *callbacks], key=_runs_last)
-        self.callbacks = [callback for callback in callbacks if self.rank == 0 or not callback.first_rank_only]
+        self._strategy: Strategy = strategy_of(distributed)
+        self.rank = self._strategy.rank
+        self.callbacks = sorted(self._strategy.callbacks(_checked(callbacks)), key=attrgetter("runs_last"))
         self.history = History()
         self.progress: Progress | None = None
         self.evaluation: Evaluation | None = None
@@ -156,8 +140,8 @@ class Trainer:
         validation : (images, labels)
             Evaluated after each epoch; see `fastcnn.training.evaluate`.
         epochs : int
-            How many more, as rank 0 has it. Where a checkpoint was restored, the epoch that it finds begun is the first
-            of them: for 10 in all, ``10 - len(trainer.history.epochs)``.
+            How many more. Where a checkpoint was restored, the epoch that it finds begun is the first of them: for 10
+            in all, ``10 - len(trainer.history.epochs)``.
 
         Returns
         -------
@@ -177,11 +161,11 @@ class Trainer:
             After Ctrl-C: at once, or with a `Checkpoint` after the batch, when that is written.
         """
         self.loader, self.stopped, self.progress = train, None, None
-        with self._ranks.fitting(self):
-            check(self.model, self.loss, train, validation, self._ranks.rank, self._ranks.size)
+        with self._strategy.fitting(self):
+            check(self.model, self.loss, train, validation, self._strategy)
             self._compiling = Compiling()
-            last = self._ranks.broadcast(len(self.history.epochs) + _validate.count("epochs", epochs, least=0))
-            batches = self._ranks.batches(train, self.model)
+            last = self._strategy.broadcast(len(self.history.epochs) + _validate.count("epochs", epochs, least=0))
+            batches = self._strategy.batches(train, self.model)
             try:
                 self._call("on_fit_start")
                 self._modes = for_training(self.model)
@@ -213,7 +197,7 @@ class Trainer:
         start = clock() - progress.seconds
         with tqdm(  # which shows that kernels are compiled, but does not count it
             batches, f"epoch {progress.epoch}", _length(train), leave=False, bar_format=_BAR,
-            initial=progress.batches, disable=self.rank > 0 or not (sys.stderr and sys.stderr.isatty()),
+            initial=progress.batches, disable=not self._has_terminal(),
         ) as bar, self._compiling.shown(bar):  # fmt: skip
             for images, labels in bar:
                 if self.stopped:
@@ -228,7 +212,7 @@ class Trainer:
         return progress
 
     def _step(self, images: np.ndarray, labels: np.ndarray) -> BatchResult:
-        """Train on one batch, of which this rank may have a part only, or none; return how it was before the step."""
+        """Train on one batch; return how it was before the step."""
         batch = self._whole_step(images, labels) if self._takes_whole_steps() else self._parts_of_step(images, labels)
         if self.scheduler and self.scheduler.every == "batch":
             self.scheduler.step()
@@ -236,9 +220,10 @@ class Trainer:
 
     def _takes_whole_steps(self) -> bool:
         """Whether nobody comes between the parts of a step."""
+        strategy = type(self._strategy)
         return (
-            self._ranks.size == 1
-            and type(self.loss) is CrossEntropyLoss
+            type(self.loss) is CrossEntropyLoss
+            and (strategy.forward, strategy.backward) == (Strategy.forward, Strategy.backward)
             and all(type(callback).on_backward_end is Callback.on_backward_end for callback in self.callbacks)
         )
 
@@ -251,11 +236,20 @@ class Trainer:
             batch = BatchResult.of(logits, labels, self.loss, loss, weight)
         except EmptyMeanError:
             batch = BatchResult()
-        self._note(batch, images, batch.loss)
+        self._note(batch, images)
         return batch
 
-    def _note(self, batch: BatchResult, images: np.ndarray, loss: float) -> None:
-        """Write down the loss of a batch from which something can be learned; ``loss`` is that of this rank's part."""
+    def _parts_of_step(self, images: np.ndarray, labels: np.ndarray) -> BatchResult:
+        batch = self._strategy.forward(self.model, self.loss, images, labels)
+        self._note(batch, images)
+        self.optimizer.zero_grad()
+        self._strategy.backward(self.model, self.loss)
+        self._call("on_backward_end")
+        self.optimizer.step()
+        return batch
+
+    def _note(self, batch: BatchResult, images: np.ndarray) -> None:
+        """Write down the loss of a batch from which something can be learned."""
         number = len(self.history.step_losses) + 1
         if not batch.counts:
             raise ValueError(
@@ -265,38 +259,23 @@ class Trainer:
         if not math.isfinite(batch.loss):
             raise FloatingPointError(
                 f"The loss of batch {number} is {batch.loss}; the learning rate was {self.optimizer.lr:g}. "
-                f"{self._ranks.explain(self.model, images, loss)}"
+                f"{self._strategy.explain(self.model, images)}"
             )
         self.history.step_losses.append(batch.loss)
-
-    def _parts_of_step(self, images: np.ndarray, labels: np.ndarray) -> BatchResult:
-        logits = self.model(images) if len(images) else None
-        part = BatchResult() if logits is None else BatchResult.compute(logits, labels, self.loss)
-        batch = self._ranks.whole(part)
-        self._note(batch, images, part.loss)
-        self.optimizer.zero_grad()
-        if logits is not None:
-            # The gradient of the part's mean is its share of that of the batch's. Where none of the part's images
-            # counts it is 0, and goes back all the same: layers may wait for that of all ranks.
-            share = part.weight / batch.weight
-            self.model.backward(self.loss.backward() * share if share else np.zeros_like(logits), input_grad=False)
-        self._call("on_backward_end")
-        self.optimizer.step()
-        return batch
 
     def _end_epoch(self, progress: Progress, images: np.ndarray, labels: np.ndarray) -> None:
         """Evaluate and record."""
         with ExitStack() as stack:
             for callback in self.callbacks:
                 stack.enter_context(callback.evaluating(self))
-            self.evaluation = self._ranks.evaluate(self.model, images, labels, self.loss)
+            self.evaluation = self._strategy.evaluate(self.model, images, labels, self.loss)
             record = progress.record(self.evaluation)
             self.history.epochs.append(record)
             self._call("on_evaluation_end")
         if self.scheduler and self.scheduler.every == "epoch":
             self.scheduler.step(*[record.test_loss] if self.scheduler.needs_metric else [])
         self.progress = None
-        if self.rank == 0:
+        if self._strategy.is_main_process:
             self._compiling.say()
         self._say(str(record))
         self._call("on_epoch_end")
@@ -318,16 +297,22 @@ class Trainer:
         if self.interrupt.came:
             raise KeyboardInterrupt
 
+    def _has_terminal(self) -> bool:
+        return bool(self._strategy.is_main_process and sys.stderr and sys.stderr.isatty())
+
     def _say(self, text: str) -> None:
         """Print a line, once, where there is somewhere to print: Python has no stdout where a daemon closed it."""
-        if self.rank == 0 and sys.stdout:
+        if self._strategy.is_main_process and sys.stdout:
             tqdm.write(text)
 
 
-def _runs_last(callback: Callback) -> bool:
-    if not isinstance(callback, Callback):
-        raise TypeError(f"`callbacks` must hold Callbacks only, not {type(callback).__name__}.")
-    return callback.runs_last
+def _checked(callbacks: Iterable[Callback]) -> list[Callback]:
+    """The callbacks, or a TypeError where something else is among them."""
+    callbacks = list(callbacks)
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"`callbacks` must hold Callbacks only, not {type(callback).__name__}.")
+    return callbacks
 
 
 def _length(batches) -> int | None:
