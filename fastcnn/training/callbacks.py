@@ -20,14 +20,14 @@ class Callback:
 
     All find what they need in the trainer: ``model``, ``optimizer``, ``scheduler``, ``history``, ``progress`` (the
     epoch so far, None between epochs), ``loader``, ``evaluation`` (the last one) and ``rank``. ``trainer.stop(reason)``
-    ends the run after the batch or epoch that was just trained, on all ranks.
+    ends the run after the batch or epoch that was just trained, in all processes.
 
     Attributes
     ----------
     runs_last : bool
         Whether it is called after all others, wherever it stands among them.
     first_rank_only : bool
-        Whether rank 0 alone calls it where several ranks train together: if all it does is to write or to print.
+        Whether the first process alone calls it where several train together: if all it does is to write or to print.
 
     Examples
     --------
