@@ -106,10 +106,12 @@ HOME = {
 }
 
 
-def imports(module: str) -> set[str]:
-    """Dotted names of all modules that a source file imports, anywhere in it."""
-    names = set()
-    for node in ast.walk(ast.parse((PACKAGE / module).read_text("utf-8"))):
+def imports(module: str, *, for_types: bool = True) -> set[str]:
+    """Dotted names of all modules that a source file imports, anywhere in it, perhaps but for type checkers alone."""
+    names, tree = set(), ast.parse((PACKAGE / module).read_text("utf-8"))
+    if not for_types:
+        tree = _WithoutTypes().visit(tree)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -118,6 +120,12 @@ def imports(module: str) -> set[str]:
             base = ".".join(part for part in (start, node.module) if part)
             names |= {f"{base}.{alias.name}" if is_module(f"{base}.{alias.name}") else base for alias in node.names}
     return names
+
+
+class _WithoutTypes(ast.NodeTransformer):
+    def visit_If(self, node):
+        is_for_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return node.orelse if is_for_types else self.generic_visit(node)
 
 
 def is_module(name: str) -> bool:
@@ -137,6 +145,25 @@ def test_parts_import_only_what_stands_below_them(module):
     for name in imports(module):
         if name.split(".")[0] == "fastcnn" and part(name) != own:
             assert part(name) in MAY_IMPORT[own], f"{module} must not import {name}"
+
+
+def test_no_file_needs_itself():
+    """There is no circle of files, late imports counted; what type checkers alone see is none."""
+    needs = {_dotted(module): {_file(name) for name in imports(module, for_types=False)} for module in MODULES}
+    needs["fastcnn"] = set()  # whose submodules are imported when they are first used
+    done: set[str] = set()
+    while ready := [name for name in needs if name not in done and needs[name] & needs.keys() <= done | {name}]:
+        done.update(ready)
+    assert not needs.keys() - done
+
+
+def _dotted(module: str) -> str:
+    return "fastcnn." + module.removesuffix(".py").replace("/", ".") if module != "__init__.py" else "fastcnn"
+
+
+def _file(name: str) -> str:
+    """The file of a module or a package."""
+    return f"{name}.__init__" if PACKAGE.joinpath(*name.split(".")[1:]).is_dir() and name != "fastcnn" else name
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -1,10 +1,10 @@
 """Optimizers and learning-rate schedules, with PyTorch's words and rules."""
 
-from fastcnn.optim.adam import Adam, AdamW
+from fastcnn.optim.adam import *
 from fastcnn.optim.averaging import ExponentialMovingAverage
 from fastcnn.optim.clipping import clip_grad_norm, clip_grad_value
 from fastcnn.optim.optimizer import Optimizer
-from fastcnn.optim.rmsprop import RMSprop
+from fastcnn.optim.rmsprop import *
 from fastcnn.optim.schedules import (
     CosineAnnealingLR,
     ExponentialLR,
@@ -16,24 +16,17 @@ from fastcnn.optim.schedules import (
     SequentialLR,
     StepLR,
 )
-from fastcnn.optim.sgd import SGD
+from fastcnn.optim.sgd import *
+
+OPTIMIZERS = {n: kind for n, kind in globals().items() if isinstance(kind, type) and Optimizer in kind.__mro__[1:]}
+"""The classes of all optimizers, by name."""
 
 __all__ = [
-    "SGD",
-    "Adam",
-    "AdamW",
-    "CosineAnnealingLR",
-    "ExponentialLR",
-    "ExponentialMovingAverage",
-    "LinearLR",
-    "MultiStepLR",
-    "OneCycleLR",
-    "Optimizer",
-    "RMSprop",
-    "ReduceLROnPlateau",
-    "Schedule",
-    "SequentialLR",
-    "StepLR",
-    "clip_grad_norm",
-    "clip_grad_value",
-]
+    "CosineAnnealingLR", "ExponentialLR", "ExponentialMovingAverage", "LinearLR", "MultiStepLR", "OneCycleLR",
+    "Optimizer", "ReduceLROnPlateau", "Schedule", "SequentialLR", "StepLR", "clip_grad_norm", "clip_grad_value",
+]  # fmt: skip
+__all__ += sorted(OPTIMIZERS)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
