@@ -17,7 +17,6 @@ from fastcnn.nn.parameter import Buffer, Parameter
 
 if TYPE_CHECKING:
     from fastcnn.nn.inference import Inference
-    from fastcnn.nn.summaries import Summary
 
 
 class Module:
@@ -55,7 +54,7 @@ class Module:
     training = True
     _last: Any = None  # (backend's name, y, call or use of a recording) of the last forward
     _version = 0  # how often a public attribute was set
-    _summarize: "Callable[..., Summary]"  # these two files know what layers there are, and set these two for all
+    _summarize: Callable[..., Any]  # `summarize` and `Inference`, which know what layers there are, and say so
     _inference: "type[Inference]"
 
     def __init_subclass__(cls, **options: Any) -> None:

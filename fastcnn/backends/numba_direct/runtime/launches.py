@@ -1,7 +1,7 @@
 """Steps that run in one launch, on all threads."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +10,6 @@ from fastcnn.backends.numba_direct.runtime import memory
 from fastcnn.backends.numba_direct.runtime.buffers import Move, whole_vectors
 from fastcnn.backends.numba_direct.runtime.launch import COLUMNS, LINE, run
 from fastcnn.backends.numba_direct.runtime.step import Step
-
-if TYPE_CHECKING:
-    from fastcnn.backends.numba_direct.runtime.compile import Kernel
 
 WORD = 8  # bytes
 
@@ -32,9 +29,7 @@ class Working:
         return self._counters, self._scratch
 
 
-def run_steps(
-    table: np.ndarray, kernels: Sequence["Kernel"], working: Working, threads: int, scratch_bytes: int
-) -> bool:
+def run_steps(table: np.ndarray, kernels: Sequence[Any], working: Working, threads: int, scratch_bytes: int) -> bool:
     """Run the steps of a table on so many threads, each with so much scratch memory; ``kernels`` are theirs.
 
     Returns whether one of them stopped the program.

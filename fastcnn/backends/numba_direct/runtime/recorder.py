@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +12,6 @@ from fastcnn.backends.numba_direct.runtime import memory
 from fastcnn.backends.numba_direct.runtime.buffers import whole_vectors
 from fastcnn.backends.numba_direct.runtime.launches import Working, run_steps
 from fastcnn.backends.numba_direct.runtime.step import Tasks
-
-if TYPE_CHECKING:
-    from fastcnn.backends.numba_direct.runtime.compile import Kernel
 
 
 class Recorder:
@@ -49,7 +46,7 @@ class _Thread(threading.local):
 _thread = _Thread()
 
 
-def launch(kernel: "Kernel", tasks: Tasks, scratch: int, arguments: dict[str, Any]) -> None:
+def launch(kernel: Any, tasks: Tasks, scratch: int, arguments: dict[str, Any]) -> None:
     """Run one step, and write it down where its thread is recording."""
     if _thread.attempt is not None:
         _thread.attempt.parts.append((kernel, tasks, arguments))

@@ -2,16 +2,13 @@
 
 import operator
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastcnn.backends.numba_direct.runtime import memory
 from fastcnn.backends.numba_direct.runtime.arguments import places
 from fastcnn.backends.numba_direct.runtime.buffers import Buffers
-
-if TYPE_CHECKING:
-    from fastcnn.backends.numba_direct.runtime.compile import Kernel
 
 Tasks = int | tuple[int, int]
 """How many tasks; or how many blocks of images, and tasks of each that read and write nothing of the other blocks.
@@ -39,7 +36,7 @@ class Step(NamedTuple):
         By name, in the order of the record.
     """
 
-    kernel: "Kernel"
+    kernel: Any
     address: int
     record: bytes
     tasks: int
@@ -51,7 +48,7 @@ class Step(NamedTuple):
         """The arrays that are not empty: in which word of the record each one's address stands, and its name."""
         return (found for found in places(self.arguments) if found[2].size)
 
-    def is_like(self, kernel: "Kernel", tasks: Tasks, arguments: dict[str, Any], given: dict[int, np.ndarray]) -> bool:
+    def is_like(self, kernel: Any, tasks: Tasks, arguments: dict[str, Any], given: dict[int, np.ndarray]) -> bool:
         """Whether a launch would do the same, but for arrays that have ``given`` ones, by identity, in their place."""
 
         def same(value, own) -> bool:
