@@ -44,6 +44,10 @@ def get_convolution() -> str:
 
     The first that is set of: the innermost `use_convolution`, `set_convolution`, the environment variable
     ``FASTCNN_CONVOLUTION``, and "auto".
+
+    Returns
+    -------
+    str
     """
     chosen = _context.get() or _process_wide
     if chosen is None:
@@ -54,6 +58,10 @@ def get_convolution() -> str:
 @contextmanager
 def use_convolution(name: str) -> Iterator[None]:
     """Choose as `set_convolution` does within a ``with`` block, for this thread (or asyncio task) only.
+
+    Parameters
+    ----------
+    name : {"auto", "direct"}
 
     Examples
     --------

@@ -49,6 +49,10 @@ def get_num_threads() -> int:
 
     The first that is set of: `set_num_threads`, the environment variable ``FASTCNN_NUM_THREADS``, and the processors
     that this process may use, those of its affinity as far as its control group's quota pays for them.
+
+    Returns
+    -------
+    int
     """
     return _default() if _requested is None else _requested
 

@@ -1,7 +1,7 @@
 """Operations of the numba backend whose arrays end, then begin, where the process may not read: any touch kills.
 
-python -m tests.fences prints each call of `tests.operations` with a sum over what it leaves, and in the last line the
-kernels that were launched. This also sees what is read and thrown away, which no guard band shows.
+python -m tests.fences prints each call of `fastcnn.testing.operations` with a sum over what it leaves, and in the last
+line the kernels that were launched. This also sees what is read and thrown away, which no guard band shows.
 """
 
 import ctypes
@@ -13,10 +13,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastcnn import backends
-from tests import one_image, operations
+from fastcnn.testing import operations
+from fastcnn.testing.operations import arrays
+from tests import one_image
 from tests.guards import guarded, placed
 from tests.one_image import FirstAsChannels
-from tests.operations import arrays
 
 NOTHING = 0  # PROT_NONE
 

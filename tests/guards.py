@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from fastcnn.backends import numba_direct
-from fastcnn.backends.numba_direct.runtime import memory, program
+from fastcnn.backends.numba_direct.runtime import launches, memory, recorder
 from fastcnn.backends.numba_direct.runtime.compile import Kernel
 
 BAND = 1 << 14  # bytes on either side: more than the largest image of the case tables has, but one
@@ -99,7 +99,7 @@ def guarded(place: Callable = Band) -> Iterator[set]:
             name: list(map(copies.of, value)) if isinstance(value, list) else copies.of(value)
             for name, value in arguments.items()
         }
-        working = program._thread.working = _PoisonedWorking()
+        working = recorder._thread.working = _PoisonedWorking()
         original(kernel, tasks, scratch + BAND, given)
         copies.bring_back(where)
         working.check(scratch, where)
@@ -108,8 +108,8 @@ def guarded(place: Callable = Band) -> Iterator[set]:
         originals.append((owner, name, getattr(owner, name)))
         setattr(owner, name, value)
 
-    original = program.launch
-    change(program, "launch", launch)
+    original = recorder.launch
+    change(recorder, "launch", launch)
     aligned = memory.aligned
     for module in MODULES:
         for name, value in list(vars(module).items()):
@@ -120,12 +120,12 @@ def guarded(place: Callable = Band) -> Iterator[set]:
     try:
         yield launched
     finally:
-        program._thread.working = program._Working()
+        recorder._thread.working = launches.Working()
         for owner, name, value in reversed(originals):
             setattr(owner, name, value)
 
 
-class _PoisonedWorking(program._Working):
+class _PoisonedWorking(launches.Working):
     """Scratch memory for one launch, with poison in it."""
 
     def of(self, steps: int, threads: int, scratch_bytes: int):

@@ -1,4 +1,4 @@
-"""The first image of every batch in `tests.operations`, for the backend whose lanes are channels."""
+"""The first image of every batch in `fastcnn.testing.operations`, for the backend whose lanes are channels."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from fastcnn import backends
 from fastcnn.backends.numba_direct.layout import BlockedArray
 from fastcnn.backends.numba_direct.one_image import OneImage
 from fastcnn.backends.numba_direct.one_image.image import Image
-from tests import operations
+from fastcnn.testing import operations
 
 _FILES = "conv", "conv_transpose", "linear", "pooling", "adaptive_pooling", "activations", "residual", "softmax"
 OPERATIONS = (

@@ -5,7 +5,7 @@ import pytest
 
 from fastcnn import functional as F
 from fastcnn.testing import assert_close, central_difference
-from tests.activations import CASES, FROM_OUTPUT, GATES
+from fastcnn.testing.activations import CASES, FROM_OUTPUT, GATES
 
 NAN, INF = np.nan, np.inf
 LOG3 = np.log(3)

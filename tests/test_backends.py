@@ -1,6 +1,5 @@
 """How a backend is chosen, and that the three have the same operations."""
 
-import inspect
 import re
 import threading
 
@@ -89,12 +88,6 @@ def test_an_unknown_name_in_the_environment_is_an_error(monkeypatch):
         F.relu(np.ones(3))
 
 
-@pytest.mark.parametrize("operation", backends.operations())
-def test_twins_have_the_same_parameters(fast_backend, operation):
-    naive, other = (getattr(backends.load(name), operation) for name in ("naive", fast_backend))
-    assert list(inspect.signature(other).parameters) == list(inspect.signature(naive).parameters)
-
-
 def test_a_backend_exports_the_operations_and_nothing_else(backend):
     files = (backends.RECORDING | backends.COMPILING) if backend == "numba" else {}
     more = {name for names in files.values() for name in names}
@@ -105,25 +98,3 @@ def test_every_function_of_the_public_face_has_its_gradient():
     forward = {name for name in F.__all__ if not name.endswith("_backward")}
     assert {f"{name}_backward" for name in forward} == set(F.__all__) - forward
     assert set(F.__all__) <= set(backends.operations())
-
-
-@pytest.mark.parametrize("shape", [(3, 7), (1, 2, 3, 4), (24, 3, 2, 5), (40, 1, 3, 3)], ids=str)
-@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64], ids=lambda kind: kind.__name__)
-def test_unpack_undoes_pack(backend, shape, kind, rng):
-    implementation = backends.load(backend)
-    x = rng.integers(-9, 9, shape).astype(kind)
-    native = implementation.pack(x)
-    assert native.shape == shape
-    assert native.dtype == kind
-    np.testing.assert_array_equal(implementation.unpack(native), x)
-
-
-def test_flatten_is_reshape_and_unflatten_undoes_it(backend, rng):
-    implementation = backends.load(backend)
-    x = rng.standard_normal((24, 3, 2, 5))
-    flat = implementation.flatten(implementation.pack(x))
-    assert flat.shape == (24, 30)
-    np.testing.assert_array_equal(implementation.unpack(flat), x.reshape(24, 30))
-    back = implementation.unflatten(flat, (3, 2, 5))
-    assert back.shape == x.shape
-    np.testing.assert_array_equal(implementation.unpack(back), x)

@@ -8,8 +8,8 @@ import pytest
 import fastcnn
 from fastcnn import functional as F
 from fastcnn import nn
-from tests import activations
-from tests.optimizers import OPTIMIZERS, make
+from fastcnn.testing import activations
+from fastcnn.testing.optimizers import OPTIMIZERS, make
 
 pytestmark = pytest.mark.skipif(
     platform.machine().lower() not in ("x86_64", "amd64", "aarch64", "arm64"),

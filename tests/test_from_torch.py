@@ -13,7 +13,7 @@ from fastcnn.testing import assert_close
 torch = pytest.importorskip("torch")
 
 from fastcnn.interop.pytorch import FIXED, layers  # noqa: E402
-from tests import activations  # noqa: E402
+from fastcnn.testing import activations  # noqa: E402
 from tests.torch_twins import twin  # noqa: E402
 
 T = torch.nn

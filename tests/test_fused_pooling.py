@@ -6,7 +6,7 @@ import pytest
 from fastcnn import backends
 from fastcnn._geometry import conv_windows, pool_windows
 from fastcnn.testing import assert_close
-from tests.operations import FUSED
+from fastcnn.testing.operations import FUSED
 
 
 def package(name, arrays):

@@ -1,6 +1,7 @@
 """Gradients of every layer, every loss and every model: none can be left out.
 
-Those of single layers by central differences are in test_nn.py, whose table is held against `fastcnn.nn` here.
+Those of single layers are checked in test_contracts.py; the table of them, of test_nn.py, is held against `fastcnn.nn`
+here.
 """
 
 import numpy as np

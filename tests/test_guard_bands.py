@@ -14,9 +14,9 @@ from fastcnn.backends import operations
 from fastcnn.backends.numba_direct.layout import BlockedArray
 from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
 from fastcnn.backends.numba_direct.runtime.compile import kernel
+from fastcnn.testing.operations import arrays, calls
 from tests import bounds, fences
 from tests.guards import LAUNCHED, Band, guarded, placed
-from tests.operations import arrays, calls
 
 BACKEND = backends.load("numba")
 CALLS = {}

@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "distributed": ("_processors", "_threads", "data", "nn", "training"),  # and training knows nothing of it
     "plotting": ("_text", "_validate", "nn"),  # sees a history, not a trainer
     "interop": ("", "_files", "_geometry", "_validate", "data", "functional", "nn"),
-    "testing": ("_geometry",),
+    "testing": ("_geometry", "_threads", "_validate", "backends", "functional", "nn", "optim"),
     "commands": (
         "",
         "_convolution",

@@ -8,8 +8,7 @@ import pytest
 
 from fastcnn import functional as F
 from fastcnn import get_num_threads, models, nn, set_num_threads, use_backend
-from fastcnn.testing import CONV_CASES, POOL_CASES, assert_close
-from tests import activations
+from fastcnn.testing import CONV_CASES, POOL_CASES, activations, assert_close
 from tests.in_threads import in_threads
 
 LANES = 16  # of float32 with AVX-512, the widest: fewer or more images than that are all of interest elsewhere, too

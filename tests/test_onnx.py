@@ -14,9 +14,9 @@ from fastcnn.testing import (
     NORM_CASES,
     POOL_CASES,
     PoolCase,
+    activations,
     assert_close,
 )
-from tests import activations
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

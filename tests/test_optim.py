@@ -7,7 +7,7 @@ import fastcnn
 from fastcnn import nn, optim
 from fastcnn.commands import parts
 from fastcnn.testing import assert_close
-from tests.optimizers import CLASSES, ONE_OF_EACH, OPTIMIZERS, make
+from fastcnn.testing.optimizers import CLASSES, ONE_OF_EACH, OPTIMIZERS, make
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from fastcnn import models, nn, use_backend
 from fastcnn.nn import recording
-from tests import activations
+from fastcnn.testing import activations
 from tests.in_threads import in_threads
 
 

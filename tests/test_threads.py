@@ -17,8 +17,8 @@ from fastcnn.testing import (
     ConvTransposeCase,
     NormCase,
     PoolCase,
+    activations,
 )
-from tests import activations
 
 # The tables' cases, and batches large enough that every thread has work to do.
 CONVS = (*CONV_CASES, ConvCase("many images", (100, 6, 14, 14), (16, 6, 5, 5)))

@@ -11,9 +11,9 @@ from fastcnn.testing import (
     CROSS_ENTROPY_CASES,
     NORM_CASES,
     POOL_CASES,
+    activations,
     assert_close,
 )
-from tests import activations
 
 torch = pytest.importorskip("torch")
 

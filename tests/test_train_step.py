@@ -7,7 +7,7 @@ import pytest
 
 import fastcnn
 from fastcnn import models, nn, optim, training
-from tests.optimizers import ONE_OF_EACH, make
+from fastcnn.testing.optimizers import ONE_OF_EACH, make
 
 IMAGE, CLASSES = (2, 8, 8), 3
 MODELS = {

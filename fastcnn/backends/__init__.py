@@ -3,6 +3,7 @@
 A backend is a package that has every operation of "naive", in a file of the same name, with the same signature. Its
 arguments are canonical: checked, C-contiguous, of one dtype, options expanded to a `Windows` value. Between `pack` and
 `unpack` the activations are in the backend's own layout. Backends are imported when they are first used.
+`fastcnn.testing.check_backend` checks one.
 """
 
 import functools
@@ -74,6 +75,10 @@ def get_backend() -> str:
 
     The first that is set of: the innermost `use_backend`, `set_backend`, the environment variable
     ``FASTCNN_BACKEND``, and "numba".
+
+    Returns
+    -------
+    str
     """
     chosen = _context.get() or _process_wide
     return chosen or _known(os.environ.get("FASTCNN_BACKEND", "numba"), "The environment variable FASTCNN_BACKEND")
@@ -82,6 +87,10 @@ def get_backend() -> str:
 @contextmanager
 def use_backend(name: str) -> Iterator[None]:
     """Choose the backend within a ``with`` block, for this thread (or asyncio task) only.
+
+    Parameters
+    ----------
+    name : {"naive", "numpy", "numba"}
 
     Examples
     --------

@@ -87,6 +87,10 @@ class Dataset:
             At least 1.
         rng : numpy.random.Generator
             What draws them. Of two numbers, the smaller draws a part of what the larger does from the same state.
+
+        Returns
+        -------
+        Dataset
         """
         _validate.generator("rng", rng)
         if _validate.count("n", n, least=1) >= len(self):

@@ -15,6 +15,10 @@ BY_NAME = {"mnist": mnist, "fashion-mnist": fashion_mnist, "kmnist": kmnist, "ci
 def names() -> tuple[str, ...]:
     """The data sets that `load` knows by name.
 
+    Returns
+    -------
+    tuple of str
+
     Examples
     --------
     >>> from fastcnn import data

@@ -23,6 +23,10 @@ def convert_sync_batch_norm(model: Module, comm) -> Module:
     comm : mpi4py.MPI.Intracomm
         The ranks, such as ``MPI.COMM_WORLD``. Each must have at least one image of every batch.
 
+    Returns
+    -------
+    Module
+
     Raises
     ------
     ImportError

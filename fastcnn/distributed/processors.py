@@ -13,6 +13,15 @@ def share_processors(ranks: Ranks) -> int:
     A processor that several ranks may run on counts as that part of one for each of them; so ranks that ``mpiexec``
     bound to processors of their own keep these. What was set by `fastcnn.set_num_threads` or ``FASTCNN_NUM_THREADS``
     stays. Results of the "numba" backend do not depend on it.
+
+    Parameters
+    ----------
+    ranks : Ranks
+        All of them call this.
+
+    Returns
+    -------
+    int
     """
     machine = ranks.comm.Split_type(mpi().COMM_TYPE_SHARED)  # the ranks that share memory
     try:

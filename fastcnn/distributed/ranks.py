@@ -24,6 +24,10 @@ def mpi():
 def world():
     """The communicator of all ranks that ``mpiexec`` started, ``mpi4py.MPI.COMM_WORLD``; without it, of this one.
 
+    Returns
+    -------
+    mpi4py.MPI.Intracomm
+
     Raises
     ------
     ImportError

@@ -26,6 +26,7 @@ class Module:
     input_grad)``, which adds the gradients of its parameters and returns dx (or None without `input_grad`).
     Activations are in the backend's own layout; their ``.shape`` is (N, C, H, W) or (N, features) in every backend.
     Attributes that are a `Parameter`, a `Buffer` or a `Module` are found by their names.
+    `fastcnn.testing.check_layer` checks a layer.
 
     What ``forward_native`` leaves in new attributes that begin with an underscore is there in the ``backward_native``
     of the same call, and nowhere else: a layer may be called several times before, at several places of a model too
@@ -81,7 +82,7 @@ class Module:
 
         Returns
         -------
-        ndarray, dtype of `x`
+        ndarray of shape (N, ...), dtype of `x`
 
         Raises
         ------

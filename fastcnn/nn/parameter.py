@@ -36,7 +36,7 @@ class Parameter:
 
     Attributes
     ----------
-    data : ndarray
+    data : ndarray of any shape, float32 or float64
     grad : ndarray of the shape and dtype of `data`, or None
         Gradient of the loss, the sum over all calls of ``backward`` since the last ``zero_grad``.
 
@@ -107,12 +107,12 @@ class Buffer:
 
     Parameters
     ----------
-    data : ndarray
+    data : ndarray of any shape and dtype
         The values; the layer changes them in place.
 
     Attributes
     ----------
-    data : ndarray
+    data : ndarray of any shape and dtype
 
     Raises
     ------

@@ -148,6 +148,10 @@ class Evaluation:
         class_names : sequence of str, optional
             One for each class; by default their numbers.
 
+        Returns
+        -------
+        str
+
         Raises
         ------
         ValueError
@@ -190,7 +194,7 @@ def evaluate(
     ----------
     model : Module
         Each of its modules is afterwards in the mode, training or evaluation, that it was in.
-    images : ndarray of shape (N, C, H, W), float32 or float64
+    images : ndarray of shape (N, C, H, W) or (N, features), float32 or float64
     labels : ndarray of shape (N,), integers
     batch_size : int, default 1000
         Images that the model is shown at a time; it does not matter for the result, but for rounding.

@@ -56,6 +56,11 @@ class Epoch:
 class History:
     """Record of a run: its finished epochs, and the training loss of every batch.
 
+    Attributes
+    ----------
+    epochs : list of Epoch
+    step_losses : list of float
+
     Examples
     --------
     >>> from fastcnn.training import Epoch, History

@@ -40,7 +40,7 @@ class TrainStep:
 
     Attributes
     ----------
-    output : ndarray or None
+    output : ndarray of shape (N, ...), or None
         Of the model for the last batch, before it learned from that.
 
     Examples

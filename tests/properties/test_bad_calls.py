@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fastcnn import backends
 from fastcnn import functional as F
-from tests import activations
+from fastcnn.testing import activations
 from tests.properties.draws import FAST
 
 

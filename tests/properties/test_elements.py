@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcnn import functional as F
-from tests import activations
+from fastcnn.testing import activations
 from tests.properties.draws import FAST, batches, dtypes, numbers
 from tests.properties.judge import Batch, assert_right, assert_sums, call, finite_or_not, wide
 

@@ -54,7 +54,7 @@ def conv2d_backward(dy, x, weight, windows: Windows, groups: int, input_grad: bo
         dy_rows = dy.swapaxes(0, 1).reshape(groups, len(weight) // groups, -1)  # (groups, O/groups, N*OH*OW)
         # The transposed product is 1.4 times faster than dy_rows @ columns.T: the long matrix comes first.
         dweight = _columns(x, windows, groups) @ dy_rows.swapaxes(1, 2)  # (groups, C/groups*KH*KW, O/groups)
-        dweight = dweight.swapaxes(1, 2).reshape(weight.shape)  # (O, C/groups, KH, KW)
+        dweight = np.ascontiguousarray(dweight.swapaxes(1, 2)).reshape(weight.shape)  # (O, C/groups, KH, KW)
         dbias = dy_rows.sum(axis=2).reshape(-1)  # (O,)
     if input_grad:
         dx = input_gradient(dy, weight, windows, groups)

@@ -1,4 +1,4 @@
-"""Calls of every operation of a backend, for tests that hold whatever is computed: by the case tables and more.
+"""Calls of every operation of a backend, by the case tables and more.
 
 A call's arguments are as a backend takes them: checked, C-contiguous, batches in the backend's own layout.
 """
@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fastcnn._geometry import pool_windows
-from fastcnn.backends import OPERATIONS
-from fastcnn.testing import (
+from fastcnn.backends import operations
+from fastcnn.testing import activations
+from fastcnn.testing.cases import (
     ADAPTIVE_POOL_CASES,
     CONV_CASES,
     CONV_TRANSPOSE_CASES,
@@ -19,8 +20,7 @@ from fastcnn.testing import (
     POOL_CASES,
     ConvCase,
 )
-from tests import activations
-from tests.optimizers import OPTIMIZERS, update
+from fastcnn.testing.optimizers import OPTIMIZERS, update
 
 
 class Call(NamedTuple):
@@ -69,7 +69,9 @@ FUSED = (  # a convolution, the windows and the stride of the pooling behind it,
 def calls() -> Iterator[Call]:
     """All of them."""
     yield from _convolutions()
+    yield from _transposed_convolutions()
     yield from _poolings()
+    yield from _adaptive_poolings()
     yield from _normalizations()
     yield from _elementwise()
     yield from _rows()
@@ -111,6 +113,9 @@ def _convolutions() -> Iterator[Call]:
                 f"{case.reason}{', no dx' * (not wanted)}",
                 lambda *given, wanted=wanted, f=pooled_backward: f(*given, wanted),
             )
+
+
+def _transposed_convolutions() -> Iterator[Call]:
     for case in CONV_TRANSPOSE_CASES:
 
         def transposed(backend, rng, dtype, case=case):
@@ -147,6 +152,9 @@ def _poolings() -> Iterator[Call]:
 
                 yield Call("avg_pool2d", f"{case.reason}, {options}", average)
                 yield Call("avg_pool2d_backward", f"{case.reason}, {options}", average_backward)
+
+
+def _adaptive_poolings() -> Iterator[Call]:
     for case in ADAPTIVE_POOL_CASES:
 
         def adaptive_backward(backend, rng, dtype, case=case):
@@ -158,7 +166,9 @@ def _poolings() -> Iterator[Call]:
             yield Call(name, case.reason, lambda b, *r, c=case: (b.pack(c.arrays(*r)[0]), c.windows))
         yield Call("adaptive_max_pool2d_backward", case.reason, adaptive_backward)
         yield Call(
-            "adaptive_avg_pool2d_backward", case.reason, lambda b, *r, c=case: (b.pack(c.arrays(*r)[1]), c.windows)
+            "adaptive_avg_pool2d_backward",
+            case.reason,
+            lambda b, *r, c=case: (b.pack(c.arrays(*r)[1]), c.windows),
         )
 
 
@@ -208,8 +218,8 @@ def _elementwise() -> Iterator[Call]:
             return arguments
 
         for case, (name, options) in activations.CASES.items():
-            yield Call(name, f"{reason}, {case}", packed(1, *options.values()))
-            yield Call(f"{name}_backward", f"{reason}, {case}", packed(2, *options.values()))
+            yield Call(name, reason + case.removeprefix(name), packed(1, *options.values()))
+            yield Call(f"{name}_backward", reason + case.removeprefix(name), packed(2, *options.values()))
         for name in ("dropout", "dropout_backward", "add"):
             yield Call(name, reason, packed(2))
         if len(shape) == 4:
@@ -296,7 +306,7 @@ def _updates() -> Iterator[Call]:
 
 
 UPDATES = {
-    **{name: slice(1, 2) for name in OPERATIONS if name.endswith("_update")},
+    **{name: slice(1, 2) for name in operations() if name.endswith("_update")},
     "track_moments": slice(3, None),
 }
 """Operations that change their arguments, and those that they leave."""
@@ -309,7 +319,13 @@ def arrays(value, backend) -> Iterator[np.ndarray]:
     elif isinstance(value, tuple | list):
         for item in value:
             yield from arrays(item, backend)
-    elif hasattr(value, "blocks") or hasattr(value, "maps"):  # of a batch, or of one image
+    elif is_native(value):
         yield backend.unpack(value)
     elif isinstance(value, float):
         yield np.array(value)
+
+
+def is_native(value) -> bool:
+    """Whether a value is a batch in a layout other than NumPy's."""
+    shape = getattr(value, "shape", None)
+    return isinstance(shape, tuple) and len(shape) > 0 and not isinstance(value, np.ndarray)

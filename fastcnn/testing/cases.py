@@ -1,6 +1,5 @@
-"""What tests and benchmarks share: cases with their reasons, tolerances, and derivatives by central differences."""
+"""Cases of operations, each with its reason: small enough for the naive backend."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +18,18 @@ from fastcnn._geometry import (
 
 
 class ConvCase(NamedTuple):
-    """A convolution worth a test, and why."""
+    """A convolution worth a test, and why.
+
+    Attributes
+    ----------
+    reason : str
+    x, weight : tuple of int
+        Shapes, (N, C, H, W) and (O, C / groups, KH, KW).
+    stride, padding, dilation, groups
+        As in `fastcnn.functional.conv2d`.
+    bias : bool, default True
+        Whether there is one.
+    """
 
     reason: str
     x: tuple[int, int, int, int]
@@ -48,7 +58,18 @@ class ConvCase(NamedTuple):
 
 
 class ConvTransposeCase(NamedTuple):
-    """A transposed convolution worth a test, and why; ``weight`` is (C, O / groups, KH, KW)."""
+    """A transposed convolution worth a test, and why.
+
+    Attributes
+    ----------
+    reason : str
+    x, weight : tuple of int
+        Shapes, (N, C, H, W) and (C, O / groups, KH, KW).
+    stride, padding, output_padding, groups, dilation
+        As in `fastcnn.functional.conv_transpose2d`.
+    bias : bool, default True
+        Whether there is one.
+    """
 
     reason: str
     x: tuple[int, int, int, int]
@@ -86,7 +107,19 @@ class ConvTransposeCase(NamedTuple):
 
 
 class PoolCase(NamedTuple):
-    """A pooling worth a test, and why; ``values`` says what the images hold."""
+    """A pooling worth a test, and why.
+
+    Attributes
+    ----------
+    reason : str
+    x : tuple of int
+        Shape of the images, (N, C, H, W).
+    kernel_size, stride, padding, dilation, ceil_mode
+        As in `fastcnn.functional.max_pool2d`.
+    values : str, default "distinct"
+        What the images hold: "distinct", "constant", "few" (values), "all -inf", or "nan", "inf" or "-inf" among
+        distinct ones.
+    """
 
     reason: str
     x: tuple[int, int, int, int]
@@ -120,7 +153,20 @@ class PoolCase(NamedTuple):
 
 
 class CrossEntropyCase(NamedTuple):
-    """A cross-entropy worth a test, and why; ``ignored`` is the part of the labels that are `ignore_index`."""
+    """A cross-entropy worth a test, and why.
+
+    Attributes
+    ----------
+    reason : str
+    logits : tuple of int
+        Shape, (N, classes).
+    weight : bool, default False
+        Whether classes have weights.
+    ignored : float, default 0
+        The part of the labels that are ``ignore_index``.
+    ignore_index, label_smoothing, reduction
+        As in `fastcnn.functional.cross_entropy`.
+    """
 
     reason: str
     logits: tuple[int, int]
@@ -140,7 +186,19 @@ class CrossEntropyCase(NamedTuple):
 
 
 class NormCase(NamedTuple):
-    """A batch normalization worth a test, and why; ``values`` says what the channels hold."""
+    """A batch normalization worth a test, and why.
+
+    Attributes
+    ----------
+    reason : str
+    x : tuple of int
+        Shape, (N, C, H, W) or (N, C).
+    weight, bias : bool, default True
+        Whether there are any.
+    eps : float, default 1e-5
+    values : str, default "around 3"
+        What the channels hold: "around 3", "around 1000", "constant" or "a level for each image".
+    """
 
     reason: str
     x: tuple[int, ...]
@@ -166,7 +224,18 @@ class NormCase(NamedTuple):
 
 
 class AdaptivePoolCase(NamedTuple):
-    """An adaptive pooling worth a test, and why; ``values`` says what the images hold."""
+    """An adaptive pooling worth a test, and why.
+
+    Attributes
+    ----------
+    reason : str
+    x : tuple of int
+        Shape of the images, (N, C, H, W).
+    output_size
+        As in `fastcnn.functional.adaptive_max_pool2d`.
+    values : str, default "distinct"
+        What the images hold, as in `PoolCase`.
+    """
 
     reason: str
     x: tuple[int, int, int, int]
@@ -404,104 +473,3 @@ ADAPTIVE_POOL_CASES = (
     AdaptivePoolCase("-inf everywhere, windows of one size", (2, 2, 6, 6), 3, "all -inf"),
 )
 """Adaptive poolings, small enough for the naive backend."""
-
-
-def tolerance(dtype, length: int, magnitude: np.ndarray) -> np.ndarray:
-    """How far two ways to compute the same sum may lie apart.
-
-    For float32 it is ``n u / (1 - n u)`` times the sum of the terms' absolute values, with ``u`` half the machine
-    epsilon: the bound for a sum of products in any order. To the `length` of the sum we add 2, for the rounding of the
-    value that it is compared with and for a bias. For float64 it is 1e-12 times that sum, which is wider for all
-    lengths below 9000. What is smaller than the smallest normal number may vanish.
-
-    Parameters
-    ----------
-    dtype : float32 or float64
-    length : int
-        Roundings on the way to one result, in the main the number of terms of its sum.
-    magnitude : ndarray
-        Sum of the absolute values of the terms.
-
-    Returns
-    -------
-    ndarray
-        The largest absolute difference.
-
-    References
-    ----------
-    N. J. Higham, "Accuracy and stability of numerical algorithms", 2nd ed., SIAM 2002, equation (3.5).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastcnn.testing import tolerance
-    >>> bool(1.07e-5 < tolerance(np.float32, 178, np.array(1.0)) < 1.08e-5)
-    True
-    """
-    info = np.finfo(dtype)
-    nu = (length + 2) * float(info.eps) / 2
-    relative = nu / (1 - nu) if dtype == np.float32 else 1e-12
-    return relative * np.abs(magnitude).astype(np.float64) + float(info.tiny)
-
-
-def assert_close(actual: np.ndarray, expected: np.ndarray, length: int, magnitude: np.ndarray | None = None) -> None:
-    """Assert equal shapes and dtypes, NaN and infinities at the same places, and the rest within `tolerance`.
-
-    Parameters
-    ----------
-    actual, expected : ndarray
-    length, magnitude
-        As in `tolerance`; by default the magnitude is that of ``expected``.
-
-    Raises
-    ------
-    AssertionError
-        If they differ; the message names the worst place.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastcnn.testing import assert_close
-    >>> assert_close(np.array([1.0, np.nan]), np.array([1.0 + 1e-13, np.nan]), length=1)
-    """
-    assert actual.shape == expected.shape, f"shape {actual.shape}, expected {expected.shape}"
-    assert actual.dtype == expected.dtype, f"dtype {actual.dtype}, expected {expected.dtype}"
-    allowed = tolerance(expected.dtype, length, expected if magnitude is None else magnitude)
-    with np.errstate(invalid="ignore"):  # inf - inf
-        difference = np.abs(actual.astype(np.float64) - expected)
-        excess = np.where(np.isfinite(difference), difference / allowed, np.inf)
-    excess[(actual == expected) | (np.isnan(actual) & np.isnan(expected))] = 0
-    worst = np.unravel_index(np.argmax(excess), excess.shape)
-    assert excess[worst] <= 1, (
-        f"{(excess > 1).sum()} of {excess.size} values differ; the worst, at {tuple(map(int, worst))}, is "
-        f"{actual[worst]}, expected {expected[worst]}: {excess[worst]:.3g} times the tolerance apart"
-    )
-
-
-def central_difference(function: Callable, x: np.ndarray, direction: np.ndarray, step: float = 1e-5) -> float:
-    """Derivative of ``function`` at `x` along `direction`: ``(f(x + step * d) - f(x - step * d)) / (2 * step)``.
-
-    It must equal ``(gradient * direction).sum()``. Along a random direction any wrong entry of the gradient shows, at
-    the cost of two calls.
-
-    Parameters
-    ----------
-    function : callable
-        From an array of the shape of `x` to a float.
-    x, direction : ndarray, float64
-    step : float, default 1e-5
-        Near the cube root of the machine epsilon, where the errors of truncation and of rounding are alike.
-
-    Returns
-    -------
-    float
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastcnn.testing import central_difference
-    >>> slope = central_difference(lambda x: float((x**2).sum()), np.array([3.0, 1.0]), np.array([1.0, 0.0]))
-    >>> round(slope, 6)
-    6.0
-    """
-    return (function(x + step * direction) - function(x - step * direction)) / (2 * step)

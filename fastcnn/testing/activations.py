@@ -19,7 +19,7 @@ FROM_OUTPUT = {name for name in NAMES if "y" in inspect.signature(getattr(F, f"{
 GATES = {"gelu", "silu"}
 """Those that multiply x by a number from 0 to 1: where that is small, they are right to the digits of x."""
 
-OTHER_OPTIONS = {
+OTHER_OPTIONS: dict[str, dict] = {
     "leaky_relu": {"negative_slope": 0.1},
     "scaled_tanh": {"amplitude": 2.0, "slope": 0.5},
     "gelu": {"approximate": "tanh"},
@@ -33,6 +33,6 @@ def options(name: str) -> dict:
     return {option: parameter.default for option, parameter in list(parameters.items())[1:-1]}
 
 
-CASES = {name: (name, options(name)) for name in NAMES}
+CASES: dict[str, tuple[str, dict]] = {name: (name, options(name)) for name in NAMES}
 CASES |= {f"{name}, other": (name, others) for name, others in OTHER_OPTIONS.items()}
 """Activations and options, by what is said of them."""

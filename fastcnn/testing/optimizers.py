@@ -7,7 +7,7 @@ import numpy as np
 
 from fastcnn import nn, optim
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, tuple[type[optim.Optimizer], dict]] = {
     "SGD": (optim.SGD, {"lr": 0.1}),
     "SGD, weight decay": (optim.SGD, {"lr": 0.1, "weight_decay": 0.02}),
     "SGD, momentum": (optim.SGD, {"lr": 0.1, "momentum": 0.9}),

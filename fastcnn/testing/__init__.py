@@ -1,0 +1,45 @@
+"""Contracts that a layer and a backend of one's own are held against, and what fastcnn's tests and benchmarks share.
+
+`check_layer` holds a layer against the contract of a `fastcnn.nn.Module`, `check_backend` a backend against what naive
+computes. The tables are cases, each with its reason.
+"""
+
+from fastcnn.testing.backend_contract import check_backend
+from fastcnn.testing.cases import (
+    ADAPTIVE_POOL_CASES,
+    CONV_CASES,
+    CONV_TRANSPOSE_CASES,
+    CROSS_ENTROPY_CASES,
+    NORM_CASES,
+    POOL_CASES,
+    AdaptivePoolCase,
+    ConvCase,
+    ConvTransposeCase,
+    CrossEntropyCase,
+    NormCase,
+    PoolCase,
+)
+from fastcnn.testing.gradients import central_difference, gradcheck
+from fastcnn.testing.layer_contract import check_layer
+from fastcnn.testing.tolerances import assert_close, tolerance
+
+__all__ = [
+    "ADAPTIVE_POOL_CASES",
+    "CONV_CASES",
+    "CONV_TRANSPOSE_CASES",
+    "CROSS_ENTROPY_CASES",
+    "NORM_CASES",
+    "POOL_CASES",
+    "AdaptivePoolCase",
+    "ConvCase",
+    "ConvTransposeCase",
+    "CrossEntropyCase",
+    "NormCase",
+    "PoolCase",
+    "assert_close",
+    "central_difference",
+    "check_backend",
+    "check_layer",
+    "gradcheck",
+    "tolerance",
+]

@@ -1,0 +1,203 @@
+"""What every backend keeps to, one's own too."""
+
+import inspect
+from collections.abc import Collection, Sequence
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+
+from fastcnn import backends
+from fastcnn.backends import COMPILING, RECORDING
+from fastcnn.testing.operations import UPDATES, Call, arrays, calls, is_native
+from fastcnn.testing.tolerances import ROUNDINGS, assert_close
+
+OPTIONAL = {name for files in (RECORDING, COMPILING) for names in files.values() for name in names}
+"""What a backend may have besides the operations."""
+
+UNFINITE = {
+    "conv2d", "conv2d_relu", "conv_transpose2d", "linear", "linear_relu", "relu", "leaky_relu", "tanh", "sigmoid",
+    "add", "max_pool2d", "avg_pool2d", "adaptive_max_pool2d", "adaptive_avg_pool2d", "resize_channels",
+}  # fmt: skip
+"""Operations that are called with NaN and infinity, too."""
+
+SUMS = ("conv", "linear", "pool", "batch", "softmax", "entropy", "mse", "norm", "moments")
+"""Parts of the names of operations that add up; all others make each number of a few."""
+
+SHAPES = (3, 7), (1, 2, 3, 4), (24, 3, 2, 5), (40, 1, 3, 3)
+
+
+def check_backend(
+    package: ModuleType,
+    *,
+    operations: Collection[str] | None = None,
+    dtypes: Sequence[str] = ("float64", "float32"),
+) -> None:
+    """Assert that a backend keeps its contract: what "naive" is, but for rounding.
+
+    * It has every operation of ``fastcnn.backends.operations()`` with the parameters of naive's, and exports nothing
+      else but what `fastcnn.backends` names as optional.
+    * ``unpack`` undoes ``pack``, and ``unflatten`` undoes ``flatten``, which is a reshape.
+    * Each operation, over all cases of ``fastcnn.testing.operations``, gives contiguous arrays of the shapes and dtypes
+      of naive's, and numbers within the `tolerance` of a sum of as many terms as the largest argument has (where it is
+      a sum at all) and 64 roundings, as large as the largest number of the result. It leaves its arguments as they
+      were, but for those that it is to change.
+    * NaN and infinity come out where they do in naive.
+    * What is in lanes of its layout that hold no image is in no result, be it infinity or NaN.
+
+    Parameters
+    ----------
+    package : module
+        A backend, as `fastcnn.backends` describes it.
+    operations : collection of str, optional
+        Which operations to call, by default all; for a backend that is being written. All must be there.
+    dtypes : sequence of {"float64", "float32"}, optional
+        In which to call them; by default both.
+
+    Raises
+    ------
+    AssertionError
+        If the backend breaks the contract; the message names the operation and the case.
+
+    Examples
+    --------
+    >>> from fastcnn import backends
+    >>> from fastcnn.testing import check_backend
+    >>> check_backend(backends.load("numpy"), operations=["relu", "linear"])
+    """
+    _check_interface(package)
+    _check_layout(package)
+    chosen = [call for call in calls() if operations is None or call.operation in operations]
+    has_lanes = is_native(package.pack(np.zeros((1, 1))))
+    for dtype in map(np.dtype, dtypes):
+        for call in chosen:
+            haunted = [_with_rubbish(call, rubbish) for rubbish in (np.inf, np.nan)] if has_lanes else []
+            _check_calls(package, [call, *haunted], dtype)
+            if call.operation in UNFINITE:
+                _check_calls(package, [_with_nan_and_inf(call)], dtype)
+
+
+def _check_interface(package: ModuleType) -> None:
+    naive = backends.load("naive")
+    for name in backends.operations():
+        assert callable(getattr(package, name, None)), f"The backend has no operation {name}."
+        own, expected = (list(inspect.signature(getattr(b, name)).parameters) for b in (package, naive))
+        assert own == expected, f"{name} has the parameters {own}, but must have {expected}."
+    for name in package.__all__:
+        assert name in backends.operations() or name in OPTIONAL, f"The backend exports {name}, which is no operation."
+
+
+def _check_layout(package: ModuleType) -> None:
+    for shape in SHAPES:
+        for dtype in (np.float64, np.float32, np.int64):
+            x = np.random.default_rng(0).integers(-9, 9, shape).astype(dtype)
+            native = package.pack(x)
+            assert native.shape == shape, f"pack gives a batch of shape {native.shape} for {shape}."
+            assert native.dtype == dtype, f"pack gives a batch of {native.dtype} for {x.dtype}."
+            _require_equal(package.unpack(native), x, f"unpack does not undo pack, for {x.dtype} of shape {shape}.")
+        if len(shape) == 4:
+            flat = package.flatten(package.pack(x))
+            _require_equal(package.unpack(flat), x.reshape(len(x), -1), f"flatten is no reshape, for shape {shape}.")
+            back = package.unpack(package.unflatten(flat, shape[1:]))
+            _require_equal(back, x, f"unflatten does not undo flatten, for shape {shape}.")
+
+
+def _require_equal(found: np.ndarray, expected: np.ndarray, sentence: str) -> None:
+    assert found.dtype == expected.dtype, sentence
+    assert np.array_equal(found, expected), sentence
+
+
+@np.errstate(all="ignore")
+def _check_calls(package: ModuleType, same: Sequence[Call], dtype: np.dtype) -> None:
+    """Hold what an operation gives in calls that must give the same against what naive does."""
+    naive = backends.load("naive")
+    given = same[0].arguments(naive, np.random.default_rng(0), dtype)
+    numbers = [array for array in arrays(given, naive) if array.dtype.kind == "f"]
+    terms = max((array.size for array in numbers), default=0)
+    length = ROUNDINGS + (terms if any(part in same[0].operation for part in SUMS) else 0)
+    # what is left where numbers cancel, as in the variance of a constant, is rounding: of numbers of this size
+    rounding = max(map(_largest, numbers), default=0.0) * float(np.finfo(dtype).eps)
+    expected = _results(naive, same[0], given)
+    for call in same:
+        try:
+            _check_call(package, call, dtype, expected, length, rounding)
+        except Exception as error:
+            said = error if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+            raise AssertionError(f"{call}, {dtype}: {said}") from error
+
+
+def _check_call(
+    package: ModuleType, call: Call, dtype: np.dtype, expected: Sequence[np.ndarray], length: int, rounding: float
+) -> None:
+    given = call.arguments(package, np.random.default_rng(0), dtype)
+    kept = given[UPDATES.get(call.operation, slice(None))]
+    before = [array.tobytes() for array in arrays(kept, package)]
+    found = _results(package, call, given)
+    assert [array.tobytes() for array in arrays(kept, package)] == before, "its arguments are changed."
+    assert len(found) == len(expected), f"{len(found)} arrays come out, not {len(expected)}."
+    for a, b in zip(found, expected, strict=True):
+        assert a.flags.c_contiguous, "a result is not contiguous."
+        if b.dtype.kind != "f":  # of winners or steps, in integers of any width
+            assert a.dtype.kind == b.dtype.kind, f"a result is {a.dtype}, not {b.dtype}."
+            assert np.array_equal(a, b), f"the whole numbers are {a}, expected {b}."
+            continue
+        assert a.dtype == b.dtype, f"a result is {a.dtype}, not {b.dtype}."
+        a, b = a.astype(dtype), b.astype(dtype)  # losses and moments are float64, with the digits of what they sum
+        assert_close(a, b, length, np.full(b.shape, max(_largest(b), rounding)))
+
+
+def _results(package: ModuleType, call: Call, given: tuple) -> list[np.ndarray]:
+    """What an operation gives, or what it has made of its arguments."""
+    found = getattr(package, call.operation)(*given)
+    if call.operation in UPDATES:
+        found = given
+    elif call.operation == "conv2d_max_pool2d":
+        found = found[0]  # the rest is the backend's own affair, for its gradient
+    return list(arrays(found, package))
+
+
+def _largest(array: np.ndarray) -> float:
+    """The largest absolute value of what is finite."""
+    return float(np.abs(array[np.isfinite(array)]).max(initial=0))
+
+
+def _with_nan_and_inf(call: Call) -> Call:
+    """The same call, the first number of each batch being NaN and the last one infinity."""
+
+    def arguments(backend, rng, dtype):
+        def pack(x):
+            x.flat[0], x.flat[-1] = np.nan, np.inf
+            return backend.pack(x)
+
+        return call.arguments(SimpleNamespace(**{**vars(backend), "pack": pack}), rng, dtype)
+
+    return Call(call.operation, f"{call.reason}, NaN and infinity", arguments)
+
+
+def _with_rubbish(call: Call, rubbish: float) -> Call:
+    """The same call, the idle lanes of each batch being rubbish; those of gradients are zero, as they always are."""
+    first = 1 if call.operation.endswith("_backward") else 0
+
+    def arguments(backend, rng, dtype):
+        given = call.arguments(backend, rng, dtype)
+        return *given[:first], *(_haunted(backend, value, rubbish) for value in given[first:])
+
+    return Call(call.operation, f"{call.reason}, {rubbish} in idle lanes", arguments)
+
+
+def _haunted(backend: ModuleType, value, rubbish: float):
+    """The same batch, with infinity or NaN in lanes that hold no image: zero in an image becomes that there.
+
+    Idle lanes are zero when they are packed, and operations compute there too: they come to the largest number where
+    images, which begin at its negative, come to zero.
+    """
+    if not is_native(value) or value.dtype.kind != "f":
+        return value
+    C, most = value.shape[1], 0.9 * float(np.finfo(value.dtype).max)
+
+    def scaled(x, scale: float, bias: float):
+        mean, invstd, level = (np.full(C, number, value.dtype) for number in (0, scale, bias))
+        return backend.batch_norm(x, mean, invstd, None, level)
+
+    ghost = backend.pack(np.full(value.shape, -most, value.dtype))
+    ghost = scaled(scaled(ghost, 1, most), 10, 0)  # the largest number, then infinity
+    return backend.add(value, ghost if np.isinf(rubbish) else scaled(ghost, 0, 0))

@@ -1,0 +1,187 @@
+"""Docstrings of the public interface: complete, and true of the arrays that their examples show."""
+
+import doctest
+import functools
+import inspect
+
+import numpy as np
+import pytest
+
+from tests.docstrings import Documented, fault, public
+
+pytest.importorskip("numpydoc")
+from numpydoc.docscrape import NumpyDocString
+from numpydoc.validate import validate
+
+PUBLIC = {str(documented): documented for documented in public()}
+
+SKIPPED = {
+    "GL01": "a docstring begins behind its quotes",
+    "ES01": "one sentence may be all there is to say",
+    "EX01": "a method is shown by the example of its class",
+    "SA01": "names in backquotes lead to what is related",
+    "SS05": "a summary may begin with a noun; every plural looks like a third person",
+    "PR03": "parameters that are as in another function share a line",
+    "PR04": "as they share its types",
+    "PR07": "a name and a type often say all",
+    "PR08": "a description may begin with a name",
+    "RT02": "results of one type share a line",
+    "RT03": "a type often says all",
+    "YD01": "nearly all generators here are context managers, which yield nothing",
+}
+"""Checks of numpydoc that are not made here, and why."""
+
+
+def parsed(documented: Documented) -> NumpyDocString:
+    return NumpyDocString(inspect.getdoc(documented.function) or "")
+
+
+def names(entries) -> list[str]:
+    """Of the parameters of a section, of which several may share a line."""
+    return [name.strip() for entry in entries for name in entry.name.split(",")]
+
+
+def signature(documented: Documented) -> list[str]:
+    """Names of the parameters, as numpydoc writes them."""
+    if inspect.isclass(documented.function) and documented.function.__init__ is ValueError.__init__:
+        return []  # Python knows no signature of it
+    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    parameters = inspect.signature(documented.function).parameters.values()
+    return [stars.get(p.kind, "") + p.name for p in parameters if p.name not in ("self", "cls")]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_numpydoc_finds_nothing(name):
+    """A method may say all in a sentence, without sections; and what only fastcnn makes has attributes alone."""
+    doc, skipped = parsed(PUBLIC[name]), set(SKIPPED)
+    if PUBLIC[name].is_method and not doc["Parameters"]:
+        skipped |= {"PR01", "RT01"}
+    if doc["Attributes"] and not doc["Parameters"]:
+        skipped |= {"PR01"}
+    assert [error for error in validate(name)["errors"] if error[0] not in skipped] == []
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_parameters_have_types_and_their_order(name):
+    """But those that are as in another function, which share a line in their own order."""
+    alike = [entry for entry in parsed(PUBLIC[name])["Parameters"] if not entry.type]
+    for entry in alike:
+        assert " ".join(entry.desc).startswith(("As in", "As given to", "Of the", "Those of")), f"no type: {entry.name}"
+    others = [entry for entry in parsed(PUBLIC[name])["Parameters"] if entry.type]
+    for line in ([entry] for entry in alike):
+        assert in_order(line, PUBLIC[name])
+    assert in_order(others, PUBLIC[name])
+
+
+def in_order(entries, documented: Documented) -> bool:
+    return sorted(names(entries), key=signature(documented).index) == names(entries)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_arrays_have_shapes(name):
+    """Or come by name, as in a state."""
+    doc = parsed(PUBLIC[name])
+    for section in ("Parameters", "Returns", "Yields", "Attributes"):
+        for entry in doc[section]:
+            if "ndarray" in entry.type and "of str to ndarray" not in entry.type:
+                assert "shape" in f"{entry.type} {' '.join(entry.desc)}", f"{entry.name} : {entry.type}"
+
+
+def arrays_of(documented: Documented, sections=(("Parameters", ""), ("Returns", "returned "))):
+    """Names and types of the arrays that a docstring states, as `Watch` names them."""
+    doc = parsed(documented)
+    for section, prefix in sections:
+        for entry in doc[section]:
+            if "ndarray" in entry.type and "of str to ndarray" not in entry.type:
+                yield from ((prefix + name, entry.type) for name in names([entry]))
+
+
+class Watch:
+    """Holds the arrays of calls against the docstrings of what is called."""
+
+    def __init__(self):
+        self.faults, self.seen = [], set()
+
+    def around(self, documented: Documented, function):
+        """The function, watched."""
+        known, stated = inspect.signature(function), dict(arrays_of(documented))
+        returned = names(parsed(documented)["Returns"])
+
+        @functools.wraps(function)
+        def watched(*given, **options):
+            found = function(*given, **options)
+            bound, sizes = known.bind(*given, **options), {}
+            bound.apply_defaults()
+            results = (
+                found if isinstance(found, tuple) else (found,)
+            )  # max_pool2d's second one is left out, if not asked
+            results = {f"returned {name}": result for name, result in zip(returned, results, strict=False)}
+            for name, array in (bound.arguments | results).items():
+                if name in stated and isinstance(array, np.ndarray):
+                    self.hold(documented, name, stated[name], array, sizes, bound.arguments)
+            return found
+
+        return watched
+
+    def look_at(self, thing):
+        """Hold the attributes of what is left of an example."""
+        documented = next((documented for documented in PUBLIC.values() if documented.function is type(thing)), None)
+        stated = dict(arrays_of(documented, [("Attributes", "")])) if documented else {}
+        values, sizes = {name: getattr(thing, name) for name in stated}, {}
+        for name, array in values.items():
+            if isinstance(array, np.ndarray):
+                self.hold(documented, f"attribute {name}", stated[name], array, sizes, values)
+
+    def hold(self, documented: Documented, name: str, text: str, array: np.ndarray, sizes: dict, arguments: dict):
+        self.seen.add((documented.name, name))
+        wrong = fault(text, array, sizes, arguments)
+        if wrong:
+            self.faults.append(f"{documented}: {name} is stated to be {text!r}, but {wrong}")
+
+
+def test_shapes_and_dtypes_are_true_of_the_examples(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    watch = Watch()
+    examples = {name: inspect.getdoc(documented.function) or "" for name, documented in PUBLIC.items()}
+    for documented in PUBLIC.values():
+        if inspect.isfunction(documented.function):
+            raw = inspect.getattr_static(documented.owner, documented.function.__name__)
+            watched = watch.around(documented, documented.function)
+            kind = type(raw) if isinstance(raw, staticmethod | classmethod) else lambda f: f
+            monkeypatch.setattr(documented.owner, documented.function.__name__, kind(watched))
+        elif "__init__" in vars(documented.function):
+            watched = watch.around(documented, documented.function.__init__)
+            monkeypatch.setattr(documented.function, "__init__", watched)
+    for name, text in examples.items():
+        example = doctest.DocTestParser().get_doctest(text, {}, name, None, None)
+        doctest.DocTestRunner(verbose=False).run(example, out=lambda text: None, clear_globs=False)
+        for thing in example.globs.values():
+            watch.look_at(thing)
+    assert watch.faults == []
+    stated = {(str(documented), name): text for documented in PUBLIC.values() for name, text in arrays_of(documented)}
+    assert [key for key in stated.keys() - watch.seen if "optional" not in stated[key]] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "dtype", "wrong"),
+    [
+        ("ndarray of shape (N, C, H, W), float32 or float64", (2, 3, 4, 4), "f4", None),
+        ("ndarray of shape (N, C, H, W), float32 or float64", (2, 3, 4), "f4", "has shape (2, 3, 4)"),
+        ("ndarray of shape (N, C, H, W), float32 or float64", (2, 3, 4, 4), "i8", "is int64"),
+        ("ndarray of shape (N, C, H, W) or (N, features)", (2, 3), "f4", None),
+        ("ndarray of shape (N, C, H, W) or (N, features)", (2, 3, 4), "f4", "has shape (2, 3, 4)"),
+        ("ndarray of shape (M, C)", (7, 5), "f4", "has shape (7, 5) where {'C': 3}"),
+        ("ndarray of shape (O, 2 * C / groups)", (7, 6), "f4", None),
+        ("ndarray of shape (O, 2 * C / groups)", (7, 5), "f4", "has shape (7, 5) where {'C': 3}"),
+        ("ndarray of shape (N, ...)", (7, 5, 2), "f4", None),
+        ("ndarray of shape (N, 4)", (7, 5), "f4", "has shape (7, 5)"),
+        ("ndarray of the shape and dtype of `x`", (2, 3), "f8", None),
+        ("ndarray of the shape of `x`", (3, 3), "f8", "has shape (3, 3), not (2, 3)"),
+        ("ndarray of uint8, shape `x_shape`", (4, 5), "u1", None),
+        ("ndarray of uint8, shape `x_shape`", (4, 6), "u1", "has shape (4, 6), not (4, 5)"),
+        ("ndarray, dtype of `x`", (3, 3), "f4", "is float32, not float64"),
+    ],
+)
+def test_an_untrue_docstring_is_noticed(text, shape, dtype, wrong):
+    found = fault(text, np.zeros(shape, dtype), {"C": 3}, {"x": np.zeros((2, 3)), "x_shape": (4, 5), "groups": 1})
+    assert found is None if wrong is None else found.startswith(wrong)
