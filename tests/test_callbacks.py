@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fastcnn import data, nn, optim, training
+from fastcnn.testing import optimizers
 from fastcnn.training import Callback
-from tests import optimizers
 
 X = np.random.default_rng(0).standard_normal((12, 2))
 LABELS = (X[:, 0] > X[:, 1]).astype(np.int64)

@@ -13,7 +13,7 @@ import pytest
 from fastcnn import data, functional, interop, models, nn, optim, training
 from fastcnn._geometry import OutputSize, Padding, Pair
 from fastcnn.data import augment
-from tests import optimizers
+from fastcnn.testing import optimizers
 
 MODULES = ("nn", "nn.init", "functional", "optim", "data", "data.augment", "models", "training", "interop")
 
