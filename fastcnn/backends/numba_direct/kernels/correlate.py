@@ -39,7 +39,7 @@ from fastcnn.backends.numba_direct.simd import (
 
 _FAR = 1.25  # reading vectors from several blocks costs about so much more a step than reading neighbouring pixels
 _X_BYTES = 24 * 1024  # of `x` that a tile of pixels reads for a chunk of channels: half a first-level cache
-_NEAR_BYTES = 512 * 1024  # of a block of x and y that are still in the second-level cache, half of which this is
+_NEAR_BYTES = 256 * 1024  # of a block of x and y: so much may still be in the second-level cache
 _TAPS = 512  # in a list: what is looked up should leave room there
 
 
@@ -282,19 +282,19 @@ def _correlate_pixels(first, last, a, scratch):
                 first_column = column_tile * COLUMNS - ox
                 for filter_tile in range(first_filters, last_filters):
                     o = min(filter_tile * R, O - R)
-                    _pixels(a, rows, columns, n, g, c, o, oy, left + ox, spans[at], channels * spans[at + 1],
+                    _pixels(a, rows, columns, a.fetch, n, g, c, o, oy, left + ox, spans[at], channels * spans[at + 1],
                             filter_tile * R - o, first_column, COLUMNS + filter_tile - first_filters)  # fmt: skip
             if len(a.border) > 0:
                 for edge in range(edges.size):
                     at += 2
                     for filter_tile in range(first_filters, last_filters):
                         o = min(filter_tile * R, O - R)
-                        _pixels(a, rows, one, n, g, c, o, oy, edges[edge], spans[at], channels * spans[at + 1],
-                                filter_tile * R - o, 0, 1)  # fmt: skip
+                        _pixels(a, rows, one, (), n, g, c, o, oy, edges[edge], spans[at], channels * spans[at + 1],
+                                filter_tile * R - o, 0, 0)  # fmt: skip
 
 
 @inlined
-def _pixels(a, rows, columns, n, g, c, o, oy, ox, start, taps, first_row, first_column, ahead):
+def _pixels(a, rows, columns, fetch, n, g, c, o, oy, ox, start, taps, first_row, first_column, ahead):
     """A tile of some filters from ``o`` by pixels from ``ox``: what channels from ``c`` add, by a list of taps.
 
     With ``fetch`` the tile's place in y, and pixels that lie ``ahead`` of it, are fetched from memory meanwhile: one of
@@ -309,7 +309,7 @@ def _pixels(a, rows, columns, n, g, c, o, oy, ox, start, taps, first_row, first_
         tile = tile_splat(rows, columns, a.bias, g * a.O + o, 1)
     else:
         tile = tile_load(rows, columns, y, y_at, a.yo, a.yw)
-    if len(a.fetch) == 0:
+    if len(fetch) == 0:
         for q in range(start, start + taps):
             tile = tile_fma(tile, weight, w_at, wo, w_taps[q], x, x_at, step, x_taps[q])
     else:
