@@ -7,6 +7,7 @@ import pytest
 
 import fastcnn
 from fastcnn import data, interop, models, nn, use_backend
+from fastcnn.interop.onnx_model import _KINDS
 from fastcnn.testing import (
     ADAPTIVE_POOL_CASES,
     CONV_CASES,
@@ -130,6 +131,10 @@ def test_batch_normalizations(case, tmp_path, rng):
     kind = nn.BatchNorm2d if x.ndim == 4 else nn.BatchNorm1d
     layer = set_state(kind(x.shape[1], case.eps), weight=weight, bias=bias, running_mean=mean, running_var=var)
     assert_same(layer, x, tmp_path / "a.onnx", 64 * max(1, np.abs(x).max() / 10))
+
+
+def test_every_layer_is_written():
+    assert [kind for kind in nn.LAYERS.values() if not _KINDS & {*kind.__mro__}] == []
 
 
 LAYERS = [

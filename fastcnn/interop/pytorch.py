@@ -70,8 +70,14 @@ def from_torch(module: "torch.nn.Module", *, rng: np.random.Generator | None = N
 
 
 def layers(torch) -> list[str]:
-    """Names of the layers of both, whose options have the same names and meanings."""
-    return [name for name in nn.__all__ if name in nn.LAYERS and name != "Sequential" and hasattr(torch.nn, name)]
+    """Names of the layers of both, all of whose options PyTorch's have too, with the same names and meanings."""
+
+    def is_twin(name: str) -> bool:
+        own, theirs = (inspect.signature(getattr(module, name)).parameters.keys() for module in (nn, torch.nn))
+        return own - {"rng", "dtype"} <= theirs
+
+    both = [name for name in nn.LAYERS if name != "Sequential" and hasattr(torch.nn, name)]
+    return sorted(filter(is_twin, both))
 
 
 class _Reader:
