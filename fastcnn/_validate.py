@@ -8,6 +8,7 @@ either. Nothing else counts as one: no bool as a number, no number as a flag, no
 """
 
 import math
+import sys
 from typing import TypeGuard
 
 import numpy as np
@@ -85,8 +86,11 @@ def flag(name: str, value) -> bool:
     return bool(value)
 
 
-def number(name: str, value, low: float, high: float, *, below_high: bool = False) -> float:
-    """A finite number from ``low`` to ``high`` (``high`` itself excluded with ``below_high``)."""
+_LARGEST = sys.float_info.max
+
+
+def number(name: str, value, low: float = -_LARGEST, high: float = _LARGEST, *, below_high: bool = False) -> float:
+    """A finite number from ``low`` to ``high`` (``high`` itself excluded with ``below_high``); by default any."""
     if not is_whole(value) and not isinstance(value, (float, np.floating)):
         raise TypeError(f"`{name}` must be a number, not {type(value).__name__}.")
     try:

@@ -92,7 +92,7 @@ def leaky_relu(x: np.ndarray, negative_slope: float = 0.01, *, backend: str | No
     >>> F.leaky_relu(np.array([-1.0, 2.0]), 0.1)
     array([-0.1,  2. ])
     """
-    return _map("leaky_relu", backend, {"x": x}, _finite("negative_slope", negative_slope))
+    return _map("leaky_relu", backend, {"x": x}, _validate.number("negative_slope", negative_slope))
 
 
 def leaky_relu_backward(
@@ -126,7 +126,7 @@ def leaky_relu_backward(
     >>> F.leaky_relu_backward(np.array([5.0, 5.0]), np.array([-1.0, 2.0]), 0.1)
     array([0.5, 5. ])
     """
-    return _map("leaky_relu_backward", backend, {"dy": dy, "x": x}, _finite("negative_slope", negative_slope))
+    return _map("leaky_relu_backward", backend, {"dy": dy, "x": x}, _validate.number("negative_slope", negative_slope))
 
 
 def tanh(x: np.ndarray, *, backend: str | None = None) -> np.ndarray:
@@ -491,7 +491,7 @@ def elu(x: np.ndarray, alpha: float = 1.0, *, backend: str | None = None) -> np.
     >>> F.elu(np.array([-1000.0, 0.0, 2.0]))
     array([-1.,  0.,  2.])
     """
-    return _map("elu", backend, {"x": x}, _finite("alpha", alpha))
+    return _map("elu", backend, {"x": x}, _validate.number("alpha", alpha))
 
 
 def elu_backward(dy: np.ndarray, x: np.ndarray, alpha: float = 1.0, *, backend: str | None = None) -> np.ndarray:
@@ -524,7 +524,7 @@ def elu_backward(dy: np.ndarray, x: np.ndarray, alpha: float = 1.0, *, backend: 
     >>> F.elu_backward(np.array([3.0, 3.0]), np.array([0.0, 2.0]), alpha=0.5)
     array([1.5, 3. ])
     """
-    return _map("elu_backward", backend, {"dy": dy, "x": x}, _finite("alpha", alpha))
+    return _map("elu_backward", backend, {"dy": dy, "x": x}, _validate.number("alpha", alpha))
 
 
 def dropout(
@@ -618,10 +618,6 @@ def tanh_scales(amplitude: float, slope: float) -> tuple[float, float]:
     """The two numbers of `scaled_tanh`, checked."""
     least, most = sys.float_info.min, sys.float_info.max
     return _validate.number("amplitude", amplitude, least, most), _validate.number("slope", slope, least, most)
-
-
-def _finite(name: str, value: float) -> float:
-    return _validate.number(name, value, -sys.float_info.max, sys.float_info.max)
 
 
 def _approximate(approximate: str) -> str:

@@ -1,7 +1,5 @@
 """Activations as layers; the formulas are in `fastcnn.functional`."""
 
-import sys
-
 from fastcnn import _validate
 from fastcnn.functional.activations import tanh_scales
 from fastcnn.nn.module import Module
@@ -34,9 +32,7 @@ class LeakyReLU(Module):
     """
 
     def __init__(self, negative_slope: float = 0.01):
-        self.negative_slope = _validate.number(
-            "negative_slope", negative_slope, -sys.float_info.max, sys.float_info.max
-        )
+        self.negative_slope = _validate.number("negative_slope", negative_slope)
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.leaky_relu`."""
@@ -165,7 +161,7 @@ class ELU(Module):
     """
 
     def __init__(self, alpha: float = 1.0):
-        self.alpha = _validate.number("alpha", alpha, -sys.float_info.max, sys.float_info.max)
+        self.alpha = _validate.number("alpha", alpha)
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.elu`."""
