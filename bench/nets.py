@@ -104,10 +104,10 @@ def in_launches(seconds: float, *walk) -> dict:
     finally:
         launches.run = run
     _measure.wait_for_sleep()
-    whole, inside, launches = np.array(steps).T
+    whole, inside, counts = np.array(steps).T
     return {
         "step_ms": 1e3 * float(np.median(whole)),
-        "launches": int(np.median(launches)),
+        "launches": int(np.median(counts)),
         "in_launches_ms": 1e3 * float(np.median(inside)),
         "outside": float(np.median(1 - inside / whole)),
     }

@@ -17,7 +17,7 @@ EDIT = re.compile(
 TRY = """
 import numpy as np
 import fastcnn
-from fastcnn import functional as F, interop, nn
+from fastcnn import functional as F, nn
 
 x = 2 * np.random.default_rng(0).standard_normal((20, 2, 5, 3))
 for name in ("naive", "numpy", "numba"):

@@ -6,7 +6,6 @@ changes its arguments, but for the running statistics of `batch_norm`. ``backend
 `fastcnn.get_backend` for the default.
 """
 
-from fastcnn import backends
 from fastcnn.functional.activations import *
 from fastcnn.functional.adaptive_pooling import *
 from fastcnn.functional.conv import *
@@ -17,7 +16,8 @@ from fastcnn.functional.normalization import *
 from fastcnn.functional.pooling import *
 from fastcnn.functional.softmax import *
 
-__all__ = sorted(name for name in backends.operations() if name in globals())
+# An operation is what has a gradient; what else these files define is their own affair.
+__all__ = sorted(name for name in globals() if f"{name.removesuffix('_backward')}_backward" in globals())
 
 
 def __dir__() -> list[str]:

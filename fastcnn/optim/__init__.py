@@ -18,14 +18,11 @@ from fastcnn.optim.schedules import (
 )
 from fastcnn.optim.sgd import *
 
-OPTIMIZERS = {n: kind for n, kind in globals().items() if isinstance(kind, type) and Optimizer in kind.__mro__[1:]}
-"""The classes of all optimizers, by name."""
-
 __all__ = [
     "CosineAnnealingLR", "ExponentialLR", "ExponentialMovingAverage", "LinearLR", "MultiStepLR", "OneCycleLR",
     "Optimizer", "ReduceLROnPlateau", "Schedule", "SequentialLR", "StepLR", "clip_grad_norm", "clip_grad_value",
 ]  # fmt: skip
-__all__ += sorted(OPTIMIZERS)
+__all__ += sorted(n for n, kind in globals().items() if isinstance(kind, type) and Optimizer in kind.__mro__[1:])
 
 
 def __dir__() -> list[str]:

@@ -153,7 +153,7 @@ def _winograd(first, last, a, scratch):
             tile = load_padded(side, x, x_at + c * xc, H, W, iy, ix, piece)
             tile_store(tile_winograd_input(tile), seen, c * L, SEEN * seen_apart, seen_apart, 0, 0)
         first_panel, last_panel = share * panels // shares, (share + 1) * panels // shares
-        turns, pieces = (last_panel - first_panel) * T, C * SEEN if task + 1 < last else 0
+        turns, channels = (last_panel - first_panel) * T, C if task + 1 < last else 0
         next_n, next_g, next_oy, next_ox, _, _ = _place(a, (task + 1) // shares)
         next_at = next_n * a.xn + next_g * C * xc + (next_oy + a.iy0) * a.xh + (next_ox + a.ix0) * a.xw
         for panel in range(first_panel, last_panel):
@@ -163,8 +163,7 @@ def _winograd(first, last, a, scratch):
                 if t < SIDE * R:
                     tile_prefetch_to_write((0,), side[:SIDE], y, y_at + t // SIDE * yo + t % SIDE * yh, 0, yw)
                 turn = (panel - first_panel) * T + t
-                for i in range(turn * pieces // turns, (turn + 1) * pieces // turns):
-                    tile_prefetch((0,), side, x, next_at + i // SEEN * xc + i % SEEN * a.xh, 0, a.xw)
+                fetch_part(side, x, next_at, xc, a.xh, a.xw, turn, turns, channels)
                 total = tile_full(rows, (0,), x, 0)
                 w_at = ((g * T + t) * panels + panel) * C * R
                 for c in range(C):
@@ -194,6 +193,14 @@ def _place(a, tile):
     n, g = divmod(rest, a.G)
     oy, ox = min(down * SIDE, a.OH - SIDE), min(right * SIDE, a.OW - SIDE)
     return n, g, oy, ox, down * SIDE - oy, right * SIDE - ox
+
+
+@inlined
+def fetch_part(side, x, at, xc, xh, xw, turn, turns, channels):
+    """Fetch a part, number ``turn`` of ``turns``, of what squares of some channels hold, row by row."""
+    rows = len(side)
+    for i in range(turn * channels * rows // turns, (turn + 1) * channels * rows // turns):
+        tile_prefetch((0,), side, x, at + i // rows * xc + i % rows * xh, 0, xw)
 
 
 @inlined

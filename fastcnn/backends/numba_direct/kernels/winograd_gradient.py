@@ -14,7 +14,7 @@ import numpy as np
 from fastcnn._geometry import Windows
 from fastcnn.backends.numba_direct.kernels.padding import load_padded
 from fastcnn.backends.numba_direct.kernels.plan import TASKS, Plan, block_strides, in_whole_blocks, tasks_of_parts
-from fastcnn.backends.numba_direct.kernels.winograd import ROWS, SEEN, SIDE, T, pays, tiles_along
+from fastcnn.backends.numba_direct.kernels.winograd import ROWS, SEEN, SIDE, T, fetch_part, pays, tiles_along
 from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
 from fastcnn.backends.numba_direct.runtime.compile import flushing_kernel, inlined
 from fastcnn.backends.numba_direct.runtime.memory import aligned
@@ -25,7 +25,6 @@ from fastcnn.backends.numba_direct.simd import (
     tile_fma,
     tile_full,
     tile_load,
-    tile_prefetch,
     tile_spill,
     tile_store,
     tile_transpose,
@@ -139,12 +138,10 @@ def _winograd_gradient(first, last, a, scratch):
             n, down = divmod(rest, a.down)
             x_at = n * a.xn + (g * C + c0) * xc + (down * SIDE + a.iy0) * a.xh + (right * SIDE + a.ix0) * a.xw
             y_at = n * a.yn + (g * O + o0) * yo + down * SIDE * a.yh + right * SIDE * a.yw
-            x_pieces, y_pieces = (members * SEEN, filters * SIDE) if tile_number + 1 < last_tile else (0, 0)
+            of_x, of_dy = (members, filters) if tile_number + 1 < last_tile else (0, 0)
             for t in range(T):
-                for i in range(t * x_pieces // T, (t + 1) * x_pieces // T):
-                    tile_prefetch((0,), seen, x, x_at + i // SEEN * xc + i % SEEN * a.xh, 0, a.xw)
-                for i in range(t * y_pieces // T, (t + 1) * y_pieces // T):
-                    tile_prefetch((0,), side, dy, y_at + i // SIDE * yo + i % SIDE * a.yh, 0, a.yw)
+                fetch_part(seen, x, x_at, xc, a.xh, a.xw, t, T, of_x)
+                fetch_part(side, dy, y_at, yo, a.yh, a.yw, t, T, of_dy)
                 for o in range(0, filters, R):
                     for start in range(0, members, L):
                         at = ((task * T + t) * height + o) * width + start
