@@ -101,7 +101,7 @@ HOME = {
     "PIL": "data/",
     "safetensors": "_files.py",
     "onnx": "interop/onnx_file.py",
-    "torch": "interop/pytorch.py",
+    "torch": "interop/pytorch/",
     "tqdm": ("training/", "commands/"),
 }
 

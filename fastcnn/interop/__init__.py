@@ -1,4 +1,4 @@
-"""Models that travel: from PyTorch, and to ONNX.
+"""Models that travel: to and from PyTorch, and ONNX.
 
 Weights travel as safetensors, both ways: `fastcnn.training.save_weights` and `load_weights` use PyTorch's names, dtypes
 and shapes, so that the same net in PyTorch loads them by name, bit for bit, and fastcnn loads what
@@ -6,6 +6,6 @@ and shapes, so that the same net in PyTorch loads them by name, bit for bit, and
 """
 
 from fastcnn.interop.onnx_export import to_onnx
-from fastcnn.interop.pytorch import from_torch
+from fastcnn.interop.pytorch import from_torch, to_torch
 
-__all__ = ["from_torch", "to_onnx"]
+__all__ = ["from_torch", "to_onnx", "to_torch"]

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _validate, nn
+from fastcnn.interop.kinds import kind_of
 from fastcnn.interop.onnx_graph import Graph, Layer
 from fastcnn.interop.onnx_layers import WRITERS
-from fastcnn.nn.calls import is_as_defined
 from fastcnn.nn.folding import folded
 
 _KINDS = {nn.Sequential, nn.Residual, nn.Dropout, nn.Identity, *WRITERS}
@@ -66,7 +66,7 @@ class Writer:
 
     def _layer(self, layer: Any, at: Layer, x: str) -> str:
         """One layer; of a residual one, both ways."""
-        kind = _kind(layer)
+        kind = kind_of(layer, _KINDS)
         if kind is None:
             known = ", ".join(sorted(kind.__name__ for kind in _KINDS))
             raise TypeError(
@@ -80,19 +80,12 @@ class Writer:
 
 def _layers(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     """Names and layers that do something: those of a Sequential, and of the ones inside it; or the module itself."""
-    kind = _kind(module)
+    kind = kind_of(module, _KINDS)
     if kind is nn.Sequential:
         for child_name, child in module.named_children():
             yield from _layers(child, _dotted(name, child_name))
     elif kind not in (nn.Dropout, nn.Identity):
         yield name, module
-
-
-def _kind(layer: nn.Module) -> Any:
-    """The class of fastcnn that a layer is, or whose forward pass it has inherited."""
-    kind: Any = next((kind for kind in type(layer).__mro__ if kind in _KINDS), None)
-    inherited = kind and type(layer).forward_native is kind.forward_native and is_as_defined(layer)
-    return kind if inherited else None
 
 
 def _dotted(name: str, child: str) -> str:

@@ -22,7 +22,7 @@ FIXED: dict[str, dict[str, Any]] = {
 
 
 def from_torch(module: "torch.nn.Module", *, rng: np.random.Generator | None = None) -> Module:
-    """The model that a `torch.nn.Sequential` is, with the same weights.
+    """The model that a `torch.nn.Sequential` is, with the same weights: the inverse of `to_torch`.
 
     Parameters
     ----------
@@ -84,30 +84,36 @@ class _Reader:
     """Makes layers, and remembers whose parameters and buffers it has seen."""
 
     def __init__(self, torch, dtype, rng: np.random.Generator):
-        self.torch = torch
+        from fastcnn.interop.pytorch import modules
+
+        self.own = modules
+        self.kinds = {getattr(torch.nn, name): name for name in layers(torch)}
+        self.kinds |= {kind: name for name, kind in modules.OWN.items()} | {modules.PaddedConv2d: "Conv2d"}
+        self.chain = torch.nn.Sequential
         self.given = {"dtype": dtype, "rng": rng}
         self.owners: dict[int, str] = {}  # names of parameters and buffers by their identities
 
     def read(self, module, place: str) -> Module:
         """The module's twin; ``place`` is its dotted name."""
-        chain = self.torch.nn.Sequential
+        residual = type(module) is self.own.Residual
         try:
             if module._forward_hooks or module._forward_pre_hooks:
                 raise ValueError("it has forward hooks, which fastcnn would not call.")
-            if not isinstance(module, chain) or type(module).forward is not chain.forward:
-                return self._layer(module, place)
+            chain = isinstance(module, self.chain) and type(module).forward is self.chain.forward
+            model = None if chain or residual else self._layer(module, place)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{place or '`module`'}: {error}") from None
-        names = (f"{place}.{name}".lstrip(".") for name in module._modules)
-        model = Sequential(*map(self.read, module, names))
+        if model is None:
+            parts = [self.read(part, f"{place}.{name}".lstrip(".")) for name, part in module._modules.items()]
+            model = nn.Residual(*parts) if residual else Sequential(*parts)
         model.training = module.training
         return model
 
     def _layer(self, module, place: str) -> Module:
-        name = type(module).__name__
-        known = layers(self.torch)
-        if name not in known or type(module) is not getattr(self.torch.nn, name):
-            raise TypeError(f"fastcnn has no layer for {_full_name(module)}; it has {', '.join(known)}.")
+        name = self.kinds.get(type(module))
+        if name is None:
+            known = ", ".join(sorted(set(self.kinds.values())))
+            raise TypeError(f"fastcnn has no layer for {_full_name(module)}; it has {known}.")
         for option, value in FIXED.get(name, {}).items():
             if getattr(module, option) != value:
                 raise ValueError(f"{name} has {option}={getattr(module, option)!r}, but fastcnn's has {value!r} only.")
@@ -122,9 +128,10 @@ class _Reader:
         }
         if "bias" in options:
             options["bias"] = module.bias is not None
+        if isinstance(module, self.own.PaddedConv2d):
+            options["padding"] = module.pads
         layer = kind(**options)
         layer.load_state_dict({own: tensor.detach().cpu().numpy() for own, tensor in module.state_dict().items()})
-        layer.training = module.training
         return layer
 
 

@@ -1,0 +1,6 @@
+"""Models from PyTorch and to it."""
+
+from fastcnn.interop.pytorch.reading import FIXED, from_torch, layers
+from fastcnn.interop.pytorch.writing import to_torch
+
+__all__ = ["FIXED", "from_torch", "layers", "to_torch"]

@@ -1,0 +1,85 @@
+"""Layers that fastcnn has and PyTorch has not, as modules of PyTorch. PyTorch is imported with this file."""
+
+from typing import cast
+
+import torch
+from torch.nn import functional
+
+from fastcnn._geometry import Padding, Pair, conv_windows
+
+
+class Residual(torch.nn.Module):
+    """See `fastcnn.nn.Residual`."""
+
+    def __init__(self, body: torch.nn.Module, shortcut: torch.nn.Module):
+        super().__init__()
+        self.body, self.shortcut = body, shortcut
+
+    def forward(self, x):
+        """``body(x) + shortcut(x)``."""
+        return self.body(x) + self.shortcut(x)
+
+
+class GlobalAvgPool2d(torch.nn.Module):
+    """See `fastcnn.nn.GlobalAvgPool2d`."""
+
+    def forward(self, x):
+        """The mean of each channel, in a row."""
+        return x.mean((2, 3))
+
+
+class ResizeChannels(torch.nn.Module):
+    """See `fastcnn.nn.ResizeChannels`."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x):
+        """The first channels, or zeros behind the last."""
+        return functional.pad(x, (0, 0, 0, 0, 0, self.channels - x.shape[1]))
+
+    def extra_repr(self) -> str:
+        """Number of channels."""
+        return f"channels={self.channels}"
+
+
+class ScaledTanh(torch.nn.Module):
+    """See `fastcnn.nn.ScaledTanh`."""
+
+    def __init__(self, amplitude: float, slope: float):
+        super().__init__()
+        self.amplitude, self.slope = amplitude, slope
+
+    def forward(self, x):
+        """``amplitude * tanh(slope * x)``."""
+        return self.amplitude * torch.tanh(self.slope * x)
+
+    def extra_repr(self) -> str:
+        """Both factors."""
+        return f"amplitude={self.amplitude}, slope={self.slope}"
+
+
+class PaddedConv2d(torch.nn.Conv2d):
+    """A convolution whose sides are padded differently: `pads`, or "same" with a stride, as `fastcnn.nn.Conv2d` has."""
+
+    def __init__(self, *arguments, pads: Padding, **options):
+        super().__init__(*arguments, **options)
+        self.pads = pads
+
+    def forward(self, x):
+        """Zeros around the image, then the convolution."""
+        H, W = x.shape[2:]
+        kernel, stride, dilation = cast(list[Pair], [self.kernel_size, self.stride, self.dilation])
+        windows = conv_windows((H, W), kernel, stride, self.pads, dilation)
+        bottom = (windows.OH - 1) * windows.SH + (windows.KH - 1) * windows.DH + 1 - windows.H - windows.top
+        right = (windows.OW - 1) * windows.SW + (windows.KW - 1) * windows.DW + 1 - windows.W - windows.left
+        return super().forward(functional.pad(x, (windows.left, right, windows.top, bottom)))
+
+    def extra_repr(self) -> str:
+        """As that of PyTorch's, and the zeros on each side."""
+        return f"{super().extra_repr()}, pads={self.pads!r}"
+
+
+OWN = {kind.__name__: kind for kind in (GlobalAvgPool2d, ResizeChannels, ScaledTanh)}
+"""Those whose options are the attributes of fastcnn's layer of the same name."""
