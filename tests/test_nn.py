@@ -68,6 +68,15 @@ LAYERS = {
         ),
         (3, 2, 5, 6),
     ),
+    "Concat": (
+        lambda rng: nn.Concat(nn.Identity(), nn.Conv2d(2, 3, 3, padding=1, rng=rng, dtype=np.float64), nn.Tanh()),
+        (3, 2, 4, 5),
+    ),
+    "Concat of rows": (lambda rng: nn.Concat(nn.Linear(4, 3, rng=rng, dtype=np.float64), nn.Sigmoid()), (5, 4)),
+    "Concat along the width": (
+        lambda rng: nn.Concat(nn.AvgPool2d(2), nn.AdaptiveAvgPool2d((2, 1)), dim=-1),
+        (3, 2, 4, 5),
+    ),
     "DepthwiseSeparableConv2d": (
         lambda rng: nn.DepthwiseSeparableConv2d(3, 4, stride=2, rng=rng, dtype=np.float64),
         (3, 3, 6, 5),

@@ -158,6 +158,9 @@ LAYERS = [
     pytest.param(nn.Residual(nn.ReLU()), id="Residual"),
     pytest.param(nn.Residual(nn.Dropout(), nn.Identity()), id="Residual that doubles"),
     pytest.param(nn.Residual(nn.Conv2d(3, 2, 1), nn.Sequential(nn.Tanh(), nn.ResizeChannels(2))), id="two ways"),
+    pytest.param(nn.Concat(nn.Identity(), nn.Dropout(), nn.Conv2d(3, 2, 1)), id="Concat"),
+    pytest.param(nn.Concat(nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2)), nn.Identity()), id="Concat, a norm"),
+    pytest.param(nn.Concat(nn.ReLU(), nn.AvgPool2d((2, 1)), dim=-2), id="Concat along the height"),
     pytest.param(nn.Sequential(nn.Flatten(), nn.Linear(60, 7), nn.Softmax()), id="Linear"),
     pytest.param(nn.Sequential(nn.Flatten(), nn.Linear(60, 7, bias=False)), id="Linear, no bias"),
     pytest.param(nn.Sequential(nn.Sequential(nn.Sequential()), nn.Sequential(nn.ReLU())), id="nested and empty"),
@@ -188,6 +191,13 @@ def test_batch_normalization_is_folded(layer, norm, tmp_path, rng):
     model = nn.Sequential(layer, nn.Identity(), nn.Sequential(nn.Dropout(), norm))
     assert_same(model, x, tmp_path / "a.onnx")
     assert "BatchNormalization" not in operators(tmp_path / "a.onnx")
+
+
+def test_a_layer_may_stand_at_several_places(tmp_path, rng):
+    layer = nn.Sequential(nn.Conv2d(3, 3, 2, rng=rng), nn.BatchNorm2d(3))
+    model = draw_statistics(nn.Sequential(layer, nn.ReLU(), layer, nn.ReLU()), rng)
+    assert_same(model, rng.standard_normal((4, 3, 4, 5)).astype(np.float32), tmp_path / "a.onnx")
+    assert operators(tmp_path / "a.onnx") == ["Conv", "Relu", "Conv", "Relu"]
 
 
 def test_what_would_not_be_finite_is_not_folded(tmp_path, rng):

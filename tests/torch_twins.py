@@ -1,6 +1,7 @@
 """The same nets in PyTorch: layers of the same names, and what PyTorch has not, as modules of its own."""
 
 import inspect
+from collections.abc import Callable
 
 import pytest
 
@@ -15,8 +16,29 @@ class Residual(torch.nn.Module):
         super().__init__()
         self.body, self.shortcut = body, shortcut
 
-    def forward(self, x):
-        return self.body(x) + self.shortcut(x)
+    def forward(self, *inputs):
+        return self.body(*inputs) + self.shortcut(*inputs)
+
+
+class Branches(torch.nn.Module):
+    def __init__(self, branches, dim, several):
+        super().__init__()
+        self.branches, self.dim, self.several = torch.nn.ModuleList(branches), dim, several
+
+    def forward(self, *inputs):
+        given = [(x,) for x in inputs] if self.several else [inputs] * len(self.branches)
+        return torch.cat([branch(*its) for branch, its in zip(self.branches, given, strict=True)], self.dim)
+
+
+class Chain(torch.nn.Sequential):
+    """Whose first layer may take several inputs."""
+
+    def forward(self, *inputs):
+        first, *others = self
+        x = first(*inputs)
+        for layer in others:
+            x = layer(x)
+        return x
 
 
 class Function(torch.nn.Module):
@@ -32,11 +54,23 @@ def resized(channels):
     return lambda x: torch.nn.functional.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
 
 
-def twin(model: nn.Module) -> torch.nn.Module:
-    """A model of PyTorch with the structure, options and mode of ``model``, and weights of its own."""
+def twin(model: nn.Module, known: dict | None = None) -> torch.nn.Module:
+    """A model of PyTorch with the structure, options and mode of ``model``, and weights of its own.
+
+    ``known`` has the twins of layers that stand there several times.
+    """
+    known = {} if known is None else known
+    if model not in known:
+        known[model] = _twin(model, lambda layer: twin(layer, known))
+    return known[model]
+
+
+def _twin(model: nn.Module, twin: Callable) -> torch.nn.Module:
     name = type(model).__name__
     if isinstance(model, nn.Sequential):
-        made = torch.nn.Sequential(*map(twin, model))
+        made = (Chain if model.several_inputs else torch.nn.Sequential)(*map(twin, model))
+    elif isinstance(model, nn.Concat | nn.Parallel):
+        made = Branches(map(twin, model), model.dim, isinstance(model, nn.Parallel))
     elif isinstance(model, nn.Residual):
         made = Residual(twin(model.body), twin(model.shortcut))
     elif isinstance(model, nn.GlobalAvgPool2d):

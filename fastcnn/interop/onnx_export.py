@@ -1,7 +1,7 @@
 """Models as ONNX files."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,13 @@ from fastcnn.data import Preprocessing
 from fastcnn.interop import onnx_file, onnx_preprocessing
 from fastcnn.interop.onnx_model import Writer
 from fastcnn.nn import Module
+from fastcnn.nn.summaries import InputShape
 
 
 def to_onnx(
     model: Module,
     path: str | os.PathLike,
-    input_shape: Sequence[int] | None = None,
+    input_shape: InputShape | None = None,
     *,
     fold_batch_norm: bool = True,
     preprocessing: Preprocessing | None = None,
@@ -24,7 +25,8 @@ def to_onnx(
 ) -> None:
     """Write what ``model`` does in evaluation mode to an ONNX file, for batches of any size.
 
-    The graph takes "input" and gives "output", both (N, ...) with N free; its weights have the names of ``state_dict``.
+    The graph takes "input" and gives "output", both (N, ...) with N free; of a model with several inputs it takes
+    "input0", "input1" and so on. Its weights have the names of ``state_dict``.
     ``onnx.checker`` has checked it, shapes and all, before it is written. The file is whole or not there.
 
     Parameters
@@ -34,13 +36,14 @@ def to_onnx(
     path : path
         A file that is there is replaced.
     input_shape : sequence of int, optional
-        Of one image, (C, H, W), or of one row, (features,); by default the model's own ``input_shape``.
+        Of one image, (C, H, W), or of one row, (features,); by default the model's own ``input_shape``. Of a model with
+        several inputs, the shape of each.
     fold_batch_norm : bool, default True
         Whether batch normalization behind a convolution or a linear layer goes into its weights: there is less to
         compute, and it rounds differently. Else, and elsewhere, it stays a layer.
     preprocessing : fastcnn.data.Preprocessing, optional
         What the graph begins with, if given: it then takes uint8 images of `input_shape`, pads them to the
-        preprocessing's square and standardizes them.
+        preprocessing's square and standardizes them. The model must have one input.
     metadata : mapping of str to str, optional
         Texts for the file's ``metadata_props``.
 
@@ -85,14 +88,16 @@ def to_onnx(
     if preprocessing is not None:
         takes, dtype = onnx_preprocessing.square(preprocessing, shape), np.dtype(np.uint8)
     writer = Writer(model, takes, fold_batch_norm=fold_batch_norm)
-    x = onnx_file.INPUT
+    names = onnx_file.input_names(len(writer.input_shapes))
+    shapes = writer.input_shapes
     if preprocessing is not None:
-        x = onnx_preprocessing.write(preprocessing, writer.graph, shape, x)
-    writer.graph.finish(writer.write(x), onnx_file.OUTPUT)
+        names = (onnx_preprocessing.write(preprocessing, writer.graph, shape, *names),)
+        shapes = (tuple(shape),)
+    writer.graph.finish(writer.write(*names), onnx_file.OUTPUT)
     proto = onnx_file.proto(
         writer.graph,
         type(model).__name__,
-        (dtype or writer.graph.dtype, shape),
+        [(dtype or writer.graph.dtype, shape) for shape in shapes],
         (writer.graph.dtype, writer.output_shape),
         metadata,
     )

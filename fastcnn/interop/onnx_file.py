@@ -1,5 +1,6 @@
 """From a graph of ours to one of `onnx`, checked: the only place that imports it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,13 @@ OPSET = 17  # of 2022, which all that reads ONNX today knows; it has all we need
 INPUT, OUTPUT = "input", "output"
 
 
-def proto(graph: Graph, name: str, x: tuple, y: tuple, metadata: dict[str, str]):
-    """The graph as ``onnx.ModelProto``; ``x`` and ``y`` are dtype and shape, without the batch, of input and output.
+def input_names(count: int) -> tuple[str, ...]:
+    """Of so many inputs: "input", or "input0", "input1", ..."""
+    return (INPUT,) if count == 1 else tuple(f"{INPUT}{i}" for i in range(count))
+
+
+def proto(graph: Graph, name: str, x: Sequence[tuple], y: tuple, metadata: dict[str, str]):
+    """The graph as ``onnx.ModelProto``; ``x`` has each input's dtype and shape, without the batch, ``y`` the output's.
 
     Raises
     ------
@@ -34,8 +40,11 @@ def proto(graph: Graph, name: str, x: tuple, y: tuple, metadata: dict[str, str])
         }
         nodes.append(helper.make_node(node.operator, node.inputs, [node.output], name=node.output, **attributes))
     takes, gives = (
-        [helper.make_tensor_value_info(end, element_type(dtype), ["N", *shape])]
-        for end, (dtype, shape) in ((INPUT, x), (OUTPUT, y))
+        [
+            helper.make_tensor_value_info(end, element_type(dtype), ["N", *shape])
+            for end, (dtype, shape) in zip(names, ends, strict=True)
+        ]
+        for names, ends in ((input_names(len(x)), x), ((OUTPUT,), [y]))
     )
     arrays = [numpy_helper.from_array(array, key) for key, array in graph.arrays.items()]
     opset = helper.make_opsetid("", OPSET)

@@ -10,8 +10,10 @@ from fastcnn.interop.kinds import kind_of
 from fastcnn.interop.onnx_graph import Graph, Layer
 from fastcnn.interop.onnx_layers import WRITERS
 from fastcnn.nn.folding import folded
+from fastcnn.nn.inputs import each, joined
+from fastcnn.nn.summaries import checked_shapes, steps_of
 
-_KINDS = {nn.Sequential, nn.Residual, nn.Dropout, nn.Identity, *WRITERS}
+_KINDS = {nn.Sequential, nn.Residual, nn.Concat, nn.Parallel, nn.Dropout, nn.Identity, *WRITERS}
 
 
 class Writer:
@@ -20,13 +22,14 @@ class Writer:
     Parameters
     ----------
     model : Module
-    input_shape : sequence of int
-        Of one image or row.
+    input_shape : sequence of int, or of such sequences
+        Of one image or row; of several inputs, of each.
     fold_batch_norm : bool
 
     Attributes
     ----------
     graph : Graph
+    input_shapes : tuple of tuple of int
     output_shape : tuple of int
         Of one image or row.
 
@@ -38,34 +41,36 @@ class Writer:
 
     def __init__(self, model: nn.Module, input_shape, *, fold_batch_norm: bool):
         fold_batch_norm = _validate.flag("fold_batch_norm", fold_batch_norm)
-        self._shapes = {row.name: row.output_shape for row in nn.summarize(model, input_shape).rows}
-        self._model, self._input_shape, self._fold = model, tuple(input_shape), fold_batch_norm
+        self.input_shapes = checked_shapes(model, input_shape)
+        steps = steps_of(model, self.input_shapes)
+        self._shapes = {(step.module, each(_of_one, step.x)): _of_one(step.y) for step in steps}
+        self._model, self._fold = model, fold_batch_norm
         self.graph = Graph(next((parameter.dtype for parameter in model.parameters()), np.float32))
-        self.output_shape = self._shapes[""]
+        self.output_shape = _of_one(steps[0].y)
 
-    def write(self, x: str) -> str:
-        """Write all layers, for the input of the name ``x``; returns the output's name.
+    def write(self, *inputs: str) -> str:
+        """Write all layers, for inputs of these names; returns the output's name.
 
         Raises
         ------
         TypeError
             If a layer is none of fastcnn's own.
         """
-        return self._chain(self._model, "", x, self._input_shape)
+        return self._chain(self._model, "", joined(inputs), joined(self.input_shapes))
 
-    def _chain(self, module: nn.Module, name: str, x: str, shape: tuple[int, ...]) -> str:
-        """Layers that stand in a row."""
+    def _chain(self, module: nn.Module, name: str, x: Any, shape: tuple) -> str:
+        """Layers that stand in a row; of several inputs, ``x`` and ``shape`` are those of each."""
         rest = list(_layers(module, name))
         while rest:
             name, layer = rest.pop(0)
             one = folded(layer, rest[0][1]) if self._fold and rest else None
             if one:
                 rest.pop(0)
-            x, shape = self._layer(one or layer, Layer(self.graph, name, shape), x), self._shapes[name]
+            x, shape = self._layer(one or layer, Layer(self.graph, name, shape), x), self._shapes[layer, shape]
         return x
 
-    def _layer(self, layer: Any, at: Layer, x: str) -> str:
-        """One layer; of a residual one, both ways."""
+    def _layer(self, layer: Any, at: Layer, x: Any) -> str:
+        """One layer; of one with branches, all of them."""
         kind = kind_of(layer, _KINDS)
         if kind is None:
             known = ", ".join(sorted(kind.__name__ for kind in _KINDS))
@@ -75,6 +80,13 @@ class Writer:
         if kind is nn.Residual:
             ways = ("body", layer.body), ("shortcut", layer.shortcut)
             return at.node("Add", *(self._chain(way, _dotted(at.name, name), x, at.shape) for name, way in ways))
+        if kind in (nn.Concat, nn.Parallel):
+            given: Any = zip(x, at.shape, strict=True) if kind is nn.Parallel else [(x, at.shape)] * len(layer)
+            outputs = (
+                self._chain(branch, _dotted(at.name, name), its, shape)
+                for (name, branch), (its, shape) in zip(layer.named_children(), given, strict=True)
+            )
+            return at.node("Concat", *outputs, axis=layer.dim)
         return WRITERS[kind](layer, at, x)
 
 
@@ -86,6 +98,11 @@ def _layers(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
             yield from _layers(child, _dotted(name, child_name))
     elif kind not in (nn.Dropout, nn.Identity):
         yield name, module
+
+
+def _of_one(batch: np.ndarray) -> tuple[int, ...]:
+    """The shape of one image or row."""
+    return batch.shape[1:]
 
 
 def _dotted(name: str, child: str) -> str:

@@ -2,6 +2,7 @@
 
 from fastcnn.nn import init
 from fastcnn.nn.activations import *
+from fastcnn.nn.branches import *
 from fastcnn.nn.calls import last_call
 from fastcnn.nn.containers import Sequential
 from fastcnn.nn.conv import *

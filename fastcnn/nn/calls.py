@@ -21,12 +21,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from fastcnn.nn.inputs import each, listed
+
 PASSES = ("forward_native", "backward_native")
 KEPT_BY_DOORS = ("_last", "_recordings", "_pool", "_direct")
 """Private attributes that are no memory of a call: what `Module.forward` keeps, and a direct ``forward_native``."""
 
 
-Form = tuple[type, tuple[int, ...], Any]  # kind, shape and dtype: what a gradient has in common with its activation
+Form = tuple  # kind, shape and dtype: what a gradient has in common with its activation; of several inputs, those
 Observer = Callable[[Any, Any, Callable[[], Any]], Any]
 _NOTHING = object()
 
@@ -185,6 +187,10 @@ def forward(function):
         outer = _running.call
         if outer is not None and outer.twin is self:  # by super(): still the same call
             return function(self, x, backend, **options)
+        if isinstance(x, tuple) and not self.several_inputs:
+            raise ValueError(
+                f"{type(self).__name__} takes one input but is given {len(x)}; branches of a Parallel take one each."
+            )
         call = _running.call = Call(self)
         observe = _running.observe
         try:
@@ -194,12 +200,13 @@ def forward(function):
                 y = observe(self, x, lambda: function(call.twin, x, backend, **options))
         finally:
             _running.call = outer
-        if type(y) is not type(x):
+        kind = type(listed(x)[0])
+        if type(y) is not kind:
             raise TypeError(
                 f"{_name(self, 'forward_native')} returned a {type(y).__name__} but must return a native activation, "
-                f"as the {type(x).__name__} that it is given; `backend.pack` makes one."
+                f"as the {kind.__name__} that it is given; `backend.pack` makes one."
             )
-        call.x, call.y = _form(x), _form(y)
+        call.x, call.y = form(x), form(y)
         _write_back(call.twin, self)
         if _running.kept:
             if outer is None:
@@ -225,9 +232,9 @@ def backward(function):
             _running.chosen = None
         else:
             call = _only(self, outer)
-        if _form(dy) != call.y:
+        if form(dy) != call.y:
             raise ValueError(
-                f"{_name(self, 'backward_native')} was given a gradient of {_said(_form(dy))}, but the output to which "
+                f"{_name(self, 'backward_native')} was given a gradient of {_said(form(dy))}, but the output to which "
                 f"it belongs has {_said(call.y)}."
             )
         _running.call = call
@@ -235,8 +242,8 @@ def backward(function):
             dx = function(call.twin, dy, backend, input_grad)
         finally:
             _running.call = outer
-        if input_grad and (dx is None or _form(dx) != call.x):
-            what = "None" if dx is None else f"a gradient of {_said(_form(dx))}"
+        if input_grad and (dx is None or form(dx) != call.x):
+            what = "None" if dx is None else f"a gradient of {_said(form(dx))}"
             raise ValueError(
                 f"{_name(self, 'backward_native')} returned {what}, but the input to which it belongs has "
                 f"{_said(call.x)}."
@@ -276,11 +283,14 @@ def _inherited(kind: type, name: str):
     return inherited
 
 
-def _form(native) -> Form:
-    return type(native), native.shape, native.dtype
+def form(x) -> Form:
+    """That of an activation, or of each of several."""
+    return each(lambda one: (type(one), one.shape, one.dtype), x)
 
 
 def _said(form: Form) -> str:
+    if isinstance(form[0], tuple):
+        return f"a tuple of {' and '.join(map(_said, form))}"
     kind, shape, dtype = form
     return f"shape {shape} and dtype {dtype} ({kind.__name__})"
 

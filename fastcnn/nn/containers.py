@@ -72,6 +72,11 @@ class Sequential(Module):
             self._fused = before
             raise
 
+    @property
+    def several_inputs(self) -> bool:  # type: ignore[override]
+        """Whether the first layer takes several inputs."""
+        return bool(self.layers) and self.layers[0].several_inputs
+
     def forward_native(self, x, backend):
         """Call all layers, the first first; those that can be recorded together, where not all can."""
         units, self._first_trained = self._units(backend)

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastcnn.functional.normalization import inverse_deviation
 from fastcnn.nn import calls
+from fastcnn.nn.branches import Concat, Parallel
 from fastcnn.nn.containers import Sequential
 from fastcnn.nn.conv import Conv2d, ConvTranspose2d
 from fastcnn.nn.dropout import Dropout
@@ -92,9 +93,11 @@ def _chain(module):
 
 
 def _copied(layer: Module) -> Module:
-    """With arrays of its own; the two ways of a residual connection are folded."""
+    """With arrays of its own; what goes different ways, as in a residual connection, is folded on each of them."""
     if type(layer) is Residual and calls.is_as_defined(layer):
         return Residual(fold(layer.body), fold(layer.shortcut))
+    if isinstance(layer, (Concat, Parallel)) and type(layer) in (Concat, Parallel) and calls.is_as_defined(layer):
+        return type(layer)(*map(fold, layer.branches), dim=layer.dim)
     twin = copy.deepcopy(layer)
     twin.zero_grad()
     for parameter in twin.parameters():

@@ -8,7 +8,8 @@ from fastcnn import _validate, backends
 from fastcnn._convolution import get_convolution
 from fastcnn.nn import calls
 from fastcnn.nn.folding import fold
-from fastcnn.nn.module import Module, checked_batch
+from fastcnn.nn.inputs import Batch, checked_batch, joined, listed
+from fastcnn.nn.module import Module
 from fastcnn.nn.recording import State, is_recordable
 
 _KEPT = 64  # shapes: they share their memory
@@ -83,7 +84,7 @@ class Inference:
         vars(self).update(state)
         self._start()
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
+    def __call__(self, x: Batch, *more: np.ndarray) -> np.ndarray:
         """Output for a batch, computed by the current backend.
 
         Any thread may call; while one computes, others wait.
@@ -91,6 +92,9 @@ class Inference:
         Parameters
         ----------
         x : ndarray of shape (N, C, H, W) or (N, features), float32 or float64
+            Of a model with several inputs, a tuple of them.
+        *more : ndarray of shape (N, C, H, W) or (N, features), optional
+            The other inputs, if `x` is the first of several.
 
         Returns
         -------
@@ -102,31 +106,33 @@ class Inference:
         TypeError, ValueError
             If `x` is not a float array of at least two axes, or does not fit a layer.
         """
-        x = checked_batch(x)
+        inputs = listed(checked_batch(x, *more))
         backend, size = backends.load(), self.batch_size
         with self._lock:
-            if len(x) <= size:
-                return self._answer(x, backend)
-            return np.concatenate([self._answer(x[i : i + size], backend) for i in range(0, len(x), size)])
+            if len(inputs[0]) <= size:
+                return self._answer(inputs, backend)
+            parts = [tuple(each[i : i + size] for each in inputs) for i in range(0, len(inputs[0]), size)]
+            return np.concatenate([self._answer(part, backend) for part in parts])
 
-    def _answer(self, x: np.ndarray, backend) -> np.ndarray:
+    def _answer(self, inputs: tuple[np.ndarray, ...], backend) -> np.ndarray:
         """Output for a batch that is computed as one."""
         if not (self._is_recordable and hasattr(backend, "prepare")):
-            return np.array(backend.unpack(self._forward(backend.pack(x), backend)))
-        shape = backend.prepared_size(len(x), x.dtype), *x.shape[1:]
-        key = backend, x.dtype, shape, get_convolution()
+            return np.array(backend.unpack(self._forward(tuple(map(backend.pack, inputs)), backend)))
+        N, dtype = len(inputs[0]), inputs[0].dtype
+        shapes = tuple((backend.prepared_size(N, dtype), *x.shape[1:]) for x in inputs)
+        key = backend, dtype, shapes, get_convolution()
         compute = self._prepared.get(key)
         if compute is None:
             if len(self._prepared) >= _KEPT:
                 self._prepared.clear()
-            compute = backend.prepare(self._forward, shape, x.dtype, self._room, State(self.layers).arrays)
+            compute = backend.prepare(self._forward, shapes, dtype, self._room, State(self.layers).arrays)
             self._prepared[key] = compute
-        return compute(x)
+        return compute(*inputs)
 
-    def _forward(self, native, backend):
+    def _forward(self, inputs: tuple, backend):
         """Call the layers; none remembers anything, as there will be no backward pass."""
         with calls.forgetting():
-            return self.layers.forward_native(native, backend)
+            return self.layers.forward_native(joined(inputs), backend)
 
     def _room(self, size: int) -> np.ndarray:
         """The memory of all shapes, of which only one is computed at a time; a larger one, if it is too small."""

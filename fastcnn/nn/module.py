@@ -13,6 +13,7 @@ import numpy as np
 
 from fastcnn import _validate, backends
 from fastcnn.nn import calls, recording
+from fastcnn.nn.inputs import Batch, checked_batch, each
 from fastcnn.nn.parameter import Buffer, Parameter
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class Module:
     and the same other layer several times takes each call with `fastcnn.nn.last_call`, and goes back through it by
     ``call.backward(dy, backend, input_grad)``.
 
+    A layer that takes several inputs says ``several_inputs = True``: its ``x`` is a tuple of activations, and what its
+    ``backward_native`` returns is one of their gradients.
+
     Examples
     --------
     >>> import numpy as np
@@ -53,6 +57,7 @@ class Module:
     """
 
     training = True
+    several_inputs: bool = False
     _last: Any = None  # (backend's name, y, call or use of a recording) of the last forward
     _version = 0  # how often a public attribute was set
     _summarize: Callable[..., Any]  # `summarize` and `Inference`, which know what layers there are, and say so
@@ -72,13 +77,16 @@ class Module:
             object.__setattr__(self, "_version", self._version + 1)
         object.__delattr__(self, name)
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def forward(self, x: Batch, *more: np.ndarray) -> np.ndarray:
         """Output for a batch, computed by the current backend; `backward` will use the same.
 
         Parameters
         ----------
         x : ndarray of shape (N, C, H, W) or (N, features), float32 or float64
-            Layers may remember it: leave it as it is until `backward` was called.
+            Layers may remember it: leave it as it is until `backward` was called. A model of several inputs (see
+            `Parallel`) is given a tuple of them, of one N and dtype.
+        *more : ndarray of shape (N, C, H, W) or (N, features), optional
+            The other inputs, if `x` is the first of several.
 
         Returns
         -------
@@ -87,24 +95,25 @@ class Module:
         Raises
         ------
         TypeError, ValueError
-            If `x` is not a float array of at least two axes, or does not fit a layer.
+            If `x` is not a float array of at least two axes, does not fit a layer, or there are several but the model
+            takes one.
         """
         self._last = None  # what a forward leaves that fails half-way belongs to nothing
         name = backends.get_backend()
         backend = backends.load(name)
-        x = checked_batch(x)
+        x = checked_batch(x, *more)
         with self._memory(backend):
             use = self._use_of_recording(backend, x)
             if use:
                 y = use.forward(self, x)
                 self._last = name, y, use
             else:
-                native, call = calls.run(self, backend.pack(x), backend)
+                native, call = calls.run(self, each(backend.pack, x), backend)
                 y = np.array(backend.unpack(native))  # a copy: the caller may change it, the layers remember their own
                 self._last = name, y, call
         return y
 
-    def backward(self, dy: np.ndarray, *, input_grad: bool = True) -> np.ndarray | None:
+    def backward(self, dy: np.ndarray, *, input_grad: bool = True) -> Any:
         """Add the gradients of all parameters, and return that of the input, for the last batch of `forward`.
 
         Parameters
@@ -116,7 +125,7 @@ class Module:
 
         Returns
         -------
-        ndarray of the shape of the input, or None without `input_grad`
+        ndarray of the shape of the input, a tuple of these for several inputs, or None without `input_grad`
 
         Raises
         ------
@@ -146,11 +155,11 @@ class Module:
                     return call.backward(dy, bool(input_grad))
                 call = call.call
             dx = call.backward(backend.pack(dy), backend, input_grad)
-            return backend.unpack(dx) if input_grad else None
+            return each(backend.unpack, dx) if input_grad else None
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
+    def __call__(self, x: Batch, *more: np.ndarray) -> np.ndarray:
         """See `forward`."""
-        return self.forward(x)
+        return self.forward(x, *more)
 
     def forward_native(self, x, backend):
         """Output, in the layout of ``backend``."""
@@ -324,15 +333,16 @@ class Module:
         """Multiply-adds for one image, (C, H, W) or (features,) in and out; without those of the modules inside."""
         return 0
 
-    def summary(self, input_shape: Sequence[int] | None = None) -> None:
+    def summary(self, input_shape: Sequence[int] | Sequence[Sequence[int]] | None = None) -> None:
         """Print all layers: output, parameters, multiply-adds and memory of the output, for one image.
 
         `fastcnn.nn.summarize` returns the same as numbers, and says what they are.
 
         Parameters
         ----------
-        input_shape : sequence of int, optional
-            Of one image, (C, H, W), or of one row, (features,); by default the model's own ``input_shape``.
+        input_shape : sequence of int, or of such sequences, optional
+            Of one image, (C, H, W), or of one row, (features,); by default the model's own ``input_shape``. Of a model
+            with several inputs, the shape of each.
 
         Raises
         ------
@@ -396,7 +406,7 @@ class Module:
         """Why the passes of this module itself, as it is now, cannot be recorded; None if they can."""
         return None
 
-    def _use_of_recording(self, backend, x: np.ndarray) -> "recording.Use | None":
+    def _use_of_recording(self, backend, x) -> "recording.Use | None":
         if not recording.can_record(backend):
             return None
         made = vars(self).get("_recordings")
@@ -412,14 +422,6 @@ class Module:
         if pool is None:
             pool = vars(self)["_pool"] = backend.Pool()
         return pool
-
-
-def checked_batch(x) -> np.ndarray:
-    """``x`` as a C-contiguous batch of floats, or an error that says what it must be."""
-    x = _validate.floats("x", x)
-    if x.ndim < 2:
-        raise ValueError(f"`x` must have at least 2 dimensions, the first for the batch; its shape is {x.shape}.")
-    return x
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:

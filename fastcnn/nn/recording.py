@@ -22,6 +22,7 @@ import numpy as np
 
 from fastcnn._convolution import get_convolution
 from fastcnn.nn import calls
+from fastcnn.nn.inputs import each, joined, listed
 from fastcnn.nn.parameter import Buffer, Parameter, collected
 
 _KEPT = 8  # forms: the whole and the last batches of training and of testing, and two in reserve
@@ -178,7 +179,7 @@ class Recordings:
                 self._made = {} if is_recordable(model) else None
             if self._made is None:
                 return None
-            key = backend, x.shape, x.dtype, state.modes(model)
+            key = backend, calls.form(x), state.modes(model)
             found = self._made.pop(key, None)
             if found is None or not found.is_free():
                 found = _Recording(backend, state, native=self._native)
@@ -249,6 +250,7 @@ class _Recording:
     def __init__(self, backend, state: State, *, native: bool):
         self.state, self._backend = state, backend
         self._enter, self._leave = (backend.copy, backend.copy) if native else (backend.pack, backend.unpack)
+        self._copy = backend.copy if native else np.copy
         self._forward: Any = None  # the program
         self._backward: dict[bool, tuple] = {}  # program and parameters, by whether there is a gradient of the input
         self.use: Any = None  # weak reference to the last one
@@ -259,36 +261,39 @@ class _Recording:
 
     def forward(self, model, x):
         if self._forward is None:
-            self._forward, (y,) = self._record(functools.partial(self._first, model), x, [])
+            first, *others = listed(x)
+            inputs = first, *map(self._copy, others)  # no two are one array in the program, as they may be here
+            self._forward, (y,) = self._record(functools.partial(self._first, model), inputs, [])
         else:
-            (y,) = self._forward(x)
+            (y,) = self._forward(*listed(x))
         return y
 
     def backward(self, dy, input_grad: bool):
         if input_grad in self._backward:
             program, parameters = self._backward[input_grad]
-            dx, *grads = program(dy)
+            results = program(dy)
         else:
             parameters = []
             back = functools.partial(self._back, parameters, input_grad)
-            program, (dx, *grads) = self._record(back, dy, self._forward.allocated)
+            program, results = self._record(back, (dy,), self._forward.allocated)
             self._backward[input_grad] = program, parameters
-        for parameter, grad in zip(parameters, grads, strict=True):
+        inputs = len(results) - len(parameters)
+        for parameter, grad in zip(parameters, results[inputs:], strict=True):
             parameter.accumulate(grad)
-        return dx
+        return joined(tuple(results[:inputs]))
 
     def programs(self, input_grad: bool | None) -> tuple[Any, Any]:
         return self._forward, None if input_grad is None else self._backward[input_grad][0]
 
-    def _first(self, model, x) -> list:
-        native, self.call = calls.run(model, self._enter(x), self._backend)
+    def _first(self, model, *inputs) -> list:
+        native, self.call = calls.run(model, each(self._enter, joined(inputs)), self._backend)
         return [self._leave(native)]
 
     def _back(self, parameters: list, input_grad: bool, dy) -> list:
         with collected() as gradients:
             dx = self.call.backward(self._enter(dy), self._backend, input_grad)
         parameters += [parameter for parameter, _ in gradients]
-        return [self._leave(dx) if input_grad else None, *[grad for _, grad in gradients]]
+        return [*listed(each(self._leave, dx) if input_grad else None), *[grad for _, grad in gradients]]
 
-    def _record(self, function, x, known: list[np.ndarray]) -> tuple[Any, list]:
-        return self._backend.record(function, [x], [*self.state.arrays, *known])
+    def _record(self, function, inputs: tuple, known: list[np.ndarray]) -> tuple[Any, list]:
+        return self._backend.record(function, inputs, [*self.state.arrays, *known])

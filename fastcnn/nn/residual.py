@@ -2,6 +2,7 @@
 
 from fastcnn import _validate
 from fastcnn.nn.calls import last_call
+from fastcnn.nn.inputs import added, each
 from fastcnn.nn.module import Module
 from fastcnn.nn.reshaping import Identity
 
@@ -47,6 +48,11 @@ class Residual(Module):
                 raise TypeError(f"`{name}` must be a Module, not {type(module).__name__}.")
         self.body, self.shortcut = body, shortcut
 
+    @property
+    def several_inputs(self) -> bool:  # type: ignore[override]
+        """Whether both take several inputs."""
+        return self.body.several_inputs and self.shortcut.several_inputs
+
     def forward_native(self, x, backend):
         """Both, and their sum."""
         y = self.body.forward_native(x, backend)
@@ -54,9 +60,10 @@ class Residual(Module):
         past = self.shortcut.forward_native(x, backend)
         self._shortcut = last_call(self.shortcut)
         if y.shape != past.shape:
+            given = each(lambda one: one.shape, x)
             raise ValueError(
-                f"A {type(self).__name__}'s body makes {y.shape} of an input of shape {x.shape}, but its shortcut "
-                f"makes {past.shape}; give it a shortcut of the same shape."
+                f"A {type(self).__name__}'s body makes {y.shape} of an input of shape {given}, but its shortcut makes "
+                f"{past.shape}; give it a shortcut of the same shape."
             )
         return backend.add(y, past)
 
@@ -64,7 +71,7 @@ class Residual(Module):
         """The gradient goes both ways, and the two that come back are added."""
         dx = self._body.backward(dy, backend, input_grad)
         past = self._shortcut.backward(dy, backend, input_grad)
-        return backend.add(dx, past) if input_grad else None
+        return added(dx, past, backend) if input_grad else None
 
 
 class ResizeChannels(Module):

@@ -2,16 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastcnn import _validate
 from fastcnn.backends import use_backend
+from fastcnn.nn.inputs import joined, listed
 from fastcnn.nn.module import Module
 from fastcnn.nn.parameter import Parameter
 from fastcnn.nn.recording import unrecorded
 from fastcnn.nn.tracing import Step, trace
+
+InputShape = Sequence[int] | Sequence[Sequence[int]]
+
+_IMAGES = 2  # that are passed through: batch normalization can take statistics of them
 
 
 class Row(NamedTuple):
@@ -92,15 +97,16 @@ def said(unrecorded: dict[str, str]) -> list[str]:
     return [f"layer by layer: {', '.join(layers)}"] if layers else []
 
 
-def summarize(model: Module, input_shape: Sequence[int] | None = None) -> Summary:
+def summarize(model: Module, input_shape: InputShape | None = None) -> Summary:
     """What each module of ``model`` has and does, and the sums; `Module.summary` prints it.
 
     Parameters
     ----------
     model : Module
         It stays as it is.
-    input_shape : sequence of int, optional
-        Of one image, (C, H, W), or of one row, (features,); by default the model's own ``input_shape``.
+    input_shape : sequence of int, or of such sequences, optional
+        Of one image, (C, H, W), or of one row, (features,); by default the model's own ``input_shape``. Of a model with
+        several inputs, the shape of each.
 
     Returns
     -------
@@ -118,17 +124,8 @@ def summarize(model: Module, input_shape: Sequence[int] | None = None) -> Summar
     >>> summary.parameters, summary.multiply_adds, summary.training_multiply_adds
     (61706, 416520, 1131960)
     """
-    input_shape = getattr(model, "input_shape", None) if input_shape is None else input_shape
-    if input_shape is None:
-        raise ValueError(f"`input_shape` is needed, (C, H, W): this {type(model).__name__} has none of its own.")
-    if not isinstance(input_shape, Sequence) or not input_shape:
-        raise TypeError(f"`input_shape` must be a sequence of whole numbers, (C, H, W), not {input_shape!r}.")
-    shape = tuple(_validate.count(f"input_shape[{i}]", size) for i, size in enumerate(input_shape))
+    steps = steps_of(model, checked_shapes(model, input_shape))
     parameters = {id(parameter): parameter for parameter in model.parameters()}.values()
-    dtype = next((parameter.dtype for parameter in parameters), np.dtype(np.float32))
-    images = 2  # of which batch normalization can take statistics
-    with use_backend("numpy"):  # nothing to compile
-        steps = trace(model, np.zeros((images, *shape), dtype))
     counted: set[int] = set()
     rows, memories = [], _memories(steps)
     for step, memory in zip(steps, memories, strict=True):
@@ -137,8 +134,8 @@ def summarize(model: Module, input_shape: Sequence[int] | None = None) -> Summar
         ]
         counted.update(map(id, own))
         size, kind = sum(parameter.size for parameter in own), type(step.module).__name__
-        cost = step.module.multiply_adds(step.x.shape[1:], step.y.shape[1:])
-        rows.append(Row(step.name, kind, step.depth, step.y.shape[1:], size, cost, memory // images))
+        cost = step.module.multiply_adds(listed(step.x)[0].shape[1:], step.y.shape[1:])
+        rows.append(Row(step.name, kind, step.depth, step.y.shape[1:], size, cost, memory // _IMAGES))
     total = sum(parameter.size for parameter in parameters)
     costs = sum(row.multiply_adds for row in rows), sum(row.memory for row in rows)
     return Summary(rows, total, *costs, unrecorded(model))
@@ -147,12 +144,35 @@ def summarize(model: Module, input_shape: Sequence[int] | None = None) -> Summar
 Module._summarize = staticmethod(summarize)
 
 
+def checked_shapes(model: Module, input_shape: Any) -> tuple[tuple[int, ...], ...]:
+    """The shape of each input, without the batch, from that of one or of several; by default the model's own."""
+    input_shape = getattr(model, "input_shape", None) if input_shape is None else input_shape
+    if input_shape is None:
+        raise ValueError(f"`input_shape` is needed, (C, H, W): this {type(model).__name__} has none of its own.")
+    given: Any = input_shape if isinstance(input_shape, Sequence) and input_shape else ()
+    several = bool(given) and all(isinstance(shape, Sequence) and shape for shape in given)
+    if not given or isinstance(given, str) or any(isinstance(shape, str) for shape in given):
+        raise TypeError(f"`input_shape` must be a sequence of whole numbers, (C, H, W), not {input_shape!r}.")
+    named = {f"input_shape[{i}]": shape for i, shape in enumerate(given)} if several else {"input_shape": given}
+    return tuple(
+        tuple(_validate.count(f"{name}[{i}]", size) for i, size in enumerate(shape)) for name, shape in named.items()
+    )
+
+
+def steps_of(model: Module, shapes: tuple[tuple[int, ...], ...]) -> list[Step]:
+    """What each module makes of a batch of images of these shapes."""
+    dtype = next((parameter.dtype for parameter in model.parameters()), np.dtype(np.float32))
+    with use_backend("numpy"):  # nothing to compile
+        return trace(model, joined(tuple(np.zeros((_IMAGES, *shape), dtype) for shape in shapes)))
+
+
 def _memories(steps: list[Step]) -> list[int]:
     """Bytes of each output, where the step made it: no view of its input, and not made by a module inside it."""
     memories, seen = [0] * len(steps), set()
     for i in sorted(range(len(steps)), key=lambda i: -steps[i].depth):
         maker = _owner(steps[i].y)
-        if maker is not _owner(steps[i].x) and id(maker) not in seen:
+        given = [_owner(x) for x in listed(steps[i].x)]
+        if not any(maker is one for one in given) and id(maker) not in seen:
             seen.add(id(maker))
             memories[i] = steps[i].y.nbytes
     return memories

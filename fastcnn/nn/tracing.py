@@ -1,12 +1,13 @@
 """A pass through a model, module by module: what goes into each and what comes out."""
 
 import copy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastcnn import _validate, backends
+from fastcnn import backends
 from fastcnn.nn import calls
+from fastcnn.nn.inputs import Batch, checked_batch, each
 from fastcnn.nn.module import Module
 
 
@@ -21,17 +22,17 @@ class Step(NamedTuple):
     depth : int
         0 is the model itself, 1 what is directly inside it, and so on.
     x, y : ndarray of shape (N, C, H, W) or (N, features)
-        What it was given, and its output.
+        What it was given, several inputs as a tuple, and its output.
     """
 
     name: str
     module: Module
     depth: int
-    x: np.ndarray
+    x: Any
     y: np.ndarray
 
 
-def trace(model: Module, x: np.ndarray) -> list[Step]:
+def trace(model: Module, x: Batch) -> list[Step]:
     """Pass a batch through a copy of ``model`` and keep what every module in it was given and gave.
 
     The model stays as it is, its running statistics and generators too. No modules are fused: what a convolution gives
@@ -42,6 +43,7 @@ def trace(model: Module, x: np.ndarray) -> list[Step]:
     model : Module
         In training or evaluation mode, as it is.
     x : ndarray of shape (N, C, H, W) or (N, features), float32 or float64
+        Of a model with several inputs, a tuple of them.
 
     Returns
     -------
@@ -67,7 +69,7 @@ def trace(model: Module, x: np.ndarray) -> list[Step]:
     2 '1.body' ReLU (1, 18)
     2 '1.shortcut' Identity (1, 18)
     """
-    x = _validate.floats("x", x)
+    x = checked_batch(x)
     backend = backends.load()
     twin = copy.deepcopy(model)
     pairs = zip(twin.named_modules(), model.named_modules(), strict=True)
@@ -79,9 +81,9 @@ def trace(model: Module, x: np.ndarray) -> list[Step]:
         y = forward()
         name, module = named[layer]
         depth = name.count(".") + 1 if name else 0
-        steps.insert(place, Step(name, module, depth, backend.unpack(x), backend.unpack(y)))
+        steps.insert(place, Step(name, module, depth, each(backend.unpack, x), backend.unpack(y)))
         return y
 
     with calls.forgetting(), calls.observed(note):
-        twin.forward_native(backend.pack(x), backend)
+        twin.forward_native(each(backend.pack, x), backend)
     return steps

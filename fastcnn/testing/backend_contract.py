@@ -17,6 +17,7 @@ OPTIONAL = {name for files in (RECORDING, COMPILING) for names in files.values()
 UNFINITE = {
     "conv2d", "conv2d_relu", "conv_transpose2d", "linear", "linear_relu", "relu", "leaky_relu", "tanh", "sigmoid",
     "add", "max_pool2d", "avg_pool2d", "adaptive_max_pool2d", "adaptive_avg_pool2d", "resize_channels",
+    "concatenate",
 }  # fmt: skip
 """Operations that are called with NaN and infinity, too."""
 
@@ -190,6 +191,8 @@ def _haunted(backend: ModuleType, value, rubbish: float):
     Idle lanes are zero when they are packed, and operations compute there too: they come to the largest number where
     images, which begin at its negative, come to zero.
     """
+    if isinstance(value, list):
+        return [_haunted(backend, item, rubbish) for item in value]
     if not is_native(value) or value.dtype.kind != "f":
         return value
     C, most = value.shape[1], 0.9 * float(np.finfo(value.dtype).max)

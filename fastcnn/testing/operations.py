@@ -226,6 +226,19 @@ def _elementwise() -> Iterator[Call]:
             for channels in (1, shape[1], shape[1] + 2):
                 yield Call("resize_channels", f"{reason}, to {channels} channels", packed(1, channels))
         for dim in range(1, len(shape)):
+            for parts in (1, 3):
+                sizes = tuple(range(1, 1 + parts))
+
+                def joined(backend, rng, dtype, shape=shape, dim=dim, sizes=sizes):
+                    parts = [(*shape[:dim], size, *shape[dim + 1 :]) for size in sizes]
+                    return [backend.pack(rng.standard_normal(part).astype(dtype)) for part in parts], dim
+
+                def parted(backend, rng, dtype, shape=shape, dim=dim, sizes=sizes):
+                    whole = (*shape[:dim], sum(sizes), *shape[dim + 1 :])
+                    return backend.pack(rng.standard_normal(whole).astype(dtype)), sizes, dim
+
+                yield Call("concatenate", f"{reason}, {parts} along axis {dim}", joined)
+                yield Call("concatenate_backward", f"{reason}, {parts} along axis {dim}", parted)
             for name in ("softmax", "log_softmax"):
                 yield Call(name, f"{reason}, axis {dim}", packed(1, dim))
                 yield Call(f"{name}_backward", f"{reason}, axis {dim}", packed(2, dim))

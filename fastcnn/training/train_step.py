@@ -15,7 +15,7 @@ import numpy as np
 
 from fastcnn import backends
 from fastcnn.nn import Module, Parameter, calls, recording
-from fastcnn.nn.module import checked_batch
+from fastcnn.nn.inputs import Batch, checked_batch, each, joined, listed
 from fastcnn.nn.parameter import collected
 from fastcnn.optim import Optimizer
 
@@ -64,13 +64,13 @@ class TrainStep:
         self._made: dict[tuple, _Recorded] = {}
         self._memory = np.empty(0, np.uint8)
 
-    def __call__(self, x: np.ndarray, target: np.ndarray) -> float:
+    def __call__(self, x: Batch, target: np.ndarray) -> float:
         """Learn from a batch; returns its loss before.
 
         Parameters
         ----------
         x, target : ndarray
-            As the model and the loss take them.
+            As the model and the loss take them; of a model with several inputs, `x` is a tuple of these.
 
         Raises
         ------
@@ -85,7 +85,7 @@ class TrainStep:
             raise FloatingPointError(f"The loss is {value}; the learning rate was {self.optimizer.lr:g}.")
         return value
 
-    def learn(self, x: np.ndarray, target: np.ndarray) -> _Learned:
+    def learn(self, x: Batch, target: np.ndarray) -> _Learned:
         """Learn from a batch if its loss is finite.
 
         Returns the model's output, the loss, and what that is a mean over, 1 for a sum.
@@ -138,10 +138,10 @@ class TrainStep:
             self.optimizer.zero_grad()
             self.model.backward(self.loss.backward(), input_grad=False)
             self.optimizer.step()
-        return y, value, getattr(self.loss, "mean_over", len(x))
+        return y, value, getattr(self.loss, "mean_over", len(y))
 
-    def _as_program(self, backend, x: np.ndarray, target) -> _Learned:
-        form = backend, x.shape, x.dtype, self._state.modes(self.model)
+    def _as_program(self, backend, x, target) -> _Learned:
+        form = backend, calls.form(x), self._state.modes(self.model)
         like = next((made.output for (known, _), made in self._made.items() if known == form), None)
         if like is not None:
             operation, (_, wanted, scale) = self.loss._check(like, target)
@@ -154,9 +154,9 @@ class TrainStep:
                 self.optimizer._count(made.places, -1)
         return self._record(backend, form, x, target)
 
-    def _run(self, made: "_Recorded", x: np.ndarray, wanted: np.ndarray, scale: float) -> _Learned:
+    def _run(self, made: "_Recorded", x, wanted: np.ndarray, scale: float) -> _Learned:
         made.scale[...] = scale
-        y, loss, *grads = made.program(x, wanted)
+        y, loss, *grads = made.program(*listed(x), wanted)
         value = float(loss)
         if math.isfinite(value):
             self._keep(zip(made.parameters, grads, strict=True))
@@ -164,15 +164,17 @@ class TrainStep:
             self.optimizer._count(made.places, -1)
         return y, value, 1 / scale
 
-    def _record(self, backend, form: tuple, x: np.ndarray, target) -> _Learned:
-        inputs, scale, found = [x], np.empty(()), []
+    def _record(self, backend, form: tuple, x, target) -> _Learned:
+        one, *others = listed(x)
+        inputs, scale, found = [one, *map(np.copy, others)], np.empty(()), []
 
-        def first(x: np.ndarray) -> list:
-            native, call = calls.run(self.model, backend.pack(x), backend)
+        def first(*given: np.ndarray) -> list:
+            native, call = calls.run(self.model, each(backend.pack, joined(given)), backend)
             y = backend.unpack(native)
             operation, (_, wanted, scale[...]) = self.loss._check(y, target)
-            inputs.append(wanted.copy() if np.may_share_memory(wanted, x) else wanted)  # they will be two
-            wanted = inputs[1]
+            shared = any(np.may_share_memory(wanted, one) for one in given)
+            wanted = wanted.copy() if shared else wanted  # they will be two
+            inputs.append(wanted)
             loss = getattr(backend, operation)(y, wanted, scale)
             if not math.isfinite(float(loss)):
                 raise _NotFinite(y, float(loss))

@@ -1,14 +1,14 @@
 """A net made ready for batches of a shape: see `fastcnn.nn.Inference`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from fastcnn.backends import numba_direct
-from fastcnn.backends.numba_direct.layout import pack, unpack
 from fastcnn.backends.numba_direct.one_image import OneImage
 from fastcnn.backends.numba_direct.runtime.processor import lanes
-from fastcnn.backends.numba_direct.runtime.program import Program, record
+from fastcnn.backends.numba_direct.runtime.program import record
 
 _FEW = 4  # images, times as many as there are lanes at most, that are computed one by one
 _WORTH_THREADS = 20_000  # multiply-adds of vectors: with fewer, meeting another thread takes longer than half of them
@@ -20,23 +20,29 @@ def prepared_size(N: int, dtype) -> int:
 
 
 def prepare(
-    forward: Callable, shape: tuple[int, ...], dtype, allocate: Callable[[int], np.ndarray], known: list[np.ndarray]
-) -> Callable[[np.ndarray], np.ndarray]:
-    """What computes ``forward(x, backend)`` for batches of this shape, in memory of ``allocate``.
+    forward: Callable,
+    shapes: Sequence[tuple[int, ...]],
+    dtype,
+    allocate: Callable[[int], np.ndarray],
+    known: list[np.ndarray],
+) -> Callable[..., np.ndarray]:
+    """What computes ``forward(inputs, backend)`` for inputs of these shapes, in memory of ``allocate``.
 
     Prepared for one image, it computes few ones, too. ``known`` are the arrays of the net's parameters.
     """
-    if shape[0] * _FEW > lanes(dtype):
-        program = _recorded(lambda x: unpack(forward(pack(x), numba_direct)), shape, dtype, allocate, known)
-        return lambda x: program(x)[0]
-    backend = OneImage()
-    program = _recorded(lambda x: backend.unpack(forward(backend.pack(x), backend)), shape, dtype, allocate, known)
-    if backend.largest < _WORTH_THREADS:
-        program.run_alone()
-    return lambda x: np.concatenate([program(x[n : n + 1])[0] for n in range(len(x))]) if len(x) > 1 else program(x)[0]
+    few = shapes[0][0] * _FEW <= lanes(dtype)
+    backend: Any = OneImage() if few else numba_direct
 
+    def compute(*inputs: np.ndarray) -> list[np.ndarray]:
+        return [backend.unpack(forward(tuple(map(backend.pack, inputs)), backend))]
 
-def _recorded(compute: Callable, shape: tuple[int, ...], dtype, allocate, known) -> Program:
-    program, _ = record(lambda x: [compute(x)], [np.zeros(shape, dtype)], known)
+    program, _ = record(compute, [np.zeros(shape, dtype) for shape in shapes], known)
     program.share(allocate)
-    return program
+    if few and backend.largest < _WORTH_THREADS:
+        program.run_alone()
+
+    def one_by_one(*inputs: np.ndarray) -> np.ndarray:
+        ys = [program(*(x[n : n + 1] for x in inputs))[0] for n in range(len(inputs[0]))]
+        return np.concatenate(ys) if len(ys) > 1 else ys[0]
+
+    return one_by_one if few else lambda *inputs: program(*inputs)[0]

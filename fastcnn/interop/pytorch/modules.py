@@ -1,5 +1,6 @@
 """Layers that fastcnn has and PyTorch has not, as modules of PyTorch. PyTorch is imported with this file."""
 
+from collections import OrderedDict
 from typing import cast
 
 import torch
@@ -18,6 +19,27 @@ class Residual(torch.nn.Module):
     def forward(self, x):
         """``body(x) + shortcut(x)``."""
         return self.body(x) + self.shortcut(x)
+
+
+class Concat(torch.nn.Sequential):
+    """See `fastcnn.nn.Concat`."""
+
+    def __init__(self, branches: "OrderedDict[str, torch.nn.Module]", dim: int):
+        super().__init__(branches)
+        self.dim = dim
+
+    def forward(self, input):
+        """What all branches make of the input, side by side."""
+        return torch.cat([branch(input) for branch in self], self.dim)
+
+
+class Parallel(Concat):
+    """See `fastcnn.nn.Parallel`."""
+
+    def forward(self, input, *more):
+        """What each branch makes of its input, side by side; behind a Sequential, the inputs are a tuple."""
+        inputs = (input, *more) if more else input
+        return torch.cat([branch(x) for branch, x in zip(self, inputs, strict=True)], self.dim)
 
 
 class GlobalAvgPool2d(torch.nn.Module):

@@ -95,17 +95,19 @@ class _Reader:
 
     def read(self, module, place: str) -> Module:
         """The module's twin; ``place`` is its dotted name."""
-        residual = type(module) is self.own.Residual
+        ways = self.own.Residual, self.own.Concat, self.own.Parallel
+        kind: Any = getattr(nn, type(module).__name__) if type(module) in ways else None
         try:
             if module._forward_hooks or module._forward_pre_hooks:
                 raise ValueError("it has forward hooks, which fastcnn would not call.")
             chain = isinstance(module, self.chain) and type(module).forward is self.chain.forward
-            model = None if chain or residual else self._layer(module, place)
+            model = None if chain or kind else self._layer(module, place)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{place or '`module`'}: {error}") from None
         if model is None:
             parts = [self.read(part, f"{place}.{name}".lstrip(".")) for name, part in module._modules.items()]
-            model = nn.Residual(*parts) if residual else Sequential(*parts)
+            options = {"dim": module.dim} if isinstance(module, self.own.Concat) else {}
+            model = (kind or Sequential)(*parts, **options)
         model.training = module.training
         return model
 

@@ -17,7 +17,7 @@ def to_torch(model: Module) -> "torch.nn.Module":
     """The same model in PyTorch, with the same weights: the inverse of `from_torch`.
 
     Layers have PyTorch's classes, and names of parameters stay as they are: the ``state_dict`` of one is that of the
-    other. What PyTorch has not (`Residual`, `ResizeChannels`, padding that differs by side) are modules of
+    other. What PyTorch has not (`Residual`, `Concat`, `ResizeChannels`, padding that differs by side) are modules of
     ``fastcnn.interop.pytorch.modules``.
 
     Parameters
@@ -64,7 +64,7 @@ class _Writer:
 
         self._torch, self._modules = torch, modules
         self._names = {*layers(torch), *modules.OWN}
-        self._kinds = {nn.Sequential, nn.Residual, *(nn.LAYERS[name] for name in self._names)}
+        self._kinds = {nn.Sequential, nn.Residual, nn.Concat, nn.Parallel, *(nn.LAYERS[name] for name in self._names)}
         self._made: dict[Any, Any] = {}
 
     def write(self, layer: Any, place: str):
@@ -89,6 +89,8 @@ class _Writer:
             return self._torch.nn.Sequential(inside)
         if kind is nn.Residual:
             return self._modules.Residual(**inside)
+        if kind in (nn.Concat, nn.Parallel):
+            return getattr(self._modules, kind.__name__)(inside, dim=layer.dim)
         options = self._options(layer, kind)
         if own := self._modules.OWN.get(kind.__name__):
             return own(**options)

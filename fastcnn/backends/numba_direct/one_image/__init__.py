@@ -5,13 +5,14 @@ the batch; `convolution` has what does not. An operation that neither has takes 
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from fastcnn._geometry import Windows
 from fastcnn.backends import numba_direct, operations, operations_by_file
 from fastcnn.backends.numba_direct import layout
+from fastcnn.backends.numba_direct.branches import join
 from fastcnn.backends.numba_direct.layout import BlockedArray
 from fastcnn.backends.numba_direct.one_image.convolution import (
     convolve,
@@ -20,6 +21,7 @@ from fastcnn.backends.numba_direct.one_image.convolution import (
     normalize,
 )
 from fastcnn.backends.numba_direct.one_image.image import Image
+from fastcnn.backends.numba_direct.runtime.memory import aligned
 from fastcnn.backends.numba_direct.runtime.processor import lanes
 
 _FILES = operations_by_file()
@@ -37,7 +39,7 @@ class OneImage:
 
     def __init__(self) -> None:
         self.largest = 0
-        self._given = np.empty(0)
+        self._given: list[np.ndarray] = []
 
     def __getattr__(self, name: str) -> Callable:
         if name not in operations():
@@ -47,13 +49,14 @@ class OneImage:
 
     def pack(self, x: np.ndarray) -> Image:
         """The image of an array of shape (1, ...)."""
-        self._given = x
+        self._given.append(x)
         return Image.of(x)
 
     def unpack(self, x: Image) -> np.ndarray:
         """Its numbers; a copy of them, if they are those that `pack` was given."""
         numbers = x.numbers
-        return layout.unpack(layout.pack(numbers)) if np.may_share_memory(numbers, self._given) else numbers
+        is_given = any(np.may_share_memory(numbers, given) for given in self._given)
+        return layout.unpack(layout.pack(numbers)) if is_given else numbers
 
     def flatten(self, x: Image) -> Image:
         """The same image, as a row."""
@@ -98,14 +101,34 @@ class OneImage:
 
     def resize_channels(self, x: Image, channels: int) -> Image:
         """See `fastcnn.nn.ResizeChannels`."""
-        C, H, W = x.maps
-        blocks = x.channels.blocks
-        L = blocks.shape[-1]
+        C, L = x.maps[0], lanes(x.dtype)
         if C % L and channels > C:  # the lanes that get zeros may hold anything
             return _as_batch(numba_direct.resize_channels, x, channels)
-        of_lanes = BlockedArray(blocks.reshape(1, -1, H, W, L), (L, len(blocks), H, W))  # blocks as channels
-        y = numba_direct.resize_channels(of_lanes, -(-channels // L))
-        return Image.of_channels(BlockedArray(y.blocks.reshape(-1, 1, H, W, L), (channels, 1, H, W)))
+        return _of_blocks(numba_direct.resize_channels(_blocks(x), -(-channels // L)), channels)
+
+    def concatenate(self, xs: Sequence[Image], dim: int) -> Image:
+        """See `fastcnn.nn.Concat`; channels are copied in whole vectors if all but the last images have such only."""
+        channels, axes = [x.shape[1] for x in xs], len(xs[0].shape)
+        if dim > 1:
+            return Image.of_channels(numba_direct.concatenate([x.channels for x in xs], dim))
+        if axes == 4 and not any(C % lanes(xs[0].dtype) for C in channels[:-1]):
+            return _of_blocks(numba_direct.concatenate([*map(_blocks, xs)], 1), sum(channels))
+        y = aligned((1, sum(channels), *xs[0].shape[2:]), xs[0].dtype)
+        join([x.numbers.reshape(*x.shape, 1) for x in xs], y.reshape(*y.shape, 1), 1)
+        return Image.of(y)
+
+
+def _blocks(x: Image) -> BlockedArray:
+    """An image as a batch of as many images as there are lanes: the blocks of its channels are their channels."""
+    blocks = x.channels.blocks
+    NB, _, H, W, L = blocks.shape
+    return BlockedArray(blocks.reshape(1, NB, H, W, L), (L, NB, H, W))
+
+
+def _of_blocks(y: BlockedArray, channels: int) -> Image:
+    """The image of so many channels that `_blocks` takes for a batch."""
+    _, NB, H, W, L = y.blocks.shape
+    return Image.of_channels(BlockedArray(y.blocks.reshape(NB, 1, H, W, L), (channels, 1, H, W)))
 
 
 def _by_channel(operation: Callable, *args):
