@@ -48,7 +48,7 @@ MAY_IMPORT = {
     ),
     "distributed": ("_processors", "_threads", "data", "nn", "training"),  # and training knows nothing of it
     "plotting": ("_text", "_validate", "nn"),  # sees a history, not a trainer
-    "interop": ("", "_files", "_geometry", "_validate", "data", "functional", "nn"),
+    "interop": ("", "_errors", "_files", "_geometry", "_validate", "data", "functional", "nn"),
     "testing": ("_geometry", "_threads", "_validate", "backends", "functional", "nn", "optim"),
     "commands": (
         "",
@@ -197,7 +197,7 @@ def test_all_that_is_imported_is_declared():
     declared = str([project["dependencies"], project["optional-dependencies"]])
     foreign = {name.split(".")[0] for module in MODULES for name in imports(module)} - set(sys.stdlib_module_names)
     for name in foreign - {"fastcnn", "llvmlite"}:  # llvmlite is Numba's
-        assert {"PIL": "Pillow"}.get(name, name) in declared
+        assert {"PIL": "Pillow", "google": "onnx"}.get(name, name) in declared  # protobuf is onnx's
 
 
 def loaded_after(code: str) -> set[str]:

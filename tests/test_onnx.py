@@ -45,6 +45,13 @@ def assert_same(model, x, path, length=64, **options):
     for images, y in ((x, expected), (x[:1], expected[:1]), (np.concatenate([x, x]), np.concatenate([expected] * 2))):
         (found,) = runtime.run(["output"], {"input": images})
         assert_close(found, y, length, np.full(y.shape, np.abs(expected).max()))
+    back = interop.from_onnx(path)
+    if options.get("fold_batch_norm", True) and any(
+        isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in model.modules()
+    ):
+        assert_close(back(x), expected, length, np.full(expected.shape, np.abs(expected).max()))
+    else:
+        np.testing.assert_array_equal(back(x), expected)
 
 
 def set_state(layer, **arrays):

@@ -6,6 +6,7 @@ and shapes, so that the same net in PyTorch loads them by name, bit for bit, and
 """
 
 from fastcnn.interop.onnx_export import to_onnx
+from fastcnn.interop.onnx_import import from_onnx
 from fastcnn.interop.pytorch import from_torch, to_torch
 
-__all__ = ["from_torch", "to_onnx", "to_torch"]
+__all__ = ["from_onnx", "from_torch", "to_onnx", "to_torch"]

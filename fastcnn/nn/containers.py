@@ -41,7 +41,7 @@ class Sequential(Module):
     )
     """
 
-    input_shape: tuple[int, ...]  # of one image, where a model has it: see `Module.summary`
+    input_shape: tuple[int, ...] | tuple[tuple[int, ...], ...]  # of one image or of each input: see `Module.summary`
 
     def __init__(self, *layers: Module):
         self.layers = layers

@@ -1,0 +1,207 @@
+"""Several operators that are one layer."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from fastcnn import functional, nn
+from fastcnn.interop.onnx_graph import Graph, Layer
+from fastcnn.interop.onnx_layers import WRITERS
+from fastcnn.interop.onnx_operators import (
+    At,
+    Found,
+    batch_norm,
+    conv2d,
+    conv_transpose2d,
+    linear,
+    max_pool2d,
+    pool_options,
+    slide,
+)
+
+_X = "x"  # what the layer takes; other names stand for constants
+Pattern = str | tuple  # a name, or an operator and the patterns of its inputs
+
+
+def read_pattern(at: At) -> Found | None:
+    """The layer that the operators which end here are together."""
+    for pattern, layers in PATTERNS:
+        names: dict[str, str] = {}
+        read: set[str] = set()
+        if _fits(at, pattern, at.name, names, read):
+            x = names.pop(_X)
+            constants = {name: at.content.arrays[value] for name, value in names.items()}
+            for layer in layers(at, at.content.shapes[x], **constants):
+                return [layer], x, read
+    return None
+
+
+def _fits(at: At, pattern: Pattern, value: str, names: dict[str, str], read: set[str]) -> bool:
+    """Whether a value is computed so; notes what the names in the pattern stand for, and the operators."""
+    if isinstance(pattern, str):
+        is_constant = value in at.content.arrays
+        return is_constant == (pattern != _X) and names.setdefault(pattern, value) == value
+    node = at.content.nodes.get(value)
+    if node is None or node.operator != pattern[0] or len(node.inputs) != len(pattern) - 1:
+        return False
+    orders = [node.inputs, node.inputs[::-1]] if node.operator in ("Add", "Mul") else [node.inputs]
+    for inputs in orders:
+        tried, found = dict(names), {*read, value}
+        if all(_fits(at, part, name, tried, found) for part, name in zip(pattern[1:], inputs, strict=True)):
+            names.update(tried)
+            read.update(found)
+            return True
+    return False
+
+
+def _writes(layer: nn.Module, x: tuple[int, ...], **constants: np.ndarray) -> bool:
+    """Whether a layer would be written with these constants, for an input of this shape."""
+    graph = Graph(np.float64)
+    WRITERS[type(layer)](layer, Layer(graph, "", x[1:]), _X)
+    expected = {name: graph.arrays.get(name, np.empty(0)) for name in constants}
+    return all(
+        np.size(array) == expected[name].size and np.allclose(array.ravel(), expected[name].ravel(), 1e-6, 0)
+        for name, array in constants.items()
+    )
+
+
+def _gelu(at: At, x: tuple[int, ...], **constants: np.ndarray) -> Iterator[nn.Module]:
+    yield from (layer for layer in (nn.GELU(), nn.GELU("tanh")) if _writes(layer, x, **constants))
+
+
+def _gelu_of_quotient(at: At, x: tuple[int, ...], quotient: np.ndarray, **constants: np.ndarray) -> Iterator[nn.Module]:
+    return _gelu(at, x, slope=1 / quotient, **constants)
+
+
+def _scaled_tanh(at: At, x: tuple[int, ...], amplitude: np.ndarray, slope: np.ndarray) -> Iterator[nn.Module]:
+    if amplitude.size == slope.size == 1:
+        yield nn.ScaledTanh(amplitude.item(), slope.item())
+
+
+def _global_avg_pool(at: At, x: tuple[int, ...], **constants: np.ndarray) -> Iterator[nn.Module]:
+    if len(x) == 4 and at.shape == x[:2]:
+        yield nn.GlobalAvgPool2d()
+
+
+def _softmax(at: At, x: tuple[int, ...], shape: np.ndarray) -> Iterator[nn.Module]:
+    """Of images of one pixel, as old files have it."""
+    if at.shape == x and math.prod(x[2:]) == 1:
+        yield nn.Softmax(1)
+
+
+def _statistics_of_batch(at: At, x: tuple[int, ...], eps, weight, bias) -> Iterator[nn.Module]:
+    kind = nn.BatchNorm2d if len(x) == 4 else nn.BatchNorm1d
+    layer = kind(x[1], float(eps.item()), track_running_stats=False, dtype=at.content.dtype)
+    layer.load_state_dict({"weight": weight.ravel(), "bias": bias.ravel()})
+    yield layer
+
+
+def _scaled_average(at: At, x: tuple[int, ...], scale: np.ndarray) -> Iterator[nn.Module]:
+    """The average pooling with another divisor than the number of pixels."""
+    (pool,) = (at.content.nodes[name] for name in at.node.inputs if name in at.content.nodes)
+    if pool.attributes.get("count_include_pad", 0):
+        return
+    kernel, stride, pads, _ = slide(pool, x)
+    for options in pool_options(x, at.shape, kernel, stride, pads):
+        pixels = functional.avg_pool2d(
+            np.ones((1, 1, *x[2:])), kernel, stride, **options, divisor_override=1, backend="numpy"
+        )
+        for divisor in (None, round((pixels.ravel()[0] / scale.ravel()[0]).item())):
+            layer = nn.AvgPool2d(kernel, stride, **options, divisor_override=divisor)
+            if _writes(layer, x, scale=scale):
+                yield layer
+
+
+def _adaptive_avg_pool(at: At, x: tuple[int, ...], rows, columns) -> Iterator[nn.Module]:
+    size: Any = at.shape[2:]
+    layer = nn.AdaptiveAvgPool2d(size)
+    if len(x) == 4 and _writes(layer, x, rows=rows, columns=columns):
+        yield layer
+
+
+def _adaptive_max_pool(at: At, x: tuple[int, ...], rows, columns) -> Iterator[nn.Module]:
+    size: Any = at.shape[2:]
+    layer = nn.AdaptiveMaxPool2d(size)
+    if len(x) == 4 and _writes(layer, x, rows=rows, columns=columns):
+        yield layer
+
+
+def _linear(at: At, x: tuple[int, ...], weight: np.ndarray, bias: np.ndarray) -> Iterator[nn.Module]:
+    if weight.ndim == 2 and bias.size in (1, weight.shape[1]):
+        yield linear(at, weight.T, bias)
+
+
+def _scaled_norm(at: At, x: tuple[int, ...], weight, bias, **constants: np.ndarray) -> Iterator[nn.Module]:
+    """A batch normalization whose factors and offsets stand behind it, as Caffe has them."""
+    C = x[1]
+    if weight.size == bias.size == C and at.shape == x:
+        norm = next(
+            at._replace(name=name) for name in _above(at) if at.content.nodes[name].operator == "BatchNormalization"
+        )
+        layer: Any = batch_norm(norm)
+        layer.weight.data *= weight.ravel()
+        layer.bias.data[...] = layer.bias.data * weight.ravel() + bias.ravel()
+        yield layer
+
+
+def _padded(at: At, x: tuple[int, ...], pads: np.ndarray, padding: np.ndarray | None = None, **constants: np.ndarray):
+    """A convolution or a pooling whose padding is an operator of its own."""
+    operator = at.node.operator
+    nothing = -np.inf if operator == "MaxPool" else 0
+    top, left, bottom, right = pads.reshape(2, -1)[:, 2:].ravel().tolist() if len(pads) == 8 else (-1,) * 4
+    value = 0 if padding is None else padding.item()
+    if pads.reshape(2, -1)[:, :2].any() or min(top, left, bottom, right) < 0 or value != nothing:
+        return
+    if operator == "ConvTranspose" and not top + left:
+        yield conv_transpose2d(at, (bottom, right))
+    elif operator != "ConvTranspose":
+        yield {"Conv": conv2d, "MaxPool": max_pool2d}[operator](at, (top, left, bottom, right))
+
+
+def _above(at: At) -> Iterator[str]:
+    """The operators before one, the nearest first."""
+    for name in at.node.inputs:
+        if name in at.content.nodes:
+            yield name
+            yield from _above(at._replace(name=name))
+
+
+_CUBE = ("Mul", ("Mul", _X, _X), ("Mul", _X, "cubic"))
+_CENTRED = ("Sub", _X, ("ReduceMean", _X))
+_DEVIATION = ("Sqrt", ("Add", ("ReduceMean", ("Mul", _CENTRED, _CENTRED)), "eps"))
+
+_NORM = ("BatchNormalization", _X, "scale", "offset", "mean", "var")
+_PAD = ("Pad", _X, "pads")
+_PAD_WITH = ("Pad", _X, "pads", "padding")
+
+PATTERNS: list[tuple[Pattern, Callable[..., Iterator[nn.Module]]]] = [
+    (("Mul", _X, ("Sigmoid", _X)), lambda at, x: iter([nn.SiLU()])),
+    (("Mul", ("Mul", _X, "half"), ("Add", ("Erf", ("Mul", _X, "slope")), "one")), _gelu),
+    (("Mul", ("Mul", _X, ("Add", ("Erf", ("Div", _X, "quotient")), "one")), "half"), _gelu_of_quotient),
+    (("Mul", ("Mul", _X, "half"), ("Add", ("Tanh", ("Mul", ("Add", _X, _CUBE), "slope")), "one")), _gelu),
+    (("Mul", ("Tanh", ("Mul", _X, "slope")), "amplitude"), _scaled_tanh),
+    (("Flatten", ("GlobalAveragePool", _X)), _global_avg_pool),
+    (("Reshape", ("GlobalAveragePool", _X), "shape"), _global_avg_pool),
+    (("Squeeze", ("GlobalAveragePool", _X), "axes"), _global_avg_pool),
+    (("Reshape", ("Softmax", ("Flatten", _X)), "shape"), _softmax),
+    (("Add", ("Mul", ("Div", _CENTRED, _DEVIATION), "weight"), "bias"), _statistics_of_batch),
+    (("Mul", ("AveragePool", _X), "scale"), _scaled_average),
+    (("Add", ("MatMul", _X, "weight"), "bias"), _linear),
+    (("Add", ("Mul", _NORM, "weight"), "bias"), _scaled_norm),
+    *(
+        ((operator, pad, *arrays), _padded)
+        for pad in (_PAD, _PAD_WITH)
+        for operator, *arrays in (
+            ("Conv", "weight"),
+            ("Conv", "weight", "bias"),
+            ("ConvTranspose", "weight"),
+            ("ConvTranspose", "weight", "bias"),
+            ("MaxPool",),
+        )
+    ),
+    (("MatMul", ("MatMul", "rows", _X), "columns"), _adaptive_avg_pool),
+    (("ReduceMax", ("Gather", ("ReduceMax", ("Gather", _X, "rows")), "columns")), _adaptive_max_pool),
+]
+"""What operators compute together, and the layers that may be meant, none if it is something else after all."""

@@ -1,0 +1,357 @@
+"""Models from ONNX files: those of others, in all the forms that they have; see test_onnx.py for our own."""
+
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastcnn
+from fastcnn import interop, nn, optim, training, use_backend
+from fastcnn.testing import assert_close
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def numpy_backend():
+    """Nothing to compile."""
+    with use_backend("numpy"):
+        yield
+
+
+def save(path, nodes, shapes, arrays=None, opset=17, y="y", kind=TensorProto.FLOAT):
+    """Write a graph of nodes ``(operator, inputs, output, attributes)``; several inputs are x0, x1, ..."""
+    inputs = [helper.make_tensor_value_info(name, kind, shape) for name, shape in shapes.items()]
+    made = [helper.make_node(operator, names, [output], **attributes) for operator, names, output, attributes in nodes]
+    initializers = [numpy_helper.from_array(np.asarray(array), name) for name, array in (arrays or {}).items()]
+    outputs = [helper.make_empty_tensor_value_info(name) for name in y.split()]
+    graph = helper.make_graph(made, "graph", inputs, outputs, initializers)
+    graph = onnx.shape_inference.infer_shapes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    )
+    onnx.save(graph, path)
+    return path
+
+
+def runtime(path, *xs):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_inputs()]
+    return session.run(None, dict(zip(names, xs, strict=True)))[0]
+
+
+def rounded(actual, expected):
+    assert_close(actual, expected, 64, np.full(expected.shape, np.abs(expected).max()))
+
+
+def assert_read(path, *xs):
+    """The model computes what ONNX Runtime computes; returns it."""
+    model = interop.from_onnx(path)
+    rounded(model(*xs), runtime(path, *xs))
+    return model
+
+
+LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
+
+
+@pytest.mark.parametrize("name", ["squeezenet", "inception_v2", "resnet50"])
+def test_public_nets(name, rng):
+    """Whole structures of well-known nets, with weights that are alike, as the onnx package has them."""
+    path = LIGHT / f"light_{name}.onnx"
+    if not path.exists():
+        pytest.skip(f"this version of onnx has no {path.name}")
+    assert_read(path, rng.standard_normal((1, 3, 224, 224)).astype(np.float32))
+
+
+IMAGE = {"x": ["N", 3, 6, 7]}
+
+
+def forms(rng):
+    """Nodes, arrays and the layers that they are, of operators that fastcnn itself writes otherwise or not at all."""
+
+    def draw(*shape):
+        return rng.standard_normal(shape).astype(np.float32)
+
+    row, kernel, bias = draw(5), draw(4, 3, 3, 2), draw(4)
+    pads = np.array([0, 0, 1, 0, 0, 0, 2, 1])
+    convolution = ("Conv", ["p", "k", "b"], "y", {"strides": [2, 1]})
+    norm = {name: np.abs(draw(3)) for name in ("scale", "offset", "mean", "var")}
+    yield (
+        "a matrix product and a sum",
+        [
+            ("Flatten", ["x"], "f", {}),
+            ("MatMul", ["f", "w"], "m", {}),
+            ("Add", ["v", "m"], "y", {}),
+        ],
+        {"w": draw(126, 5), "v": row},
+        ["Flatten", "Linear"],
+    )
+    yield (
+        "a matrix product alone",
+        [("Flatten", ["x"], "f", {}), ("MatMul", ["f", "w"], "y", {})],
+        {"w": draw(126, 5)},
+        ["Flatten", "Linear"],
+    )
+    yield (
+        "Gemm, not transposed, one bias for all",
+        [("Flatten", ["x"], "f", {}), ("Gemm", ["f", "w", "v"], "y", {})],
+        {"w": draw(126, 5), "v": row[:1]},
+        ["Flatten", "Linear"],
+    )
+    for auto in ("SAME_UPPER", "SAME_LOWER", "VALID"):
+        yield (
+            f"auto_pad {auto}",
+            [("Conv", ["x", "k", "b"], "y", {"strides": [2, 1], "auto_pad": auto})],
+            {"k": kernel, "b": bias},
+            ["Conv2d"],
+        )
+    yield (
+        "padding before a convolution",
+        [("Pad", ["x", "p8"], "p", {}), convolution],
+        {"p8": pads, "k": kernel, "b": bias},
+        ["Conv2d"],
+    )
+    yield (
+        "padding with a zero",
+        [("Pad", ["x", "p8", "zero"], "p", {}), convolution],
+        {"p8": pads, "k": kernel, "b": bias, "zero": np.float32(0)},
+        ["Conv2d"],
+    )
+    yield (
+        "a shape that is computed",
+        [
+            ("Shape", ["x"], "s", {}),
+            ("Gather", ["s", "zero"], "n", {}),
+            ("Unsqueeze", ["n", "zero1"], "n1", {}),
+            ("Concat", ["n1", "rest"], "shape", {"axis": 0}),
+            ("Reshape", ["x", "shape"], "y", {}),
+        ],
+        {"zero": np.array(0), "zero1": np.array([0]), "rest": np.array([-1])},
+        ["Flatten"],
+    )
+    yield "a shape with -1", [("Reshape", ["x", "shape"], "y", {})], {"shape": np.array([0, -1])}, ["Flatten"]
+    yield (
+        "global poolings",
+        [("GlobalMaxPool", ["x"], "m", {}), ("GlobalAveragePool", ["m"], "y", {})],
+        {},
+        [
+            "AdaptiveMaxPool2d",
+            "AdaptiveAvgPool2d",
+        ],
+    )
+    yield (
+        "a global pooling and Squeeze",
+        [("GlobalAveragePool", ["x"], "m", {}), ("Squeeze", ["m", "a"], "y", {})],
+        {"a": np.array([2, 3])},
+        ["GlobalAvgPool2d"],
+    )
+    yield (
+        "a global pooling and Reshape",
+        [("GlobalAveragePool", ["x"], "m", {}), ("Reshape", ["m", "a"], "y", {})],
+        {"a": np.array([-1, 3])},
+        ["GlobalAvgPool2d"],
+    )
+    yield "means", [("ReduceMean", ["x"], "y", {"axes": [-1, 2], "keepdims": 0})], {}, ["GlobalAvgPool2d"]
+    yield "means that keep their axes", [("ReduceMean", ["x"], "y", {"axes": [2, 3]})], {}, ["AdaptiveAvgPool2d"]
+    yield (
+        "GELU with a quotient",
+        [
+            ("Div", ["x", "q"], "d", {}),
+            ("Erf", ["d"], "e", {}),
+            ("Add", ["e", "one"], "s", {}),
+            ("Mul", ["x", "s"], "m", {}),
+            ("Mul", ["m", "half"], "y", {}),
+        ],
+        {"q": np.float32(np.sqrt(2)), "one": np.float32(1), "half": np.float32(0.5)},
+        ["GELU"],
+    )
+    yield "Clip from below", [("Clip", ["x", "zero"], "y", {})], {"zero": np.float32(0)}, ["ReLU"]
+    yield (
+        "a norm with factors behind it",
+        [
+            ("BatchNormalization", ["x", *norm], "n", {"epsilon": 0.01}),
+            ("Mul", ["n", "w"], "m", {}),
+            ("Add", ["m", "v"], "y", {}),
+        ],
+        norm | {"w": draw(3, 1, 1), "v": draw(3, 1, 1)},
+        ["BatchNorm2d"],
+    )
+    yield "nothing", [("Identity", ["x"], "i", {}), ("Dropout", ["i"], "y", {})], {}, ["Dropout"]
+    yield (
+        "a pooling that rounds up",
+        [
+            ("MaxPool", ["x"], "y", {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1}),
+        ],
+        {},
+        ["MaxPool2d"],
+    )
+    yield (
+        "an average that counts padding",
+        [
+            ("AveragePool", ["x"], "y", {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1}),
+        ],
+        {},
+        ["AvgPool2d"],
+    )
+    yield "a sum of two", [("Relu", ["x"], "r", {}), ("Sum", ["x", "r"], "y", {})], {}, ["Residual"]
+    yield "one thing joined", [("Concat", ["x"], "c", {"axis": 1}), ("Relu", ["c"], "y", {})], {}, ["ReLU"]
+    yield (
+        "branches of which two have something in common",
+        [
+            ("Relu", ["x"], "r", {}),
+            ("Tanh", ["r"], "t", {}),
+            ("Sigmoid", ["r"], "s", {}),
+            ("Concat", ["x", "t", "s"], "y", {"axis": 1}),
+        ],
+        {},
+        ["Concat"],
+    )
+    yield (
+        "all that came before, once more and more",
+        [
+            ("Conv", ["x", "k1"], "a", {}),
+            ("Concat", ["x", "a"], "xa", {"axis": 1}),
+            ("Conv", ["xa", "k2"], "b", {}),
+            ("Concat", ["x", "a", "b"], "y", {"axis": 1}),
+        ],
+        {"k1": draw(2, 3, 1, 1), "k2": draw(2, 5, 1, 1)},
+        ["Concat", "Concat"],
+    )
+
+
+FORMS = [pytest.param(*rest, id=name) for name, *rest in forms(np.random.default_rng(3))]
+
+
+@pytest.mark.parametrize(("nodes", "arrays", "kinds"), FORMS)
+def test_forms(nodes, arrays, kinds, tmp_path, rng):
+    path = save(tmp_path / "a.onnx", nodes, IMAGE, arrays)
+    model = assert_read(path, rng.standard_normal((1, 3, 6, 7)).astype(np.float32))
+    assert [type(layer).__name__ for layer in model] == kinds
+    assert model.input_shape == (3, 6, 7)
+
+
+@pytest.mark.parametrize("opset", [9, 12, 20])
+def test_older_and_newer_files(opset, tmp_path, rng):
+    nodes = [
+        ("Conv", ["x", "k"], "c", {}), ("Relu", ["c"], "r", {}), ("MaxPool", ["r"], "p", {"kernel_shape": [2, 2]}),
+        ("Dropout", ["p"], "d", {}), ("Flatten", ["d"], "f", {}), ("Gemm", ["f", "w", "b"], "y", {"transB": 1}),
+    ]  # fmt: skip
+    arrays = {"k": rng.standard_normal((2, 3, 3, 3)), "w": rng.standard_normal((5, 24)), "b": np.ones(5)}
+    path = save(tmp_path / "a.onnx", nodes, IMAGE, {k: v.astype(np.float32) for k, v in arrays.items()}, opset)
+    assert_read(path, rng.standard_normal((1, 3, 6, 7)).astype(np.float32))
+
+
+def test_several_inputs(tmp_path, rng):
+    nodes = [
+        ("Flatten", ["x0"], "f", {}), ("Relu", ["x1"], "r", {}), ("Concat", ["f", "r"], "c", {"axis": 1}),
+        ("Gemm", ["c", "w"], "y", {"transB": 1}),
+    ]  # fmt: skip
+    weight = rng.standard_normal((4, 15)).astype(np.float32)
+    path = save(tmp_path / "a.onnx", nodes, {"x0": ["N", 3, 2, 2], "x1": ["N", 3]}, {"w": weight})
+    xs = [rng.standard_normal(shape).astype(np.float32) for shape in ((5, 3, 2, 2), (5, 3))]
+    model = assert_read(path, *xs)
+    assert model.input_shape == ((3, 2, 2), (3,))
+    assert repr(model[0]).startswith("Parallel(")
+
+
+def test_it_can_be_trained_further(tmp_path, rng):
+    model = nn.Sequential(nn.Conv2d(1, 4, 3, rng=rng), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
+    interop.to_onnx(model, tmp_path / "a.onnx", (1, 6, 6), fold_batch_norm=False)
+    other = interop.from_onnx(tmp_path / "a.onnx")
+    assert not other.training
+    x, labels = rng.standard_normal((8, 1, 6, 6)).astype(np.float32), np.arange(8) % 3
+    losses = []
+    for net in (model, other):
+        step = training.TrainStep(net.train(), optim.SGD(net.parameters(), lr=0.1), nn.CrossEntropyLoss())
+        losses.append([step(x, labels) for _ in range(3)])
+    assert losses[0] == losses[1]
+
+
+def test_dropout_draws_from_the_given_generator(tmp_path):
+    path = save(tmp_path / "a.onnx", [("Dropout", ["x", "r"], "y", {})], IMAGE, {"r": np.float32(0.4)})
+    masks = [interop.from_onnx(path, rng=np.random.default_rng(seed)).train()(X) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(masks[0], masks[1])
+    assert (masks[0] != masks[2]).any()
+    assert interop.from_onnx(path)[0].p == 0.4
+
+
+X = np.ones((2, 3, 6, 7), np.float32)
+
+
+def test_what_pytorch_writes(tmp_path, rng):
+    torch = pytest.importorskip("torch")
+    T = torch.nn
+    torch.manual_seed(0)
+    net = T.Sequential(
+        T.Conv2d(3, 8, 3, 2, 1, bias=False), T.BatchNorm2d(8), T.SiLU(), T.MaxPool2d(2, ceil_mode=True), T.GELU(),
+        T.AdaptiveAvgPool2d(1), T.Flatten(), T.Dropout(), T.Linear(8, 5), T.Softmax(1),
+    ).eval()  # fmt: skip
+    x = torch.tensor(rng.standard_normal((2, 3, 9, 9)), dtype=torch.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there is another exporter
+        torch.onnx.export(net, (x,), tmp_path / "a.onnx", dynamo=False, dynamic_axes={"x": [0]}, input_names=["x"])
+    rounded(assert_read(tmp_path / "a.onnx", x.numpy())(x.numpy()), net(x).detach().numpy())
+
+
+def scaled(rng):
+    """An image times a computed factor for each channel."""
+    return [("GlobalAveragePool", ["x"], "g", {}), ("Mul", ["x", "g"], "y", {})]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "text"),
+    [
+        pytest.param([("LRN", ["x"], "y", {"size": 3})], "LRN ('y') has no layer in fastcnn; what can", id="operator"),
+        pytest.param(scaled(None), "Mul ('y') has no layer in fastcnn", id="product of two ways"),
+        pytest.param([("Relu", ["x"], "r", {}), ("Tanh", ["r"], "t", {}), ("Concat", ["t", "x"], "c", {"axis": 1}),
+                      ("Conv", ["c", "k6"], "d", {}), ("Add", ["d", "r"], "y", {})],
+                     "is part of two ways, which no layer of fastcnn can say", id="crossing ways"),
+        pytest.param([("Conv", ["x", "x"], "y", {})], "Conv ('y') computes its filters, which must be a", id="filters"),
+        pytest.param([("Reshape", ["x", "s"], "y", {})], "Reshape ('y') makes (1, 3, 42) of (1, 3, 6, 7), but",
+                     id="reshape"),
+        pytest.param([("ReduceMean", ["x"], "y", {"axes": [1]})], "ReduceMean ('y') has axes [1], but", id="axes"),
+        pytest.param([("Clip", ["x", "zero", "six"], "y", {})], "Clip ('y') is from 0.0 to 5.0, for which", id="clip"),
+        pytest.param([("Relu", ["x"], "a", {}), ("Tanh", ["x"], "b", {}), ("Sum", ["x", "a", "b"], "y", {})],
+                     "Sum ('y') adds 3 ways, but a Residual adds two", id="three ways"),
+        pytest.param([("Flatten", ["x"], "f", {"axis": 1}), ("Gemm", ["f", "v"], "y", {"alpha": 2.0})],
+                     "Gemm ('y') has alpha=2.0, but fastcnn 1.0 only", id="attribute"),
+    ],
+)  # fmt: skip
+def test_what_fastcnn_has_not_is_named(nodes, text, tmp_path):
+    arrays = {
+        "k6": np.ones((3, 6, 1, 1), np.float32), "s": np.array([0, 3, 42]), "zero": np.float32(0),
+        "six": np.float32(5), "v": np.ones((126, 4), np.float32),
+    }  # fmt: skip
+    path = save(tmp_path / "a.onnx", nodes, IMAGE, arrays)
+    with pytest.raises(ValueError) as raised:  # noqa: PT011
+        interop.from_onnx(path)
+    assert str(raised.value).startswith(f"{path}: ")
+    assert text in str(raised.value)
+
+
+def test_other_files(tmp_path):
+    path = tmp_path / "a.onnx"
+    path.write_bytes(b"no model")
+    with pytest.raises(fastcnn.FileError, match=r"a\.onnx is no ONNX model: "):
+        interop.from_onnx(path)
+    path.write_bytes(b"")
+    with pytest.raises(fastcnn.FileError, match=r"a\.onnx is no ONNX model: "):
+        interop.from_onnx(path)
+    with pytest.raises(FileNotFoundError):
+        interop.from_onnx(tmp_path / "b.onnx")
+    save(path, [("Relu", ["x"], "y", {}), ("Tanh", ["x"], "z", {})], IMAGE, y="y z")
+    with pytest.raises(ValueError, match="gives y, z, but a model of fastcnn has one output"):
+        interop.from_onnx(path)
+    save(path, [("Cast", ["x"], "c", {"to": 1}), ("Relu", ["c"], "y", {})], IMAGE, kind=TensorProto.UINT8)
+    with pytest.raises(ValueError, match="takes uint8, but fastcnn's layers float32 or float64; a model that begins"):
+        interop.from_onnx(path)
+
+
+def test_without_onnx(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r'To read ONNX needs onnx; install it with pip install "fastcnn\[onnx\]"\.'):
+        interop.from_onnx(tmp_path / "a.onnx")
