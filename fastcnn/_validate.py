@@ -20,7 +20,7 @@ _LAYOUTS = {2: "(N, features)", 4: "(N, C, H, W)"}
 def floats(name: str, array, ndim: int | None = None, like=None) -> np.ndarray:
     """A C-contiguous float array, of ``ndim`` axes and of the dtype of ``like``, a (name, array), where given."""
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"`{name}` must be a numpy array, not {type(array).__name__}.")
+        raise TypeError(f"`{name}` must be a numpy array, not {type(array).__name__}.{_cure(name, array)}")
     if array.dtype not in _FLOATS:
         raise TypeError(f"`{name}` must be float32 or float64, not {array.dtype}; convert it with .astype(np.float32).")
     if ndim is not None and array.ndim != ndim:
@@ -29,8 +29,17 @@ def floats(name: str, array, ndim: int | None = None, like=None) -> np.ndarray:
     if array.size == 0:
         raise ValueError(f"`{name}` is empty: its shape is {array.shape}.")
     if like is not None and array.dtype != like[1].dtype:
-        raise TypeError(f"`{name}` is {array.dtype} but `{like[0]}` is {like[1].dtype}; give both the same dtype.")
+        wide = name if array.dtype == np.float64 else like[0]
+        raise TypeError(
+            f"`{name}` is {array.dtype} but `{like[0]}` is {like[1].dtype}; give both the same dtype. "
+            f"{wide}.astype(np.float32) converts the wider one."
+        )
     return np.asarray(array, order="C")
+
+
+def _cure(name: str, array) -> str:
+    """What makes an array of what is none, where something does."""
+    return f" Make one with np.array({name})." if isinstance(array, list | tuple) else ""
 
 
 def shape(name: str, array: np.ndarray, expected: tuple[int, ...], why: str) -> np.ndarray:
@@ -57,7 +66,7 @@ def indices(name: str, array, expected: tuple[int, ...], below: int) -> np.ndarr
     """A C-contiguous int64 array of the ``expected`` shape with values from 0 to ``below`` - 1."""
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu":
         what = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-        raise TypeError(f"`{name}` must be a numpy array of integers, not {what}.")
+        raise TypeError(f"`{name}` must be a numpy array of integers, not {what}.{_cure(name, array)}")
     if array.shape != tuple(expected):
         raise ValueError(f"`{name}` has shape {array.shape} but must have {tuple(expected)}.")
     canonical = np.ascontiguousarray(array, dtype=np.int64)

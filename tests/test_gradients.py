@@ -1,7 +1,7 @@
 """Gradients of every layer, every loss and every model: none can be left out.
 
-Those of single layers are checked in test_contracts.py; the table of them, of test_nn.py, is held against `fastcnn.nn`
-here.
+Those of single layers are checked in test_contracts.py, those of losses in test_losses.py; the tables of them are held
+against `fastcnn.nn` here.
 """
 
 import numpy as np
@@ -9,20 +9,9 @@ import pytest
 
 import fastcnn
 from fastcnn import models, nn
-from fastcnn.testing import central_difference
+from fastcnn.testing import LOSS_CASES, central_difference
 from tests.profile import FULL
 from tests.test_nn import LAYERS
-
-LOSSES = {
-    "CrossEntropyLoss": (lambda rng: nn.CrossEntropyLoss(), "classes"),
-    "CrossEntropyLoss, sum": (lambda rng: nn.CrossEntropyLoss(reduction="sum"), "classes"),
-    "CrossEntropyLoss, all options": (
-        lambda rng: nn.CrossEntropyLoss(rng.uniform(0.2, 3, 4), 2, "mean", 0.1),
-        "classes",
-    ),
-    "MSELoss": (lambda rng: nn.MSELoss(), "numbers"),
-    "MSELoss, sum": (lambda rng: nn.MSELoss("sum"), "numbers"),
-}
 
 # Layers with which <A x, y> = <x, A' y>, A' y being what `backward` gives: linear ones, after the output for x = 0 is
 # subtracted; and those that choose among their inputs or scale them, which are linear as long as they choose the same.
@@ -68,22 +57,11 @@ def test_no_layer_is_left_out():
 
 
 def test_no_loss_is_left_out():
-    assert {kind(name) for name in LOSSES} == public(has_backward_only=True)
+    assert {case.layer for case in LOSS_CASES} == set(nn.LOSSES) == public(has_backward_only=True)
 
 
 def test_no_model_is_left_out():
     assert set(MODELS) == set(models.NAMES)
-
-
-@pytest.mark.parametrize(("make", "target"), LOSSES.values(), ids=LOSSES)
-def test_gradient_of_a_loss_is_its_central_difference(make, target, backend):
-    rng = np.random.default_rng(0)
-    criterion, x, direction = make(rng), *rng.standard_normal((2, 7, 4))
-    target = rng.integers(0, 4, 7) if target == "classes" else rng.standard_normal((7, 4))
-    criterion(x, target)
-    dx = criterion.backward()
-    slope = central_difference(lambda x: criterion(x, target), x, direction)
-    assert (dx * direction).sum() == pytest.approx(slope, rel=1e-8)
 
 
 @pytest.mark.parametrize("name", [name for name in LAYERS if kind(name) in LINEAR])

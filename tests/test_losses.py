@@ -9,11 +9,10 @@ import pytest
 import fastcnn
 from fastcnn import functional as F
 from fastcnn import nn
-from fastcnn.testing import CROSS_ENTROPY_CASES, assert_close, central_difference
+from fastcnn.testing import LOSS_CASES, assert_close, central_difference
 
 NAN, INF = np.nan, np.inf
 LOG3 = np.log(3)
-reductions = pytest.mark.parametrize("reduction", ["mean", "sum"])
 shapes = pytest.mark.parametrize(
     "shape", [(1, 1), (1, 10), (24, 10), (40, 3), (5, 100)], ids=["one class", "batch of 1", "24", "40", "100 classes"]
 )
@@ -137,6 +136,10 @@ def test_cross_entropy_with_options_by_hand(backend, dtype, options, loss, dlogi
         pytest.param(nn.CrossEntropyLoss(reduction="sum"), np.array([0, 1, 0]), 1, id="a sum"),
         pytest.param(nn.MSELoss(), np.ones((3, 2)), 6, id="elements"),
         pytest.param(nn.MSELoss("sum"), np.ones((3, 2)), 1, id="a sum of squares"),
+        pytest.param(nn.MSELoss("none"), np.ones((3, 2)), 1, id="no sum"),
+        pytest.param(nn.CrossEntropyLoss(np.array([1.0, 0.25])), np.ones((3, 2)), 3, id="rows with soft targets"),
+        pytest.param(nn.NLLLoss(np.array([1.0, 0.25])), np.array([0, 1, 0]), 2.25, id="weights, logarithms"),
+        pytest.param(nn.BCEWithLogitsLoss(np.array([1.0, 0.25])), np.ones((3, 2)), 6, id="elements with weights"),
     ],
 )
 def test_what_a_mean_is_over(criterion, target, count):
@@ -144,9 +147,13 @@ def test_what_a_mean_is_over(criterion, target, count):
     assert criterion.mean_over == pytest.approx(count)
 
 
+CLASSES = "CrossEntropyLoss", "NLLLoss"
 CRITERIA = [
-    pytest.param(lambda: nn.CrossEntropyLoss(np.array([1.0, 0.25]), ignore_index=1), np.array([0, 1, 0]), id="classes"),
-    pytest.param(nn.MSELoss, np.ones((3, 2)), id="numbers"),
+    *(
+        pytest.param(lambda k=kind: nn.LOSSES[k](np.array([1.0, 0.25]), ignore_index=1), np.array([0, 1, 0]), id=kind)
+        for kind in CLASSES
+    ),
+    *(pytest.param(kind, np.full((3, 2), 0.4), id=name) for name, kind in nn.LOSSES.items() if name not in CLASSES),
 ]
 
 
@@ -184,6 +191,12 @@ def test_the_repr_is_clean_whatever_the_numbers_came_from():
         "CrossEntropyLoss(reduction='sum', weight=array([1., 3.], dtype=float32), ignore_index=3, label_smoothing=0.1)"
     )
     assert repr(nn.MSELoss(np.str_("mean"))) == "MSELoss(reduction='mean')"
+    assert repr(nn.HuberLoss(delta=np.float32(2))) == "HuberLoss(reduction='mean', delta=2.0)"
+    assert repr(nn.SmoothL1Loss("none", 1)) == "SmoothL1Loss(reduction='none')"
+    pos_weight = np.array([2.0])
+    assert repr(nn.BCEWithLogitsLoss(pos_weight=pos_weight)) == (
+        "BCEWithLogitsLoss(reduction='mean', pos_weight=array([2.]))"
+    )
 
 
 def test_an_ignored_row_may_hold_anything(backend, dtype):
@@ -198,26 +211,70 @@ def test_the_sum_of_ignored_rows_is_zero(backend):
     assert not F.cross_entropy_backward(logits, target, reduction="sum", backend=backend).any()
 
 
-@pytest.mark.parametrize("case", CROSS_ENTROPY_CASES, ids=lambda case: case.reason)
-def test_cross_entropy_agrees_with_naive(fast_backend, dtype, case, rng):
-    arguments = case.arguments(rng, dtype)
-    logits, target = arguments[:2]
-    before = [np.copy(array) for array in arguments[:3] if array is not None]
-    loss, expected = (np.array(F.cross_entropy(*arguments, backend=b), dtype) for b in (fast_backend, "naive"))
-    assert_close(loss, expected, logits.size + 8, np.array(abs(expected) + np.abs(logits).max() * len(target)))
-    dlogits, expected = (F.cross_entropy_backward(*arguments, backend=b) for b in (fast_backend, "naive"))
-    assert_close(dlogits, expected, logits.shape[1] + 8, np.full(logits.shape, 3 * (1 + 2 * np.abs(logits).max())))
-    assert not dlogits[target == case.ignore_index].any()
-    for array, earlier in zip([array for array in arguments[:3] if array is not None], before, strict=True):
+cases = pytest.mark.parametrize("case", LOSS_CASES, ids=str)
+
+
+@cases
+def test_losses_agree_with_naive(fast_backend, dtype, case, rng):
+    x, target, options = case.arguments(rng, dtype)
+    before = [array.copy() for array in (x, target)]
+    function, backward = getattr(F, case.loss), getattr(F, f"{case.loss}_backward")
+    loss, expected = (function(x, target, **options, backend=b) for b in (fast_backend, "naive"))
+    dy = case.gradient(expected, rng)
+    heaviest = max([1.0, *(array.max() for array in options.values() if isinstance(array, np.ndarray))]) ** 2
+    largest = np.abs(x).max() + (0 if case.has_classes else np.abs(target).max())
+    size = heaviest * (1 + 3 * largest) ** 2
+    rows = x.size if options.get("reduction") == "sum" else 1
+    terms = x.size + 8
+    assert type(loss) is type(expected)
+    found, expected = np.asarray(loss, dtype), np.asarray(expected, dtype)
+    assert_close(found, expected, terms if expected.ndim == 0 else 64, np.full(expected.shape, rows * size))
+    dx, expected = (backward(x, target, **options, **dy, backend=b) for b in (fast_backend, "naive"))
+    assert_close(dx, expected, 64 + (x.shape[1] if x.ndim > 1 else 0), np.full(x.shape, size * 3))
+    for array, earlier in zip((x, target), before, strict=True):
         np.testing.assert_array_equal(array, earlier)
 
 
-@pytest.mark.parametrize("case", CROSS_ENTROPY_CASES, ids=lambda case: case.reason)
-def test_cross_entropy_gradients_are_central_differences(backend, case, rng):
-    logits, *others = case.arguments(rng, np.float64)
-    gradient, direction = F.cross_entropy_backward(logits, *others, backend=backend), rng.standard_normal(logits.shape)
-    slope = central_difference(lambda v: F.cross_entropy(v, *others, backend=backend), logits, direction)
-    assert slope == pytest.approx((gradient * direction).sum(), rel=1e-6, abs=1e-9)
+@cases
+def test_loss_gradients_are_central_differences(backend, case, rng):
+    x, target, options = case.arguments(rng, np.float64)
+    if backend == "naive" and x.size > 500:
+        pytest.skip("it takes its time")
+    function = getattr(F, case.loss)
+    dy = case.gradient(function(x, target, **options, backend=backend), rng)
+    gradient = getattr(F, f"{case.loss}_backward")(x, target, **options, **dy, backend=backend)
+    direction = rng.standard_normal(x.shape)
+
+    def loss(v):
+        return np.sum(function(np.asarray(v), target, **options, backend=backend) * dy.get("dy", 1.0))
+
+    slope = central_difference(loss, x, direction)
+    assert slope == pytest.approx((gradient * direction).sum(), rel=1e-6, abs=2e-7)
+
+
+@cases
+def test_a_loss_is_what_its_function_is(fast_backend, case, rng):
+    x, target, options = case.arguments(rng, np.float32)
+    criterion = nn.LOSSES[case.layer](**options)
+    with fastcnn.use_backend(fast_backend):
+        loss = criterion(x, target)
+        np.testing.assert_array_equal(loss, criterion.forward(x, target))
+        np.testing.assert_array_equal(loss, getattr(F, case.loss)(x, target, **options))
+        dy = case.gradient(loss, rng)
+        expected = getattr(F, f"{case.loss}_backward")(x, target, **options, **dy)
+        np.testing.assert_array_equal(criterion.backward(*dy.values()), expected)
+        if options.get("reduction", "mean") != "mean":
+            assert criterion.mean_over == 1
+        else:
+            total = getattr(F, case.loss)(x, target, **{**options, "reduction": "sum"})
+            assert loss * criterion.mean_over == pytest.approx(total, rel=1e-5)
+            losses = getattr(F, case.loss)(x, target, **{**options, "reduction": "none"})
+            assert losses.sum(dtype=np.float64) == pytest.approx(total, rel=1e-5)
+
+
+def test_every_loss_has_cases():
+    assert {case.layer for case in LOSS_CASES} == set(nn.LOSSES)
+    assert {f"{case.loss}{which}" for case in LOSS_CASES for which in ("", "_backward")} <= set(F.__all__)
 
 
 def test_mse_loss_by_hand(backend, dtype):
@@ -250,18 +307,6 @@ def test_softmax_gradients_are_central_differences(backend, name, rng):
     assert slope == pytest.approx((dx * direction).sum(), rel=1e-7, abs=1e-9)
 
 
-@reductions
-def test_loss_gradients_are_central_differences(backend, reduction, rng):
-    x, other, direction = rng.standard_normal((3, 4, 7))
-    target = rng.integers(0, 7, 4)
-    gradient = F.cross_entropy_backward(x, target, reduction=reduction, backend=backend)
-    slope = central_difference(lambda v: F.cross_entropy(v, target, reduction=reduction, backend=backend), x, direction)
-    assert slope == pytest.approx((gradient * direction).sum(), rel=1e-7, abs=1e-9)
-    gradient = F.mse_loss_backward(x, other, reduction, backend=backend)
-    slope = central_difference(lambda v: F.mse_loss(v, other, reduction, backend=backend), x, direction)
-    assert slope == pytest.approx((gradient * direction).sum(), rel=1e-7, abs=1e-9)
-
-
 @shapes
 def test_softmax_agrees_with_naive(fast_backend, dtype, shape, rng):
     x, dy = (5 * rng.standard_normal((2, *shape))).astype(dtype)
@@ -276,26 +321,6 @@ def test_softmax_agrees_with_naive(fast_backend, dtype, shape, rng):
         backward = getattr(F, name)
         actual, expected = (backward(dy, known, backend=backend) for backend in (fast_backend, "naive"))
         assert_close(actual, expected, classes + 8, np.abs(dy) + y * sums * (1 + largest))
-
-
-@shapes
-@reductions
-def test_losses_agree_with_naive(fast_backend, dtype, shape, reduction, rng):
-    x, other = (5 * rng.standard_normal((2, *shape))).astype(dtype)
-    target = rng.integers(0, shape[1], shape[0])
-    largest, length = np.abs(x).max(), shape[0] + shape[1] + 8
-    rows = shape[0] if reduction == "sum" else 1
-
-    def both(name, *arguments):
-        values = [
-            getattr(F, name)(*arguments, reduction=reduction, backend=backend) for backend in (fast_backend, "naive")
-        ]
-        return [np.array(value, dtype) for value in values]
-
-    assert_close(*both("cross_entropy", x, target), length, np.array(rows * (1 + 3 * largest)))
-    assert_close(*both("cross_entropy_backward", x, target), length, np.full(shape, 1 + 2 * largest))
-    assert_close(*both("mse_loss", x, other), x.size + 8)
-    assert_close(*both("mse_loss_backward", x, other), 8)
 
 
 def test_memory_order_does_not_matter_and_inputs_stay(backend, memory_order, rng):
@@ -332,3 +357,91 @@ def test_labels_may_be_integers_of_any_size_and_byte_order(backend, kind):
     assert F.cross_entropy(logits, labels.astype(kind), backend=backend) == F.cross_entropy(
         logits, labels, backend=backend
     )
+
+
+BCE = "binary_cross_entropy_with_logits"
+ONE_BY_ONE = [  # the loss, its options, x, target, the losses, and their gradients
+    ("mse_loss", {}, [1, 3, NAN, INF, -INF], [0, 5, 0, 0, 0], [1, 4, NAN, INF, INF], [2, -4, NAN, INF, -INF]),
+    ("l1_loss", {}, [1, 3, 2, NAN, INF, -INF], [0, 5, 2, 0, 0, 0], [1, 2, 0, NAN, INF, INF], [1, -1, 0, NAN, 1, -1]),
+    ("smooth_l1_loss", {}, [0.5, 1, -3, NAN, INF, -INF], [0] * 6, [1 / 8, 1 / 2, 2.5, NAN, INF, INF],
+     [1 / 2, 1, -1, NAN, 1, -1]),
+    ("smooth_l1_loss", {"beta": 2}, [1, 2, -3, NAN], [0] * 4, [1 / 4, 1, 2, NAN], [1 / 2, 1, -1, NAN]),
+    ("smooth_l1_loss", {"beta": 0}, [1, 0, -3, NAN], [0] * 4, [1, 0, 3, NAN], [1, 0, -1, NAN]),
+    ("huber_loss", {}, [0.5, 1, -3, NAN, INF, -INF], [0] * 6, [1 / 8, 1 / 2, 2.5, NAN, INF, INF],
+     [1 / 2, 1, -1, NAN, 1, -1]),
+    ("huber_loss", {"delta": 2}, [1, 2, -3, NAN], [0] * 4, [1 / 2, 2, 4, NAN], [1, 2, -2, NAN]),
+    # probabilities 1/2, 3/4 and 1/4
+    (BCE, {}, [0, LOG3, -LOG3, NAN], [0.3, 1, 1, 1], [np.log(2), np.log(4 / 3), np.log(4), NAN],
+     [0.2, -1 / 4, -3 / 4, NAN]),
+    (BCE, {}, [1e4, 1e4, -1e4, -1e4], [1, 0, 1, 0], [0, 1e4, 1e4, 0], [0, 1, -1, 0]),
+    (BCE, {}, [INF, -INF, 1e30], [0.5, 0.5, 0], [INF, INF, 1e30], [0.5, -0.5, 1]),
+    (BCE, {"pos_weight": [4]}, [0, LOG3, LOG3], [0.5, 1, 0], [2.5 * np.log(2), 4 * np.log(4 / 3), np.log(4)],
+     [0.25 - 1, -1, 3 / 4]),
+    (BCE, {"weight": [2, 0, 1]}, [0, NAN, LOG3], [1, 1, 1], [2 * np.log(2), 0, np.log(4 / 3)], [-1, 0, -1 / 4]),
+    ("nll_loss", {}, [[-1, -2], [-3, -INF], [NAN, -5]], [1, 1, 1], [2, INF, 5], [[0, -1], [0, -1], [0, -1]]),
+    ("nll_loss", {"weight": [3, 0]}, [[-1, -2], [-3, NAN]], [0, 1], [3, 0], [[-3, 0], [0, 0]]),
+    ("cross_entropy", {}, [[[0, LOG3], [LOG3, 0]]], [[0, 1]], [[np.log(4), np.log(4)]],
+     [[[-3 / 4, 3 / 4], [3 / 4, -3 / 4]]]),  # an image of one row, two pixels
+    ("cross_entropy", {}, [[0, LOG3]], [[0.5, 0.5]], [(np.log(4) + np.log(4 / 3)) / 2], [[-1 / 4, 1 / 4]]),
+    ("cross_entropy", {}, [[-INF, LOG3, 0]], [[0, 0.5, 0.5]], [(np.log(4) + np.log(4 / 3)) / 2], [[0, 1 / 4, -1 / 4]]),
+    ("cross_entropy", {"weight": [1, 3]}, [[0, LOG3]], [[0.5, 0.5]], [(np.log(4) + 3 * np.log(4 / 3)) / 2], [[0, 0]]),
+    ("cross_entropy", {"ignore_index": 0}, [[[NAN, LOG3], [INF, 0]]], [[0, 1]], [[0, np.log(4)]],
+     [[[0, 3 / 4], [0, -3 / 4]]]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("loss", "options", "x", "target", "losses", "gradients"), ONE_BY_ONE)
+def test_losses_one_by_one_by_hand(backend, dtype, loss, options, x, target, losses, gradients):
+    x = np.array(x, dtype)
+    target = np.array(target, None if np.shape(target) != x.shape and loss in ("nll_loss", "cross_entropy") else dtype)
+    options = {k: np.array(v, dtype) if isinstance(v, list) else v for k, v in options.items()}
+    near = {"rtol": 1e-5 if dtype == np.float32 else 1e-13, "atol": 1e-6 if dtype == np.float32 else 1e-15}
+    found = getattr(F, loss)(x, target, **options, reduction="none", backend=backend)
+    assert (found.shape, found.dtype) == (np.shape(losses), dtype)
+    np.testing.assert_allclose(found, losses, **near)
+    backward = getattr(F, f"{loss}_backward")
+    ones = np.ones_like(found)
+    dx = backward(x, target, **options, reduction="none", dy=ones, backend=backend)
+    np.testing.assert_allclose(dx, gradients, **near)
+    dx = backward(x, target, **options, reduction="none", dy=0 * ones, backend=backend)
+    np.testing.assert_array_equal(dx, np.zeros_like(x))  # what does not count has no gradient, be it NaN
+    dx = backward(x, target, **options, reduction="sum", backend=backend)
+    np.testing.assert_allclose(dx, gradients, **near)
+
+
+def test_squares_too_large_for_float32_are_infinite(backend):
+    x, target = np.array([1e30], np.float32), np.zeros(1, np.float32)
+    assert np.isinf(F.mse_loss(x, target, reduction="none", backend=backend)).all()
+    assert F.huber_loss(x, target, backend=backend) == pytest.approx(1e30)
+    assert F.smooth_l1_loss(x, target, backend=backend) == pytest.approx(1e30)
+
+
+@pytest.mark.parametrize("case", [case for case in LOSS_CASES if "reduction" not in case.others], ids=str)
+def test_dy_belongs_to_losses_that_are_not_summed(case, rng):
+    x, target, options = case.arguments(rng, np.float64)
+    criterion = nn.LOSSES[case.layer](**options)
+    criterion(x, target)
+    with pytest.raises(ValueError, match='`dy` is for losses that are not summed, with `reduction="none"`'):
+        criterion.backward(np.ones_like(x))
+    criterion = nn.LOSSES[case.layer](**options, reduction="none")
+    losses = criterion(x, target)
+    with pytest.raises(ValueError, match="gradient is that by all losses: give it as `dy`, an array of shape"):
+        criterion.backward()
+    with pytest.raises(ValueError, match=r"`dy` has shape .* that of the losses"):
+        criterion.backward(np.ones((*losses.shape, 2)))
+    with pytest.raises(TypeError, match="`dy` is float32 but `x` is float64"):
+        criterion.backward(np.ones(losses.shape, np.float32))
+
+
+@pytest.mark.parametrize("case", [case for case in LOSS_CASES if "several tasks" in case.reason], ids=str)
+def test_numba_losses_are_the_same_on_any_number_of_threads(case, dtype, rng):
+    x, target, options = case.arguments(rng, dtype)
+    before, found = fastcnn.get_num_threads(), []
+    try:
+        for threads in (1, 2, 5):
+            fastcnn.set_num_threads(threads)
+            value = getattr(F, case.loss)(x, target, **options, backend="numba")
+            found.append((value, getattr(F, f"{case.loss}_backward")(x, target, **options, backend="numba").tobytes()))
+    finally:
+        fastcnn.set_num_threads(before)
+    assert found[0] == found[1] == found[2]

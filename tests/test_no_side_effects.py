@@ -8,7 +8,7 @@ import pytest
 import fastcnn
 from fastcnn import data, models, nn
 from fastcnn import functional as F
-from fastcnn.testing import activations
+from fastcnn.testing import LOSS_CASES, activations
 from fastcnn.testing.optimizers import OPTIMIZERS, make
 from tests.test_nn import LAYERS
 
@@ -34,7 +34,7 @@ def checksum(*found) -> int:
     for item in found:
         if isinstance(item, tuple | list):
             total = zlib.crc32(str(checksum(*item)).encode(), total)
-        elif item is not None:
+        elif item is not None:  # numbers and strings, too
             total = zlib.crc32(np.ascontiguousarray(item), total)
     return total
 
@@ -75,8 +75,13 @@ FUNCTIONS = {  # by name: the arguments for a seed and a number of images
     "dropout_backward": lambda s, N: binary(s, N),
     "cross_entropy": lambda s, N: (draw(s, N, 3), labels(N), read_only(draw(s, 3) ** 2), -100, "mean", 0.1),
     "cross_entropy_backward": lambda s, N: (draw(s, N, 3), labels(N)),
-    "mse_loss": binary,
-    "mse_loss_backward": binary,
+    "nll_loss": lambda s, N: (draw(s, N, 3), labels(N), read_only(draw(s, 3) ** 2)),
+    "nll_loss_backward": lambda s, N: (draw(s, N, 3), labels(N)),
+    **{
+        f"{name}{which}": binary
+        for name in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy_with_logits")
+        for which in ("", "_backward")
+    },
 }  # fmt: skip
 
 
@@ -131,22 +136,26 @@ def test_layers_leave_their_inputs_and_nothing_behind(name, fast_backend):
         assert call(0, 5) == first  # from its recording
 
 
-@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(label_smoothing=0.1), nn.MSELoss()], ids=["CrossEntropy", "MSE"])
-def test_losses_leave_their_inputs_and_nothing_behind(loss, fast_backend):
-    def call(seed, N):
-        x = draw(seed, N, 3)
-        target = labels(N) if isinstance(loss, nn.CrossEntropyLoss) else draw(seed + 1, N, 3)
-        before = checksum(x, target)
-        value, gradient = loss(x, target), loss.backward()
-        assert checksum(x, target) == before
+@pytest.mark.parametrize("case", LOSS_CASES, ids=str)
+def test_losses_leave_their_inputs_and_nothing_behind(case, fast_backend):
+    _, _, options = case.arguments(np.random.default_rng(0), np.float32)
+    loss = nn.LOSSES[case.layer](**options)
+
+    def call(seed):
+        rng = np.random.default_rng(seed)
+        x, target, _ = case.arguments(rng, np.float32)
+        before = checksum(read_only(x), read_only(target), *options.values())
+        value = loss(x, target)
+        gradient = loss.backward(*case.gradient(value, rng).values())
+        assert checksum(x, target, *options.values()) == before
         return checksum(np.array(value), gradient)
 
     with fastcnn.use_backend(fast_backend):
-        first = call(0, 5)
-        call(1, 17)
+        first = call(0)
+        call(1)
         with pytest.raises((TypeError, ValueError)):
             loss(draw(0, 5, 3), draw(0, 4, 3))
-        assert call(0, 5) == first
+        assert call(0) == first
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -54,7 +54,8 @@ def on(make, **options):
 
 CONV = {"in_channels": 4, "out_channels": 4, "kernel_size": 3}
 BY_X = {"dy": images(2, 4, 1, 1), "x_shape": (2, 4, 6, 6)}
-CLASSES = {"logits": ROWS, "target": LABELS}
+CLASSES, DIGITS = {"logits": ROWS, "target": LABELS}, {"x": ROWS, "target": LABELS}
+PAIR = {"x": ROWS, "target": -ROWS}
 
 CALLS = {
     nn.ELU: {}, nn.LeakyReLU: {}, nn.ScaledTanh: {}, nn.Softmax: {}, nn.Dropout: {},
@@ -64,7 +65,7 @@ CALLS = {
     nn.Conv2d: drawn(**CONV), nn.ConvTranspose2d: drawn(**CONV),
     nn.DepthwiseSeparableConv2d: drawn(in_channels=4, out_channels=4),
     nn.Linear: drawn(in_features=4, out_features=4), nn.ResizeChannels: {"channels": 4},
-    nn.CrossEntropyLoss: {}, nn.Inference: {"model": nn.ReLU()},
+    nn.CrossEntropyLoss: {}, nn.NLLLoss: {}, nn.SmoothL1Loss: {}, nn.HuberLoss: {}, nn.Inference: {"model": nn.ReLU()},
     nn.init.kaiming_normal_: drawn(parameter=nn.Parameter(np.ones((2, 3)))),
     nn.init.kaiming_uniform_: drawn(parameter=nn.Parameter(np.ones((2, 3)))),
     functional.adaptive_avg_pool2d: {"x": X, "output_size": 1},
@@ -79,6 +80,9 @@ CALLS = {
     functional.conv_transpose2d: {"x": X, "weight": WEIGHT},
     functional.conv_transpose2d_backward: {"dy": images(2, 4, 8, 8), "x": X, "weight": WEIGHT},
     functional.cross_entropy: CLASSES, functional.cross_entropy_backward: CLASSES,
+    functional.nll_loss: DIGITS, functional.nll_loss_backward: DIGITS,
+    functional.smooth_l1_loss: PAIR, functional.smooth_l1_loss_backward: PAIR,
+    functional.huber_loss: PAIR, functional.huber_loss_backward: PAIR,
     functional.dropout: drawn(x=X), functional.elu: {"x": X}, functional.elu_backward: {"dy": X, "x": X},
     functional.leaky_relu: {"x": X}, functional.leaky_relu_backward: {"dy": X, "x": X},
     functional.scaled_tanh: {"x": X}, functional.scaled_tanh_backward: {"dy": X, "y": X},

@@ -1,14 +1,18 @@
 """PyTorch as a second opinion, where it is installed and has the option."""
 
+import inspect
+
 import numpy as np
 import pytest
 
+import fastcnn
 from fastcnn import functional as F
+from fastcnn import nn
 from fastcnn.testing import (
     ADAPTIVE_POOL_CASES,
     CONV_CASES,
     CONV_TRANSPOSE_CASES,
-    CROSS_ENTROPY_CASES,
+    LOSS_CASES,
     NORM_CASES,
     POOL_CASES,
     activations,
@@ -226,23 +230,61 @@ def test_cross_entropy(backend, row, target):
         same(F.cross_entropy_backward(logits, labels, reduction=reduction, backend=backend), tlogits.grad)
 
 
-@pytest.mark.parametrize("case", CROSS_ENTROPY_CASES, ids=lambda case: case.reason)
-def test_cross_entropy_with_options(backend, case, rng):
-    logits, target, weight, ignore_index, reduction, smoothing = arguments = case.arguments(rng, np.float64)
-    tlogits, tweight = leaf(logits), None if weight is None else torch.tensor(weight)
-    options = {"ignore_index": ignore_index, "reduction": reduction, "label_smoothing": smoothing}
-    tloss = torch.nn.functional.cross_entropy(tlogits, torch.tensor(target), tweight, **options)
-    tloss.backward()
-    assert F.cross_entropy(*arguments, backend=backend) == pytest.approx(tloss.item(), rel=1e-12)
-    same(F.cross_entropy_backward(*arguments, backend=backend), tlogits.grad)
+@pytest.mark.parametrize("case", LOSS_CASES, ids=str)
+def test_losses(backend, case, rng, dtype):
+    """The function, and the class of the same options."""
+    x, target, options = case.arguments(rng, dtype)
+    theirs = {k: torch.tensor(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
+    tx = torch.tensor(x, requires_grad=True)
+    tloss = getattr(torch.nn.functional, case.loss)(tx, torch.tensor(target), **theirs)
+    with fastcnn.use_backend(backend):
+        loss = getattr(F, case.loss)(x, target, **options)
+        dy = case.gradient(loss, rng)
+        dx = getattr(F, f"{case.loss}_backward")(x, target, **options, **dy)
+        criterion = nn.LOSSES[case.layer](**options)
+        np.testing.assert_array_equal(criterion(x, target), loss)
+        np.testing.assert_array_equal(criterion.backward(*dy.values()), dx)
+    tloss.backward(*map(torch.tensor, dy.values()))
+    twin = getattr(torch.nn, case.layer)(**theirs)(torch.tensor(x), torch.tensor(target))
+    np.testing.assert_array_equal(twin.numpy(), tloss.detach().numpy())
+    # the sum of thousands of losses in float32 is PyTorch's; ours is in float64
+    tolerance = {"rtol": 1e-12, "atol": 1e-14} if dtype == np.float64 else {"rtol": 1e-5, "atol": 1e-6}
+    assert np.shape(loss) == tuple(tloss.shape)
+    np.testing.assert_allclose(loss, tloss.detach().numpy(), **tolerance)
+    np.testing.assert_allclose(dx, tx.grad.numpy(), **tolerance)
 
 
-def test_mse_loss(backend, rng):
-    x, target = rng.standard_normal((2, 5, 3))
+@pytest.mark.parametrize("kind", nn.LOSSES)
+def test_losses_have_the_arguments_of_theirs(kind):
+    """In their order, but for what is deprecated; and with their defaults."""
+    ours, theirs = (inspect.signature(getattr(package, kind)).parameters for package in (nn, torch.nn))
+    old = ("size_average", "reduce")
+    assert {name: p.default for name, p in ours.items()} == {n: p.default for n, p in theirs.items() if n not in old}
+    assert [*ours] == [name for name in theirs if name not in old]
+
+
+ODD = np.array([0.0, -0.0, 1.0, -1.0, 1e4, -1e4, 1e30, -1e30, 1e300, 1e-300, np.inf, -np.inf, np.nan])
+
+
+@pytest.mark.parametrize("loss", ["mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"])
+def test_losses_of_odd_numbers(backend, loss):
+    x, target = (pair.ravel() for pair in np.meshgrid(ODD, ODD))
     tx = leaf(x)
-    for reduction in ("mean", "sum"):
-        tx.grad = None
-        tloss = torch.nn.functional.mse_loss(tx, torch.tensor(target), reduction=reduction)
-        tloss.backward()
-        assert F.mse_loss(x, target, reduction, backend=backend) == pytest.approx(tloss.item(), rel=1e-12)
-        same(F.mse_loss_backward(x, target, reduction, backend=backend), tx.grad)
+    tlosses = getattr(torch.nn.functional, loss)(tx, torch.tensor(target), reduction="none")
+    tlosses.backward(torch.ones(len(x), dtype=torch.float64))
+    same(getattr(F, loss)(x, target, reduction="none", backend=backend), tlosses)
+    dx = getattr(F, f"{loss}_backward")(x, target, reduction="none", dy=np.ones(len(x)), backend=backend)
+    unknown = np.isnan(tlosses.detach().numpy())
+    assert np.isnan(dx[unknown]).all()
+    same(dx[~unknown], tx.grad[torch.tensor(~unknown)])  # PyTorch's sign of NaN is 0
+
+
+@pytest.mark.parametrize("target", [0.0, 0.3, 1.0])
+def test_binary_cross_entropy_of_odd_logits(backend, target):
+    x = np.concatenate([ODD[~np.isinf(ODD)], np.linspace(-800, 800, 97)])  # of infinity PyTorch's is NaN
+    tx, targets = leaf(x), np.full(len(x), target)
+    tlosses = torch.nn.functional.binary_cross_entropy_with_logits(tx, torch.tensor(targets), reduction="none")
+    tlosses.backward(torch.ones(len(x), dtype=torch.float64))
+    same(F.binary_cross_entropy_with_logits(x, targets, reduction="none", backend=backend), tlosses)
+    dx = F.binary_cross_entropy_with_logits_backward(x, targets, reduction="none", dy=np.ones(len(x)), backend=backend)
+    same(dx, tx.grad)

@@ -7,6 +7,7 @@ import pytest
 
 import fastcnn
 from fastcnn import models, nn, optim, training
+from fastcnn.testing import LOSS_CASES
 from fastcnn.testing.optimizers import ONE_OF_EACH, make
 
 IMAGE, CLASSES = (2, 8, 8), 3
@@ -87,6 +88,58 @@ def test_it_does_what_the_calls_do(backend, optimizer, loss):
         assert step(*batch) == by_hand(*batch)
         assert_same(step, by_hand)
     assert len(step.programs) == (backend == "numba")
+
+
+OF_A_MODEL = [
+    case
+    for case in LOSS_CASES
+    if case.others.get("reduction") != "none" and len(case.x) in (2, 4) and case.x[1:] != (2100,)
+]
+
+
+@pytest.mark.parametrize("case", OF_A_MODEL, ids=str)
+def test_every_loss_is_part_of_the_program(case):
+    rng = np.random.default_rng(1)
+    N, classes, *behind = case.x
+    steps = []
+    for kind in (training.TrainStep, ByHand):
+        to = {"rng": np.random.default_rng(0)}
+        model = nn.Conv2d(2, classes, 3, padding=1, **to) if behind else nn.Linear(4, classes, **to)
+        loss = nn.LOSSES[case.layer](**case.arguments(np.random.default_rng(2), np.float32)[2])
+        steps.append(kind(model, optim.SGD(model.parameters(), 0.1, momentum=0.9), loss))
+    step, by_hand = steps
+    for _ in range(3):
+        x = rng.standard_normal((N, 2, *behind) if behind else (N, 4), np.float32)
+        _, target, _ = case.arguments(rng, np.float32)
+        _, value, mean_over = step.learn(x, target)
+        assert value == by_hand(x, target)
+        assert mean_over == by_hand.loss.mean_over
+        assert_same(step, by_hand)
+    assert step.unrecorded is None
+    assert len(step.programs) <= 2  # in a batch all labels may count, in another some may not
+    assert len(step.programs) == 1 or case.ignored
+
+
+def test_options_of_a_loss_may_change_between_steps():
+    def steps():
+        for kind in (training.TrainStep, ByHand):
+            model = nn.Linear(4, 3, rng=np.random.default_rng(0))
+            yield kind(model, optim.SGD(model.parameters(), 0.1), nn.HuberLoss())
+
+    step, by_hand = steps()
+    rng = np.random.default_rng(0)
+    for delta in (1.0, 1.0, 0.1, 0.1, 1.0):
+        x, target = rng.standard_normal((5, 4), np.float32), rng.standard_normal((5, 3), np.float32)
+        step.loss.delta = by_hand.loss.delta = delta
+        assert step(x, target) == by_hand(x, target)
+        assert_same(step, by_hand)
+    assert len(step.programs) == 2
+
+
+def test_losses_that_are_not_summed_are_no_step():
+    model = nn.Linear(4, 3)
+    with pytest.raises(ValueError, match="`loss` has `reduction='none'` but must be one number"):
+        training.TrainStep(model, optim.SGD(model.parameters(), 0.1), nn.MSELoss("none"))
 
 
 @pytest.mark.parametrize("layers", MODELS)

@@ -8,10 +8,11 @@ changes its arguments, but for the running statistics of `batch_norm`. ``backend
 
 from fastcnn.functional.activations import *
 from fastcnn.functional.adaptive_pooling import *
+from fastcnn.functional.class_losses import *
 from fastcnn.functional.conv import *
 from fastcnn.functional.conv_transpose import *
+from fastcnn.functional.element_losses import *
 from fastcnn.functional.linear import *
-from fastcnn.functional.losses import *
 from fastcnn.functional.normalization import *
 from fastcnn.functional.pooling import *
 from fastcnn.functional.softmax import *

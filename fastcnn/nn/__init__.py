@@ -4,12 +4,14 @@ from fastcnn.nn import init
 from fastcnn.nn.activations import *
 from fastcnn.nn.branches import *
 from fastcnn.nn.calls import last_call
+from fastcnn.nn.class_losses import *
 from fastcnn.nn.containers import Sequential
 from fastcnn.nn.conv import *
 from fastcnn.nn.dropout import *
+from fastcnn.nn.element_losses import *
 from fastcnn.nn.inference import Inference
 from fastcnn.nn.linear import *
-from fastcnn.nn.losses import CrossEntropyLoss, MSELoss
+from fastcnn.nn.losses import _Loss
 from fastcnn.nn.module import Module
 from fastcnn.nn.normalization import *
 from fastcnn.nn.parameter import Buffer, Parameter
@@ -24,11 +26,14 @@ from fastcnn.nn.tracing import Step, trace
 LAYERS = {name: kind for name, kind in globals().items() if isinstance(kind, type) and Module in kind.__mro__[1:]}
 """The classes of all layers, by name."""
 
+LOSSES = {name: kind for name, kind in globals().items() if isinstance(kind, type) and _Loss in kind.__mro__[1:]}
+"""The classes of all losses, by name."""
+
 __all__ = [
-    "Buffer", "CrossEntropyLoss", "Inference", "MSELoss", "Module", "Parameter", "Sequential", "Step", "Summary",
+    "Buffer", "Inference", "Module", "Parameter", "Sequential", "Step", "Summary",
     "init", "last_call", "summarize", "trace", "unrecorded",
 ]  # fmt: skip
-__all__ += sorted(LAYERS.keys() - __all__)
+__all__ += sorted((LAYERS | LOSSES).keys() - __all__)
 
 
 def __dir__() -> list[str]:

@@ -1,22 +1,30 @@
-"""Losses: ``loss = criterion(x, target)``, then ``criterion.backward()`` is its gradient by ``x``."""
+"""What losses share: ``loss = criterion(x, target)``, then ``criterion.backward()`` is its gradient by ``x``."""
 
+import inspect
 from typing import Any
 
 import numpy as np
 
-from fastcnn import _validate, backends
-from fastcnn.functional.losses import checked_classes, checked_index, checked_targets, checked_weight
+from fastcnn import backends
+from fastcnn.functional.losses import Terms, checked_reduction
 
 
 class _Loss:
-    """What the losses share: they remember their last batch for ``backward``; a copy of a loss does not."""
+    """What the losses share: they remember their last batch for ``backward``; a copy of a loss does not.
 
-    _last: Any = None  # operation, its arguments and backend of the last call, if that gave a loss
+    A loss defines ``_terms(x, target)``, and has its options as attributes of their names.
+    """
+
+    _last: tuple[Terms, Any] | None = None  # and the backend, of the last call, if that gave a loss
 
     def __init__(self, reduction: str = "mean"):
-        self.reduction = str(_validate.choice("reduction", reduction, ("mean", "sum")))
+        self.reduction = checked_reduction(reduction)
 
     def __call__(self, x: np.ndarray, target: np.ndarray) -> float:
+        """As `forward`."""
+        return self.forward(x, target)
+
+    def forward(self, x: np.ndarray, target: np.ndarray) -> float:
         """Loss of a batch, computed by the current backend; `backward` will use the same.
 
         Parameters
@@ -24,42 +32,54 @@ class _Loss:
         x, target : ndarray
             Output of a model and what it should be; leave both as they are until `backward` was called.
 
+        Returns
+        -------
+        float, or ndarray
+            An array with ``reduction="none"``, of the losses of all elements or rows. Type checkers, which cannot know
+            the option's value, are told of a float.
+
         Raises
         ------
         TypeError, ValueError
             As the function that computes it.
         """
         self._last = None  # so that no `backward` after a call that fails is that of an older batch
+        terms = self._terms(x, target)
         backend = backends.load()
-        operation, arguments = self._check(x, target)
-        value = float(getattr(backend, operation)(*arguments))
-        self._last = operation, arguments, backend
+        value = terms.value(backend)
+        self._last = terms, backend
         return value
 
     @property
     def mean_over(self) -> float:
-        """What the last mean is over: its rows, the sum of their weights, or its elements; 1 for a sum.
+        """What the last mean is over: its rows, the sum of their weights, or its elements; 1 where there is no mean.
 
         Raises
         ------
         RuntimeError
             As `backward`.
         """
-        _, arguments, _ = self._remembered("mean_over")
-        return 1 / arguments[-1]
+        return self._remembered("mean_over")[0].mean_over
 
-    def backward(self) -> np.ndarray:
+    def backward(self, dy: np.ndarray | None = None) -> np.ndarray:
         """Gradient of the last loss by ``x``, of its shape and dtype.
+
+        Parameters
+        ----------
+        dy : ndarray of the shape and dtype of the losses, optional
+            With ``reduction="none"``, which needs it: the gradient of what was made of the losses by them.
 
         Raises
         ------
         RuntimeError
             If there was no loss before, or the last call failed.
+        TypeError, ValueError
+            If there is no `dy` where one is needed, one where none is, or one that does not fit.
         """
-        operation, arguments, backend = self._remembered("backward")
-        return getattr(backend, f"{operation}_backward")(*arguments).reshape(arguments[0].shape)
+        terms, backend = self._remembered("backward")
+        return terms.by(dy).gradient(backend)
 
-    def _remembered(self, asked: str) -> tuple[str, tuple, Any]:
+    def _remembered(self, asked: str) -> tuple[Terms, Any]:
         """The last call, of which something is asked."""
         if self._last is None:
             raise RuntimeError(f"{type(self).__name__}.{asked} needs a loss: call {self!r}(x, target) first.")
@@ -69,89 +89,15 @@ class _Loss:
         """What copy and pickle take: all but the memory of the last batch."""
         return {name: value for name, value in vars(self).items() if name != "_last"}
 
-    def _check(self, x, target) -> tuple[str, tuple]:
-        """The backend's operation and its arguments."""
-        raise NotImplementedError(f"{type(self).__name__} must define _check(x, target).")
+    def _terms(self, x, target) -> Terms:
+        """The loss as backends compute it, checked."""
+        raise NotImplementedError(f"{type(self).__name__} must define _terms(x, target).")
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(reduction={self.reduction!r})"
-
-
-class CrossEntropyLoss(_Loss):
-    """Negative log-likelihood of the target classes, from logits; see `fastcnn.functional.cross_entropy`.
-
-    Parameters
-    ----------
-    weight : ndarray of shape (classes,), dtype of the logits, optional
-        Of each class, at least 0; by default 1.
-    ignore_index : int, default -100
-        Rows with this target do not count. A batch of nothing else has no mean, and is an error.
-    reduction : {"mean", "sum"}, default "mean"
-        Over the rows, or over their weights.
-    label_smoothing : float, default 0
-        Part of the likelihood that is shared out among all classes.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastcnn import nn
-    >>> criterion = nn.CrossEntropyLoss()
-    >>> round(criterion(np.zeros((1, 2)), np.array([0])), 4)
-    0.6931
-    >>> criterion.backward()
-    array([[-0.5,  0.5]])
-    """
-
-    def __init__(
-        self,
-        weight: np.ndarray | None = None,
-        ignore_index: int = -100,
-        reduction: str = "mean",
-        label_smoothing: float = 0.0,
-    ):
-        super().__init__(reduction)
-        self.weight = checked_weight(weight)
-        self.ignore_index = checked_index(ignore_index)
-        self.label_smoothing = _validate.number("label_smoothing", label_smoothing, 0, 1)
-
-    def _check(self, x, target):
-        return checked_classes(x, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
-
-    def __repr__(self) -> str:
-        weight = "" if self.weight is None else f", weight={self.weight!r}"
-        ignored = "" if self.ignore_index == -100 else f", ignore_index={self.ignore_index}"
-        smoothing = f", label_smoothing={self.label_smoothing}" if self.label_smoothing else ""
-        return f"CrossEntropyLoss(reduction={self.reduction!r}{weight}{ignored}{smoothing})"
-
-
-class MSELoss(_Loss):
-    """Squared error; see `fastcnn.functional.mse_loss`.
-
-    Parameters
-    ----------
-    reduction : {"mean", "sum"}, default "mean"
-        Over all elements.
-
-    Raises
-    ------
-    ValueError
-        If `reduction` is unknown.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastcnn import nn
-    >>> criterion = nn.MSELoss()
-    >>> criterion(np.array([1.0, 3.0]), np.array([0.0, 0.0]))
-    5.0
-    >>> criterion.backward()
-    array([1., 3.])
-    """
-
-    def _check(self, x, target):
-        return checked_targets(x, target, self.reduction)
+        """The reduction, and what else is not as by default."""
+        said = {"reduction": self.reduction}
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            value = getattr(self, name, parameter.default)
+            if isinstance(value, np.ndarray) or value != parameter.default:
+                said.setdefault(name, value)
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in said.items())})"

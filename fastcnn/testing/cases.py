@@ -1,5 +1,7 @@
 """Cases of operations, each with its reason: small enough for the naive backend."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -152,37 +154,78 @@ class PoolCase(NamedTuple):
         return x.astype(dtype), dy.astype(dtype)
 
 
-class CrossEntropyCase(NamedTuple):
-    """A cross-entropy worth a test, and why.
+class LossCase(NamedTuple):
+    """A loss worth a test, and why.
 
     Attributes
     ----------
+    loss : str
+        Its function in `fastcnn.functional`.
     reason : str
-    logits : tuple of int
-        Shape, (N, classes).
-    weight : bool, default False
-        Whether classes have weights.
+    x : tuple of int
+        Shape of what the loss is of: any, or (N, classes, ...).
+    weight, pos_weight : tuple of int, optional
+        Their shapes, if there are any.
+    soft : bool, default False
+        Whether the targets of a cross-entropy are probabilities.
     ignored : float, default 0
         The part of the labels that are ``ignore_index``.
-    ignore_index, label_smoothing, reduction
-        As in `fastcnn.functional.cross_entropy`.
+    others : mapping, optional
+        Further options, as in the function.
     """
 
+    loss: str
     reason: str
-    logits: tuple[int, int]
-    weight: bool = False
-    ignore_index: int = -100
+    x: tuple[int, ...]
+    weight: tuple[int, ...] | None = None
+    pos_weight: tuple[int, ...] | None = None
+    soft: bool = False
     ignored: float = 0.0
-    label_smoothing: float = 0.0
-    reduction: str = "mean"
+    others: Mapping[str, Any] = MappingProxyType({})
 
-    def arguments(self, rng: np.random.Generator, dtype) -> tuple:
-        """Draw logits, labels and weights (or None); the options of `fastcnn.functional.cross_entropy` follow."""
-        N, classes = self.logits
-        logits, labels = (3 * rng.standard_normal(self.logits)).astype(dtype), rng.integers(0, classes, N)
-        labels[1:][rng.random(N - 1) < self.ignored] = self.ignore_index
-        weight = rng.uniform(0.2, 3, classes).astype(dtype)
-        return logits, labels, weight if self.weight else None, self.ignore_index, self.reduction, self.label_smoothing
+    def __str__(self) -> str:
+        return f"{self.loss}: {self.reason}"
+
+    @property
+    def layer(self) -> str:
+        """The same loss in `fastcnn.nn`."""
+        return LOSS_LAYERS[self.loss]
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether targets are classes."""
+        return self.loss in ("cross_entropy", "nll_loss") and not self.soft
+
+    def arguments(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """Draw x and target, and options, with weights."""
+        x, target = 3 * rng.standard_normal((2, *self.x))
+        if self.has_classes:
+            target = rng.integers(0, self.x[1], (self.x[0], *self.x[2:]))
+            target.reshape(-1)[1:][rng.random(target.size - 1) < self.ignored] = self.others.get("ignore_index", -100)
+        elif self.soft:
+            target = np.exp(target) / np.exp(target).sum(axis=1, keepdims=True)
+        elif self.loss == "binary_cross_entropy_with_logits":
+            target = np.clip(np.abs(target) - 1, 0, 1)  # many are just yes or no
+        shapes = {"weight": self.weight, "pos_weight": self.pos_weight}
+        weights = {name: rng.uniform(0.2, 3, shape).astype(dtype) for name, shape in shapes.items() if shape}
+        target = np.asarray(target, np.int64 if self.has_classes else dtype)
+        return np.asarray(x, dtype), target, {**weights, **self.others}
+
+    def gradient(self, losses: np.ndarray | float, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Draw the option ``dy`` of the gradient, where losses are not summed and so need one."""
+        return {"dy": rng.standard_normal(losses.shape).astype(losses.dtype)} if isinstance(losses, np.ndarray) else {}
+
+
+LOSS_LAYERS = {
+    "cross_entropy": "CrossEntropyLoss",
+    "nll_loss": "NLLLoss",
+    "mse_loss": "MSELoss",
+    "l1_loss": "L1Loss",
+    "smooth_l1_loss": "SmoothL1Loss",
+    "huber_loss": "HuberLoss",
+    "binary_cross_entropy_with_logits": "BCEWithLogitsLoss",
+}
+"""The class in `fastcnn.nn` of each loss of `fastcnn.functional`; PyTorch has both under the same names."""
 
 
 class NormCase(NamedTuple):
@@ -407,22 +450,82 @@ POOL_CASES = (
 """Poolings, small enough for the naive backend; average-pooling has those without dilation."""
 
 
-CROSS_ENTROPY_CASES = (
-    CrossEntropyCase("plain", (24, 10)),
-    CrossEntropyCase("weights", (24, 10), weight=True),
-    CrossEntropyCase("ignored labels", (24, 10), ignored=0.4),
-    CrossEntropyCase("a class is ignored", (40, 3), ignore_index=1, ignored=0.2),
-    CrossEntropyCase("smoothing", (24, 10), label_smoothing=0.1),
-    CrossEntropyCase("nothing but smoothing", (5, 4), label_smoothing=1.0),
-    CrossEntropyCase("weights and smoothing", (24, 10), True, label_smoothing=0.2),
-    CrossEntropyCase("weights and ignored labels", (24, 10), True, ignored=0.4),
-    CrossEntropyCase("all together", (40, 7), True, -1, 0.3, 0.1),
-    CrossEntropyCase("all together, sum", (40, 7), True, -1, 0.3, 0.1, "sum"),
-    CrossEntropyCase("all but one ignored", (5, 4), True, ignored=1.0),
-    CrossEntropyCase("batch of 1", (1, 10), True, label_smoothing=0.1),
-    CrossEntropyCase("100 classes", (3, 100), True, label_smoothing=0.1),
-)
-"""Cross-entropies, small enough for the naive backend."""
+_ROWS, _PIXELS, _SUM, _NONE = (24, 10), (3, 4, 5, 6), {"reduction": "sum"}, {"reduction": "none"}
+
+LOSS_CASES = (
+    LossCase("cross_entropy", "plain", _ROWS),
+    LossCase("cross_entropy", "sum", _ROWS, others=_SUM),
+    LossCase("cross_entropy", "none", _ROWS, others=_NONE),
+    LossCase("cross_entropy", "weights", _ROWS, (10,)),
+    LossCase("cross_entropy", "weights, none", _ROWS, (10,), others=_NONE),
+    LossCase("cross_entropy", "ignored labels", _ROWS, ignored=0.4),
+    LossCase("cross_entropy", "a class is ignored", (40, 3), ignored=0.2, others={"ignore_index": 1}),
+    LossCase("cross_entropy", "smoothing", _ROWS, others={"label_smoothing": 0.1}),
+    LossCase("cross_entropy", "nothing but smoothing", (5, 4), others={"label_smoothing": 1.0}),
+    LossCase("cross_entropy", "weights and smoothing", _ROWS, (10,), others={"label_smoothing": 0.2}),
+    LossCase("cross_entropy", "weights and ignored labels", _ROWS, (10,), ignored=0.4),
+    LossCase("cross_entropy", "all together", (40, 7), (7,), ignored=0.3,
+             others={"ignore_index": -1, "label_smoothing": 0.1}),
+    LossCase("cross_entropy", "all together, sum", (40, 7), (7,), ignored=0.3,
+             others={"ignore_index": -1, "label_smoothing": 0.1, **_SUM}),
+    LossCase("cross_entropy", "all together, none", (40, 7), (7,), ignored=0.3,
+             others={"ignore_index": -1, "label_smoothing": 0.1, **_NONE}),
+    LossCase("cross_entropy", "all but one ignored", (5, 4), (4,), ignored=1.0),
+    LossCase("cross_entropy", "batch of 1", (1, 10), (10,), others={"label_smoothing": 0.1}),
+    LossCase("cross_entropy", "one class", (3, 1)),
+    LossCase("cross_entropy", "100 classes", (3, 100), (100,), others={"label_smoothing": 0.1}),
+    LossCase("cross_entropy", "more classes than a task takes", (2, 2100)),
+    LossCase("cross_entropy", "several tasks", (300, 9)),
+    LossCase("cross_entropy", "pixels", _PIXELS),
+    LossCase("cross_entropy", "pixels, sum", _PIXELS, others=_SUM),
+    LossCase("cross_entropy", "pixels, none", _PIXELS, (4,), ignored=0.2, others=_NONE),
+    LossCase("cross_entropy", "pixels, weights and ignored labels", _PIXELS, (4,), ignored=0.4),
+    LossCase("cross_entropy", "pixels, all together", _PIXELS, (4,), ignored=0.4,
+             others={"label_smoothing": 0.1, "ignore_index": 3}),
+    LossCase("cross_entropy", "one more axis", (5, 3, 7), ignored=0.1),
+    LossCase("cross_entropy", "three more axes", (2, 3, 2, 3, 4)),
+    LossCase("cross_entropy", "images of one pixel", (5, 3, 1, 1), (3,)),
+    LossCase("cross_entropy", "several tasks of pixels", (2, 5, 25, 20)),
+    LossCase("cross_entropy", "soft", _ROWS, soft=True),
+    LossCase("cross_entropy", "soft, sum", _ROWS, soft=True, others=_SUM),
+    LossCase("cross_entropy", "soft, none", _ROWS, (10,), soft=True, others=_NONE),
+    LossCase("cross_entropy", "soft, weights", _ROWS, (10,), soft=True),
+    LossCase("cross_entropy", "soft, weights and smoothing", _ROWS, (10,), soft=True, others={"label_smoothing": 0.2}),
+    LossCase("cross_entropy", "soft pixels", _PIXELS, soft=True),
+    LossCase("cross_entropy", "soft pixels, all together", _PIXELS, (4,), soft=True,
+             others={"label_smoothing": 0.2, **_SUM}),
+    LossCase("cross_entropy", "soft pixels, none", _PIXELS, (4,), soft=True, others=_NONE),
+    LossCase("nll_loss", "plain", _ROWS),
+    LossCase("nll_loss", "sum", _ROWS, others=_SUM),
+    LossCase("nll_loss", "none", _ROWS, (10,), ignored=0.2, others=_NONE),
+    LossCase("nll_loss", "weights and ignored labels", _ROWS, (10,), ignored=0.4),
+    LossCase("nll_loss", "a class is ignored, sum", (40, 3), ignored=0.2, others={"ignore_index": 1, **_SUM}),
+    LossCase("nll_loss", "pixels", _PIXELS),
+    LossCase("nll_loss", "pixels, weights and ignored labels", _PIXELS, (4,), ignored=0.4),
+    LossCase("nll_loss", "pixels, none", _PIXELS, (4,), ignored=0.4, others=_NONE),
+    LossCase("nll_loss", "several tasks of pixels", (2, 5, 25, 20)),
+    *(
+        LossCase(loss, reason, shape, others=others)
+        for loss in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy_with_logits")
+        for reason, shape, others in (
+            ("plain", (5, 3), {}), ("sum", (5, 3), _SUM), ("none", (5, 3), _NONE), ("no axes", (), {}),
+            ("one axis, none", (7,), _NONE), ("images", (2, 3, 4, 5), {}), ("several tasks", (3, 41, 67), {}),
+        )
+    ),
+    LossCase("smooth_l1_loss", "narrow", (5, 3), others={"beta": 0.25}),
+    LossCase("smooth_l1_loss", "wide, none", (5, 3), others={"beta": 4, **_NONE}),
+    LossCase("smooth_l1_loss", "no parabola", (5, 3), others={"beta": 0}),
+    LossCase("huber_loss", "narrow", (5, 3), others={"delta": 0.25}),
+    LossCase("huber_loss", "wide, none", (5, 3), others={"delta": 4, **_NONE}),
+    LossCase("binary_cross_entropy_with_logits", "weights", (5, 3), (5, 3)),
+    LossCase("binary_cross_entropy_with_logits", "weights of columns, sum", (5, 3), (3,), others=_SUM),
+    LossCase("binary_cross_entropy_with_logits", "weights of images, none", (5, 3), (5, 1), others=_NONE),
+    LossCase("binary_cross_entropy_with_logits", "positive weights", (5, 3), None, (3,)),
+    LossCase("binary_cross_entropy_with_logits", "positive weight of all", (5, 3), None, (1,)),
+    LossCase("binary_cross_entropy_with_logits", "both, pixels", _PIXELS, (3, 1, 5, 6), (4, 1, 1)),
+    LossCase("binary_cross_entropy_with_logits", "both, pixels, none", _PIXELS, (3, 1, 5, 6), (4, 1, 1), others=_NONE),
+)  # fmt: skip
+"""Losses, small enough for the naive backend."""
 
 NORM_CASES = (
     NormCase("images", (4, 3, 5, 6)),

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastcnn import nn
 from fastcnn._geometry import pool_windows
 from fastcnn.backends import operations
 from fastcnn.testing import activations
@@ -15,10 +16,11 @@ from fastcnn.testing.cases import (
     ADAPTIVE_POOL_CASES,
     CONV_CASES,
     CONV_TRANSPOSE_CASES,
-    CROSS_ENTROPY_CASES,
+    LOSS_CASES,
     NORM_CASES,
     POOL_CASES,
     ConvCase,
+    LossCase,
 )
 from fastcnn.testing.optimizers import OPTIMIZERS, update
 
@@ -40,7 +42,6 @@ SHAPES = {
     "last batch block half full": (24, 3, 5, 7),
     "several chunks": (40, 2, 9, 15),
 }
-ROWS = {"one of one": (1, 1), "batch of 1": (1, 10), "last batch block half full": (24, 7), "many": (40, 33)}
 LINEAR = {"one to one": (1, 1, 1), "half a block": (24, 7, 5), "many blocks": (70, 33, 10), "batch of 1": (1, 84, 10)}
 FUSED = (  # a convolution, the windows and the stride of the pooling behind it, and whether with ReLU
     (ConvCase("LeNet's C1 and S2", (2, 1, 32, 32), (6, 1, 5, 5)), 2, None, True),
@@ -75,6 +76,7 @@ def calls() -> Iterator[Call]:
     yield from _normalizations()
     yield from _elementwise()
     yield from _rows()
+    yield from _losses()
     yield from _layouts()
     yield from _updates()
 
@@ -260,26 +262,42 @@ def _rows() -> Iterator[Call]:
             return backend.pack(dy), backend.pack(x), weight, True, True
 
         yield Call("linear_backward", reason, backward)
-    for reason, shape in ROWS.items():
 
-        def classes(backend, rng, dtype, shape=shape):
-            return rng.standard_normal(shape).astype(dtype), rng.integers(0, shape[1], shape[0]), 1 / shape[0]
 
-        def numbers(backend, rng, dtype, shape=shape):
-            return *rng.standard_normal((2, *shape)).astype(dtype), 1 / shape[0]
+def _losses() -> Iterator[Call]:
+    for case in LOSS_CASES:
 
-        for name, arguments in (("cross_entropy", classes), ("mse_loss", numbers)):
-            yield Call(name, reason, arguments)
-            yield Call(f"{name}_backward", reason, arguments)
-    for case in CROSS_ENTROPY_CASES:
+        def terms(rng, dtype, case=case):
+            x, target, options = case.arguments(rng, dtype)
+            return nn.LOSSES[case.layer](**options)._terms(x, target)
 
-        def shares(backend, rng, dtype, case=case):
-            logits = (3 * rng.standard_normal(case.logits)).astype(dtype)
-            parts = rng.random(case.logits) * (rng.random(case.logits) > case.ignored)
-            return logits, parts.astype(dtype), 0.5
+        def losses(backend, rng, dtype, terms=terms):
+            found = terms(rng, dtype)
+            return found.x, *found.given, *found.options
 
-        yield Call("soft_cross_entropy", case.reason, shares)
-        yield Call("soft_cross_entropy_backward", case.reason, shares)
+        def gradient(backend, rng, dtype, terms=terms):
+            found = terms(rng, dtype)
+            if not found.summed:
+                found = found.by(rng.standard_normal(found.shape).astype(dtype))
+            return found.weights, found.x, *found.given, *found.options
+
+        operation = "soft_cross_entropy" if _is_soft(case) else case.loss
+        yield Call(operation, case.reason, losses)
+        yield Call(f"{operation}_backward", case.reason, gradient)
+    for reason, size in {"one loss": 1, "some": 37, "several tasks": 9000}.items():
+        for weights in (1, size):
+
+            def summed(backend, rng, dtype, size=size, weights=weights):
+                losses, dy = rng.standard_normal((2, size)).astype(dtype)
+                dy[::3] = 0
+                return losses, dy if weights > 1 else np.array(0.3)
+
+            yield Call("weighted_sum", f"{reason}, {'each with' if weights > 1 else 'with'} a weight", summed)
+
+
+def _is_soft(case: LossCase) -> bool:
+    """Whether a backend is asked for shares of all classes."""
+    return case.soft or "label_smoothing" in case.others
 
 
 def _layouts() -> Iterator[Call]:

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from fastcnn import _validate, functional
-from fastcnn.functional.losses import checked_index, checked_labels
+from fastcnn.functional.class_losses import checked_index, checked_labels
 from fastcnn.nn import Module
 from fastcnn.nn.losses import _Loss
 from fastcnn.training.batch_result import ignored_label
@@ -240,7 +240,7 @@ def check_images_and_labels(images: np.ndarray, labels: np.ndarray) -> None:
 
 def check_labels(labels: np.ndarray, N: int, classes: int, ignore_index: int) -> None:
     """Raise if they are not N of so many classes, or no image counts."""
-    _, kept = checked_labels("labels", labels, N, classes, ignore_index)
+    _, kept = checked_labels("labels", labels, (N,), classes, ignore_index)
     if not kept.any():
         raise ValueError(f"`labels` holds nothing but {ignore_index}, the label of images that do not count.")
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastcnn import backends
+from fastcnn.functional.losses import Terms
 from fastcnn.nn import Module, Parameter, calls, recording
 from fastcnn.nn.inputs import Batch, checked_batch, each, joined, listed
 from fastcnn.nn.parameter import collected
@@ -36,12 +37,17 @@ class TrainStep:
     optimizer : Optimizer
         Of the parameters of `model`.
     loss : callable
-        As `fastcnn.nn.CrossEntropyLoss`.
+        As `fastcnn.nn.CrossEntropyLoss`; a mean or a sum.
 
     Attributes
     ----------
     output : ndarray of shape (N, ...), or None
         Of the model for the last batch, before it learned from that.
+
+    Raises
+    ------
+    ValueError
+        If the loss is not summed.
 
     Examples
     --------
@@ -56,6 +62,8 @@ class TrainStep:
     """
 
     def __init__(self, model: Module, optimizer: Optimizer, loss):
+        if getattr(loss, "reduction", None) == "none":
+            raise ValueError('`loss` has `reduction=\'none\'` but must be one number: use "mean" or "sum".')
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.output: np.ndarray | None = None
         self._lock = threading.Lock()
@@ -144,63 +152,65 @@ class TrainStep:
         form = backend, calls.form(x), self._state.modes(self.model)
         like = next((made.output for (known, _), made in self._made.items() if known == form), None)
         if like is not None:
-            operation, (_, wanted, scale) = self.loss._check(like, target)
-            key = form, (operation, wanted.shape, wanted.dtype)
+            terms = self.loss._terms(like, target)
+            key = form, _form(terms)
             if made := self._made.pop(key, None):
                 self.optimizer._count(made.places, 1)
                 if made.renew(self.optimizer, backend):
                     self._made[key] = made
-                    return self._run(made, x, wanted, scale)
+                    return self._run(made, x, terms)
                 self.optimizer._count(made.places, -1)
         return self._record(backend, form, x, target)
 
-    def _run(self, made: "_Recorded", x, wanted: np.ndarray, scale: float) -> _Learned:
-        made.scale[...] = scale
-        y, loss, *grads = made.program(*listed(x), wanted)
+    def _run(self, made: "_Recorded", x, terms: Terms) -> _Learned:
+        y, loss, *grads = made.program(*listed(x), *_arrays(terms))
         value = float(loss)
         if math.isfinite(value):
             self._keep(zip(made.parameters, grads, strict=True))
         else:
             self.optimizer._count(made.places, -1)
-        return y, value, 1 / scale
+        return y, value, terms.mean_over
 
     def _record(self, backend, form: tuple, x, target) -> _Learned:
         one, *others = listed(x)
-        inputs, scale, found = [one, *map(np.copy, others)], np.empty(()), []
+        inputs, found = [one, *map(np.copy, others)], []
 
         def first(*given: np.ndarray) -> list:
             native, call = calls.run(self.model, each(backend.pack, joined(given)), backend)
             y = backend.unpack(native)
-            operation, (_, wanted, scale[...]) = self.loss._check(y, target)
-            shared = any(np.may_share_memory(wanted, one) for one in given)
-            wanted = wanted.copy() if shared else wanted  # they will be two
-            inputs.append(wanted)
-            loss = getattr(backend, operation)(y, wanted, scale)
+            terms = self.loss._terms(y, target)
+            for array in _arrays(terms):
+                shared = any(np.may_share_memory(array, one) for one in inputs)
+                inputs.append(array.copy() if shared else array)  # they will be two
+            *arrays, weights = inputs[len(given) :]
+            terms = terms._replace(x=y, given=tuple(arrays), weights=weights)
+            loss = terms.total(backend)
             if not math.isfinite(float(loss)):
-                raise _NotFinite(y, float(loss))
+                raise _NotFinite(y, float(loss), terms.mean_over)
             backend.stop_unless_finite(loss)
-            dy = getattr(backend, f"{operation}_backward")(y, wanted, scale)
+            dy = terms.gradient(backend)
             with collected() as gradients:
-                call.backward(backend.pack(dy.reshape(y.shape)), backend, False)
+                call.backward(backend.pack(dy), backend, False)
             self._keep(gradients)
-            made = _Recorded(y, scale, [parameter for parameter, _ in gradients], *self.optimizer._ready())
+            made = _Recorded(y, [parameter for parameter, _ in gradients], *self.optimizer._ready())
             self.optimizer._count(made.places, 1)
             made.update(self.optimizer, backend)
-            found.append(((form, (operation, wanted.shape, wanted.dtype)), made))
+            found.append(((form, _form(terms)), made, terms.mean_over))
             return [y, loss, *[grad for _, grad in gradients]]
 
-        known = [*self._state.arrays, *self.optimizer._arrays(), scale]
+        known = [*self._state.arrays, *self.optimizer._arrays()]
         try:
             with backend.Pool():  # which takes along what the first step computes in: the others share memory
                 program, (y, loss, *_) = backend.record(first, inputs, known)
         except _NotFinite as stopped:
-            return *stopped.args, 1 / scale.item()
+            y, value, mean_over = stopped.args
+            return y, value, mean_over
         program.share(self._room)
-        key, made = found[0]
+        key, made, mean_over = found[0]
         made.program, self._made[key] = program, made
         while len(self._made) > _KEPT:
             del self._made[next(iter(self._made))]
-        return y, float(loss), 1 / scale.item()
+        return y, float(loss), mean_over
 
     def _room(self, size: int) -> np.ndarray:
         """The memory of all programs, of which one runs at a time; another for the next, if it is too small."""
@@ -220,8 +230,8 @@ class _Recorded:
 
     program: Any
 
-    def __init__(self, output: np.ndarray, scale: np.ndarray, parameters: list[Parameter], places, arrays, grads):
-        self.output, self.scale, self.parameters = output, scale, parameters
+    def __init__(self, output: np.ndarray, parameters: list[Parameter], places, arrays, grads):
+        self.output, self.parameters = output, parameters
         self.places, self._arrays, self._grads = places, arrays, grads  # of the optimizer's parameters
         self._settings: list = []  # of the optimizer, at the last `renew`
 
@@ -240,4 +250,14 @@ class _Recorded:
 
 
 class _NotFinite(Exception):
-    """The first loss of a program is not finite; with the model's output and the loss."""
+    """The first loss of a program is not finite; with the model's output, the loss, and what it is a mean over."""
+
+
+def _arrays(terms: Terms) -> list[np.ndarray]:
+    """What a program is given of a loss in each run."""
+    return [*terms.given, terms.weights]
+
+
+def _form(terms: Terms) -> tuple:
+    """What a program depends on of a loss."""
+    return terms.operation, terms.options, *((array.shape, array.dtype) for array in _arrays(terms))

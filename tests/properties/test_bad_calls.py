@@ -31,7 +31,15 @@ CALLS = {
     F.batch_norm_backward: {"dy": X, "x": X, "mean": images(4), "invstd": images(4), "weight": images(4),
                             "training": True},
     F.cross_entropy_backward: {**CLASSES, "weight": np.abs(images(5))},
+    F.nll_loss_backward: {"x": ROWS, "target": CLASSES["target"], "weight": np.abs(images(5)), "reduction": "none",
+                          "dy": images(3)},
+    F.binary_cross_entropy_with_logits_backward: {"x": ROWS, "target": np.abs(ROWS), "weight": np.abs(images(3, 1)),
+                                                  "pos_weight": np.abs(images(5))},
     F.mse_loss_backward: {"x": X, "target": X},
+    **{
+        f: {"x": X, "target": np.ones_like(X), "reduction": "none", "dy": X}
+        for f in (F.l1_loss_backward, F.smooth_l1_loss_backward, F.huber_loss_backward)
+    },
     **{
         getattr(F, f"{name}_backward"): {"dy": X, "y" if name in activations.FROM_OUTPUT else "x": X}
         for name in activations.NAMES

@@ -21,6 +21,7 @@ from numba.extending import intrinsic, overload
 
 _DTYPES = {types.float32: np.float32, types.float64: np.float64}
 _LAST_POWER = {np.float32: 7, np.float64: 13}  # of Taylor's series: the next term is below a twentieth of eps
+_LAST_ATANH = {np.float32: 7, np.float64: 16}  # of that of atanh, which has t^(2k + 1) / (2k + 1)
 # Polynomials, the highest power first, of Mills' ratio at x, and of Mills' ratio times x + 4: see `_mills`.
 _MILLS_FLOAT32 = (
     -3.0944893297983484e-05, 9.533796564136827e-05, 0.00032683587354204695, -0.0007984785741618884,
@@ -156,6 +157,26 @@ def sigmoid(dtype):
         return (major, minor) if x >= zero else (minor, major)
 
     return sigmoid
+
+
+@for_each_dtype
+def softplus(dtype):
+    """``log(1 + exp(x))``, and ``log(1 + exp(-x))``, of any number, with all their digits.
+
+    With ``e = exp(-|x|)`` the smaller one, ``log(1 + e)``, is ``2 atanh(e / (e + 2))``. The fraction is at most a
+    third, so that some terms of Taylor's series of atanh are enough.
+    """
+    zero, two = dtype(0), dtype(2)
+    series = _polynomial([dtype(2 / (2 * k + 1)) for k in range(_LAST_ATANH[dtype], 0, -1)])
+
+    def softplus(x):
+        e = exp(-abs(x))
+        t = e / (e + two)
+        small = two * t + t * (t * t) * series(t * t)
+        large = small + abs(x)
+        return (large, small) if x >= zero else (small, large)
+
+    return softplus
 
 
 @for_each_dtype
