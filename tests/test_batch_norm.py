@@ -199,7 +199,7 @@ def test_lanes_without_an_image_count_for_nothing_and_become_zero(dtype, trainin
         np.testing.assert_allclose(running, [x.mean((0, 2, 3)), x.var((0, 2, 3))], rtol=1e-5)
     mean, invstd = (array.astype(dtype) for array in (running[0], 1 / np.sqrt(running[1])))
     y = numba.batch_norm(native, mean, invstd, None, None)
-    dx, dweight, dbias = numba.batch_norm_backward(native_dy, native, mean, invstd, None, training, True)
+    dx, dweight, dbias = numba.batch_norm_backward(native_dy, native, mean, invstd, None, training, True, True)
     for array in (y, dx):
         assert np.isfinite(array.blocks).all()
         assert not array.blocks[..., 3:].any()

@@ -330,16 +330,6 @@ def test_nothing_of_a_batch_is_left_on_a_layer_or_copied():
     assert len(pickle.dumps(model)) < 3000
 
 
-def test_parameters_always_require_their_gradient():
-    parameter = linear(2, 2).weight
-    parameter.requires_grad = True
-    assert parameter.requires_grad
-    with pytest.raises(
-        AttributeError, match=r"`requires_grad` cannot be False: .*leave it out of those that the optimizer"
-    ):
-        parameter.requires_grad = False
-
-
 # Methods that are replaced.
 
 

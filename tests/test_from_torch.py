@@ -142,6 +142,14 @@ def test_memory_formats_and_a_single_layer(rng):
     rounded(model(x), layer(torch.tensor(x)))
 
 
+def test_what_is_frozen_stays_so():
+    net = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+    net[0].weight.requires_grad_(False)
+    net[1].requires_grad_(False)
+    flags = {name: parameter.requires_grad for name, parameter in net.named_parameters()}
+    assert {n: p.requires_grad for n, p in interop.from_torch(net).named_parameters()} == flags
+
+
 def test_dropout_draws_from_the_given_generator():
     x = np.ones((4, 50), np.float32)
     masks = [interop.from_torch(T.Dropout(), rng=np.random.default_rng(seed))(x) for seed in (0, 0, 1)]

@@ -120,8 +120,9 @@ def batch_norm_backward(
     training: bool = False,
     *,
     input_grad: bool = True,
+    weight_grad: bool = True,
     backend: str | None = None,
-) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
     """Gradients of `batch_norm`.
 
     With ``z = (x - mean) * invstd`` and sums over the n values of a channel, ``dweight = sum(dy * z)``, ``dbias =
@@ -136,13 +137,14 @@ def batch_norm_backward(
         As given to `batch_norm`.
     mean, invstd : ndarray of shape (C,), dtype of `x`
         As returned by `batch_norm` with ``return_statistics=True``.
-    input_grad : bool, default True
-        Whether to compute ``dx``.
+    input_grad, weight_grad : bool, default True
+        Whether to compute ``dx``, and whether to compute ``dweight`` and ``dbias``.
 
     Returns
     -------
     dx : ndarray of the shape of `x`, or None
-    dweight, dbias : ndarray of shape (C,)
+    dweight, dbias : ndarray of shape (C,), or None
+        None stands for what was not asked.
 
     Raises
     ------
@@ -162,7 +164,7 @@ def batch_norm_backward(
     (array([ 1., -1.,  0.]), array([-6.]), array([6.]))
     """
     x, training = _images_or_rows("x", x), _validate.flag("training", training)
-    input_grad = _validate.flag("input_grad", input_grad)
+    wanted = _validate.flag("input_grad", input_grad), _validate.flag("weight_grad", weight_grad)
     dy = _validate.floats("dy", dy, like=("x", x))
     _validate.shape("dy", dy, x.shape, "the shape of `x`")
     if mean is None or invstd is None:
@@ -173,9 +175,9 @@ def batch_norm_backward(
         check_enough_values("`x`", x.shape)
     implementation = backends.load(backend)
     dx, dweight, dbias = implementation.batch_norm_backward(
-        implementation.pack(dy), implementation.pack(x), mean, invstd, weight, training, input_grad
+        implementation.pack(dy), implementation.pack(x), mean, invstd, weight, training, *wanted
     )
-    return implementation.unpack(dx) if input_grad else None, dweight, dbias
+    return None if dx is None else implementation.unpack(dx), dweight, dbias
 
 
 def normalize(

@@ -7,7 +7,8 @@ with the same parameters, buffers, options and inner layers, whose new private a
 that: it puts the two functions here around every ``forward_native`` and ``backward_native`` that a class defines.
 
 The gradient of a call is computed on its twin. A container keeps the calls of its layers (`last_call`) and goes back
-through them (`Call.backward`). One that calls ``backward_native`` of a layer directly gets the call that it made in the
+through them (`Call.backward`), which does nothing where nothing is wanted: neither the input's gradient nor that of a
+parameter. One that calls ``backward_native`` of a layer directly gets the call that it made in the
 same pass, or an error if it made none or several. Whatever a layer returns is held against the shapes of its call
 before the next kernel sees it.
 
@@ -60,6 +61,10 @@ class Call:
         """Whether this layer was called."""
         return self._layer() is layer
 
+    def learns(self) -> bool:
+        """Whether a parameter that was used requires its gradient."""
+        return self.twin.learns()
+
     def backward(self, dy, backend, input_grad: bool):
         """Gradient of the input, or None, from that of the output; the parameters' gradients are added."""
         _running.chosen = self
@@ -82,7 +87,11 @@ class _Missing:
     """In the place of a call that there is not: another function stands in the place of the layer's."""
 
     def __init__(self, layer) -> None:
-        self._name = type(layer).__name__
+        self._name, self._learns = type(layer).__name__, layer.learns()
+
+    def learns(self) -> bool:
+        """Whether there is a parameter that requires its gradient."""
+        return self._learns
 
     def backward(self, dy, backend, input_grad: bool):
         """Refuse."""
@@ -237,6 +246,8 @@ def backward(function):
                 f"{_name(self, 'backward_native')} was given a gradient of {_said(form(dy))}, but the output to which "
                 f"it belongs has {_said(call.y)}."
             )
+        if not input_grad and not call.learns():
+            return None
         _running.call = call
         try:
             dx = function(call.twin, dy, backend, input_grad)

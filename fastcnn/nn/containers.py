@@ -6,7 +6,7 @@ from typing import Any
 
 from fastcnn.nn import calls
 from fastcnn.nn.calls import last_call
-from fastcnn.nn.fusion import Fused, Unit, fuse, with_first_trained
+from fastcnn.nn.fusion import Fused, Unit, fuse
 from fastcnn.nn.module import Module
 from fastcnn.nn.recording import Recordings, State, can_record, is_recordable
 
@@ -79,24 +79,24 @@ class Sequential(Module):
 
     def forward_native(self, x, backend):
         """Call all layers, the first first; those that can be recorded together, where not all can."""
-        units, self._first_trained = self._units(backend)
         self._calls = []
-        for unit in units:
+        for unit in self._units(backend):
             x = unit.forward_native(x, backend)
             self._calls.append(last_call(unit))
         return x
 
     def backward_native(self, dy, backend, input_grad: bool):
-        """Go back through all calls, the last first; without ``input_grad``, none before the first with parameters."""
-        first = 0 if input_grad else self._first_trained
-        for i in range(len(self._calls) - 1, first - 1, -1):
+        """Go back through all calls, the last first; without ``input_grad``, none before the first that learns."""
+        count = len(self._calls)
+        first = 0 if input_grad else next((i for i, call in enumerate(self._calls) if call.learns()), count)
+        for i in range(count - 1, first - 1, -1):
             dy = self._calls[i].backward(dy, backend, input_grad or i > first)
         return dy if input_grad else None
 
-    def _units(self, backend) -> tuple[list[Module], int]:
-        """What computes in the place of the layers; and the place of the first that has parameters."""
+    def _units(self, backend) -> list[Module]:
+        """What computes in the place of the layers."""
         if calls.is_observed():
-            return with_first_trained(list(self.layers))
+            return list(self.layers)
         return self._groups.units(self) if can_record(backend) else self._fused.units()
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
@@ -152,7 +152,7 @@ class _Groups:
     def __init__(self) -> None:
         self._state: State | None = None
 
-    def units(self, chain: Sequential) -> tuple[list[Module], int]:
+    def units(self, chain: Sequential) -> list[Module]:
         """As those of `Fused`."""
         if self._state is None or not self._state.is_current(chain):
             self._state = State(chain)
@@ -162,7 +162,7 @@ class _Groups:
                 alone = len(stretch) == 1 and not any(stretch[0].children())
                 recorded = together and not alone and is_recordable(stretch)
                 units += [_Recorded(stretch)] if recorded else fuse(stretch.layers)
-            self._units = with_first_trained(units)
+            self._units = units
         return self._units
 
     def __reduce__(self):

@@ -66,7 +66,7 @@ class _Conv2d(Module):
         self.check_arrays(dtype, weight=self.weight_shape, bias=(self.out_channels,))
         return self.weight.data
 
-    def learn(self, dx, dweight: np.ndarray, dbias: np.ndarray):
+    def learn(self, dx, dweight: np.ndarray | None, dbias: np.ndarray | None):
         """Add the gradients of the parameters; return that of the input."""
         self.weight.accumulate(dweight)
         if self.bias:
@@ -168,7 +168,9 @@ class Conv2d(_Conv2d):
     def backward_native(self, dy, backend, input_grad: bool):
         """See `fastcnn.functional.conv2d_backward`."""
         weight = self.check_parameters(dy.dtype)
-        return self.learn(*backend.conv2d_backward(dy, self._x, weight, self._at, self.groups, input_grad, True))
+        return self.learn(
+            *backend.conv2d_backward(dy, self._x, weight, self._at, self.groups, input_grad, self.learns())
+        )
 
 
 class ConvTranspose2d(_Conv2d):
@@ -259,5 +261,5 @@ class ConvTranspose2d(_Conv2d):
         """See `fastcnn.functional.conv_transpose2d_backward`."""
         weight = self.check_parameters(dy.dtype)
         return self.learn(
-            *backend.conv_transpose2d_backward(dy, self._x, weight, self._at, self.groups, input_grad, True)
+            *backend.conv_transpose2d_backward(dy, self._x, weight, self._at, self.groups, input_grad, self.learns())
         )

@@ -34,20 +34,15 @@ class Fused:
         self.layers = layers
         self._made: tuple | None = None  # what `units` depends on, and what it found
 
-    def units(self) -> tuple[list[Module], int]:
-        """See `fuse`; and the place of the first that has parameters: training needs no gradient before it."""
+    def units(self) -> list[Module]:
+        """See `fuse`."""
         state = [layer._version for layer in self.layers], *map(calls.passes, _FUSED)
         if self._made is None or self._made[0] != state:
-            self._made = state, with_first_trained(fuse(self.layers))
+            self._made = state, fuse(self.layers)
         return self._made[1]
 
     def __reduce__(self):
         return Fused, (self.layers,)
-
-
-def with_first_trained(units: list[Module]) -> tuple[list[Module], int]:
-    """The units, and the place of the first that has parameters."""
-    return units, next((i for i, unit in enumerate(units) if next(unit.parameters(), None)), len(units))
 
 
 _FUSED = BatchNorm1d, BatchNorm2d, Conv2d, Linear, MaxPool2d, ReLU
@@ -116,7 +111,7 @@ class ConvMaxPool(Unit):
         conv = self.conv
         weight = conv.check_parameters(dy.dtype)
         gradients = backend.conv2d_max_pool2d_backward(
-            dy, self._indices, self._x, weight, self._windows, conv.groups, self._at, input_grad, True
+            dy, self._indices, self._x, weight, self._windows, conv.groups, self._at, input_grad, conv.learns()
         )
         return conv.learn(*gradients)
 

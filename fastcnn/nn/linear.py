@@ -65,7 +65,7 @@ class Linear(Module):
     def backward_native(self, dy, backend, input_grad: bool):
         """See `fastcnn.functional.linear_backward`."""
         self._check_parameters(dy.dtype)
-        dx, dweight, dbias = backend.linear_backward(dy, self._x, self.weight.data, input_grad, True)
+        dx, dweight, dbias = backend.linear_backward(dy, self._x, self.weight.data, input_grad, self.learns())
         self.weight.accumulate(dweight)
         if self.bias:
             self.bias.accumulate(dbias)

@@ -14,7 +14,7 @@ import numpy as np
 from fastcnn import _validate, backends
 from fastcnn.nn import calls, recording
 from fastcnn.nn.inputs import Batch, checked_batch, each
-from fastcnn.nn.parameter import Buffer, Parameter
+from fastcnn.nn.parameter import Buffer, Parameter, zero_grad
 
 if TYPE_CHECKING:
     from fastcnn.nn.inference import Inference
@@ -24,7 +24,8 @@ class Module:
     """A layer, or a model made of layers.
 
     A new layer defines ``forward_native(x, backend)``, which returns y, and ``backward_native(dy, backend,
-    input_grad)``, which adds the gradients of its parameters and returns dx (or None without `input_grad`).
+    input_grad)``, which adds the gradients of its parameters and returns dx (or None without `input_grad`). It is not
+    called without `input_grad` where no parameter learns, and may leave out what `learns` says is not needed.
     Activations are in the backend's own layout; their ``.shape`` is (N, C, H, W) or (N, features) in every backend.
     Attributes that are a `Parameter`, a `Buffer` or a `Module` are found by their names.
     `fastcnn.testing.check_layer` checks a layer.
@@ -114,7 +115,7 @@ class Module:
         return y
 
     def backward(self, dy: np.ndarray, *, input_grad: bool = True) -> Any:
-        """Add the gradients of all parameters, and return that of the input, for the last batch of `forward`.
+        """Add the gradients of all parameters that require them, and return that of the input, for the last batch.
 
         Parameters
         ----------
@@ -255,6 +256,35 @@ class Module:
         """Parameters of this module and all inside it, each once."""
         return (parameter for _, parameter in self.named_parameters())
 
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Set whether the parameters of this module and all inside it learn; return the module.
+
+        Those that do not are frozen: they have no gradient, so that no optimizer changes them, and nothing is computed
+        that only they would need. Layers before the first that learns take no part in a backward pass without
+        ``input_grad``. What holds is what is set when ``backward`` is called. A frozen batch normalization still
+        follows the statistics of the batches in training mode; ``eval()`` keeps it from that.
+
+        Parameters
+        ----------
+        requires_grad : bool, default True
+
+        Examples
+        --------
+        >>> from fastcnn import nn
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(784, 84), nn.ReLU(), nn.Linear(84, 8))
+        >>> model.layers = (*model.requires_grad_(False).layers[:-1], nn.Linear(84, 2))  # another head
+        >>> [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+        ['3.weight', '3.bias']
+        """
+        flag = _validate.flag("requires_grad", requires_grad)
+        for parameter in self.parameters():
+            parameter.requires_grad = flag
+        return self
+
+    def learns(self) -> bool:
+        """Whether a parameter of this module, or of one inside it, requires its gradient."""
+        return any(parameter.requires_grad for parameter in self.parameters())
+
     def train(self, mode: bool = True) -> Self:
         """Set the training mode of this module and all inside it; return the module.
 
@@ -269,10 +299,9 @@ class Module:
         """Leave the training mode; return the module."""
         return self.train(False)
 
-    def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
-        for parameter in self.parameters():
-            parameter.grad = None
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters; or, without ``set_to_none``, let those that are there be zeros."""
+        zero_grad(self.parameters(), set_to_none)
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters and buffers by name."""

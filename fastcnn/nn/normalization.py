@@ -64,12 +64,12 @@ class _BatchNorm(Module):
         self._check_arrays(dy.dtype)
         weight = self.weight and np.ascontiguousarray(self.weight.data)
         apart = self._of_batch and not self._together
-        given = dy, self._x, *self._statistics, weight
+        given, wanted = (dy, self._x, *self._statistics, weight), (input_grad, self.learns() or bool(self._together))
         if self._relu:
             bias = self.bias and np.ascontiguousarray(self.bias.data)
-            dx, dweight, dbias = backend.batch_norm_relu_backward(*given, bias, apart, input_grad)
+            dx, dweight, dbias = backend.batch_norm_relu_backward(*given, bias, apart, *wanted)
         else:
-            dx, dweight, dbias = backend.batch_norm_backward(*given, apart, input_grad)
+            dx, dweight, dbias = backend.batch_norm_backward(*given, apart, *wanted)
         if self._together:
             dx = self._through_statistics(dx, dweight, dbias, backend)
         if self.weight and self.bias:

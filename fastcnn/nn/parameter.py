@@ -1,7 +1,7 @@
 """Arrays that belong to a layer: those that are trained, and the rest of its state."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -33,20 +33,22 @@ class Parameter:
     ----------
     data : ndarray of any shape, float32 or float64
         The values; optimizers change them in place.
+    requires_grad : bool, default True
+        Whether it learns.
 
     Attributes
     ----------
     data : ndarray of any shape, float32 or float64
     grad : ndarray of the shape and dtype of `data`, or None
         Gradient of the loss, the sum over all calls of ``backward`` since the last ``zero_grad``.
+    requires_grad : bool
+        May be set at any time; see `Module.requires_grad_`. Without it the gradient is not computed, ``backward``
+        leaves `grad` as it is, and a parameter that has none is not changed by an optimizer.
 
     Raises
     ------
     TypeError, ValueError
-        If `data` is not a float32 or float64 array, or is empty.
-    AttributeError
-        If `requires_grad` is set to False: gradients of all parameters are computed. What is not given to the optimizer
-        is not trained.
+        If `data` is not a float32 or float64 array, or is empty, or `requires_grad` is neither True nor False.
 
     Examples
     --------
@@ -57,9 +59,10 @@ class Parameter:
     ((6, 1, 5, 5), 150, None)
     """
 
-    def __init__(self, data: np.ndarray):
+    def __init__(self, data: np.ndarray, requires_grad: bool = True):
         self.data = _validate.floats("data", data)
         self.grad: np.ndarray | None = None
+        self.requires_grad = requires_grad
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -78,19 +81,22 @@ class Parameter:
 
     @property
     def requires_grad(self) -> bool:
-        """Whether its gradient is computed: always."""
-        return True
+        """Whether its gradient is computed."""
+        return self._requires_grad
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        if value is not True:
-            raise AttributeError(
-                f"`requires_grad` cannot be {value!r}: the gradient of every parameter is computed. To freeze a "
-                "parameter, leave it out of those that the optimizer is given."
-            )
+        self._requires_grad = _validate.flag("requires_grad", value)
 
-    def accumulate(self, grad: np.ndarray) -> None:
-        """Add ``grad`` to the gradient; a new array, so that a gradient somebody took before stays as it was."""
+    def accumulate(self, grad: np.ndarray | None) -> None:
+        """Add ``grad`` to the gradient; a new array, so that a gradient somebody took before stays as it was.
+
+        Nothing is added, and `grad` may be None, where the parameter requires no gradient.
+        """
+        if not self._requires_grad:
+            return
+        if grad is None:
+            raise TypeError(f"`grad` is None, but {self!r} requires its gradient.")
         if grad.shape != self.data.shape:
             raise ValueError(f"`grad` has shape {grad.shape} but must have that of the parameter, {self.data.shape}.")
         if _thread.collected is not None:
@@ -100,6 +106,13 @@ class Parameter:
 
     def __repr__(self) -> str:
         return f"Parameter(shape={self.shape}, dtype={self.dtype})"
+
+
+def zero_grad(parameters: Iterable[Parameter], set_to_none: bool) -> None:
+    """Forget all gradients, or let those that are there be zeros: new arrays, as in `Parameter.accumulate`."""
+    forget = _validate.flag("set_to_none", set_to_none)
+    for parameter in parameters:
+        parameter.grad = None if forget or parameter.grad is None else np.zeros_like(parameter.grad)
 
 
 class Buffer:

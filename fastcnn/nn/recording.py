@@ -3,7 +3,7 @@
 The first forward and the first backward pass of a form go from layer to layer, and the backend writes down what they
 do; the following ones run its program (see ``record`` in the backend). What they compute is the same, bit for bit. That
 is so for fastcnn's own layers, whose passes do nothing but call the backend, and as long as nothing has changed: no
-attribute of any layer, none of its methods, nor the array of any parameter.
+attribute of any layer, none of its methods, nor the array of any parameter or whether it requires its gradient.
 
 What cannot be recorded, as a layer of somebody's own, is called, and a `Sequential` records the stretches of layers
 that lie between. `unrecorded` says which layers these are.
@@ -137,6 +137,8 @@ class State:
         self._inside = [module for module in modules if module is not model]
         self._held = [held for module in modules for held in _held(module)]
         self.arrays = [held.data for held in self._held]
+        self._parameters = [held for held in self._held if isinstance(held, Parameter)]
+        self._flags = [parameter.requires_grad for parameter in self._parameters]
         self._classes = [(kind, *calls.passes(kind)) for kind in {type(module) for module in modules}]
         self._versions = self._now(model)
 
@@ -145,6 +147,7 @@ class State:
         return (
             self._now(model) == self._versions
             and all(map(operator.is_, [held.data for held in self._held], self.arrays))
+            and [parameter.requires_grad for parameter in self._parameters] == self._flags
             and all(kind.forward_native is f and kind.backward_native is b for kind, f, b in self._classes)
         )
 
@@ -212,7 +215,7 @@ class Use:
         return self._recording.forward(model, x)
 
     def backward(self, dy, input_grad: bool):
-        """Add the gradients of all parameters, and return that of the input if asked."""
+        """Add the gradients of the parameters, and return that of the input if asked."""
         self._input_grad = input_grad
         return self._recording.backward(dy, input_grad)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastcnn import _validate, backends
 from fastcnn.nn import Parameter
+from fastcnn.nn.parameter import zero_grad
 
 
 class Optimizer:
@@ -66,10 +67,9 @@ class Optimizer:
             grads.append(np.ascontiguousarray(grad))
         return places, parameters, grads
 
-    def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
-        for parameter in self.params:
-            parameter.grad = None
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters; or, without ``set_to_none``, let those that are there be zeros."""
+        zero_grad(self.params, set_to_none)
 
     def state_dict(self) -> dict:
         """Copy of all settings and buffers: what a run needs, besides the parameters, to go on as if never stopped."""

@@ -79,6 +79,30 @@ def _check_input_grad(trial: Trial) -> None:
     trial.require_same(found, trial.one_pass(trial.copy()), "without `input_grad`")
 
 
+def _check_requires_grad(trial: Trial) -> None:
+    """With all parameters frozen, every other one, and none any more."""
+    layer, alone = trial.copy(), trial.one_pass(trial.copy())
+    names = list(alone.grads)
+    for frozen in (names, names[::2], names[1::2], []):
+        for name, parameter in layer.named_parameters():
+            parameter.requires_grad = name not in frozen
+        for input_grad in (True, False):
+            layer.load_state_dict(trial.copy().state_dict())
+            layer.zero_grad()
+            trial.attempt("forward", layer, trial.x.copy())
+            dx = trial.attempt("backward", layer.backward, trial.dy.copy(), input_grad=input_grad)
+            expected = alone.dx if input_grad else None
+            trial.require(same_bits(dx, expected), f"the gradient of the input is another one with {frozen} frozen.")
+            for name, parameter in layer.named_parameters():
+                expected = None if name in frozen else alone.grads[name]
+                trial.require(
+                    same_bits(parameter.grad, expected),
+                    f"backward gives `{name}` a gradient, but it requires none; add gradients by `accumulate`."
+                    if name in frozen
+                    else f"the gradient of `{name}` is another one with {frozen} frozen.",
+                )
+
+
 def _check_two_calls(trial: Trial) -> None:
     """Back through the first call after the second one was made, and through the second after the first."""
     layer, other = trial.copy(), np.flip(trial.x).copy()
@@ -191,6 +215,7 @@ CHECKS = (
     _check_gradients,
     _check_accumulation,
     _check_input_grad,
+    _check_requires_grad,
     _check_two_calls,
     _check_state,
     _check_copies,

@@ -30,6 +30,7 @@ def check_layer(
       changed.
     * The gradients of the input and of every parameter are the derivatives (see `gradcheck`).
     * The parameters' gradients are added to those that are there, and are the same without ``input_grad``.
+    * Parameters that require no gradient get none, and change nothing about the other gradients.
     * Two calls in one pass each have a memory of their own.
     * Its state comes back through ``load_state_dict``; a copy and a pickled layer give the same output, and share no
       arrays with it.

@@ -193,19 +193,22 @@ def _normalizations() -> Iterator[Call]:
                 return mean, var, np.array(3), *backend.batch_moments(backend.pack(x)), count, momentum
 
             yield Call("track_moments", f"{case.reason}, momentum {momentum}", track)
-        for training, wanted in ((True, True), (False, True), (True, False)):
+        for training, *wanted in (
+            (True, True, True), (False, True, True), (True, False, True), (True, True, False), (False, True, False),
+        ):  # fmt: skip
 
             def backward(backend, rng, dtype, case=case, training=training, wanted=wanted):
                 x, mean, var, weight, _, dy = case.arrays(rng, dtype)
                 invstd = (1 / np.sqrt(var + case.eps)).astype(dtype)
-                return backend.pack(dy), backend.pack(x), mean, invstd, weight, training, wanted
+                return backend.pack(dy), backend.pack(x), mean, invstd, weight, training, *wanted
 
-            reason = f"{case.reason}, {'training' if training else 'evaluation'}{', no dx' * (not wanted)}"
+            left_out = "".join(f", no {what}" for what, want in zip(("dx", "dweight"), wanted, strict=True) if not want)
+            reason = f"{case.reason}, {'training' if training else 'evaluation'}{left_out}"
             yield Call("batch_norm_backward", reason, backward)
 
             def relu_backward(backend, rng, dtype, backward=backward, case=case):
-                *given, training, wanted = backward(backend, rng, dtype)
-                return *given, case.arrays(rng, dtype)[4], training, wanted
+                *given, training, dx, dweight = backward(backend, rng, dtype)
+                return *given, case.arrays(rng, dtype)[4], training, dx, dweight
 
             yield Call("batch_norm_relu_backward", reason, relu_backward)
 

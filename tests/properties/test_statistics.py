@@ -71,9 +71,9 @@ def test_batch_norm(drawn, two, small, affine, training):
     n = x.size // C
     if n == 1:
         training = False
-    arguments = mean, invstd, weight, training, True
+    arguments = mean, invstd, weight, training, True, True
     wide_dy, wide_x = Batch(wide(dy)), Batch(wide(x))
-    gradients = call("naive", "batch_norm_backward", wide_dy, wide_x, *wide_ones[:3], training, True)
+    gradients = call("naive", "batch_norm_backward", wide_dy, wide_x, *wide_ones[:3], training, True, True)
     deviations = (size(x) + size(beside(x, mean))) * size(beside(x, invstd))
     sums = per_channel(size(dy)).sum(1), per_channel(size(dy) * deviations).sum(1)
     raw = per_channel(size(dy) * (size(x) + size(beside(x, mean)))).sum(1)
@@ -102,7 +102,8 @@ def test_batch_norm(drawn, two, small, affine, training):
             ("dx", "dweight", "dbias"), found, gradients, errors, limits, free, strict=True
         ):
             assert_right(f"{backend} {name}", one, exact, error, limit, where)
-        with_relu = call(backend, "batch_norm_relu_backward", Batch(dy), Batch(x), *arguments[:3], bias, training, True)
+        wanted = training, True, True
+        with_relu = call(backend, "batch_norm_relu_backward", Batch(dy), Batch(x), *arguments[:3], bias, *wanted)
         (y_relu,) = call(backend, "batch_norm_relu", Batch(x), mean, invstd, weight, bias)
         one_by_one = call(
             backend, "relu", *map(Batch, call(backend, "batch_norm", Batch(x), mean, invstd, weight, bias))

@@ -65,7 +65,7 @@ def batch_norm_relu(x, mean, invstd, weight, bias):
 
 
 @np.errstate(invalid="ignore")
-def batch_norm_backward(dy, x, mean, invstd, weight, training: bool, input_grad: bool):
+def batch_norm_backward(dy, x, mean, invstd, weight, training: bool, input_grad: bool, weight_grad: bool):
     """See `fastcnn.functional.batch_norm_backward`."""
     N, C = x.shape[:2]
     count = x.size / C
@@ -85,10 +85,13 @@ def batch_norm_backward(dy, x, mean, invstd, weight, training: bool, input_grad:
             dx[n, c] *= invstd64[c]
             if weight is not None:
                 dx[n, c] *= weight[c]
-    return dx.astype(x.dtype) if input_grad else None, dweight.astype(x.dtype), dbias.astype(x.dtype)
+    wanted = input_grad, weight_grad, weight_grad
+    return tuple(
+        grad.astype(x.dtype) if want else None for grad, want in zip((dx, dweight, dbias), wanted, strict=True)
+    )
 
 
-def batch_norm_relu_backward(dy, x, mean, invstd, weight, bias, training: bool, input_grad: bool):
+def batch_norm_relu_backward(dy, x, mean, invstd, weight, bias, training: bool, input_grad: bool, weight_grad: bool):
     """See `fastcnn.nn.fusion`."""
     through = activations.relu_backward(dy, batch_norm(x, mean, invstd, weight, bias))
-    return batch_norm_backward(through, x, mean, invstd, weight, training, input_grad)
+    return batch_norm_backward(through, x, mean, invstd, weight, training, input_grad, weight_grad)

@@ -70,16 +70,18 @@ def batch_norm_relu(x: BlockedArray, mean, invstd, weight, bias) -> BlockedArray
     return _forward(x, mean, invstd, weight, bias, relu=True)
 
 
-def batch_norm_backward(dy: BlockedArray, x: BlockedArray, mean, invstd, weight, training: bool, input_grad: bool):
+def batch_norm_backward(
+    dy: BlockedArray, x: BlockedArray, mean, invstd, weight, training: bool, input_grad: bool, weight_grad: bool
+):
     """See `fastcnn.functional.batch_norm_backward`."""
-    return _backward(dy, x, mean, invstd, weight, None, training, input_grad, relu=False)
+    return _backward(dy, x, mean, invstd, weight, None, training, input_grad, weight_grad, relu=False)
 
 
 def batch_norm_relu_backward(
-    dy: BlockedArray, x: BlockedArray, mean, invstd, weight, bias, training: bool, input_grad: bool
+    dy: BlockedArray, x: BlockedArray, mean, invstd, weight, bias, training: bool, input_grad: bool, weight_grad: bool
 ):
     """See `fastcnn.nn.fusion`."""
-    return _backward(dy, x, mean, invstd, weight, bias, training, input_grad, relu=True)
+    return _backward(dy, x, mean, invstd, weight, bias, training, input_grad, weight_grad, relu=True)
 
 
 def _forward(x: BlockedArray, mean, invstd, weight, bias, *, relu: bool) -> BlockedArray:
@@ -89,18 +91,22 @@ def _forward(x: BlockedArray, mean, invstd, weight, bias, *, relu: bool) -> Bloc
     return y
 
 
-def _backward(dy: BlockedArray, x: BlockedArray, mean, invstd, weight, bias, training, input_grad, *, relu: bool):
-    C, sizes = x.shape[1], _sizes(x)
-    planes, dx = aligned((_planes(x), C, 2), _DOUBLE), None
-    dweight, dbias, slope, level = (aligned(mean.shape, mean.dtype) for _ in range(4))
+def _backward(
+    dy: BlockedArray, x: BlockedArray, mean, invstd, weight, bias, training, input_grad, weight_grad, *, relu: bool
+):
+    C, sizes, dx = x.shape[1], _sizes(x), None
     given: dict = {"dy": dy.blocks, "x": x.blocks, "relu": relu, **_affine(mean, invstd, weight, bias)}
-    _gradient_sums(_tasks(x), _LANES, **given, planes=planes, columns=_COLUMNS, **sizes)
-    sums: dict = {"dweight": dweight, "dbias": dbias, "slope": slope, "level": level}
-    _merge_gradients(_chunks(C), planes=planes, invstd=invstd, **sums, N=sizes["N"], P=sizes["P"])
+    dweight = dbias = slope = level = zeros(C, x.dtype)
+    if weight_grad or training:
+        planes = aligned((_planes(x), C, 2), _DOUBLE)
+        dweight, dbias, slope, level = (aligned(mean.shape, mean.dtype) for _ in range(4))
+        _gradient_sums(_tasks(x), _LANES, **given, planes=planes, columns=_COLUMNS, **sizes)
+        sums: dict = {"dweight": dweight, "dbias": dbias, "slope": slope, "level": level}
+        _merge_gradients(_chunks(C), planes=planes, invstd=invstd, **sums, N=sizes["N"], P=sizes["P"])
     if input_grad:
         dx, tasks = empty(x.shape, x.dtype), (len(x.blocks), C)
         _input_gradient(tasks, **given, dx=dx.blocks, slope=slope, level=level, training=training, **sizes)
-    return dx, dweight, dbias
+    return (dx, dweight, dbias) if weight_grad else (dx, None, None)
 
 
 def _affine(mean, invstd, weight, bias) -> dict:

@@ -39,24 +39,26 @@ def batch_norm_relu(x, mean, invstd, weight, bias):
 
 
 @np.errstate(invalid="ignore")
-def batch_norm_backward(dy, x, mean, invstd, weight, training: bool, input_grad: bool):
+def batch_norm_backward(dy, x, mean, invstd, weight, training: bool, input_grad: bool, weight_grad: bool):
     """See `fastcnn.functional.batch_norm_backward`."""
     channels, count = _all_but_channels(x), x.size // x.shape[1]
-    normalized = (x - _beside(x, mean)) * _beside(x, invstd)
-    dbias = dy.sum(channels)  # (C,)
-    dweight = (dy * normalized).sum(channels)  # (C,)
-    if not input_grad:
-        return None, dweight, dbias
-    dx = dy
-    if training:  # what each value does to the mean, and to the variance
-        dx = dy - _beside(x, dbias / count) - normalized * _beside(x, dweight / count)
-    return dx * _beside(x, _scale(invstd, weight)), dweight, dbias
+    dx = dweight = dbias = None
+    if weight_grad or training:
+        normalized = (x - _beside(x, mean)) * _beside(x, invstd)
+        dbias = dy.sum(channels)  # (C,)
+        dweight = (dy * normalized).sum(channels)  # (C,)
+    if input_grad:
+        dx = dy
+        if training:  # what each value does to the mean, and to the variance
+            dx = dy - _beside(x, dbias / count) - normalized * _beside(x, dweight / count)
+        dx = dx * _beside(x, _scale(invstd, weight))
+    return (dx, dweight, dbias) if weight_grad else (dx, None, None)
 
 
-def batch_norm_relu_backward(dy, x, mean, invstd, weight, bias, training: bool, input_grad: bool):
+def batch_norm_relu_backward(dy, x, mean, invstd, weight, bias, training: bool, input_grad: bool, weight_grad: bool):
     """See `fastcnn.nn.fusion`."""
     through = activations.relu_backward(dy, batch_norm(x, mean, invstd, weight, bias))
-    return batch_norm_backward(through, x, mean, invstd, weight, training, input_grad)
+    return batch_norm_backward(through, x, mean, invstd, weight, training, input_grad, weight_grad)
 
 
 def _scale(invstd: np.ndarray, weight: np.ndarray | None) -> np.ndarray:

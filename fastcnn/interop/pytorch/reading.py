@@ -36,7 +36,7 @@ def from_torch(module: "torch.nn.Module", *, rng: np.random.Generator | None = N
     Module
         A `Sequential` of a Sequential. Its arrays are copies. Each layer is in training or evaluation mode as its
         twin is. Layers are named by their places, "0", "1", ..., as those of a Sequential without names are in PyTorch.
-        All parameters are trained, whatever their ``requires_grad``.
+        Parameters require their gradients where their twins do.
 
     Raises
     ------
@@ -134,6 +134,8 @@ class _Reader:
             options["padding"] = module.pads
         layer = kind(**options)
         layer.load_state_dict({own: tensor.detach().cpu().numpy() for own, tensor in module.state_dict().items()})
+        for own, parameter in layer.named_parameters():
+            parameter.requires_grad = module.get_parameter(own).requires_grad
         return layer
 
 
