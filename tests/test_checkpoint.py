@@ -155,7 +155,7 @@ def another_dtype(record, arrays):
         pytest.param(wider_array, r"`model\.0\.weight` has shape \(5, 1, 3, 3\) but must have \(4, 1, 3, 3\)",
                      id="an array's shape"),
         pytest.param(another_dtype, r"`optimizer\.state\.mean\.0` is float64 but must be float32", id="its dtype"),
-        pytest.param(change("state.optimizer.state.lr", "high"), "`optimizer.state.lr` must be a number like ",
+        pytest.param(change("state.optimizer.state.param_groups.0.lr", "high"), r"\.lr` must be a number like ",
                      id="text for a number"),
         pytest.param(change("state.optimizer.state.steps.0", 1.5), "`optimizer.state.steps.0` must be a number like 14",
                      id="half a step"),
@@ -222,13 +222,53 @@ def test_another_run_is_named(path, options, message):
     assert exact(outcome(trainer, loader)) == before
 
 
+def in_an_earlier_version(record: dict, _) -> None:
+    """What a checkpoint held when optimizers had no groups."""
+    run = record["state"]
+    for part in (run["optimizer"]["state"], *(callback["state"].get("buffers", {}) for callback in run["callbacks"])):
+        part.pop("largest", None)
+    (group,) = run["optimizer"]["state"].pop("param_groups")
+    run["optimizer"]["state"] |= {name: value for name, value in group.items() if name not in ("params", "amsgrad")}
+
+    def alone(state: dict) -> None:
+        (state["first_lr"],) = state.pop("base_lrs")
+        state.pop("three_phase", None)
+        for name in ("max_lr", "base_momentum", "max_momentum", "min_lr"):
+            if name in state:
+                (state[name],) = state[name]
+        for part in state.get("schedulers", []):
+            alone(part)
+
+    if run["scheduler"]:
+        alone(run["scheduler"]["state"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"optimizer": "SGD", "schedule": "StepLR"}, {"optimizer": "SGD", "schedule": None}],
+    ids=["Adam and one cycle", "SGD and steps", "SGD alone"],
+)
+def test_a_run_of_an_earlier_version_goes_on(tmp_path, options):
+    trainer, loader, validation = make_run(training.BestWeights(), **options)
+    trainer.fit(loader, validation, 1)
+    training.save_checkpoint(tmp_path / "a", trainer, loader)
+    forge(tmp_path / "a", in_an_earlier_version)
+    trainer.fit(loader, validation, 1)
+    twin, again, _ = make_run(training.BestWeights(), **options)
+    training.load_checkpoint(tmp_path / "a").restore(twin, again)
+    twin.fit(again, validation, 1)
+    assert exact(outcome(twin, again)) == exact(outcome(trainer, loader))
+
+
 def test_sgd_goes_on_without_the_decay_that_it_once_had(tmp_path):
     trainer, loader, validation = make_run(optimizer="SGD", schedule=None)
     trainer.fit(loader, validation, 1)
-    trainer.optimizer.decay_per_step = 0.0  # as an earlier version had it
-    training.save_checkpoint(tmp_path / "a", trainer, loader)
-    trainer.optimizer.decay_per_step = 0.1
-    training.save_checkpoint(tmp_path / "b", trainer, loader)
+    for name, value in {"a": 0.0, "b": 0.1}.items():
+        training.save_checkpoint(tmp_path / name, trainer, loader)
+        forge(tmp_path / name, in_an_earlier_version)
+        forge(
+            tmp_path / name, lambda record, _, v=value: record["state"]["optimizer"]["state"].update(decay_per_step=v)
+        )
     twin, loader, _ = make_run(optimizer="SGD", schedule=None)
     with pytest.raises(training.CheckpointError, match=r"`optimizer\.state\.decay_per_step` is unexpected"):
         training.load_checkpoint(tmp_path / "b").restore(twin, loader)

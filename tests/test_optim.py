@@ -216,7 +216,7 @@ def test_construction_says_what_is_wrong(make, error, text):
 def test_a_state_of_something_else_changes_nothing():
     one, two = nn.Parameter(np.ones(1)), nn.Parameter(np.ones(2))
     adam = optim.Adam([one])
-    with pytest.raises(ValueError, match="but that of Adam has 'lr'"):
+    with pytest.raises(ValueError, match="but that of Adam has 'param_groups'"):
         adam.load_state_dict(optim.SGD([one], 0.1).state_dict())
     with pytest.raises(ValueError, match="'mean' does not fit the parameters"):
         adam.load_state_dict(optim.Adam([two], lr=7.0).state_dict())

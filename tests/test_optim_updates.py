@@ -14,7 +14,7 @@ def sgd(backend, parameter, grad, velocity, lr=0.1, momentum=0.0, weight_decay=0
 
 
 def adam(backend, parameter, grad, mean, square, step, lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
-    lists = [parameter], [grad], [mean], [square], [step]
+    lists = [parameter], [grad], [mean], [square], None, [step]
     backends.load(backend).adam_update(*lists, lr, beta1, beta2, eps, weight_decay)
 
 
@@ -63,7 +63,7 @@ def test_adam_eps_is_added_to_the_root_and_decay_to_the_gradient(backend, dtype)
 def test_decay_takes_its_part_whatever_the_rate(backend, dtype):
     update = backends.load(backend)
     parameter, grad, mean, square = (np.full(3, value, dtype) for value in (1, 5, 0, 0))
-    update.adam_update([parameter], [grad], [mean], [square], [1], 0.0, 0.9, 0.99, 1e-8, 0.0, 0.25)
+    update.adam_update([parameter], [grad], [mean], [square], None, [1], 0.0, 0.9, 0.99, 1e-8, 0.0, 0.25)
     assert_close(parameter, np.full(3, 0.75, dtype), 8)
 
 

@@ -74,7 +74,7 @@ def test_one_cycle_needs_a_momentum_to_cycle():
     class Plain(optim.Optimizer):
         """Neither `betas` nor `momentum`."""
 
-    optimizer = Plain([nn.Parameter(np.ones(2))], 0.1, 0.0)
+    optimizer = Plain([nn.Parameter(np.ones(2))], {"lr": 0.1, "weight_decay": 0.0})
     with pytest.raises(ValueError, match="`cycle_momentum` is True, but Plain has neither `betas` nor `momentum`"):
         optim.OneCycleLR(optimizer, 1.0, total_steps=3)
     assert optimizer.lr == 0.1
@@ -300,7 +300,7 @@ def stepped(schedule):
         pytest.param(lambda o: optim.SequentialLR(o, [optim.LinearLR(o)], []).load_state_dict({}), ValueError,
                      "The state has 0 schedules but this sequence has 1", id="state of no sequence"),
         pytest.param(lambda o: optim.OneCycleLR(o, 1, 0), ValueError, "`total_steps` is 0", id="no steps"),
-        pytest.param(lambda o: optim.OneCycleLR(o, 1, 9, 2), ValueError, "`pct_start` is 2", id="start"),
+        pytest.param(lambda o: optim.OneCycleLR(o, 1, 9, pct_start=2), ValueError, "`pct_start` is 2", id="start"),
         pytest.param(lambda o: optim.OneCycleLR(o, 1, 9, anneal_strategy="exp"), ValueError,
                      "`anneal_strategy` is 'exp' but must be one of 'cos', 'linear'", id="strategy"),
         pytest.param(lambda o: optim.OneCycleLR(o, 1, 9, div_factor=0), ValueError, "`div_factor` is 0", id="factor"),

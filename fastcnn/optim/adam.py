@@ -1,11 +1,14 @@
 """Adam and AdamW."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
 
 from fastcnn import _validate
 from fastcnn.nn import Parameter
-from fastcnn.optim.optimizer import Optimizer
+from fastcnn.optim.optimizer import Optimizer, Setting, zeros
 
 
 class Adam(Optimizer):
@@ -17,14 +20,17 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    params : iterable of Parameter
-        What to train, as from ``model.parameters()``.
+    params : iterable of Parameter, or of dict
+        What to train, as from ``model.parameters()``, or groups with settings of their own (see `Optimizer`).
     lr : float, default 0.001
         Learning rate.
     betas : (float, float), default (0.9, 0.999)
         Both from 0 to below 1.
     eps : float, default 1e-8
     weight_decay : float, default 0
+    amsgrad : bool, default False
+        Whether the largest ``s`` so far of each number stands in the place of ``s``: its steps never become larger
+        because large gradients were forgotten. It cannot be switched on later.
 
     Raises
     ------
@@ -33,7 +39,8 @@ class Adam(Optimizer):
 
     References
     ----------
-    D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
+    D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1; amsgrad: S. J. Reddi, S.
+    Kale, S. Kumar, "On the convergence of Adam and beyond", ICLR 2018, algorithm 2.
 
     Examples
     --------
@@ -47,34 +54,57 @@ class Adam(Optimizer):
     array([0.9])
     """
 
+    betas, eps, amsgrad = Setting(), Setting(), Setting()
+    steps: list[int]
+    mean: list[np.ndarray]
+    square: list[np.ndarray]
+    largest: list[np.ndarray | None]
+
     def __init__(
         self,
-        params: Iterable[Parameter],
+        params: Iterable[Parameter] | Iterable[Mapping],
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
     ):
-        super().__init__(params, lr, weight_decay)
+        settings = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, {**settings, "amsgrad": amsgrad})
+
+    def _checked(self, group: Mapping) -> dict[str, Any]:
+        betas = group["betas"]
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
             raise ValueError(f"`betas` must be a pair of numbers, not {betas!r}.")
-        self.betas = tuple(_validate.number("betas", beta, 0, 1, below_high=True) for beta in betas)
-        self.eps = _validate.number("eps", eps, 0, math.inf, below_high=True)
-        self.steps = [0] * len(self.params)
-        self.mean = self._zeros()
-        self.square = self._zeros()
+        return {
+            **super()._checked(group),
+            "betas": tuple(_validate.number("betas", beta, 0, 1, below_high=True) for beta in betas),
+            "eps": _validate.number("eps", group["eps"], 0, math.inf, below_high=True),
+            "amsgrad": _validate.flag("amsgrad", group["amsgrad"]),
+        }
+
+    def _new_buffers(self, group: Mapping) -> dict[str, list]:
+        count = len(group["params"])
+        largest = zeros(group) if group["amsgrad"] else [None] * count
+        return {"steps": [0] * count, "mean": zeros(group), "square": zeros(group), "largest": largest}
 
     def _count(self, places, steps) -> None:
         for i in places:
             self.steps[i] += steps
 
-    def _update(self, backend, places, parameters, grads) -> None:
-        states = ([state[i] for i in places] for state in (self.mean, self.square, self.steps))
-        backend.adam_update(parameters, grads, *states, self.lr, *self.betas, self.eps, *self._decays())
+    def _update_group(self, backend, group, places, parameters, grads) -> None:
+        means, squares, largest, steps = (
+            [state[i] for i in places] for state in (self.mean, self.square, self.largest, self.steps)
+        )
+        if group["amsgrad"] and largest[0] is None:
+            raise ValueError("`amsgrad` is True, but it was not when the group was made; add a group for it.")
+        states = means, squares, largest if group["amsgrad"] else None, steps
+        settings = group["lr"], *group["betas"], group["eps"], *self._decays(group)
+        backend.adam_update(parameters, grads, *states, *settings)
 
-    def _decays(self) -> tuple[float, float]:
+    def _decays(self, group: Mapping) -> tuple[float, float]:
         """What is added to the gradient for each unit of a parameter; what part of itself the parameter loses."""
-        return self.weight_decay, 0.0
+        return group["weight_decay"], 0.0
 
 
 class AdamW(Adam):
@@ -85,7 +115,7 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    params, lr, betas, eps
+    params, lr, betas, eps, amsgrad
         As in `Adam`.
     weight_decay : float, default 0.01
 
@@ -112,13 +142,14 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        params: Iterable[Parameter],
+        params: Iterable[Parameter] | Iterable[Mapping],
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
     ):
-        super().__init__(params, lr, betas, eps, weight_decay)
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad)
 
-    def _decays(self) -> tuple[float, float]:
-        return 0.0, self.lr * self.weight_decay
+    def _decays(self, group: Mapping) -> tuple[float, float]:
+        return 0.0, group["lr"] * group["weight_decay"]

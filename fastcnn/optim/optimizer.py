@@ -1,8 +1,11 @@
 """What the optimizers share: their parameters, checks, and a state to save and load."""
 
+import bisect
 import copy
+import itertools
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -11,29 +14,103 @@ from fastcnn.nn import Parameter
 from fastcnn.nn.parameter import zero_grad
 
 
+class Setting:
+    """A setting of the groups as an attribute of the optimizer: that of the first; if set, that of all."""
+
+    def __set_name__(self, owner, name: str) -> None:
+        self._name = name
+
+    def __get__(self, optimizer, kind=None) -> Any:
+        return self if optimizer is None else optimizer.param_groups[0][self._name]
+
+    def __set__(self, optimizer, value) -> None:
+        for group in optimizer.param_groups:
+            group[self._name] = value
+
+
 class Optimizer:
-    """Base of the optimizers; one defines ``_update(backend, places, parameters, grads)``.
+    """Base of the optimizers.
+
+    One defines ``_checked(group)``, which adds its settings to those that are checked here; ``_new_buffers(group)``,
+    what it remembers of each parameter of a new group; and ``_update_group(backend, group, places, parameters,
+    grads)``.
 
     Parameters
     ----------
-    params : iterable of Parameter
-        What to train, as from ``model.parameters()``.
-    lr : float
-        Learning rate.
-    weight_decay : float
-        Factor of the parameter that is added to its gradient.
+    params : iterable of Parameter, or of dict
+        What to train, as from ``model.parameters()``; or groups of parameters, each with settings of its own:
+        ``[{"params": head.parameters(), "lr": 0.1}, {"params": body.parameters()}]``.
+    defaults : dict
+        The settings of all groups that have no others; those that every optimizer has are "lr", the learning rate, and
+        "weight_decay", the factor of the parameter that is added to its gradient.
+
+    Attributes
+    ----------
+    param_groups : list of dict
+        The settings by name, which may be changed at any time, and under "params" a tuple of the parameters.
+    params : list of Parameter
+        Those of all groups.
+    lr, weight_decay, ...
+        Each setting, of the first group; if set, it is set in all groups.
 
     Raises
     ------
     TypeError, ValueError
-        If there are no parameters, or a number is out of range.
+        If there are no parameters, or one is in two groups, or a setting is unknown or out of range.
+
+    Examples
+    --------
+    >>> from fastcnn import nn, optim
+    >>> body, head = nn.Linear(4, 3), nn.Linear(3, 2)
+    >>> groups = [{"params": body.parameters()}, {"params": head.parameters(), "lr": 0.1}]
+    >>> optimizer = optim.SGD(groups, lr=0.01, momentum=0.9)
+    >>> optimizer.param_groups[0]["weight_decay"] = 1e-4
+    >>> [(group["lr"], group["momentum"], group["weight_decay"]) for group in optimizer.param_groups]
+    [(0.01, 0.9, 0.0001), (0.1, 0.9, 0.0)]
     """
 
-    def __init__(self, params: Iterable[Parameter], lr: float, weight_decay: float):
-        self.params = checked_parameters(params)
-        self._forms = forms(self.params)
-        self.lr = _validate.number("lr", lr, 0, math.inf, below_high=True)
-        self.weight_decay = _validate.number("weight_decay", weight_decay, 0, math.inf, below_high=True)
+    lr, weight_decay = Setting(), Setting()
+
+    def __init__(self, params: Iterable[Parameter] | Iterable[Mapping], defaults: dict):
+        self.defaults = self._checked(defaults)
+        self.params: list[Parameter] = []
+        self._forms: list[tuple] = []
+        self.param_groups: list[dict[str, Any]] = []
+        for group in _groups(params):
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: Mapping) -> None:
+        """Train more parameters, as those of layers that were frozen; a schedule must be made after it.
+
+        Parameters
+        ----------
+        param_group : mapping
+            "params", parameters or one, and any of the settings; the others are the optimizer's `defaults`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there are no parameters, or one is in another group, or a setting is unknown or out of range; nothing has
+            changed.
+        """
+        if not isinstance(param_group, Mapping) or "params" not in param_group:
+            raise TypeError(f"A group must be a dictionary with 'params', not {param_group!r:.60}.")
+        for name in param_group:
+            if name != "params" and name not in self.defaults:
+                raise ValueError(
+                    f"A group has {name!r}, which is no setting of {type(self).__name__}; those are "
+                    f"{', '.join(map(repr, self.defaults))}."
+                )
+        given = param_group["params"]
+        params = checked_parameters([given] if isinstance(given, Parameter) else given)
+        if not {*params}.isdisjoint(self.params):
+            raise ValueError("A parameter is in two groups; each must be in one.")
+        group = {"params": tuple(params), **self._checked({**self.defaults, **param_group})}
+        for name, new in self._new_buffers(group).items():
+            vars(self).setdefault(name, []).extend(new)
+        self.params += params
+        self._forms += forms(params)
+        self.param_groups.append(group)
 
     def step(self) -> None:
         """Change every parameter that has a gradient, in place, by the current backend.
@@ -45,9 +122,8 @@ class Optimizer:
             of its parameter; no parameter has changed.
         """
         places, parameters, grads = self._ready()
-        if places:
-            self._count(places, 1)
-            self._update(backends.load(), places, parameters, grads)
+        self._count(places, 1)
+        self._update(backends.load(), places, parameters, grads)
 
     def _ready(self) -> tuple[list[int], list[np.ndarray], list[np.ndarray]]:
         """Which parameters have a gradient, and both, checked."""
@@ -72,12 +148,19 @@ class Optimizer:
         zero_grad(self.params, set_to_none)
 
     def state_dict(self) -> dict:
-        """Copy of all settings and buffers: what a run needs, besides the parameters, to go on as if never stopped."""
-        return copy.deepcopy({name: value for name, value in vars(self).items() if name not in ("params", "_forms")})
+        """Copy of all settings and buffers: what a run needs, besides the parameters, to go on as if never stopped.
+
+        Groups have the places of their parameters in the place of these, as in PyTorch.
+        """
+        places = iter(range(len(self.params)))
+        groups = [
+            {**group, "params": list(itertools.islice(places, len(group["params"])))} for group in self.param_groups
+        ]
+        return copy.deepcopy({"param_groups": groups, **self._remembered()})
 
     def buffers(self) -> dict[str, list]:
         """Copy of what it remembers of each parameter, as momentum: `state_dict` without the settings."""
-        return {name: value for name, value in self.state_dict().items() if isinstance(value, list)}
+        return copy.deepcopy({name: value for name, value in self._remembered().items() if isinstance(value, list)})
 
     def load_state_dict(self, state: Mapping) -> None:
         """Go on from a state.
@@ -89,31 +172,96 @@ class Optimizer:
 
         Raises
         ------
-        ValueError
-            If it is the state of something else; nothing has changed.
+        TypeError, ValueError
+            If it is the state of something else, or a setting is out of range; nothing has changed.
         """
         own = self.state_dict()
         check_names(self, state, own)
-        for name, value in own.items():
-            if _shapes(state[name]) != _shapes(value):
-                raise ValueError(f"The state's {name!r} does not fit the parameters: {_shapes(state[name])}.")
-        vars(self).update(copy.deepcopy(dict(state)))
+        groups, buffers = state["param_groups"], {name: state[name] for name in own if name != "param_groups"}
+        if [group["params"] for group in groups] != [group["params"] for group in own["param_groups"]]:
+            raise ValueError(f"The state's groups have the parameters {[group['params'] for group in groups]}.")
+        for group, kept in zip(groups, self.param_groups, strict=True):
+            check_names(self, group, kept)
+        settings = [self._checked(group) for group in groups]
+        fitting = own | self._buffers_of(
+            [{**group, **changed} for group, changed in zip(self.param_groups, settings, strict=True)]
+        )
+        for name, value in buffers.items():
+            if _shapes(value) != _shapes(fitting[name]):
+                raise ValueError(f"The state's {name!r} does not fit the parameters: {_shapes(value)}.")
+        for group, changed in zip(self.param_groups, settings, strict=True):
+            group.update(changed)
+        vars(self).update(copy.deepcopy(buffers))
+
+    def _checked(self, group: Mapping) -> dict[str, Any]:
+        """The settings of a group, as they are kept."""
+        return {
+            name: _validate.number(name, group[name], 0, math.inf, below_high=True) for name in ("lr", "weight_decay")
+        }
+
+    def _new_buffers(self, group: Mapping) -> dict[str, list]:
+        """What it remembers of the parameters of a new group: lists with an item for each, by their names."""
+        return {}
+
+    def _buffers_of(self, groups: Iterable[Mapping]) -> dict[str, list]:
+        """What it would remember of these groups at first."""
+        found: dict[str, list] = {}
+        for group in groups:
+            for name, new in self._new_buffers(group).items():
+                found.setdefault(name, []).extend(new)
+        return found
 
     def _update(self, backend, places: list[int], parameters: list[np.ndarray], grads: list[np.ndarray]) -> None:
-        """Change the parameters that stand at these places."""
-        raise NotImplementedError(f"{type(self).__name__} must define _update(backend, places, parameters, grads).")
+        """Change the parameters that stand at these places, group by group."""
+        first = end = 0
+        for group in self.param_groups:
+            end += len(group["params"])
+            last = bisect.bisect_left(places, end)
+            if last > first:
+                part = slice(first, last)
+                self._update_group(backend, group, places[part], parameters[part], grads[part])
+            first = last
+
+    def _update_group(
+        self, backend, group: Mapping, places: list[int], parameters: list[np.ndarray], grads: list[np.ndarray]
+    ) -> None:
+        """Change the parameters that stand at these places, all of one group."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define _update_group(backend, group, places, parameters, grads)."
+        )
 
     def _count(self, places: list[int], steps: int) -> None:
         """So many steps more of the parameters at these places, for one that counts them."""
+
+    def _remembered(self) -> dict[str, Any]:
+        """What it has besides settings and parameters."""
+        return {name: value for name, value in vars(self).items() if name not in _OWN}
+
+    def _settings(self) -> list:
+        """All that a step depends on besides the arrays: the same objects, if nothing has changed."""
+        return [*vars(self).values(), *(value for group in self.param_groups for value in group.values())]
 
     def _arrays(self) -> list[np.ndarray]:
         """What it remembers of all parameters."""
         lists = [value for value in vars(self).values() if isinstance(value, list)]
         return [item for value in lists for item in value if isinstance(item, np.ndarray)]
 
-    def _zeros(self) -> list[np.ndarray]:
-        """A buffer of zeros for each parameter."""
-        return [np.zeros_like(parameter.data) for parameter in self.params]
+
+_OWN = "defaults", "params", "_forms", "param_groups"
+
+
+def zeros(group: Mapping) -> list[np.ndarray]:
+    """A buffer of zeros for each parameter of a group."""
+    return [np.zeros_like(parameter.data) for parameter in group["params"]]
+
+
+def _groups(params) -> list[Mapping]:
+    """What an optimizer is given, as groups."""
+    if isinstance(params, Iterable):
+        params = list(params)
+        if params and isinstance(params[0], Mapping):
+            return params
+    return [{"params": checked_parameters(params)}]
 
 
 def check_names(owner, state: Mapping, own: Mapping) -> None:

@@ -1,11 +1,14 @@
 """RMSprop."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
 
 from fastcnn import _validate
 from fastcnn.nn import Parameter
-from fastcnn.optim.optimizer import Optimizer
+from fastcnn.optim.optimizer import Optimizer, Setting, zeros
 
 
 class RMSprop(Optimizer):
@@ -18,8 +21,8 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    params : iterable of Parameter
-        What to train, as from ``model.parameters()``.
+    params : iterable of Parameter, or of dict
+        What to train, as from ``model.parameters()``, or groups with settings of their own (see `Optimizer`).
     lr : float, default 0.01
         Learning rate.
     alpha : float, default 0.99
@@ -52,9 +55,14 @@ class RMSprop(Optimizer):
     array([0.8])
     """
 
+    alpha, eps, momentum, centered = Setting(), Setting(), Setting(), Setting()
+    square: list[np.ndarray]
+    mean: list[np.ndarray]
+    velocity: list[np.ndarray]
+
     def __init__(
         self,
-        params: Iterable[Parameter],
+        params: Iterable[Parameter] | Iterable[Mapping],
         lr: float = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
@@ -62,18 +70,24 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         centered: bool = False,
     ):
-        super().__init__(params, lr, weight_decay)
-        self.alpha = _validate.number("alpha", alpha, 0, 1, below_high=True)
-        self.eps = _validate.number("eps", eps, 0, math.inf, below_high=True)
-        self.momentum = _validate.number("momentum", momentum, 0, 1, below_high=True)
-        self.centered = _validate.flag("centered", centered)
-        self.square = self._zeros()
-        self.mean = self._zeros()
-        self.velocity = self._zeros()
+        settings = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, {**settings, "momentum": momentum, "centered": centered})
 
-    def _update(self, backend, places, parameters, grads) -> None:
+    def _checked(self, group: Mapping) -> dict[str, Any]:
+        return {
+            **super()._checked(group),
+            "alpha": _validate.number("alpha", group["alpha"], 0, 1, below_high=True),
+            "eps": _validate.number("eps", group["eps"], 0, math.inf, below_high=True),
+            "momentum": _validate.number("momentum", group["momentum"], 0, 1, below_high=True),
+            "centered": _validate.flag("centered", group["centered"]),
+        }
+
+    def _new_buffers(self, group: Mapping) -> dict[str, list]:
+        return {"square": zeros(group), "mean": zeros(group), "velocity": zeros(group)}
+
+    def _update_group(self, backend, group, places, parameters, grads) -> None:
         squares = [self.square[i] for i in places]
-        means = [self.mean[i] for i in places] if self.centered else None
-        velocities = [self.velocity[i] for i in places] if self.momentum else None
-        settings = self.lr, self.alpha, self.eps, self.momentum, self.weight_decay
+        means = [self.mean[i] for i in places] if group["centered"] else None
+        velocities = [self.velocity[i] for i in places] if group["momentum"] else None
+        settings = group["lr"], group["alpha"], group["eps"], group["momentum"], group["weight_decay"]
         backend.rmsprop_update(parameters, grads, squares, means, velocities, *settings)

@@ -1,10 +1,13 @@
 """Stochastic gradient descent."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
 
 from fastcnn import _validate
 from fastcnn.nn import Parameter
-from fastcnn.optim.optimizer import Optimizer
+from fastcnn.optim.optimizer import Optimizer, Setting, zeros
 
 
 class SGD(Optimizer):
@@ -15,9 +18,9 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    params : iterable of Parameter
-        What to train, as from ``model.parameters()``.
-    lr : float
+    params : iterable of Parameter, or of dict
+        What to train, as from ``model.parameters()``, or groups with settings of their own (see `Optimizer`).
+    lr : float, default 0.001
         Learning rate.
     momentum : float, default 0
         From 0 to below 1.
@@ -48,21 +51,30 @@ class SGD(Optimizer):
     array([0.71])
     """
 
+    momentum, nesterov = Setting(), Setting()
+    velocity: list[np.ndarray]
+
     def __init__(
         self,
-        params: Iterable[Parameter],
-        lr: float,
+        params: Iterable[Parameter] | Iterable[Mapping],
+        lr: float = 1e-3,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ):
-        super().__init__(params, lr, weight_decay)
-        self.momentum = _validate.number("momentum", momentum, 0, 1, below_high=True)
-        self.nesterov = _validate.flag("nesterov", nesterov)
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("`nesterov` is True but `momentum` is 0; Nesterov's rule needs a momentum.")
-        self.velocity = self._zeros()
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov})
 
-    def _update(self, backend, places, parameters, grads) -> None:
-        velocities = [self.velocity[i] for i in places] if self.momentum else None
-        backend.sgd_update(parameters, grads, velocities, self.lr, self.momentum, self.weight_decay, self.nesterov)
+    def _checked(self, group: Mapping) -> dict[str, Any]:
+        momentum = _validate.number("momentum", group["momentum"], 0, 1, below_high=True)
+        nesterov = _validate.flag("nesterov", group["nesterov"])
+        if nesterov and momentum == 0:
+            raise ValueError("`nesterov` is True but `momentum` is 0; Nesterov's rule needs a momentum.")
+        return {**super()._checked(group), "momentum": momentum, "nesterov": nesterov}
+
+    def _new_buffers(self, group: Mapping) -> dict[str, list]:
+        return {"velocity": zeros(group)}
+
+    def _update_group(self, backend, group, places, parameters, grads) -> None:
+        velocities = [self.velocity[i] for i in places] if group["momentum"] else None
+        settings = group["lr"], group["momentum"], group["weight_decay"], group["nesterov"]
+        backend.sgd_update(parameters, grads, velocities, *settings)

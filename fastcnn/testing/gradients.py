@@ -40,11 +40,11 @@ def central_difference(function: Callable, x: np.ndarray, direction: np.ndarray,
 
 
 def gradcheck(layer: Module, x: np.ndarray, *, step: float = 1e-5, seed: int = 0) -> None:
-    """Assert that the gradients of a layer's input, and of its parameters that require them, are those of what it computes, in this backend.
+    """Assert that the gradients of a layer's input and parameters are those of what it computes, in this backend.
 
     The loss is a sum of the outputs with random weights; each gradient is held against the central difference of the
     loss along a random direction of about unit length. Every pass is one of a copy of the layer, so that a layer that
-    draws from a generator of its own draws the same each time.
+    draws from a generator of its own draws the same each time. Frozen parameters are left out.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from fastcnn.training import state_tree
 from fastcnn.training.generators import named_generators
 from fastcnn.training.history import History, checked
+from fastcnn.training.older_states import as_now
 from fastcnn.training.progress import Progress
 
 _FIXED = ("model", "generators", "optimizer", "scheduler")  # parts whose form a run never changes
@@ -36,7 +37,7 @@ def apply(state: dict, trainer, loader) -> None:
         If the state is that of something else. It lists what does not fit, and nothing has changed.
     """
     before = capture(trainer, loader) | {"generators": generator_states(trainer.model)}
-    state = _as_now(state)
+    state = as_now(state, before)
     state_tree.check({part: before[part] for part in _FIXED}, {part: state.get(part) for part in _FIXED}, "")
     if state.keys() != before.keys():
         raise ValueError(f"The state has {', '.join(state)} but must have {', '.join(before)}.")
@@ -54,14 +55,6 @@ def apply(state: dict, trainer, loader) -> None:
     trainer.history = history
     trainer.progress = None
     trainer.resumption = Resumption(progress, trainer.model, state["generators"]) if progress else None
-
-
-def _as_now(state: dict) -> dict:
-    """The state without a setting that SGD once had, where that did nothing; else it is there, and does not fit."""
-    match state:
-        case {"optimizer": {"class": "SGD", "state": {"decay_per_step": 0, **others}}}:
-            return state | {"optimizer": {"class": "SGD", "state": others}}
-    return state
 
 
 class Resumption:

@@ -192,7 +192,8 @@ class TrainStep:
             with collected() as gradients:
                 call.backward(backend.pack(dy), backend, False)
             self._keep(gradients)
-            made = _Recorded(y, [parameter for parameter, _ in gradients], *self.optimizer._ready())
+            parameters, ready = [parameter for parameter, _ in gradients], self.optimizer._ready()
+            made = _Recorded(y, parameters, len(self.optimizer.params), *ready)
             self.optimizer._count(made.places, 1)
             made.update(self.optimizer, backend)
             found.append(((form, _form(terms)), made, terms.mean_over))
@@ -230,14 +231,17 @@ class _Recorded:
 
     program: Any
 
-    def __init__(self, output: np.ndarray, parameters: list[Parameter], places, arrays, grads):
+    def __init__(self, output: np.ndarray, parameters: list[Parameter], count, places, arrays, grads):
         self.output, self.parameters = output, parameters
-        self.places, self._arrays, self._grads = places, arrays, grads  # of the optimizer's parameters
+        self._count = count  # of the optimizer's parameters
+        self.places, self._arrays, self._grads = places, arrays, grads  # of those that have a gradient
         self._settings: list = []  # of the optimizer, at the last `renew`
 
     def renew(self, optimizer: Optimizer, backend) -> bool:
         """Give the program the optimizer's settings as they are now; False if it does something else with these."""
-        settings = list(vars(optimizer).values())
+        if len(optimizer.params) != self._count:
+            return False
+        settings = optimizer._settings()
         same = len(settings) == len(self._settings) and all(map(operator.is_, settings, self._settings))
         if same and type(optimizer)._count is Optimizer._count:
             return True

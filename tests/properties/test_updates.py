@@ -104,7 +104,7 @@ def test_adam_update(drawn, lr, betas, weight_decay, decay, step):
         largest = np.maximum(np.maximum(slope**2, own + length + of_step), m) * 2
     errors = {"parameter": p_error, "mean": m_error, "square": s_error}
     names = {"parameter": 0, "mean": 2, "square": 3}
-    hold(names, "adam_update", arrays, ([step], lr, *betas, eps, weight_decay, decay), errors, largest)
+    hold(names, "adam_update", arrays, (None, [step], lr, *betas, eps, weight_decay, decay), errors, largest)
 
 
 def known_slope(arrays, weight_decay):

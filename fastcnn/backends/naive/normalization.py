@@ -85,10 +85,8 @@ def batch_norm_backward(dy, x, mean, invstd, weight, training: bool, input_grad:
             dx[n, c] *= invstd64[c]
             if weight is not None:
                 dx[n, c] *= weight[c]
-    wanted = input_grad, weight_grad, weight_grad
-    return tuple(
-        grad.astype(x.dtype) if want else None for grad, want in zip((dx, dweight, dbias), wanted, strict=True)
-    )
+    dx, dweight, dbias = (array.astype(x.dtype) for array in (dx, dweight, dbias))
+    return dx if input_grad else None, *((dweight, dbias) if weight_grad else (None, None))
 
 
 def batch_norm_relu_backward(dy, x, mean, invstd, weight, bias, training: bool, input_grad: bool, weight_grad: bool):

@@ -22,15 +22,22 @@ def sgd_update(parameters, grads, velocities, lr, momentum, weight_decay, nester
 
 
 @np.errstate(invalid="ignore")
-def adam_update(parameters, grads, means, squares, steps, lr, beta1, beta2, eps, weight_decay, decay=0.0):
-    """Step of Adam, for each parameter its own (from 1) (``torch.optim.Adam``, and with ``decay`` ``AdamW``)."""
-    for parameter, grad, mean, square, step in zip(parameters, grads, means, squares, steps, strict=True):
+def adam_update(parameters, grads, means, squares, largest, steps, lr, beta1, beta2, eps, weight_decay, decay=0.0):
+    """Step of Adam, for each parameter its own (from 1) (``torch.optim.Adam``, and with ``decay`` ``AdamW``).
+
+    ``largest`` is None without amsgrad.
+    """
+    lists = parameters, grads, means, squares, steps
+    for k, (parameter, grad, mean, square, step) in enumerate(zip(*lists, strict=True)):
         for i in np.ndindex(parameter.shape):
             p = np.float64(parameter[i])
             g = grad[i] + weight_decay * p
             m = beta1 * np.float64(mean[i]) + (1 - beta1) * g
             s = beta2 * np.float64(square[i]) + (1 - beta2) * g * g
             mean[i], square[i] = m, s
+            if largest is not None:
+                s = np.maximum(np.float64(largest[k][i]), s)
+                largest[k][i] = s
             m_hat = m / (1 - beta1**step)  # both moments start at 0: this undoes the bias towards it
             s_hat = s / (1 - beta2**step)
             parameter[i] = p - decay * p - lr * m_hat / (np.sqrt(s_hat) + eps)

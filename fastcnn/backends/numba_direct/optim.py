@@ -41,6 +41,7 @@ def adam_update(
     grads: list[np.ndarray],
     means: list[np.ndarray],
     squares: list[np.ndarray],
+    largest: list[np.ndarray] | None,
     steps: list[int],
     lr: float,
     beta1: float,
@@ -49,13 +50,14 @@ def adam_update(
     weight_decay: float,
     decay: float = 0.0,
 ) -> None:
-    """See `fastcnn.optim.Adam` and `AdamW`; changes ``parameters``, ``means`` and ``squares``."""
+    """See `fastcnn.optim.Adam` and `AdamW`; changes ``parameters``, ``means``, ``squares`` and ``largest``."""
+    amsgrad = (0,) * (largest is not None)
     settings = beta1, 1 - beta1, beta2, 1 - beta2, eps, weight_decay, decay
-    for *arrays, counts in _of_one_dtype(parameters, grads, means, squares, steps):
+    for *arrays, counts in _of_one_dtype(parameters, grads, means, squares, largest, steps):
         dtype = arrays[0][0].dtype
         lrs = given(np.array([lr / (1 - beta1**step) for step in counts], dtype))
         corrections = given(np.array([math.sqrt(1 - beta2**step) for step in counts], dtype))
-        _launch(_adam, arrays, settings, lrs=lrs, corrections=corrections)
+        _launch(_adam, arrays, settings, lrs=lrs, corrections=corrections, amsgrad=amsgrad)
 
 
 def rmsprop_update(
@@ -165,15 +167,22 @@ def _sgd(first, last, a, scratch):
 def _adam(first, last, a, scratch):
     beta1, rest1, beta2, rest2 = a.settings[0], a.settings[1], a.settings[2], a.settings[3]
     eps, weight_decay, decay, lrs, corrections = a.settings[4], a.settings[5], a.settings[6], a.lrs, a.corrections
+    amsgrad = a.amsgrad
     for task in range(first, last):
         k, start, stop = _chunk(task, a.first_tasks, a.sizes)
         parameter, grad, mean, square = _array(0, k, a), _array(1, k, a), _array(2, k, a), _array(3, k, a)
+        largest = _array(4, k, a)
         lr, correction = lrs[k], corrections[k]
         for i in range(start, stop):
             g = grad[i] + weight_decay * parameter[i]
             mean[i] = beta1 * mean[i] + rest1 * g
             square[i] = beta2 * square[i] + rest2 * g * g
-            parameter[i] -= lr * mean[i] / (math.sqrt(square[i]) / correction + eps) + decay * parameter[i]
+            spread = square[i]
+            if len(amsgrad) > 0:
+                before = largest[i]
+                spread = before if before >= spread or before != before else spread  # a NaN, of whichever, stays
+                largest[i] = spread
+            parameter[i] -= lr * mean[i] / (math.sqrt(spread) / correction + eps) + decay * parameter[i]
 
 
 @flushing_kernel

@@ -24,9 +24,13 @@ def sgd_update(parameters, grads, velocities, lr, momentum, weight_decay, nester
 
 
 @np.errstate(invalid="ignore")
-def adam_update(parameters, grads, means, squares, steps, lr, beta1, beta2, eps, weight_decay, decay=0.0):
-    """Step of Adam, for each parameter its own (from 1) (``torch.optim.Adam``, and with ``decay`` ``AdamW``)."""
-    for parameter, grad, mean, square, step in zip(parameters, grads, means, squares, steps, strict=True):
+def adam_update(parameters, grads, means, squares, largest, steps, lr, beta1, beta2, eps, weight_decay, decay=0.0):
+    """Step of Adam, for each parameter its own (from 1) (``torch.optim.Adam``, and with ``decay`` ``AdamW``).
+
+    ``largest`` is None without amsgrad.
+    """
+    lists = parameters, grads, means, squares, steps
+    for k, (parameter, grad, mean, square, step) in enumerate(zip(*lists, strict=True)):
         if weight_decay:
             grad = grad + weight_decay * parameter
         mean *= beta1
@@ -34,7 +38,7 @@ def adam_update(parameters, grads, means, squares, steps, lr, beta1, beta2, eps,
         square *= beta2
         square += (1 - beta2) * np.square(grad)
         # Both moments start at 0; the divisions by 1 - beta**step undo the bias towards it.
-        denominator = np.sqrt(square)
+        denominator = np.sqrt(square if largest is None else np.maximum(largest[k], square, out=largest[k]))
         denominator /= math.sqrt(1 - beta2**step)
         denominator += eps
         if decay:

@@ -21,6 +21,8 @@ class CosineAnnealingLR(Schedule):
         Epochs until the lowest rate.
     eta_min : float, default 0
         The lowest rate.
+    last_epoch : int, default -1
+        See `Schedule`.
     every : {"epoch", "batch"}, default "epoch"
         With "batch" it counts batches.
 
@@ -49,12 +51,14 @@ class CosineAnnealingLR(Schedule):
     4 0.0000
     """
 
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, every: str = "epoch"):
-        super().__init__(optimizer, every)
+    def __init__(
+        self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1, *, every: str = "epoch"
+    ):
+        super().__init__(optimizer, every, last_epoch)
         self.T_max = _validate.count("T_max", T_max)
         self.eta_min = _validate.number("eta_min", eta_min, 0, math.inf, below_high=True)
         self._apply()
 
-    def _apply(self) -> None:
+    def _rate(self, first: float) -> float:
         wave = (1 + math.cos(math.pi * self.steps / self.T_max)) / 2
-        self.optimizer.lr = self.eta_min + (self.first_lr - self.eta_min) * wave
+        return self.eta_min + (first - self.eta_min) * wave

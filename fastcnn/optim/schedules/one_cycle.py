@@ -1,6 +1,7 @@
 """The one-cycle policy."""
 
 import math
+from collections.abc import Sequence
 
 from fastcnn import _validate
 from fastcnn.optim.optimizer import Optimizer
@@ -12,29 +13,36 @@ class OneCycleLR(Schedule):
 
     From ``max_lr / div_factor`` it reaches `max_lr` after the part `pct_start` of the steps, and at the last step
     ``max_lr / div_factor / final_div_factor``. With `cycle_momentum` the momentum (Adam: its first beta) goes the other
-    way, from `max_momentum` to `base_momentum` and back.
+    way, from `max_momentum` to `base_momentum` and back. With `three_phase` it takes as many steps down to ``max_lr /
+    div_factor`` as up, and the rest to the end.
 
     Parameters
     ----------
     optimizer : Optimizer
-        Its learning rate is replaced.
-    max_lr : float
-        The highest learning rate.
-    total_steps : int
+        Its learning rates are replaced.
+    max_lr : float or list of float
+        The highest learning rate, for each group where it is a list.
+    total_steps : int, optional
         Batches in all epochs together.
+    epochs, steps_per_epoch : int, optional
+        In the place of `total_steps`: their product.
     pct_start : float, default 0.3
         Part of the steps in which the rate rises.
     anneal_strategy : {"cos", "linear"}, default "cos"
         The shape of both ways: half a cosine wave or a straight line.
     cycle_momentum : bool, default True
-    base_momentum, max_momentum : float, default 0.85 and 0.95
+    base_momentum, max_momentum : float or list of float, default 0.85 and 0.95
     div_factor, final_div_factor : float, default 25 and 10000
+    three_phase : bool, default False
+    last_epoch : int, default -1
+        See `Schedule`.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range, or momentum is to cycle in an optimizer that has none; from `step`, if it is
-        called more than `total_steps` times.
+        If an argument is out of range, there are not as many numbers as groups, the number of steps is not given or
+        given twice, or momentum is to cycle in an optimizer that has none; from `step`, if it is called more than
+        `total_steps` times.
 
     References
     ----------
@@ -59,26 +67,31 @@ class OneCycleLR(Schedule):
     def __init__(
         self,
         optimizer: Optimizer,
-        max_lr: float,
-        total_steps: int,
+        max_lr: float | Sequence[float],
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
         pct_start: float = 0.3,
         anneal_strategy: str = "cos",
         cycle_momentum: bool = True,
-        base_momentum: float = 0.85,
-        max_momentum: float = 0.95,
+        base_momentum: float | Sequence[float] = 0.85,
+        max_momentum: float | Sequence[float] = 0.95,
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
+        three_phase: bool = False,
+        last_epoch: int = -1,
     ):
-        super().__init__(optimizer, "batch")
-        self.max_lr = _validate.number("max_lr", max_lr, 0, math.inf, below_high=True)
-        self.total_steps = _validate.count("total_steps", total_steps)
+        super().__init__(optimizer, "batch", last_epoch)
+        self.max_lr = self._of_each("max_lr", max_lr, math.inf)
+        self.total_steps = _steps(total_steps, epochs, steps_per_epoch)
         self.pct_start = _validate.number("pct_start", pct_start, 0, 1)
         self.anneal_strategy = _validate.choice("anneal_strategy", anneal_strategy, ("cos", "linear"))
         self.cycle_momentum = _validate.flag("cycle_momentum", cycle_momentum)
-        self.base_momentum = _validate.number("base_momentum", base_momentum, 0, 1, below_high=True)
-        self.max_momentum = _validate.number("max_momentum", max_momentum, 0, 1, below_high=True)
+        self.base_momentum = self._of_each("base_momentum", base_momentum, 1)
+        self.max_momentum = self._of_each("max_momentum", max_momentum, 1)
         self.div_factor = _validate.number("div_factor", div_factor, 1, math.inf, below_high=True)
         self.final_div_factor = _validate.number("final_div_factor", final_div_factor, 1, math.inf, below_high=True)
+        self.three_phase = _validate.flag("three_phase", three_phase)
         self._apply()
 
     def step(self) -> None:
@@ -91,31 +104,52 @@ class OneCycleLR(Schedule):
         super().step()
 
     def _apply(self) -> None:
+        (start, end), way = self._phase()
+        for i, group in enumerate(self._groups()):
+            top = self.max_lr[i]
+            first = top / self.div_factor
+            rates = {"first": first, "top": top, "last": first / self.final_div_factor}
+            if self.cycle_momentum:
+                momenta = {"first": self.max_momentum[i], "top": self.base_momentum[i], "last": self.max_momentum[i]}
+                self._set_momentum(group, self._between(momenta[start], momenta[end], way))
+            group["lr"] = self._between(rates[start], rates[end], way)
+
+    def _phase(self) -> tuple[tuple[str, str], float]:
+        """From where to where it goes in this step, and how much of that way is done."""
         peak, last = self.pct_start * self.total_steps - 1, self.total_steps - 1
-        first_lr = self.max_lr / self.div_factor
-        last_lr = first_lr / self.final_div_factor
-        if self.steps <= peak:
-            way = self.steps / peak if peak > 0 else 1.0
-            lr, momentum = (first_lr, self.max_lr), (self.max_momentum, self.base_momentum)
-        else:
-            # the step after the last batch trains nothing; PyTorch's would begin to turn back there
-            way = min((self.steps - peak) / (last - peak), 1.0) if last > peak else 1.0
-            lr, momentum = (self.max_lr, last_lr), (self.base_momentum, self.max_momentum)
-        if self.cycle_momentum:
-            self._set_momentum(self._between(*momentum, way))
-        self.optimizer.lr = self._between(*lr, way)
+        phases: list[tuple[float, tuple[str, str]]] = [(peak, ("first", "top")), (last, ("top", "last"))]
+        if self.three_phase:
+            phases[1:] = [(2 * peak, ("top", "first")), (last, ("first", "last"))]
+        start: float = 0
+        for end, phase in phases:
+            if self.steps <= end or phase[1] == "last":
+                # the step after the last batch trains nothing; PyTorch's would begin to turn back there
+                return phase, min((self.steps - start) / (end - start), 1.0) if end > start else 1.0
+            start = end
+        raise AssertionError("The last phase has no end.")
 
     def _between(self, start: float, end: float, way: float) -> float:
         if self.anneal_strategy == "linear":
             return start + (end - start) * way
         return end + (start - end) / 2 * (1 + math.cos(math.pi * way))
 
-    def _set_momentum(self, momentum: float) -> None:
-        if hasattr(self.optimizer, "betas"):
-            self.optimizer.betas = (momentum, *self.optimizer.betas[1:])
-        elif hasattr(self.optimizer, "momentum"):
-            self.optimizer.momentum = momentum
+    def _set_momentum(self, group: dict, momentum: float) -> None:
+        if "betas" in group:
+            group["betas"] = (momentum, *group["betas"][1:])
+        elif "momentum" in group:
+            group["momentum"] = momentum
         else:
             raise ValueError(
                 f"`cycle_momentum` is True, but {type(self.optimizer).__name__} has neither `betas` nor `momentum`."
             )
+
+
+def _steps(total_steps: int | None, epochs: int | None, steps_per_epoch: int | None) -> int:
+    """How many there are."""
+    if total_steps is not None:
+        if epochs is not None or steps_per_epoch is not None:
+            raise ValueError("Give either `total_steps`, or `epochs` and `steps_per_epoch`, not both.")
+        return _validate.count("total_steps", total_steps)
+    if epochs is None or steps_per_epoch is None:
+        raise ValueError("Give `total_steps`, or both `epochs` and `steps_per_epoch`.")
+    return _validate.count("epochs", epochs) * _validate.count("steps_per_epoch", steps_per_epoch)

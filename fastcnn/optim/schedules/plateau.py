@@ -1,6 +1,7 @@
 """A learning rate that is lowered when training gets no better."""
 
 import math
+from collections.abc import Sequence
 
 from fastcnn import _validate
 from fastcnn.optim.optimizer import Optimizer
@@ -16,7 +17,7 @@ class ReduceLROnPlateau(Schedule):
     Parameters
     ----------
     optimizer : Optimizer
-        Its learning rate is the first; it may be changed by others, too.
+        Its learning rates are the first; they may be changed by others, too.
     mode : {"min", "max"}, default "min"
         Whether a lower metric is better, as of a loss, or a higher, as of an accuracy.
     factor : float, default 0.1
@@ -29,7 +30,8 @@ class ReduceLROnPlateau(Schedule):
         Whether `threshold` is a part of the best metric so far, or a difference from it.
     cooldown : int, default 0
         Epochs after a change of the rate that are not counted.
-    min_lr : float, default 0
+    min_lr : float or list of float, default 0
+        The lowest rate, for each group where it is a list.
     eps : float, default 1e-8
         A change of the rate that is not larger is not made.
 
@@ -74,7 +76,7 @@ class ReduceLROnPlateau(Schedule):
         threshold: float = 1e-4,
         threshold_mode: str = "rel",
         cooldown: int = 0,
-        min_lr: float = 0.0,
+        min_lr: float | Sequence[float] = 0.0,
         eps: float = 1e-8,
     ):
         super().__init__(optimizer, "epoch")
@@ -84,20 +86,20 @@ class ReduceLROnPlateau(Schedule):
         self.threshold = _validate.number("threshold", threshold, 0, math.inf, below_high=True)
         self.threshold_mode = _validate.choice("threshold_mode", threshold_mode, ("rel", "abs"))
         self.cooldown = _validate.count("cooldown", cooldown, 0)
-        self.min_lr = _validate.number("min_lr", min_lr, 0, math.inf, below_high=True)
+        self.min_lr = self._of_each("min_lr", min_lr, math.inf)
         self.eps = _validate.number("eps", eps, 0, math.inf, below_high=True)
         self.best: float | None = None
         self.bad_epochs, self.cooldown_left = 0, 0
 
-    def step(self, metric: float) -> None:  # type: ignore[override]  # `needs_metric` says so
+    def step(self, metrics: float) -> None:  # type: ignore[override]  # `needs_metric` says so
         """Set the next learning rate.
 
         Parameters
         ----------
-        metric : float
+        metrics : float
             Of the last epoch.
         """
-        metric = float(metric)
+        metric = float(metrics)
         self.steps += 1
         if self._is_better(metric):
             self.best, self.bad_epochs = metric, 0
@@ -107,9 +109,10 @@ class ReduceLROnPlateau(Schedule):
             self.cooldown_left -= 1
             self.bad_epochs = 0
         if self.bad_epochs > self.patience:
-            lr = max(self.optimizer.lr * self.factor, self.min_lr)
-            if self.optimizer.lr - lr > self.eps:
-                self.optimizer.lr = lr
+            for group, least in zip(self._groups(), self.min_lr, strict=True):
+                lr = max(group["lr"] * self.factor, least)
+                if group["lr"] - lr > self.eps:
+                    group["lr"] = lr
             self.cooldown_left, self.bad_epochs = self.cooldown, 0
 
     def _is_better(self, metric: float) -> bool:

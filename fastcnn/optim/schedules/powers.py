@@ -12,13 +12,13 @@ from fastcnn.optim.schedules.schedule import Schedule
 class _Powers(Schedule):
     """Base: the first learning rate times ``gamma`` to a whole power, which ``_exponent()`` returns."""
 
-    def __init__(self, optimizer: Optimizer, gamma: float, every: str):
-        super().__init__(optimizer, every)
+    def __init__(self, optimizer: Optimizer, gamma: float, every: str, last_epoch: int):
+        super().__init__(optimizer, every, last_epoch)
         self.gamma = _validate.number("gamma", gamma, 0, math.inf, below_high=True)
         self._apply()
 
-    def _apply(self) -> None:
-        self.optimizer.lr = self.first_lr * self.gamma ** self._exponent()
+    def _rate(self, first: float) -> float:
+        return first * self.gamma ** self._exponent()
 
     def _exponent(self) -> int:
         raise NotImplementedError(f"{type(self).__name__} must define _exponent().")
@@ -34,6 +34,8 @@ class StepLR(_Powers):
     step_size : int
         Epochs.
     gamma : float, default 0.1
+    last_epoch : int, default -1
+        See `Schedule`.
     every : {"epoch", "batch"}, default "epoch"
         With "batch" it counts batches.
 
@@ -58,9 +60,11 @@ class StepLR(_Powers):
     4 0.25
     """
 
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, every: str = "epoch"):
+    def __init__(
+        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1, *, every: str = "epoch"
+    ):
         self.step_size = _validate.count("step_size", step_size)
-        super().__init__(optimizer, gamma, every)
+        super().__init__(optimizer, gamma, every, last_epoch)
 
     def _exponent(self) -> int:
         return self.steps // self.step_size
@@ -76,6 +80,8 @@ class MultiStepLR(_Powers):
     milestones : sequence of int
         Epochs after which the rate changes, in their order.
     gamma : float, default 0.1
+    last_epoch : int, default -1
+        See `Schedule`.
     every : {"epoch", "batch"}, default "epoch"
         With "batch" it counts batches.
 
@@ -99,9 +105,17 @@ class MultiStepLR(_Powers):
     3 0.25
     """
 
-    def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1, every: str = "epoch"):
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        milestones: Sequence[int],
+        gamma: float = 0.1,
+        last_epoch: int = -1,
+        *,
+        every: str = "epoch",
+    ):
         self.milestones = checked_milestones(milestones)
-        super().__init__(optimizer, gamma, every)
+        super().__init__(optimizer, gamma, every, last_epoch)
 
     def _exponent(self) -> int:
         return bisect.bisect_right(self.milestones, self.steps)
@@ -115,6 +129,8 @@ class ExponentialLR(_Powers):
     optimizer : Optimizer
         Its learning rate is that of the first epoch.
     gamma : float
+    last_epoch : int, default -1
+        See `Schedule`.
     every : {"epoch", "batch"}, default "epoch"
         With "batch" after each batch.
 
@@ -137,8 +153,8 @@ class ExponentialLR(_Powers):
     2 0.25
     """
 
-    def __init__(self, optimizer: Optimizer, gamma: float, every: str = "epoch"):
-        super().__init__(optimizer, gamma, every)
+    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1, *, every: str = "epoch"):
+        super().__init__(optimizer, gamma, every, last_epoch)
 
     def _exponent(self) -> int:
         return self.steps

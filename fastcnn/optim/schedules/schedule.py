@@ -9,14 +9,16 @@ from fastcnn.optim.optimizer import Optimizer, check_names
 class Schedule:
     """Base of the schedules.
 
-    One defines ``_apply()``, which sets the learning rate of step ``self.steps``, from ``self.first_lr`` where it goes
-    out from the optimizer's; and calls it when it is made: step 0.
+    One defines ``_rate(first)``, the learning rate at step ``self.steps`` of a group that began with ``first``, and
+    calls ``_apply()``, which sets that of all groups, when it is made: step 0.
 
     Parameters
     ----------
     optimizer : Optimizer
     every : {"batch", "epoch"}
         When `step` is due.
+    last_epoch : int, default -1
+        A schedule begins at the beginning, and goes on from a state: -1 is all that it may be.
 
     Attributes
     ----------
@@ -26,29 +28,38 @@ class Schedule:
         Whether `step` takes the loss (or another metric) of the validation, as `ReduceLROnPlateau`.
     steps : int
         How often `step` was called.
-    first_lr : float
-        The optimizer's learning rate when the schedule was made.
+    base_lrs : list of float
+        The learning rates of the optimizer's groups when the schedule was made.
 
     Raises
     ------
     TypeError, ValueError
-        If `optimizer` is no Optimizer or `every` is unknown.
+        If `optimizer` is no Optimizer, `every` is unknown or `last_epoch` is not -1.
     """
 
     needs_metric = False
 
-    def __init__(self, optimizer: Optimizer, every: str):
+    def __init__(self, optimizer: Optimizer, every: str, last_epoch: int = -1):
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"`optimizer` must be an Optimizer, not {type(optimizer).__name__}.")
         self.optimizer = optimizer
         self.every = _validate.choice("every", every, ("batch", "epoch"))
+        if _validate.whole("last_epoch", last_epoch) != -1:
+            raise ValueError(
+                f"`last_epoch` is {last_epoch} but must be -1: to go on, load the states of the schedule and of its "
+                "optimizer (load_state_dict), or restore a checkpoint."
+            )
         self.steps = 0
-        self.first_lr = optimizer.lr
+        self.base_lrs = [group["lr"] for group in optimizer.param_groups]
 
     def step(self) -> None:
         """Set the next learning rate."""
         self.steps += 1
         self._apply()
+
+    def get_last_lr(self) -> list[float]:
+        """The learning rates of the groups as they are now."""
+        return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict:
         """All settings and the number of steps; the optimizer has its own."""
@@ -68,7 +79,34 @@ class Schedule:
             If it is the state of something else; nothing has changed.
         """
         check_names(self, state, self.state_dict())
+        if isinstance(state["base_lrs"], list) and len(state["base_lrs"]) != len(self.base_lrs):
+            raise ValueError(
+                f"The state is that of a schedule for {len(state['base_lrs'])} groups, but here there are "
+                f"{len(self.base_lrs)}."
+            )
         vars(self).update(state)
 
     def _apply(self) -> None:
-        raise NotImplementedError(f"{type(self).__name__} must define _apply().")
+        for group, first in zip(self._groups(), self.base_lrs, strict=True):
+            group["lr"] = self._rate(first)
+
+    def _rate(self, first: float) -> float:
+        raise NotImplementedError(f"{type(self).__name__} must define _rate(first).")
+
+    def _groups(self) -> list[dict]:
+        """Those of the optimizer, which must be those that the schedule was made for."""
+        groups = self.optimizer.param_groups
+        if len(groups) != len(self.base_lrs):
+            raise ValueError(
+                f"The optimizer has {len(groups)} groups, but had {len(self.base_lrs)} when this {type(self).__name__} "
+                "was made; make the schedule after `add_param_group`."
+            )
+        return groups
+
+    def _of_each(self, name: str, value, high: float) -> list[float]:
+        """A number from 0 to below ``high`` for each group, from a list of them or from one for all."""
+        count = len(self.base_lrs)
+        values = list(value) if isinstance(value, (list, tuple)) else [value] * count
+        if len(values) != count:
+            raise ValueError(f"`{name}` holds {len(values)} numbers but the optimizer has {count} groups.")
+        return [_validate.number(name, one, 0, high, below_high=True) for one in values]

@@ -23,6 +23,8 @@ class LinearLR(Schedule):
     end_factor : float, default 1
     total_iters : int, default 5
         Epochs.
+    last_epoch : int, default -1
+        See `Schedule`.
     every : {"epoch", "batch"}, default "epoch"
         With "batch" it counts batches.
 
@@ -56,17 +58,19 @@ class LinearLR(Schedule):
         start_factor: float = 1 / 3,
         end_factor: float = 1.0,
         total_iters: int = 5,
+        last_epoch: int = -1,
+        *,
         every: str = "epoch",
     ):
-        super().__init__(optimizer, every)
+        super().__init__(optimizer, every, last_epoch)
         self.start_factor = _validate.number("start_factor", start_factor, 0, math.inf, below_high=True)
         self.end_factor = _validate.number("end_factor", end_factor, 0, math.inf, below_high=True)
         self.total_iters = _validate.count("total_iters", total_iters)
         self._apply()
 
-    def _apply(self) -> None:
+    def _rate(self, first: float) -> float:
         way = min(self.steps / self.total_iters, 1.0)
-        self.optimizer.lr = self.first_lr * (self.start_factor + (self.end_factor - self.start_factor) * way)
+        return first * (self.start_factor + (self.end_factor - self.start_factor) * way)
 
 
 class SequentialLR(Schedule):
@@ -81,6 +85,8 @@ class SequentialLR(Schedule):
         Of this optimizer, due alike, made in this order, and none of them stepped yet. Not those that need a metric.
     milestones : sequence of int
         The step at which each but the first begins.
+    last_epoch : int, default -1
+        See `Schedule`.
 
     Raises
     ------
@@ -105,12 +111,14 @@ class SequentialLR(Schedule):
     4 0.25
     """
 
-    def __init__(self, optimizer: Optimizer, schedulers: Sequence[Schedule], milestones: Sequence[int]):
+    def __init__(
+        self, optimizer: Optimizer, schedulers: Sequence[Schedule], milestones: Sequence[int], last_epoch: int = -1
+    ):
         if not isinstance(schedulers, Sequence) or not schedulers:
             raise ValueError(f"`schedulers` must be a list of at least one schedule, not {schedulers!r}.")
         for i, scheduler in enumerate(schedulers):
             _check_part(i, scheduler, optimizer, schedulers[0])
-        super().__init__(optimizer, schedulers[0].every)
+        super().__init__(optimizer, schedulers[0].every, last_epoch)
         self.milestones = checked_milestones(milestones)
         if len(self.milestones) != len(schedulers) - 1:
             raise ValueError(
@@ -118,9 +126,9 @@ class SequentialLR(Schedule):
                 f"one for each schedule but the first."
             )
         self.schedulers = list(schedulers)
-        self.first_lr = schedulers[0].first_lr
-        for scheduler in schedulers[1:]:  # each has found the rate that the one before it set when it was made
-            scheduler.first_lr = self.first_lr
+        self.base_lrs = schedulers[0].base_lrs
+        for scheduler in schedulers[1:]:  # each has found the rates that the one before it set when it was made
+            scheduler.base_lrs = self.base_lrs
         self._apply()
 
     def state_dict(self) -> dict:

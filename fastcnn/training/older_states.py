@@ -1,0 +1,53 @@
+"""States that earlier versions saved, as this one has them."""
+
+
+def as_now(state: dict, own: dict) -> dict:
+    """The state of a run from before optimizers had groups, as it is now; any other as it is.
+
+    Parameters
+    ----------
+    state : dict
+        What was saved.
+    own : dict
+        The state of the run that is to go on from it.
+    """
+    match state:
+        case {"optimizer": {"class": kind, "state": {} as old}} if kind == own["optimizer"]["class"]:
+            if "param_groups" in old:
+                return state
+            now = own["optimizer"]["state"]
+            state = {**state, "optimizer": {"class": kind, "state": _grouped(old, now)}}
+        case _:
+            return state
+    match state, own:
+        case {"scheduler": {"class": kind, "state": {} as old}}, {"scheduler": {"class": same, "state": {} as mine}}:
+            if kind == same:
+                state["scheduler"] = {"class": kind, "state": _listed(old, mine)}
+    for callback in state.get("callbacks", []):
+        match callback:
+            case {"class": "BestWeights", "state": {"buffers": {"mean": _, "steps": _} as buffers}}:
+                buffers.setdefault("largest", now["largest"])
+    return state
+
+
+def _grouped(old: dict, own: dict) -> dict:
+    """The settings in one group; one that SGD once had is left out where it did nothing."""
+    rest = {name: value for name, value in old.items() if (name, value) != ("decay_per_step", 0)}
+    group = own["param_groups"][0]
+    settings = {name: rest.pop(name, value) for name, value in group.items()}
+    buffers = {name: rest.pop(name, value) for name, value in own.items() if name != "param_groups"}
+    return {"param_groups": [settings], **buffers, **rest}
+
+
+def _listed(old: dict, own: dict) -> dict:
+    """A list of one where there is one number for each group now; what there was not is as it is by default."""
+    rest = dict(old)
+    if "first_lr" in rest:
+        rest["base_lrs"] = [rest.pop("first_lr")]
+    found = {}
+    for name, value in own.items():
+        given = rest.pop(name, value)
+        if name == "schedulers" and isinstance(given, list) and len(given) == len(value):
+            given = [_listed(part, mine) for part, mine in zip(given, value, strict=True)]
+        found[name] = [given] if isinstance(value, list) and isinstance(given, (int, float)) else given
+    return found | rest
