@@ -377,6 +377,38 @@ def test_load_state_dict_lists_every_fault_and_changes_nothing():
         np.testing.assert_array_equal(array, before[name])
 
 
+def test_a_part_of_a_state_is_loaded():
+    """As in PyTorch, names that are not on both sides are returned; what is on both must fit."""
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Linear(3, 2, rng=rng), nn.BatchNorm1d(2))
+    before, state = model.state_dict(), nn.Linear(3, 2, rng=rng).state_dict()
+    part = {"0.weight": state["weight"], "1.running_var": np.full(2, 7, np.float32), "head.bias": state["bias"]}
+    found = model.load_state_dict(part, strict=False)
+    assert found == (["0.bias", "1.weight", "1.bias", "1.running_mean", "1.num_batches_tracked"], ["head.bias"])
+    assert "missing_keys=['0.bias'" in repr(found)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, part.get(name, before[name]))
+    before = model.state_dict()
+    with pytest.raises(ValueError, match=r"^The state does not fit this Sequential: `0.weight` has shape \(2, 2\) but"):
+        model.load_state_dict({"0.weight": np.ones((2, 2), np.float32), "0.bias": before["0.bias"] + 1}, strict=False)
+    with pytest.raises(TypeError, match="`strict` must be True or False, not 0"):
+        model.load_state_dict({}, 0)
+    np.testing.assert_array_equal(model[0].bias.data, before["0.bias"])
+    all_of_it = model.load_state_dict(before)
+    assert all_of_it == ([], [])
+    assert repr(all_of_it) == "<All keys matched successfully>"
+
+
+def test_a_part_of_what_layers_share_is_loaded():
+    layer = nn.Linear(3, 3, rng=np.random.default_rng(0))
+    model = nn.Sequential(layer, nn.ReLU(), layer)
+    weight = np.ones((3, 3), np.float32)
+    assert model.load_state_dict({"2.weight": weight}, strict=False).missing_keys == ["0.weight", "0.bias", "2.bias"]
+    np.testing.assert_array_equal(layer.weight.data, weight)
+    with pytest.raises(ValueError, match=r"`2\.weight` and `0\.weight` are one array here but differ there"):
+        model.load_state_dict({"0.weight": weight, "2.weight": weight + 1}, strict=False)
+
+
 def test_repr_shows_the_model():
     assert repr(small_net(np.random.default_rng(0))).splitlines()[:6] == [
         "Sequential(",

@@ -7,7 +7,7 @@ activations from layer to layer in that layout, so that a model packs once and u
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
@@ -18,6 +18,18 @@ from fastcnn.nn.parameter import Buffer, Parameter, zero_grad
 
 if TYPE_CHECKING:
     from fastcnn.nn.inference import Inference
+
+
+class IncompatibleKeys(NamedTuple):
+    """Names that one of a state and a module has and the other has not."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        if not any(self):
+            return "<All keys matched successfully>"
+        return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
 
 class Module:
@@ -268,6 +280,16 @@ class Module:
         ----------
         requires_grad : bool, default True
 
+        Returns
+        -------
+        Module
+            This one.
+
+        Raises
+        ------
+        TypeError
+            If `requires_grad` is neither True nor False.
+
         Examples
         --------
         >>> from fastcnn import nn
@@ -307,39 +329,67 @@ class Module:
         """Copies of all parameters and buffers by name."""
         return {name: value.data.copy() for name, value in self.named_state()}
 
-    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        """Set all parameters and buffers from arrays of the same names, shapes and dtypes.
+    def load_state_dict(self, state_dict: Mapping[str, np.ndarray], strict: bool = True) -> "IncompatibleKeys":
+        """Set parameters and buffers from arrays of the same names, shapes and dtypes.
 
         Parameters
         ----------
-        state : mapping of str to ndarray
+        state_dict : mapping of str to ndarray
             As from `state_dict`.
+        strict : bool, default True
+            Whether a name that is missing or unknown is an error. Without it, what has no array stays as it is, and
+            arrays of unknown names are left out.
+
+        Returns
+        -------
+        missing_keys, unexpected_keys : list of str
+            As attributes, too; empty if `strict`.
 
         Raises
         ------
+        TypeError
+            If `strict` is neither True nor False.
         ValueError
-            If a name is missing or unknown, or a shape or a dtype differs. The message lists every difference, and
-            nothing has changed.
+            If a shape or a dtype differs or, if `strict`, a name. The message lists every difference, and nothing has
+            changed.
+
+        Examples
+        --------
+        The body of another model, with a head of its own:
+
+        >>> from fastcnn import nn
+        >>> trained = nn.Sequential(nn.Flatten(), nn.Linear(784, 84), nn.ReLU(), nn.Linear(84, 8))
+        >>> model = nn.Sequential(*trained.layers[:-1], nn.Linear(84, 2))
+        >>> state = {name: array for name, array in trained.state_dict().items() if not name.startswith("3.")}
+        >>> model.load_state_dict(state, strict=False).missing_keys
+        ['3.weight', '3.bias']
         """
+        state, strict = state_dict, _validate.flag("strict", strict)
         own, faults = dict(self.named_state()), []
+        missing = [name for name in own if name not in state]
+        unexpected = [name for name in state if name not in own]
         for name, value in own.items():
-            if name not in state:
-                faults.append(f"`{name}` is missing")
+            if name in missing:
+                if strict:
+                    faults.append(f"`{name}` is missing")
                 continue
             array = np.asarray(state[name])
             if array.shape != value.shape:
                 faults.append(f"`{name}` has shape {array.shape} but must have {value.shape}")
             if array.dtype != value.dtype:
                 faults.append(f"`{name}` is {array.dtype} but must be {value.dtype}")
-        faults += [f"`{name}` is unknown" for name in state if name not in own]
-        first = {value: name for name, value in reversed(own.items())}
-        for name, value in own.items():
+        if strict:
+            faults += [f"`{name}` is unknown" for name in unexpected]
+        given = {name: value for name, value in own.items() if name in state}
+        first = {value: name for name, value in reversed(given.items())}
+        for name, value in given.items():
             if name != first[value] and not faults and not _same(state[name], state[first[value]]):
                 faults.append(f"`{name}` and `{first[value]}` are one array here but differ there")
         if faults:
             raise ValueError(f"The state does not fit this {type(self).__name__}: {'; '.join(faults)}.")
-        for name, value in own.items():
+        for name, value in given.items():
             value.data[...] = state[name]
+        return IncompatibleKeys(missing, unexpected)
 
     def check_arrays(self, dtype: np.dtype, **shapes: tuple[int, ...]) -> None:
         """Say which parameter or buffer, by its name, does not hold an array of this dtype and its shape.
