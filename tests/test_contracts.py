@@ -118,6 +118,14 @@ class GivesInputGradAnyway(Scale):
         return super().backward(dy)
 
 
+class LearnsThoughFrozen(Scale):
+    def backward_native(self, dy, backend, input_grad):
+        dy = backend.unpack(dy)
+        grad = (dy * self._x).sum(axis=0)
+        self.factor.grad = grad if self.factor.grad is None else self.factor.grad + grad
+        return backend.pack(dy * self.factor.data)
+
+
 class ChangesInput(Scale):
     def forward_native(self, x, backend):
         if isinstance(x, np.ndarray):
@@ -303,6 +311,7 @@ SENTENCES = {
     AddsInPlace: "backward changes the array that held the gradient of `factor`",
     NothingWithoutInputGrad: "the gradient of `factor` has other bits without `input_grad`",
     GivesInputGradAnyway: "backward gives a gradient of the input without `input_grad`, not None",
+    LearnsThoughFrozen: "backward gives `factor` a gradient, but it requires none; add gradients by `accumulate`",
     ChangesInput: "forward changes the input",
     ChangesNativeInput: r"\(numba, float64\): forward changes the input",
     ChangesOutputGradient: "backward changes the gradient of the output",

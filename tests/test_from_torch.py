@@ -147,7 +147,10 @@ def test_what_is_frozen_stays_so():
     net[0].weight.requires_grad_(False)
     net[1].requires_grad_(False)
     flags = {name: parameter.requires_grad for name, parameter in net.named_parameters()}
-    assert {n: p.requires_grad for n, p in interop.from_torch(net).named_parameters()} == flags
+    model = interop.from_torch(net)
+    assert {name: parameter.requires_grad for name, parameter in model.named_parameters()} == flags
+    again = interop.to_torch(model)
+    assert {name: parameter.requires_grad for name, parameter in again.named_parameters()} == flags
 
 
 def test_dropout_draws_from_the_given_generator():

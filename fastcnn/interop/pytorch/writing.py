@@ -28,8 +28,9 @@ def to_torch(model: Module) -> "torch.nn.Module":
     Returns
     -------
     torch.nn.Module
-        Its tensors are copies. Each layer is in training or evaluation mode as its twin is; what stands at several
-        places of `model` does so there. Its `Dropout` draws from PyTorch's generator.
+        Its tensors are copies, and require their gradients where their twins do. Each layer is in training or
+        evaluation mode as its twin is; what stands at several places of `model` does so there. Its `Dropout` draws from
+        PyTorch's generator.
 
     Raises
     ------
@@ -110,7 +111,9 @@ class _Writer:
         """A copy of an array, one for all that share it."""
         if held not in self._made:
             tensor = self._torch.tensor(held.data)
-            self._made[held] = self._torch.nn.Parameter(tensor) if isinstance(held, Parameter) else tensor
+            if isinstance(held, Parameter):
+                tensor = self._torch.nn.Parameter(tensor, held.requires_grad)
+            self._made[held] = tensor
         return self._made[held]
 
 
