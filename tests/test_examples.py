@@ -182,3 +182,42 @@ def test_mnist_99_wrong_options_are_one_line(options, text, folder):
     assert code == 2
     assert text in stderr
     assert stderr.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def four_classes(tmp_path_factory):
+    """Noise of another brightness for each class."""
+    rng, file = np.random.default_rng(0), tmp_path_factory.mktemp("four") / "four.npz"
+    labels = np.arange(80) % 4
+    images = (rng.integers(60, size=(80, 8, 8)) + 60 * labels[:, None, None]).astype(np.uint8)
+    np.savez(file, x_train=images, y_train=labels, x_test=images[:40], y_test=labels[:40])
+    return file
+
+
+def test_transfer_compares_each_way_with_every_seed(four_classes, tmp_path):
+    sizes = ("--epochs", 2, "--batch-size", 20, "--pictures", 5, "--new-epochs", 10, "--seeds", 2)
+    options = ("--data", four_classes, *sizes, "--threads", 1, "--json", tmp_path / "run.json")
+    code, stdout, stderr = run(*options, example="transfer")
+    assert (code, stderr) == (0, "")
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert (record["body"]["classes"], record["body"]["pictures"]) == (2, 40)
+    ways = ["head", "head and body", "from nothing"]
+    assert [(run["way"], run["seed"]) for run in record["runs"]] == [(way, seed) for seed in (0, 1) for way in ways]
+    mean = np.mean([run["test_accuracy"] for run in record["runs"] if run["way"] == "head"])
+    assert f"head           {mean:7.2%} ±" in stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--seeds", 0), "--seeds is 0 but must be at least 1"),
+        (("--pictures", 21), "--pictures is 21, but a class has fewer"),
+        (("--data", "nowhere"), "nowhere"),
+    ],
+    ids=["seeds", "pictures", "no data"],
+)
+def test_transfer_wrong_options_are_one_line(options, text, four_classes):
+    code, _, stderr = run("--data", four_classes, *options, example="transfer")
+    assert code == 2
+    assert text in stderr
+    assert stderr.count("\n") == 1
