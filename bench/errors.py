@@ -47,7 +47,10 @@ MEANS = {
     "avg_pool2d, 3x3": ("avg_pool2d", (16, 15, 15), (3, 2)),
     "adaptive_avg_pool2d, 15x15→4x4": ("adaptive_avg_pool2d", (16, 15, 15), (4,)),
 }
-ACTIVATIONS = {"tanh": "y", "sigmoid": "y", "silu": "x", "elu": "x", "gelu": "x", "softmax": "y", "log_softmax": "y"}
+ACTIVATIONS = {
+    "tanh": "y", "sigmoid": "y", "silu": "x", "elu": "x", "gelu": "x", "hardswish": "x", "softplus": "x", "mish": "x",
+    "softmax": "y", "log_softmax": "y",
+}  # fmt: skip
 STEPS = {  # of the optimizers, with the command line's settings and a weight decay
     f"{kind.__name__}, ten steps": (kind, {"lr": lr, "weight_decay": 1e-4, **options})
     for kind, lr, options in OPTIMIZERS.values()
@@ -130,6 +133,9 @@ def exactly(name: str, line: list[float]) -> list:
         "silu": lambda v: v / (1 + exp(-v)),
         "elu": lambda v: v if v > 0 else expm1(v),
         "gelu": lambda v: v * erfc(-v / sqrt(2)) / 2,
+        "hardswish": lambda v: v * min(max(v + 3, 0), 6) / 6,
+        "softplus": lambda v: log(1 + exp(v)),
+        "mish": lambda v: v * tanh(log(1 + exp(v))),
         "softmax": lambda v: exp(v) / total,
         "log_softmax": lambda v: v - log(total),
     }

@@ -8,7 +8,7 @@ from fastcnn.testing import assert_close, central_difference
 from fastcnn.testing.activations import CASES, FROM_OUTPUT, GATES
 
 NAN, INF = np.nan, np.inf
-LOG3 = np.log(3)
+LOG2, LOG3 = np.log(2), np.log(3)
 ROOT2, ERF1 = np.sqrt(2), 0.8427007929497149  # erf(1) is in every table
 
 activations = pytest.mark.parametrize("name", CASES)
@@ -58,6 +58,27 @@ def magnitude(name, x, y):
         pytest.param("silu", [1e4, -1e4, 90, -800], [1e4, 0, 90, 0], id="silu does not overflow"),
         pytest.param("elu", [0, 2, -LOG3, -1e4, INF, -INF, NAN], [0, 2, -2 / 3, -1, INF, -1, NAN], id="elu"),
         pytest.param("elu, other", [-LOG3, -INF], [-0.2, -0.3], id="elu, alpha"),
+        pytest.param(
+            "hardswish",
+            [-1e4, -3, -1.5, 0, 1, 3, 1e4, INF, -INF, NAN],
+            [0, 0, -0.375, 0, 2 / 3, 3, 1e4, INF, NAN, NAN],
+            id="hardswish",
+        ),
+        # log(1 + exp(log 3)) = 2 log 2, and log(1 + 1/3) = 2 log 2 - log 3
+        pytest.param(
+            "softplus",
+            [0, LOG3, -LOG3, 1e4, -1e4, INF, -INF, NAN],
+            [LOG2, 2 * LOG2, 2 * LOG2 - LOG3, 1e4, 0, INF, 0, NAN],
+            id="softplus",
+        ),
+        pytest.param("softplus, other", [0, LOG3 / 2, 1.5625], [LOG2 / 2, LOG2, 1.5625], id="softplus, threshold"),
+        # tanh(log 2) = (4 - 1) / (4 + 1), tanh(log 4) = (16 - 1) / (16 + 1), tanh(log 4/3) = (16 - 9) / (16 + 9)
+        pytest.param(
+            "mish",
+            [0, LOG3, -LOG3, 1e4, -1e4, INF, -INF, NAN],
+            [0, LOG3 * 15 / 17, -LOG3 * 7 / 25, 1e4, 0, INF, NAN, NAN],
+            id="mish",
+        ),
     ],
 )
 def test_forward_by_hand(backend, dtype, name, x, y):
@@ -85,6 +106,25 @@ def test_forward_by_hand(backend, dtype, name, x, y):
         pytest.param("gelu", [0, 40, -40], [6, 6, 6], [3, 6, 0], id="gelu, from its input"),
         pytest.param("gelu, other", [0, 40, -40], [6, 6, 6], [3, 6, 0], id="gelu by tanh, from its input"),
         pytest.param("gelu, other", [1e30, -1e30, INF, -INF, NAN], [6] * 5, [6, 0, NAN, NAN, NAN], id="gelu, far"),
+        pytest.param(
+            "hardswish",
+            [-1e4, -3, 0, 1.5, 3, 1e4, NAN],
+            [6] * 7,
+            [0, 0, 3, 6, 6, 6, NAN],
+            id="hardswish, from its input",
+        ),
+        pytest.param(
+            "softplus", [0, LOG3, 1e4, -1e4, INF, NAN], [4] * 6, [2, 3, 4, 0, 4, NAN], id="softplus, from its input"
+        ),
+        pytest.param("softplus, other", [LOG3 / 2, 1.5625], [4, 4], [3, 4], id="softplus with a threshold"),
+        # 3/5 + 0, and 15/17 + log 3 * 3/4 * (1 - 15^2/17^2)
+        pytest.param(
+            "mish",
+            [0, LOG3, 1e4, -1e4, INF, NAN],
+            [5, 17, 5, 5, 5, 5],
+            [3, 15 + LOG3 * 48 / 17, 5, 0, NAN, NAN],
+            id="mish, from its input",
+        ),
         pytest.param("sigmoid", [0, 0.5], [INF, NAN], [NAN, NAN], id="0 times inf is NaN"),
     ],
 )

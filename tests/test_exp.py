@@ -43,6 +43,7 @@ def numbers(dtype):
 FUNCTIONS = {
     "exp": ("exp.exp(v)", np.exp, 1.1),
     "expm1": ("exp.expm1(-abs(v))", lambda x: np.expm1(-np.abs(x)), 1.1),
+    "log1p": ("exp.log1p(exp.exp(-abs(v)))", lambda x: np.log1p(np.exp(-np.abs(x))), 2.6),
     "tanh": ("exp.tanh(v)", np.tanh, 2.6),
     "sigmoid": ("exp.sigmoid(v)[0]", lambda x: 1 / (1 + np.exp(-x)), 2.5),
     "1 - sigmoid": ("exp.sigmoid(v)[1]", lambda x: 1 / (1 + np.exp(x)), 2.5),
@@ -145,6 +146,8 @@ def softmax(x):
     ("function", "reference", "units"),
     [
         pytest.param(F.silu, lambda x: x / (1 + np.exp(-x)), 3, id="silu"),
+        pytest.param(F.softplus, lambda x: np.log1p(np.exp(x)), 2.5, id="softplus"),
+        pytest.param(F.mish, lambda x: x * np.tanh(np.log1p(np.exp(x))), 6, id="mish"),
         pytest.param(F.elu, lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), 1.5, id="elu"),
         pytest.param(F.softmax, softmax, 20, id="softmax"),  # x less the largest, up to 32, is rounded: 16 units
     ],

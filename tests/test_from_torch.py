@@ -58,6 +58,7 @@ SAMPLES = [
     T.LeakyReLU(0.3),
     T.GELU("tanh"),
     T.ELU(0.7),
+    T.Softplus(2.0, 0.5),
     *(getattr(T, kind.__name__)() for kind in activations.LAYERS.values() if hasattr(T, kind.__name__)),
     T.Softmax(1),
     T.Softmax(-1),

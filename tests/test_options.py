@@ -58,7 +58,7 @@ CLASSES, DIGITS = {"logits": ROWS, "target": LABELS}, {"x": ROWS, "target": LABE
 PAIR = {"x": ROWS, "target": -ROWS}
 
 CALLS = {
-    nn.ELU: {}, nn.LeakyReLU: {}, nn.ScaledTanh: {}, nn.Softmax: {}, nn.Dropout: {},
+    nn.ELU: {}, nn.LeakyReLU: {}, nn.ScaledTanh: {}, nn.Softmax: {}, nn.Softplus: {}, nn.Dropout: {},
     nn.AdaptiveAvgPool2d: {"output_size": 1}, nn.AdaptiveMaxPool2d: {"output_size": 1},
     nn.AvgPool2d: {"kernel_size": 2}, nn.MaxPool2d: {"kernel_size": 2},
     nn.BatchNorm1d: {"num_features": 4}, nn.BatchNorm2d: {"num_features": 4},
@@ -85,6 +85,7 @@ CALLS = {
     functional.huber_loss: PAIR, functional.huber_loss_backward: PAIR,
     functional.dropout: drawn(x=X), functional.elu: {"x": X}, functional.elu_backward: {"dy": X, "x": X},
     functional.leaky_relu: {"x": X}, functional.leaky_relu_backward: {"dy": X, "x": X},
+    functional.softplus: {"x": X}, functional.softplus_backward: {"dy": X, "x": X},
     functional.scaled_tanh: {"x": X}, functional.scaled_tanh_backward: {"dy": X, "y": X},
     functional.linear_backward: {"dy": images(4, 3), "x": ROWS, "weight": images(3, 5)},
     functional.softmax: {"x": ROWS}, functional.softmax_backward: {"dy": ROWS, "y": ROWS},

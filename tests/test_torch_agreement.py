@@ -171,6 +171,7 @@ def test_linear(backend, rng):
         ("gelu", {"approximate": "tanh"}),
         ("elu", {"alpha": 0.3}),
         ("elu", {"alpha": -2.0}),
+        ("softplus", {"beta": 2.0, "threshold": 0.5}),
     ],
     ids=str,
 )

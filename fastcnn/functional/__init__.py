@@ -11,6 +11,7 @@ from fastcnn.functional.adaptive_pooling import *
 from fastcnn.functional.class_losses import *
 from fastcnn.functional.conv import *
 from fastcnn.functional.conv_transpose import *
+from fastcnn.functional.dropout import *
 from fastcnn.functional.element_losses import *
 from fastcnn.functional.linear import *
 from fastcnn.functional.normalization import *

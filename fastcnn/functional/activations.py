@@ -1,10 +1,11 @@
-"""Activations, element by element on arrays of any shape, and dropout."""
+"""Activations, element by element on arrays of any shape."""
 
 import sys
 
 import numpy as np
 
-from fastcnn import _validate, backends
+from fastcnn import _validate
+from fastcnn.functional._elementwise import elementwise
 
 
 def relu(x: np.ndarray, *, backend: str | None = None) -> np.ndarray:
@@ -32,7 +33,7 @@ def relu(x: np.ndarray, *, backend: str | None = None) -> np.ndarray:
     >>> F.relu(np.array([-1.0, 0.0, 2.0]))
     array([0., 0., 2.])
     """
-    return _map("relu", backend, {"x": x})
+    return elementwise("relu", backend, {"x": x})
 
 
 def relu_backward(dy: np.ndarray, y: np.ndarray, *, backend: str | None = None) -> np.ndarray:
@@ -63,7 +64,7 @@ def relu_backward(dy: np.ndarray, y: np.ndarray, *, backend: str | None = None) 
     >>> F.relu_backward(np.array([5.0, 5.0, 5.0]), np.array([0.0, 0.0, 2.0]))
     array([0., 0., 5.])
     """
-    return _map("relu_backward", backend, {"dy": dy, "y": y})
+    return elementwise("relu_backward", backend, {"dy": dy, "y": y})
 
 
 def leaky_relu(x: np.ndarray, negative_slope: float = 0.01, *, backend: str | None = None) -> np.ndarray:
@@ -92,7 +93,7 @@ def leaky_relu(x: np.ndarray, negative_slope: float = 0.01, *, backend: str | No
     >>> F.leaky_relu(np.array([-1.0, 2.0]), 0.1)
     array([-0.1,  2. ])
     """
-    return _map("leaky_relu", backend, {"x": x}, _validate.number("negative_slope", negative_slope))
+    return elementwise("leaky_relu", backend, {"x": x}, _validate.number("negative_slope", negative_slope))
 
 
 def leaky_relu_backward(
@@ -126,7 +127,9 @@ def leaky_relu_backward(
     >>> F.leaky_relu_backward(np.array([5.0, 5.0]), np.array([-1.0, 2.0]), 0.1)
     array([0.5, 5. ])
     """
-    return _map("leaky_relu_backward", backend, {"dy": dy, "x": x}, _validate.number("negative_slope", negative_slope))
+    return elementwise(
+        "leaky_relu_backward", backend, {"dy": dy, "x": x}, _validate.number("negative_slope", negative_slope)
+    )
 
 
 def tanh(x: np.ndarray, *, backend: str | None = None) -> np.ndarray:
@@ -154,7 +157,7 @@ def tanh(x: np.ndarray, *, backend: str | None = None) -> np.ndarray:
     >>> F.tanh(np.array([0.0, 1e9]))
     array([0., 1.])
     """
-    return _map("tanh", backend, {"x": x})
+    return elementwise("tanh", backend, {"x": x})
 
 
 def tanh_backward(dy: np.ndarray, y: np.ndarray, *, backend: str | None = None) -> np.ndarray:
@@ -185,7 +188,7 @@ def tanh_backward(dy: np.ndarray, y: np.ndarray, *, backend: str | None = None) 
     >>> F.tanh_backward(np.array([4.0]), np.array([0.5]))
     array([3.])
     """
-    return _map("tanh_backward", backend, {"dy": dy, "y": y})
+    return elementwise("tanh_backward", backend, {"dy": dy, "y": y})
 
 
 def scaled_tanh(
@@ -224,7 +227,7 @@ def scaled_tanh(
     >>> F.scaled_tanh(np.array([0.0, 1.0, 1e9])).round(4)
     array([0.    , 1.    , 1.7159])
     """
-    return _map("scaled_tanh", backend, {"x": x}, *tanh_scales(amplitude, slope))
+    return elementwise("scaled_tanh", backend, {"x": x}, *tanh_scales(amplitude, slope))
 
 
 def scaled_tanh_backward(
@@ -257,7 +260,7 @@ def scaled_tanh_backward(
     >>> F.scaled_tanh_backward(np.array([4.0]), np.array([1.0]), 2.0, 0.5)
     array([3.])
     """
-    return _map("scaled_tanh_backward", backend, {"dy": dy, "y": y}, *tanh_scales(amplitude, slope))
+    return elementwise("scaled_tanh_backward", backend, {"dy": dy, "y": y}, *tanh_scales(amplitude, slope))
 
 
 def sigmoid(x: np.ndarray, *, backend: str | None = None) -> np.ndarray:
@@ -285,7 +288,7 @@ def sigmoid(x: np.ndarray, *, backend: str | None = None) -> np.ndarray:
     >>> F.sigmoid(np.array([-1e9, 0.0, 1e9]))
     array([0. , 0.5, 1. ])
     """
-    return _map("sigmoid", backend, {"x": x})
+    return elementwise("sigmoid", backend, {"x": x})
 
 
 def sigmoid_backward(dy: np.ndarray, y: np.ndarray, *, backend: str | None = None) -> np.ndarray:
@@ -316,7 +319,7 @@ def sigmoid_backward(dy: np.ndarray, y: np.ndarray, *, backend: str | None = Non
     >>> F.sigmoid_backward(np.array([4.0]), np.array([0.5]))
     array([1.])
     """
-    return _map("sigmoid_backward", backend, {"dy": dy, "y": y})
+    return elementwise("sigmoid_backward", backend, {"dy": dy, "y": y})
 
 
 def gelu(x: np.ndarray, approximate: str = "none", *, backend: str | None = None) -> np.ndarray:
@@ -355,7 +358,7 @@ def gelu(x: np.ndarray, approximate: str = "none", *, backend: str | None = None
     >>> F.gelu(np.array([-10.0, 0.0, 1.0]), approximate="tanh").round(4)
     array([-0.    ,  0.    ,  0.8412])
     """
-    return _map("gelu", backend, {"x": x}, _approximate(approximate))
+    return elementwise("gelu", backend, {"x": x}, _approximate(approximate))
 
 
 def gelu_backward(
@@ -392,7 +395,7 @@ def gelu_backward(
     >>> F.gelu_backward(np.array([2.0, 1.0]), np.array([0.0, 10.0]))
     array([1., 1.])
     """
-    return _map("gelu_backward", backend, {"dy": dy, "x": x}, _approximate(approximate))
+    return elementwise("gelu_backward", backend, {"dy": dy, "x": x}, _approximate(approximate))
 
 
 def silu(x: np.ndarray, *, backend: str | None = None) -> np.ndarray:
@@ -425,7 +428,7 @@ def silu(x: np.ndarray, *, backend: str | None = None) -> np.ndarray:
     >>> F.silu(np.array([-1000.0, 0.0, 1000.0]))
     array([  -0.,    0., 1000.])
     """
-    return _map("silu", backend, {"x": x})
+    return elementwise("silu", backend, {"x": x})
 
 
 def silu_backward(dy: np.ndarray, x: np.ndarray, *, backend: str | None = None) -> np.ndarray:
@@ -456,7 +459,7 @@ def silu_backward(dy: np.ndarray, x: np.ndarray, *, backend: str | None = None) 
     >>> F.silu_backward(np.array([4.0]), np.array([0.0]))
     array([2.])
     """
-    return _map("silu_backward", backend, {"dy": dy, "x": x})
+    return elementwise("silu_backward", backend, {"dy": dy, "x": x})
 
 
 def elu(x: np.ndarray, alpha: float = 1.0, *, backend: str | None = None) -> np.ndarray:
@@ -491,7 +494,7 @@ def elu(x: np.ndarray, alpha: float = 1.0, *, backend: str | None = None) -> np.
     >>> F.elu(np.array([-1000.0, 0.0, 2.0]))
     array([-1.,  0.,  2.])
     """
-    return _map("elu", backend, {"x": x}, _validate.number("alpha", alpha))
+    return elementwise("elu", backend, {"x": x}, _validate.number("alpha", alpha))
 
 
 def elu_backward(dy: np.ndarray, x: np.ndarray, alpha: float = 1.0, *, backend: str | None = None) -> np.ndarray:
@@ -524,68 +527,50 @@ def elu_backward(dy: np.ndarray, x: np.ndarray, alpha: float = 1.0, *, backend: 
     >>> F.elu_backward(np.array([3.0, 3.0]), np.array([0.0, 2.0]), alpha=0.5)
     array([1.5, 3. ])
     """
-    return _map("elu_backward", backend, {"dy": dy, "x": x}, _validate.number("alpha", alpha))
+    return elementwise("elu_backward", backend, {"dy": dy, "x": x}, _validate.number("alpha", alpha))
 
 
-def dropout(
-    x: np.ndarray, p: float = 0.5, training: bool = True, *, rng: np.random.Generator, backend: str | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Zero each element with probability ``p`` and scale the others by ``1 / (1 - p)`` (inverted dropout).
-
-    The expected value of an element stays what it was, so that nothing changes outside of training.
+def hardswish(x: np.ndarray, *, backend: str | None = None) -> np.ndarray:
+    """``x * (x + 3) / 6`` between -3 and 3, 0 below and ``x`` above: `silu` made of straight lines.
 
     Parameters
     ----------
     x : ndarray of any shape, float32 or float64
-    p : float, default 0.5
-        Probability of an element to become zero; from 0 to below 1.
-    training : bool, default True
-        When False, ``y`` is a copy of `x`.
-    rng : numpy.random.Generator
-        Where the mask is drawn from: one uniform float32 for each element, in the order of a C-contiguous `x`.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
     Returns
     -------
-    y : ndarray of the shape and dtype of `x`
-        ``x * mask``.
-    mask : ndarray of the shape and dtype of `x`
-        0 or ``1 / (1 - p)``; all ones outside of training.
+    ndarray of the shape and dtype of `x`
 
     Raises
     ------
     TypeError, ValueError
-        If `x` is not a float32 or float64 array, or is empty, or `p` is out of range, or `rng` is not a Generator.
+        If `x` is not a float32 or float64 array, or is empty.
 
     References
     ----------
-    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15 (2014).
+    A. Howard et al., "Searching for MobileNetV3", ICCV 2019, section 5.2.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastcnn import functional as F
-    >>> y, mask = F.dropout(np.ones(4), 0.5, rng=np.random.default_rng(1))
-    >>> y
-    array([0., 2., 2., 2.])
+    >>> F.hardswish(np.array([-1.0, 0.0, 1.5, 9.0])).round(4)
+    array([-0.3333,  0.    ,  1.125 ,  9.    ])
     """
-    x = _validate.floats("x", x)
-    p = _validate.number("p", p, 0, 1, below_high=True)
-    _validate.generator("rng", rng)
-    mask = dropout_mask(x.shape, x.dtype, p, rng) if _validate.flag("training", training) else np.ones_like(x)
-    return _map("dropout", backend, {"x": x, "mask": mask}), mask
+    return elementwise("hardswish", backend, {"x": x})
 
 
-def dropout_backward(dy: np.ndarray, mask: np.ndarray, *, backend: str | None = None) -> np.ndarray:
-    """Gradient of `dropout`: ``dy * mask``, with the mask of the forward pass.
+def hardswish_backward(dy: np.ndarray, x: np.ndarray, *, backend: str | None = None) -> np.ndarray:
+    """Gradient of `hardswish`: ``dy * (x / 3 + 1 / 2)`` between -3 and 3, 0 from -3 down, ``dy`` from 3 up.
 
     Parameters
     ----------
     dy : ndarray of any shape, float32 or float64
         Gradient of the loss by the output.
-    mask : ndarray of the shape and dtype of `dy`
-        As returned by `dropout`.
+    x : ndarray of the shape and dtype of `dy`
+        The input.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -602,16 +587,141 @@ def dropout_backward(dy: np.ndarray, mask: np.ndarray, *, backend: str | None = 
     --------
     >>> import numpy as np
     >>> from fastcnn import functional as F
-    >>> F.dropout_backward(np.array([3.0, 3.0]), np.array([2.0, 0.0]))
-    array([6., 0.])
+    >>> F.hardswish_backward(np.array([4.0, 4.0, 4.0]), np.array([-3.0, 1.5, 3.0]))
+    array([0., 4., 4.])
     """
-    return _map("dropout_backward", backend, {"dy": dy, "mask": mask})
+    return elementwise("hardswish_backward", backend, {"dy": dy, "x": x})
 
 
-def dropout_mask(shape: tuple[int, ...], dtype, p: float, rng: np.random.Generator) -> np.ndarray:
-    """Zeros with probability ``p``, else ``1 / (1 - p)``; the mask of `dropout`."""
-    keep = rng.random(shape, dtype=np.float32) >= p
-    return np.multiply(keep, 1 / (1 - p), dtype=dtype)
+def softplus(x: np.ndarray, beta: float = 1.0, threshold: float = 20.0, *, backend: str | None = None) -> np.ndarray:
+    """``log(1 + exp(beta * x)) / beta``, a smooth `relu`; ``x`` itself where ``beta * x`` is above `threshold`.
+
+    There is no overflow for any ``x``.
+
+    Parameters
+    ----------
+    x : ndarray of any shape, float32 or float64
+    beta : float, default 1
+        How sharp the bend is; above 0.
+    threshold : float, default 20
+        From where on the bend is left out: at 20, what is missing is below 3e-9.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `x`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `x` is not a float32 or float64 array, or is empty, `beta` is not a positive number, or `threshold` is not a
+        finite one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.softplus(np.array([-1000.0, 0.0, 30.0])).round(4)
+    array([ 0.    ,  0.6931, 30.    ])
+    """
+    return elementwise("softplus", backend, {"x": x}, *softplus_options(beta, threshold))
+
+
+def softplus_backward(
+    dy: np.ndarray, x: np.ndarray, beta: float = 1.0, threshold: float = 20.0, *, backend: str | None = None
+) -> np.ndarray:
+    """Gradient of `softplus`: ``dy * sigmoid(beta * x)``; ``dy`` where ``beta * x`` is above `threshold`.
+
+    Parameters
+    ----------
+    dy : ndarray of any shape, float32 or float64
+        Gradient of the loss by the output.
+    x : ndarray of the shape and dtype of `dy`
+        The input.
+    beta, threshold, backend
+        As in `softplus`.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `dy`
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `softplus`; and if the arrays have not one shape and dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.softplus_backward(np.array([4.0, 4.0]), np.array([0.0, 1000.0]))
+    array([2., 4.])
+    """
+    return elementwise("softplus_backward", backend, {"dy": dy, "x": x}, *softplus_options(beta, threshold))
+
+
+def mish(x: np.ndarray, *, backend: str | None = None) -> np.ndarray:
+    """``x * tanh(softplus(x))``, without overflow for any ``x``.
+
+    Parameters
+    ----------
+    x : ndarray of any shape, float32 or float64
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `x`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `x` is not a float32 or float64 array, or is empty.
+
+    References
+    ----------
+    D. Misra, "Mish: a self regularized non-monotonic activation function", arXiv:1908.08681, 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.mish(np.array([-1000.0, 0.0, 1.0, 30.0])).round(4)
+    array([-0.    ,  0.    ,  0.8651, 30.    ])
+    """
+    return elementwise("mish", backend, {"x": x})
+
+
+def mish_backward(dy: np.ndarray, x: np.ndarray, *, backend: str | None = None) -> np.ndarray:
+    """Gradient of `mish`: ``dy * (t + x * s * (1 - t**2))`` with ``t = tanh(softplus(x))`` and ``s = sigmoid(x)``.
+
+    Parameters
+    ----------
+    dy : ndarray of any shape, float32 or float64
+        Gradient of the loss by the output.
+    x : ndarray of the shape and dtype of `dy`
+        The input.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `dy`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the arrays are not float arrays of one shape and dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.mish_backward(np.array([5.0, 5.0]), np.array([0.0, 1000.0]))
+    array([3., 5.])
+    """
+    return elementwise("mish_backward", backend, {"dy": dy, "x": x})
 
 
 def tanh_scales(amplitude: float, slope: float) -> tuple[float, float]:
@@ -620,18 +730,11 @@ def tanh_scales(amplitude: float, slope: float) -> tuple[float, float]:
     return _validate.number("amplitude", amplitude, least, most), _validate.number("slope", slope, least, most)
 
 
+def softplus_options(beta: float, threshold: float) -> tuple[float, float]:
+    """Those of `softplus`, checked."""
+    least, most = sys.float_info.min, sys.float_info.max
+    return _validate.number("beta", beta, least, most), _validate.number("threshold", threshold)
+
+
 def _approximate(approximate: str) -> str:
     return _validate.choice("approximate", approximate, ("none", "tanh"))
-
-
-def _map(operation: str, backend: str | None, arrays: dict[str, np.ndarray], *options) -> np.ndarray:
-    """Call an element-wise ``operation`` of the backend on checked ``arrays`` of one shape and dtype."""
-    first, *others = arrays
-    checked = [_validate.floats(first, arrays[first])]
-    for name in others:
-        array = _validate.floats(name, arrays[name], like=(first, checked[0]))
-        checked.append(_validate.shape(name, array, checked[0].shape, f"that of `{first}`"))
-    implementation = backends.load(backend)
-    shape = checked[0].shape
-    native = [implementation.pack(array.reshape(1, -1) if array.ndim < 2 else array) for array in checked]
-    return implementation.unpack(getattr(implementation, operation)(*native, *options)).reshape(shape)

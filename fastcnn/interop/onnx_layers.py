@@ -73,6 +73,19 @@ def scaled_tanh(layer: nn.ScaledTanh, at: Layer, x: str) -> str:
     return at.node("Mul", y, at.floats("amplitude", layer.amplitude))
 
 
+def softplus(layer: nn.Softplus, at: Layer, x: str) -> str:
+    """``softplus(beta * x) / beta``; with `threshold` where it can be told from that."""
+    beta, scaled = at.floats("beta", layer.beta), x
+    if layer.beta != 1:
+        scaled = at.node("Mul", x, beta)
+    y = at.node("Softplus", scaled)
+    if layer.beta != 1:
+        y = at.node("Div", y, beta)
+    if math.exp(-layer.threshold) < np.finfo(at.graph.dtype).eps * layer.threshold:
+        return y
+    return at.node("Where", at.node("Greater", scaled, at.floats("threshold", layer.threshold)), x, y)
+
+
 def resize_channels(layer: nn.ResizeChannels, at: Layer, x: str) -> str:
     """The first channels, or zeros behind the last."""
     C, more = at.shape[0], layer.channels - at.shape[0]
@@ -94,15 +107,18 @@ WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
     nn.Flatten: lambda layer, at, x: at.node("Flatten", x, axis=1),
     nn.GELU: gelu,
     nn.GlobalAvgPool2d: onnx_pooling.global_avg_pool2d,
+    nn.Hardswish: lambda layer, at, x: at.node("HardSwish", x),
     nn.LeakyReLU: lambda layer, at, x: at.node("LeakyRelu", x, alpha=layer.negative_slope),
     nn.Linear: linear,
     nn.MaxPool2d: onnx_pooling.max_pool2d,
+    nn.Mish: lambda layer, at, x: at.node("Mul", x, at.node("Tanh", at.node("Softplus", x))),
     nn.ReLU: lambda layer, at, x: at.node("Relu", x),
     nn.ResizeChannels: resize_channels,
     nn.ScaledTanh: scaled_tanh,
     nn.SiLU: lambda layer, at, x: at.node("Mul", x, at.node("Sigmoid", x)),
     nn.Sigmoid: lambda layer, at, x: at.node("Sigmoid", x),
     nn.Softmax: lambda layer, at, x: at.node("Softmax", x, axis=layer.dim % (len(at.shape) + 1)),
+    nn.Softplus: softplus,
     nn.Tanh: lambda layer, at, x: at.node("Tanh", x),
 }
 """How each layer is written: from the layer, its place in the graph and its input's name to its output's name."""

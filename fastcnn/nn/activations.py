@@ -1,7 +1,7 @@
 """Activations as layers; the formulas are in `fastcnn.functional`."""
 
 from fastcnn import _validate
-from fastcnn.functional.activations import tanh_scales
+from fastcnn.functional.activations import softplus_options, tanh_scales
 from fastcnn.nn.module import Module
 
 
@@ -175,6 +175,65 @@ class ELU(Module):
     def extra_repr(self) -> str:
         """Alpha."""
         return f"alpha={self.alpha}"
+
+
+class Hardswish(Module):
+    """``x * (x + 3) / 6`` between -3 and 3, 0 below and ``x`` above; see `fastcnn.functional.hardswish`."""
+
+    def forward_native(self, x, backend):
+        """See `fastcnn.functional.hardswish`."""
+        self._x = x
+        return backend.hardswish(x)
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """See `fastcnn.functional.hardswish_backward`."""
+        return backend.hardswish_backward(dy, self._x)
+
+
+class Softplus(Module):
+    """``log(1 + exp(beta * x)) / beta``; see `fastcnn.functional.softplus`.
+
+    Parameters
+    ----------
+    beta : float, default 1
+        Above 0.
+    threshold : float, default 20
+        Where ``beta * x`` is above it, the output is ``x``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `beta` is not a positive number, or `threshold` is not a finite one.
+    """
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0):
+        self.beta, self.threshold = softplus_options(beta, threshold)
+
+    def forward_native(self, x, backend):
+        """See `fastcnn.functional.softplus`."""
+        self._x = x
+        return backend.softplus(x, self.beta, self.threshold)
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """See `fastcnn.functional.softplus_backward`."""
+        return backend.softplus_backward(dy, self._x, self.beta, self.threshold)
+
+    def extra_repr(self) -> str:
+        """Beta and threshold."""
+        return f"beta={self.beta}, threshold={self.threshold}"
+
+
+class Mish(Module):
+    """``x * tanh(softplus(x))``; see `fastcnn.functional.mish`."""
+
+    def forward_native(self, x, backend):
+        """See `fastcnn.functional.mish`."""
+        self._x = x
+        return backend.mish(x)
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """See `fastcnn.functional.mish_backward`."""
+        return backend.mish_backward(dy, self._x)
 
 
 class Softmax(Module):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastcnn import _validate
-from fastcnn.functional.activations import dropout_mask
+from fastcnn.functional.dropout import dropout_mask
 from fastcnn.nn import init
 from fastcnn.nn.module import Module
 from fastcnn.nn.recording import made_anew

@@ -16,7 +16,7 @@ LAYERS = {name: kind for name in NAMES for kind in nn.LAYERS.values() if kind.__
 FROM_OUTPUT = {name for name in NAMES if "y" in inspect.signature(getattr(F, f"{name}_backward")).parameters}
 """Those whose gradient is computed from the output; the others' is from the input."""
 
-GATES = {"gelu", "silu"}
+GATES = {"gelu", "silu", "hardswish", "mish"}
 """Those that multiply x by a number from 0 to 1: where that is small, they are right to the digits of x."""
 
 OTHER_OPTIONS: dict[str, dict] = {
@@ -24,6 +24,7 @@ OTHER_OPTIONS: dict[str, dict] = {
     "scaled_tanh": {"amplitude": 2.0, "slope": 0.5},
     "gelu": {"approximate": "tanh"},
     "elu": {"alpha": 0.3},
+    "softplus": {"beta": 2.0, "threshold": 3.0},
 }
 
 

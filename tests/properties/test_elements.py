@@ -38,6 +38,12 @@ def sigmoid(x):
     return np.where(x >= 0, 1, small) / (1 + small)
 
 
+def mish_slope(x):
+    """Of what `mish` multiplies x with, and that itself."""
+    part = np.tanh(np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))))
+    return sigmoid(x) * (1 - part * part), part
+
+
 def density(x):
     return np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
 
@@ -63,6 +69,17 @@ ACTIVATIONS = {
         {"alpha": 0.5},
         lambda x, y: (EXP + 2) * abs(y),
         lambda dy, x, y: (EXP + 3) * abs(dy) * np.where(x > 0, 1, 0.5 * np.exp(np.minimum(x, 0))),
+    ),
+    "hardswish": ({}, lambda x, y: 4 * abs(y), lambda dy, x, y: 6 * abs(dy)),
+    "softplus": (
+        {"beta": 1.0, "threshold": 20.0},
+        lambda x, y: (EXP + 6) * y,
+        lambda dy, x, y: (EXP + 4) * abs(dy) * sigmoid(x),
+    ),
+    "mish": (
+        {},
+        lambda x, y: (2 * EXP + 8) * abs(y),
+        lambda dy, x, y: (4 * EXP + 20) * abs(dy) * (mish_slope(x)[1] + abs(x) * mish_slope(x)[0]),
     ),
     "gelu": (
         {"approximate": "tanh"},
@@ -103,7 +120,7 @@ def test_activations(name, drawn, x_numbers, dy_numbers):
         factor = abs(x64) * (1 + bent(x64)[1] if name == "gelu" else 1)
         errors[1] = errors[1] + tiny * (1 + np.nan_to_num(abs(dy64), posinf=0)) * (1 + np.nan_to_num(factor, posinf=0))
     # zero by infinity: what is or counts as zero on the way, where naive has a number left
-    free = np.isinf(dy) & (abs(dx) < np.inf) if operation in ("silu", "gelu", "elu") else False
+    free = np.isinf(dy) & (abs(dx) < np.inf) if operation in ("silu", "gelu", "elu", "softplus", "mish") else False
     overflow = np.nan_to_num(abs(dy64), posinf=0) * 4
     for backend in FAST:
         found = finite_or_not(lambda b=backend: getattr(F, operation)(x_numbers.laid_out(x), **options, backend=b))

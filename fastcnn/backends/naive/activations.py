@@ -101,6 +101,41 @@ def gelu_backward(dy, x, approximate: str):
     return _each(by_tanh if approximate == "tanh" else exact, dy, x)
 
 
+def hardswish(x):
+    """See `fastcnn.functional.hardswish`."""
+    return _each(lambda v: v * min(max(v + 3, 0.0), 6.0) / 6, x)
+
+
+def hardswish_backward(dy, x):
+    """See `fastcnn.functional.hardswish_backward`."""
+    return _each(lambda d, v: 0.0 if v <= -3 else d if v >= 3 else d * (v / 3 + 0.5), dy, x)
+
+
+def softplus(x, beta: float, threshold: float):
+    """See `fastcnn.functional.softplus`."""
+    return _each(lambda v: v if beta * v > threshold else _softplus(beta * v) / beta, x)
+
+
+def softplus_backward(dy, x, beta: float, threshold: float):
+    """See `fastcnn.functional.softplus_backward`."""
+    return _each(lambda d, v: d if beta * v > threshold else d * _sigmoid(beta * v), dy, x)
+
+
+def mish(x):
+    """See `fastcnn.functional.mish`."""
+    return _each(lambda v: v * math.tanh(_softplus(v)), x)
+
+
+def mish_backward(dy, x):
+    """See `fastcnn.functional.mish_backward`."""
+
+    def gradient(d, v):
+        part = math.tanh(_softplus(v))
+        return d * (part + v * _sigmoid(v) * (1 - part * part))
+
+    return _each(gradient, dy, x)
+
+
 def dropout(x, mask):
     """See `fastcnn.functional.dropout`."""
     return _each(lambda v, m: v * m, x, mask)
@@ -113,6 +148,10 @@ def dropout_backward(dy, mask):
 
 def _sigmoid(v: float) -> float:
     return 1 / (1 + math.exp(-v)) if v >= 0 else math.exp(v) / (1 + math.exp(v))
+
+
+def _softplus(v: float) -> float:
+    return max(v, 0.0) + math.log1p(math.exp(-abs(v)))
 
 
 def _normal(v: float) -> float:

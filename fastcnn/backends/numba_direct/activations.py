@@ -89,6 +89,36 @@ def elu_backward(dy: BlockedArray, x: BlockedArray, alpha: float) -> BlockedArra
     return _map(_elu_gradient, dy=dy, x=x, alpha=alpha)
 
 
+def hardswish(x: BlockedArray) -> BlockedArray:
+    """See `fastcnn.functional.hardswish`."""
+    return _map(_hardswish, x=x)
+
+
+def hardswish_backward(dy: BlockedArray, x: BlockedArray) -> BlockedArray:
+    """See `fastcnn.functional.hardswish_backward`."""
+    return _map(_hardswish_gradient, dy=dy, x=x)
+
+
+def softplus(x: BlockedArray, beta: float, threshold: float) -> BlockedArray:
+    """See `fastcnn.functional.softplus`."""
+    return _map(_softplus, x=x, beta=beta, threshold=threshold)
+
+
+def softplus_backward(dy: BlockedArray, x: BlockedArray, beta: float, threshold: float) -> BlockedArray:
+    """See `fastcnn.functional.softplus_backward`."""
+    return _map(_softplus_gradient, dy=dy, x=x, beta=beta, threshold=threshold)
+
+
+def mish(x: BlockedArray) -> BlockedArray:
+    """See `fastcnn.functional.mish`."""
+    return _map(_mish, x=x)
+
+
+def mish_backward(dy: BlockedArray, x: BlockedArray) -> BlockedArray:
+    """See `fastcnn.functional.mish_backward`."""
+    return _map(_mish_gradient, dy=dy, x=x)
+
+
 def dropout(x: BlockedArray, mask: BlockedArray) -> BlockedArray:
     """See `fastcnn.functional.dropout`."""
     return _map(_multiply, x=x, mask=mask)
@@ -128,6 +158,24 @@ def _bent(dtype):
         return x * (linear + x * x * cubic), linear + three * (near * near * cubic)
 
     return bent
+
+
+@exp.for_each_dtype
+def _tanh_softplus(dtype):
+    """What `fastcnn.functional.mish` multiplies with, ``tanh(log(1 + exp(x)))``; its derivative.
+
+    It is ``n / (n + 2)`` with ``n = exp(2 x) + 2 exp(x)``; both terms are multiplied by ``exp(-2 x)`` where ``x`` is
+    positive, so that no exponential overflows.
+    """
+    zero, one, two = dtype(0), dtype(1), dtype(2)
+
+    def tanh_softplus(x):
+        e = exp.exp(-abs(x))
+        n, rest, part = (one + two * e, two * e * e, one) if x >= zero else (e * (e + two), two, e)
+        whole = n + rest
+        return n / whole, part / (one + e) * rest * (n + whole) / (whole * whole)
+
+    return tanh_softplus
 
 
 @kernel(writes="out")
@@ -265,6 +313,58 @@ def _elu_gradient(first, last, a, scratch):
     out, dy, x, alpha = a.out, a.dy, a.x, a.alpha
     for i in _elements(first, last, a):
         out[i] = dy[i] if x[i] > 0 else dy[i] * alpha * exp.exp(x[i])
+
+
+@flushing_kernel(writes="out")
+def _hardswish(first, last, a, scratch):
+    out, x = a.out, a.x
+    three, six = x.dtype.type(3), x.dtype.type(6)
+    for i in _elements(first, last, a):
+        above = 0 if x[i] + three <= 0 else x[i] + three  # so written, NaN stays NaN
+        out[i] = x[i] * ((six if above >= six else above) / six)
+
+
+@flushing_kernel(writes="out")
+def _hardswish_gradient(first, last, a, scratch):
+    out, dy, x = a.out, a.dy, a.x
+    three, half = x.dtype.type(3), x.dtype.type(0.5)
+    for i in _elements(first, last, a):
+        above = dy[i] if x[i] >= three else dy[i] * (x[i] / three + half)  # so written, NaN stays NaN
+        out[i] = 0 if x[i] <= -three else above
+
+
+@flushing_kernel(writes="out")
+def _softplus(first, last, a, scratch):
+    out, x, beta, threshold = a.out, a.x, a.beta, a.threshold
+    zero = x.dtype.type(0)
+    for i in _elements(first, last, a):
+        scaled = beta * x[i]
+        smooth = (scaled if scaled > zero else zero) + exp.log1p(exp.exp(-abs(scaled)))
+        out[i] = x[i] if scaled > threshold else smooth / beta
+
+
+@flushing_kernel(writes="out")
+def _softplus_gradient(first, last, a, scratch):
+    out, dy, x, beta, threshold = a.out, a.dy, a.x, a.beta, a.threshold
+    for i in _elements(first, last, a):
+        part, _ = exp.sigmoid(beta * x[i])
+        out[i] = dy[i] if beta * x[i] > threshold else dy[i] * part
+
+
+@flushing_kernel(writes="out")
+def _mish(first, last, a, scratch):
+    out, x = a.out, a.x
+    for i in _elements(first, last, a):
+        part, _ = _tanh_softplus(x[i])
+        out[i] = x[i] * part
+
+
+@flushing_kernel(writes="out")
+def _mish_gradient(first, last, a, scratch):
+    out, dy, x = a.out, a.dy, a.x
+    for i in _elements(first, last, a):
+        part, slope = _tanh_softplus(x[i])
+        out[i] = dy[i] * (part + x[i] * slope)
 
 
 @flushing_kernel(writes="out")

@@ -107,6 +107,45 @@ def gelu_backward(dy, x, approximate: str):
 
 
 @np.errstate(invalid="ignore")
+def hardswish(x):
+    """See `fastcnn.functional.hardswish`."""
+    return x * (np.clip(x + 3, 0, 6) / 6)
+
+
+@np.errstate(invalid="ignore", over="ignore")  # beyond the straight lines' ends a product may overflow
+def hardswish_backward(dy, x):
+    """See `fastcnn.functional.hardswish_backward`."""
+    return np.where(x <= -3, 0, np.where(x >= 3, dy, dy * (x / 3 + 0.5)))
+
+
+@np.errstate(over="ignore")  # a product with beta may overflow where x itself is the result
+def softplus(x, beta: float, threshold: float):
+    """See `fastcnn.functional.softplus`; exp of a negative number only, which cannot overflow."""
+    scaled = beta * x
+    return np.where(scaled > threshold, x, (np.maximum(scaled, 0) + np.log1p(np.exp(-np.abs(scaled)))) / beta)
+
+
+@np.errstate(invalid="ignore", over="ignore")
+def softplus_backward(dy, x, beta: float, threshold: float):
+    """See `fastcnn.functional.softplus_backward`."""
+    scaled = beta * x
+    return np.where(scaled > threshold, dy, dy * sigmoid(scaled))
+
+
+@np.errstate(invalid="ignore")
+def mish(x):
+    """See `fastcnn.functional.mish`."""
+    return x * _tanh_softplus(x)[0]
+
+
+@np.errstate(invalid="ignore")
+def mish_backward(dy, x):
+    """See `fastcnn.functional.mish_backward`."""
+    part, slope = _tanh_softplus(x)
+    return dy * (part + x * slope)
+
+
+@np.errstate(invalid="ignore")
 def dropout(x, mask):
     """See `fastcnn.functional.dropout`."""
     return x * mask
@@ -116,6 +155,17 @@ def dropout(x, mask):
 def dropout_backward(dy, mask):
     """See `fastcnn.functional.dropout_backward`."""
     return dy * mask
+
+
+def _tanh_softplus(x):
+    """``tanh(log(1 + exp(x)))``, which is ``n / (n + 2)`` with ``n = exp(2 x) + 2 exp(x)``; and its derivative.
+
+    Both terms of the fraction are multiplied by ``exp(-2 x)`` where ``x`` is positive: no exponential overflows.
+    """
+    e = np.exp(-np.abs(x))
+    n, two = np.where(x >= 0, (1 + 2 * e, 2 * e * e), (e * (e + 2), np.full_like(e, 2)))
+    whole = n + two
+    return n / whole, sigmoid(x) * two * (n + whole) / (whole * whole)
 
 
 def _normal(x):

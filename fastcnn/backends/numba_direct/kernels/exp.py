@@ -21,7 +21,7 @@ from numba.extending import intrinsic, overload
 
 _DTYPES = {types.float32: np.float32, types.float64: np.float64}
 _LAST_POWER = {np.float32: 7, np.float64: 13}  # of Taylor's series: the next term is below a twentieth of eps
-_LAST_ATANH = {np.float32: 7, np.float64: 16}  # of that of atanh, which has t^(2k + 1) / (2k + 1)
+_LAST_SQUARE = {np.float32: 7, np.float64: 16}  # of that of artanh, as small
 # Polynomials, the highest power first, of Mills' ratio at x, and of Mills' ratio times x + 4: see `_mills`.
 _MILLS_FLOAT32 = (
     -3.0944893297983484e-05, 9.533796564136827e-05, 0.00032683587354204695, -0.0007984785741618884,
@@ -134,6 +134,19 @@ def expm1(dtype):
 
 
 @for_each_dtype
+def log1p(dtype):
+    """``log(1 + x)`` of ``x`` from 0 to 1: Taylor's series of ``2 artanh(s)`` with ``s = x / (x + 2)``, at most 1/3."""
+    two = dtype(2)
+    series = _polynomial([dtype(2 / (2 * k + 1)) for k in range(_LAST_SQUARE[dtype], 0, -1)])
+
+    def log1p(x):
+        s = x / (x + two)
+        return two * s + s * (s * s) * series(s * s)
+
+    return log1p
+
+
+@for_each_dtype
 def tanh(dtype):
     """Hyperbolic tangent of any number."""
     zero, two = dtype(0), dtype(2)
@@ -161,20 +174,13 @@ def sigmoid(dtype):
 
 @for_each_dtype
 def softplus(dtype):
-    """``log(1 + exp(x))``, and ``log(1 + exp(-x))``, of any number, with all their digits.
-
-    With ``e = exp(-|x|)`` the smaller one, ``log(1 + e)``, is ``2 atanh(e / (e + 2))``. The fraction is at most a
-    third, so that some terms of Taylor's series of atanh are enough.
-    """
-    zero, two = dtype(0), dtype(2)
-    series = _polynomial([dtype(2 / (2 * k + 1)) for k in range(_LAST_ATANH[dtype], 0, -1)])
+    """``log(1 + exp(x))``, and ``log(1 + exp(-x))``, of any number, with all their digits."""
+    zero = dtype(0)
 
     def softplus(x):
-        e = exp(-abs(x))
-        t = e / (e + two)
-        small = two * t + t * (t * t) * series(t * t)
-        large = small + abs(x)
-        return (large, small) if x >= zero else (small, large)
+        size = abs(x)
+        small = log1p(exp(-size))
+        return (size + small, small) if x >= zero else (small, size + small)
 
     return softplus
 

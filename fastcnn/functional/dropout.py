@@ -1,0 +1,93 @@
+"""Dropout and its gradient."""
+
+import numpy as np
+
+from fastcnn import _validate
+from fastcnn.functional._elementwise import elementwise
+
+
+def dropout(
+    x: np.ndarray, p: float = 0.5, training: bool = True, *, rng: np.random.Generator, backend: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Zero each element with probability ``p`` and scale the others by ``1 / (1 - p)`` (inverted dropout).
+
+    The expected value of an element stays what it was, so that nothing changes outside of training.
+
+    Parameters
+    ----------
+    x : ndarray of any shape, float32 or float64
+    p : float, default 0.5
+        Probability of an element to become zero; from 0 to below 1.
+    training : bool, default True
+        When False, ``y`` is a copy of `x`.
+    rng : numpy.random.Generator
+        Where the mask is drawn from: one uniform float32 for each element, in the order of a C-contiguous `x`.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    y : ndarray of the shape and dtype of `x`
+        ``x * mask``.
+    mask : ndarray of the shape and dtype of `x`
+        0 or ``1 / (1 - p)``; all ones outside of training.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `x` is not a float32 or float64 array, or is empty, or `p` is out of range, or `rng` is not a Generator.
+
+    References
+    ----------
+    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15 (2014).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> y, mask = F.dropout(np.ones(4), 0.5, rng=np.random.default_rng(1))
+    >>> y
+    array([0., 2., 2., 2.])
+    """
+    x = _validate.floats("x", x)
+    p = _validate.number("p", p, 0, 1, below_high=True)
+    _validate.generator("rng", rng)
+    mask = dropout_mask(x.shape, x.dtype, p, rng) if _validate.flag("training", training) else np.ones_like(x)
+    return elementwise("dropout", backend, {"x": x, "mask": mask}), mask
+
+
+def dropout_backward(dy: np.ndarray, mask: np.ndarray, *, backend: str | None = None) -> np.ndarray:
+    """Gradient of `dropout`: ``dy * mask``, with the mask of the forward pass.
+
+    Parameters
+    ----------
+    dy : ndarray of any shape, float32 or float64
+        Gradient of the loss by the output.
+    mask : ndarray of the shape and dtype of `dy`
+        As returned by `dropout`.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `dy`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the arrays are not float arrays of one shape and dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.dropout_backward(np.array([3.0, 3.0]), np.array([2.0, 0.0]))
+    array([6., 0.])
+    """
+    return elementwise("dropout_backward", backend, {"dy": dy, "mask": mask})
+
+
+def dropout_mask(shape: tuple[int, ...], dtype, p: float, rng: np.random.Generator) -> np.ndarray:
+    """Zeros with probability ``p``, else ``1 / (1 - p)``; the mask of `dropout`."""
+    keep = rng.random(shape, dtype=np.float32) >= p
+    return np.multiply(keep, 1 / (1 - p), dtype=dtype)
