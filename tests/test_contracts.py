@@ -12,7 +12,11 @@ from tests.profile import FULL
 from tests.test_gradients import MODELS
 from tests.test_nn import LAYERS, small_decoder, small_net, small_resnet
 
-DROPOUT = {"Dropout": (lambda rng: nn.Dropout(0.5, rng=rng), (3, 4))}
+DROPOUT = {
+    "Dropout": (lambda rng: nn.Dropout(0.5, rng=rng), (3, 4)),
+    "Dropout of all": (lambda rng: nn.Dropout(1.0, rng=rng), (3, 4)),
+    "Dropout2d": (lambda rng: nn.Dropout2d(0.5, rng=rng), (3, 4, 2, 3)),
+}
 FEW = "conv2d", "linear", "max_pool2d", "relu", "batch_norm", "sgd_update", "cross_entropy", "flatten"
 
 

@@ -63,6 +63,8 @@ SAMPLES = [
     T.Softmax(1),
     T.Softmax(-1),
     T.Dropout(0.25),
+    T.Dropout(1.0),
+    T.Dropout2d(0.25),
     T.Flatten(),
     T.Identity(3, anything="goes"),
 ]
@@ -83,7 +85,7 @@ def test_layers(layer, training, rng):
     assert model.state_dict().keys() == module.state_dict().keys()
     shape = (5, 12) if isinstance(layer, T.Linear | T.BatchNorm1d) else (5, 4, 9, 8)
     x = torch.tensor(rng.standard_normal(shape), dtype=dtype, requires_grad=True)
-    if isinstance(layer, T.Dropout) and training:
+    if isinstance(layer, T.Dropout | T.Dropout2d) and training and layer.p < 1:
         assert model[0].p == 0.25
         return
     module.zero_grad()
@@ -222,8 +224,6 @@ NORM = T.BatchNorm1d(3, affine=False)
                      "1.conv1: MaxPool2d has return_indices=True, but fastcnn's has False only.", id="indices"),
         pytest.param(inside(T.Flatten(2)), ValueError, "1.conv1: Flatten has start_dim=2", id="start_dim"),
         pytest.param(inside(T.Flatten(1, 2)), ValueError, "1.conv1: Flatten has end_dim=2", id="end_dim"),
-        pytest.param(inside(T.Dropout(1.0)), ValueError, "1.conv1: `p` is 1.0 but must be at least 0 and below 1",
-                     id="drops all"),
         pytest.param(inside(T.Softmax()), TypeError, "1.conv1: `dim` must be a whole number, not None", id="no dim"),
         pytest.param(inside(T.Softmax(0)), ValueError, "1.conv1: `dim` is 0, the axis of the batch", id="batch axis"),
         pytest.param(inside(T.Linear(2, 2).half()), TypeError,

@@ -78,7 +78,16 @@ def test_backward_is_the_adjoint(name, backend):
     assert abs(forward.sum() - backward.sum()) <= roundings
 
 
-@pytest.mark.parametrize("layer", [nn.Dropout(0.4, rng=np.random.default_rng(1)), nn.Dropout(0.0)], ids=repr)
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Dropout(0.4, rng=np.random.default_rng(1)),
+        nn.Dropout(0.0),
+        nn.Dropout(1.0),
+        nn.Dropout2d(0.4, rng=np.random.default_rng(1)),
+    ],
+    ids=repr,
+)
 def test_dropout_hands_back_what_it_let_through(layer, backend):
     rng = np.random.default_rng(0)
     x, dy = rng.standard_normal((2, 19, 3, 4, 5))

@@ -238,6 +238,7 @@ NETS = {
     "softmax of channels": padded(nn.Softmax()),
     "softmax of rows of pixels": padded(nn.Softmax(dim=3)),
     "dropout": padded(nn.Dropout(0.5)),
+    "dropout of channels": padded(nn.Dropout2d(0.5)),
     "batch norm": padded(nn.ReLU(), nn.BatchNorm2d(20)),
     "more channels, where lanes hold sigmoids": padded(nn.Sigmoid(), nn.ResizeChannels(50), channels=50),
     "fewer channels": padded(nn.Sigmoid(), nn.ResizeChannels(9), channels=9),

@@ -50,6 +50,7 @@ LAYERS = {
     "Softmax of columns": (lambda rng: nn.Softmax(-1), (3, 4, 2, 3)),
     "Flatten": (lambda rng: nn.Flatten(), (3, 2, 2, 2)),
     "Flatten of rows": (lambda rng: nn.Flatten(), (3, 4)),
+    "Dropout2d, evaluated": (lambda rng: nn.Dropout2d(0.5, rng=rng).eval(), (3, 4, 2, 2)),
     "Dropout, evaluated": (lambda rng: nn.Dropout(0.5, rng=rng).eval(), (3, 4)),
     "Identity": (lambda rng: nn.Identity(), (3, 2, 2, 2)),
     "GlobalAvgPool2d": (lambda rng: nn.GlobalAvgPool2d(), (3, 2, 5, 6)),
@@ -276,13 +277,51 @@ def test_dropout_keeps_the_mean_and_scales(backend):
     np.testing.assert_array_equal(layer.backward(y), y)
 
 
-def test_dropout_draws_the_same_mask_in_every_backend():
+@pytest.mark.parametrize("kind", [nn.Dropout, nn.Dropout2d])
+def test_dropout_draws_the_same_mask_in_every_backend(kind):
     x, masks = np.ones((5, 3, 4, 4), np.float32), []
     for name in ("naive", "numpy", "numba"):
         with fastcnn.use_backend(name):
-            masks.append(nn.Dropout(0.5, rng=np.random.default_rng(10))(x))
+            masks.append(kind(0.5, rng=np.random.default_rng(10))(x))
     np.testing.assert_array_equal(masks[0], masks[1])
     np.testing.assert_array_equal(masks[0], masks[2])
+
+
+@pytest.mark.parametrize("kind", [nn.Dropout, nn.Dropout2d])
+def test_dropout_of_all_leaves_nothing(kind, dtype, backend):
+    layer, x = kind(1.0), np.random.default_rng(0).standard_normal((19, 3, 4, 5)).astype(dtype)
+    for _ in range(2):
+        np.testing.assert_array_equal(layer(x), np.zeros_like(x))
+        np.testing.assert_array_equal(layer.backward(x), np.zeros_like(x))
+    np.testing.assert_array_equal(layer.eval()(x), x)
+
+
+def test_dropout2d_drops_whole_channels(backend):
+    layer, x = nn.Dropout2d(0.2, rng=np.random.default_rng(9)), np.ones((500, 20, 2, 3))
+    y = layer(x)
+    assert set(np.unique(y)) == {0, 1.25}
+    np.testing.assert_array_equal(y, np.broadcast_to(y[:, :, :1, :1], y.shape))
+    assert y.mean() == pytest.approx(1, abs=0.02)  # four standard deviations of 10,000 draws
+    np.testing.assert_array_equal(layer.backward(x), y)  # the same mask
+    assert not np.array_equal(layer(x), y)  # another mask
+    np.testing.assert_array_equal(layer.eval()(x), x)
+
+
+def test_dropout2d_needs_images(backend):
+    for shape in ((2, 3), (2, 3, 4)):
+        for layer in (nn.Dropout2d(), nn.Dropout2d().eval()):
+            with pytest.raises(ValueError, match=r"Dropout2d\(p=0.5\) needs images \(N, C, H, W\) but its input has"):
+                layer(np.ones(shape))
+
+
+def test_dropout_draws_as_many_numbers_as_it_needs():
+    rng = np.random.default_rng(3)
+    expected = rng.random((4, 5), dtype=np.float32)[..., None, None] >= 0.5, rng.random((4, 5, 2, 3), np.float32) >= 0.5
+    rng = np.random.default_rng(3)
+    for kind, kept in zip((nn.Dropout2d, nn.Dropout), expected, strict=True):
+        np.testing.assert_array_equal(
+            kind(0.5, rng=rng)(np.ones((4, 5, 2, 3))) > 0, np.broadcast_to(kept, (4, 5, 2, 3))
+        )
 
 
 def test_train_and_eval_reach_every_module():
@@ -536,7 +575,9 @@ def test_backward_needs_forward(layer):
                      "`output_size` must be an int or a pair of ints", id="no columns of output"),
         pytest.param(lambda: nn.Linear(3, 0), ValueError, "`out_features` is 0", id="features"),
         pytest.param(lambda: nn.Linear(3, 1, dtype="f2"), TypeError, "not float16", id="half precision"),
-        pytest.param(lambda: nn.Dropout(1), ValueError, "`p` is 1 but must be at least 0 and below 1", id="drop all"),
+        pytest.param(lambda: nn.Dropout(1.1), ValueError, "`p` is 1.1 but must be at least 0 and at most 1",
+                     id="drop more than all"),
+        pytest.param(lambda: nn.Dropout2d(-0.1), ValueError, "`p` is -0.1 but must be at least 0", id="drop less"),
         pytest.param(lambda: nn.Dropout(rng=1), TypeError, "`rng` must be", id="a seed as Dropout's rng"),
         pytest.param(lambda: nn.GELU("erf"), ValueError, "`approximate` is 'erf' but must be one of 'none', 'tanh'",
                      id="gelu"),

@@ -155,6 +155,7 @@ LAYERS = [
     pytest.param(nn.Softmax(), id="Softmax"),
     pytest.param(nn.Softmax(-1), id="Softmax of the last axis"),
     pytest.param(nn.Dropout(0.5), id="Dropout"),
+    pytest.param(nn.Dropout2d(0.5), id="Dropout2d"),
     pytest.param(nn.Identity(), id="Identity"),
     pytest.param(nn.Flatten(), id="Flatten"),
     pytest.param(nn.BatchNorm2d(3, affine=False), id="BatchNorm2d, not affine"),

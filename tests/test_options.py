@@ -59,6 +59,7 @@ PAIR = {"x": ROWS, "target": -ROWS}
 
 CALLS = {
     nn.ELU: {}, nn.LeakyReLU: {}, nn.ScaledTanh: {}, nn.Softmax: {}, nn.Softplus: {}, nn.Dropout: {},
+    nn.Dropout2d: {},
     nn.AdaptiveAvgPool2d: {"output_size": 1}, nn.AdaptiveMaxPool2d: {"output_size": 1},
     nn.AvgPool2d: {"kernel_size": 2}, nn.MaxPool2d: {"kernel_size": 2},
     nn.BatchNorm1d: {"num_features": 4}, nn.BatchNorm2d: {"num_features": 4},
@@ -83,7 +84,8 @@ CALLS = {
     functional.nll_loss: DIGITS, functional.nll_loss_backward: DIGITS,
     functional.smooth_l1_loss: PAIR, functional.smooth_l1_loss_backward: PAIR,
     functional.huber_loss: PAIR, functional.huber_loss_backward: PAIR,
-    functional.dropout: drawn(x=X), functional.elu: {"x": X}, functional.elu_backward: {"dy": X, "x": X},
+    functional.dropout: drawn(x=X), functional.dropout2d: drawn(x=X),
+    functional.elu: {"x": X}, functional.elu_backward: {"dy": X, "x": X},
     functional.leaky_relu: {"x": X}, functional.leaky_relu_backward: {"dy": X, "x": X},
     functional.softplus: {"x": X}, functional.softplus_backward: {"dy": X, "x": X},
     functional.scaled_tanh: {"x": X}, functional.scaled_tanh_backward: {"dy": X, "y": X},

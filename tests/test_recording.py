@@ -197,10 +197,11 @@ def test_dropout_draws_anew_for_every_batch_in_training(runs):
 
 
 def test_dropout_draws_the_same_recorded_or_not():
-    model, direct = (kind(nn.Linear(6, 5, rng=np.random.default_rng(0)), nn.Dropout(0.4, rng=np.random.default_rng(1)))
+    model, direct = (kind(nn.Dropout2d(0.3, rng=np.random.default_rng(2)), nn.Flatten(),
+                          nn.Linear(6, 5, rng=np.random.default_rng(0)), nn.Dropout(0.4, rng=np.random.default_rng(1)))
                      for kind in (nn.Sequential, LayerByLayer))  # fmt: skip
     for seed in range(4):
-        x, dy = (np.random.default_rng(seed).standard_normal((20, n), np.float32) for n in (6, 5))
+        x, dy = (np.random.default_rng(seed).standard_normal((20, *n), np.float32) for n in ((3, 1, 2), (5,)))
         assert_same(passes(model, x, dy), passes(direct, x, dy))
 
 

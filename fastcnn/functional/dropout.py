@@ -1,4 +1,4 @@
-"""Dropout and its gradient."""
+"""Dropout, of numbers or of whole channels, and its gradients."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def dropout(
     ----------
     x : ndarray of any shape, float32 or float64
     p : float, default 0.5
-        Probability of an element to become zero; from 0 to below 1.
+        Probability of an element to become zero; from 0 to 1. With 1, all do.
     training : bool, default True
         When False, ``y`` is a copy of `x`.
     rng : numpy.random.Generator
@@ -50,10 +50,7 @@ def dropout(
     array([0., 2., 2., 2.])
     """
     x = _validate.floats("x", x)
-    p = _validate.number("p", p, 0, 1, below_high=True)
-    _validate.generator("rng", rng)
-    mask = dropout_mask(x.shape, x.dtype, p, rng) if _validate.flag("training", training) else np.ones_like(x)
-    return elementwise("dropout", backend, {"x": x, "mask": mask}), mask
+    return _dropout(x, p, training, rng, backend, dropout_mask)
 
 
 def dropout_backward(dy: np.ndarray, mask: np.ndarray, *, backend: str | None = None) -> np.ndarray:
@@ -87,7 +84,111 @@ def dropout_backward(dy: np.ndarray, mask: np.ndarray, *, backend: str | None = 
     return elementwise("dropout_backward", backend, {"dy": dy, "mask": mask})
 
 
+def dropout2d(
+    x: np.ndarray, p: float = 0.5, training: bool = True, *, rng: np.random.Generator, backend: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Zero each channel of each image with probability ``p`` and scale the others by ``1 / (1 - p)``.
+
+    Neighbours in a feature map say much the same, so that it loses little without single ones of them, as `dropout`
+    would leave it.
+
+    Parameters
+    ----------
+    x : ndarray of shape (N, C, H, W), float32 or float64
+    p : float, default 0.5
+        Probability of a channel to become zero; from 0 to 1. With 1, all do.
+    training : bool, default True
+        When False, ``y`` is a copy of `x`.
+    rng : numpy.random.Generator
+        Where the mask is drawn from: one uniform float32 for each channel of each image, in their order.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    y : ndarray of the shape and dtype of `x`
+        ``x * mask``.
+    mask : ndarray of the shape and dtype of `x`
+        0 or ``1 / (1 - p)``, one number in a channel; all ones outside of training.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `x` is not a float32 or float64 array of shape (N, C, H, W), or is empty, or `p` is out of range, or `rng` is
+        not a Generator.
+
+    References
+    ----------
+    J. Tompson et al., "Efficient object localization using convolutional networks", CVPR 2015, section 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> y, mask = F.dropout2d(np.ones((1, 3, 2, 2)), 0.5, rng=np.random.default_rng(1))
+    >>> y[0]
+    array([[[0., 0.],
+            [0., 0.]],
+    <BLANKLINE>
+           [[2., 2.],
+            [2., 2.]],
+    <BLANKLINE>
+           [[2., 2.],
+            [2., 2.]]])
+    """
+    return _dropout(_validate.floats("x", x, 4), p, training, rng, backend, dropout2d_mask)
+
+
+def dropout2d_backward(dy: np.ndarray, mask: np.ndarray, *, backend: str | None = None) -> np.ndarray:
+    """Gradient of `dropout2d`: ``dy * mask``, with the mask of the forward pass.
+
+    Parameters
+    ----------
+    dy : ndarray of shape (N, C, H, W), float32 or float64
+        Gradient of the loss by the output.
+    mask : ndarray of the shape and dtype of `dy`
+        As returned by `dropout2d`.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `dy`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the arrays are not float arrays of one shape (N, C, H, W) and dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> dy, mask = np.full((1, 1, 1, 2), 3.0), np.full((1, 1, 1, 2), 2.0)
+    >>> F.dropout2d_backward(dy, mask)
+    array([[[[6., 6.]]]])
+    """
+    return dropout_backward(_validate.floats("dy", dy, 4), mask, backend=backend)
+
+
 def dropout_mask(shape: tuple[int, ...], dtype, p: float, rng: np.random.Generator) -> np.ndarray:
     """Zeros with probability ``p``, else ``1 / (1 - p)``; the mask of `dropout`."""
     keep = rng.random(shape, dtype=np.float32) >= p
-    return np.multiply(keep, 1 / (1 - p), dtype=dtype)
+    return np.multiply(keep, 0 if p == 1 else 1 / (1 - p), dtype=dtype)
+
+
+def dropout2d_mask(shape: tuple[int, ...], dtype, p: float, rng: np.random.Generator) -> np.ndarray:
+    """One number of `dropout_mask` for each channel of each image; the mask of `dropout2d`."""
+    return np.ascontiguousarray(np.broadcast_to(dropout_mask((*shape[:2], 1, 1), dtype, p, rng), shape))
+
+
+def checked_probability(p) -> float:
+    """A number from 0 to 1."""
+    return _validate.number("p", p, 0, 1)
+
+
+def _dropout(x, p, training, rng, backend: str | None, draw) -> tuple[np.ndarray, np.ndarray]:
+    p = checked_probability(p)
+    _validate.generator("rng", rng)
+    mask = draw(x.shape, x.dtype, p, rng) if _validate.flag("training", training) else np.ones_like(x)
+    return elementwise("dropout", backend, {"x": x, "mask": mask}), mask

@@ -9,11 +9,11 @@ from fastcnn import _validate, nn
 from fastcnn.interop.kinds import kind_of
 from fastcnn.interop.onnx_graph import Graph, Layer
 from fastcnn.interop.onnx_layers import WRITERS
-from fastcnn.nn.folding import folded
+from fastcnn.nn.folding import IDLE, folded
 from fastcnn.nn.inputs import each, joined
 from fastcnn.nn.summaries import checked_shapes, steps_of
 
-_KINDS = {nn.Sequential, nn.Residual, nn.Concat, nn.Parallel, nn.Dropout, nn.Identity, *WRITERS}
+_KINDS = {nn.Sequential, nn.Residual, nn.Concat, nn.Parallel, *IDLE, *WRITERS}
 
 
 class Writer:
@@ -96,7 +96,7 @@ def _layers(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     if kind is nn.Sequential:
         for child_name, child in module.named_children():
             yield from _layers(child, _dotted(name, child_name))
-    elif kind not in (nn.Dropout, nn.Identity):
+    elif kind not in IDLE:
         yield name, module
 
 

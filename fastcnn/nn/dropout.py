@@ -1,9 +1,8 @@
-"""Dropout as a layer."""
+"""Dropout as layers."""
 
 import numpy as np
 
-from fastcnn import _validate
-from fastcnn.functional.dropout import dropout_mask
+from fastcnn.functional.dropout import checked_probability, dropout2d_mask, dropout_mask
 from fastcnn.nn import init
 from fastcnn.nn.module import Module
 from fastcnn.nn.recording import made_anew
@@ -17,14 +16,14 @@ class Dropout(Module):
     Parameters
     ----------
     p : float, default 0.5
-        Probability that a value is dropped, below 1.
+        Probability that a value is dropped, from 0 to 1. With 1, all are.
     rng : numpy.random.Generator, optional
         Draws the masks; by default a fresh one.
 
     Raises
     ------
     TypeError, ValueError
-        If `p` is not a number from 0 to below 1, or `rng` is not a Generator.
+        If `p` is not a number from 0 to 1, or `rng` is not a Generator.
 
     Examples
     --------
@@ -37,8 +36,10 @@ class Dropout(Module):
     array([[1., 1., 1., 1.]])
     """
 
+    _draw = staticmethod(dropout_mask)
+
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator | None = None):
-        self.p = _validate.number("p", p, 0, 1, below_high=True)
+        self.p = checked_probability(p)
         self.rng = init.generator(rng)
 
     def forward_native(self, x, backend):
@@ -46,8 +47,8 @@ class Dropout(Module):
         if not self.training:
             self._mask = None
             return x
-        shape, dtype, p, rng = x.shape, x.dtype, self.p, self.rng
-        self._mask = made_anew(backend, shape, dtype, lambda: dropout_mask(shape, dtype, p, rng))
+        draw, shape, dtype, p, rng = self._draw, x.shape, x.dtype, self.p, self.rng
+        self._mask = made_anew(backend, shape, dtype, lambda: draw(shape, dtype, p, rng))
         return backend.dropout(x, self._mask)
 
     def backward_native(self, dy, backend, input_grad: bool):
@@ -57,3 +58,36 @@ class Dropout(Module):
     def extra_repr(self) -> str:
         """Probability."""
         return f"p={self.p}"
+
+
+class Dropout2d(Dropout):
+    """`Dropout` of whole channels of images: each of each image with probability ``p``.
+
+    Parameters
+    ----------
+    p : float, default 0.5
+        Probability that a channel is dropped, from 0 to 1. With 1, all are.
+    rng : numpy.random.Generator, optional
+        Draws the masks; by default a fresh one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `p` is not a number from 0 to 1, or `rng` is not a Generator; from a call, if the input is not (N, C, H, W).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> layer = nn.Dropout2d(0.5, rng=np.random.default_rng(1))
+    >>> layer(np.ones((1, 3, 4, 4))).mean((0, 2, 3))
+    array([0., 2., 2.])
+    """
+
+    _draw = staticmethod(dropout2d_mask)
+
+    def forward_native(self, x, backend):
+        """See `fastcnn.functional.dropout2d`."""
+        if len(x.shape) != 4:
+            raise ValueError(f"{self} needs images (N, C, H, W) but its input has shape {x.shape}.")
+        return super().forward_native(x, backend)

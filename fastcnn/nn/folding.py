@@ -15,7 +15,7 @@ from fastcnn.nn import calls
 from fastcnn.nn.branches import Concat, Parallel
 from fastcnn.nn.containers import Sequential
 from fastcnn.nn.conv import Conv2d, ConvTranspose2d
-from fastcnn.nn.dropout import Dropout
+from fastcnn.nn.dropout import Dropout, Dropout2d
 from fastcnn.nn.linear import Linear
 from fastcnn.nn.module import Module
 from fastcnn.nn.normalization import BatchNorm1d, BatchNorm2d
@@ -23,13 +23,16 @@ from fastcnn.nn.parameter import Parameter
 from fastcnn.nn.reshaping import Identity
 from fastcnn.nn.residual import Residual
 
+IDLE = Dropout, Dropout2d, Identity
+"""The layers that do nothing in evaluation mode."""
+
 _NORMALIZED_BY = {Conv2d: BatchNorm2d, ConvTranspose2d: BatchNorm2d, Linear: BatchNorm1d}
 
 
 def fold(model: Module) -> Sequential:
     """What ``model`` computes in evaluation mode, as layers with arrays of their own; the model stays as it is.
 
-    Chains inside chains are one, `Dropout` and `Identity` are gone, and batch normalization is in the convolution or
+    Chains inside chains are one, layers that are `IDLE` are gone, and batch normalization is in the convolution or
     the linear layer before it, or fixed where there is none. A layer of a class of its own is copied as it stands.
 
     Raises
@@ -88,7 +91,7 @@ def _chain(module):
     if type(module).forward_native is Sequential.forward_native and calls.is_as_defined(module):
         for layer in module.layers:
             yield from _chain(layer)
-    elif type(module) not in (Dropout, Identity) or not calls.is_as_defined(module):
+    elif type(module) not in IDLE or not calls.is_as_defined(module):
         yield module
 
 

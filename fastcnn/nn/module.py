@@ -310,7 +310,7 @@ class Module:
     def train(self, mode: bool = True) -> Self:
         """Set the training mode of this module and all inside it; return the module.
 
-        It matters to `Dropout`, `BatchNorm1d` and `BatchNorm2d`.
+        It matters to `Dropout`, `Dropout2d`, `BatchNorm1d` and `BatchNorm2d`.
         """
         training = _validate.flag("mode", mode)
         for module in self.modules():
