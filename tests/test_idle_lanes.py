@@ -29,6 +29,8 @@ HEADS = {
     "linear, ReLU, linear": lambda o: [rows(), nn.Linear(72, 5, **o), nn.ReLU(), nn.Linear(5, 3, **o)],
     "normalized images": lambda o: [nn.BatchNorm2d(2, dtype=o["dtype"]), nn.Conv2d(2, 3, 3, **o)],
     "normalized rows": lambda o: [rows(), nn.Linear(72, 5, **o), nn.BatchNorm1d(5, dtype=o["dtype"])],
+    "normalized groups": lambda o: [nn.GroupNorm(1, 2, dtype=o["dtype"]), nn.ReLU(), nn.Conv2d(2, 3, 3, **o)],
+    "normalized layers": lambda o: [rows(), nn.Linear(72, 5, **o), nn.LayerNorm(5, dtype=o["dtype"])],
     "normalized by running statistics": lambda o: [nn.BatchNorm2d(2, dtype=o["dtype"]).eval(), nn.Conv2d(2, 3, 3, **o)],
     "silu": lambda o: [nn.SiLU(), nn.Conv2d(2, 3, 3, **o), nn.GELU(), rows(), nn.Linear(48, 3, **o)],
     "softmax": lambda o: [nn.Softmax(), nn.Conv2d(2, 3, 3, **o)],

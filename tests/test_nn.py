@@ -1,6 +1,7 @@
 """Layers and models: their gradients, what they remember, what they are called, and what they say to bad input."""
 
 import copy
+import inspect
 import re
 
 import numpy as np
@@ -32,6 +33,15 @@ LAYERS = {
         lambda rng: nn.BatchNorm2d(2, track_running_stats=False, dtype=np.float64).eval(),
         (3, 2, 4, 5),
     ),
+    "GroupNorm": (lambda rng: nn.GroupNorm(2, 4, dtype=np.float64), (3, 4, 3, 5)),
+    "GroupNorm of rows": (lambda rng: nn.GroupNorm(3, 12, dtype=np.float64), (5, 12)),
+    "GroupNorm, not affine": (lambda rng: nn.GroupNorm(2, 4, 0.1, affine=False, dtype=np.float64), (3, 4, 3, 5)),
+    "InstanceNorm2d": (lambda rng: nn.InstanceNorm2d(2, dtype=np.float64), (3, 2, 4, 5)),
+    "InstanceNorm2d, affine": (lambda rng: nn.InstanceNorm2d(2, affine=True, dtype=np.float64), (3, 2, 4, 5)),
+    "LayerNorm": (lambda rng: nn.LayerNorm(6, dtype=np.float64), (5, 6)),
+    "LayerNorm of images": (lambda rng: nn.LayerNorm((2, 4, 5), dtype=np.float64), (3, 2, 4, 5)),
+    "LayerNorm of lines, no bias": (lambda rng: nn.LayerNorm([5], bias=False, dtype=np.float64), (3, 2, 4, 5)),
+    "LayerNorm, not affine": (lambda rng: nn.LayerNorm(6, 0.1, False, dtype=np.float64), (5, 6)),
     "BatchNorm1d": (lambda rng: nn.BatchNorm1d(4, dtype=np.float64), (5, 4)),
     "AvgPool2d, divisor": (lambda rng: nn.AvgPool2d(2, divisor_override=3), (3, 2, 4, 4)),
     "AdaptiveMaxPool2d": (lambda rng: nn.AdaptiveMaxPool2d((3, None)), (3, 2, 5, 6)),
@@ -126,6 +136,9 @@ FUSED = {
     "ReLU of the whole image, as LeNet's C5": (nn.Conv2d, (3, 5, 6), (40, 3, 6, 6), None, True),
     "ReLU, more blocks than pixels": (nn.Conv2d, (3, 5, 3, 1, 1), (128, 3, 4, 4), None, True),
     "ReLU of a fully connected layer": (nn.Linear, (12, 7), (20, 12), None, True),
+    "ReLU of normalized groups": (nn.GroupNorm, (2, 4), (20, 4, 3, 3), None, True),
+    "ReLU of normalized channels": (nn.InstanceNorm2d, (4,), (20, 4, 3, 3), None, True),
+    "ReLU of normalized rows": (nn.LayerNorm, (12,), (20, 12), None, True),
 }
 
 
@@ -133,7 +146,8 @@ FUSED = {
 @pytest.mark.parametrize(("make", "options", "shape", "pool", "relu"), FUSED.values(), ids=FUSED)
 def test_fused_neighbours_change_no_bit(make, options, shape, pool, relu, dtype, fast_backend):
     rng = np.random.default_rng(0)
-    conv = make(*options, rng=rng, dtype=dtype)
+    drawn = {"rng": rng} if "rng" in inspect.signature(make).parameters else {}
+    conv = make(*options, **drawn, dtype=dtype)
     layers = [layer for layer in (conv, nn.ReLU() if relu else None, pool) if layer]
     x = rng.standard_normal(shape).astype(dtype)
     x[0, ..., :6] = 0  # ties: the bias alone
@@ -582,6 +596,16 @@ def test_backward_needs_forward(layer):
         pytest.param(lambda: nn.GELU("erf"), ValueError, "`approximate` is 'erf' but must be one of 'none', 'tanh'",
                      id="gelu"),
         pytest.param(lambda: nn.ELU(np.nan), ValueError, "`alpha` is nan", id="alpha"),
+        pytest.param(lambda: nn.GroupNorm(3, 4), ValueError,
+                     "`num_groups` is 3 but must divide `num_channels` (4).", id="groups of a norm"),
+        pytest.param(lambda: nn.GroupNorm(0, 4), ValueError, "`num_groups` is 0", id="no groups"),
+        pytest.param(lambda: nn.GroupNorm(1, 4, -1), ValueError, "`eps` is -1 but must be", id="negative eps"),
+        pytest.param(lambda: nn.GroupNorm(1, 4, affine=1), TypeError, "`affine` must be True or", id="affine"),
+        pytest.param(lambda: nn.InstanceNorm2d(4, 1e-5, 0.1), TypeError, "positional argument", id="momentum"),
+        pytest.param(lambda: nn.LayerNorm(()), ValueError, "`normalized_shape` must be an int or", id="over nothing"),
+        pytest.param(lambda: nn.LayerNorm((3, 0)), ValueError, "not (3, 0).", id="over no columns"),
+        pytest.param(lambda: nn.LayerNorm(2.0), ValueError, "not 2.0.", id="over a fraction"),
+        pytest.param(lambda: nn.LayerNorm(2, dtype=int), TypeError, "`dtype` must be float32", id="whole numbers"),
         pytest.param(lambda: nn.Softplus(0), ValueError, "`beta` is 0 but must be at least", id="no sharpness"),
         pytest.param(lambda: nn.Softplus(1, np.inf), ValueError, "`threshold` is inf but must be", id="no threshold"),
         pytest.param(lambda: nn.Softmax(0), ValueError, "`dim` is 0, the axis of the batch", id="softmax of the batch"),

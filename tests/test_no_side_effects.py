@@ -71,8 +71,14 @@ FUNCTIONS = {  # by name: the arguments for a seed and a number of images
     "adaptive_avg_pool2d_backward": lambda s, N: (draw(s, N, 4, 4, 4), (N, *X[1:])),
     "batch_norm": lambda s, N: (draw(s, N, *X[1:]), draw(s, 4), read_only(draw(s, 4) ** 2), draw(s, 4), draw(s, 4)),
     "batch_norm_backward": lambda s, N: (*binary(s, N), draw(s, 4), draw(s, 4), draw(s, 4), True),
+    "group_norm": lambda s, N: (draw(s, N, *X[1:]), 2, draw(s, 4), draw(s, 4)),
+    "group_norm_backward": lambda s, N: (*binary(s, N), 2, draw(s, 4)),
+    "layer_norm": lambda s, N: (draw(s, N, *X[1:]), X[2:], draw(s, *X[2:]), draw(s, *X[2:])),
+    "layer_norm_backward": lambda s, N: (*binary(s, N), X[2:], draw(s, *X[2:])),
     "dropout": lambda s, N: (draw(s, N, *X[1:]), 0.5),
-    "dropout_backward": lambda s, N: binary(s, N),
+    "dropout2d": lambda s, N: (draw(s, N, *X[1:]), 0.5),
+    "dropout_backward": binary,
+    "dropout2d_backward": binary,
     "cross_entropy": lambda s, N: (draw(s, N, 3), labels(N), read_only(draw(s, 3) ** 2), -100, "mean", 0.1),
     "cross_entropy_backward": lambda s, N: (draw(s, N, 3), labels(N)),
     "nll_loss": lambda s, N: (draw(s, N, 3), labels(N), read_only(draw(s, 3) ** 2)),
@@ -95,7 +101,7 @@ def test_functions_leave_their_inputs_and_nothing_behind(name, backend):
         given = FUNCTIONS[name](seed, N)
         held = [item for item in given if isinstance(item, np.ndarray)]
         before = checksum(held)
-        options = {"rng": np.random.default_rng(seed)} if name == "dropout" else {}
+        options = {"rng": np.random.default_rng(seed)} if name in ("dropout", "dropout2d") else {}
         found = getattr(F, name)(*given, **options, backend=backend)
         assert checksum(held) == before
         return checksum(found)

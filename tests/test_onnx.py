@@ -12,6 +12,7 @@ from fastcnn.testing import (
     ADAPTIVE_POOL_CASES,
     CONV_CASES,
     CONV_TRANSPOSE_CASES,
+    GROUP_NORM_CASES,
     NORM_CASES,
     POOL_CASES,
     PoolCase,
@@ -140,6 +141,25 @@ def test_batch_normalizations(case, tmp_path, rng):
     assert_same(layer, x, tmp_path / "a.onnx", 64 * max(1, np.abs(x).max() / 10))
 
 
+@pytest.mark.parametrize("case", GROUP_NORM_CASES, ids=lambda case: case.reason)
+def test_normalizations_of_single_images(case, tmp_path, rng):
+    x, weight, bias, _ = case.arrays(rng, np.float32)
+    if isinstance(case.over, tuple):
+        layer = nn.LayerNorm(case.over, case.eps, case.weight, case.bias)
+    else:
+        layer = nn.GroupNorm(case.over, x.shape[1], case.eps, case.weight)
+    layer = set_state(layer, **{k: v for k, v in {"weight": weight, "bias": bias}.items() if k in layer.state_dict()})
+    assert_same(layer, x, tmp_path / "a.onnx", 64 * max(1, np.abs(x).max()))
+
+
+@pytest.mark.parametrize("pixels", [(), (5, 6)], ids=["rows", "images"])
+def test_normalized_channels(pixels, tmp_path, rng):
+    layer = nn.InstanceNorm2d(4, 0.1, affine=True) if pixels else nn.GroupNorm(4, 8)
+    for parameter in layer.parameters():
+        parameter.data[...] = rng.uniform(0.5, 2, parameter.shape)
+    assert_same(layer, rng.standard_normal((3, 4 if pixels else 8, *pixels)).astype(np.float32), tmp_path / "a.onnx")
+
+
 def test_every_layer_is_written():
     assert [kind for kind in nn.LAYERS.values() if not _KINDS & {*kind.__mro__}] == []
 
@@ -159,6 +179,8 @@ LAYERS = [
     pytest.param(nn.Identity(), id="Identity"),
     pytest.param(nn.Flatten(), id="Flatten"),
     pytest.param(nn.BatchNorm2d(3, affine=False), id="BatchNorm2d, not affine"),
+    pytest.param(nn.InstanceNorm2d(3), id="InstanceNorm2d"),
+    pytest.param(nn.LayerNorm((4, 5), 0.1, elementwise_affine=False), id="LayerNorm, not affine"),
     pytest.param(nn.AdaptiveAvgPool2d((None, 2)), id="AdaptiveAvgPool2d, one axis"),
     pytest.param(nn.GlobalAvgPool2d(), id="GlobalAvgPool2d"),
     pytest.param(nn.ResizeChannels(2), id="ResizeChannels, fewer"),

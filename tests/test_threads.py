@@ -10,11 +10,13 @@ from fastcnn.testing import (
     ADAPTIVE_POOL_CASES,
     CONV_CASES,
     CONV_TRANSPOSE_CASES,
+    GROUP_NORM_CASES,
     NORM_CASES,
     POOL_CASES,
     AdaptivePoolCase,
     ConvCase,
     ConvTransposeCase,
+    GroupNormCase,
     NormCase,
     PoolCase,
     activations,
@@ -24,6 +26,11 @@ from fastcnn.testing import (
 CONVS = (*CONV_CASES, ConvCase("many images", (100, 6, 14, 14), (16, 6, 5, 5)))
 CONV_TRANSPOSES = (*CONV_TRANSPOSE_CASES, ConvTransposeCase("many images", (100, 16, 7, 7), (16, 6, 4, 4), 2, 1))
 NORMS = (*NORM_CASES, NormCase("many images", (100, 6, 15, 15)), NormCase("many rows", (500, 40)))
+GROUP_NORMS = (
+    *GROUP_NORM_CASES,
+    GroupNormCase("many images", (100, 6, 15, 15), 3),
+    GroupNormCase("many rows", (500, 40), (40,)),
+)
 POOLS = (*POOL_CASES, PoolCase("many images", (100, 6, 15, 15), 3, 2, 1))
 
 ADAPTIVE_POOLS = (*ADAPTIVE_POOL_CASES, AdaptivePoolCase("many images", (100, 6, 15, 15), 7))
@@ -77,6 +84,18 @@ def test_numba_pooling_is_the_same_on_any_number_of_threads(case, dtype, rng):
         return results
 
     assert_same_bits(pool)
+
+
+@pytest.mark.parametrize("case", GROUP_NORMS, ids=lambda case: case.reason)
+def test_numba_group_norm_is_the_same_on_any_number_of_threads(case, dtype, rng):
+    x, weight, bias, dy = case.arrays(rng, dtype)
+
+    def normalize():
+        y = getattr(F, case.operation)(x, case.over, weight, bias, case.eps, backend="numba")
+        backward = getattr(F, f"{case.operation}_backward")
+        return y, *backward(dy, x, case.over, weight, case.eps, backend="numba")
+
+    assert_same_bits(normalize)
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])

@@ -12,6 +12,7 @@ from fastcnn.testing import (
     ADAPTIVE_POOL_CASES,
     CONV_CASES,
     CONV_TRANSPOSE_CASES,
+    GROUP_NORM_CASES,
     LOSS_CASES,
     NORM_CASES,
     POOL_CASES,
@@ -130,6 +131,25 @@ def test_batch_norm(backend, case, training, rng):
     for gradient, tensor in zip(gradients, (tweight, tbias), strict=True):
         if tensor is not None:
             same(gradient, tensor.grad, magnitude=np.full(x.shape[1], np.abs(dy).sum() * magnitude.max()))
+
+
+@pytest.mark.parametrize("case", GROUP_NORM_CASES, ids=lambda case: case.reason)
+def test_group_norm_and_layer_norm(backend, case, rng):
+    x, weight, bias, dy = case.arrays(rng, np.float64)
+    tx, tweight, tbias = leaf(x), leaf(weight), leaf(bias)
+    ty = getattr(torch.nn.functional, case.operation)(tx, case.over, tweight, tbias, case.eps)
+    ty.backward(torch.tensor(dy))
+    y = getattr(F, case.operation)(x, case.over, weight, bias, case.eps, backend=backend)
+    # what x - mean loses of the digits of x, times the standard deviation's inverse
+    invstd = 1 / np.sqrt(case.eps) if case.values == "a quarter" else 10
+    magnitude = np.full(x.shape, np.abs(x).max() * invstd)
+    same(y, ty, magnitude=magnitude)
+    backward = getattr(F, f"{case.operation}_backward")
+    dx, *gradients = backward(dy, x, case.over, weight, case.eps, backend=backend)
+    same(dx, tx.grad, magnitude=invstd * magnitude)
+    for gradient, tensor in zip(gradients, (tweight, tbias), strict=True):
+        if tensor is not None:
+            same(gradient, tensor.grad, magnitude=np.full(gradient.shape, np.abs(dy).sum() * magnitude.max()))
 
 
 @pytest.mark.parametrize("case", ADAPTIVE_POOL_CASES, ids=lambda case: case.reason)

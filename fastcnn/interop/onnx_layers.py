@@ -56,6 +56,36 @@ def batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, at: Layer, x: str) -> str
     return at.node("Add", y, at.node("Reshape", bias, across))
 
 
+def layer_norm(layer: nn.LayerNorm, at: Layer, x: str) -> str:
+    """Over the last axes."""
+    weight = layer.weight.data if layer.weight else np.ones(layer.normalized_shape)
+    given = x, at.floats("weight", weight), *([at.floats("bias", layer.bias.data)] if layer.bias else [])
+    return at.node("LayerNormalization", *given, axis=-len(layer.normalized_shape), epsilon=layer.eps)
+
+
+def group_norm(layer: nn.GroupNorm, at: Layer, x: str) -> str:
+    """With a row in the place of each group: ONNX's own operator came with opset 18, and weights of groups only."""
+    return _grouped(layer, at, x, layer.num_groups)
+
+
+def instance_norm2d(layer: nn.InstanceNorm2d, at: Layer, x: str) -> str:
+    """One channel in each group."""
+    return _grouped(layer, at, x, layer.num_features)
+
+
+def _grouped(layer: nn.GroupNorm | nn.InstanceNorm2d, at: Layer, x: str, groups: int) -> str:
+    C, *pixels = at.shape
+    rows = at.node("Reshape", x, at.whole("groups", (0, groups, -1)))
+    units = at.floats("ones", np.ones(groups)), at.floats("zeros", np.zeros(groups))
+    y = at.node("InstanceNormalization", rows, *units, epsilon=layer.eps)
+    y = at.node("Reshape", y, at.whole("shape", (0, C, *pixels)))
+    if layer.weight and layer.bias:
+        shape = C, *(1,) * len(pixels)
+        y = at.node("Mul", y, at.floats("weight", layer.weight.data.reshape(shape)))
+        y = at.node("Add", y, at.floats("bias", layer.bias.data.reshape(shape)))
+    return y
+
+
 def gelu(layer: nn.GELU, at: Layer, x: str) -> str:
     """``x / 2 * (1 + erf(x / sqrt(2)))``; or with tanh of ``sqrt(2 / pi) * (x + 0.044715 * x^3)`` in erf's place."""
     if layer.approximate == "tanh":
@@ -107,7 +137,10 @@ WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
     nn.Flatten: lambda layer, at, x: at.node("Flatten", x, axis=1),
     nn.GELU: gelu,
     nn.GlobalAvgPool2d: onnx_pooling.global_avg_pool2d,
+    nn.GroupNorm: group_norm,
     nn.Hardswish: lambda layer, at, x: at.node("HardSwish", x),
+    nn.InstanceNorm2d: instance_norm2d,
+    nn.LayerNorm: layer_norm,
     nn.LeakyReLU: lambda layer, at, x: at.node("LeakyRelu", x, alpha=layer.negative_slope),
     nn.Linear: linear,
     nn.MaxPool2d: onnx_pooling.max_pool2d,

@@ -9,6 +9,7 @@ from fastcnn.nn.containers import Sequential
 from fastcnn.nn.conv import *
 from fastcnn.nn.dropout import *
 from fastcnn.nn.element_losses import *
+from fastcnn.nn.group_norm import *
 from fastcnn.nn.inference import Inference
 from fastcnn.nn.linear import *
 from fastcnn.nn.losses import _Loss

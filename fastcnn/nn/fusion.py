@@ -1,6 +1,6 @@
 """Neighbours in a `Sequential` that compute as one.
 
-ReLU acts on what a convolution, a fully connected layer or a batch normalization has in its registers, before it is
+ReLU acts on what a convolution, a fully connected layer or a normalization has in its registers, before it is
 stored. Of a batch normalization, the gradient of ReLU needs no output either: its sign comes from the input once more,
 which is read anyway, with one multiply-add. A max-pooling
 takes a convolution's windows there too, and ReLU then acts on what the pooling leaves: the largest value of a window is
@@ -16,6 +16,7 @@ from typing import Any
 from fastcnn.nn import calls
 from fastcnn.nn.activations import ReLU
 from fastcnn.nn.conv import Conv2d
+from fastcnn.nn.group_norm import GroupNorm, InstanceNorm2d, LayerNorm
 from fastcnn.nn.linear import Linear
 from fastcnn.nn.module import Module
 from fastcnn.nn.normalization import BatchNorm1d, BatchNorm2d
@@ -45,14 +46,15 @@ class Fused:
         return Fused, (self.layers,)
 
 
-_FUSED = BatchNorm1d, BatchNorm2d, Conv2d, Linear, MaxPool2d, ReLU
+_IMAGE_NORMS = GroupNorm, InstanceNorm2d, LayerNorm
+_FUSED = BatchNorm1d, BatchNorm2d, Conv2d, Linear, MaxPool2d, ReLU, *_IMAGE_NORMS
 
 
 def fuse(layers: tuple[Module, ...]) -> list[Module]:
     """The layers, but one `ConvMaxPool` for each convolution that a max-pooling follows, at once or after ReLU.
 
-    And one `WithReLU` for any other convolution or fully connected layer that ReLU follows, one `NormReLU` for such a
-    batch normalization. A layer whose methods were replaced stays as it is.
+    And one `WithReLU` for any other convolution, fully connected layer or normalization of single images that ReLU
+    follows, one `NormReLU` for such a batch normalization. A layer whose methods were replaced stays as it is.
     """
     units: list[Module] = []
     rest: list[Any] = list(layers)
@@ -63,7 +65,7 @@ def fuse(layers: tuple[Module, ...]) -> list[Module]:
         elif kinds == [Conv2d, ReLU, MaxPool2d]:
             units.append(ConvMaxPool(rest.pop(0), rest.pop(1), relu=True))
             rest.pop(0)
-        elif kinds[:2] in ([Conv2d, ReLU], [Linear, ReLU]):
+        elif kinds[0] in (Conv2d, Linear, *_IMAGE_NORMS) and kinds[1:2] == [ReLU]:
             units.append(WithReLU(rest.pop(0)))
             rest.pop(0)
         elif kinds[:2] in ([BatchNorm1d, ReLU], [BatchNorm2d, ReLU]):
@@ -117,14 +119,14 @@ class ConvMaxPool(Unit):
 
 
 class WithReLU(Unit):
-    """A convolution or a fully connected layer, and ReLU.
+    """A convolution, a fully connected layer or a normalization of single images, and ReLU.
 
     Parameters
     ----------
-    layer : Conv2d or Linear
+    layer : Conv2d, Linear, GroupNorm, InstanceNorm2d or LayerNorm
     """
 
-    def __init__(self, layer: Conv2d | Linear):
+    def __init__(self, layer: Conv2d | Linear | GroupNorm | InstanceNorm2d | LayerNorm):
         self.layer = layer
 
     def forward_native(self, x, backend):

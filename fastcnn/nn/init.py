@@ -97,11 +97,13 @@ def he_(model: Module, rng: np.random.Generator) -> None:
     >>> layer.bias.data
     array([0., 0.], dtype=float32)
     """
+    norms = [module for module in model.modules() if hasattr(module, "normalized_shape")]  # of many axes, too
+    of_norms = {vars(norm)["weight"] for norm in norms}
     for name, parameter in model.named_parameters():
-        if parameter.data.ndim >= 2:
-            kaiming_normal_(parameter, rng)
-        elif name.split(".")[-1] == "bias":
+        if name.split(".")[-1] == "bias":
             zeros_(parameter)
+        elif parameter.data.ndim >= 2 and parameter not in of_norms:
+            kaiming_normal_(parameter, rng)
 
 
 def default_(weight: Parameter, bias: Parameter | None, rng: np.random.Generator) -> None:

@@ -253,17 +253,55 @@ class NormCase(NamedTuple):
     def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray | None, ...]:
         """Draw x, running_mean, running_var, weight (or None), bias (or None) and dy."""
         x, dy = rng.standard_normal((2, *self.x))
-        if self.values == "around 1000":
-            x += 1000
-        elif self.values == "constant":
-            x[...] = 0.3
-        elif self.values == "a level for each image":
-            x += 100 * rng.standard_normal((len(x), *(1,) * (x.ndim - 1)))
-        else:
-            x = 2 * x + 3
+        x = _levelled(x, self.values, rng)
         mean, var, weight, bias = rng.standard_normal((4, self.x[1]))
         arrays = x, mean, 0.5 + var * var, weight if self.weight else None, bias if self.bias else None, dy
         return tuple(None if array is None else array.astype(dtype) for array in arrays)
+
+
+class GroupNormCase(NamedTuple):
+    """A normalization of each image by itself worth a test, and why.
+
+    Attributes
+    ----------
+    reason : str
+    x : tuple of int
+        Shape, (N, C, ...).
+    over : int or tuple of int
+        Groups of channels, for `fastcnn.functional.group_norm`; the last axes' sizes, for `layer_norm`.
+    weight, bias : bool, default True
+        Whether there are any.
+    eps : float, default 1e-5
+    values : str, default "around 3"
+        What the images hold: as in `NormCase`, or "a quarter", a constant that sums do not round.
+    """
+
+    reason: str
+    x: tuple[int, ...]
+    over: int | tuple[int, ...]
+    weight: bool = True
+    bias: bool = True
+    eps: float = 1e-5
+    values: str = "around 3"
+
+    @property
+    def operation(self) -> str:
+        """Its name in `fastcnn.functional`."""
+        return "layer_norm" if isinstance(self.over, tuple) else "group_norm"
+
+    @property
+    def groups(self) -> tuple[int, int]:
+        """How many groups an image has, and how many neighbours have one weight: what backends are told."""
+        if isinstance(self.over, tuple):
+            return int(np.prod(self.x[1 : len(self.x) - len(self.over)])), 1
+        return self.over, int(np.prod(self.x[2:]))
+
+    def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray | None, ...]:
+        """Draw x, weight (or None), bias (or None) and dy."""
+        x, dy = rng.standard_normal((2, *self.x))
+        weight, bias = rng.standard_normal((2, *(self.over if isinstance(self.over, tuple) else self.x[1:2])))
+        drawn = _levelled(x, self.values, rng), weight if self.weight else None, bias if self.bias else None, dy
+        return tuple(None if array is None else array.astype(dtype) for array in drawn)
 
 
 class AdaptivePoolCase(NamedTuple):
@@ -294,6 +332,19 @@ class AdaptivePoolCase(NamedTuple):
         """Draw x and dy, as `PoolCase` does."""
         dy = rng.standard_normal((*self.x[:2], len(self.windows.rows), len(self.windows.columns)))
         return _images(self.x, self.values, rng).astype(dtype), dy.astype(dtype)
+
+
+def _levelled(x: np.ndarray, values: str, rng: np.random.Generator) -> np.ndarray:
+    """What a normalization's images hold, of normally distributed numbers."""
+    if values == "around 1000":
+        return x + 1000
+    if values == "constant":
+        return np.full(x.shape, 0.3)
+    if values == "a quarter":  # of which sums and means are exact
+        return np.full(x.shape, 0.25)
+    if values == "a level for each image":
+        return x + 100 * rng.standard_normal((len(x), *(1,) * (x.ndim - 1)))
+    return 2 * x + 3
 
 
 def _images(shape: tuple[int, ...], values: str, rng: np.random.Generator) -> np.ndarray:
@@ -548,6 +599,38 @@ NORM_CASES = (
     NormCase("images of different brightness", (40, 2, 6, 6), values="a level for each image"),
 )
 """Batch normalizations, small enough for the naive backend."""
+
+GROUP_NORM_CASES = (
+    GroupNormCase("groups of images", (4, 6, 5, 6), 3),
+    GroupNormCase("one group", (3, 4, 3, 5), 1),
+    GroupNormCase("a group for each channel", (3, 4, 3, 5), 4),
+    GroupNormCase("groups of features", (5, 12), 4),
+    GroupNormCase("batch of 1", (1, 4, 4, 5), 2),
+    GroupNormCase("last batch block half full", (24, 6, 4, 4), 2),
+    GroupNormCase("full batch blocks", (32, 4, 3, 3), 2),
+    GroupNormCase("beyond two batch blocks", (40, 4, 3, 5), 2),
+    GroupNormCase("planes beyond what is summed together", (3, 2, 18, 31), 1),
+    GroupNormCase("channels beyond what is summed together", (2, 300), 1),
+    GroupNormCase("no weight, no bias", (3, 4, 4, 4), 2, weight=False, bias=False),
+    GroupNormCase("no weight", (3, 4, 4, 4), 2, weight=False),
+    GroupNormCase("no bias", (3, 4, 4, 4), 2, bias=False),
+    GroupNormCase("large eps", (3, 4, 4, 4), 2, eps=2.5),
+    GroupNormCase("large mean", (20, 4, 6, 6), 2, values="around 1000"),
+    GroupNormCase("no variance", (20, 4, 6, 6), 2, values="a quarter"),
+    GroupNormCase("images of different brightness", (40, 4, 6, 6), 2, values="a level for each image"),
+    GroupNormCase("layer norm of rows", (5, 12), (12,)),
+    GroupNormCase("layer norm of images", (4, 3, 5, 6), (3, 5, 6)),
+    GroupNormCase("layer norm of planes", (4, 3, 5, 6), (5, 6)),
+    GroupNormCase("layer norm of lines", (4, 3, 5, 6), (6,)),
+    GroupNormCase("layer norm, last batch block half full", (24, 33), (33,)),
+    GroupNormCase("layer norm, beyond two batch blocks", (40, 3, 4, 4), (3, 4, 4)),
+    GroupNormCase("layer norm beyond what is summed together", (18, 3, 10, 19), (3, 10, 19)),
+    GroupNormCase("layer norm, no bias", (24, 9), (9,), bias=False),
+    GroupNormCase("layer norm, nothing trained", (24, 9), (9,), weight=False, bias=False),
+    GroupNormCase("layer norm, large mean", (20, 4, 6, 6), (4, 6, 6), values="around 1000"),
+)
+"""Normalizations of each image by itself, small enough for the naive backend."""
+
 ADAPTIVE_POOL_CASES = (
     AdaptivePoolCase("windows of one size", (2, 3, 6, 6), 3),
     AdaptivePoolCase("windows of one size, different axes", (2, 2, 6, 8), (3, 2)),

@@ -16,6 +16,7 @@ from fastcnn.testing.cases import (
     ADAPTIVE_POOL_CASES,
     CONV_CASES,
     CONV_TRANSPOSE_CASES,
+    GROUP_NORM_CASES,
     LOSS_CASES,
     NORM_CASES,
     POOL_CASES,
@@ -74,6 +75,7 @@ def calls() -> Iterator[Call]:
     yield from _poolings()
     yield from _adaptive_poolings()
     yield from _normalizations()
+    yield from _image_normalizations()
     yield from _elementwise()
     yield from _rows()
     yield from _losses()
@@ -211,6 +213,32 @@ def _normalizations() -> Iterator[Call]:
                 return *given, case.arrays(rng, dtype)[4], training, dx, dweight
 
             yield Call("batch_norm_relu_backward", reason, relu_backward)
+
+
+def _image_normalizations() -> Iterator[Call]:
+    for case in GROUP_NORM_CASES:
+
+        def given(backend, rng, dtype, case=case):
+            x, weight, bias, dy = case.arrays(rng, dtype)
+            shape = case.over if isinstance(case.over, tuple) else case.x[1:2]
+            weight = np.ones(shape, dtype) if weight is None else weight
+            bias = np.zeros(shape, dtype) if bias is None else bias
+            return backend.pack(dy), backend.pack(x), weight.ravel(), bias.ravel()
+
+        def forward(*of, case=case, given=given):
+            (groups, pixels), (_, x, weight, bias) = case.groups, given(*of)
+            return x, groups, weight, bias, pixels, case.eps
+
+        yield Call("group_norm", case.reason, forward)
+        yield Call("group_norm_relu", case.reason, forward)
+        for wanted in ((True, True), (True, False), (False, True)):
+
+            def backward(*of, case=case, given=given, wanted=wanted):
+                (groups, pixels), (dy, x, weight, _) = case.groups, given(*of)
+                return dy, x, groups, weight, pixels, case.eps, *wanted
+
+            missing = ", no dx" * (not wanted[0]) + ", no dweight" * (not wanted[1])
+            yield Call("group_norm_backward", case.reason + missing, backward)
 
 
 def _elementwise() -> Iterator[Call]:

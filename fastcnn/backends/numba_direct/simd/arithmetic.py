@@ -51,6 +51,9 @@ tile_add = intrinsic(_elementwise("fadd"))
 tile_subtract = intrinsic(_elementwise("fsub"))
 """a - b, lane by lane, of tiles of one size and of floats."""
 
+tile_multiply = intrinsic(_elementwise("fmul"))
+"""a * b, lane by lane, of tiles of one size and of floats."""
+
 
 @intrinsic
 def tile_multiply_add(typingctx, a, b, c):

@@ -1,0 +1,264 @@
+"""Normalization of each image by itself, as layers."""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastcnn import _validate
+from fastcnn.functional.group_norm import checked_normalized_shape, runs
+from fastcnn.functional.normalization import checked_eps
+from fastcnn.nn import init
+from fastcnn.nn.module import Module
+from fastcnn.nn.parameter import Parameter
+
+
+class _ImageNorm(Module):
+    """What these layers share: all but which numbers of an image are taken together, and have one weight."""
+
+    _affine_shape: tuple[int, ...]
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def _start(self, shape: tuple[int, ...], eps, dtype, *, weight: bool, bias: bool) -> None:
+        self.eps, self.dtype = checked_eps(eps), np.dtype(dtype)
+        ones = init.parameter(shape, dtype)
+        ones.data[...] = 1
+        self._affine_shape = shape
+        self.weight = ones if weight else None
+        self.bias = init.parameter(shape, dtype) if bias else None
+
+    def forward_native(self, x, backend, *, relu: bool = False):
+        """See `fastcnn.functional.group_norm`; with ``relu``, `fastcnn.nn.fusion`."""
+        self.check(x)
+        self._x = x
+        groups, pixels = self._groups(x.shape)
+        operation = backend.group_norm_relu if relu else backend.group_norm
+        return operation(x, groups, self._values("weight", 1), self._values("bias", 0), pixels, self.eps)
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """See `fastcnn.functional.group_norm_backward`."""
+        self.check(self._x)
+        groups, pixels = self._groups(self._x.shape)
+        trained = bool(self.weight or self.bias)
+        dx, dweight, dbias = backend.group_norm_backward(
+            dy, self._x, groups, self._values("weight", 1), pixels, self.eps, input_grad, trained
+        )
+        for parameter, grad in ((self.weight, dweight), (self.bias, dbias)):
+            if parameter:
+                parameter.accumulate(grad.reshape(parameter.shape))
+        return dx
+
+    def _groups(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """How many groups an image of a batch of this shape has, and how many neighbours have one weight."""
+        raise NotImplementedError
+
+    def _values(self, name: str, default: float) -> np.ndarray:
+        """Weights or biases, one after the other."""
+        held = getattr(self, name)
+        if held is None:
+            return _constant(default, math.prod(self._affine_shape), self.dtype)
+        return np.ascontiguousarray(held.data).reshape(-1)
+
+    def check(self, x) -> None:
+        """Say what does not fit."""
+        if x.dtype != self.dtype:
+            raise TypeError(f"{self} is {self.dtype} but its input is {x.dtype}.")
+        self.check_arrays(x.dtype, weight=self._affine_shape, bias=self._affine_shape)
+
+
+class GroupNorm(_ImageNorm):
+    """Groups of an image's channels less their mean, by their standard deviation; see `fastcnn.functional.group_norm`.
+
+    Parameters
+    ----------
+    num_groups : int
+        It divides the channels.
+    num_channels : int
+    eps : float, default 1e-5
+        Added to the variance.
+    affine : bool, default True
+        Whether to multiply by a weight and to add a bias, one for each channel.
+    dtype : float32 or float64, default float32
+        Of the parameters.
+
+    Attributes
+    ----------
+    weight, bias : Parameter of shape (num_channels,), or None
+        1 and 0 at first.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range, or `num_groups` does not divide `num_channels`; from a call, if the input is not
+        (N, num_channels, ...).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> nn.GroupNorm(2, 4, eps=0, dtype=np.float64)(np.array([[1.0, 3.0, 10.0, 50.0]]))
+    array([[-1.,  1., -1.,  1.]])
+    """
+
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, dtype=np.float32):
+        self.num_groups = _validate.count("num_groups", num_groups)
+        self.num_channels = _validate.count("num_channels", num_channels)
+        if self.num_channels % self.num_groups:
+            raise ValueError(f"`num_groups` is {num_groups} but must divide `num_channels` ({num_channels}).")
+        self.affine = _validate.flag("affine", affine)
+        self._start((self.num_channels,), eps, dtype, weight=affine, bias=affine)
+
+    def _groups(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        return self.num_groups, math.prod(shape[2:])
+
+    def check(self, x) -> None:
+        """Say what does not fit."""
+        if x.shape[1] != self.num_channels:
+            raise ValueError(f"{self} needs {self.num_channels} channels but its input has shape {x.shape}.")
+        super().check(x)
+
+    def extra_repr(self) -> str:
+        """Groups and channels, and what differs from its default."""
+        return f"{self.num_groups}, {self.num_channels}{_changed(self, affine=True)}"
+
+
+class InstanceNorm2d(_ImageNorm):
+    """Each channel of each image less its mean, by its standard deviation: `GroupNorm` with one channel in a group.
+
+    Running statistics, which PyTorch's layer may have, it has none: then `BatchNorm2d` does the same to each image.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels.
+    eps : float, default 1e-5
+        Added to the variance.
+    affine : bool, default False
+        Whether to multiply by a weight and to add a bias, one for each channel.
+    dtype : float32 or float64, default float32
+        Of the parameters.
+
+    Attributes
+    ----------
+    weight, bias : Parameter of shape (num_features,), or None
+        1 and 0 at first.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range; from a call, if the input is not (N, num_features, H, W), or is to be trained
+        with and has one pixel only.
+
+    References
+    ----------
+    D. Ulyanov, A. Vedaldi, V. Lempitsky, "Instance normalization: the missing ingredient for fast stylization",
+    arXiv:1607.08022, 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> nn.InstanceNorm2d(2, eps=0, dtype=np.float64)(np.array([[[[1.0, 3.0]], [[10.0, 50.0]]]]))
+    array([[[[-1.,  1.]],
+    <BLANKLINE>
+            [[-1.,  1.]]]])
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, *, affine: bool = False, dtype=np.float32):
+        self.num_features = _validate.count("num_features", num_features)
+        self.affine = _validate.flag("affine", affine)
+        self._start((self.num_features,), eps, dtype, weight=affine, bias=affine)
+
+    def _groups(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        return self.num_features, math.prod(shape[2:])
+
+    def check(self, x) -> None:
+        """Say what does not fit."""
+        if len(x.shape) != 4:
+            raise ValueError(f"{self} needs images (N, C, H, W) but its input has shape {x.shape}.")
+        if x.shape[1] != self.num_features:
+            raise ValueError(f"{self} needs {self.num_features} channels but its input has shape {x.shape}.")
+        if self.training and x.shape[2:] == (1, 1):
+            raise ValueError(
+                f"The input of {self} has one pixel (shape {x.shape}): training needs at least 2, for their variance."
+            )
+        super().check(x)
+
+    def extra_repr(self) -> str:
+        """Channels, and what differs from its default."""
+        return f"{self.num_features}{_changed(self, affine=False)}"
+
+
+class LayerNorm(_ImageNorm):
+    """Numbers along the last axes less their mean, by their standard deviation; see `fastcnn.functional.layer_norm`.
+
+    Parameters
+    ----------
+    normalized_shape : int or sequence of int
+        Size of the last axis, or sizes of the last axes; not that of the batch.
+    eps : float, default 1e-5
+        Added to the variance.
+    elementwise_affine : bool, default True
+        Whether to multiply by a weight, one for each number of `normalized_shape`.
+    bias : bool, default True
+        Whether to add a bias then, too.
+    dtype : float32 or float64, default float32
+        Of the parameters.
+
+    Attributes
+    ----------
+    weight, bias : Parameter of shape `normalized_shape`, or None
+        1 and 0 at first.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range; from a call, if the input does not end with `normalized_shape` behind the axis
+        of the batch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> nn.LayerNorm(2, eps=0, dtype=np.float64)(np.array([[1.0, 3.0], [10.0, 50.0]]))
+    array([[-1.,  1.],
+           [-1.,  1.]])
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        *,
+        dtype=np.float32,
+    ):
+        self.normalized_shape = checked_normalized_shape(normalized_shape)
+        self.elementwise_affine = _validate.flag("elementwise_affine", elementwise_affine)
+        both = _validate.flag("bias", bias) and self.elementwise_affine
+        self._start(self.normalized_shape, eps, dtype, weight=self.elementwise_affine, bias=both)
+
+    def _groups(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        return runs(shape, self.normalized_shape, f"The input of {self}"), 1
+
+    def extra_repr(self) -> str:
+        """Sizes, and what differs from its default."""
+        bias = ", bias=False" if self.weight and not self.bias else ""
+        return f"{self.normalized_shape}{_changed(self, elementwise_affine=True)}{bias}"
+
+
+def _changed(layer: _ImageNorm, **flags: bool) -> str:
+    """Options that are not their defaults."""
+    options = {"eps": 1e-5, **flags}
+    return "".join(f", {name}={getattr(layer, name)!r}" for name in options if getattr(layer, name) != options[name])
+
+
+@functools.cache
+def _constant(value: float, size: int, dtype: np.dtype) -> np.ndarray:
+    """Weights or biases that there are none of."""
+    array = np.full(size, value, dtype)
+    array.flags.writeable = False
+    return array
