@@ -66,6 +66,8 @@ SAMPLES = [
     T.GELU("tanh"),
     T.ELU(0.7),
     T.Softplus(2.0, 0.5),
+    T.PReLU(),
+    T.PReLU(4, 0.5, dtype=torch.float64),
     *(getattr(T, kind.__name__)() for kind in activations.LAYERS.values() if hasattr(T, kind.__name__)),
     T.Softmax(1),
     T.Softmax(-1),

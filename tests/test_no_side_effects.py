@@ -75,6 +75,8 @@ FUNCTIONS = {  # by name: the arguments for a seed and a number of images
     "group_norm_backward": lambda s, N: (*binary(s, N), 2, draw(s, 4)),
     "layer_norm": lambda s, N: (draw(s, N, *X[1:]), X[2:], draw(s, *X[2:]), draw(s, *X[2:])),
     "layer_norm_backward": lambda s, N: (*binary(s, N), X[2:], draw(s, *X[2:])),
+    "prelu": lambda s, N: (draw(s, N, *X[1:]), draw(s, 4)),
+    "prelu_backward": lambda s, N: (*binary(s, N), draw(s, 4)),
     "dropout": lambda s, N: (draw(s, N, *X[1:]), 0.5),
     "dropout2d": lambda s, N: (draw(s, N, *X[1:]), 0.5),
     "dropout_backward": binary,

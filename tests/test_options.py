@@ -58,7 +58,7 @@ CLASSES, DIGITS = {"logits": ROWS, "target": LABELS}, {"x": ROWS, "target": LABE
 PAIR = {"x": ROWS, "target": -ROWS}
 
 CALLS = {
-    nn.ELU: {}, nn.LeakyReLU: {}, nn.ScaledTanh: {}, nn.Softmax: {}, nn.Softplus: {}, nn.Dropout: {},
+    nn.ELU: {}, nn.LeakyReLU: {}, nn.ScaledTanh: {}, nn.Softmax: {}, nn.Softplus: {}, nn.PReLU: {}, nn.Dropout: {},
     nn.Dropout2d: {},
     nn.AdaptiveAvgPool2d: {"output_size": 1}, nn.AdaptiveMaxPool2d: {"output_size": 1},
     nn.AvgPool2d: {"kernel_size": 2}, nn.MaxPool2d: {"kernel_size": 2},
@@ -92,6 +92,7 @@ CALLS = {
     functional.dropout: drawn(x=X), functional.dropout2d: drawn(x=X),
     functional.elu: {"x": X}, functional.elu_backward: {"dy": X, "x": X},
     functional.leaky_relu: {"x": X}, functional.leaky_relu_backward: {"dy": X, "x": X},
+    functional.prelu_backward: {"dy": X, "x": X, "weight": np.ones(4)},
     functional.softplus: {"x": X}, functional.softplus_backward: {"dy": X, "x": X},
     functional.scaled_tanh: {"x": X}, functional.scaled_tanh_backward: {"dy": X, "y": X},
     functional.linear_backward: {"dy": images(4, 3), "x": ROWS, "weight": images(3, 5)},

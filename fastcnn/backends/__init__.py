@@ -20,7 +20,7 @@ from fastcnn import _threads
 
 FILES = (
     "layout", "conv", "conv_transpose", "pooling", "adaptive_pooling", "normalization", "group_norm", "linear",
-    "activations", "residual", "branches", "softmax", "losses", "class_losses", "element_losses", "optim",
+    "activations", "prelu", "residual", "branches", "softmax", "losses", "class_losses", "element_losses", "optim",
 )  # fmt: skip
 """Those of a backend in which its operations are."""
 

@@ -17,6 +17,7 @@ from fastcnn.functional.group_norm import *
 from fastcnn.functional.linear import *
 from fastcnn.functional.normalization import *
 from fastcnn.functional.pooling import *
+from fastcnn.functional.prelu import *
 from fastcnn.functional.softmax import *
 
 # An operation is what has a gradient; what else these files define is their own affair.

@@ -116,6 +116,12 @@ def softplus(layer: nn.Softplus, at: Layer, x: str) -> str:
     return at.node("Where", at.node("Greater", scaled, at.floats("threshold", layer.threshold)), x, y)
 
 
+def prelu(layer: nn.PReLU, at: Layer, x: str) -> str:
+    """One slope for all, or one for each channel, in a shape that broadcasts."""
+    slopes = layer.weight.data.reshape(-1, *(1,) * (len(at.shape) - 1))
+    return at.node("PRelu", x, at.floats("weight", slopes))
+
+
 def resize_channels(layer: nn.ResizeChannels, at: Layer, x: str) -> str:
     """The first channels, or zeros behind the last."""
     C, more = at.shape[0], layer.channels - at.shape[0]
@@ -145,6 +151,7 @@ WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
     nn.Linear: linear,
     nn.MaxPool2d: onnx_pooling.max_pool2d,
     nn.Mish: lambda layer, at, x: at.node("Mul", x, at.node("Tanh", at.node("Softplus", x))),
+    nn.PReLU: prelu,
     nn.ReLU: lambda layer, at, x: at.node("Relu", x),
     nn.ResizeChannels: resize_channels,
     nn.ScaledTanh: scaled_tanh,

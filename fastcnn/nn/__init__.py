@@ -17,6 +17,7 @@ from fastcnn.nn.module import Module
 from fastcnn.nn.normalization import *
 from fastcnn.nn.parameter import Buffer, Parameter
 from fastcnn.nn.pooling import *
+from fastcnn.nn.prelu import *
 from fastcnn.nn.recording import unrecorded
 from fastcnn.nn.reshaping import *
 from fastcnn.nn.residual import *

@@ -21,7 +21,7 @@ UNFINITE = {
 }  # fmt: skip
 """Operations that are called with NaN and infinity, too."""
 
-SUMS = ("conv", "linear", "pool", "batch", "softmax", "cross_entropy", "norm", "moments", "weighted")
+SUMS = ("conv", "linear", "prelu", "pool", "batch", "softmax", "cross_entropy", "norm", "moments", "weighted")
 """Parts of the names of operations that add up; all others make each number of a few."""
 
 SHAPES = (3, 7), (1, 2, 3, 4), (24, 3, 2, 5), (40, 1, 3, 3)

@@ -258,6 +258,19 @@ def _elementwise() -> Iterator[Call]:
         if len(shape) == 4:
             for channels in (1, shape[1], shape[1] + 2):
                 yield Call("resize_channels", f"{reason}, to {channels} channels", packed(1, channels))
+        for slopes in {1, shape[1]}:
+
+            def with_slopes(backend, rng, dtype, shape=shape, slopes=slopes):
+                x, dy = rng.standard_normal((2, *shape)).astype(dtype)
+                return backend.pack(dy), backend.pack(x), rng.standard_normal(slopes).astype(dtype)
+
+            yield Call("prelu", f"{reason}, slopes: {slopes}", lambda *of, f=with_slopes: f(*of)[1:])
+            for wanted in (True, False):
+                yield Call(
+                    "prelu_backward",
+                    f"{reason}, slopes: {slopes}{', no dx' * (not wanted)}",
+                    lambda *of, f=with_slopes, wanted=wanted: (*f(*of), wanted),
+                )
         for dim in range(1, len(shape)):
             for parts in (1, 3):
                 sizes = tuple(range(1, 1 + parts))

@@ -1,0 +1,28 @@
+"""ReLU with trained slopes and its gradients, one number after the other."""
+
+import numpy as np
+
+
+def prelu(x, weight):
+    """See `fastcnn.functional.prelu`."""
+    y = np.empty_like(x)
+    for at in np.ndindex(x.shape):
+        value = float(x[at])
+        y[at] = value if value > 0 else _slope(weight, at) * value
+    return y
+
+
+def prelu_backward(dy, x, weight, input_grad: bool):
+    """See `fastcnn.functional.prelu_backward`."""
+    dx, dweight = np.empty_like(x), np.zeros(weight.shape)
+    for at in np.ndindex(x.shape):
+        value, gradient = float(x[at]), float(dy[at])
+        dx[at] = gradient if value > 0 else _slope(weight, at) * gradient
+        if not value > 0:
+            dweight[at[1] % len(weight)] += value * gradient
+    return dx if input_grad else None, dweight.astype(x.dtype)
+
+
+def _slope(weight, at: tuple[int, ...]) -> float:
+    """That of a channel, or the one of all."""
+    return float(weight[at[1] % len(weight)])
