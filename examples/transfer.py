@@ -78,7 +78,8 @@ def train(
     schedule = optim.OneCycleLR(optimizer, lr, total_steps=count, cycle_momentum=False)
     step = training.TrainStep(model, optimizer, nn.CrossEntropyLoss())
     start = time.perf_counter()
-    for images, labels in tqdm(pictures.batches(size, epochs, rng), bar, count, leave=False, disable=None if bar else True):
+    batches = pictures.batches(size, epochs, rng)
+    for images, labels in tqdm(batches, bar, count, leave=False, disable=None if bar else True):
         step(images, labels)
         schedule.step()
     return time.perf_counter() - start
