@@ -355,3 +355,32 @@ def test_without_onnx(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r'To read ONNX needs onnx; install it with pip install "fastcnn\[onnx\]"\.'):
         interop.from_onnx(tmp_path / "a.onnx")
+
+
+def test_normalizations_and_slopes_of_others(tmp_path, rng):
+    x = rng.standard_normal((2, 3, 6, 7)).astype(np.float32)
+    arrays = {name: rng.uniform(0.5, 2, size).astype(np.float32) for name, size in (("w", 3), ("b", 3), ("v", 7))}
+    slopes = {"s": np.full((1, 3, 1, 1), 0.3, np.float32)}
+    for operator, given, options, kind in (
+        ("InstanceNormalization", ["x", "w", "b"], {}, nn.InstanceNorm2d),
+        ("LayerNormalization", ["x", "v"], {"epsilon": 0.1}, nn.LayerNorm),
+        ("LayerNormalization", ["x", "v", "v"], {"axis": 2}, nn.LayerNorm),
+        ("PRelu", ["x", "s"], {}, nn.PReLU),
+        ("HardSwish", ["x"], {}, nn.Hardswish),
+        ("Softplus", ["x"], {}, nn.Softplus),
+    ):
+        path = save(tmp_path / "a.onnx", [(operator, given, "y", options)], IMAGE, arrays | slopes)
+        assert type(assert_read(path, x)) is kind or type(assert_read(path, x)[0]) is kind
+
+
+def test_normalizations_and_slopes_that_are_none_of_ours(tmp_path, rng):
+    arrays = {"w": np.ones((2, 3, 6, 7), np.float32), "s": np.ones((3, 6, 1), np.float32), "v": np.ones(7, np.float32)}
+    path = save(
+        tmp_path / "a.onnx", [("LayerNormalization", ["x", "w"], "y", {"axis": 0})], {"x": [2, 3, 6, 7]}, arrays
+    )
+    with pytest.raises(ValueError, match=r"is over the axis of the batch, too"):
+        interop.from_onnx(path)
+    for slopes, shape in (("s", r"\(3, 6, 1\)"), ("v", r"\(7,\)")):
+        path = save(tmp_path / "a.onnx", [("PRelu", ["x", slopes], "y", {})], IMAGE, arrays)
+        with pytest.raises(ValueError, match=rf"has slopes of shape {shape}, but fastcnn has one for all"):
+            interop.from_onnx(path)

@@ -132,6 +132,37 @@ def batch_norm(at: At) -> Module:
     return _set(layer, **arrays)
 
 
+def instance_norm(at: At) -> Module:
+    """Each channel by itself."""
+    weight, bias, eps = at.array(1, "weight"), at.array(2, "bias"), number(at.option("epsilon", 1e-5))
+    C, dtype = len(weight), at.content.dtype
+    images = len(at.x_shape) == 4
+    layer = nn.InstanceNorm2d(C, eps, affine=True, dtype=dtype) if images else nn.GroupNorm(C, C, eps, dtype=dtype)
+    return _set(layer, weight=weight, bias=bias)
+
+
+def layer_norm(at: At) -> Module:
+    """Over the last axes, not that of the batch."""
+    axis = at.option("axis", -1) % len(at.x_shape)
+    if axis == 0:
+        raise ValueError(f"{at.said()} is over the axis of the batch, too, but images are independent of each other.")
+    shape, given = at.x_shape[axis:], {"weight": at.array(1, "weight")}
+    if at.has(2):
+        given["bias"] = at.array(2, "bias")
+    layer = nn.LayerNorm(shape, number(at.option("epsilon", 1e-5)), bias=at.has(2), dtype=at.content.dtype)
+    return _set(layer, **{name: np.broadcast_to(array, shape) for name, array in given.items()})
+
+
+def prelu(at: At) -> Module:
+    """One slope for all, or one for each channel."""
+    slopes, channels = at.array(1, "slopes"), (at.x_shape[1], *(1,) * (len(at.x_shape) - 2))
+    if slopes.size != 1 and (slopes.size != channels[0] or slopes.shape[-len(channels) :] != channels):
+        raise ValueError(
+            f"{at.said()} has slopes of shape {slopes.shape}, but fastcnn has one for all, or one for each channel."
+        )
+    return _set(nn.PReLU(slopes.size, dtype=at.content.dtype), weight=slopes.ravel())
+
+
 def max_pool2d(at: At, before: Pads = (0, 0, 0, 0)) -> Module:
     """The largest of each window; padding by hand, of minus infinities, is its own."""
     kernel, stride, pads, dilation = slide(at.node, at.x_shape)
@@ -210,10 +241,15 @@ READERS: dict[str, Callable[[At], Module | None]] = {
     "Gemm": gemm,
     "GlobalAveragePool": lambda at: nn.AdaptiveAvgPool2d(1),
     "GlobalMaxPool": lambda at: nn.AdaptiveMaxPool2d(1),
+    "HardSwish": lambda at: nn.Hardswish(),
     "Identity": lambda at: None,
+    "InstanceNormalization": instance_norm,
+    "LayerNormalization": layer_norm,
     "LeakyRelu": lambda at: nn.LeakyReLU(number(at.option("alpha", 0.01))),
     "MatMul": lambda at: linear(at, at.array(1, "weights").T, None),
     "MaxPool": max_pool2d,
+    "Mish": lambda at: nn.Mish(),
+    "PRelu": prelu,
     "Pad": resize_channels,
     "ReduceMean": reduce_mean,
     "Relu": lambda at: nn.ReLU(),
@@ -221,6 +257,7 @@ READERS: dict[str, Callable[[At], Module | None]] = {
     "Sigmoid": lambda at: nn.Sigmoid(),
     "Slice": resize_channels,
     "Softmax": lambda at: nn.Softmax(at.option("axis", -1) % len(at.shape)),
+    "Softplus": lambda at: nn.Softplus(),
     "Squeeze": flatten,
     "Tanh": lambda at: nn.Tanh(),
 }

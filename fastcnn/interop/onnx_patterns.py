@@ -17,6 +17,7 @@ from fastcnn.interop.onnx_operators import (
     conv_transpose2d,
     linear,
     max_pool2d,
+    number,
     pool_options,
     slide,
 )
@@ -78,6 +79,28 @@ def _gelu_of_quotient(at: At, x: tuple[int, ...], quotient: np.ndarray, **consta
 def _scaled_tanh(at: At, x: tuple[int, ...], amplitude: np.ndarray, slope: np.ndarray) -> Iterator[nn.Module]:
     if amplitude.size == slope.size == 1:
         yield nn.ScaledTanh(amplitude.item(), slope.item())
+
+
+def _softplus(at: At, x: tuple[int, ...], beta=None, threshold=None) -> Iterator[nn.Module]:
+    given = {"beta": beta, "threshold": threshold}
+    if all(value is None or value.size == 1 for value in given.values()):
+        yield nn.Softplus(**{name: number(value) for name, value in given.items() if value is not None})
+
+
+def _group_norm(at: At, x: tuple[int, ...], groups, ones, zeros, shape, weight=None, bias=None) -> Iterator[nn.Module]:
+    """Groups of channels as rows, normalized, and as channels again."""
+    C, G = x[1], len(ones)
+    if at.shape != x or C % G or groups.tolist()[1] != G or not (ones == 1).all() or zeros.any():
+        return
+    norm = next(name for name in _above(at) if at.content.nodes[name].operator == "InstanceNormalization")
+    eps = number(at._replace(name=norm).option("epsilon", 1e-5))
+    layer = nn.GroupNorm(G, C, eps, weight is not None, dtype=at.content.dtype)
+    if weight is not None:
+        channels = C, *(1,) * (len(x) - 2)
+        if any(array.size != C or array.shape[-len(channels) :] != channels for array in (weight, bias)):
+            return
+        layer.load_state_dict({"weight": weight.ravel(), "bias": bias.ravel()})
+    yield layer
 
 
 def _global_avg_pool(at: At, x: tuple[int, ...], **constants: np.ndarray) -> Iterator[nn.Module]:
@@ -176,8 +199,18 @@ _NORM = ("BatchNormalization", _X, "scale", "offset", "mean", "var")
 _PAD = ("Pad", _X, "pads")
 _PAD_WITH = ("Pad", _X, "pads", "padding")
 
+_SCALED = ("Mul", _X, "beta")
+_SOFTPLUS = ("Div", ("Softplus", _SCALED), "beta")
+_GROUPS = ("Reshape", ("InstanceNormalization", ("Reshape", _X, "groups"), "ones", "zeros"), "shape")
+
 PATTERNS: list[tuple[Pattern, Callable[..., Iterator[nn.Module]]]] = [
     (("Mul", _X, ("Sigmoid", _X)), lambda at, x: iter([nn.SiLU()])),
+    (("Mul", _X, ("Tanh", ("Softplus", _X))), lambda at, x: iter([nn.Mish()])),
+    (_SOFTPLUS, _softplus),
+    (("Where", ("Greater", _SCALED, "threshold"), _X, _SOFTPLUS), _softplus),
+    (("Where", ("Greater", _X, "threshold"), _X, ("Softplus", _X)), _softplus),
+    (("Add", ("Mul", _GROUPS, "weight"), "bias"), _group_norm),
+    (_GROUPS, _group_norm),
     (("Mul", ("Mul", _X, "half"), ("Add", ("Erf", ("Mul", _X, "slope")), "one")), _gelu),
     (("Mul", ("Mul", _X, ("Add", ("Erf", ("Div", _X, "quotient")), "one")), "half"), _gelu_of_quotient),
     (("Mul", ("Mul", _X, "half"), ("Add", ("Tanh", ("Mul", ("Add", _X, _CUBE), "slope")), "one")), _gelu),
