@@ -52,7 +52,8 @@ def run(parser: argparse.ArgumentParser, args: argparse.Namespace, ranks=None) -
     except (ValueError, OSError) as error:
         parser.error(sentence(error))
     if first:
-        print(f"Data: {train.source}; {len(train):,} training images, {len(test):,} test images.")
+        counts = f"{len(train):,} training images, {len(test):,} test images, which are the validation"
+        print(f"Data: {train.source}; {counts}.")
 
     # 28x28 is padded to LeNet-5's 32x32; the training images decide what mean 0 and standard deviation 1 are
     mean, std = data.mean_and_std(train.images)
@@ -92,7 +93,7 @@ def run(parser: argparse.ArgumentParser, args: argparse.Namespace, ranks=None) -
             "data": {"source": train.source, "training_images": len(train), "test_images": len(test)},
             "parameters": sum(parameter.size for parameter in model.parameters()),
             "finished": exit_code == 0,
-            "epochs": [vars(epoch) for epoch in trainer.history.epochs],
+            "epochs": [epoch.to_dict() for epoch in trainer.history.epochs],
         }
         args.json.write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")
     return exit_code

@@ -146,7 +146,7 @@ MUTANTS = [
            "tests/test_checkpoint.py::test_a_damaged_file_is_refused"),
     Mutant("training/progress.py", "self.loss += batch.loss * batch.weight", "self.loss += batch.loss", "tests/test_trainer.py|-k|numpy"),
     Mutant("training/trainer.py", "        self.optimizer.zero_grad()\n", "", "tests/test_trainer.py|-k|numpy"),
-    Mutant("training/evaluation.py", "np.argsort(-self.logits", "np.argsort(self.logits", "tests/test_evaluation.py"),
+    Mutant("training/tasks/evaluation.py", "np.argsort(-self.logits", "np.argsort(self.logits", "tests/test_evaluation.py"),
     Mutant("data/loader.py", "(seed, i, part)", "(seed, 0, part)", "tests/test_loader.py|-k|another"),
     Mutant("data/loader.py", 'epoch: dict[str, Any] = {"rng": self._rng_state(), "batches": self._skip}',
            'epoch: dict[str, Any] = {"rng": self._rng_state(), "batches": 0}', "tests/test_loader.py|-k|stopped"),

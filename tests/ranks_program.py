@@ -17,7 +17,8 @@ from fastcnn import _processors, data, distributed, nn, optim, training
 from fastcnn.data import augment
 
 
-def make(comm=None, *, images=18, batch_size=8, model=None, callbacks=(), shift=False, lr=0.1, strategy=None):
+def make(comm=None, *, images=18, batch_size=8, model=None, callbacks=(), shift=False, lr=0.1, strategy=None,
+         task=None, loss=None):  # fmt: skip
     """A trainer, its loader and images to evaluate; every rank other than 0 has other weights and another order."""
     rng = np.random.default_rng(3)
     x = rng.normal(size=(images, 1, 6, 6)).astype(np.float32)
@@ -28,7 +29,9 @@ def make(comm=None, *, images=18, batch_size=8, model=None, callbacks=(), shift=
     loader = data.DataLoader(x, labels, batch_size, shuffle=True, rng=rng, augment=moved)
     optimizer = optim.SGD(model.parameters(), lr, momentum=0.9, weight_decay=0.01)
     schedule = optim.OneCycleLR(optimizer, lr, total_steps=100)
-    trainer = training.Trainer(model, optimizer, nn.CrossEntropyLoss(), schedule, callbacks, strategy or comm)
+    trainer = training.Trainer(
+        model, optimizer, loss or nn.CrossEntropyLoss(), schedule, callbacks, strategy or comm, task
+    )
     return trainer, loader, (x[::-1][:7], labels[::-1][:7])
 
 
@@ -63,14 +66,82 @@ def synchronized(comm):
     return lambda rng: distributed.convert_sync_batch_norm(with_batch_norm(rng), comm)
 
 
+class Pixels(nn.CrossEntropyLoss):
+    """Of (N, classes, H, W) logits."""
+
+    def _check(self, x, target):
+        rows = np.ascontiguousarray(np.moveaxis(x, 1, -1)).reshape(-1, x.shape[1])
+        self._shape = x.shape
+        return super()._check(rows, target.ravel())
+
+    def backward(self):
+        N, K, *size = self._shape
+        return np.ascontiguousarray(np.moveaxis(super().backward().reshape(N, *size, K), -1, 1))
+
+
+def of_numbers(folder, comm, *, held_out=None, resume=None, **options):
+    """A regression: the mean is over the numbers of all ranks' images."""
+
+    def model(rng):
+        return nn.Sequential(nn.Flatten(), nn.Linear(36, 2, rng=rng))
+
+    trainer, loader, (x, _) = make(comm, model=model, task=training.Regression(), loss=nn.MSELoss(), lr=0.02, **options)
+    loader.labels = np.ascontiguousarray(loader.images[:, 0, 0, :2] * 3)
+    x, target = np.ascontiguousarray(x), np.ascontiguousarray(x[:, 0, 0, :2] * 3)
+    if resume and trainer.rank == 0:
+        training.latest_checkpoint(resume).restore(trainer, loader)
+    epochs = trainer._strategy.broadcast(2 - len(trainer.history.epochs))
+    trainer.fit(loader, held_out(x, target) if held_out else (x, target), epochs)
+    return found(trainer)
+
+
+def of_pixels(folder, comm):
+    """A segmentation in which some ranks' parts have no pixel that counts."""
+
+    def model(rng):
+        return nn.Sequential(nn.Conv2d(1, 3, 3, padding=1, rng=rng))
+
+    trainer, loader, (x, _) = make(comm, model=model, task=training.Segmentation(), loss=Pixels(ignore_index=-1))
+    loader.labels = np.digitize(loader.images[:, 0], [-0.5, 0.5])
+    loader.labels[::2] = -1
+    x = np.ascontiguousarray(x)
+    trainer.fit(loader, (x, np.digitize(x[:, 0], [-0.5, 0.5])), 2)
+    return found(trainer, confusion=trainer.evaluation.confusion.tolist())
+
+
+def by_loader(folder, comm):
+    """Ranks evaluate whole batches in turn: as many as there are, or fewer."""
+    return of_numbers(folder, comm, held_out=lambda x, target: data.DataLoader(x, target, 3))
+
+
+def by_loader_of_classes(folder, comm):
+    trainer, loader, (x, labels) = make(comm)
+    trainer.fit(loader, data.DataLoader(x, labels, 2), 2)
+    return found(trainer)
+
+
+def unmeasured(folder, comm):
+    """Nothing is held out."""
+    trainer, loader, _ = make(comm, callbacks=[training.BestWeights()])
+    trainer.fit(loader, epochs=2)
+    return found(trainer)
+
+
+def numbers_resumed(folder, comm):
+    """Stopped in the middle of the second epoch, and gone on."""
+    stop = StopAt(4, 0, lambda trainer: trainer.stop("enough"))
+    of_numbers(folder, comm, callbacks=[stop, training.Checkpoint(folder / "numbers")])
+    return of_numbers(folder, comm, callbacks=[training.Checkpoint(folder / "numbers")], resume=folder / "numbers")
+
+
 def found(trainer, **more) -> dict:
     """All that must be the same on all ranks, and ``more``."""
-    record = [vars(epoch) for epoch in trainer.history.epochs]
+    record = [epoch.to_dict() for epoch in trainer.history.epochs]
     return {
         "losses": trainer.history.step_losses,
         "epochs": [{k: v for k, v in epoch.items() if "second" not in k} for epoch in record],
         "weights": {name: array.tolist() for name, array in trainer.model.state_dict().items()},
-        "evaluation": trainer.evaluation and trainer.evaluation.logits.tolist(),
+        "evaluation": trainer.evaluation.logits.tolist() if hasattr(trainer.evaluation, "logits") else None,
         "stopped": trainer.stopped,
         **more,
     }

@@ -43,7 +43,7 @@ def test_the_average_of_a_short_run_is_good():
     trainer = training.Trainer(model, optimizer, nn.CrossEntropyLoss(), callbacks=[training.WeightAverage(average)])
     history = trainer.fit(data.DataLoader(images, labels, 5), (images, labels), 1)
     assert training.evaluate(model, images, labels).accuracy > 0.95
-    assert history.epochs[0].test_accuracy > 0.9  # of the average, after 40 updates
+    assert history.epochs[0].validation_accuracy > 0.9  # of the average, after 40 updates
 
 
 def test_values_are_those_of_torch(rng):

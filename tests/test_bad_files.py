@@ -22,6 +22,7 @@ from fastcnn import data, nn, optim, training
 from fastcnn.commands import settings
 from fastcnn.commands.errors import UsageError
 from tests import mutation
+from tests.epochs import classified
 from tests.profile import FULL
 
 Image = pytest.importorskip("PIL.Image")
@@ -124,7 +125,7 @@ def written(write, name: str) -> bytes:
 
 
 def history() -> training.History:
-    epochs = [training.Epoch(n, 469, 0.5, 0.3, 0.91, 0.1, 0.97, 0.006, 120000.0) for n in (1, 2)]
+    epochs = [classified(n, 469, 0.5, 0.3, 0.91, 0.1, 0.97, 0.006, 120000.0) for n in (1, 2)]
     return training.History(epochs, [2.5, 1.25, float("nan")])
 
 

@@ -1,18 +1,18 @@
 """What a run records, as files."""
 
 import csv
-import dataclasses
 import json
 import math
 
 import pytest
 
-from fastcnn.training import Epoch, History
+from fastcnn.training import History
+from tests.epochs import classified
 
 HISTORY = History(
     [
-        Epoch(1, 2, 0.5, 0.3, 0.91, 0.1, 0.97, 0.006, 120000.0),
-        Epoch(2, 2, 0.25, 0.1, 0.97, 0.05, 1 / 3, 1e-7, 240000.0),
+        classified(1, 2, 0.5, 0.3, 0.91, 0.1, 0.97, 0.006, 120000.0),
+        classified(2, 2, 0.25, 0.1, 0.97, 0.05, 1 / 3, 1e-7, 240000.0),
     ],
     [2.3, 0.9, 0.3, 0.1],
 )
@@ -22,7 +22,8 @@ def test_json_holds_everything(tmp_path):
     HISTORY.to_json(tmp_path / "history.json")
     record = json.loads((tmp_path / "history.json").read_text())
     assert record["step_losses"] == [2.3, 0.9, 0.3, 0.1]
-    assert [Epoch(**epoch) for epoch in record["epochs"]] == HISTORY.epochs
+    assert record["epochs"] == [epoch.to_dict() for epoch in HISTORY.epochs]
+    assert [kind["name"] for kind in record["metrics"]] == ["loss", "accuracy"]
 
 
 def test_csv_holds_the_epochs_exactly(tmp_path):
@@ -30,17 +31,17 @@ def test_csv_holds_the_epochs_exactly(tmp_path):
     with open(tmp_path / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
-        "epoch", "batches", "seconds", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "lr",
-        "images_per_second",
+        "epoch", "batches", "seconds", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy",
+        "lr", "images_per_second",
     ]  # fmt: skip
-    assert [float(row["test_accuracy"]) for row in rows] == [0.97, 1 / 3]
+    assert [float(row["validation_accuracy"]) for row in rows] == [0.97, 1 / 3]
     assert [int(row["epoch"]) for row in rows] == [1, 2]
 
 
 def test_no_epoch_is_a_file_too(tmp_path):
     History().to_json(tmp_path / "history.json")
     History().to_csv(tmp_path / "history.csv")
-    assert json.loads((tmp_path / "history.json").read_text()) == {"epochs": [], "step_losses": []}
+    assert json.loads((tmp_path / "history.json").read_text()) == {"metrics": [], "epochs": [], "step_losses": []}
     assert (tmp_path / "history.csv").read_text().count("\n") == 1
 
 
@@ -68,17 +69,17 @@ def strict(text: str):
 
 
 def test_a_number_that_is_not_finite_is_null_and_comes_back_as_nan(tmp_path):
-    path, epochs = tmp_path / "history.json", [dataclasses.replace(HISTORY.epochs[0], test_loss=math.nan, lr=math.inf)]
+    path, epochs = tmp_path / "history.json", [classified(1, 2, 0.5, 0.3, 0.91, math.nan, 0.97, math.inf, 120000.0)]
     History(epochs, [2.3, math.nan]).to_json(path)
     record = strict(path.read_text())
-    assert (record["epochs"][0]["test_loss"], record["epochs"][0]["lr"]) == (None, None)
+    assert (record["epochs"][0]["validation_loss"], record["epochs"][0]["lr"]) == (None, None)
     assert record["step_losses"] == [2.3, None]
     back = History.from_json(path)
-    assert math.isnan(back.epochs[0].test_loss)
+    assert math.isnan(back.epochs[0].validation_loss)
     assert math.isnan(back.step_losses[1])
     assert back.epochs[0].train_loss == 0.3
     path.write_text(path.read_text().replace("null", "NaN"))  # as it was written once
-    assert math.isnan(History.from_json(path).epochs[0].test_loss)
+    assert math.isnan(History.from_json(path).epochs[0].validation_loss)
     path.write_text(path.read_text().replace('"batches": 2', '"batches": null'))
     with pytest.raises(ValueError, match="`batches` is None but must be of type int"):
         History.from_json(path)
@@ -88,7 +89,7 @@ def test_a_number_that_is_not_finite_is_null_and_comes_back_as_nan(tmp_path):
     ("text", "message"),
     [
         pytest.param("", "Expecting value", id="empty"),
-        pytest.param("[]", "has `epochs` and `step_losses`", id="a list"),
+        pytest.param("[]", "has `epochs`, `step_losses` and `metrics`", id="a list"),
         pytest.param('{"epochs": [], "step_losses": 3}', "must be lists", id="a number for a list"),
         pytest.param('{"epochs": [], "step_losses": ["a"]}', "`step_losses` is 'a' but must be", id="text"),
         pytest.param('{"epochs": [{"epoch": 1}], "step_losses": []}', "Epoch must have epoch", id="half an epoch"),

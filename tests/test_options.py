@@ -118,6 +118,7 @@ CALLS = {
                      "SmallMobileNet")
     },
     training.Checkpoint: {"folder": "never made"}, training.ClipGradients: {"max_norm": 1},
+    training.Metric: {"name": "accuracy"}, training.MultiLabel: {},
     training.EarlyStopping: {"patience": 3}, training.evaluate: {"model": nn.Linear(5, 5, rng=rng(), dtype=np.float64),
                                                     "images": ROWS, "labels": LABELS},
     interop.to_onnx: None, data.mnist: None, data.fashion_mnist: None, data.kmnist: None, data.cifar10: None,
@@ -125,7 +126,11 @@ CALLS = {
 }  # fmt: skip
 """What else each is called with, or what makes it."""
 
-RECORDS = {nn.Step, nn.Summary, training.Epoch, training.Evaluation, training.History}  # made by the package itself
+RECORDS = {
+    nn.Step, nn.Summary, training.Epoch, training.Evaluation, training.History, training.MultiLabelScores,
+    training.Scores, training.SegmentationScores,
+}  # fmt: skip
+"""Made by the package itself."""
 
 ONES = [
     np.int64(1), np.uint8(1), np.array(1), True, np.True_, 1.0, np.float32(1), np.array(1.0), "1", None,

@@ -15,12 +15,13 @@ from fastcnn.plotting import (
     plot_history,
     plot_mistakes,
 )
-from fastcnn.training import Epoch, History
+from fastcnn.training import History
+from tests.epochs import classified
 
 pytest.importorskip("matplotlib")
 
 HISTORY = History(
-    [Epoch(i, 3, 0.5, 1 / i, 1 - 0.1 / i, 0.5 / i, 1 - 0.05 / i, 0.006, 1e5) for i in (1, 2, 3)],
+    [classified(i, 3, 0.5, 1 / i, 1 - 0.1 / i, 0.5 / i, 1 - 0.05 / i, 0.006, 1e5) for i in (1, 2, 3)],
     list(np.geomspace(2.3, 0.01, 11)),  # two batches of an unfinished fourth epoch
 )
 
@@ -33,11 +34,11 @@ def test_curves_hold_the_numbers():
     loss, accuracy = plot_history(HISTORY).axes
     losses = curves(loss)
     np.testing.assert_allclose(losses["training"], [(0.5, 1), (1.5, 1 / 2), (2.5, 1 / 3)])
-    np.testing.assert_allclose(losses["test"], [(1, 0.5), (2, 0.25), (3, 0.5 / 3)])
+    np.testing.assert_allclose(losses["validation"], [(1, 0.5), (2, 0.25), (3, 0.5 / 3)])
     np.testing.assert_allclose(losses["training, each batch"][:, 0], np.arange(1, 12) / 3)
     np.testing.assert_allclose(losses["training, each batch"][:, 1], HISTORY.step_losses)
     names, lines = zip(*curves(accuracy).items(), strict=True)
-    assert names == ("training, at last 96.67", "test, at last 98.33")
+    assert names == ("training, at last 96.67", "validation, at last 98.33")
     np.testing.assert_allclose(lines[1][:, 1], [95, 97.5, 100 - 5 / 3])
 
 
@@ -48,17 +49,9 @@ def test_one_epoch_is_a_picture(tmp_path):
 
 
 def test_a_loss_of_zero_is_no_place_on_a_logarithmic_axis():
-    epoch = {
-        "train_accuracy": 1,
-        "test_accuracy": 1,
-        "lr": 0.01,
-        "images_per_second": 1e5,
-        "batches": 1,
-        "seconds": 0.5,
-    }
-    some = [Epoch(epoch=i, train_loss=loss, test_loss=0, **epoch) for i, loss in ((1, 0.5), (2, 0.0))]
+    some = [classified(i, 1, 0.5, loss, 1, 0, 1, 0.01, 1e5) for i, loss in ((1, 0.5), (2, 0.0))]
     assert plot_history(History(some, [0.5, 0.0])).axes[0].get_ylim()[0] > 0
-    zero = History([Epoch(epoch=1, train_loss=0, test_loss=0, **epoch)], [0.0])
+    zero = History([classified(1, 1, 0.5, 0, 1, 0, 1, 0.01, 1e5)], [0.0])
     plot_history(zero)
     compare_histories({"one": zero, "other": zero})
 
@@ -100,7 +93,7 @@ def test_runs_side_by_side(count, tmp_path):
 
 @pytest.mark.parametrize("highest", [0.011, 0.09, 900.0], ids=["less than a decade", "one decade", "many decades"])
 def test_a_logarithmic_axis_has_numbers(highest):
-    epochs = [Epoch(i, 3, 0.5, loss, 0.9, loss, 0.9, 0.006, 1e5) for i, loss in ((1, highest), (2, 0.01))]
+    epochs = [classified(i, 3, 0.5, loss, 0.9, loss, 0.9, 0.006, 1e5) for i, loss in ((1, highest), (2, 0.01))]
     figure = compare_histories({"run": History(epochs)})
     figure.canvas.draw()
     low, high = figure.axes[0].get_ylim()

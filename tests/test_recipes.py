@@ -65,7 +65,7 @@ def test_every_run_leaves_its_record(out, recipe, run):
     assert it["data"]["training_images"] == 256
     assert len(it["epochs"]) == 2
     assert it["settings"]["epochs"] == quick_run(recipe, run)[1].epochs  # the recipe's
-    assert it["figures"]["test_accuracy"] == it["epochs"][-1]["test_accuracy"]
+    assert it["figures"]["test_accuracy"] == it["epochs"][-1]["validation_accuracy"]
     for claim in it["settings"]["claims"]:
         assert claim["row"].startswith(recipe)
         assert claim["better"] != "equal" or it["figures"][claim["ours"]] == claim["said"], claim
@@ -102,7 +102,7 @@ def test_a_run_goes_on_where_it_stopped(out, tmp_path):
         resumed = train(recipe, run, 0, datasets, tmp_path, 2, quick=True)
     whole = record(out, "S0", "dropout")
     assert resumed["log"] == whole["log"]
-    assert [e["test_loss"] for e in resumed["epochs"]] == [e["test_loss"] for e in whole["epochs"]]
+    assert [e["validation_loss"] for e in resumed["epochs"]] == [e["validation_loss"] for e in whole["epochs"]]
 
 
 def test_a_run_with_other_settings_is_not_gone_on_with(tmp_path):

@@ -1,6 +1,7 @@
 """``fastcnn train``: settings from options and files, what it writes, and how it goes on."""
 
 import json
+import re
 import signal
 import tomllib
 from pathlib import Path
@@ -63,11 +64,13 @@ def test_all_wishes_together(options, tmp_path, capsys):
         capsys, "train", *options, "--epochs", "2", "--out", out, "--validation", "0.25", "--label-smoothing", "0.1",
         "--ema", "0.9", "--clip-norm", "1", "--early-stopping", "5", "--optimizer", "sgd", "--lr", "0.05",
         "--optimizer-options", "weight-decay=5e-4", "nesterov", "--schedule", "step", "--schedule-options",
-        "step_size=1", "gamma=0.5", "--augment", "shift=1", "rotation", "scale=[0.9,1.1]", "--monitor", "test_loss",
+        "step_size=1", "gamma=0.5", "--augment", "shift=1", "rotation", "scale=[0.9,1.1]",
+        "--monitor", "validation_loss",
     )  # fmt: skip
     assert code == 0
     assert "300 training, 100 validation and 500 test images" in stderr
-    assert "of the images held out; of the 500 test images" in stdout
+    assert re.search(r"validation accuracy [0-9.]+%; of the 500 test images [0-9.]+%\.$", stdout)
+    assert "Validation: the test images" not in stderr
     assert [epoch.lr for epoch in training.History.from_json(out / "history.json").epochs] == [0.05, 0.025]
     settings = tomllib.loads((out / "settings.toml").read_text())
     assert settings["optimizer_options"] == {"weight_decay": 5e-4, "nesterov": True}
@@ -337,7 +340,8 @@ def test_pictures_of_ones_own(tmp_path, capsys):
     code, stdout, stderr = call(capsys, "train", *options, *model, "--image-size", 16)
     assert code == 0
     assert "16 training, 4 test images of 3x16x16; 2 classes." in stderr
-    assert "test accuracy 100.00%" in stdout
+    assert "validation accuracy 100.00% of the 4 test images, which served as validation.\n" in stdout
+    assert "Validation: the test images, for --validation holds none of the training images out." in stderr
     for name in ("day", "größe"):
         picture = tmp_path / "pictures" / name / "1.png"
         code, stdout, _ = call(capsys, "predict", tmp_path / "run", picture, "--top", 1)

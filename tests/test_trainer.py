@@ -39,7 +39,7 @@ def test_it_learns_and_records(fast_backend, capsys):
     loader = data.DataLoader(images, labels, 16, shuffle=True, rng=np.random.default_rng(2))
     history = trainer.fit(loader, (images, labels), epochs=10)
     assert history is trainer.history
-    assert history.epochs[-1].test_accuracy > 0.9
+    assert history.epochs[-1].validation_accuracy > 0.9
     assert [epoch.epoch for epoch in history.epochs] == list(range(1, 11))
     assert len(history.step_losses) == 10 * 5
     for epoch in history.epochs:
@@ -49,7 +49,7 @@ def test_it_learns_and_records(fast_backend, capsys):
         assert epoch.train_loss == pytest.approx((sizes * losses).sum() / 70)
     last = training.evaluate(trainer.model, images, labels)
     assert trainer.evaluation.loss == last.loss
-    assert (history.epochs[-1].test_loss, history.epochs[-1].test_accuracy) == (last.loss, last.accuracy)
+    assert (history.epochs[-1].validation_loss, history.epochs[-1].validation_accuracy) == (last.loss, last.accuracy)
     captured = capsys.readouterr()
     assert captured.out.splitlines() == [str(epoch) for epoch in history.epochs]
     assert "batches" not in captured.err  # no bar where nobody looks
@@ -143,7 +143,7 @@ def test_a_loss_of_ones_own_may_be_a_number_of_numpy_and_change_the_logits(tmp_p
     trainer = make_trainer()
     trainer.loss = Squares()
     history = trainer.fit(data.DataLoader(images, labels, 8), (images, labels), 4)
-    assert history.epochs[-1].test_loss < 0.6 < history.epochs[0].train_loss
+    assert history.epochs[-1].validation_loss < 0.6 < history.epochs[0].train_loss
     history.to_json(tmp_path / "history.json")
     assert training.History.from_json(tmp_path / "history.json") == history
 
@@ -223,8 +223,12 @@ def test_images_that_are_ignored_do_not_count_in_an_epoch():
     trainer = identity(nn.CrossEntropyLoss())
     order = [0, 3, 1, 4, 2]  # two of three, one of two
     epoch = trainer.fit(data.DataLoader(images[order], labels[order], 3), (images, labels), 1).epochs[0]
-    assert (epoch.train_accuracy, epoch.test_accuracy) == (2 / 3, 2 / 3)
-    assert epoch.train_loss == pytest.approx(epoch.test_loss) == pytest.approx(functional.cross_entropy(images, labels))
+    assert (epoch.train_accuracy, epoch.validation_accuracy) == (2 / 3, 2 / 3)
+    assert (
+        epoch.train_loss
+        == pytest.approx(epoch.validation_loss)
+        == pytest.approx(functional.cross_entropy(images, labels))
+    )
 
 
 def test_the_training_loss_of_an_epoch_is_weighted_as_the_loss_is():
@@ -232,7 +236,7 @@ def test_the_training_loss_of_an_epoch_is_weighted_as_the_loss_is():
     labels, loss = np.array([0, 0, 1, 0, 0, 0, 0, 0, 1, 1]), nn.CrossEntropyLoss(np.array([1.0, 10.0]))
     epoch = identity(loss).fit(data.DataLoader(images, labels, 3), (images, labels), 1).epochs[0]
     assert epoch.train_loss == pytest.approx(functional.cross_entropy(images, labels, loss.weight))
-    assert epoch.train_loss == pytest.approx(epoch.test_loss)
+    assert epoch.train_loss == pytest.approx(epoch.validation_loss)
 
 
 def normalized() -> nn.Sequential:

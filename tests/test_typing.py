@@ -96,7 +96,7 @@ def main(folder: Path) -> dict[str, float]:
     model.summary()
     dx, _ = gradients(images, filters[:, None])
     fastcnn.set_num_threads(fastcnn.get_num_threads())
-    return {"loss": result.loss, "last": last, "dx": float(dx.sum()), "epochs": history.epochs[-1].test_accuracy}
+    return {"loss": result.loss, "last": last, "dx": float(dx.sum()), "epochs": history.epochs[-1].validation_accuracy}
 '''
 
 WRONG = """

@@ -52,7 +52,7 @@ def test_json_is_strict_where_numbers_are_not_finite(trained_run, tmp_path, caps
 def test_evaluate_says_of_the_best_weights_what_the_history_says(trained_run, capsys):
     code, stdout, _ = call(capsys, "evaluate", trained_run, "--json", "--top", 2)
     record = json.loads(stdout)
-    best = max(epoch.test_accuracy for epoch in training.History.from_json(trained_run / "history.json").epochs)
+    best = max(epoch.validation_accuracy for epoch in training.History.from_json(trained_run / "history.json").epochs)
     assert record["accuracy"] == best
     assert best > 0.8
     assert record["top_2"] >= best
@@ -64,7 +64,7 @@ def test_evaluate_takes_a_checkpoint_and_other_data(trained_run, mnist_folder, t
     checkpoint = sorted(trained_run.glob("checkpoint-*"))[0]  # after the epoch before the last
     _, stdout, _ = call(capsys, "evaluate", checkpoint, "--json")
     history = training.History.from_json(trained_run / "history.json")
-    assert json.loads(stdout)["accuracy"] == history.epochs[-2].test_accuracy
+    assert json.loads(stdout)["accuracy"] == history.epochs[-2].validation_accuracy
     _, test = data.mnist(mnist_folder)
     sevens = test.labels == 7
     arrays = {

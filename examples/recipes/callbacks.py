@@ -33,12 +33,13 @@ class Log(training.Callback):
 
     def _line(self, trainer) -> None:
         now, steps = trainer.progress, len(trainer.history.step_losses)
+        right = now.sums["right"]
         new_epoch = not self.lines or self.lines[-1]["epoch"] != now.epoch
         before = {"images": 0, "right": 0, "sum": 0.0} if new_epoch else self.lines[-1]
         images = now.images - before["images"]
         self.lines.append({
-            "steps": steps, "epoch": now.epoch, "images": now.images, "right": now.right, "sum": now.loss,
-            "loss": (now.loss - before["sum"]) / images, "accuracy": (now.right - before["right"]) / images,
+            "steps": steps, "epoch": now.epoch, "images": now.images, "right": right, "sum": now.loss,
+            "loss": (now.loss - before["sum"]) / images, "accuracy": (right - before["right"]) / images,
         })  # fmt: skip
 
     def state_dict(self) -> dict:

@@ -63,7 +63,7 @@ def train(recipe: Recipe, run: Run, seed: int, datasets, out: Path, epochs: int,
         "environment": training.environment(),
         "data": {"source": train_set.source, "training_images": len(images), "test_images": len(test_images)},
         "figures": figures(run, model, trainer, (images, train_set.labels), log),
-        "epochs": [asdict(epoch) for epoch in trainer.history.epochs],
+        "epochs": [epoch.to_dict() for epoch in trainer.history.epochs],
         "log": [{name: line[name] for name in ("steps", "loss", "accuracy")} for line in log.lines],
     }
     if run.pictures:
@@ -92,7 +92,7 @@ def figures(run: Run, model: nn.Module, trainer, train_set, log: Log) -> dict:
     epochs, summary = trainer.history.epochs, nn.summarize(model)
     seconds = statistics.median(epoch.seconds for epoch in epochs)
     flop = 2 * summary.training_multiply_adds * len(train_set[0])
-    test = [epoch.test_accuracy for epoch in epochs]
+    test = [epoch.validation_accuracy for epoch in epochs]  # the test images are looked at after each epoch
     return {
         "parameters": summary.parameters,
         "multiply_adds": summary.multiply_adds,

@@ -54,8 +54,9 @@ SETTINGS = {
     "clip_norm": Setting(None, number(0), "NORM", "make gradients smaller whose norm is larger"),
     "ema": Setting(None, number(0, 1), "DECAY", "evaluate and keep averages of the weights, such as 0.999"),
     "early_stopping": Setting(None, whole(1), "EPOCHS", "stop after so many epochs without improvement"),
-    "monitor": Setting("test_accuracy", choice("test_accuracy", "test_loss", "train_accuracy", "train_loss"), None,
-                       "what makes an epoch the best; with --validation, test_ is of the images held out"),
+    "monitor": Setting("validation_accuracy", choice("validation_accuracy", "validation_loss", "train_accuracy",
+                       "train_loss"), None, "what makes an epoch the best; without --validation, the test images are "
+                       "the validation"),
     "seed": Setting(0, whole(0), "N", "of weights, order, augmentation and what is drawn from the data"),
     "backend": Setting(None, choice(*backends.names()), None, "naive, numpy or numba (default: FASTCNN_BACKEND, else "
                        "numba)"),
@@ -94,7 +95,7 @@ def read_file(path: Path) -> dict:
         If it cannot be read.
     """
     try:
-        found = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        found = _as_now(tomllib.loads(path.read_bytes().decode("utf-8-sig")))
     except (ValueError, RecursionError) as error:  # of the syntax, of UTF-8, of a number too long; too deep a nesting
         raise UsageError(f"{path} is not TOML: {error}") from error
     for name, value in found.items():
@@ -105,6 +106,15 @@ def read_file(path: Path) -> dict:
         except ValueError as error:
             raise UsageError(f"{path}: {name}: {error}.") from None
     return found
+
+
+def _as_now(settings: Mapping) -> dict:
+    """The settings, with the names that the validation's numbers had before."""
+    once = {"test_accuracy": "validation_accuracy", "test_loss": "validation_loss"}
+    return {
+        name: once.get(value, value) if name == "monitor" and isinstance(value, str) else value
+        for name, value in settings.items()
+    }
 
 
 def absolute(given: Mapping) -> dict:
@@ -146,10 +156,11 @@ def resumed(saved: Mapping, given: Mapping, folder: Path) -> dict:
     UsageError
         If the run cannot go on so.
     """
+    saved = _as_now(saved)
     if unknown := saved.keys() - SETTINGS.keys():
         names = ", ".join(sorted(unknown))
         raise UsageError(f"The run in {folder} has settings that this version does not know: {names}.")
-    settings = complete({"convolution": "direct"} | dict(saved))  # as all runs were that do not say it
+    settings = complete({"convolution": "direct"} | saved)  # as all runs were that do not say it
     for name, value in given.items():
         option = f"--{name.replace('_', '-')}"
         longer = name == "epochs" and not SCHEDULES[saved["schedule"]].needs_epochs

@@ -217,6 +217,8 @@ class Run:
             f"Data: {train.source}; {len(train):,} training, {held}{len(test):,} test images of {C}x{H}x{W}{fitted}; "
             f"{len(train.classes)} classes."
         )
+        if validation is test:
+            remark("Validation: the test images, for --validation holds none of the training images out.")
         threads, parameters = fastcnn.get_num_threads(), sum(p.size for p in self.model.parameters())
         each = f" on each of {self.ranks.Get_size()} ranks" if self.ranks and self.ranks.Get_size() > 1 else ""
         remark(
@@ -231,13 +233,14 @@ class Run:
         monitor, epochs = self.chosen["monitor"], self.trainer.history.epochs
         if not self.best.weights or not self.first:
             return
-        best = next(epoch for epoch in epochs if getattr(epoch, monitor) == self.best.best)
-        print(f"best epoch: {best.epoch} of {len(epochs)}, test accuracy {best.test_accuracy:.2%}", end="")
-        if self.parts.validation is not self.parts.test:
-            test = self.parts.test
+        best = next(epoch for epoch in epochs if epoch.metrics[monitor] == self.best.best)
+        print(f"best epoch: {best.epoch} of {len(epochs)}, validation accuracy {best.validation_accuracy:.2%}", end="")
+        test = self.parts.test
+        if self.parts.validation is not test:
             result = training.evaluate(self.model, self.preprocess(test.images), test.labels)
-            print(f" of the images held out; of the {len(test):,} test images {result.accuracy:.2%}", end="")
-        print(".")
+            print(f"; of the {len(test):,} test images {result.accuracy:.2%}.")
+        else:
+            print(f" of the {len(test):,} test images, which served as validation.")
         remark(f"Written to {self.out}: {', '.join(sorted(path.name for path in self.out.iterdir()))}.")
 
 

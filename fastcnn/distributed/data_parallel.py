@@ -1,5 +1,6 @@
 """Every rank trains on its part of each batch, and all take the same step."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,10 +19,13 @@ from fastcnn.distributed.streams import jumped
 from fastcnn.nn import Module
 from fastcnn.training import state
 from fastcnn.training.batch_result import BatchResult
+from fastcnn.training.batches import as_pair, batches_of
 from fastcnn.training.callbacks import Callback
 from fastcnn.training.diagnosis import explain
-from fastcnn.training.evaluation import Evaluation, check_images_and_labels, judge, logits_of
+from fastcnn.training.evaluation import check_pair, found, judged, loss_for
+from fastcnn.training.modes import for_evaluation, held
 from fastcnn.training.strategy import Strategy
+from fastcnn.training.tasks import Task
 
 
 class DataParallel(Strategy):
@@ -61,7 +65,7 @@ class DataParallel(Strategy):
         self.ranks = Ranks(comm)
         self.rank = self.ranks.rank
         self._agreement = Agreement(self.ranks)
-        self._logits: np.ndarray | None = None  # of this rank's part of the batch that `forward` saw last
+        self._output: np.ndarray | None = None  # of this rank's part of the batch that `forward` saw last
         self._part = self._batch = BatchResult()
         share_processors(self.ranks)
 
@@ -103,25 +107,26 @@ class DataParallel(Strategy):
         own = self.ranks.slice(N)
         return own.stop - own.start
 
-    def forward(self, model: Module, loss, images: np.ndarray, labels: np.ndarray) -> BatchResult:
+    def forward(self, model: Module, loss, images, labels: np.ndarray, task: Task) -> BatchResult:
         """Show this rank's part of a batch, which may have no image, to the model; returns what all ranks found."""
-        self._logits = model(images) if len(images) else None
-        self._part = BatchResult() if self._logits is None else BatchResult.compute(self._logits, labels, loss)
-        self._batch = self._reduced(self._part)
+        self._output = model(images) if len(labels) else None
+        self._part = BatchResult() if self._output is None else task.batch(self._output, labels, loss)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._batch = task.together(self.ranks.allgather(self._part))
         if not self._batch.counts:
             self._agreement.reached = True  # all ranks are about to say so
         return self._batch
 
     def backward(self, model: Module, loss) -> None:
         """Let the parameters have the gradients of the whole batch."""
-        if self._logits is not None:
+        if self._output is not None:
             # The gradient of the part's mean is its share of that of the batch's. Where none of the part's images
             # counts it is 0, and goes back all the same: layers may wait for that of all ranks.
             share = self._part.weight / self._batch.weight
-            model.backward(loss.backward() * share if share else np.zeros_like(self._logits), input_grad=False)
+            model.backward(loss.backward() * share if share else np.zeros_like(self._output), input_grad=False)
         sum_gradients(self.ranks, model.parameters())
 
-    def explain(self, model: Module, images: np.ndarray) -> str:
+    def explain(self, model: Module, images) -> str:
         """What the first rank says whose own part has a loss that is not finite."""
         with apart(model):
             own = None if np.isfinite(self._part.loss) else f"Rank {self.rank}: {explain(model, images)}"
@@ -129,14 +134,21 @@ class DataParallel(Strategy):
         self._agreement.reached = True
         return next(filter(None, said), "The losses of all ranks' parts are finite; their mean is not.")
 
-    def evaluate(self, model: Module, images: np.ndarray, labels: np.ndarray, loss: Callable) -> Evaluation:
+    def evaluate(self, model: Module, data: Any, loss: Callable, task: Task) -> Any:
         """Every rank evaluates a part of the images, by the buffers of rank 0, and has all that all found."""
         for _, buffer in model.named_buffers():
             buffer.data[...] = self.broadcast(buffer.data)
-        check_images_and_labels(images, labels)
-        own = self.ranks.slice(len(images))
-        parts = self.ranks.allgather(logits_of(model, images[own]) if own.stop > own.start else None)
-        return judge(np.concatenate([part for part in parts if part is not None]), labels, loss)
+        loss = loss_for(task, loss)
+        with held(for_evaluation(model)):
+            in_order: Callable = itertools.chain
+            if pair := as_pair(data):
+                check_pair(task, *pair)
+                own = self.ranks.slice(len(pair[1]))
+                batches = batches_of((pair[0][own], pair[1][own]))
+            else:  # whole batches, so that what is found in each is what one process finds
+                batches, in_order = itertools.islice(batches_of(data), self.rank, None, self.ranks.size), _in_turn
+            parts = self.ranks.allgather(list(found(model, batches, loss, task)))
+            return judged(task, in_order(*parts), loss)
 
     def _check(self, trainer) -> None:
         """What can be trained on."""
@@ -152,11 +164,8 @@ class DataParallel(Strategy):
                 "image on each; `drop_last=True` leaves a last batch out that is not full."
             )
 
-    @np.errstate(over="ignore", invalid="ignore")
-    def _reduced(self, part: BatchResult) -> BatchResult:
-        """The result of a batch, from those of all ranks' parts."""
-        table = self.ranks.allgather_numbers([part.loss, part.weight, part.images, part.counted, part.right])
-        losses, weights, images, counted, right = table.T
-        weight, present = float(np.sum(weights)), weights > 0
-        loss = float(np.sum(losses[present] * weights[present]) / weight) if weight else 0.0
-        return BatchResult(loss, weight, int(images.sum()), int(counted.sum()), int(right.sum()))
+
+def _in_turn(*parts: list) -> Iterator:
+    """The first of each list, the second of each, and so on."""
+    for turn in itertools.zip_longest(*parts):
+        yield from (finding for finding in turn if finding is not None)

@@ -9,12 +9,13 @@ from fastcnn.plotting._style import AMBER, BLUE, GREEN, GREY, ORANGE, PURPLE, SK
 
 _RUNS = ((BLUE, "s"), (ORANGE, "o"), (GREEN, "^"), (PURPLE, "D"), (SKY, "v"), (AMBER, "P"))
 _STROKES = ("-", "--", ":", "-.")  # after so many runs as there are colours
+_MOST_COLUMNS = 3  # of plots beside each other
 
 
 def plot_history(history) -> "_style.Figure":
-    """Curves of a training run: the losses on the left, the accuracies on the right.
+    """Curves of a training run: the losses first, then each metric of its task, such as the accuracies.
 
-    The means over an epoch's training images stand in the middle of the epoch, the test results at its end.
+    The means over an epoch's training images stand in the middle of the epoch, those of the validation at its end.
 
     Parameters
     ----------
@@ -36,7 +37,8 @@ def plot_history(history) -> "_style.Figure":
     --------
     >>> from fastcnn.plotting import plot_history
     >>> from fastcnn.training import Epoch, History
-    >>> history = History([Epoch(1, 3, 0.5, 0.3, 0.91, 0.1, 0.97, 0.006, 120000.0)], [2.3, 0.9, 0.3])
+    >>> metrics = {"train_loss": 0.3, "train_accuracy": 0.91, "validation_loss": 0.1, "validation_accuracy": 0.97}
+    >>> history = History([Epoch(1, 3, 0.5, metrics, 0.006, 120000.0)], [2.3, 0.9, 0.3])
     >>> figure = plot_history(history)
     >>> [axes.get_title(loc="left") for axes in figure.axes]
     ['Loss', 'Accuracy (%)']
@@ -46,32 +48,39 @@ def plot_history(history) -> "_style.Figure":
     epochs = history.epochs
     if not epochs:
         raise ValueError("`history` has no finished epoch to draw.")
-    figure = _style.figure(9, 3.6)
-    loss, accuracy = figure.subplots(1, 2, sharex=True)
+    columns = min(len(history.kinds), _MOST_COLUMNS)
+    rows = -(-len(history.kinds) // columns)
+    figure = _style.figure(4.5 * columns, 3.6 * rows)
+    panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+    for axes in panels[len(history.kinds) :]:
+        axes.remove()
 
+    loss = panels[0]
     loss.plot(_places(history), history.step_losses, color=GREY, linewidth=0.8, label="training, each batch")
-    for part, name, middle, style in (
-        ("train", "training", 0.5, {"color": BLUE, "linestyle": "--", "marker": "o"}),
-        ("test", "test", 0.0, {"color": ORANGE, "marker": "s"}),
-    ):
-        x = [epoch.epoch - middle for epoch in epochs]
-        losses = [getattr(epoch, f"{part}_loss") for epoch in epochs]
-        percents = [100 * getattr(epoch, f"{part}_accuracy") for epoch in epochs]
-        loss.plot(x, losses, **style, linewidth=2, markersize=5, label=name)
-        accuracy.plot(x, percents, **style, linewidth=2, markersize=5, label=f"{name}, at last {percents[-1]:.2f}")
-
-    positive = [value for epoch in epochs for value in (epoch.train_loss, epoch.test_loss) if value > 0]
-    _style.logarithmic(loss, min(positive) / 10 if positive else None)  # lucky batches fall out
-    for axes, title in ((loss, "Loss"), (accuracy, "Accuracy (%)")):
-        _style.curves(axes, title, "epochs")
+    for axes, kind in zip(panels, history.kinds, strict=False):
+        for part, name, middle, style in (
+            ("train", "training", 0.5, {"color": BLUE, "linestyle": "--", "marker": "o"}),
+            ("validation", "validation", 0.0, {"color": ORANGE, "marker": "s"}),
+        ):
+            x, y = _curve(history, part, kind, [epoch.epoch - middle for epoch in epochs])
+            if y:
+                label = name if axes is loss else f"{name}, at last {y[-1]:.{2 if kind.percent else 4}f}"
+                axes.plot(x, y, **style, linewidth=2, markersize=5, label=label)
+        _style.curves(axes, kind.title, "epochs")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    loss.legend(frameon=False, loc="upper right")
-    accuracy.legend(frameon=False, loc="lower right")
+        axes.legend(frameon=False, loc="upper right" if kind.better == "lower" else "lower right")
+
+    losses = [value for part in ("train", "validation") for value in _curve(history, part, history.kinds[0])[1]]
+    positive = [value for value in losses if value > 0]
+    _style.logarithmic(loss, min(positive) / 10 if positive else None)  # lucky batches fall out
     return figure
 
 
 def compare_histories(histories: Mapping) -> "_style.Figure":
-    """Several training runs side by side: test losses and test accuracies by epoch, and by seconds of training.
+    """Several training runs side by side: losses and the first metric of their task, such as the accuracy.
+
+    Both by epoch, the metric by seconds of training, too. They are those of the validation; where a run has none, those
+    of the training.
 
     Parameters
     ----------
@@ -87,16 +96,17 @@ def compare_histories(histories: Mapping) -> "_style.Figure":
     ImportError
         If matplotlib is not installed.
     ValueError
-        If there is no run, or a run finished no epoch.
+        If there is no run, a run finished no epoch, or they have not the same metrics.
 
     Examples
     --------
     >>> from fastcnn.plotting import compare_histories
     >>> from fastcnn.training import Epoch, History
-    >>> run = History([Epoch(1, 3, 0.5, 0.3, 0.91, 0.1, 0.97, 0.006, 120000.0)], [2.3, 0.9, 0.3])
+    >>> metrics = {"train_loss": 0.3, "train_accuracy": 0.91, "validation_loss": 0.1, "validation_accuracy": 0.97}
+    >>> run = History([Epoch(1, 3, 0.5, metrics, 0.006, 120000.0)], [2.3, 0.9, 0.3])
     >>> figure = compare_histories({"lr 0.006": run, "the same": run})
     >>> [axes.get_title(loc="left") for axes in figure.axes]
-    ['Test loss', 'Test accuracy (%)', 'Test accuracy (%)']
+    ['Validation loss', 'Validation accuracy (%)', 'Validation accuracy (%)']
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -105,23 +115,35 @@ def compare_histories(histories: Mapping) -> "_style.Figure":
     for name, history in histories.items():
         if not history.epochs:
             raise ValueError(f"The run {name!r} in `histories` has no finished epoch to draw.")
+    kinds = next(iter(histories.values())).kinds
+    for name, history in histories.items():
+        if history.kinds != kinds:
+            others = [", ".join(kind.name for kind in some) for some in (history.kinds, kinds)]
+            raise ValueError(f"The run {name!r} in `histories` has {others[0]}, but the first has {others[1]}.")
+    held_out = all(_curve(history, "validation", kinds[0])[1] for history in histories.values())
+    part = "validation" if held_out else "train"
+    title = "Validation" if held_out else "Training"
+    metric = kinds[min(1, len(kinds) - 1)]
     figure = _style.figure(12, 4.2)
     loss, by_epoch, by_time = figure.subplots(1, 3)
     by_time.sharey(by_epoch)
     for i, (name, history) in enumerate(histories.items()):
         (color, marker), stroke = _RUNS[i % len(_RUNS)], _STROKES[i // len(_RUNS) % len(_STROKES)]
-        epochs = history.epochs
         style = {"color": color, "marker": marker, "linestyle": stroke, "linewidth": 2, "markersize": 5}
-        numbers = [epoch.epoch for epoch in epochs]
-        percents = [100 * epoch.test_accuracy for epoch in epochs]
-        label = f"{unicode_text(str(name))}, at last {percents[-1]:.2f} %"
-        loss.plot(numbers, [epoch.test_loss for epoch in epochs], **style, label=label)
-        by_epoch.plot(numbers, percents, **style)
-        by_time.plot(list(accumulate(epoch.seconds for epoch in epochs)), percents, **style)
+        numbers = [epoch.epoch for epoch in history.epochs]
+        seconds = list(accumulate(epoch.seconds for epoch in history.epochs))
+        last = _curve(history, part, metric)[1][-1]
+        written = f"{last:.2f} %" if metric.percent else f"{last:.4f}"
+        loss.plot(
+            *_curve(history, part, kinds[0], numbers), **style, label=f"{unicode_text(str(name))}, at last {written}"
+        )
+        by_epoch.plot(*_curve(history, part, metric, numbers), **style)
+        by_time.plot(*_curve(history, part, metric, seconds), **style)
     _style.logarithmic(loss)
-    _style.curves(loss, "Test loss", "epochs")
-    _style.curves(by_epoch, "Test accuracy (%)", "epochs")
-    _style.curves(by_time, "Test accuracy (%)", "seconds of training")
+    named = metric.title[:1].lower() + metric.title[1:] if metric.label[:1].islower() else metric.title
+    _style.curves(loss, f"{title} loss", "epochs")
+    _style.curves(by_epoch, f"{title} {named}", "epochs")
+    _style.curves(by_time, f"{title} {named}", "seconds of training")
     for axes in (loss, by_epoch):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     lines, places = loss.get_lines(), [str(i) for i in range(len(histories))]
@@ -130,6 +152,17 @@ def compare_histories(histories: Mapping) -> "_style.Figure":
         # Only now, for a label that begins with "_" has no place in a legend.
         text.set(text=line.get_label(), **_style.AS_WRITTEN)
     return figure
+
+
+def _curve(history, part: str, kind, places=()) -> tuple[list[float], list[float]]:
+    """Where the epochs stand that have a metric, and its values as they are drawn."""
+    name, unit = f"{part}_{kind.name}", 100 if kind.percent else 1
+    drawn = [
+        (place, unit * epoch.metrics[name])
+        for place, epoch in zip(places or [epoch.epoch for epoch in history.epochs], history.epochs, strict=True)
+        if name in epoch.metrics
+    ]
+    return [place for place, _ in drawn], [value for _, value in drawn]
 
 
 def _places(history) -> list[float]:

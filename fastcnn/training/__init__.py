@@ -1,4 +1,4 @@
-"""Training a classifier: the loop, what it records, evaluation, checkpoints and weights on disk."""
+"""Training a model: the loop, what it is for, what it records, evaluation, checkpoints and weights on disk."""
 
 from fastcnn.training.callbacks import BestWeights, Callback, ClipGradients, EarlyStopping, WeightAverage
 from fastcnn.training.checkpoint import (
@@ -10,9 +10,21 @@ from fastcnn.training.checkpoint import (
 )
 from fastcnn.training.checkpoint_callback import Checkpoint
 from fastcnn.training.environment import environment
-from fastcnn.training.evaluation import Evaluation, evaluate
+from fastcnn.training.evaluation import evaluate
 from fastcnn.training.history import Epoch, History
+from fastcnn.training.metric import Metric
 from fastcnn.training.strategy import Strategy
+from fastcnn.training.tasks import (
+    Classification,
+    Evaluation,
+    MultiLabel,
+    MultiLabelScores,
+    Regression,
+    Scores,
+    Segmentation,
+    SegmentationScores,
+    Task,
+)
 from fastcnn.training.train_step import TrainStep
 from fastcnn.training.trainer import Trainer
 from fastcnn.training.weights import load_weights, save_weights
@@ -22,13 +34,22 @@ __all__ = [
     "Callback",
     "Checkpoint",
     "CheckpointError",
+    "Classification",
     "ClipGradients",
     "EarlyStopping",
     "Epoch",
     "Evaluation",
     "History",
+    "Metric",
+    "MultiLabel",
+    "MultiLabelScores",
+    "Regression",
     "SavedRun",
+    "Scores",
+    "Segmentation",
+    "SegmentationScores",
     "Strategy",
+    "Task",
     "TrainStep",
     "Trainer",
     "WeightAverage",

@@ -10,17 +10,16 @@ import numpy as np
 
 from fastcnn import _validate, optim
 from fastcnn.training import state_tree
+from fastcnn.training.metric import Metric
 from fastcnn.training.weights import save_weights
-
-_BETTER = {"train_loss": -1, "train_accuracy": 1, "test_loss": -1, "test_accuracy": 1}  # down or up
 
 
 class Callback:
     """Something that a `Trainer` calls while it trains; each method does nothing unless a subclass defines it.
 
     All find what they need in the trainer: ``model``, ``optimizer``, ``scheduler``, ``history``, ``progress`` (the
-    epoch so far, None between epochs), ``loader``, ``evaluation`` (the last one) and ``rank``. ``trainer.stop(reason)``
-    ends the run after the batch or epoch that was just trained, in all processes.
+    epoch so far, None between epochs), ``task``, ``loader``, ``validation``, ``evaluation`` (the last one) and
+    ``rank``. ``trainer.stop(reason)`` ends the run after the batch or epoch that was just trained, in all processes.
 
     Attributes
     ----------
@@ -91,8 +90,10 @@ class EarlyStopping(Callback):
     ----------
     patience : int
         Epochs without improvement after which to stop, at least 1.
-    monitor : {"test_loss", "test_accuracy", "train_loss", "train_accuracy"}
-        Losses improve downwards, accuracies upwards.
+    monitor : str, optional
+        A number of the epoch's record, as "validation_accuracy" or "train_loss"; its task knows whether it improves
+        upwards or downwards. By default what the task calls the best, of the validation or, where there is none, of the
+        training: "validation_loss" or "train_loss".
     min_delta : float, default 0
         What is not more than this is no improvement.
 
@@ -111,25 +112,27 @@ class EarlyStopping(Callback):
     Examples
     --------
     >>> from fastcnn import training
-    >>> training.EarlyStopping(patience=5, monitor="test_accuracy")
-    EarlyStopping(patience=5, monitor='test_accuracy', min_delta=0.0)
+    >>> training.EarlyStopping(patience=5, monitor="validation_accuracy")
+    EarlyStopping(patience=5, monitor='validation_accuracy', min_delta=0.0)
     """
 
-    def __init__(self, patience: int, monitor: str = "test_loss", min_delta: float = 0.0):
+    def __init__(self, patience: int, monitor: str | None = None, min_delta: float = 0.0):
         self.patience = _validate.count("patience", patience)
-        self.monitor = _validate.choice("monitor", monitor, tuple(_BETTER))
+        self.monitor = _checked(monitor)
         self.min_delta = _validate.number("min_delta", min_delta, 0, math.inf, below_high=True)
         self.best: float | None = None
         self.waited = 0
 
     def on_fit_start(self, trainer) -> None:
-        """Stop if the patience ended before."""
+        """See that there will be such a number; stop if the patience ended before."""
+        _monitored(self, trainer)
         self._stop_if_impatient(trainer)
 
     def on_epoch_end(self, trainer) -> None:
         """Count."""
-        value = getattr(trainer.history.epochs[-1], self.monitor)
-        if _improves(self.monitor, value, self.best, self.min_delta):
+        name, kind = _monitored(self, trainer)
+        value = trainer.history.epochs[-1].metrics[name]
+        if _improves(kind, value, self.best, self.min_delta):
             self.best, self.waited = value, 0
         else:
             self.waited += 1
@@ -146,7 +149,7 @@ class EarlyStopping(Callback):
 
     def _stop_if_impatient(self, trainer) -> None:
         if self.waited >= self.patience:
-            trainer.stop(f"{self.monitor} has not improved for {self.waited} epochs")
+            trainer.stop(f"{self.monitor or trainer.monitored} has not improved for {self.waited} epochs")
 
     def __repr__(self) -> str:
         return f"EarlyStopping(patience={self.patience}, monitor={self.monitor!r}, min_delta={self.min_delta})"
@@ -160,8 +163,10 @@ class BestWeights(Callback):
 
     Parameters
     ----------
-    monitor : {"test_loss", "test_accuracy", "train_loss", "train_accuracy"}
-        Losses improve downwards, accuracies upwards; of equals, the first epoch counts.
+    monitor : str, optional
+        A number of the epoch's record, as "validation_accuracy" or "train_loss"; its task knows whether it improves
+        upwards or downwards, and of equals the first epoch counts. By default what the task calls the best, of the
+        validation or, where there is none, of the training: "validation_loss" or "train_loss".
     path : path, optional
         Where to write them, too, whenever they are better; see `fastcnn.training.save_weights`.
 
@@ -182,21 +187,26 @@ class BestWeights(Callback):
     Examples
     --------
     >>> from fastcnn import training
-    >>> training.BestWeights()
-    BestWeights(monitor='test_loss')
+    >>> training.BestWeights("train_loss")
+    BestWeights(monitor='train_loss')
     """
 
-    def __init__(self, monitor: str = "test_loss", path: str | os.PathLike | None = None):
-        self.monitor = _validate.choice("monitor", monitor, tuple(_BETTER))
+    def __init__(self, monitor: str | None = None, path: str | os.PathLike | None = None):
+        self.monitor = _checked(monitor)
         self.path = path
         self.best: float | None = None
         self.weights: dict[str, np.ndarray] = {}
         self.buffers: dict[str, list] = {}
 
+    def on_fit_start(self, trainer) -> None:
+        """See that there will be such a number."""
+        _monitored(self, trainer)
+
     def on_evaluation_end(self, trainer) -> None:
         """Copy the weights if they are better, and what the optimizer remembers."""
-        value = getattr(trainer.history.epochs[-1], self.monitor)
-        if _improves(self.monitor, value, self.best):
+        name, kind = _monitored(self, trainer)
+        value = trainer.history.epochs[-1].metrics[name]
+        if _improves(kind, value, self.best):
             self.best, self.weights, self.buffers = value, trainer.model.state_dict(), trainer.optimizer.buffers()
             if self.path is not None and trainer.rank == 0:
                 save_weights(trainer.model, self.path)
@@ -290,6 +300,28 @@ class ClipGradients(Callback):
         optim.clip_grad_norm(trainer.optimizer.params, self.max_norm)
 
 
-def _improves(monitor: str, value: float, best: float | None, min_delta: float = 0.0) -> bool:
+def _checked(monitor: str | None) -> str | None:
+    """The name of a number of a record, as far as that can be said without its task."""
+    if monitor is not None and not (isinstance(monitor, str) and monitor.startswith(("train_", "validation_"))):
+        raise ValueError(f"`monitor` is {monitor!r} but must begin with 'train_' or 'validation_', as 'train_loss'.")
+    return monitor
+
+
+def _monitored(callback, trainer) -> tuple[str, Metric]:
+    """What a callback monitors: the number's name in an epoch's record, and its kind."""
+    name, whose = callback.monitor or trainer.monitored, f"`monitor` of {callback!r}"
+    part, _, metric = name.partition("_")
+    if part == "validation" and trainer.validation is None:
+        raise ValueError(
+            f"{whose} needs `validation`, which `fit` was not given; monitor 'train_{metric}', or give it."
+        )
+    for kind in trainer.task.kinds:
+        if kind.name == metric:
+            return name, kind
+    known = ", ".join(f"'{part}_{kind.name}'" for kind in trainer.task.kinds)
+    raise ValueError(f"{whose} must be one of {known}: the task is {trainer.task!r}.")
+
+
+def _improves(kind: Metric, value: float, best: float | None, min_delta: float = 0.0) -> bool:
     """Whether ``value`` is better than ``best``; NaN never is."""
-    return value == value if best is None else _BETTER[monitor] * (value - best) > min_delta
+    return value == value if best is None else kind.gain(value, best) > min_delta

@@ -8,18 +8,19 @@ import numpy as np
 from fastcnn import use_backend
 from fastcnn.data import DataLoader
 from fastcnn.nn import Module
-from fastcnn.training.batch_result import ignored_label
-from fastcnn.training.evaluation import BATCH_SIZE, check_images_and_labels, check_labels, judge, logits_of
+from fastcnn.training.batches import BATCH_SIZE, as_pair, checked_batch
+from fastcnn.training.evaluation import check_pair, loss_for, outputs_of
 from fastcnn.training.generators import unchanged
 from fastcnn.training.modes import for_training, held
 from fastcnn.training.strategy import Strategy
+from fastcnn.training.tasks import Classification, Task
 
 
-def check(model: Module, loss, train, validation, strategy: Strategy) -> None:
+def check(model: Module, loss, train, validation, strategy: Strategy, task: Task | None = None) -> None:
     """Raise what training and evaluation would raise later; the model is afterwards as it was.
 
     The model sees one or two images, as many as there are in the smallest batch that it will be shown: batch
-    normalization cannot train on a single number of a channel. The loss sees all labels of the validation.
+    normalization cannot train on a single number of a channel. The task sees all targets that are in memory.
 
     Parameters
     ----------
@@ -27,47 +28,77 @@ def check(model: Module, loss, train, validation, strategy: Strategy) -> None:
     loss : callable
     train : iterable
         The batches of an epoch. What is in them can only be checked in a `DataLoader`.
-    validation : (images, labels)
+    validation : (images, labels), iterable of such batches, or None
+        As `train`, or arrays.
     strategy : Strategy
         Which says what part of each batch, and of the validation, is for this process.
+    task : Task, optional
+        By default `Classification`.
 
     Raises
     ------
     TypeError, ValueError
-        If there is no batch, or something does not fit the model, the loss or the other.
+        If there is no batch, or something does not fit the model, the loss, the task or the other.
     """
     if hasattr(train, "__len__") and len(train) == 0:
         raise ValueError(f"`train` gives no batch{_why_none(train)}.")
-    with use_backend("numpy"):  # nothing to compile, nothing to record
-        with _named("`validation` cannot be evaluated"):
-            classes = _check_validation(model, loss, validation, strategy)
+    task, loss, output = task or Classification(), loss_for(task or Classification(), loss), None
+    with use_backend("numpy"), np.errstate(all="ignore"):  # nothing to compile; NaN in images is said by the record
+        if validation is not None:
+            with _named("`validation` cannot be evaluated"):
+                output = _check_validation(model, loss, validation, strategy, task)
         if isinstance(train, DataLoader):
             with _named("`train` cannot be trained on"):
-                check_labels(train.labels, len(train.images), classes, ignored_label(loss))
+                task.check_targets(train.labels)
+                output = _shown(model, train.sample(2)) if output is None else output
+                task.check(output, train.labels, loss)
                 if strategy.smallest_batch(train, model) == 1:
                     _check_one_image(model, train)
 
 
-def _check_validation(model: Module, loss, validation, strategy: Strategy) -> int:
-    """Raise if it does not fit; return how many classes the model knows."""
-    if not isinstance(validation, tuple | list) or len(validation) != 2:
-        has_length = hasattr(validation, "__len__")
-        what = f"{type(validation).__name__} of length {len(validation)}" if has_length else validation
-        raise TypeError(f"it must be a pair (images, labels), not {what}.")
-    images, labels = validation
-    check_images_and_labels(images, labels)
-    N = len(images)
-    own = strategy.evaluated(N)
-    last = own % BATCH_SIZE or min(own, BATCH_SIZE) or 1
-    with unchanged(model), np.errstate(all="ignore"):  # images may hold NaN: a number of the record will say so
-        logits = logits_of(model, images[-min(last, 2) :])
-        judge(np.repeat(logits[-1:], N, axis=0), labels, loss)
-    return logits.shape[1]
+def _check_validation(model: Module, loss, validation, strategy: Strategy, task: Task) -> np.ndarray | None:
+    """Raise if it does not fit; return what the model gives for one or two of its images, if they are in memory."""
+    if pair := as_pair(validation):
+        images, targets = pair
+        check_pair(task, images, targets)
+        own = strategy.evaluated(len(images))
+        last = own % BATCH_SIZE or min(own, BATCH_SIZE) or 1
+        output = _shown(model, images[-min(last, 2) :])
+        task.check(output, targets, loss)
+        return output
+    if isinstance(validation, DataLoader):
+        if len(validation) == 0:
+            raise ValueError(f"it gives no batch{_why_none(validation)}.")
+        if validation.shuffle or validation.augment:
+            raise ValueError(
+                f"its loader has {'`shuffle=True`' if validation.shuffle else '`augment`'}, but every epoch must be "
+                "measured in the same way."
+            )
+        check_pair(task, validation.images, validation.labels)
+        output = _shown(model, validation.sample(min(validation.smallest(), 2)))
+        task.check(output, validation.labels, loss)
+        return output
+    if isinstance(validation, tuple | list):
+        if not validation:
+            raise ValueError("it has no batch.")
+        for number, batch in enumerate(validation, 1):
+            images, targets = checked_batch(batch, number)
+            check_pair(task, images, targets)
+            output = _shown(model, images[:2])
+            task.check(output, targets, loss)
+        return output
+    return None
+
+
+def _shown(model: Module, images) -> np.ndarray:
+    """What the model gives for images, as it will be evaluated."""
+    with unchanged(model):
+        return outputs_of(model, images)
 
 
 def _check_one_image(model: Module, train: DataLoader) -> None:
     """Raise if the model cannot train on a batch of one."""
-    with unchanged(model), held(for_training(model)), np.errstate(all="ignore"):
+    with unchanged(model), held(for_training(model)):
         try:
             model(train.sample(1))
         except ValueError as error:

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tqdm import tqdm
-
 from fastcnn import backends
+from fastcnn.training.bar import tqdm
 
 
 class Compiling:

@@ -6,16 +6,19 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from html import escape
 
 from fastcnn import _files, _strict_json
 from fastcnn._errors import FileError
+from fastcnn.training.metric import ACCURACY, LOSS, Metric
 
 
 @dataclass(frozen=True)
 class Epoch:
     """Record of one epoch.
+
+    Its metrics are attributes, too: ``epoch.validation_loss`` is ``epoch.metrics["validation_loss"]``.
 
     Attributes
     ----------
@@ -24,37 +27,58 @@ class Epoch:
     batches : int
     seconds : float
         Time of the training, without the evaluation and without the time that kernels took to compile.
-    train_loss, train_accuracy : float
-        Means over the epoch's images, each by the model as it was when it saw them; accuracies are from 0 to 1. The
-        loss is weighted as the loss function says, and images that it ignores count in neither.
-    test_loss, test_accuracy : float
-        Of the model after the epoch.
+    metrics : dict of str to float
+        The loss and the task's metrics. Those whose names begin with ``train_`` are over the epoch's images, each by
+        the model as it was when it saw them; those with ``validation_`` are of the model after the epoch, and are
+        missing where nothing was held out. The loss is weighted as the loss function says, and what it ignores counts
+        in none of them. Accuracies are from 0 to 1.
     lr : float
         Learning rate of the first batch.
     images_per_second : float
+    kinds : tuple of Metric
+        What the metrics are; by default those of a classification, loss and accuracy.
     """
 
     epoch: int
     batches: int
     seconds: float
-    train_loss: float
-    train_accuracy: float
-    test_loss: float
-    test_accuracy: float
+    metrics: Mapping[str, float]
     lr: float
     images_per_second: float
+    kinds: tuple[Metric, ...] = field(default=(LOSS, ACCURACY), repr=False)
+
+    def __getattr__(self, name: str) -> float:
+        metrics = vars(self).get("metrics", {})
+        if name in metrics:
+            return metrics[name]
+        raise AttributeError(f"The record of an epoch has no {name}; its metrics are {', '.join(metrics)}.")
+
+    @staticmethod
+    def named(train: Mapping[str, float], validation: Mapping[str, float]) -> dict[str, float]:
+        """Metrics by the names that they have in a record."""
+        parts = {"train": train, "validation": validation}
+        return {f"{part}_{name}": value for part, values in parts.items() for name, value in values.items()}
+
+    def to_dict(self) -> dict[str, float]:
+        """The numbers by name, as they are in files: ``{"epoch": 1, ..., "train_loss": ..., "lr": ...}``."""
+        first, last = (("epoch", "batches", "seconds"), ("lr", "images_per_second"))
+        return {**{n: getattr(self, n) for n in first}, **self.metrics, **{n: getattr(self, n) for n in last}}
 
     def __str__(self) -> str:
-        return (
-            f"epoch {self.epoch}: {self.seconds:.2f} s, {self.images_per_second:,.0f} images/s, "
-            f"loss {self.train_loss:.4f}, accuracy {self.train_accuracy:.2%}, "
-            f"test loss {self.test_loss:.4f}, test accuracy {self.test_accuracy:.2%}"
-        )
+        shown = [
+            f"{label}{kind.shown(self.metrics[part + kind.name])}"
+            for part, label in (("train_", ""), ("validation_", "validation "))
+            for kind in self.kinds
+            if part + kind.name in self.metrics
+        ]
+        return f"epoch {self.epoch}: {self.seconds:.2f} s, {self.images_per_second:,.0f} images/s, {', '.join(shown)}"
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """Record of a run: its finished epochs, and the training loss of every batch.
+
+    ``print(history)`` shows a table, as a notebook does where a cell ends with it.
 
     Attributes
     ----------
@@ -65,20 +89,39 @@ class History:
     --------
     >>> from fastcnn.training import Epoch, History
     >>> history = History()
-    >>> history.epochs.append(Epoch(1, 469, 0.5, 0.3, 0.91, 0.1, 0.97, 0.006, 120000.0))
+    >>> metrics = {"train_loss": 0.3, "train_accuracy": 0.91, "validation_loss": 0.1, "validation_accuracy": 0.97}
+    >>> history.epochs.append(Epoch(1, 469, 0.5, metrics, 0.006, 120000.0))
     >>> print(history.epochs[0])
-    epoch 1: 0.50 s, 120,000 images/s, loss 0.3000, accuracy 91.00%, test loss 0.1000, test accuracy 97.00%
+    epoch 1: 0.50 s, 120,000 images/s, loss 0.3000, accuracy 91.00%, validation loss 0.1000, validation accuracy 97.00%
+    >>> print(history)
+    epoch  seconds    loss  accuracy  validation loss  validation accuracy     lr
+        1     0.50  0.3000    91.00%           0.1000               97.00%  0.006
+    >>> history
+    History(epochs=1, batches=0, validation_loss=0.1000, validation_accuracy=0.9700)
     """
 
     epochs: list[Epoch] = field(default_factory=list)
     step_losses: list[float] = field(default_factory=list)
 
+    @property
+    def kinds(self) -> tuple[Metric, ...]:
+        """What the metrics of the epochs are; none where there is no epoch."""
+        return self.epochs[-1].kinds if self.epochs else ()
+
+    def to_dict(self) -> dict:
+        """Everything, for JSON: ``{"metrics": [...], "epochs": [{"epoch": 1, ...}, ...], "step_losses": [...]}``."""
+        return {
+            "metrics": [asdict(kind) for kind in self.kinds],
+            "epochs": [epoch.to_dict() for epoch in self.epochs],
+            "step_losses": list(self.step_losses),
+        }
+
     def to_json(self, path: str | os.PathLike) -> None:
-        """Write everything: ``{"epochs": [{"epoch": 1, ...}, ...], "step_losses": [...]}``.
+        """Write everything; see `to_dict`.
 
         A number that is not finite is null: JSON has no other.
         """
-        _files.write(path, _strict_json.dumps(asdict(self)).encode())
+        _files.write(path, _strict_json.dumps(self.to_dict()).encode())
 
     @classmethod
     def from_json(cls, path: str | os.PathLike) -> "History":
@@ -100,40 +143,98 @@ class History:
 
     @classmethod
     def from_dict(cls, record: Mapping) -> "History":
-        """The history of which ``record`` is the ``dataclasses.asdict``, checked.
+        """The history of which ``record`` is the `to_dict`, checked.
 
         Raises
         ------
         ValueError
             If it is not that of a history.
         """
-        if not isinstance(record, dict) or record.keys() != {"epochs", "step_losses"}:
-            raise ValueError("A history has `epochs` and `step_losses` and nothing else.")
+        if not isinstance(record, dict) or not {"epochs", "step_losses"} <= record.keys() <= _PARTS:
+            raise ValueError("A history has `epochs`, `step_losses` and `metrics` and nothing else.")
         if not all(isinstance(value, list) for value in record.values()):
-            raise ValueError("`epochs` and `step_losses` must be lists.")
-        epochs = [checked(Epoch, epoch) for epoch in record["epochs"]]
+            raise ValueError("`epochs`, `step_losses` and `metrics` must be lists.")
+        kinds = tuple(map(_kind, record["metrics"])) if "metrics" in record else (LOSS, ACCURACY)
+        epochs = [_epoch(epoch, kinds) for epoch in record["epochs"]]
         if [epoch.epoch for epoch in epochs] != list(range(1, len(epochs) + 1)):
             raise ValueError("The epochs must be numbered from 1.")
-        return cls(epochs, [_number("step_losses", loss, float) for loss in record["step_losses"]])
+        return cls(epochs, [number("step_losses", loss, float) for loss in record["step_losses"]])
 
     def to_csv(self, path: str | os.PathLike) -> None:
         """Write the epochs, one line each, with the names of the columns in the first."""
+        names = ["epoch", "batches", "seconds", *self._names(), "lr", "images_per_second"]
         text = io.StringIO()
-        writer = csv.DictWriter(text, [column.name for column in fields(Epoch)], lineterminator="\n")
+        writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(asdict(epoch) for epoch in self.epochs)
+        writer.writerows(epoch.to_dict() for epoch in self.epochs)
         _files.write(path, text.getvalue().encode())
 
+    def _names(self) -> list[str]:
+        """Of all metrics of all epochs: of some there may have been no validation."""
+        names = dict.fromkeys(name for epoch in self.epochs for name in epoch.metrics)
+        return sorted(names, key=lambda name: not name.startswith("train_"))
 
-def checked(kind: type, record):
-    """An object of a dataclass of whole numbers and floats from its fields by name, or a ValueError."""
-    types: dict[str, Any] = {column.name: column.type for column in fields(kind)}
-    if not isinstance(record, dict) or record.keys() != types.keys():
-        raise ValueError(f"{kind.__name__} must have {', '.join(types)} and nothing else, not {record!r:.100}.")
-    return kind(**{name: _number(name, value, types[name]) for name, value in record.items()})
+    def _table(self) -> list[list[str]]:
+        """What people are shown: the heads of the columns, and a line for each epoch."""
+        kinds = {f"{part}_{kind.name}": (part, kind) for part in ("train", "validation") for kind in self.kinds}
+        shown = {name: kinds[name] for name in self._names() if name in kinds}
+        heads = [f"{'validation ' * (part == 'validation')}{kind.label}" for part, kind in shown.values()]
+        rows = [["epoch", "seconds", *heads, "lr"]]
+        for epoch in self.epochs:
+            cells = [
+                kind.written(epoch.metrics[name]) if name in epoch.metrics else "-" for name, (_, kind) in shown.items()
+            ]
+            rows.append([str(epoch.epoch), f"{epoch.seconds:.2f}", *cells, f"{epoch.lr:.4g}"])
+        return rows
+
+    def __str__(self) -> str:
+        rows = self._table()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(r, widths, strict=True)) for r in rows)
+
+    def _repr_html_(self) -> str:
+        head, *rows = self._table()
+        lines = [f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr>"]
+        lines += [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
+        return f"<table>{''.join(lines)}</table>"
+
+    def __repr__(self) -> str:
+        last = self.epochs[-1].metrics if self.epochs else {}
+        part = "validation_" if any(name.startswith("validation_") for name in last) else "train_"
+        numbers = "".join(f", {name}={value:.4f}" for name, value in last.items() if name.startswith(part))
+        return f"History(epochs={len(self.epochs)}, batches={len(self.step_losses)}{numbers})"
 
 
-def _number(name: str, value, kind: type):
+_PARTS = {"metrics", "epochs", "step_losses"}
+_PLAIN = {"epoch": int, "batches": int, "seconds": float, "lr": float, "images_per_second": float}
+_ONCE = {"test_loss": "validation_loss", "test_accuracy": "validation_accuracy"}  # names that files had before
+
+
+def _kind(record) -> Metric:
+    """A metric of a history, or a ValueError."""
+    try:
+        return Metric(**record)
+    except TypeError as error:
+        raise ValueError(f"`metrics` holds {record!r:.100}, which is no metric: {error}") from None
+
+
+def _epoch(record, kinds: tuple[Metric, ...]) -> Epoch:
+    """An epoch of a history from its numbers by name, or a ValueError."""
+    if isinstance(record, dict):
+        record = {_ONCE.get(name, name): value for name, value in record.items()}
+    train, held_out = ([f"{part}_{kind.name}" for kind in kinds] for part in ("train", "validation"))
+    whole = {*_PLAIN, *train}
+    if not isinstance(record, dict) or record.keys() not in (whole, whole | set(held_out)):
+        names = ", ".join([*_PLAIN, *train])
+        raise ValueError(
+            f"Epoch must have {names}, perhaps {', '.join(held_out)}, and nothing else, not {record!r:.100}."
+        )
+    plain = {name: number(name, record[name], kind) for name, kind in _PLAIN.items()}
+    metrics = {name: number(name, record[name], float) for name in [*train, *held_out] if name in record}
+    return Epoch(**plain, metrics=metrics, kinds=kinds)
+
+
+def number(name: str, value, kind: type):
     """``value`` as ``kind``, int or float; a float may be written without its point, or be null, which is NaN."""
     if value is None and kind is float:
         return math.nan

@@ -1,8 +1,10 @@
 """States that earlier versions saved, as this one has them."""
 
+from fastcnn.training.tasks import Classification
+
 
 def as_now(state: dict, own: dict) -> dict:
-    """The state of a run from before optimizers had groups, as it is now; any other as it is.
+    """The state of a run as this version saves it; what is of this version already is as it is.
 
     Parameters
     ----------
@@ -11,6 +13,19 @@ def as_now(state: dict, own: dict) -> dict:
     own : dict
         The state of the run that is to go on from it.
     """
+    return _with_groups(_with_task(state), own)
+
+
+def _with_task(state: dict) -> dict:
+    """All that was trained before there were tasks were classifiers."""
+    match state:
+        case {"progress": {"counted": counted, "right": right, **others}}:
+            state = state | {"progress": others | {"sums": {"counted": counted, "right": right}}}
+    return state if "task" in state else state | {"task": repr(Classification())}
+
+
+def _with_groups(state: dict, own: dict) -> dict:
+    """From before optimizers had groups of parameters."""
     match state:
         case {"optimizer": {"class": kind, "state": {} as old}} if kind == own["optimizer"]["class"]:
             if "param_groups" in old:

@@ -1,10 +1,12 @@
 """The epoch that is being trained."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from fastcnn.training.batch_result import BatchResult
-from fastcnn.training.evaluation import Evaluation
-from fastcnn.training.history import Epoch
+from fastcnn.training.history import Epoch, number
+from fastcnn.training.tasks import Task
 
 
 @dataclass
@@ -13,53 +15,70 @@ class Progress:
 
     Attributes
     ----------
+    task : Task
     epoch : int
         From 1.
     lr : float
         Learning rate of the first batch.
-    batches, images, counted, right : int
-        Trained on; of the images, those that count; of these, those whose largest logit was that of their label.
+    batches, images : int
+        Trained on.
     weight : float
-        What the mean loss is over: the images that count, but where a loss has weights, their sum.
+        What the mean loss is over: see `BatchResult`.
     loss : float
         Sum over these.
+    sums : dict of str to float or ndarray
+        What the task counted.
     seconds : float
     """
 
+    task: Task
     epoch: int
     lr: float
     batches: int = 0
     images: int = 0
-    counted: int = 0
-    right: int = 0
     weight: float = 0.0
     loss: float = 0.0
+    sums: dict = field(default_factory=dict)
     seconds: float = 0.0
 
     def add(self, batch: BatchResult, seconds: float) -> None:
         """Count a batch; ``seconds`` is the time of the epoch up to here."""
         self.batches += 1
         self.images += batch.images
-        self.counted += batch.counted
-        self.right += batch.right
         self.weight += batch.weight
         self.loss += batch.loss * batch.weight
+        self.sums = self.task.added(self.sums, batch.sums)
         self.seconds = seconds
 
-    def record(self, test: Evaluation) -> Epoch:
-        """Record of the finished epoch."""
+    def numbers(self) -> dict[str, float]:
+        """The loss and the metrics of the training, by name."""
+        return self.task.numbers_of(self.loss / self.weight, self.sums)
+
+    def record(self, evaluation=None) -> Epoch:
+        """Record of the finished epoch; without an evaluation where there was none."""
+        validation = {} if evaluation is None else self.task.numbers(evaluation)
         return Epoch(
             epoch=self.epoch,
             batches=self.batches,
             seconds=self.seconds,
-            train_loss=self.loss / self.weight,
-            train_accuracy=self.right / self.counted,
-            test_loss=test.loss,
-            test_accuracy=test.accuracy,
+            metrics=Epoch.named(self.numbers(), validation),
             lr=self.lr,
             images_per_second=self.images / self.seconds,
+            kinds=self.task.kinds,
         )
 
+    def state_dict(self) -> dict:
+        """All of it but the task."""
+        return {column.name: getattr(self, column.name) for column in fields(self)[1:]}
+
+    @classmethod
+    def from_state(cls, task: Task, state: Mapping) -> "Progress":
+        """What `state_dict` gave, checked; a ValueError if it is something else."""
+        kinds: dict[str, Any] = {column.name: column.type for column in fields(cls)[1:]}
+        if not isinstance(state, dict) or state.keys() != kinds.keys() or not isinstance(state["sums"], dict):
+            raise ValueError(f"Progress must have {', '.join(kinds)} and nothing else, not {state!r:.100}.")
+        plain = {name: number(name, value, kinds[name]) for name, value in state.items() if name != "sums"}
+        return cls(task, **plain, sums=dict(state["sums"]))
+
     def __str__(self) -> str:
-        rate = self.images / self.seconds
-        return f"{rate:,.0f} images/s, loss {self.loss / self.weight:.4f}, accuracy {self.right / self.counted:.2%}"
+        return f"{self.images / self.seconds:,.0f} images/s, {self.task.shown(self.numbers())}"

@@ -1,15 +1,15 @@
 """All that decides how a training run goes on, taken from a trainer and given to one."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 
 from fastcnn.training import state_tree
 from fastcnn.training.generators import named_generators
-from fastcnn.training.history import History, checked
+from fastcnn.training.history import History
 from fastcnn.training.older_states import as_now
 from fastcnn.training.progress import Progress
+from fastcnn.training.tasks import Classification
 
-_FIXED = ("model", "generators", "optimizer", "scheduler")  # parts whose form a run never changes
+_FIXED = ("model", "generators", "optimizer", "scheduler", "task")  # parts whose form a run never changes
 
 
 def capture(trainer, loader) -> dict:
@@ -23,8 +23,9 @@ def capture(trainer, loader) -> dict:
         "scheduler": trainer.scheduler and _named(trainer.scheduler),
         "callbacks": [_named(callback) for callback in _stateful(trainer)],
         "loader": loader.state_dict(),
-        "history": asdict(trainer.history),
-        "progress": progress and asdict(progress),
+        "history": trainer.history.to_dict(),
+        "progress": progress and progress.state_dict(),
+        "task": repr(trainer.task),  # with all its settings
     }
 
 
@@ -42,7 +43,7 @@ def apply(state: dict, trainer, loader) -> None:
     if state.keys() != before.keys():
         raise ValueError(f"The state has {', '.join(state)} but must have {', '.join(before)}.")
     history = History.from_dict(state["history"])
-    progress = None if state["progress"] is None else checked(Progress, state["progress"])
+    progress = None if state["progress"] is None else Progress.from_state(trainer.task, state["progress"])
     here, there = _classes(before["callbacks"]), _classes(state["callbacks"])
     if here != there:
         raise ValueError(f"The callbacks with a state are {there} but here they are {here}.")

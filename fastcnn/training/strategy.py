@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from fastcnn.nn import Module
 from fastcnn.training.batch_result import BatchResult
 from fastcnn.training.callbacks import Callback
 from fastcnn.training.diagnosis import explain
-from fastcnn.training.evaluation import Evaluation, evaluate
+from fastcnn.training.evaluation import evaluate
+from fastcnn.training.tasks import Task
 
 
 class Strategy:
@@ -54,21 +56,21 @@ class Strategy:
         """How many of N images this process evaluates."""
         return N
 
-    def forward(self, model: Module, loss, images: np.ndarray, labels: np.ndarray) -> BatchResult:
+    def forward(self, model: Module, loss, images, labels: np.ndarray, task: Task) -> BatchResult:
         """Show a batch to the model and its loss."""
-        return BatchResult.compute(model(images), labels, loss) if len(images) else BatchResult()
+        return task.batch(model(images), labels, loss) if len(labels) else BatchResult()
 
     def backward(self, model: Module, loss) -> None:
         """Let the parameters have their gradients of the loss that `forward` found."""
         model.backward(loss.backward(), input_grad=False)
 
-    def explain(self, model: Module, images: np.ndarray) -> str:
+    def explain(self, model: Module, images) -> str:
         """Why the loss of a batch is not finite."""
         return explain(model, images)
 
-    def evaluate(self, model: Module, images: np.ndarray, labels: np.ndarray, loss: Callable) -> Evaluation:
-        """See `fastcnn.training.evaluate`."""
-        return evaluate(model, images, labels, loss=loss)
+    def evaluate(self, model: Module, data: Any, loss: Callable, task: Task) -> Any:
+        """The evaluation of a pair of arrays or of batches; see `fastcnn.training.evaluate`."""
+        return evaluate(model, data, loss=loss, task=task)
 
 
 def strategy_of(distributed) -> Strategy:

@@ -5,32 +5,34 @@ import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from fastcnn import _validate
 from fastcnn.functional.losses import EmptyMeanError
-from fastcnn.nn import CrossEntropyLoss, Module
+from fastcnn.nn import Module, recording
 from fastcnn.optim import Optimizer, Schedule
+from fastcnn.training.bar import somebody_looks, tqdm
 from fastcnn.training.batch_result import BatchResult
 from fastcnn.training.callbacks import Callback
 from fastcnn.training.checks import check
 from fastcnn.training.compiling import Compiling
-from fastcnn.training.evaluation import Evaluation
 from fastcnn.training.history import History
 from fastcnn.training.interrupt import Interrupt
 from fastcnn.training.modes import Modes, for_training, put_into
 from fastcnn.training.progress import Progress
 from fastcnn.training.state import Resumption
 from fastcnn.training.strategy import Strategy, strategy_of
+from fastcnn.training.tasks import Task
+from fastcnn.training.tasks.choice import chosen
 from fastcnn.training.train_step import TrainStep
 
 _BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} batches{postfix}"
 
 
 class Trainer:
-    """Train a classifier and record how it goes.
+    """Train a model and record how it goes.
 
     Parameters
     ----------
@@ -38,17 +40,20 @@ class Trainer:
     optimizer : Optimizer
         Of the parameters of `model`.
     loss : callable
-        ``loss(logits, labels)`` is the mean over a batch, and ``loss.backward()`` its gradient by the logits, as
-        `fastcnn.nn.CrossEntropyLoss`. What a mean is over is ``loss.mean_over``, or its images. Those whose label is
+        ``loss(output, target)`` is the mean over a batch, and ``loss.backward()`` its gradient by what the model gave,
+        as `fastcnn.nn.CrossEntropyLoss`. What a mean is over is ``loss.mean_over``, or its images. Those whose label is
         ``loss.ignore_index`` do not count, neither in losses nor in accuracies.
     scheduler : Schedule, optional
-        Stepped after each batch or after each epoch, as its attribute ``every`` says; with the loss of the validation
-        images, if it says ``needs_metric``.
+        Stepped after each batch or after each epoch, as its attribute ``every`` says; with the number that `monitored`
+        names, if it says ``needs_metric``.
     callbacks : iterable of Callback
         Called in this order, those that run last (`Checkpoint`) after the others.
     distributed : mpi4py.MPI.Intracomm or Strategy, optional
         The processes that train together, as ``MPI.COMM_WORLD`` under ``mpiexec -n 4 python ...``; see
         `fastcnn.distributed.DataParallel`.
+    task : Task, optional
+        What the model is trained for: `Classification`, which it is by default, `Regression`, `MultiLabel`,
+        `Segmentation`, or one of your own.
 
     Attributes
     ----------
@@ -56,10 +61,10 @@ class Trainer:
         Grows while `fit` runs, so that it is there after an exception too.
     progress : Progress or None
         The epoch that is being trained; None between epochs.
-    evaluation : Evaluation or None
-        Of the validation images after the last epoch.
-    loader : iterable or None
-        What `fit` trains on.
+    evaluation : Evaluation, Scores or None
+        Of the validation data after the last epoch; None where there are none.
+    loader, validation : iterable or None
+        What `fit` trains on, and what it evaluates.
     stopped : str or None
         Why a callback stopped the last `fit`.
     rank : int
@@ -70,9 +75,10 @@ class Trainer:
     Raises
     ------
     TypeError
-        If a callback is not a `Callback`, or `distributed` neither a communicator nor a strategy.
+        If a callback is not a `Callback`, `distributed` neither a communicator nor a strategy, or `task` not a `Task`.
     ValueError
-        If the loss is no mean.
+        If the loss is no mean; if no task is given and the loss is one of fastcnn's that does not classify; or if a
+        schedule that needs a metric waits for a higher one where a lower one is better, or the other way round.
     ImportError
         If processes train together and there is no mpi4py, or no MPI library for it.
 
@@ -92,7 +98,7 @@ class Trainer:
     >>> model = nn.Linear(2, 2, rng=rng, dtype=np.float64)
     >>> trainer = training.Trainer(model, optim.SGD(model.parameters(), lr=1.0), nn.CrossEntropyLoss())
     >>> history = trainer.fit(data.DataLoader(x, labels, 10), (x, labels), epochs=1)  # doctest: +ELLIPSIS
-    epoch 1: ... test accuracy 97.00%
+    epoch 1: ... validation accuracy 97.00%
     >>> len(history.step_losses)
     10
     """
@@ -105,20 +111,23 @@ class Trainer:
         scheduler: Schedule | None = None,
         callbacks: Iterable[Callback] = (),
         distributed=None,
+        task: Task | None = None,
     ):
         if getattr(loss, "reduction", "mean") != "mean":
             raise ValueError(f"`loss` is {loss!r} but must be a mean: the record has means over images.")
+        self.task: Task = chosen(task, loss)
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
-        self.scheduler = scheduler
+        self.scheduler = _fitting(scheduler, self.task)
         self._strategy: Strategy = strategy_of(distributed)
         self.rank = self._strategy.rank
         self.callbacks = sorted(self._strategy.callbacks(_checked(callbacks)), key=attrgetter("runs_last"))
         self.history = History()
         self.progress: Progress | None = None
-        self.evaluation: Evaluation | None = None
-        self.loader: Iterable[tuple[np.ndarray, np.ndarray]] | None = None
+        self.evaluation: Any = None
+        self.loader: Iterable[tuple[Any, np.ndarray]] | None = None
+        self.validation: Any = None
         self.stopped: str | None = None
         self.interrupt = Interrupt()
         self._train_step: TrainStep | None = None
@@ -127,19 +136,19 @@ class Trainer:
 
     def fit(
         self,
-        train: Iterable[tuple[np.ndarray, np.ndarray]],
-        validation: tuple[np.ndarray, np.ndarray],
-        epochs: int,
+        train: Iterable[tuple[Any, np.ndarray]],
+        validation: tuple[Any, np.ndarray] | Iterable[tuple[Any, np.ndarray]] | None = None,
+        epochs: int = 1,
     ) -> History:
-        """Train, with a progress bar where stderr is a terminal and one line on stdout for each epoch.
+        """Train, with a progress bar in a terminal or a notebook and one line on stdout for each epoch.
 
         Parameters
         ----------
         train : iterable of (images, labels)
             The batches of an epoch, as `fastcnn.data.DataLoader`.
-        validation : (images, labels)
-            Evaluated after each epoch; see `fastcnn.training.evaluate`.
-        epochs : int
+        validation : (images, labels) or iterable of such batches, optional
+            What is held out: evaluated after each epoch, see `fastcnn.training.evaluate`. Without it, nothing is.
+        epochs : int, default 1
             How many more. Where a checkpoint was restored, the epoch that it finds begun is the first of them: for 10
             in all, ``10 - len(trainer.history.epochs)``.
 
@@ -156,13 +165,14 @@ class Trainer:
             normalization have seen it.
         TypeError, ValueError
             Before the first batch, if there is none, or the images and labels, those for validation too, do not fit the
-            model or the loss, down to a last batch of one image; and if no image of a batch counts.
+            model, the loss or the task, down to a last batch of one image, or a callback monitors what is not measured;
+            and if no image of a batch counts.
         KeyboardInterrupt
             After Ctrl-C: at once, or with a `Checkpoint` after the batch, when that is written.
         """
-        self.loader, self.stopped, self.progress = train, None, None
+        self.loader, self.validation, self.stopped, self.progress = train, validation, None, None
         with self._strategy.fitting(self):
-            check(self.model, self.loss, train, validation, self._strategy)
+            check(self.model, self.loss, train, validation, self._strategy, self.task)
             self._compiling = Compiling()
             last = self._strategy.broadcast(len(self.history.epochs) + _validate.count("epochs", epochs, least=0))
             batches = self._strategy.batches(train, self.model)
@@ -171,7 +181,7 @@ class Trainer:
                 self._modes = for_training(self.model)
                 while not self.stopped and len(self.history.epochs) < last:
                     if progress := self._train_epoch(batches):
-                        self._end_epoch(progress, *validation)
+                        self._end_epoch(progress)
                 if self.stopped:
                     self._say(f"Stopped: {self.stopped}.")
                 self._call("on_fit_end")
@@ -181,6 +191,11 @@ class Trainer:
                     for callback in reversed(self.callbacks):
                         stack.callback(callback.on_exit, self)
         return self.history
+
+    @property
+    def monitored(self) -> str:
+        """The number of an epoch's record by which it is the best: the task's, of the validation where there is one."""
+        return f"{'train' if self.validation is None else 'validation'}_{self.task.best}"
 
     def stop(self, reason: str) -> None:
         """End `fit` after this batch or, from a callback at the end of an epoch, after this epoch.
@@ -197,7 +212,7 @@ class Trainer:
         start = clock() - progress.seconds
         with tqdm(  # which shows that kernels are compiled, but does not count it
             batches, f"epoch {progress.epoch}", _length(train), leave=False, bar_format=_BAR,
-            initial=progress.batches, disable=not self._has_terminal(),
+            initial=progress.batches, disable=not self._shows_bar(),
         ) as bar, self._compiling.shown(bar):  # fmt: skip
             for images, labels in bar:
                 if self.stopped:
@@ -211,7 +226,7 @@ class Trainer:
             raise ValueError(f"`train` gave no batch in epoch {progress.epoch}; a generator can be used once only.")
         return progress
 
-    def _step(self, images: np.ndarray, labels: np.ndarray) -> BatchResult:
+    def _step(self, images, labels: np.ndarray) -> BatchResult:
         """Train on one batch; return how it was before the step."""
         batch = self._whole_step(images, labels) if self._takes_whole_steps() else self._parts_of_step(images, labels)
         if self.scheduler and self.scheduler.every == "batch":
@@ -222,25 +237,25 @@ class Trainer:
         """Whether nobody comes between the parts of a step."""
         strategy = type(self._strategy)
         return (
-            type(self.loss) is CrossEntropyLoss
+            recording.is_fastcnns(type(self.loss))
             and (strategy.forward, strategy.backward) == (Strategy.forward, Strategy.backward)
             and all(type(callback).on_backward_end is Callback.on_backward_end for callback in self.callbacks)
         )
 
-    def _whole_step(self, images: np.ndarray, labels: np.ndarray) -> BatchResult:
+    def _whole_step(self, images, labels: np.ndarray) -> BatchResult:
         step = self._train_step
         if step is None or (step.model, step.optimizer, step.loss) != (self.model, self.optimizer, self.loss):
             step = self._train_step = TrainStep(self.model, self.optimizer, self.loss)
         try:
-            logits, loss, weight = step.learn(images, labels)
-            batch = BatchResult.of(logits, labels, self.loss, loss, weight)
+            output, loss, weight = step.learn(images, labels)
+            batch = BatchResult(loss, weight, len(labels), self.task.count(output, labels, self.loss))
         except EmptyMeanError:
             batch = BatchResult()
         self._note(batch, images)
         return batch
 
-    def _parts_of_step(self, images: np.ndarray, labels: np.ndarray) -> BatchResult:
-        batch = self._strategy.forward(self.model, self.loss, images, labels)
+    def _parts_of_step(self, images, labels: np.ndarray) -> BatchResult:
+        batch = self._strategy.forward(self.model, self.loss, images, labels, self.task)
         self._note(batch, images)
         self.optimizer.zero_grad()
         self._strategy.backward(self.model, self.loss)
@@ -248,7 +263,7 @@ class Trainer:
         self.optimizer.step()
         return batch
 
-    def _note(self, batch: BatchResult, images: np.ndarray) -> None:
+    def _note(self, batch: BatchResult, images) -> None:
         """Write down the loss of a batch from which something can be learned."""
         number = len(self.history.step_losses) + 1
         if not batch.counts:
@@ -263,17 +278,19 @@ class Trainer:
             )
         self.history.step_losses.append(batch.loss)
 
-    def _end_epoch(self, progress: Progress, images: np.ndarray, labels: np.ndarray) -> None:
-        """Evaluate and record."""
+    def _end_epoch(self, progress: Progress) -> None:
+        """Evaluate, if there is something to evaluate, and record."""
         with ExitStack() as stack:
             for callback in self.callbacks:
                 stack.enter_context(callback.evaluating(self))
-            self.evaluation = self._strategy.evaluate(self.model, images, labels, self.loss)
+            self.evaluation = None
+            if self.validation is not None:
+                self.evaluation = self._strategy.evaluate(self.model, self.validation, self.loss, self.task)
             record = progress.record(self.evaluation)
             self.history.epochs.append(record)
             self._call("on_evaluation_end")
         if self.scheduler and self.scheduler.every == "epoch":
-            self.scheduler.step(*[record.test_loss] if self.scheduler.needs_metric else [])
+            self.scheduler.step(*[record.metrics[self.monitored]] if self.scheduler.needs_metric else [])
         self.progress = None
         if self._strategy.is_main_process:
             self._compiling.say()
@@ -286,7 +303,7 @@ class Trainer:
         resumption, self.resumption = self.resumption, None
         if resumption:
             return resumption.progress, resumption.batches(train)
-        return Progress(len(self.history.epochs) + 1, self.optimizer.lr), train
+        return Progress(self.task, len(self.history.epochs) + 1, self.optimizer.lr), train
 
     def _call(self, method: str) -> None:
         for callback in self.callbacks:
@@ -297,8 +314,8 @@ class Trainer:
         if self.interrupt.came:
             raise KeyboardInterrupt
 
-    def _has_terminal(self) -> bool:
-        return bool(self._strategy.is_main_process and sys.stderr and sys.stderr.isatty())
+    def _shows_bar(self) -> bool:
+        return self._strategy.is_main_process and somebody_looks()
 
     def _say(self, text: str) -> None:
         """Print a line, once, where there is somewhere to print: Python has no stdout where a daemon closed it."""
@@ -313,6 +330,18 @@ def _checked(callbacks: Iterable[Callback]) -> list[Callback]:
         if not isinstance(callback, Callback):
             raise TypeError(f"`callbacks` must hold Callbacks only, not {type(callback).__name__}.")
     return callbacks
+
+
+def _fitting(scheduler: Schedule | None, task: Task) -> Schedule | None:
+    """The schedule, or a ValueError where it takes the task's best number for its worst."""
+    mode, better = getattr(scheduler, "mode", None), next(kind for kind in task.kinds if kind.name == task.best).better
+    wanted = {"higher": "max", "lower": "min"}[better]
+    if scheduler and scheduler.needs_metric and mode in ("min", "max") and mode != wanted:
+        raise ValueError(
+            f"`scheduler` has mode={mode!r}, but the task is {task!r}, whose {task.best} is better when it is "
+            f"{better}: give the schedule mode={wanted!r}, or the task another `best`."
+        )
+    return scheduler
 
 
 def _length(batches) -> int | None:

@@ -1,0 +1,45 @@
+"""What a model is evaluated on: arrays, or batches one after the other."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+BATCH_SIZE = 1000  # images of arrays that a model is shown at a time
+
+
+def as_pair(data, name: str = "it") -> tuple[Any, Any] | None:
+    """Images and targets, where these are arrays; None for a loader or a list of batches.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    """
+    if isinstance(data, tuple | list) and len(data) == 2 and not all(isinstance(part, tuple | list) for part in data):
+        return data[0], data[1]  # and not two batches
+    if isinstance(data, np.ndarray | str | bytes | dict) or not isinstance(data, Iterable):
+        has_length = hasattr(data, "__len__")
+        what = f"{type(data).__name__} of length {len(data)}" if has_length else repr(data)
+        raise TypeError(f"{name} must be a pair (images, labels) or an iterable of such batches, not {what}.")
+    return None
+
+
+def batches_of(data, batch_size: int = BATCH_SIZE) -> Iterator[tuple[Any, np.ndarray]]:
+    """The batches of arrays, or those that a loader gives."""
+    if pair := as_pair(data):
+        images, targets = pair
+        for i in range(0, len(targets), batch_size):
+            yield images[i : i + batch_size], targets[i : i + batch_size]
+        return
+    for number, batch in enumerate(data, 1):
+        yield checked_batch(batch, number)
+
+
+def checked_batch(batch, number: int) -> tuple[Any, np.ndarray]:
+    """Images and targets of a batch."""
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        has_length = hasattr(batch, "__len__")
+        what = f"{type(batch).__name__} of length {len(batch)}" if has_length else repr(batch)
+        raise TypeError(f"batch {number} must be a pair (images, labels), not {what}.")
+    return batch[0], batch[1]

@@ -1,0 +1,21 @@
+"""What models are trained for: classes of images or of pixels, several labels, numbers, or something of one's own."""
+
+from fastcnn.training.tasks.classification import Classification
+from fastcnn.training.tasks.evaluation import Evaluation
+from fastcnn.training.tasks.multi_label import MultiLabel, MultiLabelScores
+from fastcnn.training.tasks.regression import Regression
+from fastcnn.training.tasks.scores import Scores
+from fastcnn.training.tasks.segmentation import Segmentation, SegmentationScores
+from fastcnn.training.tasks.task import Task
+
+__all__ = [
+    "Classification",
+    "Evaluation",
+    "MultiLabel",
+    "MultiLabelScores",
+    "Regression",
+    "Scores",
+    "Segmentation",
+    "SegmentationScores",
+    "Task",
+]

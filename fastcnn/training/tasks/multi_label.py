@@ -1,0 +1,170 @@
+"""Several labels for each image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fastcnn import _validate
+from fastcnn.training.metric import Metric
+from fastcnn.training.tasks.evaluation import ratio
+from fastcnn.training.tasks.scores import Scores, table
+from fastcnn.training.tasks.task import Task, check_outputs
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MultiLabelScores(Scores):
+    """What a `MultiLabel` task finds; ``print(scores)`` shows a table.
+
+    It has the attributes of `Scores`, too.
+
+    Attributes
+    ----------
+    present, said, right : ndarray of shape (labels,), int64
+        For each label, the images that have it, those of which the model says so, and those of which both is true.
+    agreed : ndarray of shape (labels,), int64
+        For each label, the images of which the model says what is true, whether they have it or not.
+    """
+
+    present: np.ndarray = field()
+    said: np.ndarray = field()
+    right: np.ndarray = field()
+    agreed: np.ndarray = field()
+
+    @property
+    def accuracies(self) -> np.ndarray:
+        """For each label, the part of the images of which the model says what is true."""
+        return self.agreed / self.images
+
+    @property
+    def precisions(self) -> np.ndarray:
+        """For each label, the part of what the model says that is true; NaN where it never says so."""
+        return ratio(self.right, self.said)
+
+    @property
+    def recalls(self) -> np.ndarray:
+        """For each label, the part of the images that have it of which the model says so; NaN where none has it."""
+        return ratio(self.right, self.present)
+
+    @property
+    def f1s(self) -> np.ndarray:
+        """For each label, the harmonic mean of both, ``2 * right / (present + said)``; NaN where both are 0."""
+        return ratio(2 * self.right, self.present + self.said)
+
+    def table(self, label_names: Sequence[str] | None = None) -> str:
+        """The metrics, and a line for each label.
+
+        Parameters
+        ----------
+        label_names : sequence of str, optional
+            One for each label; by default their numbers.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        ValueError
+            If there is not one name for each label.
+        """
+        labels = len(self.present)
+        names = [str(name) for name in (range(labels) if label_names is None else label_names)]
+        if len(names) != labels:
+            raise ValueError(f"`label_names` has {len(names)} names but must have one for each of {labels} labels.")
+        columns = {"accuracy": self.accuracies, "precision": self.precisions, "recall": self.recalls, "F1": self.f1s}
+        shown = {name: ["-" if np.isnan(v) else f"{v:.2%}" for v in values] for name, values in columns.items()}
+        shown = {"images": [f"{count}" for count in self.present]} | shown
+        return "\n".join([Scores.__str__(self), *table(names, "label", shown)])
+
+    def __str__(self) -> str:
+        return self.table()
+
+
+class MultiLabel(Task):
+    """Each image has any number of labels: the model gives (N, labels) logits, the targets are 1.0 or 0.0 for each.
+
+    The model says that an image has a label where its logit is above a threshold. The metrics are the part of the
+    images all of whose labels are right (`exact_match`), the part of all labels of all images that are right
+    (`label_accuracy`), and precision, recall and F1 of all labels of all images together, as scikit-learn's
+    ``average="micro"``: NaN where there is nothing to divide by. `evaluate` returns a `MultiLabelScores`, which has
+    them for each label.
+
+    Parameters
+    ----------
+    threshold : float, default 0
+        Of the logits: 0 is a probability of a half.
+    best : {"loss", "exact_match", "label_accuracy", "precision", "recall", "f1"}, default "loss"
+        By which metric an epoch is the best; see `Task`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional, nn, training
+    >>> logits = np.array([[2.0, -1.0], [3.0, 1.0], [-1.0, -2.0]])
+    >>> labels = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> task, loss = training.MultiLabel(), functional.mse_loss
+    >>> print(training.evaluate(nn.Sequential(), logits, labels, loss=loss, task=task).table(["cat", "dog"]))
+    3 images, loss 3.3333, exact match 33.33%, label accuracy 50.00%, precision 66.67%, recall 50.00%, F1 57.14%
+    label  images  accuracy  precision  recall      F1
+    cat         3    66.67%    100.00%  66.67%  80.00%
+    dog         1    33.33%      0.00%   0.00%   0.00%
+    """
+
+    metrics = (
+        Metric("exact_match", percent=True),
+        Metric("label_accuracy", percent=True),
+        Metric("precision", percent=True),
+        Metric("recall", percent=True),
+        Metric("f1", percent=True, label="F1"),
+    )
+
+    def __init__(self, threshold: float = 0.0, best: str = "loss"):
+        super().__init__(best)
+        self.threshold = _validate.number("threshold", threshold)
+
+    def check_targets(self, target) -> None:
+        """Ones and zeros, for each label of each image."""
+        _validate.floats("target", target, 2)
+        if not ((target == 0) | (target == 1)).all():
+            wrong = target[(target != 0) & (target != 1)][0]
+            raise ValueError(f"`target` holds {wrong}, but must be 1 for each label that an image has, and 0 else.")
+
+    def check(self, output, target, loss) -> None:
+        """As many labels as the model gives logits, and a loss that takes them."""
+        check_outputs(output, target)
+        super().check(output, target, loss)
+
+    def count(self, output, target, loss):
+        """For each label, what a `MultiLabelScores` has; and the images of which all labels are right."""
+        present, said = target > 0.5, output > self.threshold
+        agreed = present == said
+        return {
+            "images": len(target),
+            "exact": int(np.count_nonzero(agreed.all(axis=1))),
+            "present": np.count_nonzero(present, axis=0),
+            "said": np.count_nonzero(said, axis=0),
+            "right": np.count_nonzero(present & said, axis=0),
+            "agreed": np.count_nonzero(agreed, axis=0),
+        }
+
+    def measure(self, sums):
+        """See the class."""
+        present, said, right, agreed = (sums[name].sum() for name in ("present", "said", "right", "agreed"))
+        return {
+            "exact_match": sums["exact"] / sums["images"],
+            "label_accuracy": agreed / (sums["images"] * len(sums["agreed"])),
+            "precision": float(ratio(right, said)),
+            "recall": float(ratio(right, present)),
+            "f1": float(ratio(2 * right, present + said)),
+        }
+
+    def conclude(self, total) -> MultiLabelScores:
+        """See the class."""
+        counts = [total.sums[name] for name in ("present", "said", "right", "agreed")]
+        return MultiLabelScores(total.images, total.loss, self.measure(total.sums), self.metrics, *counts)
