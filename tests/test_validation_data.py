@@ -136,3 +136,26 @@ def test_a_history_shows_a_table():
     assert repr(history).startswith("History(epochs=2, batches=6, validation_loss=")
     assert repr(training.History()) == "History(epochs=0, batches=0)"
     assert str(training.History()).split() == ["epoch", "seconds", "lr"]
+
+
+def test_a_model_of_two_inputs_is_trained_and_measured():
+    def make():
+        rng = np.random.default_rng(1)
+        branches = nn.Parallel(nn.Linear(3, 4, rng=rng), nn.Linear(2, 4, rng=rng))
+        model = nn.Sequential(branches, nn.ReLU(), nn.Linear(8, 2, rng=rng))
+        return training.Trainer(model, optim.SGD(model.parameters(), 0.5), nn.CrossEntropyLoss())
+
+    pair, labels = (X, X[:, :2] ** 2), Y
+    batches = [(tuple(array[i : i + 8] for array in pair), labels[i : i + 8]) for i in range(0, 40, 8)]
+    one, other = make(), make()
+    history = one.fit(batches, (pair, labels), 5)
+    assert history.epochs[-1].validation_accuracy > 0.8
+    last = [epoch.validation_loss for epoch in history.epochs]
+    assert [epoch.validation_loss for epoch in other.fit(batches, batches, 5).epochs] == pytest.approx(last)
+    found = training.evaluate(one.model, pair, labels)
+    assert (found.loss, found.accuracy) == (last[-1], history.epochs[-1].validation_accuracy)
+    with pytest.raises(ValueError, match="`labels` has length 40 but must have one label for each of 39 images"):
+        training.evaluate(one.model, (X, X[1:, :2]), labels)
+    batches[2][0][1][3] = np.nan
+    with pytest.raises(FloatingPointError, match="The images hold values that are not finite, first image 3"):
+        one.fit(batches, epochs=1)

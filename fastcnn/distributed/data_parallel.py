@@ -19,7 +19,7 @@ from fastcnn.distributed.streams import jumped
 from fastcnn.nn import Module
 from fastcnn.training import state
 from fastcnn.training.batch_result import BatchResult
-from fastcnn.training.batches import as_pair, batches_of
+from fastcnn.training.batches import as_pair, batches_of, rows
 from fastcnn.training.callbacks import Callback
 from fastcnn.training.diagnosis import explain
 from fastcnn.training.evaluation import check_pair, found, judged, loss_for
@@ -144,7 +144,7 @@ class DataParallel(Strategy):
             if pair := as_pair(data):
                 check_pair(task, *pair)
                 own = self.ranks.slice(len(pair[1]))
-                batches = batches_of((pair[0][own], pair[1][own]))
+                batches = batches_of((rows(pair[0], own), pair[1][own]))
             else:  # whole batches, so that what is found in each is what one process finds
                 batches, in_order = itertools.islice(batches_of(data), self.rank, None, self.ranks.size), _in_turn
             parts = self.ranks.allgather(list(found(model, batches, loss, task)))

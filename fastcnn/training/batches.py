@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from fastcnn.nn.inputs import each
+
 BATCH_SIZE = 1000  # images of arrays that a model is shown at a time
 
 
@@ -30,13 +32,19 @@ def batches_of(data, batch_size: int = BATCH_SIZE) -> Iterator[tuple[Any, np.nda
     if pair := as_pair(data):
         images, targets = pair
         for i in range(0, len(targets), batch_size):
-            yield images[i : i + batch_size], targets[i : i + batch_size]
+            where = slice(i, i + batch_size)
+            yield rows(images, where), targets[where]
         return
     for number, batch in enumerate(data, 1):
-        yield checked_batch(batch, number)
+        yield checked_pair(batch, number)
 
 
-def checked_batch(batch, number: int) -> tuple[Any, np.ndarray]:
+def rows(images, where: slice):
+    """Some of the images, of each input where a model has several."""
+    return each(lambda array: array[where], images)
+
+
+def checked_pair(batch, number: int) -> tuple[Any, np.ndarray]:
     """Images and targets of a batch."""
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         has_length = hasattr(batch, "__len__")

@@ -8,7 +8,7 @@ import numpy as np
 from fastcnn import use_backend
 from fastcnn.data import DataLoader
 from fastcnn.nn import Module
-from fastcnn.training.batches import BATCH_SIZE, as_pair, checked_batch
+from fastcnn.training.batches import BATCH_SIZE, as_pair, checked_pair, rows
 from fastcnn.training.evaluation import check_pair, loss_for, outputs_of
 from fastcnn.training.generators import unchanged
 from fastcnn.training.modes import for_training, held
@@ -61,9 +61,9 @@ def _check_validation(model: Module, loss, validation, strategy: Strategy, task:
     if pair := as_pair(validation):
         images, targets = pair
         check_pair(task, images, targets)
-        own = strategy.evaluated(len(images))
+        own = strategy.evaluated(len(targets))
         last = own % BATCH_SIZE or min(own, BATCH_SIZE) or 1
-        output = _shown(model, images[-min(last, 2) :])
+        output = _shown(model, rows(images, slice(-min(last, 2), None)))
         task.check(output, targets, loss)
         return output
     if isinstance(validation, DataLoader):
@@ -82,9 +82,9 @@ def _check_validation(model: Module, loss, validation, strategy: Strategy, task:
         if not validation:
             raise ValueError("it has no batch.")
         for number, batch in enumerate(validation, 1):
-            images, targets = checked_batch(batch, number)
+            images, targets = checked_pair(batch, number)
             check_pair(task, images, targets)
-            output = _shown(model, images[:2])
+            output = _shown(model, rows(images, slice(2)))
             task.check(output, targets, loss)
         return output
     return None

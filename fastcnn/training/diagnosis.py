@@ -4,10 +4,11 @@ import numpy as np
 
 from fastcnn import backends
 from fastcnn.nn import Module, calls
+from fastcnn.nn.inputs import listed
 from fastcnn.training.generators import unchanged
 
 
-def explain(model: Module, images: np.ndarray) -> str:
+def explain(model: Module, images) -> str:
     """Say in a sentence what first holds a value that is not finite: the images, a parameter or a layer's output.
 
     The images go through the model once more, layer by layer. Afterwards its buffers and its generators are what they
@@ -16,10 +17,10 @@ def explain(model: Module, images: np.ndarray) -> str:
     Parameters
     ----------
     model : Module
-    images : ndarray
+    images : ndarray, or tuple of ndarray where the model takes several
         A batch whose loss was not finite.
     """
-    bad = [n for n, image in enumerate(images) if not np.isfinite(image).all()]
+    bad = [n for array in listed(images) for n, image in enumerate(array) if not np.isfinite(image).all()]
     if bad:
         return f"The images hold values that are not finite, first image {bad[0]} of the batch."
     for name, parameter in model.named_parameters():

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastcnn import _validate
 from fastcnn.nn import Module
+from fastcnn.nn.inputs import listed
 from fastcnn.nn.losses import _Loss
 from fastcnn.training.batches import BATCH_SIZE, as_pair, batches_of
 from fastcnn.training.modes import for_evaluation, held
@@ -55,8 +56,8 @@ def evaluate(
     model : Module
         Each of its modules is afterwards in the mode, training or evaluation, that it was in.
     images : ndarray of shape (N, ...), float32 or float64, or iterable of (images, labels)
-        Images of the form that the model takes; or, without `labels`, batches with their targets, as
-        `fastcnn.data.DataLoader`, of which one at a time is in memory.
+        Images of the form that the model takes, a tuple of arrays where it takes several inputs; or, without `labels`,
+        batches with their targets, as `fastcnn.data.DataLoader`, of which one at a time is in memory.
     labels : ndarray of shape (N, ...), optional
         The targets, as the task has them: for a classification integers of shape (N,).
     batch_size : int, optional
@@ -113,10 +114,14 @@ def loss_for(task: Task, loss: Callable | None) -> Callable:
 
 def check_pair(task: Task, images, labels: np.ndarray) -> None:
     """Raise what `evaluate` raises before it shows images to the model."""
-    _validate.floats("images", images)
+    for array in listed(images):
+        _validate.floats("images", array)
     task.check_targets(labels)
-    if len(labels) != len(images):
-        raise ValueError(f"`labels` has length {len(labels)} but must have one label for each of {len(images)} images.")
+    for array in listed(images):
+        if len(labels) != len(array):
+            raise ValueError(
+                f"`labels` has length {len(labels)} but must have one label for each of {len(array)} images."
+            )
 
 
 def found(model: Module, batches: Iterable, loss: Callable, task: Task) -> Iterator:
