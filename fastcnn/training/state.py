@@ -7,7 +7,6 @@ from fastcnn.training.generators import named_generators
 from fastcnn.training.history import History
 from fastcnn.training.older_states import as_now
 from fastcnn.training.progress import Progress
-from fastcnn.training.tasks import Classification
 
 _FIXED = ("model", "generators", "optimizer", "scheduler", "task")  # parts whose form a run never changes
 
