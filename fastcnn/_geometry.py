@@ -2,24 +2,34 @@
 
 A convolution and a pooling slide the same kind of window over an image; `Windows` is that geometry as a value. Along
 the height, the tap ``ky`` of the window of output row ``oy`` reads the input row ``iy = oy * SH + ky * DH - top``;
-rows outside ``0 <= iy < H`` are padding. The width is alike.
+rows outside ``0 <= iy < H`` are padding. The width is alike. A signal of the extent (L,) is an image of one row: its
+options are those of the width, so that there is one geometry for both.
 
 Options are brought to one form, ints and tuples of ints, before geometry is looked up: what is remembered of 1 never
 answers for 1.0 or True, which Python takes for the same key.
 """
 
 import functools
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastcnn import _validate
 
+Single = int | tuple[int]
 Pair = int | tuple[int, int]
+Extents = int | tuple[int, ...]  # of signals or of images
+OutputLength = int | tuple[int | None]
 OutputSize = int | tuple[int | None, int | None]
+OutputExtents = int | tuple[int | None, ...]
+Sides = int | tuple[int] | tuple[int, int] | str
 Padding = int | tuple[int, int] | tuple[int, int, int, int] | str
+AnyPadding = int | tuple[int, ...] | str
 
-_Pair = tuple[int, int]  # the one form of a `Pair`
+_Image = tuple[int, ...]  # (L,) or (H, W), and the one form of `Extents`
+_AXES = {1: ("length",), 2: ("height", "width")}
+_WORDS = {1: ("places", "signal"), 2: ("pixels", "image")}  # for messages
 _MOST = 2**31 - 1  # of an option; images have fewer pixels along an axis
 
 
@@ -42,40 +52,42 @@ class Windows(NamedTuple):
     OW: int
 
 
-def pair(name: str, value: Pair, least: int = 1) -> tuple[int, int]:
-    """(height, width) from an int or a pair; each at least ``least``."""
-    items = _whole_numbers(value if isinstance(value, (tuple, list)) else (value, value))
-    if len(items) != 2 or min(items) < least:
-        raise ValueError(f"`{name}` must be an int or a pair of ints, each at least {least}, not {value!r}.")
+def per_axis(name: str, value: Extents, axes: int, least: int = 1) -> tuple[int, ...]:
+    """An int for each axis, (length,) or (height, width), from an int or a tuple; each at least ``least``."""
+    items = _whole_numbers(value if isinstance(value, (tuple, list)) else (value,) * axes)
+    if len(items) != axes or min(items) < least:
+        several = "a pair of ints, each" if axes == 2 else "a tuple of one,"
+        raise ValueError(f"`{name}` must be an int or {several} at least {least}, not {value!r}.")
     return _reachable(name, items)
 
 
-def checked_padding(padding: Padding) -> Padding:
-    """An int, a pair, four sides or a word, as it was written."""
+def checked_padding(padding: AnyPadding, axes: int) -> AnyPadding:
+    """An int, one for each axis, one for each side or a word, as it was written."""
     if isinstance(padding, str) and padding in ("valid", "same"):
         return str(padding)
     several = isinstance(padding, (tuple, list))
-    items = _whole_numbers(padding if isinstance(padding, (tuple, list)) else (padding, padding))
-    if len(items) not in (2, 4) or min(items) < 0:
+    items = _whole_numbers(padding if isinstance(padding, (tuple, list)) else (padding,) * axes)
+    if len(items) not in (axes, 2 * axes) or min(items) < 0:
+        sides = "a pair, four sides (top, bottom, left, right)" if axes == 2 else "a pair of sides (left, right)"
         raise ValueError(
-            '`padding` must be an int, a pair, four sides (top, bottom, left, right), "valid" or "same", '
-            f"none of them negative, not {padding!r}."
+            f'`padding` must be an int, {sides}, "valid" or "same", none of them negative, not {padding!r}.'
         )
     return _reachable("padding", items) if several else _reachable("padding", items)[0]
 
 
-def checked_output_size(output_size: OutputSize) -> OutputSize:
-    """An int or a pair, as it was written; in a pair None leaves an axis as it is."""
+def checked_output_size(output_size: OutputExtents, axes: int) -> OutputExtents:
+    """An int or a tuple, as it was written; in a tuple None leaves an axis as it is."""
     several = isinstance(output_size, (tuple, list))
-    given = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size, output_size)
+    given = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * axes
     sizes = _whole_numbers([1 if several and size is None else size for size in given])
-    if len(sizes) != 2 or min(sizes) < 1:
+    if len(sizes) != axes or min(sizes) < 1:
+        some, word = ("a pair of ints, each", "pair") if axes == 2 else ("a tuple of one,", "tuple")
         raise ValueError(
-            "`output_size` must be an int or a pair of ints, each at least 1 (in a pair None leaves an axis as it is), "
+            f"`output_size` must be an int or {some} at least 1 (in a {word} None leaves an axis as it is), "
             f"not {output_size!r}."
         )
-    height, width = _reachable("output_size", sizes)
-    return (given[0] and height, given[1] and width) if several else height
+    sizes = _reachable("output_size", sizes)
+    return tuple(before and size for before, size in zip(given, sizes, strict=True)) if several else sizes[0]
 
 
 def _whole_numbers(items) -> tuple[int, ...]:
@@ -91,22 +103,27 @@ def _reachable(name: str, items):
 
 
 def conv_windows(
-    image: tuple[int, int], kernel: Pair, stride: Pair = 1, padding: Padding = 0, dilation: Pair = 1
+    image: _Image, kernel: Extents, stride: Extents = 1, padding: AnyPadding = 0, dilation: Extents = 1
 ) -> Windows:
     """Windows of a convolution of (H, W) images with (KH, KW) kernels: ``OH = (H + pads - KH_eff) // SH + 1``.
 
     ``padding="same"`` is TensorFlow's rule, for any stride: ``OH = ceil(H / SH)``, with
     ``max((OH - 1) * SH + KH_eff - H, 0)`` rows of padding, the odd one at the bottom (and at the right).
     """
-    return _windows(image, *_canonical(kernel, stride, padding, dilation), ceil_mode=False)
+    return _conv_windows(image, *_canonical(len(image), kernel, stride, padding, dilation))
+
+
+@functools.lru_cache(1024)
+def _conv_windows(image: _Image, kernel: _Image, stride: _Image, padding: AnyPadding, dilation: _Image) -> Windows:
+    return _windows(_slide(image, kernel, stride, padding, dilation, ceil_mode=False))
 
 
 def pool_windows(
-    image: tuple[int, int],
-    kernel: Pair,
-    stride: Pair | None = None,
-    padding: Padding = 0,
-    dilation: Pair = 1,
+    image: _Image,
+    kernel: Extents,
+    stride: Extents | None = None,
+    padding: AnyPadding = 0,
+    dilation: Extents = 1,
     ceil_mode: bool = False,
 ) -> Windows:
     """Windows of a pooling; ``stride=None`` is the kernel's size.
@@ -114,56 +131,57 @@ def pool_windows(
     With ``ceil_mode`` the last window may reach past the padded image, but it starts inside the image or its padding
     before it (PyTorch's rule). Padding is at most half of the (dilated) kernel and no window is all padding.
     """
-    options = _canonical(kernel, kernel if stride is None else stride, padding, dilation)
+    options = _canonical(len(image), kernel, kernel if stride is None else stride, padding, dilation)
     return _pool_windows(image, *options, _validate.flag("ceil_mode", ceil_mode))
 
 
 @functools.lru_cache(1024)
 def _pool_windows(
-    image: _Pair, kernel: _Pair, stride: _Pair, padding: Padding, dilation: _Pair, ceil_mode: bool
+    image: _Image, kernel: _Image, stride: _Image, padding: AnyPadding, dilation: _Image, ceil_mode: bool
 ) -> Windows:
-    windows = _windows(image, kernel, stride, padding, dilation, ceil_mode)
-    for axis in _axes(windows):
+    axes = _slide(image, kernel, stride, padding, dilation, ceil_mode)
+    for axis in axes:
         if max(axis.before, axis.after) > axis.reach // 2:
             raise ValueError(
                 f"`padding` ({axis.before} before and {axis.after} after, along the {axis.name}) must be at most half "
-                f"of the pooling window, which spans {axis.reach} pixels."
+                f"of the pooling window, which spans {axis.reach} {_WORDS[len(image)][0]}."
             )
         for o in range(axis.outputs):
             first = o * axis.stride - axis.before
             if not any(0 <= first + k * axis.dilation < axis.extent for k in range(axis.taps)):
                 raise ValueError(
                     f"The pooling window of output {o} along the {axis.name} covers padding only: it has {axis.taps} "
-                    f"taps, {axis.dilation} apart, the first at pixel {first} of {axis.extent}."
+                    f"taps, {axis.dilation} apart, the first at {_WORDS[len(image)][0][:-1]} {first} of {axis.extent}."
                 )
-    return windows
+    return _windows(axes)
 
 
 def conv_transpose_windows(
-    image: tuple[int, int],
-    kernel: Pair,
-    stride: Pair = 1,
-    padding: Pair = 0,
-    output_padding: Pair = 0,
-    dilation: Pair = 1,
+    image: _Image,
+    kernel: Extents,
+    stride: Extents = 1,
+    padding: Extents = 0,
+    output_padding: Extents = 0,
+    dilation: Extents = 1,
 ) -> Windows:
     """Windows of the convolution whose input gradient a transposed convolution of these images is.
 
     They lie over its output, of ``H = (OH - 1) * SH - 2 * padding + KH_eff + output_padding`` rows, and there are OH of
     them, one for each row of ``image``.
     """
-    kernel, stride, dilation = pair("kernel_size", kernel), pair("stride", stride), pair("dilation", dilation)
-    pads, more = pair("padding", padding, 0), pair("output_padding", output_padding, 0)
-    return _transpose_windows(image, kernel, stride, pads, more, dilation)
+    axes = len(image)
+    kernel, stride = per_axis("kernel_size", kernel, axes), per_axis("stride", stride, axes)
+    pads, more = per_axis("padding", padding, axes, 0), per_axis("output_padding", output_padding, axes, 0)
+    return _transpose_windows(image, kernel, stride, pads, more, per_axis("dilation", dilation, axes))
 
 
 @functools.lru_cache(1024)
 def _transpose_windows(
-    image: _Pair, kernel: _Pair, stride: _Pair, pads: _Pair, more: _Pair, dilation: _Pair
+    image: _Image, kernel: _Image, stride: _Image, pads: _Image, more: _Image, dilation: _Image
 ) -> Windows:
-    extents = []
+    axes = []
     for name, outputs, taps, step, spread, pad, extra in zip(
-        ("height", "width"), image, kernel, stride, dilation, pads, more, strict=True
+        _AXES[len(image)], image, kernel, stride, dilation, pads, more, strict=True
     ):
         if extra >= max(step, spread):
             raise ValueError(
@@ -175,9 +193,8 @@ def _transpose_windows(
             raise ValueError(
                 f"`padding` ({pad} along the {name}) leaves nothing of the output: its {name} would be {extent}."
             )
-        extents.append(extent)
-    (H, W), (top, left), (OH, OW) = extents, pads, image
-    return Windows(H, W, *kernel, *stride, top, top, left, left, *dilation, OH, OW)
+        axes.append(_Axis(name, extent, taps, step, pad, pad, spread, outputs))
+    return _windows(axes)
 
 
 class AdaptiveWindows(NamedTuple):
@@ -193,19 +210,21 @@ class AdaptiveWindows(NamedTuple):
     regular: Windows | None
 
 
-def adaptive_windows(image: tuple[int, int], output_size: OutputSize) -> AdaptiveWindows:
+def adaptive_windows(image: _Image, output_size: OutputExtents) -> AdaptiveWindows:
     """Windows of an adaptive pooling: output o of n reads the pixels floor(o * H / n) ... ceil((o + 1) * H / n) - 1."""
-    size = checked_output_size(output_size)
-    return _adaptive_windows(image, size if isinstance(size, tuple) else (size, size))
+    size = checked_output_size(output_size, len(image))
+    return _adaptive_windows(image, size if isinstance(size, tuple) else (size,) * len(image))
 
 
 @functools.lru_cache(1024)
-def _adaptive_windows(image: _Pair, sizes: tuple[int | None, int | None]) -> AdaptiveWindows:
-    OH, OW = (extent if size is None else size for extent, size in zip(image, sizes, strict=True))
-    (H, W), regular = image, None
-    if H % OH == 0 and W % OW == 0:
-        regular = pool_windows(image, (H // OH, W // OW))
-    return AdaptiveWindows(H, W, _spans(H, OH), _spans(W, OW), regular)
+def _adaptive_windows(image: _Image, sizes: tuple[int | None, ...]) -> AdaptiveWindows:
+    outputs = [extent if size is None else size for extent, size in zip(image, sizes, strict=True)]
+    regular = None
+    if not any(extent % n for extent, n in zip(image, outputs, strict=True)):
+        regular = _pool_windows(image, *[tuple(map(int.__floordiv__, image, outputs))] * 2, 0, (1,) * len(image), False)
+    rows, columns = (((0, 1),), *map(_spans, image, outputs))[-2:]
+    H, W = (1, *image)[-2:]
+    return AdaptiveWindows(H, W, rows, columns, regular)
 
 
 def _spans(extent: int, n: int) -> tuple[tuple[int, int], ...]:
@@ -228,38 +247,48 @@ class _Axis(NamedTuple):
         return (self.taps - 1) * self.dilation + 1
 
 
-def _axes(w: Windows) -> tuple[_Axis, _Axis]:
-    """The same along the height and along the width."""
-    return (
-        _Axis("height", w.H, w.KH, w.SH, w.top, w.bottom, w.DH, w.OH),
-        _Axis("width", w.W, w.KW, w.SW, w.left, w.right, w.DW, w.OW),
-    )
+def _windows(axes: Sequence[_Axis]) -> Windows:
+    """The windows of an image from both axes; a signal has one row."""
+    y, x = (_ONE_ROW, *axes)[-2:]
+    return Windows(
+        y.extent, x.extent, y.taps, x.taps, y.stride, x.stride, y.before, y.after, x.before, x.after, y.dilation,
+        x.dilation, y.outputs, x.outputs,
+    )  # fmt: skip
 
 
-def _canonical(kernel: Pair, stride: Pair, padding: Padding, dilation: Pair) -> tuple[_Pair, _Pair, Padding, _Pair]:
+_ONE_ROW = _Axis("height", 1, 1, 1, 0, 0, 1, 1)
+
+
+def _canonical(
+    axes: int, kernel: Extents, stride: Extents, padding: AnyPadding, dilation: Extents
+) -> tuple[_Image, _Image, AnyPadding, _Image]:
     """The options in the one form that geometry is looked up by."""
-    padding = checked_padding(padding)
-    return pair("kernel_size", kernel), pair("stride", stride), padding, pair("dilation", dilation)
+    padding = checked_padding(padding, axes)
+    kernel, stride = per_axis("kernel_size", kernel, axes), per_axis("stride", stride, axes)
+    return kernel, stride, padding, per_axis("dilation", dilation, axes)
 
 
-@functools.lru_cache(1024)
-def _windows(image: _Pair, kernel: _Pair, stride: _Pair, padding: Padding, dilation: _Pair, ceil_mode: bool) -> Windows:
-    pads = _pads(padding, image, kernel, stride, dilation)
-    windows = Windows(*image, *kernel, *stride, *pads, *dilation, 0, 0)
-    outputs = []
-    for axis in _axes(windows):
-        room = axis.extent + axis.before + axis.after - axis.reach
-        n = room // axis.stride + 1
-        if ceil_mode and room % axis.stride and n * axis.stride < axis.extent + axis.before:
+def _slide(
+    image: _Image, kernel: _Image, stride: _Image, padding: AnyPadding, dilation: _Image, ceil_mode: bool
+) -> list[_Axis]:
+    """Windows along each axis."""
+    axes, pads = [], _pads(padding, image, kernel, stride, dilation)
+    for name, extent, taps, step, spread, (before, after) in zip(
+        _AXES[len(image)], image, kernel, stride, dilation, pads, strict=True
+    ):
+        axis = _Axis(name, extent, taps, step, before, after, spread, 0)
+        room = extent + before + after - axis.reach
+        n = room // step + 1
+        if ceil_mode and room % step and n * step < extent + before:
             n += 1
         if n < 1:
+            places, signal = _WORDS[len(image)]
             raise ValueError(
-                f"The window spans {axis.reach} pixels along the {axis.name}, more than the padded image: "
-                f"{axis.extent} + padding {axis.before} + {axis.after}; "
-                f"`kernel_size` is {kernel} and `dilation` {dilation}."
+                f"The window spans {axis.reach} {places} along the {name}, more than the padded {signal}: "
+                f"{extent} + padding {before} + {after}; `kernel_size` is {kernel} and `dilation` {dilation}."
             )
-        outputs.append(n)
-    return windows._replace(OH=outputs[0], OW=outputs[1])
+        axes.append(axis._replace(outputs=n))
+    return axes
 
 
 def index_type(dtype) -> np.dtype:
@@ -267,19 +296,15 @@ def index_type(dtype) -> np.dtype:
     return np.dtype(np.int32 if dtype == np.float32 else np.int64)
 
 
-def _pads(padding: Padding, image, kernel, stride, dilation) -> tuple[int, int, int, int]:
-    """(top, bottom, left, right) from every way to write padding."""
-    if padding == "valid":
-        return 0, 0, 0, 0
+def _pads(padding: AnyPadding, image, kernel, stride, dilation) -> list[tuple[int, int]]:
+    """(before, after) along each axis, from every way to write padding."""
     if padding == "same":
         pads = []
         for extent, taps, step, spread in zip(image, kernel, stride, dilation, strict=True):
             total = max((-(-extent // step) - 1) * step + (taps - 1) * spread + 1 - extent, 0)
-            pads += [total // 2, total - total // 2]
-        top, bottom, left, right = pads
-    elif isinstance(padding, tuple) and len(padding) == 4:
-        top, bottom, left, right = padding
-    else:
-        top, left = pair("padding", padding, 0)  # type: ignore[arg-type]  # nothing else is left
-        bottom, right = top, left
-    return top, bottom, left, right
+            pads.append((total // 2, total - total // 2))
+        return pads
+    if isinstance(padding, tuple) and len(padding) == 2 * len(image):
+        return list(zip(padding[::2], padding[1::2], strict=True))
+    alike: Any = 0 if padding == "valid" else padding
+    return [(pad, pad) for pad in per_axis("padding", alike, len(image), 0)]

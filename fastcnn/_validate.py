@@ -14,7 +14,7 @@ from typing import TypeGuard
 import numpy as np
 
 _FLOATS = np.dtype(np.float32), np.dtype(np.float64)
-_LAYOUTS = {2: "(N, features)", 4: "(N, C, H, W)"}
+_LAYOUTS = {2: "(N, features)", 3: "(N, C, L)", 4: "(N, C, H, W)"}
 
 
 def floats(name: str, array, ndim: int | None = None, like=None) -> np.ndarray:

@@ -9,6 +9,7 @@ import fastcnn
 from fastcnn import functional as F
 from fastcnn import nn
 from fastcnn.testing import ADAPTIVE_POOL_CASES, assert_close, central_difference
+from tests.nd import of
 
 cases = pytest.mark.parametrize("case", ADAPTIVE_POOL_CASES, ids=lambda case: case.reason)
 finite_cases = pytest.mark.parametrize(
@@ -96,15 +97,15 @@ def test_avg_backward_by_hand(backend, dtype, dy, size, dx):
 def max_results(case, arrays, backend):
     """y, indices, dx."""
     x, dy = arrays
-    y, indices = F.adaptive_max_pool2d(x, case.output_size, return_indices=True, backend=backend)
-    return y, indices, F.adaptive_max_pool2d_backward(dy, indices, x.shape, backend=backend)
+    y, indices = of(F, "adaptive_max_pool{}d", case)(x, case.output_size, return_indices=True, backend=backend)
+    return y, indices, of(F, "adaptive_max_pool{}d_backward", case)(dy, indices, x.shape, backend=backend)
 
 
 def avg_results(case, arrays, backend):
     """y, dx."""
     x, dy = arrays
-    y = F.adaptive_avg_pool2d(x, case.output_size, backend=backend)
-    return y, F.adaptive_avg_pool2d_backward(dy, x.shape, backend=backend)
+    y = of(F, "adaptive_avg_pool{}d", case)(x, case.output_size, backend=backend)
+    return y, of(F, "adaptive_avg_pool{}d_backward", case)(dy, x.shape, backend=backend)
 
 
 @functools.cache
@@ -143,7 +144,7 @@ def test_the_layer_finds_the_same_winners(backend, case, rng):
     # it tells the backend where the windows lie, which the function does not know
     x, dy = case.arrays(rng, np.float64)
     y, _, dx = max_results(case, (x, dy), backend)
-    layer = nn.AdaptiveMaxPool2d(case.output_size)
+    layer = of(nn, "AdaptiveMaxPool{}d", case)(case.output_size)
     with fastcnn.use_backend(backend):
         np.testing.assert_array_equal(layer(x), y)
         assert_close(layer.backward(dy), dx, dy[0, 0].size, np.full(dx.shape, np.abs(dy).sum()))
@@ -156,7 +157,7 @@ def test_max_gradient_is_a_central_difference(backend, case, rng):
     direction = rng.standard_normal(x.shape)
 
     def loss(v):
-        return float((F.adaptive_max_pool2d(v, case.output_size, backend=backend) * dy).sum())
+        return float((of(F, "adaptive_max_pool{}d", case)(v, case.output_size, backend=backend) * dy).sum())
 
     # Values are 1/8 apart: with this step no winner changes, and the loss is linear.
     slope = central_difference(loss, x, direction, step=0.005)
@@ -170,7 +171,7 @@ def test_avg_gradient_is_a_central_difference(backend, case, rng):
     direction = rng.standard_normal(x.shape)
 
     def loss(v):
-        return float((F.adaptive_avg_pool2d(v, case.output_size, backend=backend) * dy).sum())
+        return float((of(F, "adaptive_avg_pool{}d", case)(v, case.output_size, backend=backend) * dy).sum())
 
     slope = central_difference(loss, x, direction, step=1.0)  # linear: exact up to rounding
     assert slope == pytest.approx((dx * direction).sum(), rel=1e-10, abs=1e-9)

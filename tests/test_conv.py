@@ -1,12 +1,14 @@
 """Convolution: literals worked by hand -> naive -> central differences -> the other backends."""
 
 import functools
+import math
 
 import numpy as np
 import pytest
 
 from fastcnn import functional as F
 from fastcnn.testing import CONV_CASES, assert_close, central_difference
+from tests.nd import of
 
 cases = pytest.mark.parametrize("case", CONV_CASES, ids=lambda case: case.reason)
 few_cases = pytest.mark.parametrize(
@@ -102,8 +104,8 @@ def test_backward_of_groups_by_hand(backend, dtype):
 def results(case, arrays, backend):
     """y, dx, dweight, dbias."""
     x, weight, bias, dy = arrays
-    y = F.conv2d(x, weight, bias, **case.options, backend=backend)
-    return y, *F.conv2d_backward(dy, x, weight, **case.options, backend=backend)
+    y = of(F, "conv{}d", case)(x, weight, bias, **case.options, backend=backend)
+    return y, *of(F, "conv{}d_backward", case)(dy, x, weight, **case.options, backend=backend)
 
 
 @functools.cache
@@ -118,10 +120,10 @@ def naive(case, dtype):
 def test_gradients_are_central_differences(backend, case, rng):
     x, weight, bias, dy = case.arrays(rng, np.float64)
     bias = np.zeros(len(weight)) if bias is None else bias
-    gradients = F.conv2d_backward(dy, x, weight, **case.options, backend=backend)
+    gradients = of(F, "conv{}d_backward", case)(dy, x, weight, **case.options, backend=backend)
 
     def loss(x, weight, bias):
-        return float((F.conv2d(x, weight, bias, **case.options, backend=backend) * dy).sum())
+        return float((of(F, "conv{}d", case)(x, weight, bias, **case.options, backend=backend) * dy).sum())
 
     losses = lambda v: loss(v, weight, bias), lambda v: loss(x, v, bias), lambda v: loss(x, weight, v)
     for function, at, gradient in zip(losses, (x, weight, bias), gradients, strict=True):
@@ -134,9 +136,10 @@ def test_gradients_are_central_differences(backend, case, rng):
 @cases
 def test_agrees_with_naive(fast_backend, dtype, case, rng):
     arrays = case.arrays(rng, dtype)
-    filters, channels, KH, KW = case.weight
+    filters, channels, *kernel = case.weight
+    taps = math.prod(kernel)
     pixels = arrays[-1].size // filters
-    lengths = channels * KH * KW, filters // case.groups * KH * KW, pixels, pixels
+    lengths = channels * taps, filters // case.groups * taps, pixels, pixels
     actual = results(case, arrays, fast_backend)
     for a, expected, magnitude, length in zip(actual, *naive(case, dtype), lengths, strict=True):
         assert_close(a, expected, length, magnitude)
@@ -156,9 +159,9 @@ def test_memory_order_does_not_matter_and_inputs_stay(backend, memory_order, cas
 @few_cases
 def test_only_what_was_asked(backend, case, rng):
     x, weight, _, dy = case.arrays(rng, np.float32)
-    dx, dweight, dbias = F.conv2d_backward(dy, x, weight, **case.options, backend=backend)
-    only_x = F.conv2d_backward(dy, x, weight, **case.options, weight_grad=False, backend=backend)
-    only_weight = F.conv2d_backward(dy, x, weight, **case.options, input_grad=False, backend=backend)
+    dx, dweight, dbias = of(F, "conv{}d_backward", case)(dy, x, weight, **case.options, backend=backend)
+    only_x = of(F, "conv{}d_backward", case)(dy, x, weight, **case.options, weight_grad=False, backend=backend)
+    only_weight = of(F, "conv{}d_backward", case)(dy, x, weight, **case.options, input_grad=False, backend=backend)
     assert only_x[1:] == (None, None)
     assert only_weight[0] is None
     for actual, expected in zip((only_x[0], *only_weight[1:]), (dx, dweight, dbias), strict=True):

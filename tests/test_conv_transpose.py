@@ -1,12 +1,14 @@
 """Transposed convolution: literals worked by hand -> naive -> central differences -> the other backends."""
 
 import functools
+import math
 
 import numpy as np
 import pytest
 
 from fastcnn import functional as F
 from fastcnn.testing import CONV_CASES, CONV_TRANSPOSE_CASES, assert_close, central_difference
+from tests.nd import of
 
 cases = pytest.mark.parametrize("case", CONV_TRANSPOSE_CASES, ids=lambda case: case.reason)
 few_cases = pytest.mark.parametrize(
@@ -111,8 +113,8 @@ def test_backward_of_groups_by_hand(backend, dtype):
 def results(case, arrays, backend):
     """y, dx, dweight, dbias."""
     x, weight, bias, dy = arrays
-    y = F.conv_transpose2d(x, weight, bias, **case.options, backend=backend)
-    return y, *F.conv_transpose2d_backward(dy, x, weight, **case.options, backend=backend)
+    y = of(F, "conv_transpose{}d", case)(x, weight, bias, **case.options, backend=backend)
+    return y, *of(F, "conv_transpose{}d_backward", case)(dy, x, weight, **case.options, backend=backend)
 
 
 @functools.cache
@@ -127,10 +129,10 @@ def naive(case, dtype):
 def test_gradients_are_central_differences(backend, case, rng):
     x, weight, bias, dy = case.arrays(rng, np.float64)
     bias = np.zeros(dy.shape[1]) if bias is None else bias
-    gradients = F.conv_transpose2d_backward(dy, x, weight, **case.options, backend=backend)
+    gradients = of(F, "conv_transpose{}d_backward", case)(dy, x, weight, **case.options, backend=backend)
 
     def loss(x, weight, bias):
-        return float((F.conv_transpose2d(x, weight, bias, **case.options, backend=backend) * dy).sum())
+        return float((of(F, "conv_transpose{}d", case)(x, weight, bias, **case.options, backend=backend) * dy).sum())
 
     losses = lambda v: loss(v, weight, bias), lambda v: loss(x, v, bias), lambda v: loss(x, weight, v)
     for function, at, gradient in zip(losses, (x, weight, bias), gradients, strict=True):
@@ -143,8 +145,9 @@ def test_gradients_are_central_differences(backend, case, rng):
 @cases
 def test_agrees_with_naive(fast_backend, dtype, case, rng):
     arrays = x, weight, _, dy = case.arrays(rng, dtype)
-    channels, filters, KH, KW = weight.shape
-    lengths = channels // case.groups * KH * KW, filters * KH * KW, x.size // channels, dy.size // dy.shape[1]
+    channels, filters, *kernel = weight.shape
+    taps = math.prod(kernel)
+    lengths = channels // case.groups * taps, filters * taps, x.size // channels, dy.size // dy.shape[1]
     actual = results(case, arrays, fast_backend)
     for a, expected, magnitude, length in zip(actual, *naive(case, dtype), lengths, strict=True):
         assert_close(a, expected, length, magnitude)
@@ -158,10 +161,10 @@ def test_is_the_input_gradient_of_the_convolution(backend, case, rng):
     w = case.windows
     unread = [
         (extent + 2 * case.padding - (taps - 1) * spread - 1) % stride
-        for extent, taps, spread, stride in ((w.H, w.KH, w.DH, w.SH), (w.W, w.KW, w.DW, w.SW))
+        for extent, taps, spread, stride in ((w.H, w.KH, w.DH, w.SH), (w.W, w.KW, w.DW, w.SW))[2 - x.ndim :]
     ]
-    dx, _, _ = F.conv2d_backward(dy, x, weight, **case.options, weight_grad=False, backend=backend)
-    y = F.conv_transpose2d(dy, weight, **case.options, output_padding=unread, backend=backend)
+    dx, _, _ = of(F, "conv{}d_backward", case)(dy, x, weight, **case.options, weight_grad=False, backend=backend)
+    y = of(F, "conv_transpose{}d", case)(dy, weight, **case.options, output_padding=unread, backend=backend)
     assert_close(y, dx, weight.size, np.full(dx.shape, np.abs(dx).max()))
 
 
@@ -179,9 +182,13 @@ def test_memory_order_does_not_matter_and_inputs_stay(backend, memory_order, cas
 @few_cases
 def test_only_what_was_asked(backend, case, rng):
     x, weight, _, dy = case.arrays(rng, np.float32)
-    dx, dweight, dbias = F.conv_transpose2d_backward(dy, x, weight, **case.options, backend=backend)
-    only_x = F.conv_transpose2d_backward(dy, x, weight, **case.options, weight_grad=False, backend=backend)
-    only_weight = F.conv_transpose2d_backward(dy, x, weight, **case.options, input_grad=False, backend=backend)
+    dx, dweight, dbias = of(F, "conv_transpose{}d_backward", case)(dy, x, weight, **case.options, backend=backend)
+    only_x = of(F, "conv_transpose{}d_backward", case)(
+        dy, x, weight, **case.options, weight_grad=False, backend=backend
+    )
+    only_weight = of(F, "conv_transpose{}d_backward", case)(
+        dy, x, weight, **case.options, input_grad=False, backend=backend
+    )
     assert only_x[1:] == (None, None)
     assert only_weight[0] is None
     for actual, expected in zip((only_x[0], *only_weight[1:]), (dx, dweight, dbias), strict=True):

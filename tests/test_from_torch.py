@@ -34,7 +34,24 @@ def rounded(actual, tensor):
     assert_close(actual, expected, 256, np.full(expected.shape, np.abs(expected).max()))
 
 
-# A layer with every option of its own another than the default, for images (N, 4, 9, 8), or for rows (N, 12).
+# A layer with every option of its own another than the default, for images (N, 4, 9, 8), or for rows (N, 12). The last
+# ones are for signals (N, 4, 9).
+SIGNALS = [
+    T.Conv1d(4, 6, 3, 2, 1, 2, 2, bias=False),
+    T.Conv1d(4, 3, 4, padding="same", dilation=2),
+    T.Conv1d(4, 3, 1, padding="valid", dtype=torch.float64),
+    T.ConvTranspose1d(4, 6, 3, 2, 1, 1, 2, False, 2),
+    T.BatchNorm1d(4, 0.1, 0.3),
+    T.MaxPool1d(3, 2, 1, 2, False, True),
+    T.MaxPool1d((3,), (2,), (1,)),
+    T.AvgPool1d(3, 2, 1, True, False),
+    T.AdaptiveAvgPool1d(4),
+    T.AdaptiveMaxPool1d(4),
+    T.Softmax(1),
+    T.Tanh(),
+    T.Flatten(),
+    T.Identity(),
+]
 SAMPLES = [
     T.Conv2d(4, 6, (3, 2), (2, 1), (1, 0), (2, 3), 2, bias=False),
     T.Conv2d(4, 3, 4, padding="same", dilation=2),
@@ -76,6 +93,7 @@ SAMPLES = [
     T.Dropout2d(0.25),
     T.Flatten(),
     T.Identity(3, anything="goes"),
+    *SIGNALS,
 ]
 
 
@@ -93,6 +111,7 @@ def test_layers(layer, training, rng):
         np.testing.assert_array_equal(array, module.state_dict()[name].numpy(), strict=True)
     assert model.state_dict().keys() == module.state_dict().keys()
     shape = (5, 12) if isinstance(layer, T.Linear | T.BatchNorm1d) else (5, 4, 9, 8)
+    shape = (5, 4, 9) if layer in SIGNALS else shape
     x = torch.tensor(rng.standard_normal(shape), dtype=dtype, requires_grad=True)
     if isinstance(layer, T.Dropout | T.Dropout2d) and training and layer.p < 1:
         assert model[0].p == 0.25

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastcnn._geometry import adaptive_windows, conv_transpose_windows, conv_windows, pair, pool_windows
+from fastcnn._geometry import adaptive_windows, conv_transpose_windows, conv_windows, per_axis, pool_windows
 
 
 def extents(windows):
@@ -37,6 +37,10 @@ def pads(windows):
         pytest.param((7, 6), (2, 4), {"padding": "same", "stride": 2}, (4, 3), (0, 1, 1, 1), id="same, stride 2"),
         pytest.param((7, 6), (1, 1), {"padding": "same", "stride": 3}, (3, 2), (0, 0, 0, 0), id="same, no need to pad"),
         pytest.param((5, 5), (3, 3), {"padding": "same", "dilation": 2}, (5, 5), (2, 2, 2, 2), id="same, dilation"),
+        pytest.param((9,), 4, {}, (1, 6), (0, 0, 0, 0), id="a signal is one row"),
+        pytest.param((9,), (4,), {"padding": (2,), "stride": (2,)}, (1, 5), (0, 0, 2, 2), id="a signal, both sides"),
+        pytest.param((9,), 3, {"padding": (2, 1), "dilation": 2}, (1, 8), (0, 0, 2, 1), id="a signal, left and right"),
+        pytest.param((9,), 4, {"padding": "same"}, (1, 9), (0, 0, 1, 2), id="a signal, same"),
     ],
 )
 def test_conv_windows_by_hand(image, kernel, options, outputs, sides):
@@ -50,6 +54,8 @@ def test_conv_windows_by_hand(image, kernel, options, outputs, sides):
     [
         pytest.param((28, 28), 2, {}, (14, 14), id="LeNet's S2: the stride is the kernel"),
         pytest.param((7, 8), 2, {}, (3, 4), id="the last row is not read"),
+        pytest.param((7,), 2, {}, (1, 3), id="a signal"),
+        pytest.param((7,), 2, {"ceil_mode": True}, (1, 4), id="a signal, ceil_mode"),
         pytest.param((7, 8), 2, {"ceil_mode": True}, (4, 4), id="ceil_mode reads it"),
         pytest.param((7, 8), 3, {"stride": 2}, (3, 3), id="overlapping windows"),
         pytest.param((7, 8), 3, {"stride": 2, "ceil_mode": True}, (3, 4), id="ceil_mode, one axis"),
@@ -159,12 +165,12 @@ def test_no_pooling_window_is_all_padding(a, ceil_mode):
 def test_pair_says_what_it_wants(value):
     sentence = f"`stride` must be an int or a pair of ints, each at least 1, not {value!r}."
     with pytest.raises(ValueError, match=re.escape(sentence)):
-        pair("stride", value)
+        per_axis("stride", value, 2)
 
 
 def test_pair_takes_numpy_integers_and_lists():
-    assert pair("stride", np.int64(3)) == (3, 3)
-    assert pair("stride", [np.int32(1), 2]) == (1, 2)
+    assert per_axis("stride", np.int64(3), 2) == (3, 3)
+    assert per_axis("stride", [np.int32(1), 2], 2) == (1, 2)
 
 
 @pytest.mark.parametrize(

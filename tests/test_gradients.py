@@ -16,6 +16,7 @@ from tests.test_nn import LAYERS
 # Layers with which <A x, y> = <x, A' y>, A' y being what `backward` gives: linear ones, after the output for x = 0 is
 # subtracted; and those that choose among their inputs or scale them, which are linear as long as they choose the same.
 LINEAR = (
+    "Conv1d", "ConvTranspose1d", "AvgPool1d", "AdaptiveAvgPool1d", "MaxPool1d", "AdaptiveMaxPool1d",
     "Conv2d", "ConvTranspose2d", "Linear", "AvgPool2d", "AdaptiveAvgPool2d", "GlobalAvgPool2d", "MaxPool2d",
     "AdaptiveMaxPool2d", "ReLU", "LeakyReLU", "Flatten", "Identity", "ResizeChannels", "Dropout",
 )  # fmt: skip

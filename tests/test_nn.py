@@ -14,6 +14,25 @@ from fastcnn.nn import fusion
 from fastcnn.testing import activations
 
 LAYERS = {
+    "Conv1d": (lambda rng: nn.Conv1d(2, 3, 3, stride=2, padding=(2, 1), rng=rng, dtype=np.float64), (3, 2, 8)),
+    "Conv1d, no bias": (lambda rng: nn.Conv1d(2, 3, 2, bias=False, rng=rng, dtype=np.float64), (3, 2, 5)),
+    "ConvTranspose1d": (
+        lambda rng: nn.ConvTranspose1d(2, 4, 3, 2, 1, 1, 2, rng=rng, dtype=np.float64),
+        (3, 2, 5),
+    ),
+    "MaxPool1d": (lambda rng: nn.MaxPool1d(2, padding=1), (3, 2, 8)),
+    "AvgPool1d": (lambda rng: nn.AvgPool1d(3, 2, padding=1, count_include_pad=False), (3, 2, 7)),
+    "AdaptiveMaxPool1d": (lambda rng: nn.AdaptiveMaxPool1d(3), (3, 2, 7)),
+    "AdaptiveAvgPool1d": (lambda rng: nn.AdaptiveAvgPool1d(3), (3, 2, 7)),
+    "AdaptiveAvgPool1d, global": (lambda rng: nn.AdaptiveAvgPool1d(1), (3, 2, 7)),
+    "BatchNorm1d, signals": (lambda rng: nn.BatchNorm1d(2, dtype=np.float64), (3, 2, 5)),
+    "Flatten of signals": (lambda rng: nn.Flatten(), (3, 2, 5)),
+    "Tanh of signals": (lambda rng: nn.Tanh(), (3, 2, 5)),
+    "Softmax of channels of signals": (lambda rng: nn.Softmax(), (3, 4, 5)),
+    "Residual of signals": (
+        lambda rng: nn.Residual(nn.Conv1d(2, 2, 3, padding=1, rng=rng, dtype=np.float64)),
+        (3, 2, 5),
+    ),
     "Conv2d": (lambda rng: nn.Conv2d(2, 3, 3, stride=2, padding=(1, 0), rng=rng, dtype=np.float64), (3, 2, 6, 7)),
     "Conv2d, no bias": (lambda rng: nn.Conv2d(2, 3, 2, bias=False, rng=rng, dtype=np.float64), (3, 2, 4, 4)),
     "ConvTranspose2d": (
@@ -134,6 +153,9 @@ FUSED = {
     "more blocks than pixels": (nn.Conv2d, (3, 5, 3, 1, 1), (128, 3, 4, 4), nn.MaxPool2d(2), True),
     "chunks of channels": (nn.Conv2d, (48, 5, 3), (3, 48, 8, 8), nn.MaxPool2d(2), True),
     "windows of two pixels": (nn.Conv2d, (2, 5, 3), (3, 2, 6, 6), nn.MaxPool2d((1, 2)), True),
+    "signals": (nn.Conv1d, (2, 5, 3, 1, 1), (17, 2, 24), nn.MaxPool1d(2), True),
+    "signals, no ReLU": (nn.Conv1d, (2, 5, 3), (3, 2, 23), nn.MaxPool1d(3, 2), False),
+    "signals, no pooling": (nn.Conv1d, (2, 5, 3, 2), (3, 2, 23), None, True),
     "ReLU, no pooling": (nn.Conv2d, (2, 5, 3), (3, 2, 12, 12), None, True),
     "ReLU after chunks of channels": (nn.Conv2d, (48, 5, 3, 1, 1), (3, 48, 8, 8), None, True),
     "ReLU of the whole image, as LeNet's C5": (nn.Conv2d, (3, 5, 6), (40, 3, 6, 6), None, True),
@@ -495,6 +517,15 @@ SIX = "Conv2d(6, 16, kernel_size=(5, 5))"
     [
         pytest.param(nn.Conv2d(6, 16, 5), FLOAT32, ValueError,
                      f"{SIX} needs 6 input channels but its input has shape (8, 1, 28, 28).", id="channels"),
+        pytest.param(nn.Conv1d(1, 2, 5), FLOAT32, ValueError,
+                     "Conv1d(1, 2, kernel_size=(5,)) needs signals (N, C, L) but its input has shape (8, 1, 28, 28).",
+                     id="images for signals"),
+        pytest.param(nn.Conv1d(1, 2, 5), FLOAT32[:, 0, :1, :4], ValueError,
+                     "cannot take an input of shape (8, 1, 4). The window spans 5 places along the length",
+                     id="short signal"),
+        pytest.param(nn.AdaptiveAvgPool1d(2), FLOAT32, ValueError, "needs signals (N, C, L)", id="images to pool"),
+        pytest.param(nn.BatchNorm1d(1), FLOAT32, ValueError, "needs rows (N, features) or signals (N, C, L)",
+                     id="images to normalize"),
         pytest.param(nn.Conv2d(6, 16, 5), FLOAT32[:, 0], ValueError,
                      f"{SIX} needs images (N, C, H, W) but its input has shape (8, 28, 28).", id="no channel axis"),
         pytest.param(nn.Conv2d(6, 16, 5), np.ones((2, 6, 4, 9), np.float32), ValueError,
@@ -565,6 +596,11 @@ def test_backward_needs_forward(layer):
 @pytest.mark.parametrize(
     ("make", "error", "text"),
     [
+        pytest.param(lambda: nn.Conv1d(1, 1, (3, 3)), ValueError,
+                     "`kernel_size` must be an int or a tuple of one, at least 1, not (3, 3)", id="kernel of images"),
+        pytest.param(lambda: nn.ConvTranspose1d(1, 1, 3, padding=(1, 0)), ValueError,
+                     "`padding` must be an int or a tuple of one, at least 0, not (1, 0)", id="transposed, two sides"),
+        pytest.param(lambda: nn.MaxPool1d(2, padding=2), ValueError, "which spans 2 places", id="pooling of signals"),
         pytest.param(lambda: nn.Conv2d(0, 1, 3), ValueError, "`in_channels` is 0 but must be at least", id="channels"),
         pytest.param(lambda: nn.Conv2d(1, 1.5, 3), TypeError, "`out_channels` must be a whole number", id="filters"),
         pytest.param(lambda: nn.Conv2d(1, 1, 0), ValueError, "`kernel_size` must be", id="empty kernel"),

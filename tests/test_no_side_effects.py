@@ -53,6 +53,20 @@ FUNCTIONS = {  # by name: the arguments for a seed and a number of images
         for name in F.__all__
         if name.removesuffix("_backward") in (*activations.NAMES, "softmax", "log_softmax")
     },
+    "conv1d": lambda s, N: (draw(s, N, 4, 9), draw(s, 6, 2, 3), draw(s, 6), 2, 1, 1, 2),
+    "conv1d_backward": lambda s, N: (draw(s, N, 6, 5), draw(s, N, 4, 9), draw(s, 6, 2, 3), 2, 1, 1, 2),
+    "conv_transpose1d": lambda s, N: (draw(s, N, 4, 3), draw(s, 4, 2, 3), draw(s, 2), 2),
+    "conv_transpose1d_backward": lambda s, N: (draw(s, N, 2, 7), draw(s, N, 4, 3), draw(s, 4, 2, 3), 2),
+    "max_pool1d": lambda s, N: (draw(s, N, 4, 9), 3, 2, 1),
+    "max_pool1d_backward": lambda s, N: (
+        draw(s, N, 4, 6), read_only(np.arange(N * 24).reshape(N, 4, 6) % 9), (N, 4, 9)),
+    "avg_pool1d": lambda s, N: (draw(s, N, 4, 9), 3, 2, 1),
+    "avg_pool1d_backward": lambda s, N: (draw(s, N, 4, 5), (N, 4, 9), 3, 2, 1),
+    "adaptive_max_pool1d": lambda s, N: (draw(s, N, 4, 9), 4),
+    "adaptive_max_pool1d_backward": lambda s, N: (
+        draw(s, N, 4, 3), read_only(np.tile([0, 3, 8], (N, 4, 1))), (N, 4, 9)),
+    "adaptive_avg_pool1d": lambda s, N: (draw(s, N, 4, 9), 4),
+    "adaptive_avg_pool1d_backward": lambda s, N: (draw(s, N, 4, 4), (N, 4, 9)),
     "conv2d": lambda s, N: (draw(s, N, 4, 7, 6), draw(s, 6, 2, 3, 3), draw(s, 6), 2, 1, 1, 2),
     "conv2d_backward": lambda s, N: (draw(s, N, 6, 4, 3), draw(s, N, 4, 7, 6), draw(s, 6, 2, 3, 3), 2, 1, 1, 2),
     "conv_transpose2d": lambda s, N: (draw(s, N, 4, 3, 3), draw(s, 4, 2, 3, 3), draw(s, 2), 2),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fastcnn import data, functional, interop, models, nn, optim, training
-from fastcnn._geometry import OutputSize, Padding, Pair
+from fastcnn._geometry import OutputLength, OutputSize, Padding, Pair, Sides, Single
 from fastcnn.data import augment
 from fastcnn.testing import optimizers
 
@@ -24,6 +24,7 @@ def images(*shape):
 
 X, ROWS, WEIGHT = images(2, 4, 6, 6), images(4, 5), images(4, 4, 3, 3)
 PLACES = np.zeros((2, 4, 1, 1), np.int64)
+SIGNALS, TAPS = images(2, 4, 6), images(4, 4, 3)
 LABELS = np.array([0, 1, 2, 3])
 PIXELS = np.full((4, 1, 8, 8), 9, np.uint8)
 STATISTICS = {"mean": np.zeros(4), "invstd": np.ones(4)}
@@ -53,6 +54,7 @@ def on(make, **options):
 
 
 CONV = {"in_channels": 4, "out_channels": 4, "kernel_size": 3}
+BY_SIGNALS = {"dy": images(2, 4, 1), "x_shape": (2, 4, 6)}
 BY_X = {"dy": images(2, 4, 1, 1), "x_shape": (2, 4, 6, 6)}
 CLASSES, DIGITS = {"logits": ROWS, "target": LABELS}, {"x": ROWS, "target": LABELS}
 PAIR = {"x": ROWS, "target": -ROWS}
@@ -60,6 +62,9 @@ PAIR = {"x": ROWS, "target": -ROWS}
 CALLS = {
     nn.ELU: {}, nn.LeakyReLU: {}, nn.ScaledTanh: {}, nn.Softmax: {}, nn.Softplus: {}, nn.PReLU: {}, nn.Dropout: {},
     nn.Dropout2d: {},
+    nn.AdaptiveAvgPool1d: {"output_size": 1}, nn.AdaptiveMaxPool1d: {"output_size": 1},
+    nn.AvgPool1d: {"kernel_size": 2}, nn.MaxPool1d: {"kernel_size": 2},
+    nn.Conv1d: drawn(**CONV), nn.ConvTranspose1d: drawn(**CONV),
     nn.AdaptiveAvgPool2d: {"output_size": 1}, nn.AdaptiveMaxPool2d: {"output_size": 1},
     nn.AvgPool2d: {"kernel_size": 2}, nn.MaxPool2d: {"kernel_size": 2},
     nn.BatchNorm1d: {"num_features": 4}, nn.BatchNorm2d: {"num_features": 4},
@@ -71,6 +76,15 @@ CALLS = {
     nn.CrossEntropyLoss: {}, nn.NLLLoss: {}, nn.SmoothL1Loss: {}, nn.HuberLoss: {}, nn.Inference: {"model": nn.ReLU()},
     nn.init.kaiming_normal_: drawn(parameter=nn.Parameter(np.ones((2, 3)))),
     nn.init.kaiming_uniform_: drawn(parameter=nn.Parameter(np.ones((2, 3)))),
+    functional.adaptive_avg_pool1d: {"x": SIGNALS, "output_size": 1},
+    functional.adaptive_max_pool1d: {"x": SIGNALS, "output_size": 1},
+    functional.avg_pool1d: {"x": SIGNALS, "kernel_size": 6}, functional.max_pool1d: {"x": SIGNALS, "kernel_size": 6},
+    functional.avg_pool1d_backward: {**BY_SIGNALS, "kernel_size": 6},
+    functional.max_pool1d_backward: {**BY_SIGNALS, "indices": PLACES[..., 0], "kernel_size": 6},
+    functional.conv1d: {"x": SIGNALS, "weight": TAPS},
+    functional.conv1d_backward: {"dy": images(2, 4, 4), "x": SIGNALS, "weight": TAPS},
+    functional.conv_transpose1d: {"x": SIGNALS, "weight": TAPS},
+    functional.conv_transpose1d_backward: {"dy": images(2, 4, 8), "x": SIGNALS, "weight": TAPS},
     functional.adaptive_avg_pool2d: {"x": X, "output_size": 1},
     functional.adaptive_max_pool2d: {"x": X, "output_size": 1},
     functional.avg_pool2d: {"x": X, "kernel_size": 6}, functional.max_pool2d: {"x": X, "kernel_size": 6},
@@ -135,8 +149,9 @@ RECORDS = {
 ONES = [
     np.int64(1), np.uint8(1), np.array(1), True, np.True_, 1.0, np.float32(1), np.array(1.0), "1", None,
     [1, 1], np.array([1, 1]), [1, [1]], [[1, 1], [1, 1]], (1.0, 1), (True, 1), [None, 1], np.timedelta64(1), 1 + 0j,
+    (1,), [np.int32(1)], (None,),
 ]  # fmt: skip
-WHOLE, PAIRS = {0: 1, 1: 1}, {10: (1, 1)}
+WHOLE, PAIRS, SINGLES = {0: 1, 1: 1}, {10: (1, 1)}, {19: (1,), 20: (1,)}
 KINDS = {  # of an option: the places above that count, and what they are the same as
     int: WHOLE,
     float: {**WHOLE, 5: 1.0, 6: 1.0},
@@ -144,6 +159,9 @@ KINDS = {  # of an option: the places above that count, and what they are the sa
     Pair: {**WHOLE, **PAIRS},
     Padding: {**WHOLE, **PAIRS},
     OutputSize: {**WHOLE, **PAIRS, 16: (None, 1)},
+    Single: {**WHOLE, **SINGLES},
+    Sides: {**WHOLE, **SINGLES, **PAIRS},
+    OutputLength: {**WHOLE, **SINGLES, 21: (None,)},
 }
 NONE = {9: None}
 KINDS |= {kind | None: {**counts, **NONE} for kind, counts in KINDS.items()}

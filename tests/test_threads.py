@@ -21,9 +21,14 @@ from fastcnn.testing import (
     PoolCase,
     activations,
 )
+from tests.nd import of
 
 # The tables' cases, and batches large enough that every thread has work to do.
-CONVS = (*CONV_CASES, ConvCase("many images", (100, 6, 14, 14), (16, 6, 5, 5)))
+CONVS = (
+    *CONV_CASES,
+    ConvCase("many images", (100, 6, 14, 14), (16, 6, 5, 5)),
+    ConvCase("many signals", (100, 6, 120), (16, 6, 5)),
+)
 CONV_TRANSPOSES = (*CONV_TRANSPOSE_CASES, ConvTransposeCase("many images", (100, 16, 7, 7), (16, 6, 4, 4), 2, 1))
 NORMS = (*NORM_CASES, NormCase("many images", (100, 6, 15, 15)), NormCase("many rows", (500, 40)))
 GROUP_NORMS = (
@@ -31,7 +36,7 @@ GROUP_NORMS = (
     GroupNormCase("many images", (100, 6, 15, 15), 3),
     GroupNormCase("many rows", (500, 40), (40,)),
 )
-POOLS = (*POOL_CASES, PoolCase("many images", (100, 6, 15, 15), 3, 2, 1))
+POOLS = (*POOL_CASES, PoolCase("many images", (100, 6, 15, 15), 3, 2, 1), PoolCase("many signals", (100, 6, 120), 2))
 
 ADAPTIVE_POOLS = (*ADAPTIVE_POOL_CASES, AdaptivePoolCase("many images", (100, 6, 15, 15), 7))
 
@@ -59,16 +64,16 @@ def assert_same_bits(function):
 def test_numba_conv_is_the_same_on_any_number_of_threads(case, dtype, rng):
     x, weight, bias, dy = case.arrays(rng, dtype)
     options = {**case.options, "backend": "numba"}
-    assert_same_bits(lambda: (F.conv2d(x, weight, bias, **options), *F.conv2d_backward(dy, x, weight, **options)))
+    forward, backward = of(F, "conv{}d", case), of(F, "conv{}d_backward", case)
+    assert_same_bits(lambda: (forward(x, weight, bias, **options), *backward(dy, x, weight, **options)))
 
 
 @pytest.mark.parametrize("case", CONV_TRANSPOSES, ids=lambda case: case.reason)
 def test_numba_conv_transpose_is_the_same_on_any_number_of_threads(case, dtype, rng):
     x, weight, bias, dy = case.arrays(rng, dtype)
     options = {**case.options, "backend": "numba"}
-    assert_same_bits(
-        lambda: (F.conv_transpose2d(x, weight, bias, **options), *F.conv_transpose2d_backward(dy, x, weight, **options))
-    )
+    forward, backward = of(F, "conv_transpose{}d", case), of(F, "conv_transpose{}d_backward", case)
+    assert_same_bits(lambda: (forward(x, weight, bias, **options), *backward(dy, x, weight, **options)))
 
 
 @pytest.mark.parametrize("case", POOLS, ids=lambda case: case.reason)
@@ -76,11 +81,12 @@ def test_numba_pooling_is_the_same_on_any_number_of_threads(case, dtype, rng):
     x, dy = case.arrays(rng, dtype)
 
     def pool():
-        y, indices = F.max_pool2d(x, **case.options, dilation=case.dilation, return_indices=True, backend="numba")
-        results = [y, indices, F.max_pool2d_backward(dy, indices, x.shape, backend="numba")]
+        options = {**case.options, "dilation": case.dilation, "backend": "numba"}
+        y, indices = of(F, "max_pool{}d", case)(x, **options, return_indices=True)
+        results = [y, indices, of(F, "max_pool{}d_backward", case)(dy, indices, x.shape, backend="numba")]
         if case.dilation == 1:
-            results.append(F.avg_pool2d(x, **case.options, backend="numba"))
-            results.append(F.avg_pool2d_backward(dy, x.shape, **case.options, backend="numba"))
+            results.append(of(F, "avg_pool{}d", case)(x, **case.options, backend="numba"))
+            results.append(of(F, "avg_pool{}d_backward", case)(dy, x.shape, **case.options, backend="numba"))
         return results
 
     assert_same_bits(pool)
@@ -118,10 +124,10 @@ def test_numba_adaptive_pooling_is_the_same_on_any_number_of_threads(case, dtype
     x, dy = case.arrays(rng, dtype)
 
     def pool():
-        y, indices = F.adaptive_max_pool2d(x, case.output_size, return_indices=True, backend="numba")
-        dx = F.adaptive_max_pool2d_backward(dy, indices, x.shape, backend="numba")
-        average = F.adaptive_avg_pool2d(x, case.output_size, backend="numba")
-        return y, indices, dx, average, F.adaptive_avg_pool2d_backward(dy, x.shape, backend="numba")
+        y, indices = of(F, "adaptive_max_pool{}d", case)(x, case.output_size, return_indices=True, backend="numba")
+        dx = of(F, "adaptive_max_pool{}d_backward", case)(dy, indices, x.shape, backend="numba")
+        average = of(F, "adaptive_avg_pool{}d", case)(x, case.output_size, backend="numba")
+        return y, indices, dx, average, of(F, "adaptive_avg_pool{}d_backward", case)(dy, x.shape, backend="numba")
 
     assert_same_bits(pool)
 

@@ -19,6 +19,7 @@ from fastcnn.testing import (
     activations,
     assert_close,
 )
+from tests.nd import of
 
 torch = pytest.importorskip("torch")
 
@@ -43,9 +44,10 @@ def same(actual, tensor, length=8, magnitude=None):
     assert_close(actual, expected, length, np.full(expected.shape, largest) if magnitude is None else magnitude)
 
 
-def sides(windows):
+def sides(case):
     """The order of torch.nn.functional.pad."""
-    return windows.left, windows.right, windows.top, windows.bottom
+    w = case.windows
+    return (w.left, w.right, w.top, w.bottom)[: 2 * (len(case.x) - 2)]
 
 
 def pytorch_has(case):
@@ -55,18 +57,18 @@ def pytorch_has(case):
 
 
 def torch_pool_options(case):
-    return {**case.options, "padding": (case.windows.top, case.windows.left)}
+    return {**case.options, "padding": (case.windows.top, case.windows.left)[2 - len(case.x) :]}
 
 
 @pytest.mark.parametrize("case", CONV_CASES, ids=lambda case: case.reason)
 def test_conv2d(backend, case, rng):
     x, weight, bias, dy = case.arrays(rng, np.float64)
     tx, tweight, tbias = leaf(x), leaf(weight), leaf(np.zeros(len(weight)) if bias is None else bias)
-    padded = torch.nn.functional.pad(tx, sides(case.windows))
-    ty = torch.nn.functional.conv2d(padded, tweight, tbias, case.stride, 0, case.dilation, case.groups)
+    padded = torch.nn.functional.pad(tx, sides(case))
+    ty = of(torch.nn.functional, "conv{}d", case)(padded, tweight, tbias, case.stride, 0, case.dilation, case.groups)
     ty.backward(torch.tensor(dy))
-    same(F.conv2d(x, weight, bias, **case.options, backend=backend), ty)
-    gradients = F.conv2d_backward(dy, x, weight, **case.options, backend=backend)
+    same(of(F, "conv{}d", case)(x, weight, bias, **case.options, backend=backend), ty)
+    gradients = of(F, "conv{}d_backward", case)(dy, x, weight, **case.options, backend=backend)
     for gradient, tensor in zip(gradients, (tx, tweight, tbias), strict=True):
         same(gradient, tensor.grad)
 
@@ -75,10 +77,10 @@ def test_conv2d(backend, case, rng):
 def test_conv_transpose2d(backend, case, rng):
     x, weight, bias, dy = case.arrays(rng, np.float64)
     tx, tweight, tbias = leaf(x), leaf(weight), leaf(np.zeros(dy.shape[1]) if bias is None else bias)
-    ty = torch.nn.functional.conv_transpose2d(tx, tweight, tbias, **case.options)
+    ty = of(torch.nn.functional, "conv_transpose{}d", case)(tx, tweight, tbias, **case.options)
     ty.backward(torch.tensor(dy))
-    same(F.conv_transpose2d(x, weight, bias, **case.options, backend=backend), ty)
-    gradients = F.conv_transpose2d_backward(dy, x, weight, **case.options, backend=backend)
+    same(of(F, "conv_transpose{}d", case)(x, weight, bias, **case.options, backend=backend), ty)
+    gradients = of(F, "conv_transpose{}d_backward", case)(dy, x, weight, **case.options, backend=backend)
     for gradient, tensor in zip(gradients, (tx, tweight, tbias), strict=True):
         same(gradient, tensor.grad)
 
@@ -87,14 +89,16 @@ def test_conv_transpose2d(backend, case, rng):
 def test_max_pool2d(backend, dtype, case, rng):
     x, dy = case.arrays(rng, dtype)
     tx = leaf(x)
-    ty, tindices = torch.nn.functional.max_pool2d(
+    ty, tindices = of(torch.nn.functional, "max_pool{}d", case)(
         tx, **torch_pool_options(case), dilation=case.dilation, return_indices=True
     )
     ty.backward(torch.tensor(dy))
-    y, indices = F.max_pool2d(x, **case.options, dilation=case.dilation, return_indices=True, backend=backend)
+    y, indices = of(F, "max_pool{}d", case)(
+        x, **case.options, dilation=case.dilation, return_indices=True, backend=backend
+    )
     np.testing.assert_array_equal(y, ty.detach().numpy())
     np.testing.assert_array_equal(indices, tindices.numpy())
-    same(F.max_pool2d_backward(dy, indices, x.shape, backend=backend), tx.grad)
+    same(of(F, "max_pool{}d_backward", case)(dy, indices, x.shape, backend=backend), tx.grad)
 
 
 @pytest.mark.parametrize(
@@ -104,11 +108,13 @@ def test_max_pool2d(backend, dtype, case, rng):
 def test_avg_pool2d(backend, case, count_include_pad, rng):
     x, dy = case.arrays(rng, np.float64)
     tx = leaf(x)
-    ty = torch.nn.functional.avg_pool2d(tx, **torch_pool_options(case), count_include_pad=count_include_pad)
+    ty = of(torch.nn.functional, "avg_pool{}d", case)(
+        tx, **torch_pool_options(case), count_include_pad=count_include_pad
+    )
     ty.backward(torch.tensor(dy))
-    same(F.avg_pool2d(x, **case.options, count_include_pad=count_include_pad, backend=backend), ty)
+    same(of(F, "avg_pool{}d", case)(x, **case.options, count_include_pad=count_include_pad, backend=backend), ty)
     options = {**case.options, "count_include_pad": count_include_pad, "backend": backend}
-    same(F.avg_pool2d_backward(dy, x.shape, **options), tx.grad)
+    same(of(F, "avg_pool{}d_backward", case)(dy, x.shape, **options), tx.grad)
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
@@ -156,22 +162,22 @@ def test_group_norm_and_layer_norm(backend, case, rng):
 def test_adaptive_max_pool2d(backend, dtype, case, rng):
     x, dy = case.arrays(rng, dtype)
     tx = leaf(x)
-    ty, tindices = torch.nn.functional.adaptive_max_pool2d(tx, case.output_size, return_indices=True)
+    ty, tindices = of(torch.nn.functional, "adaptive_max_pool{}d", case)(tx, case.output_size, return_indices=True)
     ty.backward(torch.tensor(dy))
-    y, indices = F.adaptive_max_pool2d(x, case.output_size, return_indices=True, backend=backend)
+    y, indices = of(F, "adaptive_max_pool{}d", case)(x, case.output_size, return_indices=True, backend=backend)
     np.testing.assert_array_equal(y, ty.detach().numpy())
     np.testing.assert_array_equal(indices, tindices.numpy())
-    same(F.adaptive_max_pool2d_backward(dy, indices, x.shape, backend=backend), tx.grad)
+    same(of(F, "adaptive_max_pool{}d_backward", case)(dy, indices, x.shape, backend=backend), tx.grad)
 
 
 @pytest.mark.parametrize("case", ADAPTIVE_POOL_CASES, ids=lambda case: case.reason)
 def test_adaptive_avg_pool2d(backend, case, rng):
     x, dy = case.arrays(rng, np.float64)
     tx = leaf(x)
-    ty = torch.nn.functional.adaptive_avg_pool2d(tx, case.output_size)
+    ty = of(torch.nn.functional, "adaptive_avg_pool{}d", case)(tx, case.output_size)
     ty.backward(torch.tensor(dy))
-    same(F.adaptive_avg_pool2d(x, case.output_size, backend=backend), ty)
-    same(F.adaptive_avg_pool2d_backward(dy, x.shape, backend=backend), tx.grad)
+    same(of(F, "adaptive_avg_pool{}d", case)(x, case.output_size, backend=backend), ty)
+    same(of(F, "adaptive_avg_pool{}d_backward", case)(dy, x.shape, backend=backend), tx.grad)
 
 
 def test_linear(backend, rng):

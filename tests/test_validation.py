@@ -15,6 +15,7 @@ def f32(*shape):
 
 
 X, W, B, DY = f32(2, 3, 6, 6), f32(4, 3, 3, 3), f32(4), f32(2, 4, 4, 4)
+SIGNALS = f32(2, 3, 6)
 PER_CHANNEL, ZEROS, READ_ONLY = f32(3), np.zeros(3, np.float32), f32(3)
 READ_ONLY.flags.writeable = False
 ROWS, LABELS = f32(2, 10), np.array([0, 9])
@@ -84,6 +85,36 @@ BAD_INPUT = [
         "`dy` is float64 but `x` is float32"),
     Bad("gradient with other channels", F.conv2d_backward, (DY, X, f32(4, 1, 3, 3)), ValueError,
         "`weight` has 1 input channels"),
+    # of signals
+    Bad("images to convolve as signals", F.conv1d, (X, W), ValueError,
+        "`x` must have 3 dimensions, (N, C, L), but its shape is (2, 3, 6, 6)."),
+    Bad("signals to convolve as images", F.conv2d, (SIGNALS, W), ValueError,
+        "`x` must have 4 dimensions, (N, C, H, W), but its shape is (2, 3, 6)."),
+    Bad("kernel longer than the signal", F.conv1d, (SIGNALS, f32(4, 3, 7)), ValueError,
+        "The window spans 7 places along the length, more than the padded signal: 6 + padding 0 + 0; `kernel_size` is "
+        "(7,) and `dilation` (1,)."),
+    Bad("a pair of strides", F.conv1d, (SIGNALS, f32(4, 3, 3)), ValueError,
+        "`stride` must be an int or a tuple of one, at least 1, not (1, 1).", {"stride": (1, 1)}),
+    Bad("four sides of a signal", F.conv1d, (SIGNALS, f32(4, 3, 3)), ValueError,
+        '`padding` must be an int, a pair of sides (left, right), "valid" or "same", none of them negative, not '
+        "(1, 1, 1, 1).", {"padding": (1, 1, 1, 1)}),
+    Bad("channels of signals", F.conv1d, (SIGNALS, f32(4, 2, 3)), ValueError,
+        "`weight` has 2 input channels (shape (4, 2, 3)) but `x` has 3 (shape (2, 3, 6))."),
+    Bad("gradient of signals of another shape", F.conv1d_backward, (f32(2, 4, 6), SIGNALS, f32(4, 3, 3)), ValueError,
+        "`dy` has shape (2, 4, 6) but must have (2, 4, 4), the shape of the convolution's output."),
+    Bad("output padding of signals", F.conv_transpose1d, (SIGNALS, f32(3, 4, 3)), ValueError,
+        "`output_padding` is 2 along the length but must be smaller than `stride` (2) or `dilation` (1).",
+        {"stride": 2, "output_padding": 2}),
+    Bad("padding beyond half of a signal's window", F.max_pool1d, (SIGNALS, 3), ValueError,
+        "`padding` (2 before and 2 after, along the length) must be at most half of the pooling window, which spans 3 "
+        "places.", {"padding": 2}),
+    Bad("shape of images for signals", F.avg_pool1d_backward, (f32(2, 3, 3), (2, 3, 1, 6), 2), ValueError,
+        "`x_shape` must be (N, C, L), not (2, 3, 1, 6)."),
+    Bad("a winner outside its window of a signal", F.max_pool1d_backward,
+        (f32(1, 1, 2), np.array([[[0, 1]]]), (1, 1, 4), 2), ValueError,
+        "`indices` holds 1 at (0, 0, 1), but that pixel is not in the output's window."),
+    Bad("no length of output", F.adaptive_avg_pool1d, (SIGNALS, 0), ValueError,
+        "`output_size` must be an int or a tuple of one, at least 1 (in a tuple None leaves an axis as it is), not 0."),
     # conv_transpose2d
     Bad("channels of a transposed convolution", F.conv_transpose2d, (X, f32(4, 3, 3, 3)), ValueError,
         "`weight` has 4 input channels (the first of its shape (4, 3, 3, 3)) but `x` has 3 (shape (2, 3, 6, 6))."),
@@ -136,8 +167,8 @@ BAD_INPUT = [
     Bad("gradient of another average", F.avg_pool2d_backward, (f32(2, 3, 2, 2), (2, 3, 6, 6), 2), ValueError,
         "`dy` has shape (2, 3, 2, 2) but must have (2, 3, 3, 3), the shape of the pooling's output."),
     # batch_norm
-    Bad("sequences to normalize", F.batch_norm, (f32(2, 3, 6), ZEROS, PER_CHANNEL), ValueError,
-        "`x` must be (N, C, H, W) or (N, C) but its shape is (2, 3, 6)."),
+    Bad("videos to normalize", F.batch_norm, (f32(2, 3, 6, 6, 6), ZEROS, PER_CHANNEL), ValueError,
+        "`x` must be (N, C, H, W), (N, C, L) or (N, C) but its shape is (2, 3, 6, 6, 6)."),
     Bad("running means of other channels", F.batch_norm, (X, f32(4), PER_CHANNEL), ValueError,
         "`running_mean` has shape (4,) but must have (3,), one value for each channel of `x`."),
     Bad("running variances of another dtype", F.batch_norm, (X, ZEROS, np.ones(3)), TypeError,

@@ -3,7 +3,127 @@
 import numpy as np
 
 from fastcnn import _validate, backends
-from fastcnn._geometry import Pair, Windows, conv_transpose_windows
+from fastcnn._geometry import Extents, Pair, Single, Windows, conv_transpose_windows
+from fastcnn.functional.signals import as_given, as_images, extents, filters
+
+
+def conv_transpose1d(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None = None,
+    stride: Single = 1,
+    padding: Single = 0,
+    output_padding: Single = 0,
+    groups: int = 1,
+    dilation: Single = 1,
+    *,
+    backend: str | None = None,
+) -> np.ndarray:
+    """Spread signals over longer ones, as ``torch.nn.functional.conv_transpose1d``: the input gradient of `conv1d`.
+
+    It is `conv_transpose2d` of images of one row: each ``x[n, c, i] * weight[c, o, k]`` is added to ``y[n, o, i *
+    stride + k * dilation - padding]``, where that lies inside the output; then ``bias[o]``.
+
+    Parameters
+    ----------
+    x : ndarray of shape (N, C, L), float32 or float64
+        Signals.
+    weight : ndarray of shape (C, O / groups, K), dtype of `x`
+        Filters; note that the input's channels come first.
+    bias : ndarray of shape (O,), dtype of `x`, optional
+        Added to each output channel.
+    stride : int or (int,), default 1
+        Places of the output between neighbouring places of the input.
+    padding : int or (int,), default 0
+        Places cut off the output on both sides.
+    output_padding : int or (int,), default 0
+        Places added to the output at the right, fewer than the stride or the dilation.
+    groups : int, default 1
+        The channels are cut into so many groups and each makes its own part of the output's; divides C.
+    dilation : int or (int,), default 1
+        Places between the taps of a filter.
+    backend : {"naive", "numpy", "numba"}, optional
+        Which implementation to use; see `fastcnn.get_backend` for the default.
+
+    Returns
+    -------
+    ndarray of shape (N, O, OL), dtype of `x`
+        ``OL = (L - 1) * stride - 2 * padding + dilation * (K - 1) + output_padding + 1``.
+
+    Raises
+    ------
+    TypeError
+        If an array is not a float32 or float64 array, or the dtypes differ.
+    ValueError
+        If shapes do not fit each other, or nothing would be left of the output.
+
+    Notes
+    -----
+    Cost: ``2 * N * C * L * (O / groups) * K`` floating-point operations.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> F.conv_transpose1d(np.array([[[1.0, 2.0]]]), np.array([[[1.0, 10.0]]]))
+    array([[[ 1., 12., 20.]]])
+    """
+    options = stride, padding, output_padding, groups, dilation
+    return _conv_transpose(1, x, weight, bias, *options, backend)
+
+
+def conv_transpose1d_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray,
+    stride: Single = 1,
+    padding: Single = 0,
+    output_padding: Single = 0,
+    groups: int = 1,
+    dilation: Single = 1,
+    *,
+    input_grad: bool = True,
+    weight_grad: bool = True,
+    backend: str | None = None,
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+    """Gradients of `conv_transpose1d` by its input, its filters and its bias, as those of `conv_transpose2d`.
+
+    Parameters
+    ----------
+    dy : ndarray of shape (N, O, OL), dtype of `x`
+        Gradient of the loss by the output.
+    x, weight, stride, padding, output_padding, groups, dilation, backend
+        As given to `conv_transpose1d`.
+    input_grad, weight_grad : bool, default True
+        Whether to compute ``dx``, and whether to compute ``dweight`` and ``dbias``.
+
+    Returns
+    -------
+    dx : ndarray of shape (N, C, L) or None
+    dweight : ndarray of shape (C, O / groups, K) or None
+    dbias : ndarray of shape (O,) or None
+        None stands for what was not asked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv_transpose1d`; and if `dy` has not the shape of the output.
+
+    Notes
+    -----
+    Cost: that of `conv_transpose1d` for each of ``dx`` and ``dweight``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import functional as F
+    >>> x, weight = np.array([[[1.0, 2.0]]]), np.array([[[1.0, 10.0]]])
+    >>> dx, dweight, dbias = F.conv_transpose1d_backward(np.ones((1, 1, 3)), x, weight)
+    >>> dx, dweight, dbias
+    (array([[[11., 11.]]]), array([[[3., 3.]]]), array([3.]))
+    """
+    options = stride, padding, output_padding, groups, dilation
+    return _conv_transpose_backward(1, dy, x, weight, *options, input_grad, weight_grad, backend)
 
 
 def conv_transpose2d(
@@ -74,13 +194,8 @@ def conv_transpose2d(
     array([[ 1.,  1.,  2.,  2.],
            [10., 10., 20., 20.]])
     """
-    x, weight, windows, groups = _checked(x, weight, stride, padding, output_padding, groups, dilation)
-    if bias is not None:
-        bias = _validate.floats("bias", bias, 1, like=("x", x))
-        _validate.shape("bias", bias, (weight.shape[1] * groups,), "one value for each output channel")
-    implementation = backends.load(backend)
-    y = implementation.conv_transpose2d(implementation.pack(x), weight, bias, windows, groups)
-    return implementation.unpack(y)
+    options = stride, padding, output_padding, groups, dilation
+    return _conv_transpose(2, x, weight, bias, *options, backend)
 
 
 def conv_transpose2d_backward(
@@ -141,23 +256,50 @@ def conv_transpose2d_backward(
     >>> dbias
     array([6.])
     """
-    x, weight, windows, groups = _checked(x, weight, stride, padding, output_padding, groups, dilation)
-    dy = _validate.floats("dy", dy, 4, like=("x", x))
-    y_shape = len(x), weight.shape[1] * groups, windows.H, windows.W
+    options = stride, padding, output_padding, groups, dilation
+    return _conv_transpose_backward(2, dy, x, weight, *options, input_grad, weight_grad, backend)
+
+
+def _conv_transpose(
+    axes: int, x, weight, bias, stride: Extents, padding: Extents, output_padding: Extents, groups, dilation: Extents,
+    backend,
+) -> np.ndarray:  # fmt: skip
+    """Of signals or of images."""
+    x, weight, windows, groups = _checked(axes, x, weight, stride, padding, output_padding, groups, dilation)
+    if bias is not None:
+        bias = _validate.floats("bias", bias, 1, like=("x", x))
+        _validate.shape("bias", bias, (weight.shape[1] * groups,), "one value for each output channel")
+    implementation = backends.load(backend)
+    native = as_images(implementation.pack(x), implementation)
+    y = implementation.conv_transpose2d(native, filters(weight), bias, windows, groups)
+    return implementation.unpack(as_given(y, axes, implementation))
+
+
+def _conv_transpose_backward(
+    axes: int, dy, x, weight, stride: Extents, padding: Extents, output_padding: Extents, groups, dilation: Extents,
+    input_grad, weight_grad, backend,
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:  # fmt: skip
+    """Of signals or of images."""
+    x, weight, windows, groups = _checked(axes, x, weight, stride, padding, output_padding, groups, dilation)
+    dy = _validate.floats("dy", dy, 2 + axes, like=("x", x))
+    y_shape = len(x), weight.shape[1] * groups, *extents(windows.H, windows.W, axes)
     _validate.shape("dy", dy, y_shape, "the shape of the transposed convolution's output")
     wanted = _validate.flag("input_grad", input_grad), _validate.flag("weight_grad", weight_grad)
     implementation = backends.load(backend)
-    dx, dweight, dbias = implementation.conv_transpose2d_backward(
-        implementation.pack(dy), implementation.pack(x), weight, windows, groups, *wanted
+    natives = (as_images(implementation.pack(array), implementation) for array in (dy, x))
+    dx, dweight, dbias = implementation.conv_transpose2d_backward(*natives, filters(weight), windows, groups, *wanted)
+    return (
+        None if dx is None else implementation.unpack(as_given(dx, axes, implementation)),
+        None if dweight is None else dweight.reshape(weight.shape),
+        dbias,
     )
-    return None if dx is None else implementation.unpack(dx), dweight, dbias
 
 
 def _checked(
-    x, weight, stride, padding, output_padding, groups, dilation
+    axes: int, x, weight, stride, padding, output_padding, groups, dilation
 ) -> tuple[np.ndarray, np.ndarray, Windows, int]:
-    x = _validate.floats("x", x, 4)
-    weight = _validate.floats("weight", weight, 4, like=("x", x))
+    x = _validate.floats("x", x, 2 + axes)
+    weight = _validate.floats("weight", weight, 2 + axes, like=("x", x))
     groups = _validate.count("groups", groups)
     if len(weight) != x.shape[1]:
         raise ValueError(

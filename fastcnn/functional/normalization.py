@@ -45,8 +45,8 @@ def batch_norm(
 
     Parameters
     ----------
-    x : ndarray of shape (N, C, H, W) or (N, C), float32 or float64
-        Images, or rows of features.
+    x : ndarray of shape (N, C, H, W), (N, C, L) or (N, C), float32 or float64
+        Images, signals, or rows of features.
     running_mean, running_var : ndarray of shape (C,), dtype of `x`
         Training changes them in place; it may do without them, both None.
     weight, bias : ndarray of shape (C,), dtype of `x`, optional
@@ -95,7 +95,7 @@ def batch_norm(
     array([[0.],
            [1.]])
     """
-    x, training = _images_or_rows("x", x), _validate.flag("training", training)
+    x, training = _batch("x", x), _validate.flag("training", training)
     with_statistics = _validate.flag("return_statistics", return_statistics)
     running = _running_statistics(x, running_mean, running_var, training)
     weight = None if weight is None else _by_channel("weight", weight, x)
@@ -163,7 +163,7 @@ def batch_norm_backward(
     >>> dx.ravel(), dweight, dbias
     (array([ 1., -1.,  0.]), array([-6.]), array([6.]))
     """
-    x, training = _images_or_rows("x", x), _validate.flag("training", training)
+    x, training = _batch("x", x), _validate.flag("training", training)
     wanted = _validate.flag("input_grad", input_grad), _validate.flag("weight_grad", weight_grad)
     dy = _validate.floats("dy", dy, like=("x", x))
     _validate.shape("dy", dy, x.shape, "the shape of `x`")
@@ -233,10 +233,10 @@ def check_enough_values(name: str, shape: tuple[int, ...]) -> None:
         )
 
 
-def _images_or_rows(name: str, array) -> np.ndarray:
+def _batch(name: str, array) -> np.ndarray:
     array = _validate.floats(name, array)
-    if array.ndim not in (2, 4):
-        raise ValueError(f"`{name}` must be (N, C, H, W) or (N, C) but its shape is {array.shape}.")
+    if array.ndim not in (2, 3, 4):
+        raise ValueError(f"`{name}` must be (N, C, H, W), (N, C, L) or (N, C) but its shape is {array.shape}.")
     return array
 
 

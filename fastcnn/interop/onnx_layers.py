@@ -1,6 +1,7 @@
 """Layers as ONNX operators, in evaluation mode."""
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -11,25 +12,23 @@ from fastcnn.interop import onnx_pooling
 from fastcnn.interop.onnx_graph import Layer
 
 
-def conv2d(layer: nn.Conv2d, at: Layer, x: str) -> str:
+def conv(layer: nn.Conv1d | nn.Conv2d, at: Layer, x: str) -> str:
     """Padding is written out: "same" is that of this size of image."""
-    _, H, W = at.shape
-    w = layer.windows((H, W))
-    return at.node("Conv", *_weighted(layer, at, x), **_options(layer), pads=(w.top, w.left, w.bottom, w.right))
+    begin, end = onnx_pooling.sides(layer.windows(at.shape[1:]), len(at.shape) - 1)
+    return at.node("Conv", *_weighted(layer, at, x), **_options(layer), pads=(*begin, *end))
 
 
-def conv_transpose2d(layer: nn.ConvTranspose2d, at: Layer, x: str) -> str:
+def conv_transpose(layer: nn.ConvTranspose1d | nn.ConvTranspose2d, at: Layer, x: str) -> str:
     """Output padding of a stride or more, which ONNX Runtime refuses, as zeros behind the image, cut off again."""
-    _, H, W = at.shape
-    w, extra = layer.windows((H, W)), layer.output_padding
-    ends = w.top, w.left
-    if extra[0] >= layer.stride[0] or extra[1] >= layer.stride[1]:
+    extra, ends = layer.output_padding, layer.padding
+    if any(map(operator.ge, extra, layer.stride)):
         more = np.subtract(extra, ends)
         zeros = -(-np.maximum(more, 0) // layer.stride)
-        x = at.node("Pad", x, at.whole("zeros", (0, 0, 0, 0, 0, 0, *zeros)))
-        extra, ends = (0, 0), tuple((zeros * layer.stride - more).tolist())
-    pads = w.top, w.left, *ends
-    return at.node("ConvTranspose", *_weighted(layer, at, x), **_options(layer), pads=pads, output_padding=extra)
+        x = at.node("Pad", x, at.whole("zeros", (0,) * (4 + len(zeros)) + tuple(zeros)))
+        extra, ends = (0,) * len(extra), tuple((zeros * layer.stride - more).tolist())
+    return at.node(
+        "ConvTranspose", *_weighted(layer, at, x), **_options(layer), pads=(*layer.padding, *ends), output_padding=extra
+    )
 
 
 def linear(layer: nn.Linear, at: Layer, x: str) -> str:
@@ -132,13 +131,18 @@ def resize_channels(layer: nn.ResizeChannels, at: Layer, x: str) -> str:
 
 
 WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
-    nn.AdaptiveAvgPool2d: onnx_pooling.adaptive_avg_pool2d,
-    nn.AdaptiveMaxPool2d: onnx_pooling.adaptive_max_pool2d,
-    nn.AvgPool2d: onnx_pooling.avg_pool2d,
+    nn.AdaptiveAvgPool1d: onnx_pooling.adaptive_avg_pool,
+    nn.AdaptiveAvgPool2d: onnx_pooling.adaptive_avg_pool,
+    nn.AdaptiveMaxPool1d: onnx_pooling.adaptive_max_pool,
+    nn.AdaptiveMaxPool2d: onnx_pooling.adaptive_max_pool,
+    nn.AvgPool1d: onnx_pooling.avg_pool,
+    nn.AvgPool2d: onnx_pooling.avg_pool,
     nn.BatchNorm1d: batch_norm,
     nn.BatchNorm2d: batch_norm,
-    nn.Conv2d: conv2d,
-    nn.ConvTranspose2d: conv_transpose2d,
+    nn.Conv1d: conv,
+    nn.Conv2d: conv,
+    nn.ConvTranspose1d: conv_transpose,
+    nn.ConvTranspose2d: conv_transpose,
     nn.ELU: lambda layer, at, x: at.node("Elu", x, alpha=layer.alpha),
     nn.Flatten: lambda layer, at, x: at.node("Flatten", x, axis=1),
     nn.GELU: gelu,
@@ -149,7 +153,8 @@ WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
     nn.LayerNorm: layer_norm,
     nn.LeakyReLU: lambda layer, at, x: at.node("LeakyRelu", x, alpha=layer.negative_slope),
     nn.Linear: linear,
-    nn.MaxPool2d: onnx_pooling.max_pool2d,
+    nn.MaxPool1d: onnx_pooling.max_pool,
+    nn.MaxPool2d: onnx_pooling.max_pool,
     nn.Mish: lambda layer, at, x: at.node("Mul", x, at.node("Tanh", at.node("Softplus", x))),
     nn.PReLU: prelu,
     nn.ReLU: lambda layer, at, x: at.node("Relu", x),
@@ -170,8 +175,8 @@ def _weighted(layer, at: Layer, x: str) -> tuple[str, ...]:
     return x, *(at.floats(name, getattr(layer, name).data) for name in names if name)
 
 
-def _options(layer: nn.Conv2d | nn.ConvTranspose2d) -> dict:
-    """What both convolutions have."""
+def _options(layer: nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d) -> dict:
+    """What all convolutions have."""
     return {
         "kernel_shape": layer.kernel_size,
         "strides": layer.stride,

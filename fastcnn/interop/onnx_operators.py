@@ -1,5 +1,6 @@
 """Operators of ONNX as layers."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -8,11 +9,12 @@ import numpy as np
 
 from fastcnn import nn
 from fastcnn._geometry import pool_windows
+from fastcnn.functional.signals import extents
 from fastcnn.interop.onnx_file import Content
 from fastcnn.interop.onnx_graph import Node
 from fastcnn.nn import Module
 
-Pads = Any  # tuples of numbers of pixels: top, left, bottom, right
+Pads = Any  # tuples of numbers of pixels: top, left, bottom, right; or left, right
 Found = tuple[list[Module], str, set[str]]  # layers, the value that they take, and the operators that they are
 
 
@@ -75,36 +77,33 @@ def read_operator(at: At) -> Found:
     return [layer] if layer else [], at.node.inputs[0], {at.name}
 
 
-def conv2d(at: At, before: Pads = (0, 0, 0, 0)) -> Module:
+def conv(at: At, before: Pads = ()) -> Module:
     """Padding by hand before it is its own."""
-    weight = at.array(1, "filters")
-    if weight.ndim != 4:
-        raise ValueError(f"{at.said()} has filters of shape {weight.shape}, but fastcnn reads those of images only.")
+    weight, kind = at.array(1, "filters"), _of(at, Conv1d=3, Conv2d=4)
     kernel, stride, pads, dilation = slide(at.node, at.x_shape, weight.shape[2:])
     groups = at.option("group", 1)
-    pads = tuple(map(sum, zip(pads, before, strict=True)))
+    pads = tuple(map(sum, zip(pads, before, strict=True))) if before else pads
     channels = weight.shape[1] * groups, weight.shape[0]
     options: Any = stride, sides(pads), dilation, groups, at.has(2)
-    return _with_arrays(at, nn.Conv2d(*channels, kernel, *options, rng=at.rng, dtype=at.content.dtype))
+    return _with_arrays(at, kind(*channels, kernel, *options, rng=at.rng, dtype=at.content.dtype))
 
 
-def conv_transpose2d(at: At, zeros: tuple[int, int] = (0, 0)) -> Module:
+def conv_transpose(at: At, zeros: tuple[int, ...] = ()) -> Module:
     """Zeros behind the image, by hand before it, are output padding."""
-    weight = at.array(1, "filters")
-    if weight.ndim != 4:
-        raise ValueError(f"{at.said()} has filters of shape {weight.shape}, but fastcnn reads those of images only.")
+    weight, kind = at.array(1, "filters"), _of(at, ConvTranspose1d=3, ConvTranspose2d=4)
     at.need(auto_pad="NOTSET", output_shape=None)
-    kernel, stride, (top, left, bottom, right), dilation = slide(at.node, at.x_shape, weight.shape[2:])
-    more = at.option("output_padding", (0, 0))
+    kernel, stride, pads, dilation = slide(at.node, at.x_shape, weight.shape[2:])
+    begins, ends = pads[: len(kernel)], pads[len(kernel) :]
+    more = at.option("output_padding", (0,) * len(kernel))
     if any(zeros):
         more = tuple(m + z * s + begin - end for m, z, s, begin, end in zip(
-            more, zeros, stride, (top, left), (bottom, right), strict=True
+            more, zeros, stride, begins, ends, strict=True
         ))  # fmt: skip
-        bottom, right = top, left
+        ends = begins
     groups = at.option("group", 1)
     channels = weight.shape[0], weight.shape[1] * groups
-    options: Any = stride, sides((top, left, bottom, right)), tuple(more), groups, at.has(2), dilation
-    return _with_arrays(at, nn.ConvTranspose2d(*channels, kernel, *options, rng=at.rng, dtype=at.content.dtype))
+    options: Any = stride, sides((*begins, *ends)), tuple(more), groups, at.has(2), dilation
+    return _with_arrays(at, kind(*channels, kernel, *options, rng=at.rng, dtype=at.content.dtype))
 
 
 def gemm(at: At) -> Module:
@@ -163,24 +162,34 @@ def prelu(at: At) -> Module:
     return _set(nn.PReLU(slopes.size, dtype=at.content.dtype), weight=slopes.ravel())
 
 
-def max_pool2d(at: At, before: Pads = (0, 0, 0, 0)) -> Module:
+def max_pool(at: At, before: Pads = ()) -> Module:
     """The largest of each window; padding by hand, of minus infinities, is its own."""
     kernel, stride, pads, dilation = slide(at.node, at.x_shape)
-    image = tuple(np.subtract(at.x_shape, (0, 0, before[0] + before[2], before[1] + before[3])))
-    pads = tuple(map(sum, zip(pads, before, strict=True)))
-    for options in pool_options((*at.x_shape[:2], *image[2:]), at.shape, kernel, stride, pads, dilation):
-        return nn.MaxPool2d(kernel, stride, **options, dilation=dilation)
+    image = at.x_shape[2:]
+    if before:
+        image = tuple(np.subtract(image, np.reshape(before, (2, -1)).sum(0)).tolist())
+        pads = tuple(map(sum, zip(pads, before, strict=True)))
+    for options in pool_options((*at.x_shape[:2], *image), at.shape, kernel, stride, pads, dilation):
+        return _of(at, MaxPool1d=3, MaxPool2d=4)(kernel, stride, **options, dilation=dilation)
     raise ValueError(f"{at.said()} has pads {pads}, which no layer of fastcnn has.")
 
 
-def avg_pool2d(at: At) -> Module:
+def avg_pool(at: At) -> Module:
     """The mean of each window."""
-    at.need(dilations=[1, 1])
     kernel, stride, pads, _ = slide(at.node, at.x_shape)
+    at.need(dilations=[1] * len(kernel))
     counts = bool(at.option("count_include_pad", 0)) or not any(pads)
     for options in pool_options(at.x_shape, at.shape, kernel, stride, pads):
-        return nn.AvgPool2d(kernel, stride, **options, count_include_pad=counts)
+        return _of(at, AvgPool1d=3, AvgPool2d=4)(kernel, stride, **options, count_include_pad=counts)
     raise ValueError(f"{at.said()} has pads {pads}, which no layer of fastcnn has.")
+
+
+def _of(at: At, **kinds: int) -> Any:
+    """The layer that takes what the operator does, of those with the axes that each takes."""
+    for name, axes in kinds.items():
+        if len(at.x_shape) == axes:
+            return getattr(nn, name)
+    raise ValueError(f"{at.said()} takes {at.x_shape}, but fastcnn reads it of signals and of images only.")
 
 
 def flatten(at: At) -> Module | None:
@@ -193,11 +202,12 @@ def flatten(at: At) -> Module | None:
 
 
 def reduce_mean(at: At) -> Module:
-    """The mean over height and width."""
+    """The mean over all axes of images, or of signals."""
     axes = at.array(1, "axes").tolist() if at.has(1) else at.option("axes", [])
-    if len(at.x_shape) != 4 or sorted(axis % 4 for axis in axes) != [2, 3]:
+    ndim, keeps = len(at.x_shape), at.option("keepdims", 1)
+    if sorted(axis % ndim for axis in axes) != [*range(2, ndim)] or ndim not in ((3, 4) if keeps else (4,)):
         raise ValueError(f"{at.said()} has axes {list(axes)}, but fastcnn reads means over height and width only.")
-    return nn.AdaptiveAvgPool2d(1) if at.option("keepdims", 1) else nn.GlobalAvgPool2d()
+    return _of(at, AdaptiveAvgPool1d=3, AdaptiveAvgPool2d=4)(1) if keeps else nn.GlobalAvgPool2d()
 
 
 def resize_channels(at: At) -> Module:
@@ -228,26 +238,26 @@ def dropout(at: At) -> Module:
 
 
 READERS: dict[str, Callable[[At], Module | None]] = {
-    "AveragePool": avg_pool2d,
+    "AveragePool": avg_pool,
     "BatchNormalization": batch_norm,
     "Clip": clip,
     "Concat": lambda at: None,  # of one
-    "Conv": conv2d,
-    "ConvTranspose": conv_transpose2d,
+    "Conv": conv,
+    "ConvTranspose": conv_transpose,
     "Dropout": dropout,
     "Elu": lambda at: nn.ELU(number(at.option("alpha", 1.0))),
     "Flatten": flatten,
     "Gelu": lambda at: nn.GELU(at.option("approximate", "none")),
     "Gemm": gemm,
-    "GlobalAveragePool": lambda at: nn.AdaptiveAvgPool2d(1),
-    "GlobalMaxPool": lambda at: nn.AdaptiveMaxPool2d(1),
+    "GlobalAveragePool": lambda at: _of(at, AdaptiveAvgPool1d=3, AdaptiveAvgPool2d=4)(1),
+    "GlobalMaxPool": lambda at: _of(at, AdaptiveMaxPool1d=3, AdaptiveMaxPool2d=4)(1),
     "HardSwish": lambda at: nn.Hardswish(),
     "Identity": lambda at: None,
     "InstanceNormalization": instance_norm,
     "LayerNormalization": layer_norm,
     "LeakyRelu": lambda at: nn.LeakyReLU(number(at.option("alpha", 0.01))),
     "MatMul": lambda at: linear(at, at.array(1, "weights").T, None),
-    "MaxPool": max_pool2d,
+    "MaxPool": max_pool,
     "Mish": lambda at: nn.Mish(),
     "PRelu": prelu,
     "Pad": resize_channels,
@@ -265,13 +275,13 @@ READERS: dict[str, Callable[[At], Module | None]] = {
 
 
 def slide(node: Node, x: tuple[int, ...], kernel: tuple[int, ...] | None = None):
-    """Kernel, stride, padding (top, left, bottom, right) and dilation of an operator over images of this shape."""
-    given = node.attributes.get
+    """Kernel, stride, padding (begin of each axis, end of each) and dilation of an operator over such an input."""
+    given, axes = node.attributes.get, len(x) - 2
     kernel = tuple(given("kernel_shape", kernel) or ())
-    stride, dilation = tuple(given("strides", (1, 1))), tuple(given("dilations", (1, 1)))
-    auto = given("auto_pad", b"NOTSET").decode()
+    stride, dilation = tuple(given("strides", (1,) * axes)), tuple(given("dilations", (1,) * axes))
+    auto, none = given("auto_pad", b"NOTSET").decode(), (0,) * (2 * axes)
     if auto in ("NOTSET", "VALID"):
-        return kernel, stride, tuple(given("pads", (0, 0, 0, 0))) if auto == "NOTSET" else (0, 0, 0, 0), dilation
+        return kernel, stride, tuple(given("pads", none)) if auto == "NOTSET" else none, dilation
     begins, ends = [], []
     for extent, k, s, d in zip(x[2:], kernel, stride, dilation, strict=True):
         whole = max((-(-extent // s) - 1) * s + (k - 1) * d + 1 - extent, 0)
@@ -281,23 +291,23 @@ def slide(node: Node, x: tuple[int, ...], kernel: tuple[int, ...] | None = None)
     return kernel, stride, (*begins, *ends), dilation
 
 
-def pool_options(x, y, kernel, stride, pads: Pads, dilation=(1, 1)) -> Iterator[dict[str, Any]]:
-    """`padding` and `ceil_mode` of each pooling with these windows: below and on the right, some may be ceil_mode's."""
-    top, left, bottom, right = pads
-    less = ((top, left, b, r) for b in range(bottom, -1, -1) for r in range(right, -1, -1))
-    for own, ceil_mode in ((pads, False), ((top, left, top, left), True), *((own, True) for own in less)):
+def pool_options(x, y, kernel, stride, pads: Pads, dilation=1) -> Iterator[dict[str, Any]]:
+    """`padding` and `ceil_mode` of each pooling with these windows: at the end of an axis, some may be ceil_mode's."""
+    begins, ends = pads[: len(kernel)], pads[len(kernel) :]
+    less = ((*begins, *own) for own in itertools.product(*(range(end, -1, -1) for end in ends)))
+    for own, ceil_mode in ((pads, False), ((*begins, *begins), True), *((own, True) for own in less)):
         try:
             windows = pool_windows(x[2:], kernel, stride, sides(own), dilation, ceil_mode)
         except ValueError:
             continue
-        if y[2:] == (windows.OH, windows.OW):
+        if y[2:] == extents(windows.OH, windows.OW, len(kernel)):
             yield {"padding": sides(own), "ceil_mode": ceil_mode}
 
 
 def sides(pads: Pads) -> Any:
-    """Padding as layers take it: (height, width) where opposite sides are alike, else (top, bottom, left, right)."""
-    top, left, bottom, right = pads
-    return (top, left) if (top, left) == (bottom, right) else (top, bottom, left, right)
+    """Padding as layers take it: one for each axis where opposite sides are alike, else one for each side."""
+    begins, ends = np.reshape(pads, (2, -1)).tolist()
+    return tuple(begins) if begins == ends else tuple(itertools.chain(*zip(begins, ends, strict=True)))
 
 
 def number(value: Any) -> float:

@@ -13,10 +13,10 @@ from fastcnn.interop.onnx_operators import (
     At,
     Found,
     batch_norm,
-    conv2d,
-    conv_transpose2d,
+    conv,
+    conv_transpose,
     linear,
-    max_pool2d,
+    max_pool,
     number,
     pool_options,
     slide,
@@ -128,6 +128,11 @@ def _scaled_average(at: At, x: tuple[int, ...], scale: np.ndarray) -> Iterator[n
         return
     kernel, stride, pads, _ = slide(pool, x)
     for options in pool_options(x, at.shape, kernel, stride, pads):
+        if len(x) == 3:  # the pooling of signals has no divisor
+            of_signals = nn.AvgPool1d(kernel, stride, **options)
+            if _writes(of_signals, x, scale=scale):
+                yield of_signals
+            continue
         pixels = functional.avg_pool2d(
             np.ones((1, 1, *x[2:])), kernel, stride, **options, divisor_override=1, backend="numpy"
         )
@@ -149,6 +154,16 @@ def _adaptive_max_pool(at: At, x: tuple[int, ...], rows, columns) -> Iterator[nn
     layer = nn.AdaptiveMaxPool2d(size)
     if len(x) == 4 and _writes(layer, x, rows=rows, columns=columns):
         yield layer
+
+
+def _adaptive_pool_of_signals(kind: Any) -> Callable[..., Iterator[nn.Module]]:
+    def layers(at: At, x: tuple[int, ...], columns: np.ndarray) -> Iterator[nn.Module]:
+        if len(x) == len(at.shape) == 3:
+            layer = kind(at.shape[2])
+            if _writes(layer, x, columns=columns):
+                yield layer
+
+    return layers
 
 
 def _linear(at: At, x: tuple[int, ...], weight: np.ndarray, bias: np.ndarray) -> Iterator[nn.Module]:
@@ -173,14 +188,14 @@ def _padded(at: At, x: tuple[int, ...], pads: np.ndarray, padding: np.ndarray | 
     """A convolution or a pooling whose padding is an operator of its own."""
     operator = at.node.operator
     nothing = -np.inf if operator == "MaxPool" else 0
-    top, left, bottom, right = pads.reshape(2, -1)[:, 2:].ravel().tolist() if len(pads) == 8 else (-1,) * 4
+    begins, ends = map(tuple, pads.reshape(2, -1)[:, 2:].tolist())
     value = 0 if padding is None else padding.item()
-    if pads.reshape(2, -1)[:, :2].any() or min(top, left, bottom, right) < 0 or value != nothing:
+    if len(begins) not in (1, 2) or pads.reshape(2, -1)[:, :2].any() or pads.min() < 0 or value != nothing:
         return
-    if operator == "ConvTranspose" and not top + left:
-        yield conv_transpose2d(at, (bottom, right))
+    if operator == "ConvTranspose" and not any(begins):
+        yield conv_transpose(at, ends)
     elif operator != "ConvTranspose":
-        yield {"Conv": conv2d, "MaxPool": max_pool2d}[operator](at, (top, left, bottom, right))
+        yield {"Conv": conv, "MaxPool": max_pool}[operator](at, (*begins, *ends))
 
 
 def _above(at: At) -> Iterator[str]:
@@ -236,5 +251,7 @@ PATTERNS: list[tuple[Pattern, Callable[..., Iterator[nn.Module]]]] = [
     ),
     (("MatMul", ("MatMul", "rows", _X), "columns"), _adaptive_avg_pool),
     (("ReduceMax", ("Gather", ("ReduceMax", ("Gather", _X, "rows")), "columns")), _adaptive_max_pool),
+    (("MatMul", _X, "columns"), _adaptive_pool_of_signals(nn.AdaptiveAvgPool1d)),
+    (("ReduceMax", ("Gather", _X, "columns")), _adaptive_pool_of_signals(nn.AdaptiveMaxPool1d)),
 ]
 """What operators compute together, and the layers that may be meant, none if it is something else after all."""

@@ -1,51 +1,67 @@
 """Poolings as ONNX operators."""
 
+import operator
+
 import numpy as np
 
 from fastcnn import functional
 from fastcnn._geometry import Windows
+from fastcnn.functional.signals import extents
 from fastcnn.interop.onnx_graph import Layer
-from fastcnn.nn import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from fastcnn.nn import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    GlobalAvgPool2d,
+    MaxPool1d,
+    MaxPool2d,
+)
 
 
-def max_pool2d(layer: MaxPool2d, at: Layer, x: str) -> str:
+def max_pool(layer: MaxPool1d | MaxPool2d, at: Layer, x: str) -> str:
     """Padded by hand where it is wider than the kernel, which dilated windows may ask for and ONNX Runtime refuses."""
-    windows = layer.windows((1, *at.shape))
-    pads = _pads(windows)
-    if max(pads[0::2]) >= windows.KH or max(pads[1::2]) >= windows.KW:
-        top, left, bottom, right = pads
-        sides = at.whole("pads", (0, 0, top, left, 0, 0, bottom, right))
-        x, pads = at.node("Pad", x, sides, at.floats("padding", -np.inf)), (0, 0, 0, 0)
-    return at.node("MaxPool", x, **_slide(windows), pads=pads, dilations=(windows.DH, windows.DW))
+    windows, axes = layer.windows((1, *at.shape)), len(at.shape) - 1
+    begin, end = sides(windows, axes)
+    if any(map(operator.ge, (*begin, *end), 2 * layer.kernel_size)):
+        pads = at.whole("pads", (0, 0, *begin, 0, 0, *end))
+        x = at.node("Pad", x, pads, at.floats("padding", -np.inf))
+        begin = end = (0,) * axes
+    return at.node("MaxPool", x, **_slide(windows, axes), pads=(*begin, *end), dilations=layer.dilation)
 
 
-def avg_pool2d(layer: AvgPool2d, at: Layer, x: str) -> str:
+def avg_pool(layer: AvgPool1d | AvgPool2d, at: Layer, x: str) -> str:
     """The mean of each window's pixels, times what the layer makes of ones: by how much its divisor is another."""
-    windows = layer.windows((1, *at.shape))
-    y = at.node("AveragePool", x, **_slide(windows), pads=_pads(windows), count_include_pad=0)
-    options = layer.stride, layer.padding, layer.ceil_mode, layer.count_include_pad, layer.divisor_override
-    scale = functional.avg_pool2d(np.ones((1, 1, *at.shape[1:])), layer.kernel_size, *options, backend="numpy")
+    windows, axes = layer.windows((1, *at.shape)), len(at.shape) - 1
+    begin, end = sides(windows, axes)
+    y = at.node("AveragePool", x, **_slide(windows, axes), pads=(*begin, *end), count_include_pad=0)
+    w, pads = windows, (windows.top, windows.bottom, windows.left, windows.right)
+    options = (w.KH, w.KW), (w.SH, w.SW), pads, layer.ceil_mode, layer.count_include_pad, layer.divisor_override
+    scale = functional.avg_pool2d(np.ones((1, 1, w.H, w.W)), *options, backend="numpy")
     if (scale == 1).all():
         return y
-    return at.node("Mul", y, at.floats("scale", scale))
+    return at.node("Mul", y, at.floats("scale", scale.reshape(1, 1, *extents(w.OH, w.OW, axes))))
 
 
-def adaptive_avg_pool2d(layer: AdaptiveAvgPool2d, at: Layer, x: str) -> str:
-    """Windows of several sizes as products with two matrices: one takes the means of rows, the other of columns."""
-    windows = layer.windows((1, *at.shape))
+def adaptive_avg_pool(layer: AdaptiveAvgPool1d | AdaptiveAvgPool2d, at: Layer, x: str) -> str:
+    """Windows of several sizes as products with matrices: one takes the means of columns, one, of images, of rows."""
+    windows, axes = layer.windows((1, *at.shape)), len(at.shape) - 1
     if windows.regular:
-        return at.node("AveragePool", x, **_slide(windows.regular))
-    rows, columns = _means(windows.rows, windows.H), _means(windows.columns, windows.W)
-    x = at.node("MatMul", at.floats("rows", rows), x)  # (OH, H) by (N, C, H, W)
-    return at.node("MatMul", x, at.floats("columns", columns.T))  # (N, C, OH, W) by (W, OW)
+        return at.node("AveragePool", x, **_slide(windows.regular, axes))
+    if axes == 2:
+        x = at.node("MatMul", at.floats("rows", _means(windows.rows, windows.H)), x)  # (OH, H) by (N, C, H, W)
+    columns = _means(windows.columns, windows.W)
+    return at.node("MatMul", x, at.floats("columns", columns.T))  # (N, C, OH, W) or (N, C, W) by (W, OW)
 
 
-def adaptive_max_pool2d(layer: AdaptiveMaxPool2d, at: Layer, x: str) -> str:
+def adaptive_max_pool(layer: AdaptiveMaxPool1d | AdaptiveMaxPool2d, at: Layer, x: str) -> str:
     """Windows of several sizes: gather the rows of each, and take the largest; then the columns."""
-    windows = layer.windows((1, *at.shape))
+    windows, axes = layer.windows((1, *at.shape)), len(at.shape) - 1
     if windows.regular:
-        return at.node("MaxPool", x, **_slide(windows.regular))
-    for axis, name, spans in ((2, "rows", windows.rows), (3, "columns", windows.columns)):
+        return at.node("MaxPool", x, **_slide(windows.regular, axes))
+    for axis, (name, spans) in enumerate((("rows", windows.rows), ("columns", windows.columns))[-axes:], 2):
         x = at.node("Gather", x, at.whole(name, _places(spans)), axis=axis)  # one more axis: the places in a window
         x = at.node("ReduceMax", x, axes=(axis + 1,), keepdims=0)
     return x
@@ -56,15 +72,15 @@ def global_avg_pool2d(layer: GlobalAvgPool2d, at: Layer, x: str) -> str:
     return at.node("Flatten", at.node("GlobalAveragePool", x), axis=1)
 
 
-def _slide(windows: Windows) -> dict:
-    return {"kernel_shape": (windows.KH, windows.KW), "strides": (windows.SH, windows.SW)}
+def _slide(w: Windows, axes: int) -> dict:
+    return {"kernel_shape": extents(w.KH, w.KW, axes), "strides": extents(w.SH, w.SW, axes)}
 
 
-def _pads(w: Windows) -> tuple[int, int, int, int]:
-    """(top, left, bottom, right) so that all windows fit, those of ``ceil_mode`` too, and no more of them."""
+def sides(w: Windows, axes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Padding before and behind along each axis, so that all windows fit, those of ``ceil_mode`` too, and no more."""
     bottom = (w.OH - 1) * w.SH + (w.KH - 1) * w.DH + 1 - w.H - w.top
     right = (w.OW - 1) * w.SW + (w.KW - 1) * w.DW + 1 - w.W - w.left
-    return w.top, w.left, max(bottom, 0), max(right, 0)
+    return extents(w.top, w.left, axes), extents(max(bottom, 0), max(right, 0), axes)
 
 
 def _means(spans, extent: int) -> np.ndarray:

@@ -1,19 +1,27 @@
-"""Convolution and transposed convolution as layers."""
+"""Convolution and transposed convolution as layers, of signals and of images."""
 
 import math
 
 import numpy as np
 
 from fastcnn import _geometry, _validate
-from fastcnn._geometry import Padding, Pair, Windows
+from fastcnn._geometry import AnyPadding, Extents, Padding, Pair, Sides, Single, Windows
+from fastcnn.functional.signals import as_given, as_images, filters
 from fastcnn.nn import init
 from fastcnn.nn.module import Module
 from fastcnn.nn.parameter import Parameter
 
+LAYOUTS = {1: "signals (N, C, L)", 2: "images (N, C, H, W)"}
+"""What layers take whose windows slide along so many axes."""
 
-class _Conv2d(Module):
-    """What the two convolutions share; each says in ``windows(image)`` where its windows lie."""
 
+class _Conv(Module):
+    """What all convolutions share; a kind of them says in ``windows(image)`` where its windows lie.
+
+    A class says along how many axes these slide. Signals are images of one row: the backends know no others.
+    """
+
+    _axes: int
     weight: Parameter
     bias: Parameter | None
 
@@ -21,38 +29,44 @@ class _Conv2d(Module):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: Pair,
-        stride: Pair,
-        padding: Padding,
-        dilation: Pair,
+        kernel_size: Extents,
+        stride: Extents,
+        padding: AnyPadding,
+        dilation: Extents,
         groups: int,
+        bias: bool,
+        rng: np.random.Generator | None,
+        dtype,
     ):
         self.in_channels = _validate.count("in_channels", in_channels)
         self.out_channels = _validate.count("out_channels", out_channels)
-        self.kernel_size = _geometry.pair("kernel_size", kernel_size)
-        self.stride = _geometry.pair("stride", stride)
-        self.padding = _geometry.checked_padding(padding)
-        self.dilation = _geometry.pair("dilation", dilation)
+        self.kernel_size = _geometry.per_axis("kernel_size", kernel_size, self._axes)
+        self.stride = _geometry.per_axis("stride", stride, self._axes)
+        self.padding = _geometry.checked_padding(padding, self._axes)
+        self.dilation = _geometry.per_axis("dilation", dilation, self._axes)
         self.groups = _validate.count("groups", groups)
         if in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"`groups` is {groups} but must divide `in_channels` ({in_channels}) and `out_channels` "
                 f"({out_channels})."
             )
+        self.weight = init.parameter(self.weight_shape, dtype)
+        self.bias = init.parameter((self.out_channels,), dtype) if _validate.flag("bias", bias) else None
+        init.default_(self.weight, self.bias, init.generator(rng))
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
         """Shape of the filters."""
         raise NotImplementedError(f"{type(self).__name__} must define weight_shape.")
 
-    def windows(self, image: tuple[int, int]) -> Windows:
-        """Where the windows lie for images of this size."""
+    def windows(self, image: tuple[int, ...]) -> Windows:
+        """Where the windows lie for signals or images of this size, (L,) or (H, W)."""
         raise NotImplementedError(f"{type(self).__name__} must define windows(image).")
 
     def check(self, x) -> Windows:
         """Say what of the input or of the parameters does not fit; returns where the windows lie."""
         shape = x.shape
-        if len(shape) != 4 or shape[1] != self.in_channels or x.dtype != self.weight.dtype:
+        if len(shape) != 2 + self._axes or shape[1] != self.in_channels or x.dtype != self.weight.dtype:
             self._explain(x)
         self.check_parameters(x.dtype)
         try:
@@ -62,21 +76,26 @@ class _Conv2d(Module):
         return windows
 
     def check_parameters(self, dtype) -> np.ndarray:
-        """Say what does not fit of the arrays in the parameters; returns the filters."""
+        """Say what does not fit of the arrays in the parameters; returns the filters, of images."""
         self.check_arrays(dtype, weight=self.weight_shape, bias=(self.out_channels,))
-        return self.weight.data
+        return filters(self.weight.data)
 
-    def learn(self, dx, dweight: np.ndarray | None, dbias: np.ndarray | None):
-        """Add the gradients of the parameters; return that of the input."""
-        self.weight.accumulate(dweight)
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Filters, of images, and bias."""
+        return filters(self.weight.data), self.bias.data if self.bias else None
+
+    def learn(self, backend, dx, dweight: np.ndarray | None, dbias: np.ndarray | None):
+        """Add the gradients of the parameters; return that of the input, a signal if that was one."""
+        self.weight.accumulate(None if dweight is None else dweight.reshape(self.weight_shape))
         if self.bias:
             self.bias.accumulate(dbias)
-        return dx
+        return None if dx is None else as_given(dx, self._axes, backend)
 
     def _explain(self, x) -> None:
         """Say what does not fit."""
-        if len(x.shape) != 4:
-            raise ValueError(f"{self} needs images (N, C, H, W) but its input has shape {x.shape}.")
+        if len(x.shape) != 2 + self._axes:
+            raise ValueError(f"{self} needs {LAYOUTS[self._axes]} but its input has shape {x.shape}.")
         if x.shape[1] != self.in_channels:
             raise ValueError(f"{self} needs {self.in_channels} input channels but its input has shape {x.shape}.")
         raise TypeError(f"{self} has {self.weight.dtype} parameters but its input is {x.dtype}.")
@@ -85,12 +104,102 @@ class _Conv2d(Module):
         """Channels, kernel, and what differs from its default."""
         defaults = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1}
         options = {name: getattr(self, name, default) for name, default in defaults.items()}
-        changed = "".join(f", {k}={v!r}" for k, v in options.items() if v not in (defaults[k], (defaults[k],) * 2))
+        changed = "".join(
+            f", {k}={v!r}" for k, v in options.items() if v not in (defaults[k], (defaults[k],) * self._axes)
+        )
         bias = "" if self.bias else ", bias=False"
         return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}{changed}{bias}"
 
 
-class Conv2d(_Conv2d):
+class _Convolution(_Conv):
+    """Windows over the input."""
+
+    def forward_native(self, x, backend, *, relu: bool = False):
+        """See `fastcnn.functional.conv2d`; with ``relu``, `fastcnn.nn.fusion`."""
+        self._at = self.check(x)
+        self._x = as_images(x, backend)
+        operation = backend.conv2d_relu if relu else backend.conv2d
+        y = operation(self._x, *self.arrays, self._at, self.groups)
+        return as_given(y, self._axes, backend)
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """(O, C / groups, K) or (O, C / groups, KH, KW)."""
+        return self.out_channels, self.in_channels // self.groups, *self.kernel_size
+
+    def windows(self, image: tuple[int, ...]) -> Windows:
+        """Over the input."""
+        return _geometry.conv_windows(image, self.kernel_size, self.stride, self.padding, self.dilation)
+
+    def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
+        """Every value of the filters at every pixel of the output."""
+        return self.weight.size * math.prod(y_shape[1:])
+
+    def backward_native(self, dy, backend, input_grad: bool):
+        """See `fastcnn.functional.conv2d_backward`."""
+        weight = self.check_parameters(dy.dtype)
+        given = as_images(dy, backend), self._x, weight, self._at, self.groups
+        return self.learn(backend, *backend.conv2d_backward(*given, input_grad, self.learns()))
+
+
+class Conv1d(_Convolution):
+    """Convolution of signals with trained filters; see `fastcnn.functional.conv1d`.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels of the input, and filters.
+    kernel_size : int or (int,)
+        Taps of a filter.
+    stride, padding, dilation, groups
+        As in `fastcnn.functional.conv1d`.
+    bias : bool, default True
+        Whether a trained value is added to each output channel.
+    rng : numpy.random.Generator, optional
+        Draws the initial filters (see `fastcnn.nn.init.kaiming_uniform_`); by default a fresh one.
+    dtype : {float32, float64}
+        Of the parameters, and so of the signals.
+
+    Attributes
+    ----------
+    weight : Parameter of shape (out_channels, in_channels / groups, K)
+    bias : Parameter of shape (out_channels,), or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range, or `groups` does not divide the channels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> layer = nn.Conv1d(3, 8, 5, padding="same", rng=np.random.default_rng(0))
+    >>> layer(np.zeros((4, 3, 100), np.float32)).shape
+    (4, 8, 100)
+    """
+
+    _axes = 1
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Single,
+        stride: Single = 1,
+        padding: Sides = 0,
+        dilation: Single = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        rng: np.random.Generator | None = None,
+        dtype=np.float32,
+    ):
+        options = kernel_size, stride, padding, dilation, groups
+        super().__init__(in_channels, out_channels, *options, bias, rng, dtype)
+
+
+class Conv2d(_Convolution):
     """Convolution with trained filters; see `fastcnn.functional.conv2d`.
 
     Parameters
@@ -127,6 +236,8 @@ class Conv2d(_Conv2d):
     (8, 6, 28, 28)
     """
 
+    _axes = 2
+
     def __init__(
         self,
         in_channels: int,
@@ -141,39 +252,121 @@ class Conv2d(_Conv2d):
         rng: np.random.Generator | None = None,
         dtype=np.float32,
     ):
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
-        self.weight = init.parameter(self.weight_shape, dtype)
-        self.bias = init.parameter((self.out_channels,), dtype) if _validate.flag("bias", bias) else None
-        init.default_(self.weight, self.bias, init.generator(rng))
+        options = kernel_size, stride, padding, dilation, groups
+        super().__init__(in_channels, out_channels, *options, bias, rng, dtype)
 
-    def forward_native(self, x, backend, *, relu: bool = False):
-        """See `fastcnn.functional.conv2d`; with ``relu``, `fastcnn.nn.fusion`."""
-        self._x, self._at = x, self.check(x)
-        operation = backend.conv2d_relu if relu else backend.conv2d
-        return operation(x, self.weight.data, self.bias and self.bias.data, self._at, self.groups)
+
+class _TransposedConvolution(_Conv):
+    """Windows over the output."""
+
+    padding: tuple[int, ...]
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Extents,
+        stride: Extents,
+        padding: Extents,
+        output_padding: Extents,
+        dilation: Extents,
+        *others,
+    ):
+        padding = _geometry.per_axis("padding", padding, self._axes, 0)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, *others)
+        self.output_padding = _geometry.per_axis("output_padding", output_padding, self._axes, 0)
+        enough = 2 * max(padding) + 1  # pixels, so many that `padding` leaves some of the output
+        self.windows((enough,) * self._axes)  # checks `output_padding`
+
+    def forward_native(self, x, backend):
+        """See `fastcnn.functional.conv_transpose2d`."""
+        self._at = self.check(x)
+        self._x = as_images(x, backend)
+        y = backend.conv_transpose2d(self._x, *self.arrays, self._at, self.groups)
+        return as_given(y, self._axes, backend)
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
-        """(O, C / groups, KH, KW)."""
-        return self.out_channels, self.in_channels // self.groups, *self.kernel_size
+        """(C, O / groups, K) or (C, O / groups, KH, KW)."""
+        return self.in_channels, self.out_channels // self.groups, *self.kernel_size
 
-    def windows(self, image: tuple[int, int]) -> Windows:
-        """Over the input."""
-        return _geometry.conv_windows(image, self.kernel_size, self.stride, self.padding, self.dilation)
-
-    def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
-        """Every value of the filters at every pixel of the output."""
-        return self.weight.size * math.prod(y_shape[1:])
-
-    def backward_native(self, dy, backend, input_grad: bool):
-        """See `fastcnn.functional.conv2d_backward`."""
-        weight = self.check_parameters(dy.dtype)
-        return self.learn(
-            *backend.conv2d_backward(dy, self._x, weight, self._at, self.groups, input_grad, self.learns())
+    def windows(self, image: tuple[int, ...]) -> Windows:
+        """Over the output."""
+        return _geometry.conv_transpose_windows(
+            image, self.kernel_size, self.stride, self.padding, self.output_padding, self.dilation
         )
 
+    def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
+        """Every value of the filters at every pixel of the input."""
+        return self.weight.size * math.prod(x_shape[1:])
 
-class ConvTranspose2d(_Conv2d):
+    def backward_native(self, dy, backend, input_grad: bool):
+        """See `fastcnn.functional.conv_transpose2d_backward`."""
+        weight = self.check_parameters(dy.dtype)
+        given = as_images(dy, backend), self._x, weight, self._at, self.groups
+        return self.learn(backend, *backend.conv_transpose2d_backward(*given, input_grad, self.learns()))
+
+
+class ConvTranspose1d(_TransposedConvolution):
+    """Transposed convolution of signals with trained filters; see `fastcnn.functional.conv_transpose1d`.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels of the input and of the output.
+    kernel_size : int or (int,)
+        Taps of a filter.
+    stride, padding, output_padding, groups, dilation
+        As in `fastcnn.functional.conv_transpose1d`; `groups` divides both channels.
+    bias : bool, default True
+        Whether a trained value is added to each output channel.
+    rng : numpy.random.Generator, optional
+        Draws the initial filters, uniformly in ±1 / sqrt(out_channels / groups * K) as PyTorch does; by default a fresh
+        one.
+    dtype : {float32, float64}
+        Of the parameters, and so of the signals.
+
+    Attributes
+    ----------
+    weight : Parameter of shape (in_channels, out_channels / groups, K)
+    bias : Parameter of shape (out_channels,), or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range, or `groups` does not divide the channels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> layer = nn.ConvTranspose1d(16, 8, 4, stride=2, padding=1, rng=np.random.default_rng(0))
+    >>> layer(np.zeros((4, 16, 50), np.float32)).shape
+    (4, 8, 100)
+    """
+
+    _axes = 1
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Single,
+        stride: Single = 1,
+        padding: Single = 0,
+        output_padding: Single = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Single = 1,
+        *,
+        rng: np.random.Generator | None = None,
+        dtype=np.float32,
+    ):
+        options = kernel_size, stride, padding, output_padding, dilation, groups
+        super().__init__(in_channels, out_channels, *options, bias, rng, dtype)
+
+
+class ConvTranspose2d(_TransposedConvolution):
     """Transposed convolution with trained filters; see `fastcnn.functional.conv_transpose2d`.
 
     Parameters
@@ -211,7 +404,7 @@ class ConvTranspose2d(_Conv2d):
     (4, 8, 14, 14)
     """
 
-    padding: tuple[int, int]
+    _axes = 2
 
     def __init__(
         self,
@@ -228,38 +421,5 @@ class ConvTranspose2d(_Conv2d):
         rng: np.random.Generator | None = None,
         dtype=np.float32,
     ):
-        padding = _geometry.pair("padding", padding, 0)
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
-        self.output_padding = _geometry.pair("output_padding", output_padding, 0)
-        enough = 2 * max(padding) + 1  # pixels, so many that `padding` leaves some of the output
-        self.windows((enough, enough))  # checks `output_padding`
-        self.weight = init.parameter(self.weight_shape, dtype)
-        self.bias = init.parameter((self.out_channels,), dtype) if _validate.flag("bias", bias) else None
-        init.default_(self.weight, self.bias, init.generator(rng))
-
-    def forward_native(self, x, backend):
-        """See `fastcnn.functional.conv_transpose2d`."""
-        self._x, self._at = x, self.check(x)
-        return backend.conv_transpose2d(x, self.weight.data, self.bias and self.bias.data, self._at, self.groups)
-
-    @property
-    def weight_shape(self) -> tuple[int, ...]:
-        """(C, O / groups, KH, KW)."""
-        return self.in_channels, self.out_channels // self.groups, *self.kernel_size
-
-    def windows(self, image: tuple[int, int]) -> Windows:
-        """Over the output."""
-        return _geometry.conv_transpose_windows(
-            image, self.kernel_size, self.stride, self.padding, self.output_padding, self.dilation
-        )
-
-    def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
-        """Every value of the filters at every pixel of the input."""
-        return self.weight.size * math.prod(x_shape[1:])
-
-    def backward_native(self, dy, backend, input_grad: bool):
-        """See `fastcnn.functional.conv_transpose2d_backward`."""
-        weight = self.check_parameters(dy.dtype)
-        return self.learn(
-            *backend.conv_transpose2d_backward(dy, self._x, weight, self._at, self.groups, input_grad, self.learns())
-        )
+        options = kernel_size, stride, padding, output_padding, dilation, groups
+        super().__init__(in_channels, out_channels, *options, bias, rng, dtype)

@@ -14,7 +14,7 @@ from fastcnn.functional.normalization import inverse_deviation
 from fastcnn.nn import calls
 from fastcnn.nn.branches import Concat, Parallel
 from fastcnn.nn.containers import Sequential
-from fastcnn.nn.conv import Conv2d, ConvTranspose2d
+from fastcnn.nn.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from fastcnn.nn.dropout import Dropout, Dropout2d
 from fastcnn.nn.linear import Linear
 from fastcnn.nn.module import Module
@@ -26,7 +26,10 @@ from fastcnn.nn.residual import Residual
 IDLE = Dropout, Dropout2d, Identity
 """The layers that do nothing in evaluation mode."""
 
-_NORMALIZED_BY = {Conv2d: BatchNorm2d, ConvTranspose2d: BatchNorm2d, Linear: BatchNorm1d}
+_NORMALIZED_BY = {
+    **dict.fromkeys((Conv2d, ConvTranspose2d), BatchNorm2d),
+    **dict.fromkeys((Conv1d, ConvTranspose1d, Linear), BatchNorm1d),
+}
 
 
 def fold(model: Module) -> Sequential:
@@ -148,9 +151,12 @@ def folded(layer: Any, norm: Module) -> Module | None:
     else:
         bias *= scale
     weight = layer.weight.data
-    if type(layer) is ConvTranspose2d:  # its filters are (C, O / groups, KH, KW), the channels of a group together
-        weight = weight.reshape(layer.groups, -1, *weight.shape[1:])  # (groups, C / groups, O / groups, KH, KW)
-        weight = weight * scale.reshape(layer.groups, 1, -1, 1, 1)
+    if type(layer) in (
+        ConvTranspose1d,
+        ConvTranspose2d,
+    ):  # filters (C, O / groups, ...), the channels of a group together
+        weight = weight.reshape(layer.groups, -1, *weight.shape[1:])  # (groups, C / groups, O / groups, ...)
+        weight = weight * scale.reshape(layer.groups, 1, -1, *(1,) * (weight.ndim - 3))
     else:
         weight = weight * scale.reshape(-1, *(1,) * (weight.ndim - 1))
     weight, bias = weight.reshape(layer.weight.shape).astype(norm.dtype), bias.astype(norm.dtype)

@@ -13,14 +13,15 @@ finite in a filter makes NaN.)
 
 from typing import Any
 
+from fastcnn.functional.signals import as_given, as_images, extents
 from fastcnn.nn import calls
 from fastcnn.nn.activations import ReLU
-from fastcnn.nn.conv import Conv2d
+from fastcnn.nn.conv import Conv1d, Conv2d
 from fastcnn.nn.group_norm import GroupNorm, InstanceNorm2d, LayerNorm
 from fastcnn.nn.linear import Linear
 from fastcnn.nn.module import Module
 from fastcnn.nn.normalization import BatchNorm1d, BatchNorm2d
-from fastcnn.nn.pooling import MaxPool2d
+from fastcnn.nn.pooling import MaxPool1d, MaxPool2d
 
 
 class Fused:
@@ -47,7 +48,8 @@ class Fused:
 
 
 _IMAGE_NORMS = GroupNorm, InstanceNorm2d, LayerNorm
-_FUSED = BatchNorm1d, BatchNorm2d, Conv2d, Linear, MaxPool2d, ReLU, *_IMAGE_NORMS
+_POOLED = {Conv1d: MaxPool1d, Conv2d: MaxPool2d}
+_FUSED = BatchNorm1d, BatchNorm2d, *_POOLED, Linear, *_POOLED.values(), ReLU, *_IMAGE_NORMS
 
 
 def fuse(layers: tuple[Module, ...]) -> list[Module]:
@@ -59,13 +61,14 @@ def fuse(layers: tuple[Module, ...]) -> list[Module]:
     units: list[Module] = []
     rest: list[Any] = list(layers)
     while rest:
-        kinds = [type(layer) if calls.is_as_defined(layer) else None for layer in rest[:3]]
-        if kinds[:2] == [Conv2d, MaxPool2d]:
+        kinds: list[Any] = [type(layer) if calls.is_as_defined(layer) else None for layer in rest[:3]]
+        pool = _POOLED.get(kinds[0])
+        if pool and kinds[1:2] == [pool]:
             units.append(ConvMaxPool(rest.pop(0), rest.pop(0), relu=False))
-        elif kinds == [Conv2d, ReLU, MaxPool2d]:
+        elif pool and kinds[1:] == [ReLU, pool]:
             units.append(ConvMaxPool(rest.pop(0), rest.pop(1), relu=True))
             rest.pop(0)
-        elif kinds[0] in (Conv2d, Linear, *_IMAGE_NORMS) and kinds[1:2] == [ReLU]:
+        elif (pool or kinds[0] in (Linear, *_IMAGE_NORMS)) and kinds[1:2] == [ReLU]:
             units.append(WithReLU(rest.pop(0)))
             rest.pop(0)
         elif kinds[:2] in ([BatchNorm1d, ReLU], [BatchNorm2d, ReLU]):
@@ -88,34 +91,34 @@ class ConvMaxPool(Unit):
 
     Parameters
     ----------
-    conv : Conv2d
-    pool : MaxPool2d
+    conv : Conv1d or Conv2d
+    pool : MaxPool1d or MaxPool2d
+        For the same number of axes.
     relu : bool
         Whether there is a ReLU between them.
     """
 
-    def __init__(self, conv: Conv2d, pool: MaxPool2d, *, relu: bool):
+    def __init__(self, conv: Conv1d | Conv2d, pool: MaxPool1d | MaxPool2d, *, relu: bool):
         self.conv, self.pool, self.relu = conv, pool, relu
 
     def forward_native(self, x, backend):
         """One call of the backend."""
         conv, pool = self.conv, self.pool
-        self._x, self._windows = x, conv.check(x)
-        self._at = pool.windows((x.shape[0], conv.out_channels, self._windows.OH, self._windows.OW))
-        bias = conv.bias and conv.bias.data
-        y, self._indices = backend.conv2d_max_pool2d(
-            x, conv.weight.data, bias, self._windows, conv.groups, self._at, self.relu
-        )
-        return y
+        self._windows = at = conv.check(x)
+        self._x = as_images(x, backend)
+        self._at = pool.windows((x.shape[0], conv.out_channels, *extents(at.OH, at.OW, len(x.shape) - 2)))
+        y, self._indices = backend.conv2d_max_pool2d(self._x, *conv.arrays, at, conv.groups, self._at, self.relu)
+        return as_given(y, len(x.shape) - 2, backend)
 
     def backward_native(self, dy, backend, input_grad: bool):
         """One call of the backend."""
         conv = self.conv
         weight = conv.check_parameters(dy.dtype)
         gradients = backend.conv2d_max_pool2d_backward(
-            dy, self._indices, self._x, weight, self._windows, conv.groups, self._at, input_grad, conv.learns()
-        )
-        return conv.learn(*gradients)
+            as_images(dy, backend), self._indices, self._x, weight, self._windows, conv.groups, self._at, input_grad,
+            conv.learns(),
+        )  # fmt: skip
+        return conv.learn(backend, *gradients)
 
 
 class WithReLU(Unit):
@@ -123,10 +126,10 @@ class WithReLU(Unit):
 
     Parameters
     ----------
-    layer : Conv2d, Linear, GroupNorm, InstanceNorm2d or LayerNorm
+    layer : Conv1d, Conv2d, Linear, GroupNorm, InstanceNorm2d or LayerNorm
     """
 
-    def __init__(self, layer: Conv2d | Linear | GroupNorm | InstanceNorm2d | LayerNorm):
+    def __init__(self, layer: Conv1d | Conv2d | Linear | GroupNorm | InstanceNorm2d | LayerNorm):
         self.layer = layer
 
     def forward_native(self, x, backend):

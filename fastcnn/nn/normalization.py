@@ -12,9 +12,9 @@ from fastcnn.nn.parameter import Buffer
 
 
 class _BatchNorm(Module):
-    """What the layers for images and for rows share: all but the number of axes."""
+    """What the layers for images, and for rows and signals, share: all but the number of axes."""
 
-    _axes: tuple[int, str]
+    _axes: tuple[tuple[int, ...], str]
     _others: Any = None  # the other ranks' sums, see fastcnn.distributed.convert_sync_batch_norm
 
     def __init__(
@@ -103,10 +103,10 @@ class _BatchNorm(Module):
     def check(self, x) -> None:
         """Say what does not fit."""
         axes, layout = self._axes
-        if len(x.shape) == axes and x.shape[1] == self.num_features and x.dtype == self.dtype:
+        if len(x.shape) in axes and x.shape[1] == self.num_features and x.dtype == self.dtype:
             self._check_arrays(x.dtype)
             return
-        if len(x.shape) != axes:
+        if len(x.shape) not in axes:
             raise ValueError(f"{self} needs {layout} but its input has shape {x.shape}.")
         if x.shape[1] != self.num_features:
             raise ValueError(f"{self} needs {self.num_features} channels but its input has shape {x.shape}.")
@@ -169,11 +169,13 @@ class BatchNorm2d(_BatchNorm):
     (array([0.2]), array([1.1]))
     """
 
-    _axes = 4, "images (N, C, H, W)"
+    _axes = (4,), "images (N, C, H, W)"
 
 
 class BatchNorm1d(_BatchNorm):
-    """Each feature of rows less its mean, by its standard deviation: `BatchNorm2d` for rows (N, features).
+    """Each feature of rows, or each channel of signals, less its mean, by its standard deviation: as `BatchNorm2d`.
+
+    Its input is (N, features) or (N, C, L).
 
     Parameters
     ----------
@@ -199,4 +201,4 @@ class BatchNorm1d(_BatchNorm):
            [ 1.,  1.]])
     """
 
-    _axes = 2, "rows (N, features)"
+    _axes = (2, 3), "rows (N, features) or signals (N, C, L)"

@@ -1,4 +1,7 @@
-"""Cases of operations, each with its reason: small enough for the naive backend."""
+"""Cases of operations, each with its reason: small enough for the naive backend.
+
+Windows slide over images or, where shapes have one axis less, over signals.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -8,15 +11,16 @@ import numpy as np
 
 from fastcnn._geometry import (
     AdaptiveWindows,
-    OutputSize,
-    Padding,
-    Pair,
+    AnyPadding,
+    Extents,
+    OutputExtents,
     Windows,
     adaptive_windows,
     conv_transpose_windows,
     conv_windows,
     pool_windows,
 )
+from fastcnn.functional.signals import extents
 
 
 class ConvCase(NamedTuple):
@@ -26,19 +30,19 @@ class ConvCase(NamedTuple):
     ----------
     reason : str
     x, weight : tuple of int
-        Shapes, (N, C, H, W) and (O, C / groups, KH, KW).
+        Shapes, (N, C, H, W) and (O, C / groups, KH, KW), or (N, C, L) and (O, C / groups, K).
     stride, padding, dilation, groups
-        As in `fastcnn.functional.conv2d`.
+        As in `fastcnn.functional.conv2d` or `fastcnn.functional.conv1d`.
     bias : bool, default True
         Whether there is one.
     """
 
     reason: str
-    x: tuple[int, int, int, int]
-    weight: tuple[int, int, int, int]
-    stride: Pair = 1
-    padding: Padding = 0
-    dilation: Pair = 1
+    x: tuple[int, ...]
+    weight: tuple[int, ...]
+    stride: Extents = 1
+    padding: AnyPadding = 0
+    dilation: Extents = 1
     groups: int = 1
     bias: bool = True
 
@@ -54,7 +58,7 @@ class ConvCase(NamedTuple):
 
     def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray | None, ...]:
         """Draw x, weight, bias (or None) and dy, normally distributed."""
-        y = (self.x[0], self.weight[0], self.windows.OH, self.windows.OW)
+        y = self.x[0], self.weight[0], *extents(self.windows.OH, self.windows.OW, len(self.x) - 2)
         x, weight, bias, dy = (rng.standard_normal(shape).astype(dtype) for shape in (self.x, self.weight, y[1:2], y))
         return x, weight, bias if self.bias else None, dy
 
@@ -66,21 +70,21 @@ class ConvTransposeCase(NamedTuple):
     ----------
     reason : str
     x, weight : tuple of int
-        Shapes, (N, C, H, W) and (C, O / groups, KH, KW).
+        Shapes, (N, C, H, W) and (C, O / groups, KH, KW), or (N, C, L) and (C, O / groups, K).
     stride, padding, output_padding, groups, dilation
-        As in `fastcnn.functional.conv_transpose2d`.
+        As in `fastcnn.functional.conv_transpose2d` or `fastcnn.functional.conv_transpose1d`.
     bias : bool, default True
         Whether there is one.
     """
 
     reason: str
-    x: tuple[int, int, int, int]
-    weight: tuple[int, int, int, int]
-    stride: Pair = 1
-    padding: Pair = 0
-    output_padding: Pair = 0
+    x: tuple[int, ...]
+    weight: tuple[int, ...]
+    stride: Extents = 1
+    padding: Extents = 0
+    output_padding: Extents = 0
     groups: int = 1
-    dilation: Pair = 1
+    dilation: Extents = 1
     bias: bool = True
 
     @property
@@ -103,7 +107,7 @@ class ConvTransposeCase(NamedTuple):
 
     def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray | None, ...]:
         """Draw x, weight, bias (or None) and dy, normally distributed."""
-        y = (self.x[0], self.weight[1] * self.groups, self.windows.H, self.windows.W)
+        y = self.x[0], self.weight[1] * self.groups, *extents(self.windows.H, self.windows.W, len(self.x) - 2)
         x, weight, bias, dy = (rng.standard_normal(shape).astype(dtype) for shape in (self.x, self.weight, y[1:2], y))
         return x, weight, bias if self.bias else None, dy
 
@@ -115,20 +119,20 @@ class PoolCase(NamedTuple):
     ----------
     reason : str
     x : tuple of int
-        Shape of the images, (N, C, H, W).
+        Shape of the images, (N, C, H, W), or of the signals, (N, C, L).
     kernel_size, stride, padding, dilation, ceil_mode
-        As in `fastcnn.functional.max_pool2d`.
+        As in `fastcnn.functional.max_pool2d` or `fastcnn.functional.max_pool1d`.
     values : str, default "distinct"
-        What the images hold: "distinct", "constant", "few" (values), "all -inf", or "nan", "inf" or "-inf" among
+        What they hold: "distinct", "constant", "few" (values), "all -inf", or "nan", "inf" or "-inf" among
         distinct ones.
     """
 
     reason: str
-    x: tuple[int, int, int, int]
-    kernel_size: Pair
-    stride: Pair | None = None
-    padding: Padding = 0
-    dilation: Pair = 1
+    x: tuple[int, ...]
+    kernel_size: Extents
+    stride: Extents | None = None
+    padding: AnyPadding = 0
+    dilation: Extents = 1
     ceil_mode: bool = False
     values: str = "distinct"
 
@@ -150,7 +154,7 @@ class PoolCase(NamedTuple):
     def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray, np.ndarray]:
         """Draw x and dy; "distinct" values are at least 1/8 apart, so that a small step does not change a winner."""
         x = _images(self.x, self.values, rng)
-        dy = rng.standard_normal((*self.x[:2], self.windows.OH, self.windows.OW))
+        dy = rng.standard_normal((*self.x[:2], *extents(self.windows.OH, self.windows.OW, len(self.x) - 2)))
         return x.astype(dtype), dy.astype(dtype)
 
 
@@ -235,7 +239,7 @@ class NormCase(NamedTuple):
     ----------
     reason : str
     x : tuple of int
-        Shape, (N, C, H, W) or (N, C).
+        Shape, (N, C, H, W), (N, C, L) or (N, C).
     weight, bias : bool, default True
         Whether there are any.
     eps : float, default 1e-5
@@ -311,16 +315,16 @@ class AdaptivePoolCase(NamedTuple):
     ----------
     reason : str
     x : tuple of int
-        Shape of the images, (N, C, H, W).
+        Shape of the images, (N, C, H, W), or of the signals, (N, C, L).
     output_size
-        As in `fastcnn.functional.adaptive_max_pool2d`.
+        As in `fastcnn.functional.adaptive_max_pool2d` or `fastcnn.functional.adaptive_max_pool1d`.
     values : str, default "distinct"
-        What the images hold, as in `PoolCase`.
+        What they hold, as in `PoolCase`.
     """
 
     reason: str
-    x: tuple[int, int, int, int]
-    output_size: OutputSize
+    x: tuple[int, ...]
+    output_size: OutputExtents
     values: str = "distinct"
 
     @property
@@ -330,7 +334,8 @@ class AdaptivePoolCase(NamedTuple):
 
     def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray, np.ndarray]:
         """Draw x and dy, as `PoolCase` does."""
-        dy = rng.standard_normal((*self.x[:2], len(self.windows.rows), len(self.windows.columns)))
+        outputs = extents(len(self.windows.rows), len(self.windows.columns), len(self.x) - 2)
+        dy = rng.standard_normal((*self.x[:2], *outputs))
         return _images(self.x, self.values, rng).astype(dtype), dy.astype(dtype)
 
 
@@ -406,6 +411,11 @@ CONV_CASES = (
     ConvCase("groups with dilation and stride", (2, 4, 8, 9), (6, 2, 3, 2), 2, 1, (2, 3), 2),
     ConvCase("groups beyond two batch blocks", (40, 4, 4, 4), (4, 2, 3, 3), padding=1, groups=2),
     ConvCase("channels enough for Winograd's tiles, which overlap", (3, 17, 6, 7), (16, 17, 3, 3), padding=1),
+    ConvCase("signals", (2, 3, 9), (4, 3, 3)),
+    ConvCase("signals, stride, two sides and dilation", (2, 4, 17), (6, 2, 3), 2, (3, 1), 2, 2),
+    ConvCase("signals, same, even kernel", (24, 2, 10), (3, 2, 4), stride=3, padding="same"),
+    ConvCase("signals, kernel as long as they are", (3, 2, 7), (3, 2, 7)),
+    ConvCase("signals, depthwise, no bias", (40, 3, 8), (3, 1, 5), padding=(2,), groups=3, bias=False),
 )
 """Convolutions, small enough for the naive backend."""
 
@@ -457,6 +467,9 @@ CONV_TRANSPOSE_CASES = (
     ConvTransposeCase("depthwise, two filters a channel", (2, 3, 3, 3), (3, 2, 3, 3), groups=3),
     ConvTransposeCase("all together", (2, 4, 4, 3), (4, 3, 3, 2), (3, 2), (2, 1), (1, 2), 2, (2, 3)),
     ConvTransposeCase("groups beyond two batch blocks", (40, 4, 2, 2), (4, 2, 3, 3), 2, 1, 1, 2),
+    ConvTransposeCase("signals", (2, 3, 5), (3, 4, 3)),
+    ConvTransposeCase("signals, stride and padding", (24, 2, 6), (2, 3, 4), (2,), 1, bias=False),
+    ConvTransposeCase("signals, all together", (2, 4, 5), (4, 3, 3), 3, 2, 1, 2, 2),
 )
 """Transposed convolutions, small enough for the naive backend."""
 
@@ -497,6 +510,13 @@ POOL_CASES = (
     PoolCase("-inf", (2, 2, 6, 6), 2, 2, 1, values="-inf"),
     PoolCase("-inf everywhere", (2, 2, 6, 6), 3, 2, 1, values="all -inf"),
     PoolCase("-inf everywhere, dilation", (2, 2, 6, 6), 3, 1, 2, 2, values="all -inf"),
+    PoolCase("signals, windows side by side", (2, 3, 8), 2),
+    PoolCase("signals, overlapping windows, padding and ceil_mode", (24, 2, 12), 3, (2,), 1, ceil_mode=True),
+    PoolCase("signals, two sides", (2, 2, 9), (4,), 2, (2, 1)),
+    PoolCase("signals, same", (2, 2, 7), 3, 2, "same"),
+    PoolCase("signals, dilation", (2, 2, 9), 3, 1, 1, 2),
+    PoolCase("signals, NaN", (18, 2, 11), 3, 2, 1, values="nan"),
+    PoolCase("signals, ties", (2, 2, 11), 3, 1, values="few"),
 )
 """Poolings, small enough for the naive backend; average-pooling has those without dilation."""
 
@@ -597,6 +617,8 @@ NORM_CASES = (
     NormCase("large mean", (20, 2, 6, 6), values="around 1000"),
     NormCase("no variance", (20, 2, 6, 6), values="constant"),
     NormCase("images of different brightness", (40, 2, 6, 6), values="a level for each image"),
+    NormCase("signals", (4, 3, 7)),
+    NormCase("last batch block half full, signals", (24, 3, 9)),
 )
 """Batch normalizations, small enough for the naive backend."""
 
@@ -657,5 +679,9 @@ ADAPTIVE_POOL_CASES = (
     AdaptivePoolCase("-inf", (2, 2, 7, 5), 3, "-inf"),
     AdaptivePoolCase("-inf everywhere", (2, 2, 7, 7), 3, "all -inf"),
     AdaptivePoolCase("-inf everywhere, windows of one size", (2, 2, 6, 6), 3, "all -inf"),
+    AdaptivePoolCase("signals, windows of one size", (2, 3, 8), 4),
+    AdaptivePoolCase("signals, neighbours share a place", (24, 2, 7), (3,)),
+    AdaptivePoolCase("signals, global", (3, 4, 7), 1),
+    AdaptivePoolCase("signals, NaN", (18, 2, 11), 4, "nan"),
 )
 """Adaptive poolings, small enough for the naive backend."""

@@ -1,6 +1,7 @@
 """Calls of every operation of a backend, by the case tables and more.
 
-A call's arguments are as a backend takes them: checked, C-contiguous, batches in the backend's own layout.
+A call's arguments are as a backend takes them: checked, C-contiguous, batches in the backend's own layout. Backends
+have windows over images: signals are images of one row.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import numpy as np
 from fastcnn import nn
 from fastcnn._geometry import pool_windows
 from fastcnn.backends import operations
+from fastcnn.functional.signals import images_shape
 from fastcnn.testing import activations
 from fastcnn.testing.cases import (
     ADAPTIVE_POOL_CASES,
@@ -65,6 +67,7 @@ FUSED = (  # a convolution, the windows and the stride of the pooling behind it,
     (ConvCase("windows that overlap, no ReLU", (3, 2, 6, 6), (5, 2, 3, 3)), (1, 2), 1, False),
     (ConvCase("windows apart", (3, 2, 8, 8), (5, 2, 3, 3)), 2, 3, True),
     (ConvCase("windows of one pixel of the whole image", (3, 2, 4, 4), (5, 2, 4, 4)), 1, None, True),
+    (ConvCase("signals", (17, 2, 20), (5, 2, 3)), (1, 2), None, True),
 )
 
 
@@ -83,15 +86,21 @@ def calls() -> Iterator[Call]:
     yield from _updates()
 
 
+def _images(case, rng, dtype) -> list:
+    """The arrays of a case; those of signals as those of images."""
+    arrays = case.arrays(rng, dtype)
+    return [a if a is None or a.ndim == 1 else a.reshape(images_shape(a.shape)) for a in arrays]
+
+
 def _convolutions() -> Iterator[Call]:
     for case in CONV_CASES:
 
         def forward(backend, rng, dtype, case=case):
-            x, weight, bias, _ = case.arrays(rng, dtype)
+            x, weight, bias, _ = _images(case, rng, dtype)
             return backend.pack(x), weight, bias, case.windows, case.groups
 
         def backward(backend, rng, dtype, case=case, wanted=(True, True)):
-            x, weight, _, dy = case.arrays(rng, dtype)
+            x, weight, _, dy = _images(case, rng, dtype)
             return backend.pack(dy), backend.pack(x), weight, case.windows, case.groups, *wanted
 
         yield Call("conv2d", case.reason, forward)
@@ -101,7 +110,7 @@ def _convolutions() -> Iterator[Call]:
         pool = pool_windows((case.windows.OH, case.windows.OW), size, stride)
 
         def pooled(backend, rng, dtype, case=case, pool=pool, relu=relu):
-            x, weight, bias, _ = case.arrays(rng, dtype)
+            x, weight, bias, _ = _images(case, rng, dtype)
             return backend.pack(x), weight, bias, case.windows, case.groups, pool, relu
 
         def pooled_backward(backend, rng, dtype, wanted, case=case, pooled=pooled, pool=pool):
@@ -123,11 +132,11 @@ def _transposed_convolutions() -> Iterator[Call]:
     for case in CONV_TRANSPOSE_CASES:
 
         def transposed(backend, rng, dtype, case=case):
-            x, weight, bias, _ = case.arrays(rng, dtype)
+            x, weight, bias, _ = _images(case, rng, dtype)
             return backend.pack(x), weight, bias, case.windows, case.groups
 
         def transposed_backward(backend, rng, dtype, case=case):
-            x, weight, _, dy = case.arrays(rng, dtype)
+            x, weight, _, dy = _images(case, rng, dtype)
             return backend.pack(dy), backend.pack(x), weight, case.windows, case.groups, True, True
 
         yield Call("conv_transpose2d", case.reason, transposed)
@@ -136,11 +145,11 @@ def _transposed_convolutions() -> Iterator[Call]:
 
 def _poolings() -> Iterator[Call]:
     for case in POOL_CASES:
-        yield Call("max_pool2d", case.reason, lambda b, *r, c=case: (b.pack(c.arrays(*r)[0]), c.windows))
+        yield Call("max_pool2d", case.reason, lambda b, *r, c=case: (b.pack(_images(c, *r)[0]), c.windows))
         for known in (case.windows, None):
 
             def backward(backend, rng, dtype, case=case, known=known):
-                x, dy = case.arrays(rng, dtype)
+                x, dy = _images(case, rng, dtype)
                 _, indices = backend.max_pool2d(backend.pack(x), case.windows)
                 return backend.pack(dy), indices, x.shape, known
 
@@ -149,10 +158,10 @@ def _poolings() -> Iterator[Call]:
             for options in ((True, None), (False, None), (False, 3)):
 
                 def average(backend, rng, dtype, case=case, options=options):
-                    return backend.pack(case.arrays(rng, dtype)[0]), case.windows, *options
+                    return backend.pack(_images(case, rng, dtype)[0]), case.windows, *options
 
                 def average_backward(backend, rng, dtype, case=case, options=options):
-                    return backend.pack(case.arrays(rng, dtype)[1]), case.windows, *options
+                    return backend.pack(_images(case, rng, dtype)[1]), case.windows, *options
 
                 yield Call("avg_pool2d", f"{case.reason}, {options}", average)
                 yield Call("avg_pool2d_backward", f"{case.reason}, {options}", average_backward)
@@ -162,17 +171,17 @@ def _adaptive_poolings() -> Iterator[Call]:
     for case in ADAPTIVE_POOL_CASES:
 
         def adaptive_backward(backend, rng, dtype, case=case):
-            x, dy = case.arrays(rng, dtype)
+            x, dy = _images(case, rng, dtype)
             _, indices = backend.adaptive_max_pool2d(backend.pack(x), case.windows)
             return backend.pack(dy), indices, x.shape, case.windows
 
         for name in ("adaptive_max_pool2d", "adaptive_avg_pool2d"):
-            yield Call(name, case.reason, lambda b, *r, c=case: (b.pack(c.arrays(*r)[0]), c.windows))
+            yield Call(name, case.reason, lambda b, *r, c=case: (b.pack(_images(c, *r)[0]), c.windows))
         yield Call("adaptive_max_pool2d_backward", case.reason, adaptive_backward)
         yield Call(
             "adaptive_avg_pool2d_backward",
             case.reason,
-            lambda b, *r, c=case: (b.pack(c.arrays(*r)[1]), c.windows),
+            lambda b, *r, c=case: (b.pack(_images(c, *r)[1]), c.windows),
         )
 
 

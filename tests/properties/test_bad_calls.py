@@ -15,12 +15,20 @@ def images(*shape):
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
-X, WEIGHT, ROWS = images(3, 4, 6, 5), images(6, 2, 3, 3), images(3, 5)
+X, WEIGHT, ROWS, SIGNALS = images(3, 4, 6, 5), images(6, 2, 3, 3), images(3, 5), images(3, 4, 6)
 _, WINNERS = F.max_pool2d(X, 2, return_indices=True, backend="numpy")
 _, ADAPTIVE = F.adaptive_max_pool2d(X, 3, return_indices=True, backend="numpy")
+_, PLACES_1D = F.max_pool1d(SIGNALS, 2, return_indices=True, backend="numpy")
 CLASSES = {"logits": ROWS, "target": np.array([0, 4, 2])}
 
 CALLS = {
+    F.conv1d_backward: {"dy": images(3, 6, 4), "x": SIGNALS, "weight": images(6, 2, 3), "groups": 2},
+    F.conv_transpose1d_backward: {"dy": images(3, 4, 8), "x": SIGNALS, "weight": images(4, 2, 3), "groups": 2},
+    F.max_pool1d_backward: {
+        "dy": images(3, 4, 3), "indices": PLACES_1D, "x_shape": SIGNALS.shape, "kernel_size": 2},
+    F.avg_pool1d_backward: {"dy": images(3, 4, 3), "x_shape": SIGNALS.shape, "kernel_size": 2},
+    F.adaptive_max_pool1d_backward: {"dy": images(3, 4, 3), "indices": PLACES_1D, "x_shape": SIGNALS.shape},
+    F.adaptive_avg_pool1d_backward: {"dy": images(3, 4, 3), "x_shape": SIGNALS.shape},
     F.conv2d_backward: {"dy": images(3, 6, 4, 3), "x": X, "weight": WEIGHT, "groups": 2},
     F.conv_transpose2d_backward: {"dy": images(3, 4, 8, 7), "x": X, "weight": images(4, 2, 3, 3), "groups": 2},
     F.linear_backward: {"dy": images(3, 2), "x": ROWS, "weight": images(2, 5)},
@@ -86,8 +94,8 @@ def no_array(value):
 def another_size(draw, shape):
     sizes = list(shape)
     wrong = [0, -1, 1, 2, 7, 1.0, True, None, "3", np.int64(3), [3], np.array(3)]
-    sizes[draw(st.integers(0, 3))] = draw(st.sampled_from(wrong))
-    return draw(st.sampled_from([tuple(sizes), sizes, sizes[:3], (*sizes, 1)]))
+    sizes[draw(st.integers(0, len(sizes) - 1))] = draw(st.sampled_from(wrong))
+    return draw(st.sampled_from([tuple(sizes), sizes, sizes[:-1], (*sizes, 1)]))
 
 
 @st.composite

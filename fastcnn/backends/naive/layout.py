@@ -19,5 +19,5 @@ def flatten(x: np.ndarray) -> np.ndarray:
 
 
 def unflatten(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """(N, C*H*W) as (N, *shape), without a copy."""
+    """Rows, or images or signals, as (N, *shape), without a copy."""
     return x.reshape(len(x), *shape)

@@ -112,7 +112,7 @@ def flatten(x: BlockedArray) -> BlockedArray:
 
 
 def unflatten(x: BlockedArray, shape: tuple[int, ...]) -> BlockedArray:
-    """(N, C * H * W) as (N, *shape), without a copy."""
+    """Rows, or images or signals, as (N, *shape), without a copy."""
     blocks = x.blocks
     return BlockedArray(blocks.reshape(len(blocks), *shape, blocks.shape[-1]), (x.shape[0], *shape))
 

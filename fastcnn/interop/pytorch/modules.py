@@ -1,12 +1,12 @@
 """Layers that fastcnn has and PyTorch has not, as modules of PyTorch. PyTorch is imported with this file."""
 
 from collections import OrderedDict
-from typing import cast
+from typing import Any
 
 import torch
 from torch.nn import functional
 
-from fastcnn._geometry import Padding, Pair, conv_windows
+from fastcnn._geometry import AnyPadding, conv_windows
 
 
 class Residual(torch.nn.Module):
@@ -82,26 +82,37 @@ class ScaledTanh(torch.nn.Module):
         return f"amplitude={self.amplitude}, slope={self.slope}"
 
 
-class PaddedConv2d(torch.nn.Conv2d):
-    """A convolution whose sides are padded differently: `pads`, or "same" with a stride, as `fastcnn.nn.Conv2d` has."""
+class _Padded:
+    """A convolution whose sides are padded differently: by `pads`, or "same" with a stride, as fastcnn's can be."""
 
-    def __init__(self, *arguments, pads: Padding, **options):
+    def __init__(self, *arguments, pads: AnyPadding, **options):
         super().__init__(*arguments, **options)
         self.pads = pads
 
     def forward(self, x):
-        """Zeros around the image, then the convolution."""
-        H, W = x.shape[2:]
-        kernel, stride, dilation = cast(list[Pair], [self.kernel_size, self.stride, self.dilation])
-        windows = conv_windows((H, W), kernel, stride, self.pads, dilation)
-        bottom = (windows.OH - 1) * windows.SH + (windows.KH - 1) * windows.DH + 1 - windows.H - windows.top
-        right = (windows.OW - 1) * windows.SW + (windows.KW - 1) * windows.DW + 1 - windows.W - windows.left
-        return super().forward(functional.pad(x, (windows.left, right, windows.top, bottom)))
+        """Zeros around the signal or image, then the convolution."""
+        conv: Any = self
+        w = conv_windows(tuple(x.shape[2:]), conv.kernel_size, conv.stride, self.pads, conv.dilation)
+        bottom = (w.OH - 1) * w.SH + (w.KH - 1) * w.DH + 1 - w.H - w.top
+        right = (w.OW - 1) * w.SW + (w.KW - 1) * w.DW + 1 - w.W - w.left
+        sides = (w.left, right, w.top, bottom)[: 2 * (x.dim() - 2)]
+        return super().forward(functional.pad(x, sides))  # type: ignore[misc]  # that of the convolution
 
     def extra_repr(self) -> str:
         """As that of PyTorch's, and the zeros on each side."""
-        return f"{super().extra_repr()}, pads={self.pads!r}"
+        return f"{super().extra_repr()}, pads={self.pads!r}"  # type: ignore[misc]
 
+
+class PaddedConv1d(_Padded, torch.nn.Conv1d):
+    """See `fastcnn.nn.Conv1d`."""
+
+
+class PaddedConv2d(_Padded, torch.nn.Conv2d):
+    """See `fastcnn.nn.Conv2d`."""
+
+
+PADDED: dict[str, Any] = {"Conv1d": PaddedConv1d, "Conv2d": PaddedConv2d}
+"""Those in the place of PyTorch's layer of the same name."""
 
 OWN = {kind.__name__: kind for kind in (GlobalAvgPool2d, ResizeChannels, ScaledTanh)}
 """Those whose options are the attributes of fastcnn's layer of the same name."""

@@ -13,11 +13,15 @@ if TYPE_CHECKING:
 
 # Options that PyTorch alone has, and the value that fastcnn's layers stand for.
 FIXED: dict[str, dict[str, Any]] = {
+    "AdaptiveMaxPool1d": {"return_indices": False},
     "AdaptiveMaxPool2d": {"return_indices": False},
+    "Conv1d": {"padding_mode": "zeros"},
     "Conv2d": {"padding_mode": "zeros"},
+    "ConvTranspose1d": {"padding_mode": "zeros"},
     "ConvTranspose2d": {"padding_mode": "zeros"},
     "Flatten": {"start_dim": 1, "end_dim": -1},
     "InstanceNorm2d": {"track_running_stats": False},
+    "MaxPool1d": {"return_indices": False},
     "MaxPool2d": {"return_indices": False},
 }
 
@@ -89,7 +93,7 @@ class _Reader:
 
         self.own = modules
         self.kinds = {getattr(torch.nn, name): name for name in layers(torch)}
-        self.kinds |= {kind: name for name, kind in modules.OWN.items()} | {modules.PaddedConv2d: "Conv2d"}
+        self.kinds |= {kind: name for own in (modules.OWN, modules.PADDED) for name, kind in own.items()}
         self.chain = torch.nn.Sequential
         self.given = {"dtype": dtype, "rng": rng}
         self.owners: dict[int, str] = {}  # names of parameters and buffers by their identities
@@ -131,7 +135,7 @@ class _Reader:
         }
         if "bias" in options:
             options["bias"] = module.bias is not None
-        if isinstance(module, self.own.PaddedConv2d):
+        if type(module) in self.own.PADDED.values():
             options["padding"] = module.pads
         layer = kind(**options)
         layer.load_state_dict({own: tensor.detach().cpu().numpy() for own, tensor in module.state_dict().items()})

@@ -96,8 +96,8 @@ class _Writer:
         if own := self._modules.OWN.get(kind.__name__):
             return own(**options)
         if "padding" in options and not _pads_as_pytorch(layer):
-            if kind is nn.Conv2d:
-                return self._modules.PaddedConv2d(**{**options, "padding": 0}, pads=layer.padding)
+            if padded := self._modules.PADDED.get(kind.__name__):
+                return padded(**{**options, "padding": 0}, pads=layer.padding)
             raise ValueError(f"{place or '`model`'}: PyTorch pads opposite sides alike, but this is {layer!r}.")
         return getattr(self._torch.nn, kind.__name__)(**options)
 
@@ -120,8 +120,8 @@ class _Writer:
 def _pads_as_pytorch(layer: Any) -> bool:
     """Whether PyTorch's layer has such a padding: as much on opposite sides; of a convolution "same", too, by ones."""
     if isinstance(layer.padding, str):
-        return isinstance(layer, nn.Conv2d) and (layer.padding == "valid" or layer.stride == (1, 1))
-    return not isinstance(layer.padding, tuple) or len(layer.padding) == 2
+        return isinstance(layer, nn.Conv1d | nn.Conv2d) and (layer.padding == "valid" or {*layer.stride} == {1})
+    return not isinstance(layer.padding, tuple) or len(layer.padding) == len(layer.kernel_size)
 
 
 def _dotted(place: str, name: str) -> str:

@@ -5,6 +5,7 @@ the batch; `convolution` has what does not. An operation that neither has takes 
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -20,7 +21,7 @@ from fastcnn.backends.numba_direct.one_image.convolution import (
     is_mostly_padding,
     normalize,
 )
-from fastcnn.backends.numba_direct.one_image.image import Image
+from fastcnn.backends.numba_direct.one_image.image import Image, maps_of
 from fastcnn.backends.numba_direct.runtime.memory import aligned
 from fastcnn.backends.numba_direct.runtime.processor import lanes
 
@@ -60,7 +61,13 @@ class OneImage:
 
     def flatten(self, x: Image) -> Image:
         """The same image, as a row."""
-        return x.as_row()
+        return x.reshaped(math.prod(x.maps))
+
+    def unflatten(self, x: Image, shape: tuple[int, ...]) -> Image:
+        """The same numbers in another shape; a row may have been an image of other maps."""
+        if maps_of((1, *shape)) == x.maps:
+            return x.reshaped(*shape)
+        return _as_batch(numba_direct.unflatten, x, shape)
 
     def conv2d(self, x: Image, weight, bias, windows: Windows, groups: int, *, relu: bool = False) -> Image:
         """See `fastcnn.functional.conv2d`."""
@@ -86,7 +93,7 @@ class OneImage:
         """See `fastcnn.functional.linear`."""
         C, H, W = x.maps
         whole = Windows(H, W, H, W, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1)
-        return self.conv2d(x, weight.reshape(-1, C, H, W), bias, whole, 1, relu=relu).as_row()
+        return self.conv2d(x, weight.reshape(-1, C, H, W), bias, whole, 1, relu=relu).reshaped(len(weight))
 
     def linear_relu(self, x: Image, weight, bias) -> Image:
         """See `fastcnn.nn.fusion`."""

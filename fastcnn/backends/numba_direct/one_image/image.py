@@ -4,20 +4,20 @@ import math
 
 import numpy as np
 
-from fastcnn.backends.numba_direct.layout import BlockedArray, flatten, pack, unpack
+from fastcnn.backends.numba_direct.layout import BlockedArray, pack, unflatten, unpack
 
 Maps = tuple[int, int, int]
 
 
 class Image:
-    """One image, or a row of features.
+    """One image, one signal, or a row of features.
 
     Parameters
     ----------
     shape : tuple of int
-        (1, C, H, W), or (1, features) of a row.
+        (1, C, H, W), (1, C, L) or, of a row, (1, features).
     maps : (int, int, int)
-        (C, H, W), which a row keeps from the image that it was.
+        (C, H, W), of a signal (C, 1, L), which a row keeps from what it was.
     numbers : ndarray, optional
     channels : BlockedArray of shape (C, 1, H, W), optional
         The image as a batch of its channels: they are the lanes of vectors.
@@ -40,11 +40,10 @@ class Image:
     @classmethod
     def of(cls, array: np.ndarray | BlockedArray) -> "Image":
         """The only image of an array, or of a batch."""
-        _, *rest = shape = array.shape
-        C, H, W = rest if len(rest) == 3 else (math.prod(rest), 1, 1)
+        maps = maps_of(array.shape)
         if isinstance(array, BlockedArray):
-            return cls(shape, (C, H, W), batch=array)
-        return cls(shape, (C, H, W), numbers=array)
+            return cls(array.shape, maps, batch=array)
+        return cls(array.shape, maps, numbers=array)
 
     @classmethod
     def of_channels(cls, channels: BlockedArray) -> "Image":
@@ -89,7 +88,16 @@ class Image:
         C, H, W = self.maps
         return self.numbers.reshape(C, H, W, 1) if self._channels is None else self._channels.blocks[:, 0]
 
-    def as_row(self) -> "Image":
-        """The same numbers, as features."""
-        batch = None if self._batch is None else flatten(self._batch)
-        return Image((1, math.prod(self.maps)), self.maps, numbers=self._numbers, channels=self._channels, batch=batch)
+    def reshaped(self, *shape: int) -> "Image":
+        """The same numbers of the same maps, as an image, a signal or a row of this shape, without the first axis."""
+        batch = None if self._batch is None else unflatten(self._batch, shape)
+        return Image((1, *shape), self.maps, numbers=self._numbers, channels=self._channels, batch=batch)
+
+
+def maps_of(shape: tuple[int, ...]) -> Maps:
+    """(C, H, W) of an image, a signal or a row of this shape, with the first axis."""
+    _, C, *extents = shape
+    if len(extents) > 2:
+        return math.prod(shape), 1, 1
+    H, W = (1, 1, *extents)[-2:]
+    return C, H, W
