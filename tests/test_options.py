@@ -121,6 +121,7 @@ CALLS = {
     optim.clip_grad_norm: on(parameters, max_norm=1), optim.clip_grad_value: on(parameters, clip_value=1),
     data.DataLoader: drawn(images=PIXELS, labels=LABELS, batch_size=2),
     data.Preprocessing: {"size": 8, "mean": (0.5,), "std": (0.5,)},
+    data.waveforms: drawn(n=2),
     data.digits: {"n_train": 2, "n_test": 2}, data.pad_images: {"images": PIXELS, "padding": 2},
     augment.Cutout: {"size": 2}, augment.Elastic: {}, augment.HorizontalFlip: {}, augment.Rotation: {"degrees": 10},
     augment.PadAndCrop: {"padding": 2, "size": 8}, augment.Scale: {"low": 1, "high": 1}, augment.Shift: {"pixels": 1},
@@ -129,7 +130,7 @@ CALLS = {
     **{
         getattr(models, name): drawn()
         for name in ("MLP", "VGG7", "Conv4Conv8", "Conv8", "LeNet5", "LeNet5Classic", "ResNet20",
-                     "SmallMobileNet")
+                     "SignalNet", "SmallMobileNet")
     },
     training.Checkpoint: {"folder": "never made"}, training.ClipGradients: {"max_norm": 1},
     training.Metric: {"name": "accuracy"}, training.MultiLabel: {},

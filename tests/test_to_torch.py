@@ -89,6 +89,30 @@ LAYERS = [
 ]  # fmt: skip
 
 
+SIGNALS = [
+    pytest.param(nn.Conv1d(3, 6, 3, 2, 1, 2, 3, bias=False), id="Conv1d"),
+    pytest.param(nn.Conv1d(3, 2, 4, padding="same", dilation=2), id="Conv1d, same"),
+    pytest.param(nn.Conv1d(3, 2, 4, 2, padding="same"), id="Conv1d, same with a stride"),
+    pytest.param(nn.Conv1d(3, 2, 3, padding=(2, 1)), id="Conv1d, two sides"),
+    pytest.param(nn.ConvTranspose1d(3, 6, 3, 2, 1, 1, 3, dilation=2), id="ConvTranspose1d"),
+    pytest.param(nn.MaxPool1d(3, 2, 1, 1, True), id="MaxPool1d"),
+    pytest.param(nn.AvgPool1d(2, 1, 1, False, False), id="AvgPool1d"),
+    pytest.param(nn.AdaptiveAvgPool1d(2), id="AdaptiveAvgPool1d"),
+    pytest.param(nn.AdaptiveMaxPool1d(3), id="AdaptiveMaxPool1d"),
+    pytest.param(nn.BatchNorm1d(3, 0.1, 0.3), id="BatchNorm1d"),
+]
+
+
+@pytest.mark.parametrize("layer", SIGNALS)
+def test_layers_of_signals(layer, rng):
+    assert_twin(layer, rng.standard_normal((6, 3, 11)).astype(np.float32), rng)
+
+
+def test_a_model_of_signals(rng):
+    model = models.SignalNet(length=40, rng=rng)
+    assert_twin(model, rng.standard_normal((6, 1, 40)).astype(np.float32), rng)
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_layers(layer, rng):
     for held in (*layer.parameters(), *(buffer for _, buffer in layer.named_buffers() if buffer.dtype.kind == "f")):
@@ -145,6 +169,7 @@ def test_a_subclass_with_an_inherited_forward_pass_is_what_it_inherits():
         pytest.param(nn.Sequential(nn.MaxPool2d(2, padding=(0, 1, 1, 0))), ValueError,
                      "0: PyTorch pads opposite sides alike, but this is MaxPool2d(", id="sides"),
         pytest.param(nn.AvgPool2d(2, padding="same"), ValueError, "`model`: PyTorch pads opposite", id="same"),
+        pytest.param(nn.AvgPool1d(2, padding=(1, 0)), ValueError, "`model`: PyTorch pads opposite", id="of signals"),
     ],
 )  # fmt: skip
 def test_what_pytorch_has_not_is_named_with_its_place(model, error, text):

@@ -14,9 +14,11 @@ from .mnist import fashion_mnist, kmnist, mnist, mnist_or_digits
 from .npz import npz
 from .pictures import read_image
 from .preprocessing import Preprocessing
+from .signals import WAVEFORMS, waveforms
 from .transforms import mean_and_std, pad_images, standardize
 
 __all__ = [
+    "WAVEFORMS",
     "DataError",
     "DataLoader",
     "Dataset",
@@ -39,4 +41,5 @@ __all__ = [
     "read_idx",
     "read_image",
     "standardize",
+    "waveforms",
 ]

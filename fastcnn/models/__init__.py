@@ -5,6 +5,7 @@ from fastcnn.models.mlp import MLP
 from fastcnn.models.mobilenet import SmallMobileNet
 from fastcnn.models.registry import NAMES, build
 from fastcnn.models.resnet import ResNet20, residual_block
+from fastcnn.models.signals import SignalNet
 from fastcnn.models.small import Conv4Conv8, Conv8
 from fastcnn.models.vgg import VGG7
 
@@ -17,6 +18,7 @@ __all__ = [
     "LeNet5",
     "LeNet5Classic",
     "ResNet20",
+    "SignalNet",
     "SmallMobileNet",
     "build",
     "residual_block",
