@@ -1,9 +1,9 @@
 """The operations, on plain NumPy arrays: checked here once, computed by the backend of your choice.
 
-Images are (N, C, H, W), float32 or float64. Every operation has its gradient beside it, named ``<operation>_backward``:
-given ``dy``, the gradient of a loss by the operation's output, it returns the gradient by the inputs. No function
-changes its arguments, but for the running statistics of `batch_norm`. ``backend=`` names the backend of one call; see
-`fastcnn.get_backend` for the default.
+Images are (N, C, H, W), signals (N, C, L), float32 or float64. Every operation has its gradient beside it, named
+``<operation>_backward``: given ``dy``, the gradient of a loss by the operation's output, it returns the gradient by the
+inputs. No function changes its arguments, but for the running statistics of `batch_norm`. ``backend=`` names the
+backend of one call; see `fastcnn.get_backend` for the default.
 """
 
 from fastcnn.functional.activations import *

@@ -36,7 +36,7 @@ def to_onnx(
     path : path
         A file that is there is replaced.
     input_shape : sequence of int, optional
-        Of one image, (C, H, W), or of one row, (features,); by default the model's own ``input_shape``. Of a model with
+        Of one image, (C, H, W), or (C, L), or (features,); by default the model's own ``input_shape``. Of a model with
         several inputs, the shape of each.
     fold_batch_norm : bool, default True
         Whether batch normalization behind a convolution or a linear layer goes into its weights: there is less to

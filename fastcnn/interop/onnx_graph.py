@@ -53,7 +53,7 @@ class Graph:
 
 
 class Layer(NamedTuple):
-    """A layer that is to be written: its dotted name and the shape of its input, (C, H, W) or (features,)."""
+    """A layer that is to be written: its dotted name and the shape of its input, (C, H, W), (C, L) or (features,)."""
 
     graph: Graph
     name: str

@@ -91,9 +91,9 @@ class Inference:
 
         Parameters
         ----------
-        x : ndarray of shape (N, C, H, W) or (N, features), float32 or float64
+        x : ndarray of shape (N, C, H, W), (N, C, L) or (N, features), float32 or float64
             Of a model with several inputs, a tuple of them.
-        *more : ndarray of shape (N, C, H, W) or (N, features), optional
+        *more : ndarray of shape (N, C, H, W), (N, C, L) or (N, features), optional
             The other inputs, if `x` is the first of several.
 
         Returns

@@ -38,8 +38,8 @@ class Module:
     A new layer defines ``forward_native(x, backend)``, which returns y, and ``backward_native(dy, backend,
     input_grad)``, which adds the gradients of its parameters and returns dx (or None without `input_grad`). It is not
     called without `input_grad` where no parameter learns, and may leave out what `learns` says is not needed.
-    Activations are in the backend's own layout; their ``.shape`` is (N, C, H, W) or (N, features) in every backend.
-    Attributes that are a `Parameter`, a `Buffer` or a `Module` are found by their names.
+    Activations are in the backend's own layout; their ``.shape`` is (N, C, H, W), (N, C, L) or (N, features) in every
+    backend. Attributes that are a `Parameter`, a `Buffer` or a `Module` are found by their names.
     `fastcnn.testing.check_layer` checks a layer.
 
     What ``forward_native`` leaves in new attributes that begin with an underscore is there in the ``backward_native``
@@ -95,10 +95,10 @@ class Module:
 
         Parameters
         ----------
-        x : ndarray of shape (N, C, H, W) or (N, features), float32 or float64
+        x : ndarray of shape (N, C, H, W), (N, C, L) or (N, features), float32 or float64
             Layers may remember it: leave it as it is until `backward` was called. A model of several inputs (see
             `Parallel`) is given a tuple of them, of one N and dtype.
-        *more : ndarray of shape (N, C, H, W) or (N, features), optional
+        *more : ndarray of shape (N, C, H, W), (N, C, L) or (N, features), optional
             The other inputs, if `x` is the first of several.
 
         Returns
@@ -409,7 +409,7 @@ class Module:
                 raise TypeError(f"`{name}` of {self} is {data.dtype} but must be {dtype}.")
 
     def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
-        """Multiply-adds for one image, (C, H, W) or (features,) in and out; without those of the modules inside."""
+        """Multiply-adds for one image, without those of the modules inside; shapes are without the batch's axis."""
         return 0
 
     def summary(self, input_shape: Sequence[int] | Sequence[Sequence[int]] | None = None) -> None:
@@ -420,7 +420,7 @@ class Module:
         Parameters
         ----------
         input_shape : sequence of int, or of such sequences, optional
-            Of one image, (C, H, W), or of one row, (features,); by default the model's own ``input_shape``. Of a model
+            Of one image, (C, H, W), or (C, L), or (features,); by default the model's own ``input_shape``. Of a model
             with several inputs, the shape of each.
 
         Raises

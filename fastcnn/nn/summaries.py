@@ -31,7 +31,7 @@ class Row(NamedTuple):
     depth : int
         0 is the model itself.
     output_shape : tuple of int
-        Without the batch, (C, H, W) or (features,).
+        Without the batch, (C, H, W), (C, L) or (features,).
     parameters : int
     multiply_adds : int
         Of convolutions and linear layers, taps on padding included, biases not.
@@ -105,7 +105,7 @@ def summarize(model: Module, input_shape: InputShape | None = None) -> Summary:
     model : Module
         It stays as it is.
     input_shape : sequence of int, or of such sequences, optional
-        Of one image, (C, H, W), or of one row, (features,); by default the model's own ``input_shape``. Of a model with
+        Of one image, (C, H, W), or (C, L), or (features,); by default the model's own ``input_shape``. Of a model with
         several inputs, the shape of each.
 
     Returns

@@ -21,7 +21,7 @@ class Step(NamedTuple):
     module : Module
     depth : int
         0 is the model itself, 1 what is directly inside it, and so on.
-    x, y : ndarray of shape (N, C, H, W) or (N, features)
+    x, y : ndarray of shape (N, C, H, W), (N, C, L) or (N, features)
         What it was given, several inputs as a tuple, and its output.
     """
 
@@ -42,7 +42,7 @@ def trace(model: Module, x: Batch) -> list[Step]:
     ----------
     model : Module
         In training or evaluation mode, as it is.
-    x : ndarray of shape (N, C, H, W) or (N, features), float32 or float64
+    x : ndarray of shape (N, C, H, W), (N, C, L) or (N, features), float32 or float64
         Of a model with several inputs, a tuple of them.
 
     Returns

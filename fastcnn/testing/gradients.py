@@ -50,7 +50,7 @@ def gradcheck(layer: Module, x: np.ndarray, *, step: float = 1e-5, seed: int = 0
     ----------
     layer : Module
         Its parameters must be float64; it is not changed.
-    x : ndarray of shape (N, C, H, W) or (N, features), float64
+    x : ndarray of shape (N, C, H, W), (N, C, L) or (N, features), float64
         A batch at which the output is differentiable: not on a bend of a ReLU, nor with a tie in a max-pooling.
     step : float, default 1e-5
         How far `central_difference` goes. In a deep model some ReLU bends on the way: 1e-7 is shorter, and less exact.

@@ -45,7 +45,7 @@ def check_layer(
         In training or evaluation mode, as it is to be checked; it is not changed. Its class must be importable, for
         pickle, and define ``forward_native`` and ``backward_native``. It may draw, but only from generators that are
         attributes, which are copied with it.
-    x : ndarray of shape (N, C, H, W) or (N, features), float32 or float64
+    x : ndarray of shape (N, C, H, W), (N, C, L) or (N, features), float32 or float64
         A batch at which the output is differentiable: not on a bend of a ReLU, nor with a tie in a max-pooling.
     backends : sequence of {"naive", "numpy", "numba"}, optional
         By default all of them; the first is the one that others must agree with.

@@ -38,7 +38,7 @@ class Trial:
     Parameters
     ----------
     layer : Module
-    x : ndarray of shape (N, C, H, W) or (N, features), float32 or float64
+    x : ndarray of shape (N, C, H, W), (N, C, L) or (N, features), float32 or float64
         Parameters, buffers and `dtype` attributes of the copies are set to its dtype.
     backend : str
     step : float

@@ -27,7 +27,7 @@ class BlockedArray:
     blocks : ndarray of shape (NB, ..., L)
         The numbers.
     shape : tuple of int
-        The batch's own shape, (N, C, H, W) or (N, C).
+        The batch's own shape, (N, C, H, W), (N, C, L) or (N, C).
     """
 
     __slots__ = ("blocks", "shape")
