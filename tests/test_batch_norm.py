@@ -372,7 +372,12 @@ def test_a_copy_has_statistics_of_its_own(rng):
     ("layer", "shape", "error", "sentence"),
     [
         (nn.BatchNorm2d(3), (2, 3), ValueError, r"BatchNorm2d\(3\) needs images \(N, C, H, W\) but its input has"),
-        (nn.BatchNorm1d(3), (2, 3, 1, 1), ValueError, r"BatchNorm1d\(3\) needs rows \(N, features\) but its input has"),
+        (
+            nn.BatchNorm1d(3),
+            (2, 3, 1, 1),
+            ValueError,
+            r"needs rows \(N, features\) or signals \(N, C, L\) but its",
+        ),
         (nn.BatchNorm2d(3), (2, 4, 5, 5), ValueError, r"needs 3 channels but its input has shape \(2, 4, 5, 5\)"),
         (nn.BatchNorm1d(3, dtype=np.float64), (2, 3), TypeError, r"is float64 but its input is float32"),
         (nn.BatchNorm1d(3), (1, 3), ValueError, r"^The input of BatchNorm1d\(3\) has one value for each channel"),

@@ -116,6 +116,20 @@ def test_compiled_inference_answers_as_the_model(make, shape, N, fast_backend, r
         assert_close(infer(x), y, 256, np.full(y.shape, np.abs(y).max()))
 
 
+@pytest.mark.parametrize("dim", [1, 2, -1])
+@pytest.mark.parametrize("channels", [5, 16])
+def test_branches_of_signals_are_joined_along_both_axes(dim, channels, rng):
+    branches = (nn.Conv1d(2, channels, size, padding="same", rng=rng) for size in (3, 5))
+    model = nn.Sequential(nn.Concat(*branches, dim=dim), nn.ReLU(), nn.MaxPool1d(2)).eval()
+    x = rng.standard_normal((20, 2, 12)).astype(np.float32)
+    y, infer = model(x), model.compile_inference()
+    assert y.shape == ((20, 2 * channels, 6) if dim == 1 else (20, channels, 12))
+    for N in (1, 20):
+        np.testing.assert_array_equal(infer(x[:N]), model(x[:N]))
+    with fastcnn.use_backend("naive"):
+        assert_close(y, model(x), 10, np.full(y.shape, np.abs(y).max()))
+
+
 def test_batch_normalization_is_folded_into_both_convolutions_of_signals():
     model = nn.Sequential(nn.Conv1d(4, 6, 3, groups=2), nn.BatchNorm1d(6), nn.ConvTranspose1d(6, 4, 3, groups=2),
                           nn.BatchNorm1d(4)).eval()  # fmt: skip

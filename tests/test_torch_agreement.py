@@ -16,6 +16,7 @@ from fastcnn.testing import (
     LOSS_CASES,
     NORM_CASES,
     POOL_CASES,
+    ConvCase,
     activations,
     assert_close,
 )
@@ -83,6 +84,26 @@ def test_conv_transpose2d(backend, case, rng):
     gradients = of(F, "conv_transpose{}d_backward", case)(dy, x, weight, **case.options, backend=backend)
     for gradient, tensor in zip(gradients, (tx, tweight, tbias), strict=True):
         same(gradient, tensor.grad)
+
+
+SIGNALS = [case for case in (*CONV_CASES, *CONV_TRANSPOSE_CASES) if len(case.x) == 3]
+
+
+@pytest.mark.parametrize("case", SIGNALS, ids=lambda case: f"{type(case).__name__}: {case.reason}")
+def test_convolutions_of_signals_in_float32(backend, case, rng):
+    name = "conv1d" if isinstance(case, ConvCase) else "conv_transpose1d"
+    x, weight, bias, dy = case.arrays(rng, np.float32)
+    tx, tweight, tbias = leaf(x), leaf(weight), leaf(np.zeros(dy.shape[1], np.float32) if bias is None else bias)
+    if name == "conv1d":
+        options = case.stride, 0, case.dilation, case.groups
+        ty = torch.nn.functional.conv1d(torch.nn.functional.pad(tx, sides(case)), tweight, tbias, *options)
+    else:
+        ty = torch.nn.functional.conv_transpose1d(tx, tweight, tbias, **case.options)
+    ty.backward(torch.tensor(dy))
+    y = getattr(F, name)(x, weight, bias, **case.options, backend=backend)
+    gradients = getattr(F, f"{name}_backward")(dy, x, weight, **case.options, backend=backend)
+    for array, tensor in zip((y, *gradients), (ty, tx.grad, tweight.grad, tbias.grad), strict=True):
+        same(array, tensor, length=32)
 
 
 @pytest.mark.parametrize("case", [case for case in POOL_CASES if pytorch_has(case)], ids=lambda case: case.reason)

@@ -117,12 +117,13 @@ class OneImage:
         """See `fastcnn.nn.Concat`; channels are copied in whole vectors if all but the last images have such only."""
         channels, axes = [x.shape[1] for x in xs], len(xs[0].shape)
         if dim > 1:
-            return Image.of_channels(numba_direct.concatenate([x.channels for x in xs], dim))
+            y = Image.of_channels(numba_direct.concatenate([x.channels for x in xs], dim + 4 - axes))
+            return y if axes == 4 else y.reshaped(channels[0], y.maps[2])
         if axes == 4 and not any(C % lanes(xs[0].dtype) for C in channels[:-1]):
             return _of_blocks(numba_direct.concatenate([*map(_blocks, xs)], 1), sum(channels))
-        y = aligned((1, sum(channels), *xs[0].shape[2:]), xs[0].dtype)
-        join([x.numbers.reshape(*x.shape, 1) for x in xs], y.reshape(*y.shape, 1), 1)
-        return Image.of(y)
+        numbers = aligned((1, sum(channels), *xs[0].shape[2:]), xs[0].dtype)
+        join([x.numbers.reshape(*x.shape, 1) for x in xs], numbers.reshape(*numbers.shape, 1), 1)
+        return Image.of(numbers)
 
 
 def _blocks(x: Image) -> BlockedArray:
