@@ -11,7 +11,8 @@ from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
 from fastcnn.backends.numba_direct.runtime.compile import inlined, kernel
 from fastcnn.backends.numba_direct.runtime.memory import aligned
 
-_CHUNK = 2048  # numbers of which a task has the exponentials, or a row if that has more
+_CHUNK = 2048  # numbers of which a task has the exponentials, or those of some rows if these have more
+_FEWEST = 16  # rows of a task, if there are as many: side by side they fill a vector
 
 
 def cross_entropy(logits: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -65,7 +66,7 @@ def _launch(kernel, **arrays: np.ndarray) -> None:
     N, classes, *behind = arrays["x"].shape
     pixels = math.prod(behind)
     outer, count, step, class_step = (1, N, classes, 1) if pixels == 1 else (N, pixels, 1, pixels)
-    together = max(1, min(count, _CHUNK // classes))
+    together = min(count, max(_FEWEST, _CHUNK // classes))
     given: dict[str, Any] = {"classes": classes, "count": count, "step": step, "class_step": class_step}
     scratch = together * (classes + 2) * arrays["x"].itemsize
     kernel(outer * -(-count // together), scratch, **arrays, **given, together=together)
@@ -95,16 +96,18 @@ def _memory(scratch, a):
 def _exponentials(start, rows, a, memory, largest, total):
     """The largest number of each row, the exponentials of ``x - largest``, and their sum."""
     x, step = a.x, a.step
-    for i in range(rows):
-        largest[i] = x[start + i * step]
-    for k in range(1, a.classes):
-        at = start + k * a.class_step
-        for i in range(rows):
-            largest[i] = x[at + i * step] if x[at + i * step] > largest[i] else largest[i]
     for k in range(a.classes):
         at = start + k * a.class_step
         for i in range(rows):
-            memory[k * rows + i] = x[at + i * step] - largest[i]
+            memory[k * rows + i] = x[at + i * step]
+    for i in range(rows):
+        largest[i] = memory[i]
+    for k in range(1, a.classes):
+        for i in range(rows):
+            largest[i] = memory[k * rows + i] if memory[k * rows + i] > largest[i] else largest[i]
+    for k in range(a.classes):
+        for i in range(rows):
+            memory[k * rows + i] -= largest[i]
     for i in range(a.classes * rows):  # one loop, which fills vectors
         memory[i] = exp(memory[i])
     for i in range(rows):
