@@ -47,6 +47,8 @@ FUNCTIONS = {
     "tanh": ("exp.tanh(v)", np.tanh, 2.6),
     "sigmoid": ("exp.sigmoid(v)[0]", lambda x: 1 / (1 + np.exp(-x)), 2.5),
     "1 - sigmoid": ("exp.sigmoid(v)[1]", lambda x: 1 / (1 + np.exp(x)), 2.5),
+    "softplus": ("exp.softplus(v)[0]", lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))), 2.7),
+    "softplus of -x": ("exp.softplus(v)[1]", lambda x: np.maximum(-x, 0) + np.log1p(np.exp(-np.abs(x))), 2.7),
 }
 
 
