@@ -158,6 +158,20 @@ def uneven(folder, comm):
     return train(folder, comm, callbacks=[training.ClipGradients(0.5)])
 
 
+def frozen(folder, comm):
+    """As `uneven`, with a first layer that does not learn: nobody waits for its gradient."""
+
+    def model(rng):
+        net = plain(rng)
+        net[0].requires_grad_(False)
+        return net
+
+    trainer, loader, validation = make(comm, model=model)
+    trainer.fit(loader, validation, 2)
+    assert [parameter.grad is None for parameter in trainer.model.parameters()] == [True, True, False, False]
+    return found(trainer)
+
+
 def weighted(folder, comm):
     """The mean is over weights, of which the ranks have not equally many."""
     trainer, loader, validation = make(comm)

@@ -28,6 +28,7 @@ BESIDE = Path(sys.executable).parent / "mpiexec"
 MPIEXEC = str(BESIDE) if BESIDE.exists() else shutil.which("mpiexec")
 SAME = (
     "uneven",
+    "frozen",
     "weighted",
     "ignored",
     "batch_norm",

@@ -239,7 +239,9 @@ def test_flags_are_copied_and_checked():
     layer.weight.requires_grad = np.False_
     for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         assert (twin.weight.requires_grad, twin.bias.requires_grad) == (False, True)
-    assert nn.Parameter(np.ones(1), requires_grad=False).requires_grad is False
+    assert repr(nn.Parameter(np.ones(1), requires_grad=False)) == (
+        "Parameter(shape=(1,), dtype=float64, requires_grad=False)"
+    )
     with pytest.raises(TypeError, match="`requires_grad` must be True or False, not 0"):
         layer.weight.requires_grad = 0
     with pytest.raises(TypeError, match="`requires_grad` must be True or False, not None"):

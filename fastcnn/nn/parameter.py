@@ -105,7 +105,8 @@ class Parameter:
         self.grad = grad if self.grad is None else self.grad + grad
 
     def __repr__(self) -> str:
-        return f"Parameter(shape={self.shape}, dtype={self.dtype})"
+        frozen = "" if self.requires_grad else ", requires_grad=False"
+        return f"Parameter(shape={self.shape}, dtype={self.dtype}{frozen})"
 
 
 def zero_grad(parameters: Iterable[Parameter], set_to_none: bool) -> None:
