@@ -45,6 +45,11 @@ def sgd():
     return optim.SGD(parameters(), 0.1)
 
 
+def sequence():
+    optimizer = sgd()
+    return {"optimizer": optimizer, "schedulers": [optim.LinearLR(optimizer)], "milestones": []}
+
+
 def drawn(**options):
     return lambda: {"rng": rng(), **options}
 
@@ -112,11 +117,11 @@ CALLS = {
     functional.linear_backward: {"dy": images(4, 3), "x": ROWS, "weight": images(3, 5)},
     functional.softmax: {"x": ROWS}, functional.softmax_backward: {"dy": ROWS, "y": ROWS},
     functional.log_softmax: {"x": ROWS}, functional.log_softmax_backward: {"dy": ROWS, "y": ROWS},
-    optim.Optimizer: on(parameters, lr=0.1, weight_decay=0),
     **dict.fromkeys(optimizers.CLASSES, on(parameters, lr=0.1)),
     optim.ExponentialMovingAverage: on(parameters),
     optim.CosineAnnealingLR: on(sgd, T_max=3), optim.ExponentialLR: on(sgd, gamma=0.5), optim.LinearLR: on(sgd),
     optim.MultiStepLR: on(sgd, milestones=[2]), optim.StepLR: on(sgd, step_size=2),
+    optim.Schedule: on(sgd, every="batch"), optim.SequentialLR: sequence, nn.Parameter: {"data": np.ones(3)},
     optim.OneCycleLR: on(sgd, max_lr=0.1, total_steps=9), optim.ReduceLROnPlateau: on(sgd),
     optim.clip_grad_norm: on(parameters, max_norm=1), optim.clip_grad_value: on(parameters, clip_value=1),
     data.DataLoader: drawn(images=PIXELS, labels=LABELS, batch_size=2),
@@ -214,12 +219,14 @@ def described(result):
         return result.dtype.str, result.shape, result.tobytes()
     if isinstance(result, tuple | list):
         return tuple(map(described, result))
+    if isinstance(result, dict):
+        return {name: described(item) for name, item in result.items()}
     if isinstance(result, PLAIN):
         return repr(result)
     words = repr(result) if type(result).__repr__ is not object.__repr__ else ""
     return type(result), words, {
         name: described(item) for name, item in vars(result).items()
-        if not name.startswith("_") and isinstance(item, (*PLAIN, tuple))
+        if not name.startswith("_") and isinstance(item, (*PLAIN, tuple, dict))
     }  # fmt: skip
 
 
