@@ -41,12 +41,12 @@ class _ImageNorm(Module):
         """See `fastcnn.functional.group_norm_backward`."""
         self.check(self._x)
         groups, pixels = self._groups(self._x.shape)
-        trained = bool(self.weight or self.bias)
+        trained = self.learns()
         dx, dweight, dbias = backend.group_norm_backward(
             dy, self._x, groups, self._values("weight", 1), pixels, self.eps, input_grad, trained
         )
         for parameter, grad in ((self.weight, dweight), (self.bias, dbias)):
-            if parameter:
+            if parameter and trained:
                 parameter.accumulate(grad.reshape(parameter.shape))
         return dx
 
