@@ -10,6 +10,7 @@ answers for 1.0 or True, which Python takes for the same key.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -229,6 +230,120 @@ def _adaptive_windows(image: _Image, sizes: tuple[int | None, ...]) -> AdaptiveW
 
 def _spans(extent: int, n: int) -> tuple[tuple[int, int], ...]:
     return tuple((o * extent // n, -(-(o + 1) * extent // n)) for o in range(n))
+
+
+class Sampling(NamedTuple):
+    """Where the pixels of an image of another size are in images of one size.
+
+    Attributes
+    ----------
+    H, W, OH, OW : int
+    down, right : float
+        Pixels of the image from one row, or column, of the output to the next.
+    linear : bool
+        Whether an output pixel is a mean of those around its place; else it is the one there.
+    corners : bool
+        Whether the corner pixels of both lie at one place; else the corners of these do, half a pixel farther out.
+    """
+
+    H: int
+    W: int
+    OH: int
+    OW: int
+    down: float
+    right: float
+    linear: bool
+    corners: bool
+
+    @property
+    def rows(self) -> "Taps":
+        """What each output row is a mean of."""
+        return _taps(self.H, self.OH, self.down, self.linear, self.corners)
+
+    @property
+    def columns(self) -> "Taps":
+        """What each output column is a mean of."""
+        return _taps(self.W, self.OW, self.right, self.linear, self.corners)
+
+
+Taps = tuple[tuple[tuple[int, float], ...], ...]
+"""For each output along an axis: pixels and their weights."""
+
+MODES = "nearest", "bilinear"
+Factor = float | tuple[float, float]
+
+
+def checked_resizing(size: Pair | None, scale_factor: Factor | None, mode: str, align_corners: bool | None):
+    """The options of an interpolation as they were written, whole numbers as ints and factors as floats."""
+    if (size is None) == (scale_factor is None):
+        given = "neither" if size is None else "both"
+        raise ValueError(f"One of `size` and `scale_factor` must be given, not {given}.")
+    if size is not None:
+        rows, columns = per_axis("size", size, 2)
+        size = (rows, columns) if isinstance(size, (tuple, list)) else rows
+    if isinstance(scale_factor, (tuple, list)):
+        if len(scale_factor) != 2:
+            raise ValueError(f"`scale_factor` must be a number or a pair of numbers, not {scale_factor!r}.")
+        scale_factor = _factor(scale_factor[0]), _factor(scale_factor[1])
+    elif scale_factor is not None:
+        scale_factor = _factor(scale_factor)
+    mode = _validate.choice("mode", mode, MODES)
+    if align_corners is not None:
+        align_corners = _validate.flag("align_corners", align_corners)
+        if mode == "nearest":
+            raise ValueError(f'`align_corners` is {align_corners}, but it is an option of mode "bilinear" only.')
+    return size, scale_factor, mode, align_corners
+
+
+def _factor(value) -> float:
+    factor = _validate.number("scale_factor", value, 0)
+    if factor == 0:
+        raise ValueError("`scale_factor` is 0 but must be above 0.")
+    return factor
+
+
+def sampling(
+    image: tuple[int, int],
+    size: Pair | None = None,
+    scale_factor: Factor | None = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+) -> Sampling:
+    """Sampling of an interpolation of (H, W) images to a `size`, or to ``floor(H * scale_factor)``, as in PyTorch."""
+    size, scale_factor, mode, align_corners = checked_resizing(size, scale_factor, mode, align_corners)
+    if size is None:
+        factors: tuple = scale_factor if isinstance(scale_factor, tuple) else (scale_factor, scale_factor)
+        outputs = tuple(math.floor(min(extent * factor, _MOST)) for extent, factor in zip(image, factors, strict=True))
+        if min(outputs) < 1:
+            raise ValueError(f"`scale_factor` is {scale_factor}, which leaves nothing of images of {image} pixels.")
+        steps = tuple(1 / factor for factor in factors)
+    else:
+        outputs = size if isinstance(size, tuple) else (size, size)
+        steps = tuple(extent / n for extent, n in zip(image, outputs, strict=True))
+    _reachable("scale_factor" if size is None else "size", outputs)
+    corners = bool(align_corners)
+    if corners:
+        steps = tuple((extent - 1) / (n - 1) if n > 1 else 0.0 for extent, n in zip(image, outputs, strict=True))
+    (H, W), (OH, OW), (down, right) = image, outputs, steps
+    return Sampling(H, W, OH, OW, down, right, mode == "bilinear", corners)
+
+
+@functools.lru_cache(1024)
+def _taps(extent: int, outputs: int, step: float, linear: bool, corners: bool) -> Taps:
+    """As PyTorch has them: the nearest pixel is found in float32, but where the size stays or doubles."""
+    taps: list[tuple[tuple[int, float], ...]] = []
+    for o in range(outputs):
+        if outputs == extent:
+            pixel, share = o, 0.0
+        elif linear:
+            place = o * step if corners else max((o + 0.5) * step - 0.5, 0)
+            pixel = min(math.floor(place), extent - 1)
+            share = min(place - pixel, 1.0)
+        else:
+            pixel = o // 2 if outputs == 2 * extent else int(np.float32(o) * np.float32(step))
+            pixel, share = min(pixel, extent - 1), 0.0
+        taps.append(((pixel, 1 - share), (min(pixel + 1, extent - 1), share)) if linear else ((pixel, 1.0),))
+    return tuple(taps)
 
 
 class _Axis(NamedTuple):

@@ -102,6 +102,9 @@ LAYERS = {
         ),
         (3, 2, 5, 6),
     ),
+    "Upsample": (lambda rng: nn.Upsample(scale_factor=2), (3, 2, 3, 4)),
+    "Upsample, bilinear": (lambda rng: nn.Upsample((5, 6), mode="bilinear"), (3, 2, 3, 4)),
+    "Upsample, corners": (lambda rng: nn.Upsample(None, (1.5, 2), "bilinear", True), (3, 2, 3, 4)),
     "Concat": (
         lambda rng: nn.Concat(nn.Identity(), nn.Conv2d(2, 3, 3, padding=1, rng=rng, dtype=np.float64), nn.Tanh()),
         (3, 2, 4, 5),

@@ -15,6 +15,7 @@ from fastcnn.testing import (
     GROUP_NORM_CASES,
     NORM_CASES,
     POOL_CASES,
+    RESIZE_CASES,
     PoolCase,
     activations,
     assert_close,
@@ -135,6 +136,12 @@ def test_adaptive_poolings(case, tmp_path, rng):
     x, _ = case.arrays(rng, np.float32)
     assert_same(of(nn, "AdaptiveMaxPool{}d", case)(case.output_size), x, tmp_path / "a.onnx", 0)
     assert_same(of(nn, "AdaptiveAvgPool{}d", case)(case.output_size), x, tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize("case", RESIZE_CASES, ids=lambda case: case.reason)
+def test_upsampling(case, tmp_path, rng):
+    x, _ = case.arrays(rng, np.float32)
+    assert_same(nn.Upsample(case.size, **case.options), x, tmp_path / "a.onnx", 64 if case.mode == "bilinear" else 0)
 
 
 @pytest.mark.parametrize("case", NORM_CASES, ids=lambda case: case.reason)

@@ -130,7 +130,8 @@ CALLS = {
     data.digits: {"n_train": 2, "n_test": 2}, data.pad_images: {"images": PIXELS, "padding": 2},
     augment.Cutout: {"size": 2}, augment.Elastic: {}, augment.HorizontalFlip: {}, augment.Rotation: {"degrees": 10},
     augment.PadAndCrop: {"padding": 2, "size": 8}, augment.Scale: {"low": 1, "high": 1}, augment.Shift: {"pixels": 1},
-    nn.Concat: {}, nn.Parallel: {},
+    nn.Concat: {}, nn.Parallel: {}, nn.Upsample: {},
+    functional.interpolate: {"x": X}, functional.interpolate_backward: {"dy": X, "x_shape": X.shape},
     models.residual_block: drawn(in_channels=4, out_channels=4),
     **{
         getattr(models, name): drawn()

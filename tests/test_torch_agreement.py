@@ -16,6 +16,7 @@ from fastcnn.testing import (
     LOSS_CASES,
     NORM_CASES,
     POOL_CASES,
+    RESIZE_CASES,
     ConvCase,
     activations,
     assert_close,
@@ -199,6 +200,17 @@ def test_adaptive_avg_pool2d(backend, case, rng):
     ty.backward(torch.tensor(dy))
     same(of(F, "adaptive_avg_pool{}d", case)(x, case.output_size, backend=backend), ty)
     same(of(F, "adaptive_avg_pool{}d_backward", case)(dy, x.shape, backend=backend), tx.grad)
+
+
+@pytest.mark.parametrize("case", RESIZE_CASES, ids=lambda case: case.reason)
+def test_interpolate(backend, dtype, case, rng):
+    x, dy = case.arrays(rng, dtype)
+    tx = leaf(x)
+    ty = torch.nn.functional.interpolate(tx, case.size, **case.options)
+    ty.backward(torch.tensor(dy))
+    length = 8 if dtype == np.float64 else 64  # PyTorch finds places in float32 then
+    same(F.interpolate(x, case.size, **case.options, backend=backend), ty, length)
+    same(F.interpolate_backward(dy, x.shape, **case.options, backend=backend), tx.grad, length)
 
 
 def test_linear(backend, rng):

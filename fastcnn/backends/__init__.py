@@ -19,8 +19,9 @@ from types import ModuleType
 from fastcnn import _threads
 
 FILES = (
-    "layout", "conv", "conv_transpose", "pooling", "adaptive_pooling", "normalization", "group_norm", "linear",
-    "activations", "prelu", "residual", "branches", "softmax", "losses", "class_losses", "element_losses", "optim",
+    "layout", "conv", "conv_transpose", "pooling", "adaptive_pooling", "interpolation", "normalization", "group_norm",
+    "linear", "activations", "prelu", "residual", "branches", "softmax", "losses", "class_losses", "element_losses",
+    "optim",
 )  # fmt: skip
 """Those of a backend in which its operations are."""
 

@@ -14,6 +14,7 @@ from fastcnn.functional.conv_transpose import *
 from fastcnn.functional.dropout import *
 from fastcnn.functional.element_losses import *
 from fastcnn.functional.group_norm import *
+from fastcnn.functional.interpolation import *
 from fastcnn.functional.linear import *
 from fastcnn.functional.normalization import *
 from fastcnn.functional.pooling import *

@@ -65,13 +65,14 @@ class Layer(NamedTuple):
 
     def floats(self, name: str, values) -> str:
         """Add an array of the activations' dtype, named as in ``state_dict``."""
-        return self._array(name, np.array(values, self.graph.dtype))
+        return self.array(name, np.array(values, self.graph.dtype))
 
     def whole(self, name: str, values) -> str:
         """Add an array of whole numbers: places, axes, sizes."""
-        return self._array(name, np.array(values, np.int64))
+        return self.array(name, np.array(values, np.int64))
 
-    def _array(self, name: str, array: np.ndarray) -> str:
+    def array(self, name: str, array: np.ndarray) -> str:
+        """Add an array as it is."""
         full = f"{self.name}.{name}".lstrip(".")
         self.graph.arrays[full] = array
         return full

@@ -130,6 +130,33 @@ def resize_channels(layer: nn.ResizeChannels, at: Layer, x: str) -> str:
     return at.node("Slice", x, *bounds)
 
 
+def upsample(layer: nn.Upsample, at: Layer, x: str) -> str:
+    """Where the factor is not whole, the nearest pixels are gathered: ONNX counts them in another way."""
+    w = layer.sampling((1, *at.shape))
+    steps = [
+        (w.H / w.OH if w.corners or w.OH == w.H else w.down),
+        (w.W / w.OW if w.corners or w.OW == w.W else w.right),
+    ]
+    if not w.linear and any(1 / step % 1 for step in steps):
+        for axis, name, taps in ((2, "rows", w.rows), (3, "columns", w.columns)):
+            x = at.node("Gather", x, at.whole(name, [pixel for ((pixel, _),) in taps]), axis=axis)
+        return x
+    scales = [_scale(*axis) for axis in ((w.H, w.OH, steps[0]), (w.W, w.OW, steps[1]))]
+    mode: dict[str, Any] = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    if w.linear:
+        where = "align_corners" if w.corners else "half_pixel"
+        mode = {"mode": "linear", "coordinate_transformation_mode": where}
+    return at.node("Resize", x, "", at.array("scales", np.array([1, 1, *scales], np.float32)), **mode)
+
+
+def _scale(extent: int, outputs: int, step: float) -> np.float32:
+    """The factor in float32, so that the product with the extent, rounded down, is the output's."""
+    scale = np.float32(1 / step)
+    while int(float(scale) * extent) < outputs:
+        scale = np.nextafter(scale, np.float32(np.inf))
+    return scale
+
+
 WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
     nn.AdaptiveAvgPool1d: onnx_pooling.adaptive_avg_pool,
     nn.AdaptiveAvgPool2d: onnx_pooling.adaptive_avg_pool,
@@ -165,6 +192,7 @@ WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
     nn.Softmax: lambda layer, at, x: at.node("Softmax", x, axis=layer.dim % (len(at.shape) + 1)),
     nn.Softplus: softplus,
     nn.Tanh: lambda layer, at, x: at.node("Tanh", x),
+    nn.Upsample: upsample,
 }
 """How each layer is written: from the layer, its place in the graph and its input's name to its output's name."""
 

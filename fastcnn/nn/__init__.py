@@ -24,6 +24,7 @@ from fastcnn.nn.residual import *
 from fastcnn.nn.separable import *
 from fastcnn.nn.summaries import Summary, summarize
 from fastcnn.nn.tracing import Step, trace
+from fastcnn.nn.upsampling import *
 
 LAYERS = {name: kind for name, kind in globals().items() if isinstance(kind, type) and Module in kind.__mro__[1:]}
 """The classes of all layers, by name."""

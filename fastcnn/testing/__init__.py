@@ -13,6 +13,7 @@ from fastcnn.testing.cases import (
     LOSS_CASES,
     NORM_CASES,
     POOL_CASES,
+    RESIZE_CASES,
     AdaptivePoolCase,
     ConvCase,
     ConvTransposeCase,
@@ -20,6 +21,7 @@ from fastcnn.testing.cases import (
     LossCase,
     NormCase,
     PoolCase,
+    ResizeCase,
 )
 from fastcnn.testing.gradients import central_difference, gradcheck
 from fastcnn.testing.layer_contract import check_layer
@@ -33,6 +35,7 @@ __all__ = [
     "LOSS_CASES",
     "NORM_CASES",
     "POOL_CASES",
+    "RESIZE_CASES",
     "AdaptivePoolCase",
     "ConvCase",
     "ConvTransposeCase",
@@ -40,6 +43,7 @@ __all__ = [
     "LossCase",
     "NormCase",
     "PoolCase",
+    "ResizeCase",
     "assert_close",
     "central_difference",
     "check_backend",

@@ -17,7 +17,7 @@ OPTIONAL = {name for files in (RECORDING, COMPILING) for names in files.values()
 UNFINITE = {
     "conv2d", "conv2d_relu", "conv_transpose2d", "linear", "linear_relu", "relu", "leaky_relu", "tanh", "sigmoid",
     "hardswish", "softplus", "mish", "add", "max_pool2d", "avg_pool2d", "adaptive_max_pool2d", "adaptive_avg_pool2d",
-    "resize_channels", "concatenate",
+    "resize_channels", "concatenate", "interpolate",
 }  # fmt: skip
 """Operations that are called with NaN and infinity, too."""
 

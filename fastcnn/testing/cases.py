@@ -13,12 +13,16 @@ from fastcnn._geometry import (
     AdaptiveWindows,
     AnyPadding,
     Extents,
+    Factor,
     OutputExtents,
+    Pair,
+    Sampling,
     Windows,
     adaptive_windows,
     conv_transpose_windows,
     conv_windows,
     pool_windows,
+    sampling,
 )
 from fastcnn.functional.signals import extents
 
@@ -306,6 +310,42 @@ class GroupNormCase(NamedTuple):
         weight, bias = rng.standard_normal((2, *(self.over if isinstance(self.over, tuple) else self.x[1:2])))
         drawn = _levelled(x, self.values, rng), weight if self.weight else None, bias if self.bias else None, dy
         return tuple(None if array is None else array.astype(dtype) for array in drawn)
+
+
+class ResizeCase(NamedTuple):
+    """An interpolation worth a test, and why.
+
+    Attributes
+    ----------
+    reason : str
+    x : tuple of int
+        Shape, (N, C, H, W).
+    size, scale_factor, mode, align_corners
+        As in `fastcnn.functional.interpolate`.
+    """
+
+    reason: str
+    x: tuple[int, int, int, int]
+    size: Pair | None = None
+    scale_factor: Factor | None = None
+    mode: str = "nearest"
+    align_corners: bool | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of `fastcnn.functional.interpolate`, but for ``size``."""
+        return {"scale_factor": self.scale_factor, "mode": self.mode, "align_corners": self.align_corners}
+
+    @property
+    def sampling(self) -> Sampling:
+        """Geometry of the case."""
+        return sampling(self.x[2:], self.size, **self.options)
+
+    def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray, np.ndarray]:
+        """Draw x and dy, normally distributed."""
+        at = self.sampling
+        x, dy = (rng.standard_normal(shape).astype(dtype) for shape in (self.x, (*self.x[:2], at.OH, at.OW)))
+        return x, dy
 
 
 class AdaptivePoolCase(NamedTuple):
@@ -653,6 +693,36 @@ GROUP_NORM_CASES = (
 )
 """Normalizations of each image by itself, small enough for the naive backend."""
 
+RESIZE_CASES = (
+    ResizeCase("twice as large", (2, 3, 4, 5), scale_factor=2),
+    ResizeCase("each axis differently", (2, 2, 3, 4), scale_factor=(3, 2)),
+    ResizeCase("not by whole numbers", (2, 2, 5, 4), scale_factor=(1.7, 2.3)),
+    ResizeCase("to a size", (2, 2, 3, 4), (7, 5)),
+    ResizeCase("to a square", (2, 2, 3, 4), 6),
+    ResizeCase("smaller, so that pixels are left out", (2, 2, 7, 9), (3, 4)),
+    ResizeCase("smaller by a factor", (2, 2, 7, 6), scale_factor=0.5),
+    ResizeCase("as it is", (2, 2, 4, 5), (4, 5)),
+    ResizeCase("as it is, by a factor", (2, 2, 3, 3), scale_factor=1.3),
+    ResizeCase("image of one pixel", (3, 2, 1, 1), (2, 3)),
+    ResizeCase("to one pixel", (3, 2, 4, 5), 1),
+    ResizeCase("batch of 1", (1, 2, 3, 3), scale_factor=2),
+    ResizeCase("last batch block half full", (24, 2, 3, 2), scale_factor=2),
+    ResizeCase("beyond two batch blocks", (40, 1, 2, 3), (5, 4)),
+    ResizeCase("bilinear, twice as large", (2, 3, 4, 5), scale_factor=2, mode="bilinear"),
+    ResizeCase("bilinear, each axis differently", (2, 2, 3, 4), scale_factor=(3, 1.5), mode="bilinear"),
+    ResizeCase("bilinear, not by whole numbers", (2, 2, 5, 4), scale_factor=(1.7, 2.3), mode="bilinear"),
+    ResizeCase("bilinear, to a size", (2, 2, 3, 4), (7, 5), mode="bilinear"),
+    ResizeCase("bilinear, smaller", (2, 2, 7, 9), (3, 4), mode="bilinear"),
+    ResizeCase("bilinear, as it is", (2, 2, 4, 5), (4, 5), mode="bilinear"),
+    ResizeCase("bilinear, image of one pixel", (3, 2, 1, 1), (2, 3), mode="bilinear"),
+    ResizeCase("bilinear, last batch block half full", (24, 2, 3, 2), scale_factor=2, mode="bilinear"),
+    ResizeCase("corners, twice as large", (2, 2, 4, 5), scale_factor=2, mode="bilinear", align_corners=True),
+    ResizeCase("corners, to a size", (2, 2, 3, 4), (7, 5), mode="bilinear", align_corners=True),
+    ResizeCase("corners, smaller", (2, 2, 7, 9), (3, 4), mode="bilinear", align_corners=True),
+    ResizeCase("corners, to one pixel", (2, 2, 4, 3), (1, 5), mode="bilinear", align_corners=True),
+    ResizeCase("corners, beyond two batch blocks", (40, 1, 2, 3), 4, mode="bilinear", align_corners=True),
+)
+"""Interpolations, small enough for the naive backend."""
 ADAPTIVE_POOL_CASES = (
     AdaptivePoolCase("windows of one size", (2, 3, 6, 6), 3),
     AdaptivePoolCase("windows of one size, different axes", (2, 2, 6, 8), (3, 2)),

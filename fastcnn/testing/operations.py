@@ -22,6 +22,7 @@ from fastcnn.testing.cases import (
     LOSS_CASES,
     NORM_CASES,
     POOL_CASES,
+    RESIZE_CASES,
     ConvCase,
     LossCase,
 )
@@ -77,6 +78,7 @@ def calls() -> Iterator[Call]:
     yield from _transposed_convolutions()
     yield from _poolings()
     yield from _adaptive_poolings()
+    yield from _interpolations()
     yield from _normalizations()
     yield from _image_normalizations()
     yield from _elementwise()
@@ -183,6 +185,12 @@ def _adaptive_poolings() -> Iterator[Call]:
             case.reason,
             lambda b, *r, c=case: (b.pack(_images(c, *r)[1]), c.windows),
         )
+
+
+def _interpolations() -> Iterator[Call]:
+    for case in RESIZE_CASES:
+        for name, which in (("interpolate", 0), ("interpolate_backward", 1)):
+            yield Call(name, case.reason, lambda b, *r, c=case, i=which: (b.pack(c.arrays(*r)[i]), c.sampling))
 
 
 def _normalizations() -> Iterator[Call]:

@@ -23,6 +23,7 @@ FIXED: dict[str, dict[str, Any]] = {
     "InstanceNorm2d": {"track_running_stats": False},
     "MaxPool1d": {"return_indices": False},
     "MaxPool2d": {"return_indices": False},
+    "Upsample": {"recompute_scale_factor": None},
 }
 
 

@@ -26,7 +26,7 @@ from fastcnn.backends.numba_direct.runtime.memory import aligned
 from fastcnn.backends.numba_direct.runtime.processor import lanes
 
 _FILES = operations_by_file()
-_BY_CHANNEL = {*_FILES["activations"], *_FILES["pooling"], *_FILES["adaptive_pooling"], "add"}
+_BY_CHANNEL = {*_FILES["activations"], *_FILES["pooling"], *_FILES["adaptive_pooling"], *_FILES["interpolation"], "add"}
 
 
 class OneImage:
