@@ -12,6 +12,7 @@ from fastcnn.nn.element_losses import *
 from fastcnn.nn.group_norm import *
 from fastcnn.nn.inference import Inference
 from fastcnn.nn.linear import *
+from fastcnn.nn.lists import ModuleDict, ModuleList
 from fastcnn.nn.losses import _Loss
 from fastcnn.nn.module import Module
 from fastcnn.nn.normalization import *
@@ -26,14 +27,19 @@ from fastcnn.nn.summaries import Summary, summarize
 from fastcnn.nn.tracing import Step, trace
 from fastcnn.nn.upsampling import *
 
-LAYERS = {name: kind for name, kind in globals().items() if isinstance(kind, type) and Module in kind.__mro__[1:]}
+_HOLDERS = ModuleList, ModuleDict  # which compute nothing
+LAYERS = {
+    name: kind
+    for name, kind in globals().items()
+    if isinstance(kind, type) and Module in kind.__mro__[1:] and kind not in _HOLDERS
+}
 """The classes of all layers, by name."""
 
 LOSSES = {name: kind for name, kind in globals().items() if isinstance(kind, type) and _Loss in kind.__mro__[1:]}
 """The classes of all losses, by name."""
 
 __all__ = [
-    "Buffer", "Inference", "Module", "Parameter", "Sequential", "Step", "Summary",
+    "Buffer", "Inference", "Module", "ModuleDict", "ModuleList", "Parameter", "Sequential", "Step", "Summary",
     "init", "last_call", "summarize", "trace", "unrecorded",
 ]  # fmt: skip
 __all__ += sorted((LAYERS | LOSSES).keys() - __all__)

@@ -197,7 +197,7 @@ class Module:
                 if any(isinstance(item, Module) and item not in children.values() for item in items):
                     raise TypeError(
                         f"`{name}` of this {type(self).__name__} is a {type(value).__name__} of modules, in which they "
-                        "are not found; make each an attribute, or put them into a Sequential."
+                        f"are not found; make it a Module{'Dict' if isinstance(value, dict) else 'List'} of them."
                     )
         return iter(children.items())
 
