@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastcnn
-from fastcnn import interop, nn, optim, training
+from fastcnn import interop, models, nn, optim, training
 from fastcnn.testing import assert_close, central_difference
 
 N, CLASSES = 21, 3  # the last block of lanes is not full
@@ -67,7 +67,16 @@ def two_images(rng, dtype):
     return nn.Sequential(nn.Concat(both, more), *head)
 
 
+def unet(rng, dtype):
+    """Skip connections past a level that is pooled and grows again."""
+    return nn.Sequential(
+        models.UNet(CLASSES, 2, 4, (4, 6), rng=rng, dtype=dtype), nn.Upsample(scale_factor=2, mode="bilinear"),
+        nn.GlobalAvgPool2d(), nn.Linear(CLASSES, CLASSES, rng=rng, dtype=dtype),
+    )  # fmt: skip
+
+
 NETS = {
+    "unet": (unet, [(2, 4, 4)]),
     "inception": (inception, [(2, 8, 8)]),
     "dense": (dense, [(2, 6, 6)]),
     "two inputs": (two_inputs, [(2, 8, 8), (4,)]),

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 
 import numpy as np
 import pytest
@@ -199,7 +200,7 @@ def test_build_says_what_is_wrong(name, options, error, text):
 
 
 def test_all_models_have_names():
-    classes = {value for value in vars(models).values() if inspect.isclass(value)}
+    classes = {value for value in vars(models).values() if inspect.isclass(value)} - {models.UNet}  # no classifier
     assert {type(models.build(name)) for name in models.NAMES} == classes
 
 
@@ -294,3 +295,26 @@ def test_gradients_of_a_small_resnet_are_central_differences(backend):
             slope = central_difference(loss, data, direction)
             parameter.data = data
             assert (parameter.grad * direction).sum() == pytest.approx(slope, rel=1e-5, abs=1e-8), name
+
+
+def test_unet_takes_images_of_other_sizes(fast_backend, rng):
+    with fastcnn.use_backend(fast_backend):
+        model = models.UNet(3, 2, 8, (4, 5, 6), rng=rng)
+        assert model.input_shape == (2, 8, 8)
+        assert model(rng.standard_normal((2, 2, 12, 4)).astype(np.float32)).shape == (2, 3, 12, 4)
+        with pytest.raises(ValueError, match=r"joins .* along axis 1.*\(1, 5, 3, 4\), \(1, 5, 2, 4\)"):
+            model(np.ones((1, 2, 6, 8), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"image_size": 30}, ValueError, "`image_size` is 30 but must be a multiple of 4"),
+        ({"widths": 3}, TypeError, "`widths` must be a sequence of whole numbers, not 3"),
+        ({"widths": ()}, TypeError, "`widths` must be a sequence of whole numbers, not ()"),
+        ({"widths": (4, 0)}, ValueError, "`widths` is 0 but must be at least 1"),
+    ],
+)
+def test_unet_says_what_is_wrong(options, error, text):
+    with pytest.raises(error, match=re.escape(text)):
+        models.UNet(**options)

@@ -135,7 +135,7 @@ CALLS = {
     models.residual_block: drawn(in_channels=4, out_channels=4),
     **{
         getattr(models, name): drawn()
-        for name in ("MLP", "VGG7", "Conv4Conv8", "Conv8", "LeNet5", "LeNet5Classic", "ResNet20",
+        for name in ("MLP", "UNet", "VGG7", "Conv4Conv8", "Conv8", "LeNet5", "LeNet5Classic", "ResNet20",
                      "SignalNet", "SmallMobileNet")
     },
     training.Checkpoint: {"folder": "never made"}, training.ClipGradients: {"max_norm": 1},

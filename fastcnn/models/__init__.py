@@ -7,6 +7,7 @@ from fastcnn.models.registry import NAMES, build
 from fastcnn.models.resnet import ResNet20, residual_block
 from fastcnn.models.signals import SignalNet
 from fastcnn.models.small import Conv4Conv8, Conv8
+from fastcnn.models.unet import UNet
 from fastcnn.models.vgg import VGG7
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "ResNet20",
     "SignalNet",
     "SmallMobileNet",
+    "UNet",
     "build",
     "residual_block",
 ]
