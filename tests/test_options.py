@@ -127,11 +127,13 @@ CALLS = {
     data.DataLoader: drawn(images=PIXELS, labels=LABELS, batch_size=2),
     data.Preprocessing: {"size": 8, "mean": (0.5,), "std": (0.5,)},
     data.waveforms: drawn(n=2),
+    data.shapes: drawn(n=2, size=16),
     data.digits: {"n_train": 2, "n_test": 2}, data.pad_images: {"images": PIXELS, "padding": 2},
     augment.Cutout: {"size": 2}, augment.Elastic: {}, augment.HorizontalFlip: {}, augment.Rotation: {"degrees": 10},
     augment.PadAndCrop: {"padding": 2, "size": 8}, augment.Scale: {"low": 1, "high": 1}, augment.Shift: {"pixels": 1},
-    nn.Concat: {}, nn.Parallel: {}, nn.Upsample: {},
-    functional.interpolate: {"x": X}, functional.interpolate_backward: {"dy": X, "x_shape": X.shape},
+    nn.Concat: {}, nn.Parallel: {}, nn.Upsample: {"size": 2, "mode": "bilinear"},
+    functional.interpolate: {"x": X, "size": 2, "mode": "bilinear"},
+    functional.interpolate_backward: {"dy": X, "x_shape": X.shape, "mode": "bilinear"},
     models.residual_block: drawn(in_channels=4, out_channels=4),
     **{
         getattr(models, name): drawn()

@@ -14,6 +14,7 @@ from .mnist import fashion_mnist, kmnist, mnist, mnist_or_digits
 from .npz import npz
 from .pictures import read_image
 from .preprocessing import Preprocessing
+from .shapes import shapes
 from .signals import WAVEFORMS, waveforms
 from .transforms import mean_and_std, pad_images, standardize
 
@@ -40,6 +41,7 @@ __all__ = [
     "pad_images",
     "read_idx",
     "read_image",
+    "shapes",
     "standardize",
     "waveforms",
 ]

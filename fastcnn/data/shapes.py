@@ -1,0 +1,73 @@
+"""Drawn pictures with a class for each pixel."""
+
+import numpy as np
+
+from fastcnn import _validate
+
+CLASSES = "background", "disc", "square", "triangle"
+"""Names of the labels that `shapes` gives pixels."""
+
+_MOST = 4  # shapes in a picture
+
+
+def shapes(n: int, size: int = 64, *, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw discs, squares and triangles on noisy backgrounds, and say for each pixel which of them it is.
+
+    A picture has one to four of them, anywhere, turned and of any size from a sixteenth to a fifth of the picture's (as
+    a radius); later ones cover earlier ones. The background grows lighter or darker to one side; all shapes are lighter
+    or darker than what is around them, so that a grey level alone says nothing.
+
+    Parameters
+    ----------
+    n : int
+        Pictures.
+    size : int, default 64
+        Their height and width, in pixels, at least 16.
+    rng : numpy.random.Generator
+        Draws them.
+
+    Returns
+    -------
+    images : ndarray of shape (n, 1, size, size), uint8
+    labels : ndarray of shape (n, size, size), int64
+        0 is background, 1 a disc, 2 a square, 3 a triangle.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not what it must be.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn.data import shapes
+    >>> images, labels = shapes(100, 32, rng=np.random.default_rng(0))
+    >>> images.shape, labels.shape, np.unique(labels)
+    ((100, 1, 32, 32), (100, 32, 32), array([0, 1, 2, 3]))
+    """
+    n, size = _validate.count("n", n), _validate.count("size", size, 16)
+    rng = _validate.generator("rng", rng)
+    y, x = (np.mgrid[:size, :size] + 0.5) / size  # of the pixels' centres, from 0 to 1
+    levels, labels = np.empty((n, size, size)), np.zeros((n, size, size), np.int64)
+    for level, label in zip(levels, labels, strict=True):
+        slope = rng.uniform(-80, 80, 2)
+        level[...] = rng.uniform(80, 175) + slope[0] * (y - 0.5) + slope[1] * (x - 0.5)
+        for _ in range(rng.integers(1, _MOST + 1)):
+            kind = int(rng.integers(1, len(CLASSES)))
+            inside = _inside(kind, y, x, rng)
+            label[inside] = kind
+            level[inside] += rng.choice([-1, 1]) * rng.uniform(25, 70)
+    levels += rng.normal(0, 15, levels.shape)
+    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)[:, None], labels
+
+
+def _inside(kind: int, y: np.ndarray, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The pixels of one shape, anywhere and turned."""
+    centre, radius, angle = rng.uniform(0.1, 0.9, 2), rng.uniform(1 / 16, 1 / 5), rng.uniform(0, 2 * np.pi)
+    y, x = y - centre[0], x - centre[1]
+    if CLASSES[kind] == "disc":
+        return np.hypot(y, x) <= radius
+    corners = {"square": 4, "triangle": 3}[CLASSES[kind]]
+    sides = angle + 2 * np.pi * np.arange(corners) / corners  # the directions in which they lie
+    away = np.max([np.cos(side) * x + np.sin(side) * y for side in sides], axis=0)
+    return away <= radius * np.cos(np.pi / corners)  # the corners are on the circle
