@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastcnn
-from fastcnn import interop, nn, optim, training, use_backend
+from fastcnn import interop, models, nn, optim, training, use_backend
 from fastcnn.testing import assert_close
 
 onnx = pytest.importorskip("onnx")
@@ -197,6 +197,12 @@ def forms(rng):
         {},
         ["AvgPool2d"],
     )
+    yield (
+        "resized to a size",
+        [("Resize", ["x", "", "", "size"], "y", {"mode": "linear"})],
+        {"size": np.array([1, 3, 9, 7])},
+        ["Upsample"],
+    )
     yield "a sum of two", [("Relu", ["x"], "r", {}), ("Sum", ["x", "r"], "y", {})], {}, ["Residual"]
     yield "one thing joined", [("Concat", ["x"], "c", {"axis": 1}), ("Relu", ["c"], "y", {})], {}, ["ReLU"]
     yield (
@@ -384,3 +390,26 @@ def test_normalizations_and_slopes_that_are_none_of_ours(tmp_path, rng):
         path = save(tmp_path / "a.onnx", [("PRelu", ["x", slopes], "y", {})], IMAGE, arrays)
         with pytest.raises(ValueError, match=rf"has slopes of shape {shape}, but fastcnn has one for all"):
             interop.from_onnx(path)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Upsample(scale_factor=(2, 3)),
+        nn.Upsample((12, 14)),
+        nn.Upsample(scale_factor=2, mode="bilinear"),
+        nn.Upsample((9, 4), mode="bilinear", align_corners=True),
+    ],
+    ids=repr,
+)
+def test_upsampling_comes_back(layer, tmp_path, rng):
+    interop.to_onnx(layer, tmp_path / "a.onnx", (3, 6, 7))
+    model = assert_read(tmp_path / "a.onnx", rng.standard_normal((2, 3, 6, 7)).astype(np.float32))
+    assert [type(module) for module in model.modules()][-1] is nn.Upsample
+
+
+def test_a_u_net_comes_back(tmp_path, rng):
+    model = models.UNet(3, 2, 8, (4, 6), rng=rng)
+    interop.to_onnx(model, tmp_path / "a.onnx", fold_batch_norm=False)
+    read = assert_read(tmp_path / "a.onnx", rng.standard_normal((2, 2, 8, 8)).astype(np.float32))
+    assert sum(isinstance(module, nn.Concat) for module in read.modules()) == 1

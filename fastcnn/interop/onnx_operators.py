@@ -224,6 +224,26 @@ def resize_channels(at: At) -> Module:
     return nn.ResizeChannels(channels)
 
 
+def resize(at: At) -> Module:
+    """By factors, or to a size: the nearest pixels by whole factors, or means of four."""
+    linear, where = at.option("mode", "nearest") == "linear", at.option("coordinate_transformation_mode", "half_pixel")
+    if len(at.x_shape) != 4 or at.shape[:2] != at.x_shape[:2]:
+        raise ValueError(f"{at.said()} makes {at.shape} of {at.x_shape}, but fastcnn resizes height and width only.")
+    if at.has(3):
+        options: dict[str, Any] = {"size": at.shape[2:]}
+    else:
+        options = {"scale_factor": tuple(at.array(2, "scales")[2:].tolist())}
+    if linear:
+        if where not in ("half_pixel", "pytorch_half_pixel", "align_corners"):
+            raise ValueError(f"{at.said()} has coordinate_transformation_mode {where!r}, which fastcnn has not.")
+        return nn.Upsample(**options, mode="bilinear", align_corners=where == "align_corners")
+    at.need(mode="nearest")
+    whole = all(end % start == 0 for start, end in zip(at.x_shape[2:], at.shape[2:], strict=True))
+    if not whole or where != "asymmetric" or at.option("nearest_mode", "round_prefer_floor") != "floor":
+        raise ValueError(f"{at.said()} takes other pixels than fastcnn, which has whole factors, asymmetric and floor.")
+    return nn.Upsample(**options)
+
+
 def clip(at: At) -> Module:
     """ReLU, where only what is below zero is cut off."""
     low, high = (at.array(i, "bound").item() if at.has(i) else limit for i, limit in ((1, -math.inf), (2, math.inf)))
@@ -264,6 +284,7 @@ READERS: dict[str, Callable[[At], Module | None]] = {
     "ReduceMean": reduce_mean,
     "Relu": lambda at: nn.ReLU(),
     "Reshape": flatten,
+    "Resize": resize,
     "Sigmoid": lambda at: nn.Sigmoid(),
     "Slice": resize_channels,
     "Softmax": lambda at: nn.Softmax(at.option("axis", -1) % len(at.shape)),
