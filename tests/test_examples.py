@@ -222,3 +222,14 @@ def test_transfer_wrong_options_are_one_line(options, text, four_classes):
     assert code == 2
     assert text in stderr
     assert stderr.count("\n") == 1
+
+
+def test_segmentation_learns_and_draws(tmp_path):
+    pytest.importorskip("matplotlib")
+    options = "--images", 160, "--epochs", 3, "--size", 16, "--out", tmp_path / "out"
+    code, stdout, stderr = run(*options, example="segmentation")
+    assert (code, stderr) == (0, "")
+    losses = [float(line.split()[-1]) for line in stdout.splitlines() if line.startswith("epoch")]
+    assert losses[-1] < 0.8 * losses[0]
+    assert [line.split()[0] for line in stdout.splitlines()[3:7]] == ["background", "disc", "square", "triangle"]
+    assert (tmp_path / "out" / "segmentation.png").stat().st_size > 5_000

@@ -7,14 +7,14 @@ from fastcnn import _validate
 CLASSES = "background", "disc", "square", "triangle"
 """Names of the labels that `shapes` gives pixels."""
 
-_MOST = 4  # shapes in a picture
+_MOST = 3  # shapes in a picture
 
 
 def shapes(n: int, size: int = 64, *, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Draw discs, squares and triangles on noisy backgrounds, and say for each pixel which of them it is.
 
-    A picture has one to four of them, anywhere, turned and of any size from a sixteenth to a fifth of the picture's (as
-    a radius); later ones cover earlier ones. The background grows lighter or darker to one side; all shapes are lighter
+    A picture has one to three of them, anywhere, turned and with a radius from an eighth to a quarter of the picture;
+    later ones cover earlier ones. The background grows lighter or darker to one side; all shapes are lighter
     or darker than what is around them, so that a grey level alone says nothing.
 
     Parameters
@@ -63,7 +63,7 @@ def shapes(n: int, size: int = 64, *, rng: np.random.Generator) -> tuple[np.ndar
 
 def _inside(kind: int, y: np.ndarray, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The pixels of one shape, anywhere and turned."""
-    centre, radius, angle = rng.uniform(0.1, 0.9, 2), rng.uniform(1 / 16, 1 / 5), rng.uniform(0, 2 * np.pi)
+    centre, radius, angle = rng.uniform(0.1, 0.9, 2), rng.uniform(1 / 8, 1 / 4), rng.uniform(0, 2 * np.pi)
     y, x = y - centre[0], x - centre[1]
     if CLASSES[kind] == "disc":
         return np.hypot(y, x) <= radius
