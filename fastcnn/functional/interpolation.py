@@ -106,7 +106,8 @@ def interpolate_backward(
     """
     dy = _validate.floats("dy", dy, 4)
     shape = input_shape(x_shape, dy)
-    at = sampling(shape[2:], None if scale_factor is not None else dy.shape[2:], scale_factor, mode, align_corners)
+    size = None if scale_factor is not None else dy.shape[2:]
+    at = sampling((shape[2], shape[3]), size, scale_factor, mode, align_corners)
     _validate.shape("dy", dy, (*shape[:2], at.OH, at.OW), "the shape of the output")
     implementation = backends.load(backend)
     return implementation.unpack(implementation.interpolate_backward(implementation.pack(dy), at))
