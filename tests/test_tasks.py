@@ -376,6 +376,23 @@ def test_a_checkpoint_from_before_there_were_tasks_goes_on(tmp_path, monkeypatch
     assert exact(outcome(trainer, loader)) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "loss", "own"),
+    [("multi label", nn.BCEWithLogitsLoss, Logistic), ("segmentation", nn.CrossEntropyLoss, Pixels)],
+)
+def test_losses_of_fastcnn_teach_what_those_of_ones_own_do(name, loss, own, fast_backend):
+    losses = []
+    for criterion in (loss(), own()):
+        trainer, loader, validation = make(name)
+        trainer.loss = criterion
+        losses.append(trainer.fit(loader, validation, 3).step_losses)
+        expected = training.evaluate(trainer.model, *validation, loss=criterion, task=trainer.task)
+        assert training.evaluate(trainer.model, *validation, task=trainer.task).loss == pytest.approx(expected.loss)
+        whole = type(criterion) is loss and fast_backend == "numba"
+        assert len(trainer._train_step.programs if trainer._train_step else ()) == (2 if whole else 0)
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
 # Steps as a whole
 
 

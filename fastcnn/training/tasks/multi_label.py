@@ -1,11 +1,11 @@
 """Several labels for each image."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from fastcnn import _validate
+from fastcnn import _validate, functional
 from fastcnn.training.metric import Metric
 from fastcnn.training.tasks.evaluation import ratio
 from fastcnn.training.tasks.scores import Scores, table
@@ -105,12 +105,12 @@ class MultiLabel(Task):
     Examples
     --------
     >>> import numpy as np
-    >>> from fastcnn import functional, nn, training
+    >>> from fastcnn import nn, training
     >>> logits = np.array([[2.0, -1.0], [3.0, 1.0], [-1.0, -2.0]])
     >>> labels = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
-    >>> task, loss = training.MultiLabel(), functional.mse_loss
-    >>> print(training.evaluate(nn.Sequential(), logits, labels, loss=loss, task=task).table(["cat", "dog"]))
-    3 images, loss 3.3333, exact match 33.33%, label accuracy 50.00%, precision 66.67%, recall 50.00%, F1 57.14%
+    >>> scores = training.evaluate(nn.Sequential(), logits, labels, task=training.MultiLabel())
+    >>> print(scores.table(["cat", "dog"]))
+    3 images, loss 0.8737, exact match 33.33%, label accuracy 50.00%, precision 66.67%, recall 50.00%, F1 57.14%
     label  images  accuracy  precision  recall      F1
     cat         3    66.67%    100.00%  66.67%  80.00%
     dog         1    33.33%      0.00%   0.00%   0.00%
@@ -127,6 +127,11 @@ class MultiLabel(Task):
     def __init__(self, threshold: float = 0.0, best: str = "loss"):
         super().__init__(best)
         self.threshold = _validate.number("threshold", threshold)
+
+    @property
+    def default_loss(self) -> Callable:
+        """`fastcnn.functional.binary_cross_entropy_with_logits`."""
+        return functional.binary_cross_entropy_with_logits
 
     def check_targets(self, target) -> None:
         """Ones and zeros, for each label of each image."""
