@@ -146,8 +146,12 @@ def test_nested_with_names_and_modes(rng):
     module.stem.norm.eval()  # as is done with a net that is trained further
     model = interop.from_torch(module)
     assert [name for name, _ in model.named_parameters()] == [
-        "0.0.weight", "0.0.bias", "0.1.weight", "0.1.bias", "2.2.weight", "2.2.bias",
+        "stem.conv.weight", "stem.conv.bias", "stem.norm.weight", "stem.norm.bias", "head.2.weight", "head.2.bias",
     ]  # fmt: skip
+    assert model.state_dict().keys() == module.state_dict().keys()
+    assert model.stem.conv is model[0][0]
+    with pytest.raises(ValueError, match=r"stem: 'summary' cannot be the name of a layer: Sequential\.summary is"):
+        interop.from_torch(T.Sequential(OrderedDict(stem=T.Sequential(OrderedDict(summary=T.ReLU())))))
     assert model.training
     assert model[0].training
     assert model[0][0].training

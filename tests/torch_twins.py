@@ -1,6 +1,7 @@
 """The same nets in PyTorch: layers of the same names, and what PyTorch has not, as modules of its own."""
 
 import inspect
+from collections import OrderedDict
 from collections.abc import Callable
 
 import pytest
@@ -68,7 +69,8 @@ def twin(model: nn.Module, known: dict | None = None) -> torch.nn.Module:
 def _twin(model: nn.Module, twin: Callable) -> torch.nn.Module:
     name = type(model).__name__
     if isinstance(model, nn.Sequential):
-        made = (Chain if model.several_inputs else torch.nn.Sequential)(*map(twin, model))
+        layers = OrderedDict((name, twin(layer)) for name, layer in model.named_children())
+        made = (Chain if model.several_inputs else torch.nn.Sequential)(layers)
     elif isinstance(model, nn.Concat | nn.Parallel):
         made = Branches(map(twin, model), model.dim, isinstance(model, nn.Parallel))
     elif isinstance(model, nn.Residual):

@@ -41,8 +41,8 @@ def from_torch(module: "torch.nn.Module", *, rng: np.random.Generator | None = N
     -------
     Module
         A `Sequential` of a Sequential. Its arrays are copies. Each layer is in training or evaluation mode as its
-        twin is. Layers are named by their places, "0", "1", ..., as those of a Sequential without names are in PyTorch.
-        Parameters require their gradients where their twins do.
+        twin is. Layers have the names that they have in PyTorch, and so has what is in ``state_dict``. Parameters
+        require their gradients where their twins do.
 
     Raises
     ------
@@ -111,9 +111,12 @@ class _Reader:
         except (TypeError, ValueError) as error:
             raise type(error)(f"{place or '`module`'}: {error}") from None
         if model is None:
-            parts = [self.read(part, f"{place}.{name}".lstrip(".")) for name, part in module._modules.items()]
+            parts = {name: self.read(part, f"{place}.{name}".lstrip(".")) for name, part in module._modules.items()}
             options = {"dim": module.dim} if isinstance(module, self.own.Concat) else {}
-            model = (kind or Sequential)(*parts, **options)
+            try:
+                model = kind(*parts.values(), **options) if kind else Sequential(parts)
+            except ValueError as error:  # a name that is something else here
+                raise ValueError(f"{place or '`module`'}: {error}") from None
         model.training = module.training
         return model
 
