@@ -94,7 +94,13 @@ SAMPLES = [
     T.Dropout(0.25),
     T.Dropout(1.0),
     T.Dropout2d(0.25),
+    T.Dropout(0.25, inplace=True),
+    T.LeakyReLU(0.3, inplace=True),
+    T.ELU(0.7, inplace=True),
+    T.SiLU(inplace=True),
     T.Flatten(),
+    T.Unflatten(1, (3, 2, 2)),
+    T.Unflatten(-1, (-1, 2, 3)),
     T.Identity(3, anything="goes"),
     *SIGNALS,
 ]
@@ -113,7 +119,7 @@ def test_layers(layer, training, rng):
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, module.state_dict()[name].numpy(), strict=True)
     assert model.state_dict().keys() == module.state_dict().keys()
-    shape = (5, 12) if isinstance(layer, T.Linear | T.BatchNorm1d) else (5, 4, 9, 8)
+    shape = (5, 12) if isinstance(layer, T.Linear | T.BatchNorm1d | T.Unflatten) else (5, 4, 9, 8)
     shape = (5, 4, 9) if layer in SIGNALS else shape
     x = torch.tensor(rng.standard_normal(shape), dtype=dtype, requires_grad=True)
     if isinstance(layer, T.Dropout | T.Dropout2d) and training and layer.p < 1:
@@ -259,8 +265,8 @@ NORM = T.BatchNorm1d(3, affine=False)
                      "1.conv1: Conv2d has padding_mode='reflect', but fastcnn's has 'zeros' only.", id="padding_mode"),
         pytest.param(inside(T.MaxPool2d(2, return_indices=True)), ValueError,
                      "1.conv1: MaxPool2d has return_indices=True, but fastcnn's has False only.", id="indices"),
-        pytest.param(inside(T.Flatten(2)), ValueError, "1.conv1: Flatten has start_dim=2", id="start_dim"),
-        pytest.param(inside(T.Flatten(1, 2)), ValueError, "1.conv1: Flatten has end_dim=2", id="end_dim"),
+        pytest.param(inside(T.Flatten(2)), ValueError, "1.conv1: `start_dim` and `end_dim` are 2", id="start_dim"),
+        pytest.param(inside(T.Flatten(1, 2)), ValueError, "1.conv1: `start_dim` and `end_dim` are 1", id="end_dim"),
         pytest.param(inside(T.Softmax()), TypeError, "1.conv1: `dim` must be a whole number, not None", id="no dim"),
         pytest.param(inside(T.Softmax(0)), ValueError, "1.conv1: `dim` is 0, the axis of the batch", id="batch axis"),
         pytest.param(inside(T.Linear(2, 2).half()), TypeError,

@@ -83,6 +83,8 @@ LAYERS = {
     "Flatten": (lambda rng: nn.Flatten(), (3, 2, 2, 2)),
     "Flatten of rows": (lambda rng: nn.Flatten(), (3, 4)),
     "Dropout2d, evaluated": (lambda rng: nn.Dropout2d(0.5, rng=rng).eval(), (3, 4, 2, 2)),
+    "Unflatten": (lambda rng: nn.Unflatten(1, (2, 3, 2)), (3, 12)),
+    "Unflatten, what is left": (lambda rng: nn.Unflatten(-1, (2, -1, 2)), (3, 12)),
     "Dropout, evaluated": (lambda rng: nn.Dropout(0.5, rng=rng).eval(), (3, 4)),
     "Identity": (lambda rng: nn.Identity(), (3, 2, 2, 2)),
     "GlobalAvgPool2d": (lambda rng: nn.GlobalAvgPool2d(), (3, 2, 5, 6)),

@@ -212,6 +212,7 @@ LAYERS = [
     pytest.param(nn.ResizeChannels(2), id="ResizeChannels, fewer"),
     pytest.param(nn.ResizeChannels(3), id="ResizeChannels, as many"),
     pytest.param(nn.ResizeChannels(5), id="ResizeChannels, more"),
+    pytest.param(nn.Sequential(nn.Flatten(), nn.Unflatten(1, (-1, 2, 1))), id="Unflatten, what is left"),
     pytest.param(nn.DepthwiseSeparableConv2d(3, 4, (3, 1), 2, "same"), id="DepthwiseSeparableConv2d"),
     pytest.param(nn.Residual(nn.ReLU()), id="Residual"),
     pytest.param(nn.Residual(nn.Dropout(), nn.Identity()), id="Residual that doubles"),

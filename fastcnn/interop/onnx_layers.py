@@ -192,6 +192,7 @@ WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
     nn.Softmax: lambda layer, at, x: at.node("Softmax", x, axis=layer.dim % (len(at.shape) + 1)),
     nn.Softplus: softplus,
     nn.Tanh: lambda layer, at, x: at.node("Tanh", x),
+    nn.Unflatten: lambda layer, at, x: at.node("Reshape", x, at.whole("shape", (0, *layer.unflattened_size))),
     nn.Upsample: upsample,
 }
 """How each layer is written: from the layer, its place in the graph and its input's name to its output's name."""

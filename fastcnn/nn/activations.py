@@ -1,12 +1,37 @@
 """Activations as layers; the formulas are in `fastcnn.functional`."""
 
+from typing import Any
+
 from fastcnn import _validate
 from fastcnn.functional.activations import softplus_options, tanh_scales
 from fastcnn.nn.module import Module
 
 
+def inplace_repr(layer: Any, *options: str) -> str:
+    """The options of a layer for its repr, and, where it is set, PyTorch's `inplace`."""
+    return ", ".join([*options, *(["inplace=True"] if layer.inplace else [])])
+
+
 class ReLU(Module):
-    """``max(x, 0)``; see `fastcnn.functional.relu`."""
+    """``max(x, 0)``; see `fastcnn.functional.relu`.
+
+    Parameters
+    ----------
+    inplace : bool, default False
+        As in PyTorch, where it saves memory and changes no result. Here memory is planned with and without it.
+
+    Raises
+    ------
+    TypeError
+        If `inplace` is not True or False.
+    """
+
+    def __init__(self, inplace: bool = False):
+        self.inplace = _validate.flag("inplace", inplace)
+
+    def extra_repr(self) -> str:
+        """Whether in place."""
+        return inplace_repr(self)
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.relu`."""
@@ -24,15 +49,18 @@ class LeakyReLU(Module):
     Parameters
     ----------
     negative_slope : float, default 0.01
+    inplace : bool, default False
+        As in PyTorch, where it saves memory and changes no result. Here memory is planned with and without it.
 
     Raises
     ------
     TypeError, ValueError
-        If `negative_slope` is not a finite number.
+        If `negative_slope` is not a finite number, or `inplace` not True or False.
     """
 
-    def __init__(self, negative_slope: float = 0.01):
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False):
         self.negative_slope = _validate.number("negative_slope", negative_slope)
+        self.inplace = _validate.flag("inplace", inplace)
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.leaky_relu`."""
@@ -44,8 +72,8 @@ class LeakyReLU(Module):
         return backend.leaky_relu_backward(dy, self._x, self.negative_slope)
 
     def extra_repr(self) -> str:
-        """Slope."""
-        return f"negative_slope={self.negative_slope}"
+        """Slope, and whether in place."""
+        return inplace_repr(self, f"negative_slope={self.negative_slope}")
 
 
 class Tanh(Module):
@@ -135,7 +163,25 @@ class GELU(Module):
 
 
 class SiLU(Module):
-    """``x * sigmoid(x)``; see `fastcnn.functional.silu`."""
+    """``x * sigmoid(x)``; see `fastcnn.functional.silu`.
+
+    Parameters
+    ----------
+    inplace : bool, default False
+        As in PyTorch, where it saves memory and changes no result. Here memory is planned with and without it.
+
+    Raises
+    ------
+    TypeError
+        If `inplace` is not True or False.
+    """
+
+    def __init__(self, inplace: bool = False):
+        self.inplace = _validate.flag("inplace", inplace)
+
+    def extra_repr(self) -> str:
+        """Whether in place."""
+        return inplace_repr(self)
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.silu`."""
@@ -153,15 +199,18 @@ class ELU(Module):
     Parameters
     ----------
     alpha : float, default 1
+    inplace : bool, default False
+        As in PyTorch, where it saves memory and changes no result. Here memory is planned with and without it.
 
     Raises
     ------
     TypeError, ValueError
-        If `alpha` is not a finite number.
+        If `alpha` is not a finite number, or `inplace` not True or False.
     """
 
-    def __init__(self, alpha: float = 1.0):
+    def __init__(self, alpha: float = 1.0, inplace: bool = False):
         self.alpha = _validate.number("alpha", alpha)
+        self.inplace = _validate.flag("inplace", inplace)
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.elu`."""
@@ -173,8 +222,8 @@ class ELU(Module):
         return backend.elu_backward(dy, self._x, self.alpha)
 
     def extra_repr(self) -> str:
-        """Alpha."""
-        return f"alpha={self.alpha}"
+        """Alpha, and whether in place."""
+        return inplace_repr(self, f"alpha={self.alpha}")
 
 
 class Hardswish(Module):

@@ -69,7 +69,7 @@ class Sequential(Module):
     def __getattr__(self, name: str) -> Any:  # of what is no attribute otherwise
         if name in self._named():
             return self.layers[self._names.index(name)]
-        return super().__getattribute__(name)  # says that there is none
+        return super().__getattr__(name)  # type: ignore[misc]  # mypy is not told of it
 
     def __delattr__(self, name: str) -> None:
         if name in self._named():
@@ -156,9 +156,9 @@ class Sequential(Module):
         del self[index]
         return layer
 
-    def add_module(self, name: str, module: Module) -> None:
+    def add_module(self, name: str, module: Module | None) -> None:
         """Put a layer behind the last one, by a name; in the place of the one that has this name, if one has."""
-        self.layers = {**dict(self.named_children()), name: module}
+        self.layers = {**dict(self.named_children()), name: module}  # type: ignore[assignment]  # or refused
 
     def _check_part(self, name: str, module: Module) -> None:
         """Refuse a module that an attribute has and the chain has not, where nothing but the chain is computed."""

@@ -98,7 +98,8 @@ class _Conv(Module):
             raise ValueError(f"{self} needs {LAYOUTS[self._axes]} but its input has shape {x.shape}.")
         if x.shape[1] != self.in_channels:
             raise ValueError(f"{self} needs {self.in_channels} input channels but its input has shape {x.shape}.")
-        raise TypeError(f"{self} has {self.weight.dtype} parameters but its input is {x.dtype}.")
+        dtype = self.weight.dtype
+        raise TypeError(f"{self} has {dtype} parameters but its input is {x.dtype}; convert it: x.astype(np.{dtype}).")
 
     def extra_repr(self) -> str:
         """Channels, kernel, and what differs from its default."""

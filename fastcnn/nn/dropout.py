@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from fastcnn import _validate
 from fastcnn.functional.dropout import checked_probability, dropout2d_mask, dropout_mask
 from fastcnn.nn import init
+from fastcnn.nn.activations import inplace_repr
 from fastcnn.nn.module import Module
 from fastcnn.nn.recording import made_anew
 
@@ -17,13 +19,15 @@ class Dropout(Module):
     ----------
     p : float, default 0.5
         Probability that a value is dropped, from 0 to 1. With 1, all are.
+    inplace : bool, default False
+        As in PyTorch, where it saves memory and changes no result. Here memory is planned with and without it.
     rng : numpy.random.Generator, optional
         Draws the masks; by default a fresh one.
 
     Raises
     ------
     TypeError, ValueError
-        If `p` is not a number from 0 to 1, or `rng` is not a Generator.
+        If `p` is not a number from 0 to 1, `inplace` not True or False, or `rng` is not a Generator.
 
     Examples
     --------
@@ -38,8 +42,9 @@ class Dropout(Module):
 
     _draw = staticmethod(dropout_mask)
 
-    def __init__(self, p: float = 0.5, *, rng: np.random.Generator | None = None):
+    def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: np.random.Generator | None = None):
         self.p = checked_probability(p)
+        self.inplace = _validate.flag("inplace", inplace)
         self.rng = init.generator(rng)
 
     def forward_native(self, x, backend):
@@ -56,8 +61,8 @@ class Dropout(Module):
         return dy if self._mask is None else backend.dropout_backward(dy, self._mask)
 
     def extra_repr(self) -> str:
-        """Probability."""
-        return f"p={self.p}"
+        """Probability, and whether in place."""
+        return inplace_repr(self, f"p={self.p}")
 
 
 class Dropout2d(Dropout):
@@ -67,13 +72,16 @@ class Dropout2d(Dropout):
     ----------
     p : float, default 0.5
         Probability that a channel is dropped, from 0 to 1. With 1, all are.
+    inplace : bool, default False
+        As in PyTorch, where it saves memory and changes no result. Here memory is planned with and without it.
     rng : numpy.random.Generator, optional
         Draws the masks; by default a fresh one.
 
     Raises
     ------
     TypeError, ValueError
-        If `p` is not a number from 0 to 1, or `rng` is not a Generator; from a call, if the input is not (N, C, H, W).
+        If `p` is not a number from 0 to 1, `inplace` not True or False, or `rng` is not a Generator; from a call, if
+        the input is not (N, C, H, W).
 
     Examples
     --------

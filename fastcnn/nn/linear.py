@@ -84,7 +84,8 @@ class Linear(Module):
             raise ValueError(f"{self} needs rows (N, features) but its input has shape {x.shape}; Flatten makes rows.")
         if x.shape[1] != self.in_features:
             raise ValueError(f"{self} needs {self.in_features} input features but its input has shape {x.shape}.")
-        raise TypeError(f"{self} has {self.weight.dtype} parameters but its input is {x.dtype}.")
+        dtype = self.weight.dtype
+        raise TypeError(f"{self} has {dtype} parameters but its input is {x.dtype}; convert it: x.astype(np.{dtype}).")
 
     def extra_repr(self) -> str:
         """Features, and whether there is no bias."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastcnn import _validate, backends
 from fastcnn.nn import calls, recording
+from fastcnn.nn.habits import ABSENT
 from fastcnn.nn.inputs import Batch, checked_batch, each
 from fastcnn.nn.parameter import Buffer, Parameter, zero_grad
 
@@ -89,6 +90,14 @@ class Module:
         if not name.startswith("_"):
             object.__setattr__(self, "_version", self._version + 1)
         object.__delattr__(self, name)
+
+    if not TYPE_CHECKING:  # else every attribute would be there
+
+        def __getattr__(self, name: str):
+            """Say what does what PyTorch's would, or that there is no such attribute."""
+            if name in ABSENT:
+                raise AttributeError(f"A Module of fastcnn has no `{name}`: {ABSENT[name]}.", name=name, obj=self)
+            return object.__getattribute__(self, name)
 
     def forward(self, x: Batch, *more: np.ndarray) -> np.ndarray:
         """Output for a batch, computed by the current backend; `backward` will use the same.
@@ -237,6 +246,147 @@ class Module:
             inside = [(f"{name}.{child}" if name else child, value) for child, value in module.named_children()]
             waiting.extend(reversed(inside))
 
+    def get_submodule(self, target: str) -> "Module":
+        """The module of a dotted name, as `named_modules` names it; the module itself for "".
+
+        Raises
+        ------
+        AttributeError
+            If there is none.
+
+        Examples
+        --------
+        >>> from fastcnn import nn
+        >>> nn.Sequential(nn.Residual(nn.ReLU())).get_submodule("0.body")
+        ReLU()
+        """
+        for name, module in self.named_modules(remove_duplicate=False):
+            if name == target:
+                return module
+        raise AttributeError(f"This {type(self).__name__} has no module of the name {target!r}.")
+
+    def apply(self, fn: Callable[["Module"], object]) -> Self:
+        """Call ``fn`` for every module inside this one, and for this one last; return the module.
+
+        Examples
+        --------
+        >>> from fastcnn import nn
+        >>> def init_weights(module):
+        ...     if isinstance(module, nn.Linear):
+        ...         module.bias.data.fill(0.5)
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).apply(init_weights)
+        >>> model[1].bias.data
+        array([0.5, 0.5], dtype=float32)
+        """
+        for child in dict.fromkeys(self.children()):
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def add_module(self, name: str, module: "Module | None") -> None:
+        """Make a module an attribute; the same as ``setattr(self, name, module)``, but for what it checks.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `module` is neither a `Module` nor None, or `name` is no name or that of another attribute.
+        """
+        self._register(name, module, "module", Module)
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Make a parameter an attribute; see `add_module`."""
+        self._register(name, param, "param", Parameter)
+
+    def register_buffer(self, name: str, tensor: np.ndarray | None, persistent: bool = True) -> None:
+        """Make a `Buffer` of an array, and an attribute of that; see `add_module`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in `add_module`; and if `persistent` is not True: what is not part of the state is a plain attribute.
+        """
+        if not _validate.flag("persistent", persistent):
+            raise ValueError(
+                f"`persistent` cannot be False: every buffer is part of the state. Keep the array in an attribute, "
+                f"`self.{name} = array`."
+            )
+        self._register(name, tensor if tensor is None else Buffer(tensor), "tensor", Buffer)
+
+    def _register(self, name: str, value, argument: str, kind: type) -> None:
+        if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
+            raise ValueError(f"`name` is {name!r} but must be that of a public attribute.")
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(f"`{argument}` must be a {kind.__name__} or None, not {type(value).__name__}.")
+        before = getattr(self, name, None)
+        if before is not None and not isinstance(before, kind):
+            raise ValueError(f"`name` is {name!r}, but that is another attribute of {type(self).__name__}.")
+        setattr(self, name, value)
+
+    def to(self, *to: Any, device: Any = None, dtype: Any = None) -> Self:
+        """Set the dtype of all parameters, gradients and buffers of floats; return the module.
+
+        An optimizer that has the parameters already is to be made anew.
+
+        Parameters
+        ----------
+        *to : dtype, str or torch.device
+            float32 or float64, NumPy's or PyTorch's, or a name; or "cpu", where all of fastcnn is.
+        device, dtype : dtype, str or torch.device, optional
+            The same by name.
+
+        Returns
+        -------
+        Module
+            This one.
+
+        Raises
+        ------
+        TypeError
+            If one is something else.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastcnn import nn
+        >>> nn.Linear(2, 3).to("cpu").to(np.float64).weight
+        Parameter(shape=(3, 2), dtype=float64)
+        """
+        dtypes = []
+        for value in (*to, device, dtype):
+            name = str(getattr(value, "__name__", value)).removeprefix("torch.")
+            if name in ("float32", "float64"):
+                dtypes.append(np.dtype(name))
+            elif value is not None and name != "cpu":
+                raise TypeError(
+                    f'`to` takes "cpu" and the dtypes float32 and float64, not {value!r}: fastcnn computes on the '
+                    "processor's threads."
+                )
+        for chosen in dtypes:
+            self._set_dtype(chosen)
+        return self
+
+    def _set_dtype(self, dtype: np.dtype) -> None:
+        for _, held in self.named_state():
+            if held.dtype.kind == "f":
+                held.data = held.data.astype(dtype, copy=False)
+            if isinstance(held, Parameter) and held.grad is not None:
+                held.grad = held.grad.astype(dtype, copy=False)
+        for module in self.modules():
+            if "dtype" in vars(module):
+                module.dtype = dtype
+
+    def float(self) -> Self:
+        """Set the dtype to float32, as ``to(np.float32)`` does; return the module."""
+        return self.to(np.float32)
+
+    def double(self) -> Self:
+        """Set the dtype to float64, as ``to(np.float64)`` does; return the module."""
+        return self.to(np.float64)
+
+    def cpu(self) -> Self:
+        """Return the module, which is there already."""
+        return self
+
     def named_state(self) -> Iterator[tuple[str, Parameter | Buffer]]:
         """Dotted names, parameters and buffers of this module and all inside it, as PyTorch names and orders them.
 
@@ -257,6 +407,10 @@ class Module:
     def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
         """First names and buffers of this module and all inside it, each once, in PyTorch's order."""
         return ((name, value) for name, value in self._named_once() if isinstance(value, Buffer))
+
+    def buffers(self) -> Iterator[Buffer]:
+        """Buffers of this module and all inside it, each once."""
+        return (buffer for _, buffer in self.named_buffers())
 
     def _named_once(self) -> Iterator[tuple[str, Parameter | Buffer]]:
         names: dict[Parameter | Buffer, str] = {}

@@ -50,12 +50,7 @@ class Trial:
     def __init__(self, layer: Module, x: np.ndarray, backend: str, step: float, seed: int) -> None:
         self.kind, self.x, self.backend, self.step = type(layer).__name__, x, backend, step
         self._layer = self.attempt("copy.deepcopy", copy.deepcopy, layer)
-        for _, held in self._layer.named_state():
-            if held.dtype.kind == "f":
-                held.data = held.data.astype(x.dtype)
-        for module in self._layer.modules():
-            if "dtype" in vars(module):
-                module.dtype = x.dtype
+        self._layer.to(x.dtype)
         self.rng = np.random.default_rng(seed)
         self.y = self.attempt("forward", self.copy(), x.copy())
         self.dy = self.rng.standard_normal(np.shape(self.y)).astype(x.dtype)

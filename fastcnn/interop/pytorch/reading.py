@@ -19,7 +19,6 @@ FIXED: dict[str, dict[str, Any]] = {
     "Conv2d": {"padding_mode": "zeros"},
     "ConvTranspose1d": {"padding_mode": "zeros"},
     "ConvTranspose2d": {"padding_mode": "zeros"},
-    "Flatten": {"start_dim": 1, "end_dim": -1},
     "InstanceNorm2d": {"track_running_stats": False},
     "MaxPool1d": {"return_indices": False},
     "MaxPool2d": {"return_indices": False},
