@@ -302,10 +302,17 @@ def test_a_forward_of_ones_own_needs_a_backward_of_ones_own():
 
     net = Net()
     assert net(normal(2, 3)).shape == (2, 2)
-    with pytest.raises(
-        RuntimeError, match=r"Net defines a forward of its own.*: define forward_native and backward_nat"
-    ):
+    with pytest.raises(RuntimeError, match=r"Net defines a forward of its own.*: define backward\(dy\), too"):
         net.backward(normal(2, 2))
+
+    class Chain(nn.Sequential):
+        def forward(self, x):
+            return self[0](x)
+
+    chain = Chain(linear(3, 2))
+    assert chain(normal(2, 3)).shape == (2, 2)
+    with pytest.raises(RuntimeError, match=r"Chain defines a forward of its own.*: define forward_native and backward"):
+        chain.backward(normal(2, 2))
 
 
 # Attributes.

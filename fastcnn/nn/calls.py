@@ -108,6 +108,7 @@ class _Running(threading.local):
     chosen: Call | None = None  # to which the next ``backward_native`` of its layer belongs
     kept = True  # whether calls are kept for a backward pass
     observe: "Observer | None" = None
+    backend: Any = None  # of the layer written in NumPy in whose pass it is
 
 
 _running = _Running()
@@ -117,7 +118,8 @@ def run(layer, x, backend) -> tuple[Any, "Call | _Missing"]:
     """Output of a layer, and the call; it has nothing to do with the calls that this thread is in the middle of."""
     outer, _running.call = _running.call, _Outermost()
     try:
-        return layer.forward_native(x, backend), last_call(layer)
+        with by_arrays(None):
+            return layer.forward_native(x, backend), last_call(layer)
     finally:
         _running.call = outer
 
@@ -158,6 +160,32 @@ def last_call(layer) -> "Call | _Missing":
     """
     inside = _running.call.inside if _running.call else []
     return inside[-1] if inside and inside[-1].is_of(layer) else _Missing(layer)
+
+
+def is_running(layer) -> bool:
+    """Whether this thread is in the middle of a call, and ``layer`` is what runs in it: a twin."""
+    return _running.call is not None and _running.call.twin is layer
+
+
+def shape_of_input() -> tuple[int, ...]:
+    """Of what the layer was given whose call is running."""
+    call: Any = _running.call
+    return call.x[1]
+
+
+@contextmanager
+def by_arrays(backend) -> Iterator[None]:
+    """Within this, a pass goes through the doors of layers (see `fastcnn.nn.in_numpy`), which are parts of its call."""
+    before, _running.backend = _running.backend, backend
+    try:
+        yield
+    finally:
+        _running.backend = before
+
+
+def backend_inside() -> Any:
+    """The backend of the pass by arrays that this thread is in the middle of, if it is."""
+    return _running.backend
 
 
 @contextmanager
@@ -291,6 +319,7 @@ def _inherited(kind: type, name: str):
     def inherited(self, *arguments, **options):
         return getattr(super(kind, self), name)(*arguments, **options)
 
+    inherited.is_made = True  # type: ignore[attr-defined]  # by nobody who wrote a layer
     return inherited
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 from fastcnn import _validate, backends
-from fastcnn.nn import calls, recording
+from fastcnn.nn import calls, in_numpy, recording
 from fastcnn.nn.habits import ABSENT
 from fastcnn.nn.inputs import Batch, checked_batch, each
 from fastcnn.nn.parameter import Buffer, Parameter, zero_grad
@@ -36,16 +36,21 @@ class IncompatibleKeys(NamedTuple):
 class Module:
     """A layer, or a model made of layers.
 
-    A new layer defines ``forward_native(x, backend)``, which returns y, and ``backward_native(dy, backend,
-    input_grad)``, which adds the gradients of its parameters and returns dx (or None without `input_grad`). It is not
+    A new layer defines ``forward(x)``, which returns y, and ``backward(dy)``, which adds the gradients of its
+    parameters and returns dx, on plain NumPy arrays: x and dy may not be written into, and y and dx have their dtype.
+    Attributes that are a `Parameter`, a `Buffer` or a `Module` are found by their names. It stands anywhere in a model,
+    in every backend, and may call other layers, and go back through them, each once. A ``backward(dy, *, input_grad)``
+    is told whether dx is needed. `fastcnn.testing.check_layer` checks a layer.
+
+    One that calls the backend itself, without the way to NumPy and back, defines ``forward_native(x, backend)`` and
+    ``backward_native(dy, backend, input_grad)`` in their place, which returns None without `input_grad`. It is not
     called without `input_grad` where no parameter learns, and may leave out what `learns` says is not needed.
     Activations are in the backend's own layout; their ``.shape`` is (N, C, H, W), (N, C, L) or (N, features) in every
-    backend. Attributes that are a `Parameter`, a `Buffer` or a `Module` are found by their names.
-    `fastcnn.testing.check_layer` checks a layer.
+    backend.
 
-    What ``forward_native`` leaves in new attributes that begin with an underscore is there in the ``backward_native``
-    of the same call, and nowhere else: a layer may be called several times before, at several places of a model too
-    (see `fastcnn.nn.calls`). All other attributes are the layer's own, whenever they are set. A layer that calls one
+    What a forward pass leaves in new attributes that begin with an underscore is there in the backward pass of the same
+    call, and nowhere else: a layer may be called several times before, at several places of a model too (see
+    `fastcnn.nn.calls`). All other attributes are the layer's own, whenever they are set. A native layer that calls one
     and the same other layer several times takes each call with `fastcnn.nn.last_call`, and goes back through it by
     ``call.backward(dy, backend, input_grad)``.
 
@@ -56,6 +61,23 @@ class Module:
     --------
     >>> import numpy as np
     >>> from fastcnn import nn
+    >>> class Scale(nn.Module):
+    ...     def __init__(self):
+    ...         self.factor = nn.Parameter(np.full(1, 3.0))
+    ...
+    ...     def forward(self, x):
+    ...         self._x = x
+    ...         return self.factor.data * x
+    ...
+    ...     def backward(self, dy):
+    ...         self.factor.accumulate(np.sum(dy * self._x, keepdims=True).reshape(1))
+    ...         return self.factor.data * dy
+    >>> model = nn.Sequential(Scale(), nn.ReLU())
+    >>> model(np.array([[-1.0, 2.0]])), model.backward(np.array([[1.0, 1.0]])), model[0].factor.grad
+    (array([[0., 6.]]), array([[0., 3.]]), array([2.]))
+
+    The same for the backend's own activations:
+
     >>> class Absolute(nn.Module):
     ...     def forward_native(self, x, backend):
     ...         self._x = x
@@ -79,6 +101,7 @@ class Module:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        in_numpy.wrap(cls, Module)
         calls.wrap(cls)
 
     def __setattr__(self, name: str, value) -> None:
@@ -120,6 +143,9 @@ class Module:
             If `x` is not a float array of at least two axes, does not fit a layer, or there are several but the model
             takes one.
         """
+        inside = calls.backend_inside()
+        if inside is not None:
+            return np.array(inside.unpack(self.forward_native(inside.pack(checked_batch(x)), inside)))
         self._last = None  # what a forward leaves that fails half-way belongs to nothing
         name = backends.get_backend()
         backend = backends.load(name)
@@ -158,7 +184,12 @@ class Module:
             If `dy` has not the shape and dtype of the last output, or what a layer of one's own returns not those of
             its input.
         """
-        if self._last is None and type(self).forward is not Module.forward:
+        inside = calls.backend_inside()
+        if inside is not None:
+            dx = self.backward_native(inside.pack(_validate.floats("dy", dy)), inside, input_grad)
+            return np.array(inside.unpack(dx)) if input_grad else None
+        forward = type(self).forward
+        if self._last is None and forward is not Module.forward and not in_numpy.has_door(forward):
             raise RuntimeError(
                 f"{type(self).__name__} defines a forward of its own, of which Module.backward knows nothing: define "
                 "forward_native and backward_native in its place, or backward beside it."

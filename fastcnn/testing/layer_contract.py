@@ -43,8 +43,7 @@ def check_layer(
     ----------
     layer : Module
         In training or evaluation mode, as it is to be checked; it is not changed. Its class must be importable, for
-        pickle, and define ``forward_native`` and ``backward_native``. It may draw, but only from generators that are
-        attributes, which are copied with it.
+        pickle. It may draw, but only from generators that are attributes, which are copied with it.
     x : ndarray of shape (N, C, H, W), (N, C, L) or (N, features), float32 or float64
         A batch at which the output is differentiable: not on a bend of a ReLU, nor with a tie in a max-pooling.
     backends : sequence of {"naive", "numpy", "numba"}, optional
@@ -72,14 +71,13 @@ def check_layer(
     ...     def __init__(self):
     ...         self.factor = nn.Parameter(np.array([2.0]))
     ...
-    ...     def forward_native(self, x, backend):
-    ...         self._x = backend.unpack(x)
-    ...         return backend.pack(self._x * self.factor.data)
+    ...     def forward(self, x):
+    ...         self._x = x
+    ...         return x * self.factor.data
     ...
-    ...     def backward_native(self, dy, backend, input_grad):
-    ...         dy = backend.unpack(dy)
+    ...     def backward(self, dy):
     ...         self.factor.grad = (dy * self._x).sum(keepdims=True).reshape(1)
-    ...         return backend.pack(dy * self.factor.data)
+    ...         return dy * self.factor.data
     >>> check_layer(Scale(), np.array([[1.0, -2.0]]), backends=["numpy"])
     Traceback (most recent call last):
         ...
