@@ -1,5 +1,9 @@
 """Tables of models against numbers worked by hand, and traces."""
 
+import re
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -125,3 +129,29 @@ def test_trace_gives_every_output(backend, rng):
             x = layer(x)
             np.testing.assert_array_equal(step.y, x)
         np.testing.assert_array_equal(steps[0].y, x)
+
+
+def test_the_table_in_a_notebook(monkeypatch, capsys):
+    class Own(nn.Module):
+        def forward_native(self, x, backend):
+            return x
+
+    model = nn.Sequential({"a<b": nn.Residual(nn.Linear(3, 3)), "own": Own()})
+    summary = nn.summarize(model, (3,))
+    rows = [re.findall(r">([^<]*)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", summary._repr_html_())]
+    assert rows[0] == ["layer", "output", "parameters", "multiply-adds", "memory, kB"]
+    assert [row[0] for row in rows[1:]] == [
+        "Sequential", "a&lt;b: Residual", "body: Linear", "shortcut: Identity", "own: Own", "total",
+    ]  # fmt: skip
+    assert rows[-1][2:4] == ["12", "9"]
+    assert "<p>layer by layer: own (Own is a class of its own)</p>" in summary._repr_html_()
+    assert repr(summary) == str(summary)
+    shown = []
+    ipython = SimpleNamespace(get_ipython=lambda: True, display=SimpleNamespace(display=shown.append))
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    model.summary((3,))
+    ipython.get_ipython = lambda: None  # imported, but in no shell of IPython
+    assert capsys.readouterr().out == ""
+    model.summary((3,))
+    assert capsys.readouterr().out == f"{summary}\n"
+    assert shown == [summary]

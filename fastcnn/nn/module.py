@@ -600,7 +600,8 @@ class Module:
     def summary(self, input_shape: Sequence[int] | Sequence[Sequence[int]] | None = None) -> None:
         """Print all layers: output, parameters, multiply-adds and memory of the output, for one image.
 
-        `fastcnn.nn.summarize` returns the same as numbers, and says what they are.
+        In a notebook the table is displayed. `fastcnn.nn.summarize` returns the same as numbers, and says what they
+        are.
 
         Parameters
         ----------
@@ -625,7 +626,7 @@ class Module:
         ------------------------------------------------------------------
         total                                72         48,672       27.04
         """
-        print(Module._summarize(self, input_shape))
+        Module._summarize(self, input_shape).show()
 
     def compile_inference(self, batch_size: int = 512) -> "Inference":
         """Prepare what this module computes in evaluation mode; see `fastcnn.nn.Inference`."""

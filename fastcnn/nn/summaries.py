@@ -1,5 +1,7 @@
 """What a model consists of and what it costs, as a table."""
 
+import html
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -48,9 +50,9 @@ class Row(NamedTuple):
     memory: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Summary:
-    """Rows and their sums; ``str`` of it is the table.
+    """Rows and their sums; ``print`` of it shows the table, and so does a notebook whose cell it is the value of.
 
     Attributes
     ----------
@@ -77,18 +79,42 @@ class Summary:
         return 3 * self.multiply_adds - first
 
     def __str__(self) -> str:
-        table: list[tuple[str, ...]] = [("layer", "output", "parameters", "multiply-adds", "memory, kB")]
+        table = [("  " * depth + name, *cells) for depth, name, *cells in self._table()]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        head, *rows = (
+            "  ".join((f"{line[0]:{widths[0]}}", *map(str.rjust, line[1:], widths[1:]))).rstrip() for line in table
+        )
+        rule = "-" * max(map(len, (head, *rows)))
+        return "\n".join((head, rule, *rows[:-1], rule, rows[-1], *said(self.unrecorded)))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """The table in a notebook."""
+        lines: list[str] = []
+        for depth, *cells in self._table():
+            tag, (name, *others) = "td" if lines else "th", map(html.escape, cells)
+            first = f'<{tag} style="text-align: left; padding-left: {0.5 + 1.5 * depth}em">{name}</{tag}>'
+            rest = (f'<{tag} style="text-align: right">{cell}</{tag}>' for cell in others)
+            lines.append(f"<tr>{first}{''.join(rest)}</tr>")
+        notes = (f"<p>{html.escape(line)}</p>" for line in said(self.unrecorded))
+        return f"<table>{''.join(lines)}</table>{''.join(notes)}"
+
+    def _table(self) -> list[tuple]:
+        """Depths and cells of all lines, the heads of the columns first, the sums last."""
+        table: list[tuple] = [(0, "layer", "output", "parameters", "multiply-adds", "memory, kB")]
         for row in self.rows:
             name = f"{row.name.rpartition('.')[2]}: {row.kind}" if row.name else row.kind
-            shape = " x ".join(map(str, row.output_shape))
-            table.append(("  " * row.depth + name, shape, *_numbers(row)))
-        table.append(("total", "", *_numbers(self)))
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = [
-            "  ".join((f"{line[0]:{widths[0]}}", *map(str.rjust, line[1:], widths[1:]))).rstrip() for line in table
-        ]
-        rule = "-" * max(map(len, lines))
-        return "\n".join((lines[0], rule, *lines[1:-1], rule, lines[-1], *said(self.unrecorded)))
+            table.append((row.depth, name, " x ".join(map(str, row.output_shape)), *_numbers(row)))
+        return [*table, (0, "total", "", *_numbers(self))]
+
+    def show(self) -> None:
+        """Print the table; in a notebook, display it."""
+        ipython = sys.modules.get("IPython")
+        if ipython and ipython.get_ipython():
+            ipython.display.display(self)
+        else:
+            print(self)
 
 
 def said(unrecorded: dict[str, str]) -> list[str]:

@@ -19,7 +19,7 @@ AS_WRITTEN: dict[str, Any] = {"parse_math": False, "usetex": False}  # of texts 
 
 def figure(width: float, height: float) -> "Figure":
     """A new figure, its size in inches."""
-    from matplotlib.figure import Figure
+    from fastcnn.plotting._figure import Figure
 
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
