@@ -96,6 +96,19 @@ class Net(nn.Module):
         return self.conv.backward(F.silu_backward(dy, self._before))
 
 
+class Product(nn.Module):
+    """Of two inputs."""
+
+    several_inputs = True
+
+    def forward(self, a, b):
+        self._a, self._b = a, b
+        return a * b
+
+    def backward(self, dy):
+        return dy * self._b, dy * self._a
+
+
 CONTRACT = {
     "parameters": (Scale(3), normal(4, 3, 2, 2)),
     "rows": (Scale(3), normal(5, 3)),
@@ -366,6 +379,25 @@ def test_views_may_be_returned(backend):
         for _ in range(2):
             np.testing.assert_array_equal(model(x), np.maximum(x[:, ::-1], 0))
             np.testing.assert_array_equal(model.backward(x), np.where(x > 0, x[:, ::-1], 0))
+
+
+def test_several_inputs(backend):
+    a, b, dy = normal(4, 3), normal(4, 3, seed=1), normal(4, 3, seed=2)
+    with use_backend(backend):
+        for model in (Product(), nn.Sequential(Product(), nn.Identity())):
+            np.testing.assert_array_equal(model(a, b), a * b)
+            for found, expected in zip(model.backward(dy), (dy * b, dy * a), strict=True):
+                np.testing.assert_array_equal(found, expected)
+            assert model.backward(dy, input_grad=False) is None
+
+        class One(Product):
+            def backward(self, dy):
+                return dy
+
+        model = One()
+        model(a, b)
+        with pytest.raises(ValueError, match=r"One.backward returned 1 gradients but must return a tuple of 2"):
+            model.backward(dy)
 
 
 def test_onnx_names_the_layer(tmp_path):

@@ -69,8 +69,8 @@ def twin(model: nn.Module, known: dict | None = None) -> torch.nn.Module:
 def _twin(model: nn.Module, twin: Callable) -> torch.nn.Module:
     name = type(model).__name__
     if isinstance(model, nn.Sequential):
-        layers = OrderedDict((name, twin(layer)) for name, layer in model.named_children())
-        made = (Chain if model.several_inputs else torch.nn.Sequential)(layers)
+        parts = OrderedDict((name, twin(layer)) for name, layer in model.named_children())
+        made = (Chain if model.several_inputs else torch.nn.Sequential)(parts)
     elif isinstance(model, nn.Concat | nn.Parallel):
         made = Branches(map(twin, model), model.dim, isinstance(model, nn.Parallel))
     elif isinstance(model, nn.Residual):

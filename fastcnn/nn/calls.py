@@ -167,10 +167,11 @@ def is_running(layer) -> bool:
     return _running.call is not None and _running.call.twin is layer
 
 
-def shape_of_input() -> tuple[int, ...]:
-    """Of what the layer was given whose call is running."""
+def shapes_of_inputs() -> list[tuple[int, ...]]:
+    """Of what the layer was given whose call is running, one input or several."""
     call: Any = _running.call
-    return call.x[1]
+    forms = call.x if isinstance(call.x[0], tuple) else (call.x,)
+    return [shape for _, shape, _ in forms]
 
 
 @contextmanager

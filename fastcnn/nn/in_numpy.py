@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastcnn.nn import calls
+from fastcnn.nn.inputs import joined, listed
 from fastcnn.nn.parameter import Parameter
 
 
@@ -49,8 +50,8 @@ def _door(method: Callable, door: Callable) -> Callable:
     """A method on arrays, in the middle of its own call; else the door, behind which it is called."""
 
     @functools.wraps(method)
-    def either(self, array, **options):
-        return (method if calls.is_running(self) else door)(self, array, **options)
+    def either(self, *arrays, **options):
+        return (method if calls.is_running(self) else door)(self, *arrays, **options)
 
     either.takes_input_grad = "input_grad" in inspect.signature(method).parameters  # type: ignore[attr-defined]
     return either
@@ -58,13 +59,14 @@ def _door(method: Callable, door: Callable) -> Callable:
 
 def _forward_native(self, x, backend):
     """Unpack, ``forward``, pack."""
-    array = _read_only(backend.unpack(x))
+    name, arrays = f"{type(self).__name__}.forward", [_read_only(backend.unpack(native)) for native in listed(x)]
     with calls.by_arrays(backend):
-        y = _floats(f"{type(self).__name__}.forward", self.forward(array), array)
-    if y.ndim < 2 or len(y) != len(array):
+        y = _floats(name, self.forward(*arrays), arrays[0])
+    N, shapes = len(arrays[0]), " and ".join(str(array.shape) for array in arrays)
+    if y.ndim < 2 or len(y) != N:
         raise ValueError(
-            f"{type(self).__name__}.forward returned an array of shape {y.shape} for an input of shape {array.shape}, "
-            f"but must return ({len(array)}, ...), of at least 2 dimensions."
+            f"{name} returned an array of shape {y.shape} for an input of shape {shapes}, but must return ({N}, ...), "
+            "of at least 2 dimensions."
         )
     return backend.pack(y)
 
@@ -86,10 +88,13 @@ def _backward_native(self, dy, backend, input_grad: bool):
             _check_gradient(name, held, parameter)
     if not input_grad:
         return None
-    dx, shape = _floats(name, dx, dy), calls.shape_of_input()
-    if dx.shape != shape:
-        raise ValueError(f"{name} returned a gradient of shape {dx.shape}, but its input has shape {shape}.")
-    return backend.pack(dx)
+    shapes = calls.shapes_of_inputs()
+    parts = dx if self.several_inputs and isinstance(dx, tuple) else (dx,)
+    if len(parts) != len(shapes):
+        raise ValueError(f"{name} returned {len(parts)} gradients but must return a tuple of {len(shapes)}.")
+    return joined(
+        tuple(backend.pack(_of_shape(name, part, dy, shape)) for part, shape in zip(parts, shapes, strict=True))
+    )
 
 
 _forward_native.is_made = _backward_native.is_made = True  # type: ignore[attr-defined]
@@ -114,6 +119,14 @@ def _floats(name: str, array: Any, given: np.ndarray) -> np.ndarray:
     if array.size == 0:
         raise ValueError(f"{name} returned an empty array, of shape {array.shape}.")
     return np.require(array, requirements=["C", "W"])
+
+
+def _of_shape(name: str, dx: Any, dy: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A gradient of an input of this shape."""
+    dx = _floats(name, dx, dy)
+    if dx.shape != shape:
+        raise ValueError(f"{name} returned a gradient of shape {dx.shape}, but its input has shape {shape}.")
+    return dx
 
 
 def _check_gradient(name: str, held: str, parameter: Parameter) -> None:

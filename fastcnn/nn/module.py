@@ -54,8 +54,8 @@ class Module:
     and the same other layer several times takes each call with `fastcnn.nn.last_call`, and goes back through it by
     ``call.backward(dy, backend, input_grad)``.
 
-    A layer that takes several inputs says ``several_inputs = True``: its ``x`` is a tuple of activations, and what its
-    ``backward_native`` returns is one of their gradients.
+    A layer that takes several inputs says ``several_inputs = True``: its ``forward`` has as many arguments, its
+    ``forward_native`` a tuple of activations, and what it returns on the way back is a tuple of one gradient each.
 
     Examples
     --------
@@ -145,7 +145,7 @@ class Module:
         """
         inside = calls.backend_inside()
         if inside is not None:
-            return np.array(inside.unpack(self.forward_native(inside.pack(checked_batch(x)), inside)))
+            return np.array(inside.unpack(self.forward_native(each(inside.pack, checked_batch(x, *more)), inside)))
         self._last = None  # what a forward leaves that fails half-way belongs to nothing
         name = backends.get_backend()
         backend = backends.load(name)
@@ -187,7 +187,7 @@ class Module:
         inside = calls.backend_inside()
         if inside is not None:
             dx = self.backward_native(inside.pack(_validate.floats("dy", dy)), inside, input_grad)
-            return np.array(inside.unpack(dx)) if input_grad else None
+            return each(lambda native: np.array(inside.unpack(native)), dx) if input_grad else None
         forward = type(self).forward
         if self._last is None and forward is not Module.forward and not in_numpy.has_door(forward):
             raise RuntimeError(
