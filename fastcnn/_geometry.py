@@ -423,3 +423,46 @@ def _pads(padding: AnyPadding, image, kernel, stride, dilation) -> list[tuple[in
         return list(zip(padding[::2], padding[1::2], strict=True))
     alike: Any = 0 if padding == "valid" else padding
     return [(pad, pad) for pad in per_axis("padding", alike, len(image), 0)]
+
+
+class Padded(NamedTuple):
+    """Images of H x W and what is around them, by where each pixel comes from.
+
+    Attributes
+    ----------
+    H, W : int
+        Of the images.
+    rows, columns : tuple of int
+        Of each row and column of the padded image, that of the image which stands there; -1 for none.
+    """
+
+    H: int
+    W: int
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+
+@functools.lru_cache(1024)
+def padded(image: tuple[int, int], sides: tuple[int, int, int, int], mode: str) -> Padded:
+    """Images with so many pixels (left, right, top, bottom) around them."""
+    left, right, top, bottom = sides
+    H, W = image
+    return Padded(H, W, _sources("height", H, top, bottom, mode), _sources("width", W, left, right, mode))
+
+
+def _sources(axis: str, extent: int, before: int, after: int, mode: str) -> tuple[int, ...]:
+    most = {"reflect": extent - 1, "circular": extent}.get(mode, max(before, after))
+    if max(before, after) > most or extent + before + after < 1:
+        limit = f"at most {most} pixels" if max(before, after) > most else "to leave a pixel"
+        raise ValueError(
+            f"The padding along the {axis}, {before} and {after}, must be {limit} in mode {mode!r}: the image has "
+            f"{extent}."
+        )
+    places = range(-before, extent + after)
+    if mode == "reflect":
+        return tuple(extent - 1 - abs(extent - 1 - abs(i)) for i in places)
+    if mode == "replicate":
+        return tuple(min(max(i, 0), extent - 1) for i in places)
+    if mode == "circular":
+        return tuple(i % extent for i in places)
+    return tuple(i if 0 <= i < extent else -1 for i in places)

@@ -19,7 +19,8 @@ from types import ModuleType
 from fastcnn import _threads
 
 FILES = (
-    "layout", "conv", "conv_transpose", "pooling", "adaptive_pooling", "interpolation", "normalization", "group_norm",
+    "layout", "conv", "conv_transpose", "padding", "pooling", "adaptive_pooling", "interpolation", "normalization",
+    "group_norm",
     "linear", "activations", "prelu", "residual", "branches", "softmax", "losses", "class_losses", "element_losses",
     "optim",
 )  # fmt: skip

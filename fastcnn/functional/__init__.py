@@ -17,6 +17,7 @@ from fastcnn.functional.group_norm import *
 from fastcnn.functional.interpolation import *
 from fastcnn.functional.linear import *
 from fastcnn.functional.normalization import *
+from fastcnn.functional.padding import *
 from fastcnn.functional.pooling import *
 from fastcnn.functional.prelu import *
 from fastcnn.functional.softmax import *

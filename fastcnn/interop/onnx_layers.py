@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastcnn import nn
+from fastcnn._geometry import padded
 from fastcnn.interop import onnx_pooling
 from fastcnn.interop.onnx_graph import Layer
 
@@ -96,6 +97,18 @@ def gelu(layer: nn.GELU, at: Layer, x: str) -> str:
     return at.node("Mul", at.node("Mul", x, at.floats("half", 0.5)), at.node("Add", part, at.floats("one", 1)))
 
 
+def pad2d(layer: Any, at: Layer, x: str) -> str:
+    """ONNX's padding, which has no copies from the other side in this opset: their pixels are taken by places."""
+    left, right, top, bottom = layer.padding
+    if isinstance(layer, nn.CircularPad2d):
+        places = padded((at.shape[1], at.shape[2]), layer.padding, "circular")
+        x = at.node("Gather", x, at.whole("rows", places.rows), axis=2)
+        return at.node("Gather", x, at.whole("columns", places.columns), axis=3)
+    mode = {nn.ReflectionPad2d: "reflect", nn.ReplicationPad2d: "edge"}.get(type(layer), "constant")
+    value = [at.floats("value", layer.value)] if mode == "constant" else []
+    return at.node("Pad", x, at.whole("pads", (0, 0, top, left, 0, 0, bottom, right)), *value, mode=mode)
+
+
 def scaled_tanh(layer: nn.ScaledTanh, at: Layer, x: str) -> str:
     """``amplitude * tanh(slope * x)``."""
     y = at.node("Tanh", at.node("Mul", x, at.floats("slope", layer.slope)))
@@ -166,6 +179,8 @@ WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
     nn.AvgPool2d: onnx_pooling.avg_pool,
     nn.BatchNorm1d: batch_norm,
     nn.BatchNorm2d: batch_norm,
+    nn.CircularPad2d: pad2d,
+    nn.ConstantPad2d: pad2d,
     nn.Conv1d: conv,
     nn.Conv2d: conv,
     nn.ConvTranspose1d: conv_transpose,
@@ -184,7 +199,9 @@ WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
     nn.MaxPool2d: onnx_pooling.max_pool,
     nn.Mish: lambda layer, at, x: at.node("Mul", x, at.node("Tanh", at.node("Softplus", x))),
     nn.PReLU: prelu,
+    nn.ReflectionPad2d: pad2d,
     nn.ReLU: lambda layer, at, x: at.node("Relu", x),
+    nn.ReplicationPad2d: pad2d,
     nn.ResizeChannels: resize_channels,
     nn.ScaledTanh: scaled_tanh,
     nn.SiLU: lambda layer, at, x: at.node("Mul", x, at.node("Sigmoid", x)),
@@ -194,6 +211,7 @@ WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
     nn.Tanh: lambda layer, at, x: at.node("Tanh", x),
     nn.Unflatten: lambda layer, at, x: at.node("Reshape", x, at.whole("shape", (0, *layer.unflattened_size))),
     nn.Upsample: upsample,
+    nn.ZeroPad2d: pad2d,
 }
 """How each layer is written: from the layer, its place in the graph and its input's name to its output's name."""
 

@@ -193,11 +193,13 @@ def _of(at: At, **kinds: int) -> Any:
 
 
 def flatten(at: At) -> Module | None:
-    """(N, C, H, W) to (N, C * H * W), by whatever operator; nothing where it is so already."""
+    """(N, C, H, W) to (N, C * H * W), by whatever operator, or back; nothing where it is so already."""
     if at.shape == at.x_shape:
         return None
+    if (len(at.x_shape), len(at.shape)) == (2, 4) and at.shape[0] == at.x_shape[0]:
+        return nn.Unflatten(1, at.shape[1:])
     if len(at.shape) != 2 or at.shape[0] != at.x_shape[0]:
-        raise ValueError(f"{at.said()} makes {at.shape} of {at.x_shape}, but fastcnn has Flatten only.")
+        raise ValueError(f"{at.said()} makes {at.shape} of {at.x_shape}, but fastcnn has Flatten and Unflatten only.")
     return nn.Flatten()
 
 
@@ -208,6 +210,18 @@ def reduce_mean(at: At) -> Module:
     if sorted(axis % ndim for axis in axes) != [*range(2, ndim)] or ndim not in ((3, 4) if keeps else (4,)):
         raise ValueError(f"{at.said()} has axes {list(axes)}, but fastcnn reads means over height and width only.")
     return _of(at, AdaptiveAvgPool1d=3, AdaptiveAvgPool2d=4)(1) if keeps else nn.GlobalAvgPool2d()
+
+
+def pad(at: At) -> Module:
+    """Pixels around images, or channels of zeros behind theirs."""
+    pads, mode = at.array(1, "pads"), at.option("mode", "constant")
+    layers = {"reflect": nn.ReflectionPad2d, "edge": nn.ReplicationPad2d, "wrap": nn.CircularPad2d}
+    if len(at.x_shape) != 4 or len(pads) != 8 or pads.reshape(2, 4)[:, :2].any():
+        return resize_channels(at)
+    _, _, top, left, _, _, bottom, right = pads.tolist()
+    if mode != "constant":
+        return layers[mode]((left, right, top, bottom))
+    return nn.ConstantPad2d((left, right, top, bottom), number(at.array(2, "value")) if at.has(2) else 0.0)
 
 
 def resize_channels(at: At) -> Module:
@@ -280,7 +294,7 @@ READERS: dict[str, Callable[[At], Module | None]] = {
     "MaxPool": max_pool,
     "Mish": lambda at: nn.Mish(),
     "PRelu": prelu,
-    "Pad": resize_channels,
+    "Pad": pad,
     "ReduceMean": reduce_mean,
     "Relu": lambda at: nn.ReLU(),
     "Reshape": flatten,

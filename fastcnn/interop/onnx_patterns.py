@@ -190,12 +190,30 @@ def _padded(at: At, x: tuple[int, ...], pads: np.ndarray, padding: np.ndarray | 
     nothing = -np.inf if operator == "MaxPool" else 0
     begins, ends = map(tuple, pads.reshape(2, -1)[:, 2:].tolist())
     value = 0 if padding is None else padding.item()
+    mode = at.content.nodes[at.node.inputs[0]].attributes.get("mode", b"constant")
+    if mode not in ("constant", b"constant"):
+        return
     if len(begins) not in (1, 2) or pads.reshape(2, -1)[:, :2].any() or pads.min() < 0 or value != nothing:
         return
     if operator == "ConvTranspose" and not any(begins):
         yield conv_transpose(at, ends)
     elif operator != "ConvTranspose":
         yield {"Conv": conv, "MaxPool": max_pool}[operator](at, (*begins, *ends))
+
+
+def _circular(at: At, x: tuple[int, ...], rows: np.ndarray, columns: np.ndarray) -> Iterator[nn.Module]:
+    """The image's own pixels from its other side."""
+    sides: list[int] = []
+    for extent, places in ((x[3], columns), (x[2], rows)):
+        before = -int(places[0]) % extent
+        before += extent * (places.size - extent - before > extent)
+        sides += [before, places.size - extent - before]
+    inner = at.content.nodes[at.node.inputs[0]]
+    axes = at.option("axis", 0), inner.attributes.get("axis", 0)
+    if len(x) == 4 and axes == (3, 2) and min(sides) >= 0 and sides[0] <= x[3] and sides[2] <= x[2]:
+        layer = nn.CircularPad2d(sides)
+        if _writes(layer, x, rows=rows, columns=columns):
+            yield layer
 
 
 def _above(at: At) -> Iterator[str]:
@@ -237,6 +255,7 @@ PATTERNS: list[tuple[Pattern, Callable[..., Iterator[nn.Module]]]] = [
     (("Add", ("Mul", ("Div", _CENTRED, _DEVIATION), "weight"), "bias"), _statistics_of_batch),
     (("Mul", ("AveragePool", _X), "scale"), _scaled_average),
     (("Add", ("MatMul", _X, "weight"), "bias"), _linear),
+    (("Gather", ("Gather", _X, "rows"), "columns"), _circular),
     (("Add", ("Mul", _NORM, "weight"), "bias"), _scaled_norm),
     *(
         ((operator, pad, *arrays), _padded)

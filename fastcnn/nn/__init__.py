@@ -16,6 +16,7 @@ from fastcnn.nn.lists import ModuleDict, ModuleList
 from fastcnn.nn.losses import _Loss
 from fastcnn.nn.module import Module
 from fastcnn.nn.normalization import *
+from fastcnn.nn.padding import *
 from fastcnn.nn.parameter import Buffer, Parameter
 from fastcnn.nn.pooling import *
 from fastcnn.nn.prelu import *

@@ -17,11 +17,11 @@ OPTIONAL = {name for files in (RECORDING, COMPILING) for names in files.values()
 UNFINITE = {
     "conv2d", "conv2d_relu", "conv_transpose2d", "linear", "linear_relu", "relu", "leaky_relu", "tanh", "sigmoid",
     "hardswish", "softplus", "mish", "add", "max_pool2d", "avg_pool2d", "adaptive_max_pool2d", "adaptive_avg_pool2d",
-    "resize_channels", "concatenate", "interpolate",
+    "resize_channels", "concatenate", "interpolate", "pad",
 }  # fmt: skip
 """Operations that are called with NaN and infinity, too."""
 
-SUMS = ("conv", "linear", "prelu", "pool", "batch", "softmax", "cross_entropy", "norm", "moments", "weighted")
+SUMS = ("conv", "linear", "prelu", "pool", "pad", "batch", "softmax", "cross_entropy", "norm", "moments", "weighted")
 """Parts of the names of operations that add up; all others make each number of a few."""
 
 SHAPES = (3, 7), (1, 2, 3, 4), (24, 3, 2, 5), (40, 1, 3, 3)

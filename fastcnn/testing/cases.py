@@ -15,12 +15,14 @@ from fastcnn._geometry import (
     Extents,
     Factor,
     OutputExtents,
+    Padded,
     Pair,
     Sampling,
     Windows,
     adaptive_windows,
     conv_transpose_windows,
     conv_windows,
+    padded,
     pool_windows,
     sampling,
 )
@@ -377,6 +379,37 @@ class AdaptivePoolCase(NamedTuple):
         outputs = extents(len(self.windows.rows), len(self.windows.columns), len(self.x) - 2)
         dy = rng.standard_normal((*self.x[:2], *outputs))
         return _images(self.x, self.values, rng).astype(dtype), dy.astype(dtype)
+
+
+class PadCase(NamedTuple):
+    """A padding worth a test, and why.
+
+    Attributes
+    ----------
+    reason : str
+    x : tuple of int
+        Shape of the images, (N, C, H, W).
+    pad, mode
+        As in `fastcnn.functional.pad`.
+    value : float, default 0
+        Of the pixels in mode "constant".
+    """
+
+    reason: str
+    x: tuple[int, int, int, int]
+    pad: tuple[int, int, int, int]
+    mode: str
+    value: float = 0.0
+
+    @property
+    def at(self) -> Padded:
+        """Geometry of the case."""
+        return padded(self.x[2:], self.pad, self.mode)
+
+    def arrays(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray, np.ndarray]:
+        """Draw x and dy."""
+        y = *self.x[:2], len(self.at.rows), len(self.at.columns)
+        return rng.standard_normal(self.x).astype(dtype), rng.standard_normal(y).astype(dtype)
 
 
 def _levelled(x: np.ndarray, values: str, rng: np.random.Generator) -> np.ndarray:
@@ -755,3 +788,18 @@ ADAPTIVE_POOL_CASES = (
     AdaptivePoolCase("signals, NaN", (18, 2, 11), 4, "nan"),
 )
 """Adaptive poolings, small enough for the naive backend."""
+
+PAD_CASES = (
+    PadCase("zeros", (2, 3, 4, 5), (1, 2, 3, 0), "constant"),
+    PadCase("a value, a block half full", (9, 2, 3, 3), (1, 1, 1, 1), "constant", -1.5),
+    PadCase("cut off on two sides", (3, 2, 5, 6), (-1, 2, 1, -3), "constant", 2.0),
+    PadCase("a pixel is left", (2, 1, 3, 3), (-1, -1, -2, 0), "constant"),
+    PadCase("nothing to do", (2, 3, 4, 5), (0, 0, 0, 0), "reflect"),
+    PadCase("mirrored, other on each side", (2, 3, 4, 5), (1, 2, 3, 0), "reflect"),
+    PadCase("mirrored as far as it goes", (17, 1, 3, 4), (3, 3, 2, 2), "reflect"),
+    PadCase("the outermost pixels", (2, 3, 4, 5), (1, 2, 3, 0), "replicate"),
+    PadCase("one pixel everywhere", (3, 2, 1, 1), (4, 2, 1, 3), "replicate"),
+    PadCase("from the other side", (2, 3, 4, 5), (1, 2, 3, 0), "circular"),
+    PadCase("three images side by side", (2, 2, 3, 4), (4, 4, 3, 3), "circular"),
+    PadCase("several blocks", (40, 3, 6, 7), (2, 2, 2, 2), "reflect"),
+)

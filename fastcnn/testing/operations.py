@@ -21,6 +21,7 @@ from fastcnn.testing.cases import (
     GROUP_NORM_CASES,
     LOSS_CASES,
     NORM_CASES,
+    PAD_CASES,
     POOL_CASES,
     RESIZE_CASES,
     ConvCase,
@@ -77,6 +78,7 @@ def calls() -> Iterator[Call]:
     yield from _convolutions()
     yield from _transposed_convolutions()
     yield from _poolings()
+    yield from _paddings()
     yield from _adaptive_poolings()
     yield from _interpolations()
     yield from _normalizations()
@@ -167,6 +169,12 @@ def _poolings() -> Iterator[Call]:
 
                 yield Call("avg_pool2d", f"{case.reason}, {options}", average)
                 yield Call("avg_pool2d_backward", f"{case.reason}, {options}", average_backward)
+
+
+def _paddings() -> Iterator[Call]:
+    for case in PAD_CASES:
+        yield Call("pad", case.reason, lambda b, *r, c=case: (b.pack(c.arrays(*r)[0]), c.at, c.value))
+        yield Call("pad_backward", case.reason, lambda b, *r, c=case: (b.pack(c.arrays(*r)[1]), c.at))
 
 
 def _adaptive_poolings() -> Iterator[Call]:

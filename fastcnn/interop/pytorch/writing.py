@@ -95,7 +95,7 @@ class _Writer:
         options = self._options(layer, kind)
         if own := self._modules.OWN.get(kind.__name__):
             return own(**options)
-        if "padding" in options and not _pads_as_pytorch(layer):
+        if "kernel_size" in options and not _pads_as_pytorch(layer):
             if padded := self._modules.PADDED.get(kind.__name__):
                 return padded(**{**options, "padding": 0}, pads=layer.padding)
             raise ValueError(f"{place or '`model`'}: PyTorch pads opposite sides alike, but this is {layer!r}.")

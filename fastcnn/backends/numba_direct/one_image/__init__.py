@@ -26,7 +26,9 @@ from fastcnn.backends.numba_direct.runtime.memory import aligned
 from fastcnn.backends.numba_direct.runtime.processor import lanes
 
 _FILES = operations_by_file()
-_BY_CHANNEL = {*_FILES["activations"], *_FILES["pooling"], *_FILES["adaptive_pooling"], *_FILES["interpolation"], "add"}
+_BY_CHANNEL = {
+    name for file in ("activations", "pooling", "adaptive_pooling", "interpolation", "padding") for name in _FILES[file]
+} | {"add"}
 
 
 class OneImage:
