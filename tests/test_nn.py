@@ -85,6 +85,20 @@ LAYERS = {
     "Dropout2d, evaluated": (lambda rng: nn.Dropout2d(0.5, rng=rng).eval(), (3, 4, 2, 2)),
     "Unflatten": (lambda rng: nn.Unflatten(1, (2, 3, 2)), (3, 12)),
     "Unflatten, what is left": (lambda rng: nn.Unflatten(-1, (2, -1, 2)), (3, 12)),
+    **{
+        f"Conv2d, {mode}": (
+            lambda rng, mode=mode: nn.Conv2d(2, 3, 3, 2, (1, 0, 2, 1), padding_mode=mode, rng=rng, dtype=np.float64),
+            (3, 2, 5, 4),
+        )
+        for mode in ("reflect", "replicate", "circular")
+    },
+    **{
+        f"Conv1d, {mode}": (
+            lambda rng, mode=mode: nn.Conv1d(2, 3, 3, 2, (1, 2), padding_mode=mode, rng=rng, dtype=np.float64),
+            (3, 2, 6),
+        )
+        for mode in ("reflect", "replicate", "circular")
+    },
     "ReflectionPad2d": (lambda rng: nn.ReflectionPad2d((1, 2, 0, 1)), (3, 2, 3, 4)),
     "ReplicationPad2d": (lambda rng: nn.ReplicationPad2d((1, 2, 0, 1)), (3, 2, 3, 4)),
     "CircularPad2d": (lambda rng: nn.CircularPad2d((1, 2, 0, 1)), (3, 2, 3, 4)),

@@ -219,6 +219,8 @@ LAYERS = [
     pytest.param(nn.CircularPad2d((5, 5, 4, 4)), id="CircularPad2d, as far as it goes"),
     pytest.param(nn.ConstantPad2d((1, -2, 3, 0), -1.5), id="ConstantPad2d"),
     pytest.param(nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(3, 4, 3)), id="ReflectionPad2d, a convolution"),
+    *(pytest.param(nn.Conv2d(3, 4, 3, padding=(1, 0, 2, 1), padding_mode=mode), id=f"Conv2d, {mode}")
+      for mode in ("reflect", "replicate", "circular")),
     pytest.param(nn.Sequential(nn.ZeroPad2d(1), nn.Conv2d(3, 4, 3)), id="ZeroPad2d, a convolution"),
     pytest.param(nn.DepthwiseSeparableConv2d(3, 4, (3, 1), 2, "same"), id="DepthwiseSeparableConv2d"),
     pytest.param(nn.Residual(nn.ReLU()), id="Residual"),

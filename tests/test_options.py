@@ -111,6 +111,7 @@ CALLS = {
     functional.huber_loss: PAIR, functional.huber_loss_backward: PAIR,
     functional.dropout: drawn(x=X), functional.dropout2d: drawn(x=X),
     functional.elu: {"x": X}, functional.elu_backward: {"dy": X, "x": X},
+    functional.pad: {"x": X, "pad": (1, 1)}, nn.ConstantPad2d: {"padding": 1, "value": 1},
     functional.leaky_relu: {"x": X}, functional.leaky_relu_backward: {"dy": X, "x": X},
     functional.prelu_backward: {"dy": X, "x": X, "weight": np.ones(4)},
     functional.softplus: {"x": X}, functional.softplus_backward: {"dy": X, "x": X},

@@ -134,3 +134,37 @@ def test_bad_input(call, error, text):
 
 def test_every_mode_has_cases():
     assert {case.mode for case in PAD_CASES} == set(MODES)
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_convolutions(backend, mode, rng):
+    """The same as a padding and a convolution, and as what follows them."""
+    padding = (1, 2, 0, 1)  # top, bottom, left, right
+    conv = nn.Conv2d(2, 3, 3, padding=padding, padding_mode=mode, rng=np.random.default_rng(0), dtype=np.float64)
+    bare = nn.Conv2d(2, 3, 3, rng=np.random.default_rng(0), dtype=np.float64)
+    others = nn.ReLU(), nn.MaxPool2d(2)
+    model, apart = nn.Sequential(conv, *others), nn.Sequential(LAYERS[mode]((0, 1, 1, 2)), bare, *others)
+    x = rng.standard_normal((5, 2, 5, 6))
+    with fastcnn.use_backend(backend):
+        dy = rng.standard_normal(apart(x).shape)
+        for _ in range(2):
+            for net in (model, apart):
+                net.zero_grad()
+            np.testing.assert_allclose(model(x), apart(x), rtol=1e-12)
+            np.testing.assert_allclose(model.backward(dy), apart.backward(dy), rtol=1e-12, atol=1e-13)
+            np.testing.assert_allclose(conv.weight.grad, bare.weight.grad, rtol=1e-12, atol=1e-13)
+        assert model.backward(dy, input_grad=False) is None
+        np.testing.assert_allclose(model.compile_inference()(x[:1]), apart(x[:1]), rtol=1e-12)
+    assert nn.unrecorded(model) == {}
+    assert f"padding=(1, 2, 0, 1), padding_mode={mode!r}" in repr(conv)
+    pytest.importorskip("torch")
+    with pytest.raises(ValueError, match=r"^0: PyTorch pads opposite sides alike"):
+        interop.to_torch(model)
+
+
+def test_convolutions_refuse(rng):
+    with pytest.raises(ValueError, match="`padding_mode` is 'constant' but must be one of 'zeros', 'reflect', 'replic"):
+        nn.Conv2d(1, 1, 3, padding_mode="constant")
+    conv = nn.Conv2d(1, 1, 3, padding=2, padding_mode="reflect", rng=rng)
+    with pytest.raises(ValueError, match=r"cannot take an input of shape \(1, 1, 2, 5\). The padding along the height"):
+        conv(np.zeros((1, 1, 2, 5), np.float32))

@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,11 @@ from fastcnn.interop.onnx_graph import Layer
 
 def conv(layer: nn.Conv1d | nn.Conv2d, at: Layer, x: str) -> str:
     """Padding is written out: "same" is that of this size of image."""
-    begin, end = onnx_pooling.sides(layer.windows(at.shape[1:]), len(at.shape) - 1)
+    w, axes = layer.windows(at.shape[1:]), len(at.shape) - 1
+    begin, end = onnx_pooling.sides(w, axes)
+    if layer.padding_mode != "zeros":
+        x = _padded(at, x, (w.left, w.right, w.top, w.bottom)[: 2 * axes], layer.padding_mode)
+        begin, end = (0,) * axes, (0,) * axes
     return at.node("Conv", *_weighted(layer, at, x), **_options(layer), pads=(*begin, *end))
 
 
@@ -98,15 +102,8 @@ def gelu(layer: nn.GELU, at: Layer, x: str) -> str:
 
 
 def pad2d(layer: Any, at: Layer, x: str) -> str:
-    """ONNX's padding, which has no copies from the other side in this opset: their pixels are taken by places."""
-    left, right, top, bottom = layer.padding
-    if isinstance(layer, nn.CircularPad2d):
-        places = padded((at.shape[1], at.shape[2]), layer.padding, "circular")
-        x = at.node("Gather", x, at.whole("rows", places.rows), axis=2)
-        return at.node("Gather", x, at.whole("columns", places.columns), axis=3)
-    mode = {nn.ReflectionPad2d: "reflect", nn.ReplicationPad2d: "edge"}.get(type(layer), "constant")
-    value = [at.floats("value", layer.value)] if mode == "constant" else []
-    return at.node("Pad", x, at.whole("pads", (0, 0, top, left, 0, 0, bottom, right)), *value, mode=mode)
+    """Pixels around images."""
+    return _padded(at, x, layer.padding, layer.mode, layer.value)
 
 
 def scaled_tanh(layer: nn.ScaledTanh, at: Layer, x: str) -> str:
@@ -214,6 +211,21 @@ WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
     nn.ZeroPad2d: pad2d,
 }
 """How each layer is written: from the layer, its place in the graph and its input's name to its output's name."""
+
+
+def _padded(at: Layer, x: str, sides: Sequence[int], mode: str, value: float = 0.0) -> str:
+    """ONNX's padding, which has no copies from the other side in this opset: their pixels are taken by places."""
+    left, right, top, bottom = (*sides, 0, 0)[:4]  # of a signal, left and right
+    if mode == "circular":
+        H, W = (1, *at.shape[1:])[-2:]
+        places = padded((H, W), (left, right, top, bottom), mode)
+        if len(at.shape) == 3:
+            x = at.node("Gather", x, at.whole("rows", places.rows), axis=2)
+        return at.node("Gather", x, at.whole("columns", places.columns), axis=len(at.shape))
+    values = [at.floats("value", value)] if mode == "constant" else []
+    begins, ends = ((top, left), (bottom, right)) if len(at.shape) == 3 else ((left,), (right,))
+    pads = at.whole("pads", (0, 0, *begins, 0, 0, *ends))
+    return at.node("Pad", x, pads, *values, mode={"replicate": "edge"}.get(mode, mode))
 
 
 def _weighted(layer, at: Layer, x: str) -> tuple[str, ...]:

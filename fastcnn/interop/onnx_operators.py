@@ -77,14 +77,14 @@ def read_operator(at: At) -> Found:
     return [layer] if layer else [], at.node.inputs[0], {at.name}
 
 
-def conv(at: At, before: Pads = ()) -> Module:
+def conv(at: At, before: Pads = (), padding_mode: str = "zeros") -> Module:
     """Padding by hand before it is its own."""
     weight, kind = at.array(1, "filters"), _of(at, Conv1d=3, Conv2d=4)
     kernel, stride, pads, dilation = slide(at.node, at.x_shape, weight.shape[2:])
     groups = at.option("group", 1)
     pads = tuple(map(sum, zip(pads, before, strict=True))) if before else pads
     channels = weight.shape[1] * groups, weight.shape[0]
-    options: Any = stride, sides(pads), dilation, groups, at.has(2)
+    options: Any = stride, sides(pads), dilation, groups, at.has(2), padding_mode
     return _with_arrays(at, kind(*channels, kernel, *options, rng=at.rng, dtype=at.content.dtype))
 
 
@@ -215,7 +215,7 @@ def reduce_mean(at: At) -> Module:
 def pad(at: At) -> Module:
     """Pixels around images, or channels of zeros behind theirs."""
     pads, mode = at.array(1, "pads"), at.option("mode", "constant")
-    layers = {"reflect": nn.ReflectionPad2d, "edge": nn.ReplicationPad2d, "wrap": nn.CircularPad2d}
+    layers: Any = {"reflect": nn.ReflectionPad2d, "edge": nn.ReplicationPad2d, "wrap": nn.CircularPad2d}
     if len(at.x_shape) != 4 or len(pads) != 8 or pads.reshape(2, 4)[:, :2].any():
         return resize_channels(at)
     _, _, top, left, _, _, bottom, right = pads.tolist()

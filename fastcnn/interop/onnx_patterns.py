@@ -190,8 +190,11 @@ def _padded(at: At, x: tuple[int, ...], pads: np.ndarray, padding: np.ndarray | 
     nothing = -np.inf if operator == "MaxPool" else 0
     begins, ends = map(tuple, pads.reshape(2, -1)[:, 2:].tolist())
     value = 0 if padding is None else padding.item()
-    mode = at.content.nodes[at.node.inputs[0]].attributes.get("mode", b"constant")
-    if mode not in ("constant", b"constant"):
+    mode = at._replace(name=at.node.inputs[0]).option("mode", "constant")
+    if mode != "constant":
+        own = any(slide(at.node, at.x_shape)[2])
+        if operator == "Conv" and mode in _AROUND and not own and pads.min() >= 0:
+            yield conv(at, (*begins, *ends), _AROUND[mode])
         return
     if len(begins) not in (1, 2) or pads.reshape(2, -1)[:, :2].any() or pads.min() < 0 or value != nothing:
         return
@@ -199,6 +202,16 @@ def _padded(at: At, x: tuple[int, ...], pads: np.ndarray, padding: np.ndarray | 
         yield conv_transpose(at, ends)
     elif operator != "ConvTranspose":
         yield {"Conv": conv, "MaxPool": max_pool}[operator](at, (*begins, *ends))
+
+
+def _circular_conv(at: At, x: tuple[int, ...], places: np.ndarray, **constants: np.ndarray) -> Iterator[nn.Module]:
+    """A convolution of signals that go on from their other end."""
+    if len(x) != 3 or any(slide(at.node, at.x_shape)[2]) or places.size < x[2]:
+        return
+    before = -int(places[0]) % x[2]
+    layer: Any = conv(at, (before, places.size - x[2] - before), "circular")
+    if _writes(layer, x, columns=places):
+        yield layer
 
 
 def _circular(at: At, x: tuple[int, ...], rows: np.ndarray, columns: np.ndarray) -> Iterator[nn.Module]:
@@ -224,6 +237,7 @@ def _above(at: At) -> Iterator[str]:
             yield from _above(at._replace(name=name))
 
 
+_AROUND = {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}  # modes of Pad, and of `padding_mode`
 _CUBE = ("Mul", ("Mul", _X, _X), ("Mul", _X, "cubic"))
 _CENTRED = ("Sub", _X, ("ReduceMean", _X))
 _DEVIATION = ("Sqrt", ("Add", ("ReduceMean", ("Mul", _CENTRED, _CENTRED)), "eps"))
@@ -256,6 +270,8 @@ PATTERNS: list[tuple[Pattern, Callable[..., Iterator[nn.Module]]]] = [
     (("Mul", ("AveragePool", _X), "scale"), _scaled_average),
     (("Add", ("MatMul", _X, "weight"), "bias"), _linear),
     (("Gather", ("Gather", _X, "rows"), "columns"), _circular),
+    (("Conv", ("Gather", _X, "places"), "weight"), _circular_conv),
+    (("Conv", ("Gather", _X, "places"), "weight", "bias"), _circular_conv),
     (("Add", ("Mul", _NORM, "weight"), "bias"), _scaled_norm),
     *(
         ((operator, pad, *arrays), _padded)

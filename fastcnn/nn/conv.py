@@ -1,11 +1,13 @@
 """Convolution and transposed convolution as layers, of signals and of images."""
 
 import math
+from typing import Any
 
 import numpy as np
 
 from fastcnn import _geometry, _validate
-from fastcnn._geometry import AnyPadding, Extents, Padding, Pair, Sides, Single, Windows
+from fastcnn._geometry import AnyPadding, Extents, Padded, Padding, Pair, Sides, Single, Windows
+from fastcnn.functional.padding import MODES
 from fastcnn.functional.signals import as_given, as_images, filters
 from fastcnn.nn import init
 from fastcnn.nn.module import Module
@@ -103,7 +105,8 @@ class _Conv(Module):
 
     def extra_repr(self) -> str:
         """Channels, kernel, and what differs from its default."""
-        defaults = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1}
+        defaults: dict[str, Any] = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1}
+        defaults["padding_mode"] = "zeros"
         options = {name: getattr(self, name, default) for name, default in defaults.items()}
         changed = "".join(
             f", {k}={v!r}" for k, v in options.items() if v not in (defaults[k], (defaults[k],) * self._axes)
@@ -115,13 +118,31 @@ class _Conv(Module):
 class _Convolution(_Conv):
     """Windows over the input."""
 
+    def __init__(self, *options, padding_mode: str):
+        super().__init__(*options)
+        modes = "zeros", *MODES[1:]  # of a constant, layers say "zeros"
+        self.padding_mode = _validate.choice("padding_mode", padding_mode, modes)
+
     def forward_native(self, x, backend, *, relu: bool = False):
         """See `fastcnn.functional.conv2d`; with ``relu``, `fastcnn.nn.fusion`."""
-        self._at = self.check(x)
+        self._at, self._around = self.check(x), None
         self._x = as_images(x, backend)
+        if self.padding_mode != "zeros":
+            self._around = around = self.surroundings(self._x.shape, self._at)
+            self._x = backend.pad(self._x, around, 0.0)
+            w = self._at
+            image, kernel = self._x.shape[2:], (w.KH, w.KW)
+            self._at = _geometry.conv_windows(image, kernel, (w.SH, w.SW), 0, (w.DH, w.DW))
         operation = backend.conv2d_relu if relu else backend.conv2d
         y = operation(self._x, *self.arrays, self._at, self.groups)
         return as_given(y, self._axes, backend)
+
+    def surroundings(self, shape: tuple[int, ...], w: Windows) -> Padded:
+        """Images of this shape with what stands around them, where these are no zeros."""
+        try:
+            return _geometry.padded(shape[2:], (w.left, w.right, w.top, w.bottom), self.padding_mode)
+        except ValueError as error:
+            raise ValueError(f"{self} cannot take an input of shape {shape}. {error}") from None
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
@@ -140,7 +161,10 @@ class _Convolution(_Conv):
         """See `fastcnn.functional.conv2d_backward`."""
         weight = self.check_parameters(dy.dtype)
         given = as_images(dy, backend), self._x, weight, self._at, self.groups
-        return self.learn(backend, *backend.conv2d_backward(*given, input_grad, self.learns()))
+        dx, *gradients = backend.conv2d_backward(*given, input_grad, self.learns())
+        if self._around and input_grad:
+            dx = backend.pad_backward(dx, self._around)
+        return self.learn(backend, dx, *gradients)
 
 
 class Conv1d(_Convolution):
@@ -156,6 +180,8 @@ class Conv1d(_Convolution):
         As in `fastcnn.functional.conv1d`.
     bias : bool, default True
         Whether a trained value is added to each output channel.
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}, default "zeros"
+        What stands in the padding; see `fastcnn.functional.pad`.
     rng : numpy.random.Generator, optional
         Draws the initial filters (see `fastcnn.nn.init.kaiming_uniform_`); by default a fresh one.
     dtype : {float32, float64}
@@ -192,12 +218,13 @@ class Conv1d(_Convolution):
         dilation: Single = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
         *,
         rng: np.random.Generator | None = None,
         dtype=np.float32,
     ):
         options = kernel_size, stride, padding, dilation, groups
-        super().__init__(in_channels, out_channels, *options, bias, rng, dtype)
+        super().__init__(in_channels, out_channels, *options, bias, rng, dtype, padding_mode=padding_mode)
 
 
 class Conv2d(_Convolution):
@@ -213,6 +240,8 @@ class Conv2d(_Convolution):
         As in `fastcnn.functional.conv2d`.
     bias : bool, default True
         Whether a trained value is added to each output channel.
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}, default "zeros"
+        What stands in the padding; see `fastcnn.functional.pad`.
     rng : numpy.random.Generator, optional
         Draws the initial filters (see `fastcnn.nn.init.kaiming_uniform_`); by default a fresh one.
     dtype : {float32, float64}
@@ -249,12 +278,13 @@ class Conv2d(_Convolution):
         dilation: Pair = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
         *,
         rng: np.random.Generator | None = None,
         dtype=np.float32,
     ):
         options = kernel_size, stride, padding, dilation, groups
-        super().__init__(in_channels, out_channels, *options, bias, rng, dtype)
+        super().__init__(in_channels, out_channels, *options, bias, rng, dtype, padding_mode=padding_mode)
 
 
 class _TransposedConvolution(_Conv):

@@ -62,13 +62,14 @@ def fuse(layers: tuple[Module, ...]) -> list[Module]:
     rest: list[Any] = list(layers)
     while rest:
         kinds: list[Any] = [type(layer) if calls.is_as_defined(layer) else None for layer in rest[:3]]
-        pool = _POOLED.get(kinds[0])
+        slides = kinds[0] in _POOLED
+        pool = _POOLED[kinds[0]] if slides and rest[0].padding_mode == "zeros" else None  # else it is padded before
         if pool and kinds[1:2] == [pool]:
             units.append(ConvMaxPool(rest.pop(0), rest.pop(0), relu=False))
         elif pool and kinds[1:] == [ReLU, pool]:
             units.append(ConvMaxPool(rest.pop(0), rest.pop(1), relu=True))
             rest.pop(0)
-        elif (pool or kinds[0] in (Linear, *_IMAGE_NORMS)) and kinds[1:2] == [ReLU]:
+        elif (slides or kinds[0] in (Linear, *_IMAGE_NORMS)) and kinds[1:2] == [ReLU]:
             units.append(WithReLU(rest.pop(0)))
             rest.pop(0)
         elif kinds[:2] in ([BatchNorm1d, ReLU], [BatchNorm2d, ReLU]):

@@ -11,19 +11,19 @@ from fastcnn.nn.module import Module
 class _Pad2d(Module):
     """What all paddings share; a class says its mode."""
 
-    _mode: str
+    mode: str
     value = 0.0
 
     def __init__(self, padding: int | Sequence[int]):
         sides = (_validate.whole("padding", padding),) * 4 if _validate.is_whole(padding) else padding
-        self.padding = checked_sides("padding", sides, self._mode)
+        self.padding = checked_sides("padding", sides, self.mode)
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.pad`."""
         if len(x.shape) != 4:
             raise ValueError(f"{self} needs images (N, C, H, W) but its input has shape {x.shape}.")
         try:
-            self._at = padded(x.shape[2:], self.padding, self._mode)
+            self._at = padded(x.shape[2:], self.padding, self.mode)
         except ValueError as error:
             raise ValueError(f"{self} cannot take an input of shape {x.shape}. {error}") from None
         return backend.pad(x, self._at, self.value)
@@ -58,7 +58,7 @@ class ReflectionPad2d(_Pad2d):
     array([3., 2., 1., 2., 3., 2.])
     """
 
-    _mode = "reflect"
+    mode = "reflect"
 
 
 class ReplicationPad2d(_Pad2d):
@@ -82,7 +82,7 @@ class ReplicationPad2d(_Pad2d):
     array([1., 1., 1., 2., 3., 3.])
     """
 
-    _mode = "replicate"
+    mode = "replicate"
 
 
 class CircularPad2d(_Pad2d):
@@ -106,7 +106,7 @@ class CircularPad2d(_Pad2d):
     array([2., 3., 1., 2., 3., 1.])
     """
 
-    _mode = "circular"
+    mode = "circular"
 
 
 class ConstantPad2d(_Pad2d):
@@ -132,11 +132,11 @@ class ConstantPad2d(_Pad2d):
     array([9., 9., 1., 2.])
     """
 
-    _mode = "constant"
+    mode = "constant"
 
     def __init__(self, padding: int | Sequence[int], value: float):
         super().__init__(padding)
-        self.value = checked_value(value, self._mode)
+        self.value = checked_value(value, self.mode)
 
     def extra_repr(self) -> str:
         """Pixels on each side, and the number."""
@@ -164,4 +164,4 @@ class ZeroPad2d(_Pad2d):
     array([0., 0., 1., 2., 3., 0.])
     """
 
-    _mode = "constant"
+    mode = "constant"

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 FIXED: dict[str, dict[str, Any]] = {
     "AdaptiveMaxPool1d": {"return_indices": False},
     "AdaptiveMaxPool2d": {"return_indices": False},
-    "Conv1d": {"padding_mode": "zeros"},
-    "Conv2d": {"padding_mode": "zeros"},
     "ConvTranspose1d": {"padding_mode": "zeros"},
     "ConvTranspose2d": {"padding_mode": "zeros"},
     "InstanceNorm2d": {"track_running_stats": False},

@@ -96,7 +96,8 @@ class _Writer:
         if own := self._modules.OWN.get(kind.__name__):
             return own(**options)
         if "kernel_size" in options and not _pads_as_pytorch(layer):
-            if padded := self._modules.PADDED.get(kind.__name__):
+            padded = self._modules.PADDED.get(kind.__name__)
+            if padded and layer.padding_mode == "zeros":
                 return padded(**{**options, "padding": 0}, pads=layer.padding)
             raise ValueError(f"{place or '`model`'}: PyTorch pads opposite sides alike, but this is {layer!r}.")
         return getattr(self._torch.nn, kind.__name__)(**options)
