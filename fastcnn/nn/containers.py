@@ -55,8 +55,9 @@ class Sequential(Module):
 
     input_shape: tuple[int, ...] | tuple[tuple[int, ...], ...]  # of one image or of each input: see `Module.summary`
 
-    def __init__(self, *layers: Any):
-        self.layers = layers[0] if len(layers) == 1 and isinstance(layers[0], Mapping) else layers
+    def __init__(self, *layers: Module | Mapping[str, Module]):
+        given: Any = layers
+        self.layers = layers[0] if len(layers) == 1 and isinstance(layers[0], Mapping) else given
 
     def __setattr__(self, name: str, value) -> None:
         if not name.startswith("_") and name in self._named():

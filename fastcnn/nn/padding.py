@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fastcnn import _validate
 from fastcnn._geometry import padded
-from fastcnn.functional.padding import checked_sides, checked_value
+from fastcnn.functional.padding import checked_sides
 from fastcnn.nn.module import Module
 
 
@@ -136,7 +136,7 @@ class ConstantPad2d(_Pad2d):
 
     def __init__(self, padding: int | Sequence[int], value: float):
         super().__init__(padding)
-        self.value = checked_value(value, self.mode)
+        self.value = _validate.number("value", value)
 
     def extra_repr(self) -> str:
         """Pixels on each side, and the number."""
