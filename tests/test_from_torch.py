@@ -40,6 +40,8 @@ SIGNALS = [
     T.Conv1d(4, 6, 3, 2, 1, 2, 2, bias=False),
     T.Conv1d(4, 3, 4, padding="same", dilation=2),
     T.Conv1d(4, 3, 1, padding="valid", dtype=torch.float64),
+    T.Conv1d(4, 3, 3, 2, 2, padding_mode="reflect"),
+    T.Conv1d(4, 3, 3, padding="same", padding_mode="circular"),
     T.ConvTranspose1d(4, 6, 3, 2, 1, 1, 2, False, 2),
     T.BatchNorm1d(4, 0.1, 0.3),
     T.MaxPool1d(3, 2, 1, 2, False, True),

@@ -1,5 +1,6 @@
 """What who comes from PyTorch writes: it works as there, or a sentence names what does."""
 
+import inspect
 import re
 
 import numpy as np
@@ -154,19 +155,30 @@ def test_every_public_method_of_pytorch_is_there_or_named():
     assert theirs - set(dir(nn.Module())) - set(ABSENT) <= left_out
 
 
-@pytest.mark.parametrize("kind", [nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.Dropout])
+def has_inplace(kind):
+    return "inplace" in inspect.signature(kind).parameters
+
+
+def test_inplace_is_where_pytorch_has_it():
+    torch = pytest.importorskip("torch")
+    for name, kind in nn.LAYERS.items():
+        if twin := getattr(torch.nn, name, None):
+            assert has_inplace(kind) == has_inplace(twin), name
+
+
+@pytest.mark.parametrize("kind", [kind for kind in nn.LAYERS.values() if has_inplace(kind)])
 def test_inplace_changes_no_result_and_no_input(kind, backend):
-    options = {"rng": np.random.default_rng(0)} if kind is nn.Dropout else {}
+    options = {"rng": np.random.default_rng(0)} if issubclass(kind, nn.Dropout) else {}
     layer = kind(inplace=True, **options)
     assert "inplace=True" in repr(layer)
     assert "inplace" not in repr(kind())
-    options = {"rng": np.random.default_rng(0)} if kind is nn.Dropout else {}
+    options = {"rng": np.random.default_rng(0)} if issubclass(kind, nn.Dropout) else {}
     other, before = kind(**options), X.copy()
     with use_backend(backend):
         for model in (nn.Sequential(nn.Identity(), layer), layer):
             y, dx = model(X), model.backward(X)
             np.testing.assert_array_equal(X, before)
-            if kind is not nn.Dropout:
+            if not issubclass(kind, nn.Dropout):
                 np.testing.assert_array_equal(y, other(X))
                 np.testing.assert_array_equal(dx, other.backward(X))
 

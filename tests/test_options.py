@@ -70,7 +70,7 @@ CALLS = {
     nn.AdaptiveAvgPool1d: {"output_size": 1}, nn.AdaptiveMaxPool1d: {"output_size": 1},
     nn.AvgPool1d: {"kernel_size": 2}, nn.MaxPool1d: {"kernel_size": 2},
     nn.Conv1d: drawn(**CONV), nn.ConvTranspose1d: drawn(**CONV),
-    nn.ReLU: {}, nn.SiLU: {}, nn.Flatten: {}, nn.Unflatten: {"dim": 1, "unflattened_size": (2, 3, 4)},
+    nn.ReLU: {}, nn.SiLU: {}, nn.Hardswish: {}, nn.Mish: {}, nn.Flatten: {}, nn.Unflatten: {"dim": 1, "unflattened_size": (2, 3, 4)},
     nn.AdaptiveAvgPool2d: {"output_size": 1}, nn.AdaptiveMaxPool2d: {"output_size": 1},
     nn.AvgPool2d: {"kernel_size": 2}, nn.MaxPool2d: {"kernel_size": 2},
     nn.BatchNorm1d: {"num_features": 4}, nn.BatchNorm2d: {"num_features": 4},

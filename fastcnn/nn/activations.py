@@ -227,7 +227,25 @@ class ELU(Module):
 
 
 class Hardswish(Module):
-    """``x * (x + 3) / 6`` between -3 and 3, 0 below and ``x`` above; see `fastcnn.functional.hardswish`."""
+    """``x * (x + 3) / 6`` between -3 and 3, 0 below and ``x`` above; see `fastcnn.functional.hardswish`.
+
+    Parameters
+    ----------
+    inplace : bool, default False
+        As in PyTorch, where it saves memory and changes no result. Here memory is planned with and without it.
+
+    Raises
+    ------
+    TypeError
+        If `inplace` is not True or False.
+    """
+
+    def __init__(self, inplace: bool = False):
+        self.inplace = _validate.flag("inplace", inplace)
+
+    def extra_repr(self) -> str:
+        """Whether in place."""
+        return inplace_repr(self)
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.hardswish`."""
@@ -273,7 +291,25 @@ class Softplus(Module):
 
 
 class Mish(Module):
-    """``x * tanh(softplus(x))``; see `fastcnn.functional.mish`."""
+    """``x * tanh(softplus(x))``; see `fastcnn.functional.mish`.
+
+    Parameters
+    ----------
+    inplace : bool, default False
+        As in PyTorch, where it saves memory and changes no result. Here memory is planned with and without it.
+
+    Raises
+    ------
+    TypeError
+        If `inplace` is not True or False.
+    """
+
+    def __init__(self, inplace: bool = False):
+        self.inplace = _validate.flag("inplace", inplace)
+
+    def extra_repr(self) -> str:
+        """Whether in place."""
+        return inplace_repr(self)
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.mish`."""
