@@ -67,7 +67,7 @@ def main() -> int:
 
 
 @cache
-def images_of(folder: str | None, quick: bool) -> tuple[data.Dataset, data.Dataset]:
+def images_of(folder: str | None, quick: bool) -> tuple[data.ArrayDataset, data.ArrayDataset]:
     """Training and test images."""
     return data.digits(256, 100) if quick or folder is None else data.mnist(folder)
 

@@ -187,9 +187,9 @@ def test_inplace_changes_no_result_and_no_input(kind, backend):
 def test_float64_images_for_float32_weights(layer):
     x = X.astype(np.float64)
     x = x[:, 0, 0] if isinstance(layer, nn.Linear) else x
-    with pytest.raises(TypeError, match=r"float32.* but its input is float64; convert it: x.astype\(np.float32\)"):
+    with pytest.raises(TypeError, match=r"float32.* but its input is float64; convert it with .astype\(np.float32\)"):
         layer(x)
-    with pytest.raises(TypeError, match=r"float64.* but its input is float32; convert it: x.astype\(np.float64\)"):
+    with pytest.raises(TypeError, match=r"float64.* but its input is float32; convert it with .astype\(np.float64\)"):
         layer.double()(x.astype(np.float32))
 
 

@@ -10,7 +10,7 @@ import pytest
 from fastcnn import training
 from fastcnn.commands import held_out
 from fastcnn.commands.classes import with_classes
-from fastcnn.data import DataError, Dataset
+from fastcnn.data import ArrayDataset, DataError
 from tests.command_line import SMALL, call, main
 
 Image = pytest.importorskip("PIL.Image")
@@ -165,7 +165,7 @@ def test_of_a_folder_with_a_test_folder_that_is_taken(trained, tmp_path, capsys)
         write(tmp_path / "parts" / part, np.random.default_rng(2), count)
     record, stderr = evaluated(capsys, trained[1], "--data", tmp_path / "parts")
     assert (record["images"], record["accuracy"]) == (12, 1)
-    assert stderr == f"Data: {tmp_path / 'parts'}; 12 test images.\n"
+    assert stderr == f"Data: {tmp_path / 'parts' / 'test'}; 12 test images.\n"
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_classes_that_are_not_known_are_said(trained, tmp_path, capsys):
 def labelled(*names, labels=None):
     count = len(names)
     labels = np.arange(count) if labels is None else np.array(labels)
-    return Dataset(np.zeros((len(labels), 1, 2, 2), np.uint8), labels, "data", names)
+    return ArrayDataset(np.zeros((len(labels), 1, 2, 2), np.uint8), labels, "data", names)
 
 
 @pytest.mark.parametrize(

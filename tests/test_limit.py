@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastcnn.data import Dataset
+from fastcnn.data import ArrayDataset
 
 
 def test_limit_draws_of_each_class_its_share():
     labels = np.repeat(np.arange(4), (300, 100, 0, 1))  # sorted, as folders are
     images = np.arange(401, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2), np.uint8)
-    data = Dataset(images, labels, "pictures", tuple("abcd"), tuple(map(str, range(401))))
+    data = ArrayDataset(images, labels, "pictures", tuple("abcd"), tuple(map(str, range(401))))
     for n, counts in {401: [300, 100, 0, 1], 201: [150, 50, 0, 1], 41: [30, 10, 0, 1], 3: [1, 1, 0, 1]}.items():
         few = data.limit(n, np.random.default_rng(0))
         assert np.bincount(few.labels).tolist() == counts
@@ -34,7 +34,7 @@ def test_limit_draws_of_each_class_its_share():
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(1, 60), st.integers(0, 99))
 def test_limit_is_fair(labels, n, seed):
-    data = Dataset(np.zeros((len(labels), 1, 1, 1), np.uint8), np.array(labels), "pictures")
+    data = ArrayDataset(np.zeros((len(labels), 1, 1, 1), np.uint8), np.array(labels), "pictures")
     counts, few = np.bincount(labels), np.bincount(data.limit(n, np.random.default_rng(seed)).labels, minlength=6)
     assert few.sum() == min(n, len(labels))
     assert (few[: len(counts)] <= counts).all()

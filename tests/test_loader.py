@@ -80,7 +80,7 @@ BAD = {
         (X, Y[:4], 2),
         {},
         ValueError,
-        "`images` has length 5 (shape (5, 1, 2, 3)) but `labels` has 4 (shape (4,)); there must be one label",
+        "`dataset` has 5 images (shape (5, 1, 2, 3)) but `labels` has length 4 (shape (4,)); there must be one label",
     ),
     "empty batches": ((X, Y, 0), {}, ValueError, "`batch_size` is 0 but must be at least 1."),
     "half an image": ((X, Y, 2.5), {}, TypeError, "`batch_size` must be a whole number, not 2.5."),
@@ -104,8 +104,26 @@ BAD = {
         TypeError,
         "`augment` must be callable, augment(images, rng), not 'flip'.",
     ),
-    "images in a list": (([1, 2], Y[:2], 2), {}, TypeError, "`images` must be a numpy array of at least 1 dimension"),
-    "a label for all": ((X, np.array(3), 2), {}, TypeError, "`labels` must be a numpy array of at least 1 dimension"),
+    "images in a list": (
+        ([1, 2], Y[:2], 2),
+        {},
+        TypeError,
+        "`dataset` must be a numpy array of images beside `labels`",
+    ),
+    "a label for all": ((X, np.array(3), 2), {}, TypeError, "`labels` must be a numpy array of labels, one for each"),
+    "no labels": ((X,), {}, TypeError, "`labels` must be a numpy array of labels, one for each image, of at least 1"),
+    "no labels but a number": ((X, 32), {}, TypeError, "`labels` must be a numpy array of labels, one for each image"),
+    "a generator": ((iter("ab"),), {}, TypeError, "`dataset` must have a length and items (image, label), or be a"),
+    "a dictionary": (({0: X},), {}, TypeError, "`dataset` must have a length and items (image, label), or be a numpy"),
+    "a dataset and labels": (([(X[0], 1)], Y, 2), {}, TypeError, "`dataset` must be a numpy array of images beside"),
+    "a number for shuffle": (([(X[0], 1)], 2, 5), {}, TypeError, "`shuffle` must be True or False, not 5."),
+    "half a thread": (
+        ([(X[0], 1)],),
+        {"num_workers": 0.5},
+        TypeError,
+        "`num_workers` must be a whole number, not 0.5.",
+    ),
+    "fewer threads than none": ((X, Y), {"num_workers": -1}, ValueError, "`num_workers` is -1 but must be at least 0."),
 }
 
 
@@ -188,7 +206,7 @@ def test_a_part_without_images_is_not_augmented():
 def test_augmentation_that_writes_to_its_batch_does_not_change_the_data(shuffle):
     one = loader(shuffle=shuffle)
     list(one)
-    np.testing.assert_array_equal(one.images, arrays(10)[0])
+    np.testing.assert_array_equal(one.dataset.images, arrays(10)[0])
 
 
 def test_augmentation_must_return_as_many_images():

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from fastcnn.data import (
+    ArrayDataset,
     DataError,
-    Dataset,
     DownloadError,
     fashion_mnist,
     kmnist,
@@ -325,7 +325,7 @@ def test_download_false_does_not_download(cache, monkeypatch):
 
 def few_digits():
     images = np.zeros((2, 1, 28, 28), np.uint8)
-    return (Dataset(images, np.arange(2), "embedded digits, seed 0"),) * 2
+    return (ArrayDataset(images, np.arange(2), "embedded digits, seed 0"),) * 2
 
 
 def test_without_a_network_there_are_digits_and_the_source_says_why(offline, monkeypatch):
@@ -350,7 +350,7 @@ def test_a_damaged_file_in_the_cache_is_not_hidden_by_digits(cache):
         mnist_or_digits()
 
 
-# ---- the real files, and Dataset ----
+# ---- the real files, and ArrayDataset ----
 
 
 @pytest.mark.skipif(not REAL, reason="FASTCNN_DATA names no folder with the real MNIST")
@@ -366,7 +366,7 @@ def test_the_real_mnist():
 
 def test_files_are_as_many_as_images():
     with pytest.raises(ValueError, match=re.escape("`files` has 1 names but there are 2 images.")):
-        Dataset(np.zeros((2, 1, 1, 1), np.uint8), np.zeros(2, np.int64), "pictures", (), ("a.png",))
+        ArrayDataset(np.zeros((2, 1, 1, 1), np.uint8), np.zeros(2, np.int64), "pictures", (), ("a.png",))
 
 
 IMAGES, LABELS = np.zeros((3, 1, 2, 2), np.uint8), np.zeros(3, np.int64)
@@ -391,13 +391,13 @@ BAD_ARRAYS = {
 @pytest.mark.parametrize(("images", "labels", "error", "sentence"), BAD_ARRAYS.values(), ids=BAD_ARRAYS)
 def test_a_data_set_checks_its_arrays(images, labels, error, sentence):
     with pytest.raises(error, match=re.escape(sentence)):
-        Dataset(images, labels, "bad")
+        ArrayDataset(images, labels, "bad")
 
 
 def test_classes_have_names():
-    assert Dataset(IMAGES, np.array([0, 2, 1]), "unnamed").classes == ("0", "1", "2")
-    assert Dataset(IMAGES, LABELS, "named", ("cat", "dog")).classes == ("cat", "dog")
+    assert ArrayDataset(IMAGES, np.array([0, 2, 1]), "unnamed").classes == ("0", "1", "2")
+    assert ArrayDataset(IMAGES, LABELS, "named", ("cat", "dog")).classes == ("cat", "dog")
     with pytest.raises(ValueError, match=re.escape("`labels` holds 2, but its values must be from 0 to 1.")):
-        Dataset(IMAGES, LABELS + 2, "a class too few", ("cat", "dog"))
+        ArrayDataset(IMAGES, LABELS + 2, "a class too few", ("cat", "dog"))
     with pytest.raises(TypeError, match="`classes` must be a tuple of names, not 'cat'"):
-        Dataset(IMAGES, LABELS, "one name", "cat")
+        ArrayDataset(IMAGES, LABELS, "one name", "cat")

@@ -70,7 +70,8 @@ CALLS = {
     nn.AdaptiveAvgPool1d: {"output_size": 1}, nn.AdaptiveMaxPool1d: {"output_size": 1},
     nn.AvgPool1d: {"kernel_size": 2}, nn.MaxPool1d: {"kernel_size": 2},
     nn.Conv1d: drawn(**CONV), nn.ConvTranspose1d: drawn(**CONV),
-    nn.ReLU: {}, nn.SiLU: {}, nn.Hardswish: {}, nn.Mish: {}, nn.Flatten: {}, nn.Unflatten: {"dim": 1, "unflattened_size": (2, 3, 4)},
+    nn.ReLU: {}, nn.SiLU: {}, nn.Hardswish: {}, nn.Mish: {}, nn.Flatten: {},
+    nn.Unflatten: {"dim": 1, "unflattened_size": (2, 3, 4)},
     nn.AdaptiveAvgPool2d: {"output_size": 1}, nn.AdaptiveMaxPool2d: {"output_size": 1},
     nn.AvgPool2d: {"kernel_size": 2}, nn.MaxPool2d: {"kernel_size": 2},
     nn.BatchNorm1d: {"num_features": 4}, nn.BatchNorm2d: {"num_features": 4},
@@ -126,7 +127,7 @@ CALLS = {
     optim.Schedule: on(sgd, every="batch"), optim.SequentialLR: sequence, nn.Parameter: {"data": np.ones(3)},
     optim.OneCycleLR: on(sgd, max_lr=0.1, total_steps=9), optim.ReduceLROnPlateau: on(sgd),
     optim.clip_grad_norm: on(parameters, max_norm=1), optim.clip_grad_value: on(parameters, clip_value=1),
-    data.DataLoader: drawn(images=PIXELS, labels=LABELS, batch_size=2),
+    data.DataLoader: drawn(dataset=PIXELS, labels=LABELS, batch_size=2),
     data.Preprocessing: {"size": 8, "mean": (0.5,), "std": (0.5,)},
     data.waveforms: drawn(n=2),
     data.shapes: drawn(n=2, size=16),
@@ -147,7 +148,8 @@ CALLS = {
     training.EarlyStopping: {"patience": 3}, training.evaluate: {"model": nn.Linear(5, 5, rng=rng(), dtype=np.float64),
                                                     "images": ROWS, "labels": LABELS},
     interop.to_onnx: None, data.mnist: None, data.fashion_mnist: None, data.kmnist: None, data.cifar10: None,
-    data.image_folder: None, data.read_image: None,  # they read and write files: flags and channels, below
+    data.image_folder: None, data.ImageFolder: None,  # they read and write files: flags and channels, below
+    data.read_image: None,
 }  # fmt: skip
 """What else each is called with, or what makes it."""
 

@@ -115,7 +115,7 @@ functional.conv2d(x, x, stride="2")  # arg-type
 functional.max_pool2d(x, 2, return_indices=True).shape  # attr-defined
 models.LeNet5().forward([1.0])  # arg-type
 optim.SGD(models.LeNet5(), lr=0.1)  # arg-type
-data.DataLoader(x, [1, 2], 2)  # arg-type
+data.DataLoader(x, "12", 2)  # arg-type
 training.Trainer(models.LeNet5(), nn.ReLU(), nn.CrossEntropyLoss())  # arg-type
 data.digits(10)[0].labels.append(3)  # attr-defined
 fastcnn.set_num_threads("2")  # arg-type

@@ -16,7 +16,7 @@ import fastcnn
 from fastcnn import data, nn, optim, training
 
 
-def load_data(folder: Path | None, quick: bool) -> tuple[data.Dataset, data.Dataset]:
+def load_data(folder: Path | None, quick: bool) -> tuple[data.ArrayDataset, data.ArrayDataset]:
     """MNIST, or a few embedded digits."""
     return data.digits(256, 100) if quick else data.mnist(folder)
 

@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 
 from fastcnn.commands.errors import remark
-from fastcnn.data import DataError, Dataset
+from fastcnn.data import ArrayDataset, DataError
 
 
-def with_classes(data: Dataset, known: Sequence[str], numbered: bool = False) -> Dataset:
+def with_classes(data: ArrayDataset, known: Sequence[str], numbered: bool = False) -> ArrayDataset:
     """The data with the labels of a model's classes, by name.
 
     Names that differ in case or in how accents are written are the same where only one can be meant; it is said.
 
     Parameters
     ----------
-    data : Dataset
+    data : ArrayDataset
     known : sequence of str
         The names of the model's classes.
     numbered : bool

@@ -11,7 +11,8 @@ from fastcnn.commands.errors import remark
 from fastcnn.commands.records import check_figure, write_figure
 from fastcnn.commands.settings import absolute, in_use
 from fastcnn.data import DataError
-from fastcnn.data.image_folder import has_parts
+from fastcnn.data.folders import parts_of
+from fastcnn.data.image_folder import find_parts
 
 EXAMPLES = """\
   fastcnn evaluate runs/lenet5-mnist                        the weights of the best epoch, on the run's test images
@@ -67,10 +68,13 @@ def _test_images(classifier: Classifier, name: str | None, root: str | None):
         name = absolute({"data": name})["data"]
     else:
         name, root = settings["data"], root or settings["data_root"]
-    if prepare.is_folder(name) and not has_parts(Path(name)):
-        test = held_out.test_pictures(Path(name), classifier.held_out, name == settings["data"], (H, W), C)
+    if not prepare.is_folder(name):
+        test = prepare.load(name, root)["test"]
+    elif parts_of(Path(name)):
+        found = find_parts(name, (H, W), channels=C)
+        test = (found.get("test") or found["validation"]).load()
     else:
-        _, test = prepare.load(name, root, (H, W), C)
+        test = held_out.test_pictures(Path(name), classifier.held_out, name == settings["data"], (H, W), C)
     if test.images.shape[1] != C:
         raise DataError(f"{test.source}: the images have {test.images.shape[1]} channels but the model takes {C}.")
     return with_classes(test, classifier.classes, numbered=not prepare.is_folder(name) and name.endswith(".npz"))

@@ -5,19 +5,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fastcnn.commands.errors import remark
-from fastcnn.data import DataError, Dataset
-from fastcnn.data.image_folder import has_parts, pictures_by_class, read_pictures
+from fastcnn.data import ArrayDataset, DataError
+from fastcnn.data.folders import parts_of, pictures_by_class
+from fastcnn.data.image_folder import read_pictures
 
 
-def described(data: str, test: Dataset) -> dict[str, str] | None:
+def described(data: str, test: ArrayDataset) -> dict[str, str] | None:
     """Names of the pictures that were drawn as test images, with sums of their files; None if none were drawn."""
     folder = Path(data)
-    if not test.files or has_parts(folder):
+    if not test.files or parts_of(folder):
         return None
     return {name: _digest(folder / name) for name in test.files}
 
 
-def test_pictures(folder: Path, held_out: Mapping[str, str] | None, own: bool, size, channels: int) -> Dataset:
+def test_pictures(folder: Path, held_out: Mapping[str, str] | None, own: bool, size, channels: int) -> ArrayDataset:
     """Test images from a folder of classes: those that the run held out, and of a folder that has none of them all.
 
     A picture that has another name by now is found by its content.
@@ -25,7 +26,7 @@ def test_pictures(folder: Path, held_out: Mapping[str, str] | None, own: bool, s
     Parameters
     ----------
     folder : Path
-        Without subfolders train and test.
+        Without parts.
     held_out : mapping or None
         As from `described`.
     own : bool

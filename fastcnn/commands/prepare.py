@@ -2,7 +2,8 @@
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,8 @@ import numpy as np
 
 from fastcnn import data, models, nn
 from fastcnn.commands.errors import CommandError, UsageError, usage
-from fastcnn.data import DataError, Dataset, Preprocessing
+from fastcnn.data import ArrayDataset, DataError, Preprocessing
+from fastcnn.data.image_folder import find_parts
 
 DIGITS = ("mnist", "digits")  # data whose pictures are centred as `digit_image` does
 LEAST_SIZE = {"lenet5": 32, "lenet5_classic": 32}  # images that are smaller are padded, as in LeCun's paper
@@ -25,9 +27,9 @@ class Parts(NamedTuple):
     The second and the third are the same where nothing is held out.
     """
 
-    train: Dataset
-    validation: Dataset
-    test: Dataset
+    train: ArrayDataset
+    validation: ArrayDataset
+    test: ArrayDataset
 
 
 class Streams(NamedTuple):
@@ -50,13 +52,27 @@ def is_folder(name: str) -> bool:
     return name not in data.names() and Path(name).is_dir()
 
 
-def load(name: str, root=None, size=None, channels=None, rng=None) -> tuple[Dataset, Dataset]:
-    """Training and test data; see `fastcnn.data.load`. What is only for folders of pictures goes to these only."""
-    options = {}
-    if is_folder(name):
-        options = {"size": size, "channels": channels, "rng": rng}
+def load(name: str, root=None, size=None, channels=None, rng=None) -> dict[str, ArrayDataset]:
+    """The parts "train", "test" and, of a folder that has it, "validation"; see `fastcnn.data.load`.
+
+    What is only for folders of pictures goes to these only.
+    """
+    with said_of_options():
+        if not is_folder(name):
+            return dict(zip(("train", "test"), data.load(name, root), strict=True))
+        if root is not None:
+            data.load(name, root)  # which says that it is for named data only
+        found = find_parts(name, size, channels=channels, rng=rng)
+        train = found["train"].load()
+        others = {part: folder.load(train.images.shape[2:]) for part, folder in found.items() if part != "train"}
+        return {"train": train, **others}
+
+
+@contextmanager
+def said_of_options() -> Iterator[None]:
+    """Let errors of `fastcnn.data` name options, not arguments."""
     try:
-        return data.load(name, root, **options)
+        yield
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the system's words name no argument
             raise
@@ -68,25 +84,26 @@ def parts(settings: Mapping, streams: Streams) -> Parts:
     """The data of a run."""
     if settings["channels"] is not None and not is_folder(settings["data"]):
         raise UsageError(f"--channels is for a folder of pictures, which {settings['data']} is not.")
-    train, test = load(
-        settings["data"], settings["data_root"], settings["image_size"], settings["channels"], streams.split
-    )
+    found = load(settings["data"], settings["data_root"], settings["image_size"], settings["channels"], streams.split)
+    train, validation = found["train"], found.get("validation")
+    test = found.get("test") or found["validation"]
+    if validation is not None and "test" in found and settings["validation"]:
+        raise UsageError(f"--validation holds out a part of the training images, but {validation.source} is there.")
     if settings["limit"] is not None:
         train = train.limit(settings["limit"], streams.limit)
     held_out = round(settings["validation"] * len(train))
     if settings["validation"] and not 0 < held_out < len(train):
         raise DataError(f"{train.source}: of {len(train)} images, {held_out} would be held out for validation.")
-    validation = test
     if held_out:
         order = streams.validation.permutation(len(train))
         train, validation = train.take(np.sort(order[held_out:])), train.take(np.sort(order[:held_out]))
     if len(np.unique(train.labels)) < 2:
         only = train.classes[train.labels[0]]
         raise DataError(f"{train.source}: all training images are of the class {only}, but two classes are needed.")
-    return Parts(train, validation, test)
+    return Parts(train, validation or test, test)
 
 
-def preprocessing(settings: Mapping, train: Dataset) -> Preprocessing:
+def preprocessing(settings: Mapping, train: ArrayDataset) -> Preprocessing:
     """What is done to the images before the network sees them."""
     size = settings["image_size"]
     if size is None:
@@ -97,7 +114,7 @@ def preprocessing(settings: Mapping, train: Dataset) -> Preprocessing:
     return prepare
 
 
-def architecture(settings: Mapping, train: Dataset, prepare: Preprocessing) -> dict:
+def architecture(settings: Mapping, train: ArrayDataset, prepare: Preprocessing) -> dict:
     """The model, as `build` takes it."""
     shape = {"num_classes": len(train.classes), "in_channels": train.images.shape[1], "image_size": prepare.size}
     with usage():
@@ -112,6 +129,6 @@ def build(architecture: Mapping, rng=None) -> nn.Sequential:
         return models.build(architecture["name"], rng=rng, **architecture["options"])
 
 
-def fingerprint(dataset: Dataset) -> int:
+def fingerprint(dataset: ArrayDataset) -> int:
     """A sum that other images or labels hardly have."""
     return zlib.crc32(np.ascontiguousarray(dataset.labels).data, zlib.crc32(np.ascontiguousarray(dataset.images).data))

@@ -33,7 +33,9 @@ class Setting:
 SETTINGS = {
     "model": Setting("lenet5", choice(*models.NAMES), None, f"one of {', '.join(models.NAMES)}"),
     "model_options": Setting({}, table, None, "of the model, see `fastcnn summary --help`: pooling=avg"),
-    "data": Setting("mnist", text_value, "DATA", f"{', '.join(data.names())}, a folder of pictures or an .npz file"),
+    "data": Setting("mnist", text_value, "DATA", f"{', '.join(data.names())}, an .npz file, or a folder of pictures: a "
+                    "subfolder for each class; or train beside val (or valid, validation), test or both, with these in "
+                    "each"),
     "data_root": Setting(None, text_value, "DIR", "where the named data set lies (default: FASTCNN_DATA, else cached)"),
     "limit": Setting(None, whole(1), "N", "train on N images only, drawn at random, of each class its share"),
     "validation": Setting(0.0, number(0, 0.9), "PART", "of the training images, held out to choose the best epoch; "

@@ -1,13 +1,14 @@
 """Data: sets by name, one's own pictures, and what turns them into batches."""
 
 from . import augment
+from .array_dataset import ArrayDataset
 from .cifar import cifar10
 from .dataset import Dataset
 from .digit_pictures import digit_image
 from .digits import digits
 from .errors import DataError, DownloadError
 from .idx import read_idx
-from .image_folder import image_folder
+from .image_folder import ImageFolder, image_folder
 from .load import load, names
 from .loader import DataLoader
 from .mnist import fashion_mnist, kmnist, mnist, mnist_or_digits
@@ -20,10 +21,12 @@ from .transforms import mean_and_std, pad_images, standardize
 
 __all__ = [
     "WAVEFORMS",
+    "ArrayDataset",
     "DataError",
     "DataLoader",
     "Dataset",
     "DownloadError",
+    "ImageFolder",
     "Preprocessing",
     "augment",
     "cifar10",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import Dataset
+from .array_dataset import ArrayDataset
 from .errors import DataError
 from .sources import Source
 
@@ -30,7 +30,7 @@ CIFAR10 = Source(
 )
 
 
-def cifar10(root=None, *, download: bool = True) -> tuple[Dataset, Dataset]:
+def cifar10(root=None, *, download: bool = True) -> tuple[ArrayDataset, ArrayDataset]:
     """CIFAR-10 [1]_: 50,000 training and 10,000 test photographs of ten kinds of things, 32x32 in colour.
 
     The binary version, ``cifar-10-binary.tar.gz`` (170 MB) or the six ``.bin`` files that it holds, which need not be
@@ -46,7 +46,7 @@ def cifar10(root=None, *, download: bool = True) -> tuple[Dataset, Dataset]:
 
     Returns
     -------
-    train, test : Dataset
+    train, test : ArrayDataset
         Images of uint8, shape (N, 3, 32, 32), channels red, green, blue; labels of int64 from 0 to 9.
 
     Raises
@@ -146,7 +146,7 @@ def _records(file, size: int, name: str) -> np.ndarray:
     return records
 
 
-def _dataset(batches: list[np.ndarray], place: Path) -> Dataset:
+def _dataset(batches: list[np.ndarray], place: Path) -> ArrayDataset:
     images = np.concatenate([batch[:, 1:] for batch in batches]).reshape(-1, 3, 32, 32)
     labels = np.concatenate([batch[:, 0] for batch in batches]).astype(np.int64)
-    return Dataset(images, labels, f"CIFAR-10 from {place}", CLASSES)
+    return ArrayDataset(images, labels, f"CIFAR-10 from {place}", CLASSES)

@@ -1,105 +1,64 @@
-"""Images with their labels."""
+"""What a data loader takes batches from."""
 
-from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from fastcnn import _validate
 
-MOST_UNNAMED = 10_000  # classes that are named by their numbers: labels without names are small numbers
+@runtime_checkable
+class Dataset(Protocol):
+    """Anything with a length, whose items are pairs of an image and its label, as a dataset of PyTorch's.
 
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """Images, their labels, and a sentence that says where they come from.
-
-    Parameters
-    ----------
-    images : ndarray of uint8, shape (N, C, H, W)
-        Grey levels or colours, from 0 to 255.
-    labels : ndarray of int64, shape (N,)
-        The class of each image, from 0.
-    source : str
-        What data this is, for people to read: "MNIST from /data/mnist".
-    classes : tuple of str
-        The names of the classes, by label; without them, "0", "1" and so on up to the highest label.
-    files : tuple of str
-        The names of the images' files, of images that are files.
-
-    Raises
-    ------
-    TypeError, ValueError
-        An array has another dtype or shape, there are not as many labels as images, or a label is that of no class.
+    A class need not be derived from this one; that it may is for those who like to say so. `ImageFolder` and
+    `ArrayDataset` are such.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from fastcnn.data import Dataset
-    >>> data = Dataset(np.zeros((5, 1, 28, 28), np.uint8), np.arange(5), "five empty pictures")
-    >>> len(data), data.classes, data.limit(2, np.random.default_rng(0)).source
-    (5, ('0', '1', '2', '3', '4'), 'five empty pictures, 2 of 5 images')
+    >>> from fastcnn.data import DataLoader, Dataset
+    >>> class Squares(Dataset):
+    ...     def __len__(self):
+    ...         return 3
+    ...
+    ...     def __getitem__(self, i):
+    ...         return np.full((1, 2, 2), i * i, np.float32), i
+    >>> [(x.shape, labels.tolist()) for x, labels in DataLoader(Squares(), batch_size=2)]
+    [((2, 1, 2, 2), [0, 1]), ((1, 1, 2, 2), [2])]
     """
 
-    images: np.ndarray = field(repr=False)
-    labels: np.ndarray = field(repr=False)
-    source: str
-    classes: tuple[str, ...] = field(default=(), repr=False)
-    files: tuple[str, ...] = field(default=(), repr=False)
-
-    def __post_init__(self):
-        _validate.uint8_images(self.images)
-        if not isinstance(self.labels, np.ndarray) or self.labels.dtype != np.int64:
-            what = getattr(self.labels, "dtype", type(self.labels).__name__)
-            raise TypeError(f"`labels` must be a numpy array of int64, not {what}.")
-        if self.labels.shape != (len(self.images),):
-            raise ValueError(
-                f"`labels` has shape {self.labels.shape} but must have {(len(self.images),)}, one for each of `images`."
-            )
-        if not isinstance(self.classes, tuple) or not all(isinstance(name, str) for name in self.classes):
-            raise TypeError(f"`classes` must be a tuple of names, not {self.classes!r:.60}.")
-        if self.files and len(self.files) != len(self.images):
-            raise ValueError(f"`files` has {len(self.files)} names but there are {len(self.images)} images.")
-        low, high = int(self.labels.min()), int(self.labels.max())
-        if not self.classes and high < MOST_UNNAMED:
-            object.__setattr__(self, "classes", tuple(map(str, range(high + 1))))  # the one way into a frozen dataclass
-        if low < 0 or high >= len(self.classes):
-            raise ValueError(
-                f"`labels` holds {low if low < 0 else high}, but its values must be from 0 to "
-                f"{(len(self.classes) or MOST_UNNAMED) - 1}."
-            )
-
     def __len__(self) -> int:
-        return len(self.images)
+        """How many there are."""
 
-    def take(self, which: np.ndarray, source: str | None = None) -> "Dataset":
-        """Images by their numbers, as copies; ``source`` says what they are, by default what the data set is."""
-        files = tuple(self.files[i] for i in which) if self.files else ()
-        return Dataset(self.images[which], self.labels[which], source or self.source, self.classes, files)
+    def __getitem__(self, i: int, /) -> tuple[Any, Any]:
+        """The image, an array of one shape for all, and the label of number ``i``, from 0."""
 
-    def limit(self, n: int, rng: np.random.Generator) -> "Dataset":
-        """``n`` images, drawn at random, in their order; the data set itself if it has no more than that.
 
-        Each class has about its share of them, and at least one where there is room for all classes.
+def stacked(dataset: Dataset, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of these numbers, each in one array."""
+    pairs = [_pair(dataset, int(i)) for i in which]
+    images = [np.asarray(image) for image, _ in pairs]
+    for i, image in zip(which, images, strict=True):
+        if image.shape != images[0].shape:
+            raise ValueError(
+                f"The images of a batch must have one shape, but {_named(dataset, i)} has {image.shape} and "
+                f"{_named(dataset, which[0])} has {images[0].shape}."
+            )
+    return np.stack(images), np.array([label for _, label in pairs])
 
-        Parameters
-        ----------
-        n : int
-            At least 1.
-        rng : numpy.random.Generator
-            What draws them. Of two numbers, the smaller draws a part of what the larger does from the same state.
 
-        Returns
-        -------
-        Dataset
-        """
-        _validate.generator("rng", rng)
-        if _validate.count("n", n, least=1) >= len(self):
-            return self
-        shuffled = rng.permutation(len(self))
-        labels = self.labels[shuffled]
-        by_class, counts = np.argsort(labels, kind="stable"), np.bincount(labels)
-        place = np.empty(len(self))  # of each image in its class, spread from 0 to 1: the nearest to 0 are taken
-        place[by_class] = np.concatenate([(np.arange(count) + 0.5) / count for count in counts])
-        place[by_class[np.cumsum(counts)[counts > 0] - counts[counts > 0]]] = 0  # the first of each class
-        taken = shuffled[np.argsort(place, kind="stable")[:n]]
-        return self.take(np.sort(taken), f"{self.source}, {n} of {len(self)} images")
+def _pair(dataset: Dataset, i: int) -> tuple:
+    """An item, which must be a pair."""
+    try:
+        item = dataset[i]
+    except Exception as error:
+        error.add_note(f"That was dataset[{i}].")
+        raise
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        raise TypeError(f"dataset[{i}] must be a pair (image, label), not {type(item).__name__}: {item!r:.60}.")
+    return tuple(item)
+
+
+def _named(dataset: Dataset, i: int) -> str:
+    """An item as an error names it: by its file, where it is one."""
+    samples = getattr(dataset, "samples", None)  # as ImageFolder's, and torchvision's
+    return str(samples[i][0]) if samples else f"dataset[{i}]"

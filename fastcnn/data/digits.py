@@ -10,7 +10,7 @@ import numpy as np
 
 from fastcnn import _validate
 
-from .dataset import Dataset
+from .array_dataset import ArrayDataset
 
 # How each digit is written, on a grid ten wide and ten high: x to the right, y down. A path runs smoothly through its
 # knots; a knot given twice is a sharp corner; "/" lifts the pen. The number after a path says how often it is written,
@@ -112,7 +112,7 @@ PRESSURE = 0.2  # relative change of the pen's radius along the path
 EDGE = 1.0  # pixels from full ink to none
 
 
-def digits(n_train: int = 60_000, n_test: int = 10_000, *, seed: int = 0) -> tuple[Dataset, Dataset]:
+def digits(n_train: int = 60_000, n_test: int = 10_000, *, seed: int = 0) -> tuple[ArrayDataset, ArrayDataset]:
     """Handwritten-looking digits of MNIST's form, for machines with neither MNIST nor a network.
 
     The images follow from the seed alone (to a grey level here and there, where machines round float32 differently),
@@ -128,7 +128,7 @@ def digits(n_train: int = 60_000, n_test: int = 10_000, *, seed: int = 0) -> tup
 
     Returns
     -------
-    train, test : Dataset
+    train, test : ArrayDataset
         Images of uint8, shape (n, 1, 28, 28), ink 255 on 0, and labels of int64 from 0 to 9, each digit equally likely.
 
     Raises
@@ -147,7 +147,7 @@ def digits(n_train: int = 60_000, n_test: int = 10_000, *, seed: int = 0) -> tup
     streams = np.random.SeedSequence(_validate.count("seed", seed, least=0)).spawn(2)
     source = f"embedded digits, seed {seed}"
     classes = tuple("0123456789")
-    train, test = (Dataset(*_draw(n, stream), source, classes) for n, stream in zip(sizes, streams, strict=True))
+    train, test = (ArrayDataset(*_draw(n, stream), source, classes) for n, stream in zip(sizes, streams, strict=True))
     return train, test
 
 

@@ -1,34 +1,171 @@
 """One's own pictures: a folder with a subfolder for each class."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
 from fastcnn import _validate
 
-from .dataset import Dataset
+from .array_dataset import ArrayDataset, drawn
 from .errors import DataError
+from .folders import parts_of, pictures_by_class, pictures_of_parts
 from .pictures import _channels, _pair, _read, has_colour
 
-# What systems leave in folders, in lower case; all else that they leave has a dot in front: .DS_Store, ._1.jpg.
-LEFT_BY_SYSTEMS = {
-    "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information",  # Windows
-    "icon\r", "__macosx",  # macOS
-    "@eadir", "#recycle",  # Synology's disk stations
-    "lost+found",  # Linux
-}  # fmt: skip
+
+class ImageFolder:
+    """Pictures in a folder with one subfolder for each class, each decoded when it is asked for.
+
+    A `DataLoader` takes it, and so pictures that are larger than the memory; with ``num_workers`` several are decoded
+    at a time. `image_folder` reads all of them into memory.
+
+    Parameters
+    ----------
+    root : str or path-like
+        The folder. Classes are its subfolders, sorted by name, and so are their pictures; see `image_folder`.
+    transform : callable, optional
+        What is done to each picture, a uint8 array (C, H, W), before it is handed out; a `Preprocessing`, for instance.
+        What is random is for the ``augment`` of a `DataLoader`.
+    size : int or (int, int), optional
+        Height and width, to which each is resized, see `read_image`. Without it, each keeps its own.
+    channels : 1 or 3, optional
+        Grey, or red, green, blue. Without it, 1 if no file can hold colour, otherwise 3.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        Names of the classes, by label.
+    class_to_idx : dict of str to int
+        Labels, by the name of the class.
+    samples : list of (str, int)
+        Path and label of each picture.
+    labels : ndarray of int64, shape (N,)
+        The label of each picture.
+    source : str
+        What these are, for people to read.
+    files : tuple of str
+        Names of the pictures' files, below the folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such folder.
+    DataError
+        There are no subfolders, or one is empty or has a folder in it. From ``folder[i]``, and from a `DataLoader` with
+        the batch that it belongs to, if a picture is none or is damaged; the sentence names the file. A ValueError.
+    ImportError
+        Pillow is not installed.
+    TypeError, ValueError
+        Another argument is wrong.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from fastcnn import data
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for kind, level in (("night", 0), ("day", 255)):
+    ...         pathlib.Path(root, kind).mkdir()
+    ...         for i in range(5):
+    ...             _ = pathlib.Path(root, kind, f"{i}.pgm").write_bytes(b"P5 3 2 255 " + bytes([level] * 6))
+    ...     pictures = data.ImageFolder(root, data.Preprocessing(size=4, mean=[0.5], std=[0.5]))
+    ...     [(x, labels), *others] = data.DataLoader(pictures, batch_size=6, num_workers=2)
+    >>> pictures.class_to_idx, len(pictures)
+    ({'day': 0, 'night': 1}, 10)
+    >>> x.shape, x.dtype, labels
+    ((6, 1, 4, 4), dtype('float32'), array([0, 0, 0, 0, 0, 1]))
+    """
+
+    def __init__(self, root, transform: Callable | None = None, *, size=None, channels: int | None = None):
+        if transform is not None and not callable(transform):
+            raise TypeError(f"`transform` must be callable, transform(image), not {transform!r:.60}.")
+        root = existing(root)
+        self._set(root, pictures_by_class(root), _pair(size), _channels(channels), str(root), transform)
+
+    @classmethod
+    def of(cls, root: Path, files: dict[str, list[Path]], size, channels: int | None, source: str) -> "ImageFolder":
+        """Some files below a folder, by their class."""
+        folder = cls.__new__(cls)
+        folder._set(root, files, size, channels, source, None)
+        return folder
+
+    def _set(self, root: Path, files: dict[str, list[Path]], size, channels: int | None, source: str, transform):
+        self.root, self.size, self.source, self.transform = root, size, source, transform
+        self.classes = tuple(files)
+        self.class_to_idx = {name: label for label, name in enumerate(files)}
+        self.samples = [(str(path), label) for label, paths in enumerate(files.values()) for path in paths]
+        self.labels = np.array([label for _, label in self.samples], np.int64)
+        self.channels = channels or channels_of(path for paths in files.values() for path in paths)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """See the class."""
+        return tuple(Path(path).relative_to(self.root).as_posix() for path, _ in self.samples)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, int]:
+        """A picture, transformed, and its label."""
+        path, label = self.samples[i]
+        image = _read(Path(path), self.size, self.channels)
+        return image if self.transform is None else self.transform(image), label
+
+    def __repr__(self) -> str:
+        return f"ImageFolder({str(self.root)!r}, {len(self):,} pictures, {len(self.classes)} classes)"
+
+    def load(self, expected: tuple[int, int] | None = None) -> ArrayDataset:
+        """All of them in memory; those whose height and width are not as ``expected``, or as the first's, are an error.
+
+        Returns
+        -------
+        ArrayDataset
+            With the `source`, the `classes` and the `files` of the folder.
+
+        Raises
+        ------
+        ValueError
+            If there is a `transform`: these are the pictures as they are.
+        DataError
+            See the class; and if pictures differ in size.
+        """
+        if self.transform is not None:
+            raise ValueError("The folder has a `transform`, but what is loaded are the pictures as they are.")
+        images = []
+        for i in range(len(self)):
+            image, _ = self[i]
+            found, expected = image.shape[1:], expected or image.shape[1:]
+            if found != expected:
+                raise DataError(
+                    f"{self.samples[i][0]} has {found[0]}x{found[1]} pixels (height x width) but those before it have "
+                    f"{expected[0]}x{expected[1]}; give `size`, to which all are resized."
+                )
+            images.append(image)
+        return ArrayDataset(np.stack(images), self.labels, self.source, self.classes, self.files)
+
+    def take(self, which: np.ndarray, source: str | None = None) -> "ImageFolder":
+        """Some of the pictures, by their numbers; ``source`` says what they are, by default what the folder is."""
+        part = ImageFolder.__new__(ImageFolder)
+        vars(part).update(vars(self))
+        part.samples, part.labels = [self.samples[i] for i in which], self.labels[which]
+        part.source = source or self.source
+        return part
+
+    def limit(self, n: int, rng: np.random.Generator) -> "ImageFolder":
+        """``n`` of the pictures, drawn at random; see `ArrayDataset.limit`."""
+        which = drawn(self.labels, n, rng)
+        return self if which is None else self.take(which, f"{self.source}, {n} of {len(self)} images")
 
 
 def image_folder(
     root, size=None, *, channels: int | None = None, test_fraction: float = 0.2, rng=None
-) -> tuple[Dataset, Dataset]:
+) -> tuple[ArrayDataset, ArrayDataset]:
     """Pictures from a folder with one subfolder for each class, whose name is the class's.
 
-    A ``root`` with the subfolders ``train`` and ``test`` holds the classes in each of these. Otherwise a part of each
-    class's pictures, drawn at random, becomes test data. Classes are sorted by name, pictures too, by code points, as
-    on all systems. All that lies in a class's folder must be a picture, and files that lie beside those folders are not
-    looked at. Hidden files and folders and those that systems leave are ignored.
+    A ``root`` with the subfolders ``train`` and ``test``, written in any case, holds the classes in each of these; for
+    want of ``test``, ``val``, ``valid`` or ``validation`` is the second. (Where there are both, `ImageFolder` reads
+    ``root/val``.) Otherwise a part of each class's pictures, drawn at random, becomes test data. Classes are sorted by
+    name, pictures too, by code points, as on all systems. All that lies in a class's folder must be a picture, and what
+    lies beside those folders is not looked at. Hidden files and folders and those that systems leave are ignored.
 
     Parameters
     ----------
@@ -46,7 +183,7 @@ def image_folder(
 
     Returns
     -------
-    train, test : Dataset
+    train, test : ArrayDataset
         Images of uint8, shape (N, C, H, W), and labels of int64; `files` are named relative to ``root``.
 
     Raises
@@ -54,8 +191,9 @@ def image_folder(
     FileNotFoundError
         There is no such folder.
     DataError
-        There are no subfolders, one of them is empty, holds something else than pictures or one that is damaged, or
-        pictures differ in size; the sentence names the file. A ValueError.
+        There are no subfolders, one of them is empty, holds something else than pictures or one that is damaged,
+        pictures differ in size, the parts have other classes, or there are two folders for one part or none for
+        training; the sentence names the file. A ValueError.
     ImportError
         Pillow is not installed.
     TypeError, ValueError
@@ -75,59 +213,54 @@ def image_folder(
     >>> train.images.shape, train.classes, test.labels
     ((8, 1, 2, 3), ('day', 'night'), array([0, 1]))
     """
-    root = Path(root).expanduser()
-    if not root.is_dir():
-        raise FileNotFoundError(f"`root` is {root}, but there is no such folder.")
+    parts = find_parts(root, size, channels=channels, test_fraction=test_fraction, rng=rng)
+    train = parts["train"].load()
+    return train, (parts.get("test") or parts["validation"]).load(train.images.shape[2:])
+
+
+def find_parts(
+    root, size=None, *, channels: int | None = None, test_fraction: float = 0.2, rng=None
+) -> dict[str, ImageFolder]:
+    """The parts of a folder, "train" and one or both of "validation" and "test", no picture read; see `image_folder`.
+
+    What is held out for want of parts is "test".
+    """
+    root = existing(root)
     size, channels = _pair(size), _channels(channels)
-    test_source = str(root)
-    if has_parts(root):
-        train, test = pictures_by_class(root / "train"), pictures_by_class(root / "test")
-        if list(train) != list(test):
-            differ = ", ".join(sorted(set(train) ^ set(test)))
-            raise DataError(f"{root}: train and test must have the same classes, but only one has {differ}.")
+    sources = {"train": str(root)}
+    if parts := parts_of(root):
+        found = pictures_of_parts(parts)
+        sources |= {part: str(path) for part, path in parts._asdict().items() if part != "train"}
     else:
         files = pictures_by_class(root)
         train, test = _split(root, files, test_fraction, rng)
+        found = {"train": train, "test": test}
         held_out, all_of_them = (sum(map(len, part.values())) for part in (test, files))
-        test_source += f", {held_out:,} held-out pictures of {all_of_them:,}"
+        sources["test"] = f"{root}, {held_out:,} held-out pictures of {all_of_them:,}"
     if channels is None:
-        paths = (path for part in (train, test) for paths in part.values() for path in paths)
-        channels = 3 if any(map(has_colour, paths)) else 1
-    training = _dataset(root, train, size, None, channels, str(root))
-    return training, _dataset(root, test, size, training.images.shape[2:], channels, test_source)
+        channels = channels_of(path for part in found.values() for paths in part.values() for path in paths)
+    return {part: ImageFolder.of(root, files, size, channels, sources[part]) for part, files in found.items()}
 
 
-def has_parts(root: Path) -> bool:
-    """Whether a folder has the subfolders ``train`` and ``test``, so that nothing is held out from it."""
-    return (root / "train").is_dir() and (root / "test").is_dir()
-
-
-def pictures_by_class(folder: Path) -> dict[str, list[Path]]:
-    """Class -> its files, both sorted."""
-    classes = [path for path in _listed(folder) if path.is_dir()]
-    if not classes:
-        raise DataError(f"{folder} has no subfolders; there must be one for each class, with its pictures.")
-    files = {path.name: _listed(path) for path in classes}
-    for path in classes:
-        if not files[path.name]:
-            raise DataError(f"{path} is empty; there must be pictures of the class in it.")
-        if folders := [file for file in files[path.name] if file.is_dir()]:
-            raise DataError(f"{folders[0]} is a folder, but {path} must hold the pictures of the class themselves.")
-    return files
-
-
-def read_pictures(root: Path, names: Iterable[str], size: tuple[int, int], channels: int, source: str) -> Dataset:
-    """Those pictures below ``root`` that are named as `Dataset.files` names them; see `image_folder`."""
+def read_pictures(root: Path, names: Iterable[str], size: tuple[int, int], channels: int, source: str) -> ArrayDataset:
+    """Those pictures below ``root`` that are named as `ArrayDataset.files` names them; see `image_folder`."""
     files: dict[str, list[Path]] = {}
     for name in sorted(names, key=lambda name: name.split("/")):
         files.setdefault(name.split("/")[0], []).append(root / name)
-    return _dataset(root, files, size, None, channels, source)
+    return ImageFolder.of(root, files, size, channels, source).load()
 
 
-def _listed(folder: Path) -> list[Path]:
-    """What lies in a folder but was not left there by a system, by name; paths themselves sort otherwise on Windows."""
-    found = (path for path in folder.iterdir() if path.name[0] != "." and path.name.lower() not in LEFT_BY_SYSTEMS)
-    return sorted(found, key=lambda path: path.name)
+def existing(root) -> Path:
+    """The folder, which must exist."""
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise FileNotFoundError(f"`root` is {root}, but there is no such folder.")
+    return root
+
+
+def channels_of(paths: Iterable[Path]) -> int:
+    """How many channels pictures need."""
+    return 3 if any(map(has_colour, paths)) else 1
 
 
 def _split(root: Path, files: dict[str, list[Path]], test_fraction: float, rng) -> tuple[dict, dict]:
@@ -147,21 +280,3 @@ def _split(root: Path, files: dict[str, list[Path]], test_fraction: float, rng) 
         train[name] = [path for i, path in enumerate(paths) if i not in held_out]
         test[name] = [path for i, path in enumerate(paths) if i in held_out]
     return train, test
-
-
-def _dataset(root: Path, files: dict[str, list[Path]], size, expected, channels: int, source: str) -> Dataset:
-    """Read them all; what has another size than is ``expected``, or than the first, is an error."""
-    images, labels = [], []
-    for label, paths in enumerate(files.values()):
-        for path in paths:
-            image = _read(path, size, channels)
-            found, expected = image.shape[1:], expected or image.shape[1:]
-            if found != expected:
-                raise DataError(
-                    f"{path} has {found[0]}x{found[1]} pixels (height x width) but those before it have "
-                    f"{expected[0]}x{expected[1]}; give `size`, to which all are resized."
-                )
-            images.append(image)
-            labels.append(label)
-    names = tuple(path.relative_to(root).as_posix() for paths in files.values() for path in paths)
-    return Dataset(np.stack(images), np.array(labels), source, tuple(files), names)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from .array_dataset import ArrayDataset
 from .cifar import cifar10
-from .dataset import Dataset
 from .digits import digits
 from .image_folder import image_folder
 from .mnist import fashion_mnist, kmnist, mnist
@@ -28,7 +28,7 @@ def names() -> tuple[str, ...]:
     return (*BY_NAME, "digits")
 
 
-def load(name, root=None, **options) -> tuple[Dataset, Dataset]:
+def load(name, root=None, **options) -> tuple[ArrayDataset, ArrayDataset]:
     """Training and test data by the name of a data set, or from a path.
 
     Parameters
@@ -43,7 +43,7 @@ def load(name, root=None, **options) -> tuple[Dataset, Dataset]:
 
     Returns
     -------
-    train, test : Dataset
+    train, test : ArrayDataset
 
     Raises
     ------

@@ -1,43 +1,64 @@
 """Batches."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from typing import Any, overload
 
 import numpy as np
 
 from fastcnn import _validate
 
+from .array_dataset import ArrayDataset
+from .dataset import Dataset, stacked
+from .prefetch import in_order
+
 Batch = tuple[np.ndarray, np.ndarray]
+Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 class DataLoader:
     """Iterate over images and labels in batches; each iteration is one epoch.
 
+    ``DataLoader(images, labels, 32)`` takes them from two arrays, ``DataLoader(dataset, 32)`` from a `Dataset`:
+    anything with a length whose items are pairs (image, label), as `ImageFolder`.
+
     Parameters
     ----------
-    images : ndarray, shape (N, ...)
-        Images, of any dtype.
-    labels : ndarray, shape (N, ...)
-        As many labels.
-    batch_size : int
+    dataset : Dataset or ndarray, shape (N, ...)
+        What batches are made of; or images, of any dtype, where there are `labels`.
+    labels : ndarray, shape (N, ...), or sequence of int
+        As many labels as there are images. With a `Dataset` there are none here.
+    batch_size : int, default 1
         Images in a batch, at least 1.
-    shuffle : bool
+    shuffle : bool, default False
         Take the images in a new random order each epoch. Batches are then copies; without it, C-contiguous arrays give
         batches that are views.
+    num_workers : int, default 0
+        Threads that make batches ahead of the one that is in use, two each at most. It does not matter for what is in
+        them. They help where an item takes long, as a picture that is decoded, whose decoder lets others work.
     rng : numpy.random.Generator
         Where randomness comes from: one permutation an epoch for ``shuffle``, then one number for ``augment``. Give the
         loader a generator of its own, which nothing else draws from, if its state is to be saved.
-    drop_last : bool
+    drop_last : bool, default False
         Leave out the last batch if it is not full.
     augment : callable
         ``augment(images, rng)`` gives the images of a batch another form, see `fastcnn.data.augment`. What it draws
         depends on the epoch and on the batch's place in it (see `parts`, too), and on nothing else.
 
+    Attributes
+    ----------
+    dataset : Dataset
+        What batches are made of.
+    labels : ndarray of shape (N, ...) or None
+        Of all images, where they are known without looking at each: those that were given, or the dataset's `labels`.
+
     Raises
     ------
     TypeError, ValueError
-        ``images`` or ``labels`` is not an array, they differ in length, ``batch_size`` is not a whole number of at
-        least 1, ``augment`` is not callable, or ``rng`` is missing.
+        ``dataset`` is none and no array, ``labels`` is not an array or one of another length, ``batch_size`` is not a
+        whole number of at least 1, nor ``num_workers`` one of at least 0, ``augment`` is not callable, or ``rng`` is
+        missing. When a batch is made: an item of the dataset is no pair, or images differ in shape. What a dataset
+        raises itself is raised in the place of the batch.
 
     Examples
     --------
@@ -48,25 +69,50 @@ class DataLoader:
     (3, [(2, [0, 1]), (2, [2, 3]), (1, [4])])
     """
 
+    @overload
     def __init__(
         self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        batch_size: int,
-        *,
+        dataset: Dataset,
+        batch_size: int = 1,
         shuffle: bool = False,
+        *,
+        num_workers: int = 0,
         rng: np.random.Generator | None = None,
         drop_last: bool = False,
-        augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
+        augment: Augment | None = None,
+    ): ...
+
+    @overload
+    def __init__(
+        self,
+        dataset: np.ndarray,
+        labels: np.ndarray | Sequence[int],
+        batch_size: int = 1,
+        shuffle: bool = False,
+        *,
+        num_workers: int = 0,
+        rng: np.random.Generator | None = None,
+        drop_last: bool = False,
+        augment: Augment | None = None,
+    ): ...
+
+    def __init__(  # type: ignore[misc]  # what stands second is told by what it is
+        self,
+        dataset,
+        labels=None,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        *,
+        num_workers: int = 0,
+        rng: np.random.Generator | None = None,
+        drop_last: bool = False,
+        augment: Augment | None = None,
     ):
-        for name, array in (("images", images), ("labels", labels)):
-            if not isinstance(array, np.ndarray) or array.ndim == 0:
-                raise TypeError(f"`{name}` must be a numpy array of at least 1 dimension, not {array!r:.60}.")
-        if len(images) != len(labels):
-            raise ValueError(
-                f"`images` has length {len(images)} (shape {images.shape}) but `labels` has {len(labels)} "
-                f"(shape {labels.shape}); there must be one label for each image."
-            )
+        if _validate.is_whole(labels):  # DataLoader(dataset, 32, True): without labels all stands one place before
+            third: Any = batch_size
+            shuffle = third if isinstance(third, bool) or third != 1 else shuffle
+            labels, batch_size = None, labels
+        self.dataset = _dataset(dataset, labels)
         if augment is not None and not callable(augment):
             raise TypeError(f"`augment` must be callable, augment(images, rng), not {augment!r:.60}.")
         shuffle, drop_last = _validate.flag("shuffle", shuffle), _validate.flag("drop_last", drop_last)
@@ -75,10 +121,11 @@ class DataLoader:
                 f"`rng` is {rng!r:.60} but `{'shuffle=True' if shuffle else 'augment'}` needs a "
                 "numpy.random.Generator, such as numpy.random.default_rng(0)."
             )
-        self.images = images
-        self.labels = labels
+        labels = getattr(self.dataset, "labels", None)
+        self.labels: np.ndarray | None = labels if isinstance(labels, np.ndarray) else None
         self.batch_size = _validate.count("batch_size", batch_size, least=1)
         self.shuffle = shuffle
+        self.num_workers = _validate.count("num_workers", num_workers, least=0)
         self.rng: Any = rng  # not None wherever it draws, as checked above; and so is `augment`, where it is called
         self.drop_last = drop_last
         self.augment: Any = augment
@@ -87,7 +134,7 @@ class DataLoader:
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        full, rest = divmod(len(self.images), self.batch_size)
+        full, rest = divmod(len(self.dataset), self.batch_size)
         return full if self.drop_last or rest == 0 else full + 1
 
     def __iter__(self) -> Iterator[Batch]:
@@ -116,22 +163,20 @@ class DataLoader:
         """
         epoch: dict[str, Any] = {"rng": self._rng_state(), "batches": self._skip}
         self._epoch, self._skip = epoch, 0
-        order = self.rng.permutation(len(self.images)) if self.shuffle else None
+        order = self.rng.permutation(len(self.dataset)) if self.shuffle else None
         seed = int(self.rng.integers(2**63)) if self.augment else None
 
         def batch(i: int) -> Batch:
-            which = self._places(i, part, parts)
-            if order is not None:
-                which = order[which]
-            images, labels = np.ascontiguousarray(self.images[which]), np.ascontiguousarray(self.labels[which])
+            places = self._places(i, part, parts)
+            images, labels = self._batch(places if order is None else order[places])
             if seed is not None and len(images):
                 images = self._augmented(images, (seed, i, part))  # a 0 at the end is no other seed than without it
             return images, labels
 
-        for i in range(epoch["batches"], len(self)):
-            made = batch(i)
-            epoch["batches"] += 1
-            yield made
+        with closing(in_order(batch, range(epoch["batches"], len(self)), self.num_workers)) as made:
+            for images, labels in made:
+                epoch["batches"] += 1
+                yield images, labels
         if self._epoch is epoch:  # and not one that another iteration has begun since
             self._epoch = None
 
@@ -141,15 +186,15 @@ class DataLoader:
         places = [self._places(i, part, parts) for i in ends]
         return min((place.stop - place.start for place in places if place.stop > place.start), default=0)
 
-    def sample(self, count: int) -> np.ndarray:
-        """The first images in the form in which batches have them; nothing is drawn from the loader's generator."""
-        images = np.ascontiguousarray(self.images[:count])
-        return self._augmented(images, (0, 0, 0)) if self.augment else images
+    def sample(self, count: int) -> Batch:
+        """The first images in the form in which batches have them, and their labels; nothing is drawn for that."""
+        images, labels = self._batch(slice(0, count))
+        return self._augmented(images, (0, 0, 0)) if self.augment else images, labels
 
     def _places(self, i: int, part: int, parts: int) -> slice:
         """Where a batch's images, or a part of them, stand in the order of the epoch."""
         first = i * self.batch_size
-        size = min(self.batch_size, len(self.images) - first)
+        size = min(self.batch_size, len(self.dataset) - first)
         return slice(first + size * part // parts, first + size * (part + 1) // parts)
 
     def state_dict(self) -> dict:
@@ -179,7 +224,7 @@ class DataLoader:
         True
         """
         epoch = self._epoch or {"rng": self._rng_state(), "batches": self._skip}
-        return {**epoch, "images": len(self.images), "batch_size": self.batch_size}
+        return {**epoch, "images": len(self.dataset), "batch_size": self.batch_size}
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from where another loader of the same images and settings was.
@@ -223,15 +268,66 @@ class DataLoader:
     def _rng_state(self) -> dict | None:
         return None if self.rng is None else _plain(self.rng.bit_generator.state)
 
+    def _batch(self, which: slice | np.ndarray) -> Batch:
+        """The images of these numbers, as they are, with their labels."""
+        if isinstance(self.dataset, _Arrays):
+            return self.dataset.batch(which)
+        numbers = np.arange(len(self.dataset))[which] if isinstance(which, slice) else which
+        if len(numbers):
+            return stacked(self.dataset, numbers)
+        images, labels = stacked(self.dataset, np.array([0]))  # of a rank's part without images the first says what
+        return images[:0], labels[:0]
+
     def _augmented(self, images: np.ndarray, seed: tuple[int, int, int]) -> np.ndarray:
         """The images of one batch, which the augmentation may write to if they are no view of all images."""
-        if np.may_share_memory(images, self.images):
+        if isinstance(self.dataset, _Arrays) and np.may_share_memory(images, self.dataset.images):
             images = images.copy()
         result = self.augment(images, np.random.default_rng(seed))
         if not isinstance(result, np.ndarray) or len(result) != len(images):
             what = getattr(result, "shape", type(result).__name__)
             raise ValueError(f"`augment` must return an array of {len(images)} images, as it was given, not {what}.")
         return result
+
+
+class _Arrays:
+    """Images and labels in two arrays."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray):
+        self.images, self.labels = images, labels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.images[i], self.labels[i]
+
+    def batch(self, which: slice | np.ndarray) -> Batch:
+        """Several at a time; of a slice, views."""
+        return np.ascontiguousarray(self.images[which]), np.ascontiguousarray(self.labels[which])
+
+
+def _dataset(dataset, labels) -> Dataset:
+    """What was given, as a dataset."""
+    if isinstance(dataset, ArrayDataset) and labels is None:
+        dataset, labels = dataset.images, dataset.labels
+    if labels is None and not isinstance(dataset, np.ndarray):
+        if not isinstance(dataset, Dataset) or isinstance(dataset, dict | str | bytes):
+            raise TypeError(
+                "`dataset` must have a length and items (image, label), or be a numpy array of images with `labels` "
+                f"beside it, not {type(dataset).__name__}."
+            )
+        return dataset
+    labels = np.array(labels) if isinstance(labels, list | tuple) else labels
+    for name, array in (("dataset", dataset), ("labels", labels)):
+        if not isinstance(array, np.ndarray) or array.ndim == 0:
+            what = "images beside `labels`" if name == "dataset" else "labels, one for each image,"
+            raise TypeError(f"`{name}` must be a numpy array of {what} of at least 1 dimension, not {array!r:.60}.")
+    if len(dataset) != len(labels):
+        raise ValueError(
+            f"`dataset` has {len(dataset)} images (shape {dataset.shape}) but `labels` has length {len(labels)} "
+            f"(shape {labels.shape}); there must be one label for each image."
+        )
+    return _Arrays(dataset, labels)
 
 
 def _plain(state):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import Dataset
+from .array_dataset import ArrayDataset
 from .digits import digits
 from .errors import DataError, DownloadError
 from .idx import read_idx
@@ -66,7 +66,7 @@ FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shi
 HIRAGANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 
 
-def mnist(root=None, *, download: bool = True) -> tuple[Dataset, Dataset]:
+def mnist(root=None, *, download: bool = True) -> tuple[ArrayDataset, ArrayDataset]:
     """The MNIST handwritten digits [1]_: 60,000 training and 10,000 test images of 28x28 grey levels.
 
     The four IDX files, plain or .gz, come from the folder ``root``; without it, from the folder that the environment
@@ -83,7 +83,7 @@ def mnist(root=None, *, download: bool = True) -> tuple[Dataset, Dataset]:
 
     Returns
     -------
-    train, test : Dataset
+    train, test : ArrayDataset
         Images of uint8, shape (N, 1, 28, 28), and labels of int64 from 0 to 9.
 
     Raises
@@ -110,7 +110,7 @@ def mnist(root=None, *, download: bool = True) -> tuple[Dataset, Dataset]:
     return _load(MNIST, DIGITS, root, download)
 
 
-def fashion_mnist(root=None, *, download: bool = True) -> tuple[Dataset, Dataset]:
+def fashion_mnist(root=None, *, download: bool = True) -> tuple[ArrayDataset, ArrayDataset]:
     """Fashion-MNIST [1]_: 60,000 training and 10,000 test images of clothes, bags and shoes, 28x28 grey levels.
 
     The files have the names of `mnist`'s and come from the same places (31 MB), in the subfolder ``fashion-mnist``.
@@ -125,7 +125,7 @@ def fashion_mnist(root=None, *, download: bool = True) -> tuple[Dataset, Dataset
 
     Returns
     -------
-    train, test : Dataset
+    train, test : ArrayDataset
         Images of uint8, shape (N, 1, 28, 28), and labels of int64 from 0 to 9.
 
     Raises
@@ -148,7 +148,7 @@ def fashion_mnist(root=None, *, download: bool = True) -> tuple[Dataset, Dataset
     return _load(FASHION_MNIST, FASHION, root, download)
 
 
-def kmnist(root=None, *, download: bool = True) -> tuple[Dataset, Dataset]:
+def kmnist(root=None, *, download: bool = True) -> tuple[ArrayDataset, ArrayDataset]:
     """Kuzushiji-MNIST [1]_: 60,000 training and 10,000 test images of ten cursive hiragana, 28x28 grey levels.
 
     The files have the names of `mnist`'s and come from the same places (21 MB), in the subfolder ``kmnist``. Below
@@ -163,7 +163,7 @@ def kmnist(root=None, *, download: bool = True) -> tuple[Dataset, Dataset]:
 
     Returns
     -------
-    train, test : Dataset
+    train, test : ArrayDataset
         Images of uint8, shape (N, 1, 28, 28), and labels of int64 from 0 to 9.
 
     Raises
@@ -186,7 +186,7 @@ def kmnist(root=None, *, download: bool = True) -> tuple[Dataset, Dataset]:
     return _load(KMNIST, HIRAGANA, root, download)
 
 
-def mnist_or_digits(root=None) -> tuple[Dataset, Dataset]:
+def mnist_or_digits(root=None) -> tuple[ArrayDataset, ArrayDataset]:
     """What a run without options trains on: MNIST where it can be had, otherwise the embedded digits.
 
     The ``source`` of what is returned says which, and why. Only a failed download leads to the digits: a folder that
@@ -199,7 +199,7 @@ def mnist_or_digits(root=None) -> tuple[Dataset, Dataset]:
 
     Returns
     -------
-    train, test : Dataset
+    train, test : ArrayDataset
         Images of uint8, shape (N, 1, 28, 28), and labels of int64 from 0 to 9; 60,000 and 10,000 of them.
 
     Raises
@@ -218,11 +218,11 @@ def mnist_or_digits(root=None) -> tuple[Dataset, Dataset]:
         return mnist(root)
     except DownloadError as error:
         why = f"embedded digits (no MNIST folder given; {error.reason})"
-    train, test = (Dataset(part.images, part.labels, why, part.classes) for part in digits())
+    train, test = (ArrayDataset(part.images, part.labels, why, part.classes) for part in digits())
     return train, test
 
 
-def _load(source: Source, classes: tuple[str, ...], root, download: bool) -> tuple[Dataset, Dataset]:
+def _load(source: Source, classes: tuple[str, ...], root, download: bool) -> tuple[ArrayDataset, ArrayDataset]:
     """Training and test data from the four files."""
     files = source.find(root, download, lambda folder, name: _locate(source, folder, name))
     train, test = (_read_pair(source.title, classes, *(files[file] for file in pair)) for pair in (TRAIN, TEST))
@@ -249,7 +249,7 @@ def _locate(source: Source, folder: Path, name: str) -> dict[str, Path]:
     raise FileNotFoundError(f"{name} is {folder}, but {where} {', '.join(missing)} (plain or with .gz).")
 
 
-def _read_pair(title: str, classes: tuple[str, ...], images_path: Path, labels_path: Path) -> Dataset:
+def _read_pair(title: str, classes: tuple[str, ...], images_path: Path, labels_path: Path) -> ArrayDataset:
     images = read_idx(images_path)
     if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28) or len(images) == 0:
         raise DataError(
@@ -270,4 +270,4 @@ def _read_pair(title: str, classes: tuple[str, ...], images_path: Path, labels_p
     if labels.max() > 9:
         at = int(np.argmax(labels > 9))
         raise DataError(f"{labels_path}: label {at} is {labels[at]} but must be from 0 to 9.")
-    return Dataset(images[:, None], labels.astype(np.int64), f"{title} from {images_path.parent}", classes)
+    return ArrayDataset(images[:, None], labels.astype(np.int64), f"{title} from {images_path.parent}", classes)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import MOST_UNNAMED, Dataset
+from .array_dataset import MOST_UNNAMED, ArrayDataset
 from .errors import DataError
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -18,7 +18,7 @@ MALFORMED = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, to
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
-def npz(path) -> tuple[Dataset, Dataset]:
+def npz(path) -> tuple[ArrayDataset, ArrayDataset]:
     """Images and labels from a NumPy archive with the arrays ``x_train``, ``y_train``, ``x_test`` and ``y_test``.
 
     Images are uint8: (N, H, W) are grey; of (N, C, H, W) and (N, H, W, C) it is that which has 1 or 3 channels.
@@ -32,7 +32,7 @@ def npz(path) -> tuple[Dataset, Dataset]:
 
     Returns
     -------
-    train, test : Dataset
+    train, test : ArrayDataset
         Images of uint8, shape (N, C, H, W), and labels of int64.
 
     Raises
@@ -72,7 +72,7 @@ def npz(path) -> tuple[Dataset, Dataset]:
         )
     labels = _labels(y_train, len(x_train), f"{path}, y_train"), _labels(y_test, len(x_test), f"{path}, y_test")
     classes = tuple(map(str, range(max(int(part.max()) for part in labels) + 1)))
-    train, test = (Dataset(*part, str(path), classes) for part in zip(images, labels, strict=True))
+    train, test = (ArrayDataset(*part, str(path), classes) for part in zip(images, labels, strict=True))
     return train, test
 
 

@@ -33,6 +33,8 @@ class Preprocessing:
     Preprocessing(size=32, mean=(0.5,), std=(0.5,))
     >>> prepare(images).shape, prepare.black
     ((5, 1, 32, 32), (-1.0,))
+    >>> prepare(images[0]).shape
+    (1, 32, 32)
     """
 
     size: int
@@ -50,7 +52,9 @@ class Preprocessing:
         return cls(size, *(values.tolist() for values in mean_and_std(images)))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Images (N, C, H, W) of uint8 as float32, (N, C, size, size)."""
+        """Images (N, C, H, W) of uint8, or one (C, H, W), as float32, (N, C, size, size) or (C, size, size)."""
+        if isinstance(images, np.ndarray) and images.ndim == 3:
+            return self(images[None])[0]
         return standardize(fit_square(images, self.size), self.mean, self.std)
 
     @property

@@ -155,9 +155,9 @@ class DataParallel(Strategy):
         loader, least = trainer.loader, self.ranks.size
         if not isinstance(loader, DataLoader):
             raise TypeError(f"`train` must be a DataLoader where ranks share its batches, not {type(loader).__name__}.")
-        smallest = min(loader.batch_size, len(loader.images))
+        smallest = min(loader.batch_size, len(loader.dataset))
         if not loader.drop_last:
-            smallest = len(loader.images) % loader.batch_size or smallest
+            smallest = len(loader.dataset) % loader.batch_size or smallest
         if smallest < least and is_synchronized(trainer.model):
             raise ValueError(
                 f"A batch of {smallest} is too small for {least} ranks: batch normalization over all ranks needs an "

@@ -101,7 +101,9 @@ class _Conv(Module):
         if x.shape[1] != self.in_channels:
             raise ValueError(f"{self} needs {self.in_channels} input channels but its input has shape {x.shape}.")
         dtype = self.weight.dtype
-        raise TypeError(f"{self} has {dtype} parameters but its input is {x.dtype}; convert it: x.astype(np.{dtype}).")
+        raise TypeError(
+            f"{self} has {dtype} parameters but its input is {x.dtype}; convert it with .astype(np.{dtype})."
+        )
 
     def extra_repr(self) -> str:
         """Channels, kernel, and what differs from its default."""

@@ -85,7 +85,9 @@ class Linear(Module):
         if x.shape[1] != self.in_features:
             raise ValueError(f"{self} needs {self.in_features} input features but its input has shape {x.shape}.")
         dtype = self.weight.dtype
-        raise TypeError(f"{self} has {dtype} parameters but its input is {x.dtype}; convert it: x.astype(np.{dtype}).")
+        raise TypeError(
+            f"{self} has {dtype} parameters but its input is {x.dtype}; convert it with .astype(np.{dtype})."
+        )
 
     def extra_repr(self) -> str:
         """Features, and whether there is no bias."""

@@ -110,7 +110,7 @@ class _BatchNorm(Module):
             raise ValueError(f"{self} needs {layout} but its input has shape {x.shape}.")
         if x.shape[1] != self.num_features:
             raise ValueError(f"{self} needs {self.num_features} channels but its input has shape {x.shape}.")
-        raise TypeError(f"{self} is {self.dtype} but its input is {x.dtype}; convert it: x.astype(np.{self.dtype}).")
+        raise TypeError(f"{self} is {self.dtype} but its input is {x.dtype}; convert it with .astype(np.{self.dtype}).")
 
     def _check_arrays(self, dtype) -> None:
         of_each = (self.num_features,)

@@ -27,7 +27,8 @@ def check(model: Module, loss, train, validation, strategy: Strategy, task: Task
     model : Module
     loss : callable
     train : iterable
-        The batches of an epoch. What is in them can only be checked in a `DataLoader`.
+        The batches of an epoch. What is in them can only be checked in a `DataLoader`: all labels where it knows
+        them, else the first.
     validation : (images, labels), iterable of such batches, or None
         As `train`, or arrays.
     strategy : Strategy
@@ -49,9 +50,10 @@ def check(model: Module, loss, train, validation, strategy: Strategy, task: Task
                 output = _check_validation(model, loss, validation, strategy, task)
         if isinstance(train, DataLoader):
             with _named("`train` cannot be trained on"):
-                task.check_targets(train.labels)
-                output = _shown(model, train.sample(2)) if output is None else output
-                task.check(output, train.labels, loss)
+                targets = _targets(train)
+                task.check_targets(targets)
+                output = _shown(model, train.sample(2)[0]) if output is None else output
+                task.check(output, targets, loss)
                 if strategy.smallest_batch(train, model) == 1:
                     _check_one_image(model, train)
 
@@ -74,9 +76,11 @@ def _check_validation(model: Module, loss, validation, strategy: Strategy, task:
                 f"its loader has {'`shuffle=True`' if validation.shuffle else '`augment`'}, but every epoch must be "
                 "measured in the same way."
             )
-        check_pair(task, validation.images, validation.labels)
-        output = _shown(model, validation.sample(min(validation.smallest(), 2)))
-        task.check(output, validation.labels, loss)
+        images, targets = validation.sample(min(validation.smallest(), 2))
+        check_pair(task, images, targets)
+        task.check_targets(_targets(validation))
+        output = _shown(model, images)
+        task.check(output, _targets(validation), loss)
         return output
     if isinstance(validation, tuple | list):
         if not validation:
@@ -90,6 +94,11 @@ def _check_validation(model: Module, loss, validation, strategy: Strategy, task:
     return None
 
 
+def _targets(loader: DataLoader) -> np.ndarray:
+    """All labels, where they are known without looking at each item; else those of the first two."""
+    return loader.sample(2)[1] if loader.labels is None else loader.labels
+
+
 def _shown(model: Module, images) -> np.ndarray:
     """What the model gives for images, as it will be evaluated."""
     with unchanged(model):
@@ -100,7 +109,7 @@ def _check_one_image(model: Module, train: DataLoader) -> None:
     """Raise if the model cannot train on a batch of one."""
     with unchanged(model), held(for_training(model)):
         try:
-            model(train.sample(1))
+            model(train.sample(1)[0])
         except ValueError as error:
             raise ValueError(
                 f"a batch, or a rank's part of it, has one image. {error} Another `batch_size` helps, or "
@@ -112,9 +121,9 @@ def _why_none(train) -> str:
     """The end of a sentence on what gives no batch."""
     if not isinstance(train, DataLoader):
         return ": its length is 0"
-    if len(train.images) == 0:
+    if len(train.dataset) == 0:
         return ": it has no images"
-    return f": `drop_last` leaves out the only one, as {len(train.images)} images are fewer than {train.batch_size}"
+    return f": `drop_last` leaves out the only one, as {len(train.dataset)} images are fewer than {train.batch_size}"
 
 
 @contextmanager
