@@ -285,3 +285,43 @@ def test_one_class_is_refused(tmp_path, capsys):
     assert code == 1
     assert f"{pictures}: all training images are of the class ant, but two classes are needed." in stderr
     assert not (tmp_path / "run").exists()
+
+
+# ---- pictures, where no folder of classes is named ----
+
+
+@pytest.mark.parametrize(
+    ("given", "images"),
+    [
+        (["{new}/*/*.png"], 16),
+        (["{new}/*/0[01].png", "{new}/ant/03.png"], 9),
+        (["{new}/bee", "{new}/dog"], 8),
+        (["{new}/bee"], 4),
+        (["{new}/b*"], 4),
+        (["{new}/cat/02.png"], 1),
+        (["{new}/ant/more"], 1),
+    ],
+    ids=["a pattern", "patterns and a file", "folders", "a folder", "a pattern of folders", "a file", "below a class"],
+)
+def test_the_class_of_a_picture_is_its_folders_name(trained, tmp_path, capsys, monkeypatch, given, images):
+    new = write(tmp_path / "new", np.random.default_rng(3), 4)
+    if "more" in given[0]:
+        (new / "ant" / "more").mkdir()
+        shutil.copy(new / "ant" / "00.png", new / "ant" / "more")
+    monkeypatch.chdir(tmp_path)
+    for place in (new, "new"):  # from anywhere
+        names = [name.format(new=place) for name in given]
+        record, stderr = evaluated(capsys, trained[1], "--data", *names)
+        assert (record["images"], record["accuracy"]) == (images, 1)
+        assert stderr == f"Data: {', '.join(names)}; {images} test images.\n"
+
+
+def test_a_picture_of_no_class_is_said(trained, tmp_path, capsys):
+    write(tmp_path / "new", np.random.default_rng(3), 4, ("emu",))
+    assert failed(capsys, trained[1], "--data", tmp_path / "new" / "emu" / "0*.png") == (
+        f"fastcnn evaluate: error: {tmp_path / 'new' / 'emu' / '00.png'} is in no folder that is called as a class of "
+        "the model: ant, bee, cat, dog."
+    )
+    pattern = tmp_path / "*.png"
+    said = f"fastcnn evaluate: error: There is no file {pattern}, and none that fits this as a pattern."
+    assert failed(capsys, trained[1], "--data", pattern) == said

@@ -37,21 +37,24 @@ def with_classes(data: ArrayDataset, known: Sequence[str], numbered: bool = Fals
     others = [name for name in used if name not in known]
     free = [name for name in known if name not in label]
     for name in others:
-        meant = [k for k in free if _folded(k) == _folded(name)]
-        if len(meant) == 1 and sum(_folded(other) == _folded(name) for other in others) == 1:
+        meant = [k for k in free if folded(k) == folded(name)]
+        if len(meant) == 1 and sum(folded(other) == folded(name) for other in others) == 1:
             label[name] = known.index(meant[0])
             remark(f"The class {name} of the data is taken for the model's {meant[0]}.")
     if unknown := [name for name in others if name not in label]:
         raise DataError(
-            f"{data.source}: the model does not know the classes {_listed(unknown)}; it knows {_listed(known)}."
+            f"{data.source}: the model does not know the classes {listed_names(unknown)}; it knows "
+            f"{listed_names(known)}."
         )
     to_known = np.array([label.get(name, -1) for name in data.classes])  # -1 of a class without images
     return replace(data, labels=to_known[data.labels], classes=tuple(known))
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """What names have in common that differ in case or in how accents are written."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed_names(names: Sequence[str]) -> str:
+    """The names for a sentence, the first of many."""
     return ", ".join(names[:12]) + ", ..." * (len(names) > 12)

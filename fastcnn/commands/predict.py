@@ -1,19 +1,31 @@
 """``fastcnn predict``: what is in a picture."""
 
 import argparse
+import csv
+import io
+import sys
+from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from fastcnn import _strict_json
 from fastcnn.commands.arguments import Parser, from_text, path, whole
 from fastcnn.commands.classifier import Classifier
-from fastcnn.commands.errors import UsageError
+from fastcnn.commands.errors import UsageError, remark, sentence
+from fastcnn.commands.pictures import picture_files
+from fastcnn.data import DataError
 from fastcnn.data.pictures import pillow
+
+AT_ONCE = 256  # pictures that are in memory at a time
 
 EXAMPLES = """\
   fastcnn predict runs/lenet5-mnist seven.png
   fastcnn predict runs/lenet5-mnist photos/*.jpg --json
   fastcnn predict runs/vgg7-pictures cat.jpg --top 1
+  fastcnn predict runs/vgg7-pictures photos --csv           all pictures in a folder and its subfolders
+
+A picture that cannot be read is said and left out, and the exit code is 1 then.
 
 For a network that was trained on MNIST or the embedded digits a picture shows one digit, dark on light or light on
 dark, drawn or photographed: it is cut out, scaled and centred as MNIST's are. --digit and --no-digit decide otherwise.
@@ -25,10 +37,14 @@ def parser() -> Parser:
     parser = Parser("fastcnn predict", "Print the classes that a trained network sees in pictures.", EXAMPLES)
     add = parser.add_argument
     add("run", type=path, metavar="RUN", help="a folder of fastcnn train, or a checkpoint")
-    add("images", type=path, nargs="+", metavar="IMAGE", help="a picture file")
-    add("--top", type=from_text(whole(1)), metavar="K", help="classes to print of each (default: 3; of JSON, all)")
+    what = "a picture file, a folder for all pictures in it and its subfolders, or a pattern as 'photos/*.jpg'"
+    add("images", type=path, nargs="+", metavar="IMAGE", help=what)
+    shown = "classes to print of each (default: 3; as JSON all, as CSV 1)"
+    add("--top", type=from_text(whole(1)), metavar="K", help=shown)
     add("--digit", action=argparse.BooleanOptionalAction, help="cut out a digit (default: if trained on such)")
-    add("--json", action="store_true", help="print JSON instead of a table")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON instead of a table: all in one list")
+    form.add_argument("--csv", action="store_true", help="print CSV: image, class, probability")
     return parser
 
 
@@ -39,10 +55,34 @@ def run(args) -> int:
     if args.digit and classifier.image_shape != (1, 28, 28):
         C, H, W = classifier.image_shape
         raise UsageError(f"--digit makes grey images of 28x28, but {args.run} was trained on {C}x{H}x{W}.")
-    images = np.stack([classifier.read(path, args.digit) for path in args.images])
-    probabilities = classifier.probabilities(images)
-    top = args.top or (len(classifier.classes) if args.json else 3)
-    found = [
+    files = picture_files(args.images)
+    top = args.top or (len(classifier.classes) if args.json else 1 if args.csv else 3)
+    found = []
+    with tqdm(total=len(files), desc="pictures", leave=False, disable=not _has_terminal()) as bar:
+        for first in range(0, len(files), AT_ONCE):
+            read, images = [], []
+            for path in files[first : first + AT_ONCE]:
+                try:
+                    images.append(classifier.read(path, args.digit))
+                    read.append(path)
+                except (DataError, OSError) as error:
+                    with bar.external_write_mode(sys.stderr):
+                        remark(f"fastcnn predict: error: {sentence(error)}")
+                bar.update()
+            if images:
+                found += _found(classifier, read, np.stack(images), top)
+    if found:
+        print(_strict_json.dumps(found) if args.json else _csv(found) if args.csv else _table(found))
+    return 0 if len(found) == len(files) else 1
+
+
+def _has_terminal() -> bool:
+    return bool(sys.stderr and sys.stderr.isatty())
+
+
+def _found(classifier: Classifier, files: list[Path], images: np.ndarray, top: int) -> list[dict]:
+    """What is in pictures, as JSON has it."""
+    return [
         {
             "image": str(path),
             "classes": [
@@ -50,10 +90,18 @@ def run(args) -> int:
                 for k in np.argsort(-row, kind="stable")[:top]
             ],
         }
-        for path, row in zip(args.images, probabilities, strict=True)
+        for path, row in zip(files, classifier.probabilities(images), strict=True)
     ]
-    print(_strict_json.dumps(found) if args.json else _table(found))
-    return 0
+
+
+def _csv(found: list[dict]) -> str:
+    """A row for each class of each picture."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("image", "class", "probability"))
+    for picture in found:
+        rows.writerows((picture["image"], item["class"], item["probability"]) for item in picture["classes"])
+    return text.getvalue().rstrip("\n")
 
 
 def _table(found: list[dict]) -> str:

@@ -99,7 +99,10 @@ class ImageFolder:
     @property
     def files(self) -> tuple[str, ...]:
         """See the class."""
-        return tuple(Path(path).relative_to(self.root).as_posix() for path, _ in self.samples)
+        paths = [Path(path) for path, _ in self.samples]
+        return tuple(
+            (path.relative_to(self.root) if path.is_relative_to(self.root) else path).as_posix() for path in paths
+        )
 
     def __len__(self) -> int:
         return len(self.samples)
