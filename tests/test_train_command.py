@@ -275,7 +275,6 @@ def test_ctrl_c_saves_and_says_how_to_go_on(options, tmp_path, capsys):
     [
         (["--lr", "0.5"], "--lr is 0.5, but the run in {out} has 0.003: it goes on as it began."),
         (["--model", "mlp"], "--model is 'mlp', but the run in {out} has 'conv8'"),
-        (["--epochs", "9"], "--epochs is 9, but the schedule 'one-cycle' of the run in {out} is made for 1 epochs."),
         (["--out", "elsewhere"], "--out is elsewhere, but a run goes on in its own folder, {out}."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -294,9 +293,9 @@ def test_a_run_goes_on_as_it_began_or_not(options, tmp_path, capsys, given, mess
 
 def test_a_run_with_a_setting_of_another_version_does_not_go_on():
     saved = settings.complete({"lr": 0.5})
-    assert settings.resumed(saved, {}, Path("runs/a")) == saved
+    assert settings.resumed(saved, {}, Path("runs/a"), 0) == saved
     with pytest.raises(UsageError, match="settings that this version does not know: cutmix, mixup"):
-        settings.resumed({**saved, "mixup": 0.2, "cutmix": None}, {}, Path("runs/a"))
+        settings.resumed({**saved, "mixup": 0.2, "cutmix": None}, {}, Path("runs/a"), 0)
 
 
 def test_a_run_does_not_go_on_with_other_data(options, tmp_path, capsys):

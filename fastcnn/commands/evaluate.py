@@ -8,7 +8,7 @@ from fastcnn.commands import held_out, prepare
 from fastcnn.commands.arguments import Parser, from_text, path, text_value, whole
 from fastcnn.commands.classes import with_classes
 from fastcnn.commands.classifier import Classifier
-from fastcnn.commands.errors import remark
+from fastcnn.commands.errors import CommandError, remark
 from fastcnn.commands.pictures import SUFFIXES, labelled_files
 from fastcnn.commands.records import check_figure, write_figure
 from fastcnn.commands.settings import absolute, in_use
@@ -78,6 +78,8 @@ def _test_images(classifier: Classifier, names: list[str], root: str | None):
         name = absolute({"data": names[0]})["data"]
     else:
         name, root = settings["data"], root or settings["data_root"]
+    if not names and name not in data_names() and not Path(name).exists():
+        raise CommandError(f"{name}, which the run was trained on, is not there any more; --data says where it is.")
     if not prepare.is_folder(name):
         test = prepare.load(name, root)["test"]
     elif parts_of(Path(name)):

@@ -6,8 +6,17 @@ from pathlib import Path
 from fastcnn import _files, plotting, training
 from fastcnn.commands.errors import CommandError, UsageError, remark
 from fastcnn.plotting import _style
+from fastcnn.training.checkpoint import checkpoints
 
 BEST, HISTORY, SETTINGS = "best.safetensors", "history.json", "settings.toml"
+TABLE, CURVES = "history.csv", "curves.png"
+
+
+def remove_run(folder: Path) -> None:
+    """Remove what a run has written to its folder, and nothing else."""
+    written = (folder / name for name in (BEST, HISTORY, SETTINGS, TABLE, CURVES))
+    for path in (*checkpoints(folder), *written):
+        path.unlink(missing_ok=True)
 
 
 class Records(training.Callback):
@@ -21,7 +30,7 @@ class Records(training.Callback):
     def on_epoch_end(self, trainer) -> None:
         """Write it."""
         trainer.history.to_json(self.folder / HISTORY)
-        trainer.history.to_csv(self.folder / "history.csv")
+        trainer.history.to_csv(self.folder / TABLE)
 
     on_exit = on_epoch_end
 
@@ -31,7 +40,7 @@ def write_curves(history: training.History, folder: Path) -> None:
     if not history.epochs:
         return
     try:
-        write_figure(plotting.plot_history(history), folder / "curves.png")
+        write_figure(plotting.plot_history(history), folder / CURVES)
     except ImportError:
         remark('No curves.png: it needs matplotlib, pip install "fastcnn[plot]".')
 

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import fastcnn
-from fastcnn import _files, _processors, distributed, nn, optim, training
+from fastcnn import _files, _processors, data, distributed, nn, optim, training
 from fastcnn.commands import held_out, prepare, settings
 from fastcnn.commands.arguments import Parser, path
 from fastcnn.commands.classifier import load
-from fastcnn.commands.errors import UsageError, exit_code, remark, sentence, usage
-from fastcnn.commands.parts import make_augment, make_optimizer, make_schedule
-from fastcnn.commands.records import BEST, SETTINGS, Records, write_curves
+from fastcnn.commands.errors import CommandError, UsageError, exit_code, remark, sentence, usage
+from fastcnn.commands.parts import SCHEDULES, make_augment, make_optimizer, make_schedule
+from fastcnn.commands.records import BEST, SETTINGS, Records, remove_run, write_curves
 from fastcnn.data import DataError, DataLoader
 from fastcnn.training.checkpoint import SavedRun, checkpoints
 from fastcnn.training.checks import check
+
+FEW = 8  # batches an epoch
 
 EXAMPLES = """\
   fastcnn train                                            LeNet-5 on MNIST, into runs/lenet5-mnist
@@ -28,6 +30,7 @@ EXAMPLES = """\
   fastcnn train --model vgg7 --data my/pictures --image-size 32 --validation 0.1 --early-stopping 5
   fastcnn train --config run.toml --lr 0.01                 settings from a file, one of them another
   fastcnn train --resume runs/lenet5-mnist                  go on after Ctrl-C, kill or a power cut
+  fastcnn train --resume runs/lenet5-mnist --epochs 10      5 more, after the 5 that it had
   mpiexec -n 4 fastcnn train --distributed                  four processes share each batch, on one machine or more
 
 A TOML file holds the same settings: epochs = 10, augment = {shift = 3, flip = true}; see a run's settings.toml.
@@ -47,7 +50,13 @@ def parser() -> Parser:
         const=False,
         metavar="RUN",
         help="go on from the newest checkpoint in this folder (default: that of --out), with the run's own settings; "
-        "the result is that of a run that was never stopped, bit for bit",
+        "the result is that of a run that was never stopped, bit for bit; --epochs N for more than it had, --data DIR "
+        "if its pictures have moved",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="begin anew in a folder that has a run: its files are removed",
     )
     parser.add_argument(
         "--distributed", action="store_true", help="train together with the other processes that mpiexec started"
@@ -90,15 +99,20 @@ def _run(args, ranks=None) -> int:
     out = args.out
     saved: Any = None  # or a SavedRun
     if args.resume is not None:
+        if args.overwrite:
+            raise UsageError("--resume goes on with a run, --overwrite removes it: give one of them.")
         out = _folder(args.resume, args.out, given)
         saved = load(out) if ranks is None or ranks.Get_rank() == 0 else None
         saved = ranks.bcast(saved) if ranks else saved  # the others may not see the folder
-        chosen = settings.resumed(saved.settings["settings"], given, out)
+        chosen = settings.resumed(saved.settings["settings"], given, out, len(saved.history.epochs))
     else:
         chosen = settings.complete(given)
         out = out or _default_folder(chosen)
-        if checkpoints(out):
-            raise UsageError(f"{out} holds a run already: go on with --resume {out}, or choose another --out.")
+        if checkpoints(out) and not args.overwrite:
+            raise UsageError(
+                f"{out} holds a run already: go on with --resume {shlex.quote(str(out))}, replace it with --overwrite, "
+                "or choose another --out."
+            )
     if chosen["threads"] is not None:
         with usage("--threads: "):
             fastcnn.set_num_threads(chosen["threads"])
@@ -108,7 +122,7 @@ def _run(args, ranks=None) -> int:
                 "more threads are slower, and learn the same."
             )
     with settings.in_use(chosen):
-        return Run(chosen, out, saved, ranks).train()
+        return Run(chosen, out, saved, ranks, args.overwrite).train()
 
 
 class Run:
@@ -124,12 +138,17 @@ class Run:
         Where to go on.
     ranks : mpi4py.MPI.Intracomm, optional
         That train together.
+    overwrite : bool
+        Whether a run that is in the folder is removed.
     """
 
-    def __init__(self, chosen: Mapping, out: Path, saved: SavedRun | None = None, ranks=None):
-        self.chosen, self.out = chosen, out
+    def __init__(self, chosen: Mapping, out: Path, saved: SavedRun | None = None, ranks=None, overwrite: bool = False):
+        self.out = out
         streams = prepare.Streams.of(chosen["seed"])
-        self.parts = train, validation, test = prepare.parts(chosen, streams)
+        with _moved(chosen, out, saved):
+            self.parts = train, validation, test = prepare.parts(chosen, streams)
+        self.given, self.chosen = chosen, settings.for_images(chosen, len(train))
+        chosen = self.chosen
         described_data = {
             "source": train.source,
             "classes": list(train.classes),
@@ -161,6 +180,8 @@ class Run:
             check(self.model, loss, self.loader, self.validation, strategy)
         if self.first:
             out.mkdir(parents=True, exist_ok=True)
+        if self.first and overwrite:
+            remove_run(out)
         self.best = training.BestWeights(chosen["monitor"], out / BEST)
         described = {
             "settings": dict(chosen),
@@ -174,6 +195,17 @@ class Run:
         self.trainer = training.Trainer(self.model, optimizer, loss, schedule, callbacks, strategy)
         if saved:
             saved.restore(self.trainer, self.loader)
+            self._go_on(saved)
+            if self.first and chosen["data"] != saved.settings["settings"]["data"]:  # who uses the run looks there
+                training.save_checkpoint(saved.path, self.trainer, self.loader, architecture, described)
+
+    def _go_on(self, saved: SavedRun) -> None:
+        """Of a schedule that is made for a number of epochs, begin another one for those that have come to it."""
+        epochs, more = self.chosen["epochs"], self.chosen["epochs"] - saved.settings["settings"]["epochs"]
+        if more and SCHEDULES[self.chosen["schedule"]].needs_epochs:
+            self.trainer.optimizer.lr = self.chosen["lr"]
+            self.trainer.scheduler = make_schedule(self.chosen, self.trainer.optimizer, more * len(self.loader))
+            remark(f"After {epochs - more} epochs, {more} more, with a new {self.chosen['schedule']} from the start.")
 
     def train(self) -> int:
         """Train to the end, and say how good it is."""
@@ -225,8 +257,22 @@ class Run:
             f"Model: {self.chosen['model']}, {parameters:,} parameters. Backend: {self.chosen['backend']}, {threads} "
             f"thread{'s' * (threads > 1)}{each}. Folder: {self.out}."
         )
+        self._announce_batches()
         if done := len(self.trainer.history.step_losses):
             remark(f"Going on after {done:,} batches.")
+
+    def _announce_batches(self) -> None:
+        """How many batches there are, and who chose that; and what else would be better, where there are few."""
+        size, epochs, batches = self.chosen["batch_size"], self.chosen["epochs"], len(self.loader)
+        free = [f"--{name.replace('_', '-')}" for name in ("batch_size", "epochs") if self.given[name] is None]
+        chosen = f", chosen for so many images; {' and '.join(free)} may say otherwise" if free else ""
+        remark(f"Batches: {size} images, {batches:,} an epoch; {epochs} epochs{chosen}.")
+        suits = settings.for_images({"batch_size": None, "epochs": None}, len(self.parts.train))
+        if batches < FEW and suits["batch_size"] < size:
+            remark(
+                f"{batches} batch{'es' * (batches > 1)} an epoch: the weights learn {batches * epochs} times in all. "
+                f"--batch-size {suits['batch_size']} suits {len(self.parts.train):,} images better."
+            )
 
     def _report(self) -> None:
         """The best epoch, whose weights the model has now; with validation, what the test images say of them."""
@@ -242,6 +288,18 @@ class Run:
         else:
             print(f" of the {len(test):,} test images, which served as validation.")
         remark(f"Written to {self.out}: {', '.join(sorted(path.name for path in self.out.iterdir()))}.")
+
+
+@contextmanager
+def _moved(chosen: Mapping, out: Path, saved: SavedRun | None) -> Iterator[None]:
+    """Say what to do where the data of a run that goes on are not where they were."""
+    try:
+        yield
+    except (CommandError, UsageError) as error:
+        if saved is None or chosen["data"] in data.names() or Path(chosen["data"]).exists():
+            raise
+        how = f"fastcnn train --resume {shlex.quote(str(out))} --data DIR"
+        raise CommandError(f"{error} If it is in another place by now: {how}.") from error
 
 
 def _differences(now: Mapping, before: Mapping) -> str:

@@ -1,0 +1,65 @@
+"""Batch sizes and epochs by the number of images: what is chosen, what is said, what is written down."""
+
+import tomllib
+
+import pytest
+
+from fastcnn.commands import settings
+from tests.command_line import call
+from tests.test_picture_parts import pictures
+
+NONE = {"batch_size": None, "epochs": None}
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "epochs"),
+    [
+        (1, 8, 30), (95, 8, 30), (192, 16, 30), (240, 16, 27), (384, 32, 30), (800, 64, 30), (1000, 64, 25),
+        (1536, 128, 30), (5000, 128, 10), (10_240, 128, 5), (60_000, 128, 5), (10**7, 128, 5),
+    ],
+)  # fmt: skip
+def test_few_images_have_small_batches_and_many_epochs(images, batch_size, epochs):
+    found = settings.for_images(NONE, images)
+    assert (found["batch_size"], found["epochs"]) == (batch_size, epochs)
+
+
+def test_what_is_given_stays():
+    assert settings.for_images({"batch_size": 50, "epochs": 3, "lr": 1}, 100) == {
+        "batch_size": 50, "epochs": 3, "lr": 1,
+    }  # fmt: skip
+    assert settings.for_images({"batch_size": 100, "epochs": None}, 2000)["epochs"] == 20  # by the batches there are
+    assert settings.for_images({"batch_size": None, "epochs": 3}, 192)["batch_size"] == 16
+
+
+def trained(capsys, folder, out, *given):
+    code, _, stderr = call(
+        capsys, "train", "--data", folder, "--model", "mlp", "--backend", "numpy", "--out", out, *given
+    )  # fmt: skip
+    assert code == 0, stderr
+    return stderr.splitlines()
+
+
+def test_it_is_said_and_written_down(tmp_path, capsys):
+    root = pictures(tmp_path / "pictures", "train", count=30)
+    pictures(root, "val")
+    said = trained(capsys, root, tmp_path / "run")
+    free = "chosen for so many images; --batch-size and --epochs may say otherwise."
+    assert f"Batches: 8 images, 8 an epoch; 30 epochs, {free}" in said
+    found = tomllib.loads((tmp_path / "run" / "settings.toml").read_text())
+    assert (found["batch_size"], found["epochs"]) == (8, 30)
+    assert not any("an epoch: the weights" in line for line in said)
+    said = trained(capsys, root, tmp_path / "run", "--resume")
+    assert "Batches: 8 images, 8 an epoch; 30 epochs." in said
+
+
+def test_few_batches_are_said(tmp_path, capsys):
+    root = pictures(tmp_path / "pictures", "train", count=30)
+    pictures(root, "val")
+    said = trained(capsys, root, tmp_path / "run", "--batch-size", 50, "--epochs", 3)
+    assert "Batches: 50 images, 2 an epoch; 3 epochs." in said
+    hint = "2 batches an epoch: the weights learn 6 times in all. --batch-size 8 suits 60 images better."
+    assert hint in said
+    said = trained(capsys, root, tmp_path / "other", "--batch-size", 60, "--epochs", 3)
+    assert hint.replace("2 batches", "1 batch").replace("6 times", "3 times") in said
+    said = trained(capsys, root, tmp_path / "third", "--batch-size", 7)
+    assert "Batches: 7 images, 9 an epoch; 30 epochs, chosen for so many images; --epochs may say otherwise." in said
