@@ -14,8 +14,8 @@ NONE = {"batch_size": None, "epochs": None}
 @pytest.mark.parametrize(
     ("images", "batch_size", "epochs"),
     [
-        (1, 8, 30), (95, 8, 30), (192, 16, 30), (240, 16, 27), (384, 32, 30), (800, 64, 30), (1000, 64, 25),
-        (1536, 128, 30), (5000, 128, 10), (10_240, 128, 5), (60_000, 128, 5), (10**7, 128, 5),
+        (1, 8, 30), (159, 8, 20), (160, 16, 30), (192, 16, 30), (240, 16, 27), (384, 32, 30), (800, 64, 30),
+        (1000, 64, 25), (1280, 128, 30), (5000, 128, 10), (10_240, 128, 5), (60_000, 128, 5), (10**7, 128, 5),
     ],
 )  # fmt: skip
 def test_few_images_have_small_batches_and_many_epochs(images, batch_size, epochs):
@@ -62,4 +62,6 @@ def test_few_batches_are_said(tmp_path, capsys):
     said = trained(capsys, root, tmp_path / "other", "--batch-size", 60, "--epochs", 3)
     assert hint.replace("2 batches", "1 batch").replace("6 times", "3 times") in said
     said = trained(capsys, root, tmp_path / "third", "--batch-size", 7)
+    said += trained(capsys, root, tmp_path / "fourth", "--epochs", 1)
+    assert "Batches: 8 images, 8 an epoch; 1 epoch, chosen for so many images; --batch-size may say otherwise." in said
     assert "Batches: 7 images, 9 an epoch; 30 epochs, chosen for so many images; --epochs may say otherwise." in said

@@ -112,6 +112,13 @@ def choice(*names) -> Callable:
     return check
 
 
+def flag(value) -> bool:
+    """Check that it is true or false."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r:.60} is not true or false")
+    return value
+
+
 def table(value) -> dict:
     """Check that it is a table of options."""
     if not isinstance(value, dict) or not all(map(_plain, value.values())):

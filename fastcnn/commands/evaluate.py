@@ -3,7 +3,7 @@
 import glob
 from pathlib import Path
 
-from fastcnn import _strict_json, plotting, training
+from fastcnn import _strict_json, data, plotting, training
 from fastcnn.commands import held_out, prepare
 from fastcnn.commands.arguments import Parser, from_text, path, text_value, whole
 from fastcnn.commands.classes import with_classes
@@ -13,7 +13,6 @@ from fastcnn.commands.pictures import SUFFIXES, labelled_files
 from fastcnn.commands.records import check_figure, write_figure
 from fastcnn.commands.settings import absolute, in_use
 from fastcnn.data import DataError, ImageFolder
-from fastcnn.data import names as data_names
 from fastcnn.data.folders import parts_of, subfolders
 from fastcnn.data.image_folder import find_parts
 
@@ -78,10 +77,11 @@ def _test_images(classifier: Classifier, names: list[str], root: str | None):
         name = absolute({"data": names[0]})["data"]
     else:
         name, root = settings["data"], root or settings["data_root"]
-    if not names and name not in data_names() and not Path(name).exists():
+    if not names and name not in data.names() and not Path(name).exists():
         raise CommandError(f"{name}, which the run was trained on, is not there any more; --data says where it is.")
     if not prepare.is_folder(name):
-        test = prepare.load(name, root)["test"]
+        with prepare.said_of_options():
+            _, test = data.load(name, root)
     elif parts_of(Path(name)):
         found = find_parts(name, (H, W), channels=C)
         test = (found.get("test") or found["validation"]).load()
@@ -96,7 +96,7 @@ def _is_pictures(name: str) -> bool:
     """Whether that is no data set, but a pattern, a picture, or a folder with pictures and no classes."""
     path = Path(name)
     if path.is_dir():
-        return name not in data_names() and not subfolders(path)
+        return name not in data.names() and not subfolders(path)
     return path.suffix.lower() in SUFFIXES or (not path.exists() and glob.has_magic(name))
 
 

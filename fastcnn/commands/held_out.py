@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fastcnn.commands.errors import remark
-from fastcnn.data import ArrayDataset, DataError
+from fastcnn.data import ArrayDataset, DataError, ImageFolder
 from fastcnn.data.folders import parts_of, pictures_by_class
 from fastcnn.data.image_folder import read_pictures
 
 
-def described(data: str, test: ArrayDataset) -> dict[str, str] | None:
+def described(data: str, test: ArrayDataset | ImageFolder) -> dict[str, str] | None:
     """Names of the pictures that were drawn as test images, with sums of their files; None if none were drawn."""
     folder = Path(data)
     if not test.files or parts_of(folder):

@@ -9,16 +9,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastcnn import data, models, nn
+from fastcnn import _memory, data, models, nn
 from fastcnn.commands.errors import CommandError, UsageError, usage
-from fastcnn.data import ArrayDataset, DataError, Preprocessing
+from fastcnn.data import ArrayDataset, DataError, DataLoader, ImageFolder, Preprocessing
 from fastcnn.data.image_folder import find_parts
+from fastcnn.data.transforms import level_counts, moments
 
 DIGITS = ("mnist", "digits")  # data whose pictures are centred as `digit_image` does
 LEAST_SIZE = {"lenet5": 32, "lenet5_classic": 32}  # images that are smaller are padded, as in LeCun's paper
 
+AT_ONCE = 256  # images that are looked at together
+
 OPTIONS = {"`name`": "--data", "`root`": "--data-root", "`size`": "--image-size"}  # arguments of `fastcnn.data.load`
 OPTION = re.compile("|".join(OPTIONS))
+
+
+Images = ArrayDataset | ImageFolder  # in memory or not
 
 
 class Parts(NamedTuple):
@@ -27,9 +33,9 @@ class Parts(NamedTuple):
     The second and the third are the same where nothing is held out.
     """
 
-    train: ArrayDataset
-    validation: ArrayDataset
-    test: ArrayDataset
+    train: Images
+    validation: Images
+    test: Images
 
 
 class Streams(NamedTuple):
@@ -52,8 +58,10 @@ def is_folder(name: str) -> bool:
     return name not in data.names() and Path(name).is_dir()
 
 
-def load(name: str, root=None, size=None, channels=None, rng=None) -> dict[str, ArrayDataset]:
+def load(name: str, root=None, size=None, channels=None, rng=None) -> dict[str, Images]:
     """The parts "train", "test" and, of a folder that has it, "validation"; see `fastcnn.data.load`.
+
+    Of a folder they are yet to be read.
 
     What is only for folders of pictures goes to these only.
     """
@@ -63,9 +71,8 @@ def load(name: str, root=None, size=None, channels=None, rng=None) -> dict[str, 
         if root is not None:
             data.load(name, root)  # which says that it is for named data only
         found = find_parts(name, size, channels=channels, rng=rng)
-        train = found["train"].load()
-        others = {part: folder.load(train.images.shape[2:]) for part, folder in found.items() if part != "train"}
-        return {"train": train, **others}
+        expected = found["train"].image_shape[1:]
+        return {part: folder.alike(expected) for part, folder in found.items()}
 
 
 @contextmanager
@@ -84,6 +91,8 @@ def parts(settings: Mapping, streams: Streams) -> Parts:
     """The data of a run."""
     if settings["channels"] is not None and not is_folder(settings["data"]):
         raise UsageError(f"--channels is for a folder of pictures, which {settings['data']} is not.")
+    if settings["lazy"] and not is_folder(settings["data"]):
+        raise UsageError(f"--lazy is for a folder of pictures, which {settings['data']} is not.")
     found = load(settings["data"], settings["data_root"], settings["image_size"], settings["channels"], streams.split)
     train, validation = found["train"], found.get("validation")
     test = found.get("test") or found["validation"]
@@ -100,23 +109,65 @@ def parts(settings: Mapping, streams: Streams) -> Parts:
     if len(np.unique(train.labels)) < 2:
         only = train.classes[train.labels[0]]
         raise DataError(f"{train.source}: all training images are of the class {only}, but two classes are needed.")
-    return Parts(train, validation or test, test)
+    all_of_them = Parts(train, validation or test, test)
+    if isinstance(train, ImageFolder) and _is_lazy(settings, all_of_them):
+        return all_of_them
+    with said_of_options():
+        read = {id(part): part.load() if isinstance(part, ImageFolder) else part for part in all_of_them}
+    return Parts(*(read[id(part)] for part in all_of_them))
 
 
-def preprocessing(settings: Mapping, train: ArrayDataset) -> Preprocessing:
+def _is_lazy(settings: Mapping, parts: Parts) -> bool:
+    """Whether pictures are decoded when they are needed: as is wished, else if they would fill half of the memory."""
+    if settings["lazy"] is not None:
+        return settings["lazy"]
+    C, H, W = parts.train.image_shape
+    size = settings["image_size"] or max(H, W)
+    each = C * (H * W + 4 * size * size)  # bytes: of uint8, and of float32 as the network takes it
+    return each * sum({id(part): len(part) for part in parts}.values()) > _memory.total() / 2
+
+
+class Seen(NamedTuple):
+    """What follows from the training images, each looked at once."""
+
+    fingerprint: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def look_at(train: Images, workers: int) -> Seen:
+    """Look at the training images: a sum that others, or other labels, hardly have; and their levels."""
+    checksum, counts = 0, np.zeros((train.image_shape[0], 256), np.int64)
+    with said_of_options():
+        for images, _ in DataLoader(train, AT_ONCE, num_workers=workers):
+            checksum = zlib.crc32(images.data, checksum)
+            counts += level_counts(images)
+    mean, std = moments(counts)
+    if not all(std):
+        raise DataError(f"{train.source}: all pixels of a channel have the same level, from which nothing is learned.")
+    checksum = zlib.crc32(np.ascontiguousarray(train.labels).data, checksum)
+    return Seen(checksum, tuple(mean.tolist()), tuple(std.tolist()))
+
+
+def read_through(images: Images, workers: int) -> None:
+    """Let what cannot be read be said now, not after an epoch."""
+    if isinstance(images, ImageFolder):
+        with said_of_options():
+            for _ in DataLoader(images, AT_ONCE, num_workers=workers):
+                pass
+
+
+def preprocessing(settings: Mapping, train: Images, seen: Seen) -> Preprocessing:
     """What is done to the images before the network sees them."""
     size = settings["image_size"]
     if size is None:
-        size = max(*train.images.shape[2:], LEAST_SIZE.get(settings["model"], 1))
-    prepare = Preprocessing.of(train.images, size)
-    if not all(prepare.std):
-        raise DataError(f"{train.source}: all pixels of a channel have the same level, from which nothing is learned.")
-    return prepare
+        size = max(*train.image_shape[1:], LEAST_SIZE.get(settings["model"], 1))
+    return Preprocessing(size, seen.mean, seen.std)
 
 
-def architecture(settings: Mapping, train: ArrayDataset, prepare: Preprocessing) -> dict:
+def architecture(settings: Mapping, train: Images, prepare: Preprocessing) -> dict:
     """The model, as `build` takes it."""
-    shape = {"num_classes": len(train.classes), "in_channels": train.images.shape[1], "image_size": prepare.size}
+    shape = {"num_classes": len(train.classes), "in_channels": train.image_shape[0], "image_size": prepare.size}
     with usage():
         for name in shape.keys() & settings["model_options"].keys():
             raise ValueError(f"--model-options {name}: that is as the data are" + " or --image-size" * ("size" in name))
@@ -127,8 +178,3 @@ def build(architecture: Mapping, rng=None) -> nn.Sequential:
     """The model of an architecture."""
     with usage():
         return models.build(architecture["name"], rng=rng, **architecture["options"])
-
-
-def fingerprint(dataset: ArrayDataset) -> int:
-    """A sum that other images or labels hardly have."""
-    return zlib.crc32(np.ascontiguousarray(dataset.labels).data, zlib.crc32(np.ascontiguousarray(dataset.images).data))

@@ -16,7 +16,7 @@ from fastcnn.commands.classifier import load
 from fastcnn.commands.errors import CommandError, UsageError, exit_code, remark, sentence, usage
 from fastcnn.commands.parts import SCHEDULES, make_augment, make_optimizer, make_schedule
 from fastcnn.commands.records import BEST, SETTINGS, Records, remove_run, write_curves
-from fastcnn.data import DataError, DataLoader
+from fastcnn.data import DataError, DataLoader, ImageFolder
 from fastcnn.training.checkpoint import SavedRun, checkpoints
 from fastcnn.training.checks import check
 
@@ -149,24 +149,35 @@ class Run:
             self.parts = train, validation, test = prepare.parts(chosen, streams)
         self.given, self.chosen = chosen, settings.for_images(chosen, len(train))
         chosen = self.chosen
+        self._workers = fastcnn.get_num_threads() if isinstance(train, ImageFolder) else 0
+        seen = prepare.look_at(train, self._workers)
+        for part in {id(part): part for part in (validation, test)}.values():
+            prepare.read_through(part, self._workers)
         described_data = {
             "source": train.source,
             "classes": list(train.classes),
-            "image_shape": list(train.images.shape[1:]),
+            "image_shape": list(train.image_shape),
             "digits": chosen["data"] in prepare.DIGITS,
-            "fingerprint": prepare.fingerprint(train),
+            "fingerprint": seen.fingerprint,
             "held_out": held_out.described(chosen["data"], test),
         }
         if saved and (differ := _differences(described_data, saved.settings["data"])):
             raise DataError(f"{train.source} is not what the run in {out} was trained on: {differ}.")
-        self.preprocess = prepare.preprocessing(chosen, train)
+        self.preprocess = prepare.preprocessing(chosen, train, seen)
         architecture = prepare.architecture(chosen, train, self.preprocess)
         self.model = prepare.build(architecture, streams.model)
+        prepared: Any
+        labels: Any = None
+        if isinstance(train, ImageFolder):
+            prepared = train.transformed(self.preprocess)
+        else:
+            prepared, labels = self.preprocess(train.images), train.labels
         self.loader = DataLoader(
-            self.preprocess(train.images),
-            train.labels,
+            prepared,
+            labels,
             chosen["batch_size"],
             shuffle=True,
+            num_workers=self._workers,
             rng=streams.loader,
             augment=make_augment(chosen["augment"], self.preprocess.size, self.preprocess.black),
         )
@@ -175,7 +186,7 @@ class Run:
         loss = nn.CrossEntropyLoss(label_smoothing=chosen["label_smoothing"])
         strategy = distributed.DataParallel(ranks) if ranks else training.Strategy()
         self.ranks, self.first = ranks, strategy.is_main_process
-        self.validation = self.preprocess(validation.images), validation.labels
+        self.validation = self._prepared(validation)
         with usage():  # `fit` checks it, too, but cannot know that the settings are to blame
             check(self.model, loss, self.loader, self.validation, strategy)
         if self.first:
@@ -198,6 +209,13 @@ class Run:
             self._go_on(saved)
             if self.first and chosen["data"] != saved.settings["settings"]["data"]:  # who uses the run looks there
                 training.save_checkpoint(saved.path, self.trainer, self.loader, architecture, described)
+
+    def _prepared(self, images: prepare.Images) -> Any:
+        """Images as evaluation takes them: arrays, or what is decoded in batches no larger than those trained on."""
+        if isinstance(images, ImageFolder):
+            pictures = images.transformed(self.preprocess)
+            return DataLoader(pictures, self.chosen["batch_size"], num_workers=self._workers)
+        return self.preprocess(images.images), images.labels
 
     def _go_on(self, saved: SavedRun) -> None:
         """Of a schedule that is made for a number of epochs, begin another one for those that have come to it."""
@@ -238,7 +256,7 @@ class Run:
 
     def _announce(self) -> None:
         train, validation, test = self.parts
-        C, H, W = train.images.shape[1:]
+        C, H, W = train.image_shape
         held = f"{len(validation):,} validation and " if validation is not test else ""
         fitted = (
             f", fitted into {self.preprocess.size}x{self.preprocess.size}"
@@ -251,6 +269,8 @@ class Run:
         )
         if validation is test:
             remark("Validation: the test images, for --validation holds none of the training images out.")
+        if isinstance(train, ImageFolder):
+            remark("The pictures are decoded when they are needed; --no-lazy has all in memory.")
         threads, parameters = fastcnn.get_num_threads(), sum(p.size for p in self.model.parameters())
         each = f" on each of {self.ranks.Get_size()} ranks" if self.ranks and self.ranks.Get_size() > 1 else ""
         remark(
@@ -266,7 +286,7 @@ class Run:
         size, epochs, batches = self.chosen["batch_size"], self.chosen["epochs"], len(self.loader)
         free = [f"--{name.replace('_', '-')}" for name in ("batch_size", "epochs") if self.given[name] is None]
         chosen = f", chosen for so many images; {' and '.join(free)} may say otherwise" if free else ""
-        remark(f"Batches: {size} images, {batches:,} an epoch; {epochs} epochs{chosen}.")
+        remark(f"Batches: {size} images, {batches:,} an epoch; {epochs} epoch{'s' * (epochs > 1)}{chosen}.")
         suits = settings.for_images({"batch_size": None, "epochs": None}, len(self.parts.train))
         if batches < FEW and suits["batch_size"] < size:
             remark(
@@ -283,7 +303,9 @@ class Run:
         print(f"best epoch: {best.epoch} of {len(epochs)}, validation accuracy {best.validation_accuracy:.2%}", end="")
         test = self.parts.test
         if self.parts.validation is not test:
-            result = training.evaluate(self.model, self.preprocess(test.images), test.labels)
+            prepared = self._prepared(test)
+            arrays = prepared if isinstance(prepared, tuple) else (prepared,)
+            result = training.evaluate(self.model, *arrays)
             print(f"; of the {len(test):,} test images {result.accuracy:.2%}.")
         else:
             print(f" of the {len(test):,} test images, which served as validation.")

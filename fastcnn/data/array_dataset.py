@@ -71,6 +71,11 @@ class ArrayDataset:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(C, H, W) of each image."""
+        return self.images.shape[1:]
+
     def __getitem__(self, i: int) -> tuple[np.ndarray, int]:
         """An image and its label."""
         return self.images[i], int(self.labels[i])

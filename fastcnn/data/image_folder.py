@@ -90,6 +90,7 @@ class ImageFolder:
 
     def _set(self, root: Path, files: dict[str, list[Path]], size, channels: int | None, source: str, transform):
         self.root, self.size, self.source, self.transform = root, size, source, transform
+        self.expected: tuple[int, ...] | None = None  # height and width that all must have
         self.classes = tuple(files)
         self.class_to_idx = {name: label for label, name in enumerate(files)}
         self.samples = [(str(path), label) for label, paths in enumerate(files.values()) for path in paths]
@@ -111,13 +112,30 @@ class ImageFolder:
         """A picture, transformed, and its label."""
         path, label = self.samples[i]
         image = _read(Path(path), self.size, self.channels)
+        if self.expected and image.shape[1:] != self.expected:
+            found = "x".join(map(str, image.shape[1:]))
+            raise DataError(
+                f"{path} has {found} pixels (height x width) but those before it have "
+                f"{'x'.join(map(str, self.expected))}; give `size`, to which all are resized."
+            )
         return image if self.transform is None else self.transform(image), label
 
     def __repr__(self) -> str:
         return f"ImageFolder({str(self.root)!r}, {len(self):,} pictures, {len(self.classes)} classes)"
 
-    def load(self, expected: tuple[int, int] | None = None) -> ArrayDataset:
-        """All of them in memory; those whose height and width are not as ``expected``, or as the first's, are an error.
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(C, H, W) of the first picture."""
+        return self[0][0].shape
+
+    def alike(self, size: tuple[int, ...] | None = None) -> "ImageFolder":
+        """The same pictures, of which one of another height and width than these, or than the first's, is an error."""
+        folder = self.take(np.arange(len(self)))
+        folder.expected = size or folder.image_shape[1:]
+        return folder
+
+    def load(self) -> ArrayDataset:
+        """All of them in memory; all must have the same size.
 
         Returns
         -------
@@ -133,16 +151,8 @@ class ImageFolder:
         """
         if self.transform is not None:
             raise ValueError("The folder has a `transform`, but what is loaded are the pictures as they are.")
-        images = []
-        for i in range(len(self)):
-            image, _ = self[i]
-            found, expected = image.shape[1:], expected or image.shape[1:]
-            if found != expected:
-                raise DataError(
-                    f"{self.samples[i][0]} has {found[0]}x{found[1]} pixels (height x width) but those before it have "
-                    f"{expected[0]}x{expected[1]}; give `size`, to which all are resized."
-                )
-            images.append(image)
+        folder = self if self.expected else self.alike()
+        images = [folder[i][0] for i in range(len(self))]
         return ArrayDataset(np.stack(images), self.labels, self.source, self.classes, self.files)
 
     def take(self, which: np.ndarray, source: str | None = None) -> "ImageFolder":
@@ -152,6 +162,12 @@ class ImageFolder:
         part.samples, part.labels = [self.samples[i] for i in which], self.labels[which]
         part.source = source or self.source
         return part
+
+    def transformed(self, transform: Callable) -> "ImageFolder":
+        """The same pictures, each handed out as ``transform`` gives it."""
+        folder = self.take(np.arange(len(self)))
+        folder.transform = transform
+        return folder
 
     def limit(self, n: int, rng: np.random.Generator) -> "ImageFolder":
         """``n`` of the pictures, drawn at random; see `ArrayDataset.limit`."""
@@ -218,7 +234,7 @@ def image_folder(
     """
     parts = find_parts(root, size, channels=channels, test_fraction=test_fraction, rng=rng)
     train = parts["train"].load()
-    return train, (parts.get("test") or parts["validation"]).load(train.images.shape[2:])
+    return train, (parts.get("test") or parts["validation"]).alike(train.images.shape[2:]).load()
 
 
 def find_parts(

@@ -6,6 +6,7 @@ import numpy as np
 
 from fastcnn import _validate
 
+from .dataset import Dataset
 from .pictures import pillow
 from .transforms import mean_and_std, standardize
 
@@ -47,7 +48,7 @@ class Preprocessing:
         object.__setattr__(self, "std", tuple(map(float, self.std)))
 
     @classmethod
-    def of(cls, images: np.ndarray, size: int) -> "Preprocessing":
+    def of(cls, images: np.ndarray | Dataset, size: int) -> "Preprocessing":
         """What the training images need; their mean and standard deviation are taken before anything is padded."""
         return cls(size, *(values.tolist() for values in mean_and_std(images)))
 

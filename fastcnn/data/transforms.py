@@ -4,10 +4,12 @@ import numpy as np
 
 from fastcnn import _validate
 
+from .dataset import Dataset
+
 CHUNK = 256  # images at a time: the temporaries stay in the cache
 
 
-def mean_and_std(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_std(images: np.ndarray | Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of ``images / 255``, of each channel by itself.
 
     Computed from the histogram of the 256 levels, in whole numbers: exact, and without a copy of the images. Take them
@@ -15,8 +17,8 @@ def mean_and_std(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Parameters
     ----------
-    images : ndarray of uint8, shape (N, C, H, W)
-        Images.
+    images : ndarray of uint8, shape (N, C, H, W), or Dataset
+        Images; those of a dataset, as `fastcnn.data.ImageFolder`, are looked at one after the other.
 
     Returns
     -------
@@ -26,7 +28,7 @@ def mean_and_std(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     TypeError, ValueError
-        ``images`` is not uint8, has not 4 dimensions, or is empty.
+        ``images`` is not uint8, has not 4 dimensions (of a dataset, each has not 3), or is empty.
 
     Examples
     --------
@@ -35,12 +37,27 @@ def mean_and_std(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     >>> mean_and_std(np.array([0, 255], np.uint8).reshape(1, 1, 1, 2))
     (array([0.5]), array([0.5]))
     """
+    if isinstance(images, np.ndarray) or not isinstance(images, Dataset) or len(images) == 0:
+        return moments(level_counts(images))
+    counts = level_counts(np.asarray(images[0][0])[None])
+    for i in range(1, len(images)):
+        counts += level_counts(np.asarray(images[i][0])[None])
+    return moments(counts)
+
+
+def level_counts(images) -> np.ndarray:
+    """How often each of the 256 levels occurs in each channel, (C, 256); those of several sets add up."""
     C = _validate.uint8_images(images).shape[1]
-    histograms = np.zeros((C, 256), np.int64)
+    counts = np.zeros((C, 256), np.int64)
     for chunk in _chunks(images):
         for c in range(C):
-            histograms[c] += np.bincount(images[chunk, c].ravel(), minlength=256)
-    mean, std = map(np.array, zip(*map(_moments, histograms.tolist()), strict=True))
+            counts[c] += np.bincount(images[chunk, c].ravel(), minlength=256)
+    return counts
+
+
+def moments(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel, from `level_counts`; see `mean_and_std`."""
+    mean, std = map(np.array, zip(*map(_moments, counts.tolist()), strict=True))
     return mean, std
 
 
