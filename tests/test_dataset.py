@@ -272,3 +272,25 @@ def test_float64_images_for_float32_weights_are_one_sentence():
         trainer.fit(DataLoader(x, labels, 2), (x.astype(np.float32), labels), 1)
     with pytest.raises(TypeError, match=hint):
         nn.Conv2d(1, 1, 1)(np.zeros((1, 1, 1, 1)))
+
+
+def test_a_dataset_without_labels_is_checked_by_its_first_items():
+    model = nn.Sequential(nn.Linear(2, 2))
+    trainer = training.Trainer(model, optim.SGD(model.parameters(), 0.1), nn.CrossEntropyLoss())
+    items = [(np.zeros(2, np.float32), 7)] * 4
+    assert DataLoader(items, 2).labels is None
+    with pytest.raises(ValueError, match="`train` cannot be trained on: `labels` holds 7"):
+        trainer.fit(DataLoader(items, 2), None, 1)
+    with pytest.raises(ValueError, match="`validation` cannot be evaluated: `labels` holds 7"):
+        trainer.fit(DataLoader(np.zeros((4, 2), np.float32), [0, 1, 0, 1], 2), DataLoader(items, 2), 1)
+    with pytest.raises(ValueError, match="`train` gives no batch: it has no images"):
+        trainer.fit(DataLoader([], 2), None, 1)
+
+
+def test_a_folder_may_be_the_validation(folder):
+    prepare = data.Preprocessing(6, [0.5] * 3, [0.5] * 3)
+    images = ImageFolder(folder).load()
+    model = nn.Sequential(nn.Flatten(), nn.Linear(108, 3, rng=np.random.default_rng(0)))
+    expected = training.evaluate(model, prepare(images.images), images.labels)
+    found = training.evaluate(model, DataLoader(ImageFolder(folder, prepare), 5, num_workers=2))
+    assert (found.loss, found.accuracy) == (pytest.approx(expected.loss), expected.accuracy)

@@ -43,6 +43,8 @@ class Setting:
 SETTINGS = {
     "model": Setting("lenet5", choice(*models.NAMES), None, f"one of {', '.join(models.NAMES)}"),
     "model_options": Setting({}, table, None, "of the model, see `fastcnn summary --help`: pooling=avg"),
+    "weights": Setting(None, text_value, "RUN", "start from the best weights of this run, or a checkpoint's, with its "
+                       "model and size of images; what has another shape, as the head for other classes, is new"),
     "data": Setting("mnist", text_value, "DATA", f"{', '.join(data.names())}, an .npz file, or a folder of pictures: a "
                     "subfolder for each class; or train beside val (or valid, validation), test or both, with these in "
                     "each"),
@@ -137,7 +139,7 @@ def _as_now(settings: Mapping) -> dict:
 
 def absolute(given: Mapping) -> dict:
     """The settings with paths that mean the same from any folder."""
-    paths = {name for name in ("data", "data_root") if given.get(name) is not None}
+    paths = {name for name in ("weights", "data", "data_root") if given.get(name) is not None}
     if given.get("data") in data.names() or not _exists(given.get("data")):  # what is not there is said as it was given
         paths.discard("data")
     return {name: str(Path(value).expanduser().resolve()) if name in paths else value for name, value in given.items()}
@@ -206,7 +208,8 @@ def resumed(saved: Mapping, given: Mapping, folder: Path, done: int) -> dict:
             settings[name] = value
         else:
             raise UsageError(
-                f"{option} is {value!r}, but the run in {folder} has {settings[name]!r}: it goes on as it began."
+                f"{option} is {value!r}, but the run in {folder} has {settings[name]!r}: it goes on as it began. "
+                f"A new run may start from what it has learned, with --weights {shlex.quote(str(folder))}."
             )
     return settings
 

@@ -4,7 +4,7 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from fastcnn.commands.arguments import Parser, path
 from fastcnn.commands.classifier import load
 from fastcnn.commands.errors import CommandError, UsageError, exit_code, remark, sentence, usage
 from fastcnn.commands.parts import SCHEDULES, make_augment, make_optimizer, make_schedule
+from fastcnn.commands.pretrained import Pretrained, pretrained, take
 from fastcnn.commands.records import BEST, SETTINGS, Records, remove_run, write_curves
-from fastcnn.data import DataError, DataLoader, ImageFolder
+from fastcnn.data import DataError, DataLoader, ImageFolder, Preprocessing
 from fastcnn.training.checkpoint import SavedRun, checkpoints
 from fastcnn.training.checks import check
 
@@ -28,6 +29,7 @@ EXAMPLES = """\
   fastcnn train --model resnet20 --data cifar10 --optimizer sgd --optimizer-options weight_decay=5e-4 \\
                 --augment crop flip --epochs 60
   fastcnn train --model vgg7 --data my/pictures --image-size 32 --validation 0.1 --early-stopping 5
+  fastcnn train --weights runs/vgg7-pictures --data other/pictures      from what it has learned, other classes too
   fastcnn train --config run.toml --lr 0.01                 settings from a file, one of them another
   fastcnn train --resume runs/lenet5-mnist                  go on after Ctrl-C, kill or a power cut
   fastcnn train --resume runs/lenet5-mnist --epochs 10      5 more, after the 5 that it had
@@ -98,6 +100,7 @@ def _run(args, ranks=None) -> int:
     given = settings.absolute(given | {name: value for name, value in vars(args).items() if name in settings.SETTINGS})
     out = args.out
     saved: Any = None  # or a SavedRun
+    source: Any = None  # or a Pretrained
     if args.resume is not None:
         if args.overwrite:
             raise UsageError("--resume goes on with a run, --overwrite removes it: give one of them.")
@@ -106,6 +109,10 @@ def _run(args, ranks=None) -> int:
         saved = ranks.bcast(saved) if ranks else saved  # the others may not see the folder
         chosen = settings.resumed(saved.settings["settings"], given, out, len(saved.history.epochs))
     else:
+        if given.get("weights"):
+            source = pretrained(given["weights"]) if ranks is None or ranks.Get_rank() == 0 else None
+            source = ranks.bcast(source) if ranks else source
+            given = source.completed(given)
         chosen = settings.complete(given)
         out = out or _default_folder(chosen)
         if checkpoints(out) and not args.overwrite:
@@ -122,7 +129,7 @@ def _run(args, ranks=None) -> int:
                 "more threads are slower, and learn the same."
             )
     with settings.in_use(chosen):
-        return Run(chosen, out, saved, ranks, args.overwrite).train()
+        return Run(chosen, out, saved, source, ranks, args.overwrite).train()
 
 
 class Run:
@@ -136,13 +143,23 @@ class Run:
         The folder; made if it is not there.
     saved : SavedRun, optional
         Where to go on.
+    source : Pretrained, optional
+        Where to begin.
     ranks : mpi4py.MPI.Intracomm, optional
         That train together.
     overwrite : bool
         Whether a run that is in the folder is removed.
     """
 
-    def __init__(self, chosen: Mapping, out: Path, saved: SavedRun | None = None, ranks=None, overwrite: bool = False):
+    def __init__(
+        self,
+        chosen: Mapping,
+        out: Path,
+        saved: SavedRun | None = None,
+        source: Pretrained | None = None,
+        ranks=None,
+        overwrite: bool = False,
+    ):
         self.out = out
         streams = prepare.Streams.of(chosen["seed"])
         with _moved(chosen, out, saved):
@@ -164,8 +181,13 @@ class Run:
         if saved and (differ := _differences(described_data, saved.settings["data"])):
             raise DataError(f"{train.source} is not what the run in {out} was trained on: {differ}.")
         self.preprocess = prepare.preprocessing(chosen, train, seen)
+        if saved:
+            self.preprocess = Preprocessing(**saved.settings["preprocessing"])
+        elif source and len(source.preprocessing.mean) == train.image_shape[0]:  # what the weights are used to
+            self.preprocess = replace(source.preprocessing, size=self.preprocess.size)
         architecture = prepare.architecture(chosen, train, self.preprocess)
         self.model = prepare.build(architecture, streams.model)
+        self._said = [take(self.model, source)] if source else []
         prepared: Any
         labels: Any = None
         if isinstance(train, ImageFolder):
@@ -277,6 +299,8 @@ class Run:
             f"Model: {self.chosen['model']}, {parameters:,} parameters. Backend: {self.chosen['backend']}, {threads} "
             f"thread{'s' * (threads > 1)}{each}. Folder: {self.out}."
         )
+        for text in self._said:
+            remark(text)
         self._announce_batches()
         if done := len(self.trainer.history.step_losses):
             remark(f"Going on after {done:,} batches.")

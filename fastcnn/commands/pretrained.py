@@ -1,0 +1,70 @@
+"""Training that starts from what another run has learned."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fastcnn import nn
+from fastcnn.commands import prepare
+from fastcnn.commands.classifier import Classifier
+from fastcnn.commands.errors import UsageError
+from fastcnn.commands.records import BEST
+from fastcnn.data import Preprocessing
+
+
+class Pretrained(NamedTuple):
+    """A run's best weights, the settings that its model was made by, and what was done to its images."""
+
+    run: str
+    weights: dict[str, np.ndarray]
+    settings: dict
+    preprocessing: Preprocessing
+
+    def completed(self, given: Mapping) -> dict:
+        """The settings, with the run's model and form of images where nothing else is given.
+
+        Raises
+        ------
+        UsageError
+            If another model is given.
+        """
+        known = dict(self.settings)
+        if not prepare.is_folder(given.get("data", "")):
+            del known["channels"]
+        if (name := given.get("model", known["model"])) != known["model"]:
+            raise UsageError(f"--model is {name!r}, but that of --weights {self.run} is {known['model']!r}.")
+        return known | dict(given)
+
+
+def pretrained(run: str) -> Pretrained:
+    """What a run, or one of its checkpoints, has learned."""
+    if Path(run).name == BEST:
+        raise UsageError(f"--weights is {run}, but must be a run's folder, as {Path(run).parent}, or a checkpoint.")
+    classifier = Classifier(run)
+    settings = {name: classifier.settings[name] for name in ("model", "model_options")}
+    settings |= {"image_size": classifier.preprocess.size, "channels": classifier.image_shape[0]}
+    return Pretrained(run, classifier.model.state_dict(), settings, classifier.preprocess)
+
+
+def take(model: nn.Module, source: Pretrained) -> str:
+    """Give a model the arrays of the same names and shapes; say how many, and which stay new.
+
+    Raises
+    ------
+    UsageError
+        If none fits.
+    """
+    own = model.state_dict()
+    fitting = {name: array for name, array in own.items() if _fits(source.weights.get(name), array)}
+    if not any(array.ndim for array in fitting.values()):  # the numbers of batches that were counted always do
+        raise UsageError(f"--weights is {source.run}, but none of its arrays has a name and a shape of this model's.")
+    model.load_state_dict(own | {name: source.weights[name] for name in fitting})
+    new = [name for name in own if name not in fitting]
+    stay = f"; new stay {', '.join(new)}, which have other shapes there" if new else ""
+    return f"Weights: {len(fitting)} of {len(own)} arrays are those of {source.run}{stay}."
+
+
+def _fits(there: np.ndarray | None, here: np.ndarray) -> bool:
+    return there is not None and (there.shape, there.dtype) == (here.shape, here.dtype)

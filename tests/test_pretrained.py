@@ -1,0 +1,136 @@
+"""``fastcnn train --weights``: what is taken from another run."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from fastcnn import models, training
+from fastcnn.commands.classifier import Classifier
+from fastcnn.commands.errors import UsageError
+from fastcnn.commands.pretrained import Pretrained, take
+from tests.command_line import call, main
+from tests.test_image_folder import save
+from tests.test_picture_parts import pictures
+
+
+def colours(root, *classes, count=6):
+    """Colour pictures of 16x16 with a train and a val folder."""
+    rng = np.random.default_rng(0)
+    for part in ("train", "val"):
+        for label, kind in enumerate(classes):
+            for i in range(count):
+                pixels = rng.integers(0, 60, (16, 16, 3)) + 60 * label
+                save(root / part / kind / f"{i}.png", pixels.astype(np.uint8))
+    return root
+
+
+OPTIONS = ("--backend", "numpy", "--batch-size", 4, "--epochs", 1)
+
+
+def train(capsys, *given):
+    code, _, stderr = call(capsys, "train", *OPTIONS, *given)
+    assert code == 0, stderr
+    return stderr.splitlines()
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """A run of VGG-7, which has batch normalizations, that knows two classes."""
+    place = tmp_path_factory.mktemp("learned")
+    data = colours(place / "two", "dark", "light")
+    options = (*OPTIONS, "--model", "vgg7", "--data", data, "--out", place / "run")
+    assert main(["train", *map(str, options)]) == 0
+    return place / "run"
+
+
+def weights(run):
+    return training.latest_checkpoint(run).weights
+
+
+def best(run):
+    return Classifier(run).model.state_dict()
+
+
+def test_all_but_the_head_is_taken(learned, tmp_path, capsys):
+    data = colours(tmp_path / "three", "a", "b", "c")
+    out = tmp_path / "run"
+    said = train(capsys, "--weights", learned, "--data", data, "--out", out)
+    before = best(learned)
+    taken = f"Weights: {len(before) - 2} of {len(before)} arrays are those of {learned}"
+    assert f"{taken}; new stay 22.weight, 22.bias, which have other shapes there." in said
+    saved = training.latest_checkpoint(out).settings
+    assert saved["settings"]["weights"] == str(learned)
+    assert saved["settings"]["model"] == "vgg7"
+    assert saved["preprocessing"] == training.latest_checkpoint(learned).settings["preprocessing"]
+
+
+def test_what_is_not_frozen_learns_from_where_it_was(learned, tmp_path, capsys):
+    data = colours(tmp_path / "two", "dark", "light")
+    said = train(capsys, "--weights", learned, "--data", data, "--lr", "1e-30", "--out", tmp_path / "run")
+    before, after = best(learned), weights(tmp_path / "run")
+    assert f"Weights: {len(before)} of {len(before)} arrays are those of {learned}." in said
+    np.testing.assert_array_equal(after["22.weight"], before["22.weight"])  # all of it is taken
+    train(capsys, "--weights", learned, "--data", data, "--out", tmp_path / "other")
+    assert all(np.any(array != before[name]) for name, array in weights(tmp_path / "other").items())
+
+
+def test_it_goes_on_bit_for_bit_and_without_the_run_it_came_from(learned, tmp_path, capsys):
+    data, gone = colours(tmp_path / "three", "a", "b", "c"), tmp_path / "gone"
+    train(capsys, "--data", data, "--weights", learned, "--epochs", 3, "--out", tmp_path / "whole")
+    shutil.copytree(learned, gone)
+    out = tmp_path / "run"
+    train(capsys, "--data", data, "--weights", gone, "--epochs", 3, "--out", out)
+    sorted(out.glob("checkpoint-*"))[-1].unlink()
+    shutil.rmtree(gone)
+    code, _, stderr = call(capsys, "train", "--resume", out)
+    assert code == 0, stderr
+    losses = [json.loads((run / "history.json").read_text())["step_losses"] for run in (out, tmp_path / "whole")]
+    assert losses[0] == losses[1]
+    for name, array in weights(out).items():
+        np.testing.assert_array_equal(array, weights(tmp_path / "whole")[name])
+
+
+def test_pictures_take_the_form_of_those_that_it_has_seen(learned, tmp_path, capsys):
+    grey = pictures(tmp_path / "grey", "train", "val")  # of 12x12
+    said = train(capsys, "--weights", learned, "--data", grey, "--out", tmp_path / "run")
+    assert any("12 training, 12 test images of 3x16x16" in line for line in said)
+    said = train(capsys, "--weights", learned, "--data", grey, "--channels", 1, "--out", tmp_path / "other")
+    assert any("new stay 0.weight" in line for line in said)
+
+
+def test_a_checkpoint_will_do(learned, tmp_path, capsys):
+    data = colours(tmp_path / "two", "dark", "light")
+    (checkpoint,) = learned.glob("checkpoint-*")
+    said = train(capsys, "--weights", checkpoint, "--data", data, "--out", tmp_path / "run")
+    assert any(f"arrays are those of {checkpoint}." in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "sentence"),
+    [
+        (["--model", "lenet5"], 2, "--model is 'lenet5', but that of --weights {run} is 'vgg7'."),
+        (["--weights", "{run}/best.safetensors"], 2, "but must be a run's folder, as {run}, or a checkpoint."),
+        (["--weights", "{run}/none"], 1, "There is no run and no checkpoint {run}/none."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_is_said(learned, tmp_path, capsys, given, code, sentence):
+    data = colours(tmp_path / "two", "dark", "light")
+    given = [text.format(run=learned) for text in given]
+    options = (*OPTIONS, "--weights", learned, "--data", data, "--out", tmp_path / "run", *given)
+    found, stdout, stderr = call(capsys, "train", *options)
+    assert (found, stdout) == (code, "")
+    assert sentence.format(run=learned) in stderr.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_none_of_the_arrays_fits():
+    model = models.LeNet5()
+    before = model.state_dict()
+    arrays = {"0.weight": np.zeros((6, 1, 3, 3), np.float32), "c1.weight": before["0.weight"]}
+    with pytest.raises(UsageError, match="--weights is runs/a, but none of its arrays has a name and a shape of this"):
+        take(model, Pretrained("runs/a", arrays, {}, None))
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
