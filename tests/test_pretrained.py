@@ -1,15 +1,17 @@
-"""``fastcnn train --weights``: what is taken from another run."""
+"""``fastcnn train --weights`` and ``--freeze``: what is taken from another run, and what stays as it is."""
 
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
 
-from fastcnn import models, training
+from fastcnn import models, nn, training
+from fastcnn.commands import settings
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import UsageError
-from fastcnn.commands.pretrained import Pretrained, take
+from fastcnn.commands.pretrained import Pretrained, freeze, take
 from tests.command_line import call, main
 from tests.test_image_folder import save
 from tests.test_picture_parts import pictures
@@ -53,15 +55,22 @@ def best(run):
     return Classifier(run).model.state_dict()
 
 
-def test_all_but_the_head_is_taken(learned, tmp_path, capsys):
+def test_all_but_the_head_is_taken_and_the_body_stays(learned, tmp_path, capsys):
     data = colours(tmp_path / "three", "a", "b", "c")
     out = tmp_path / "run"
-    said = train(capsys, "--weights", learned, "--data", data, "--out", out)
-    before = best(learned)
+    said = train(capsys, "--weights", learned, "--freeze", "body", "--data", data, "--out", out)
+    before, after = best(learned), weights(out)
+    new = ["22.weight", "22.bias"]
     taken = f"Weights: {len(before) - 2} of {len(before)} arrays are those of {learned}"
     assert f"{taken}; new stay 22.weight, 22.bias, which have other shapes there." in said
+    assert any(re.fullmatch(r"Frozen: \d+ of \d+ parameters; 22.weight, 22.bias learn\.", line) for line in said)
+    assert [name for name in after if name not in before] == []
+    for name, array in after.items():  # running means, running variances and their counts too
+        if name not in new:
+            np.testing.assert_array_equal(array, before[name], err_msg=name)
     saved = training.latest_checkpoint(out).settings
     assert saved["settings"]["weights"] == str(learned)
+    assert saved["settings"]["freeze"] == ["body"]
     assert saved["settings"]["model"] == "vgg7"
     assert saved["preprocessing"] == training.latest_checkpoint(learned).settings["preprocessing"]
 
@@ -78,10 +87,10 @@ def test_what_is_not_frozen_learns_from_where_it_was(learned, tmp_path, capsys):
 
 def test_it_goes_on_bit_for_bit_and_without_the_run_it_came_from(learned, tmp_path, capsys):
     data, gone = colours(tmp_path / "three", "a", "b", "c"), tmp_path / "gone"
-    train(capsys, "--data", data, "--weights", learned, "--epochs", 3, "--out", tmp_path / "whole")
+    train(capsys, "--data", data, "--weights", learned, "--freeze", "body", "--epochs", 3, "--out", tmp_path / "whole")
     shutil.copytree(learned, gone)
     out = tmp_path / "run"
-    train(capsys, "--data", data, "--weights", gone, "--epochs", 3, "--out", out)
+    train(capsys, "--data", data, "--weights", gone, "--freeze", "body", "--epochs", 3, "--out", out)
     sorted(out.glob("checkpoint-*"))[-1].unlink()
     shutil.rmtree(gone)
     code, _, stderr = call(capsys, "train", "--resume", out)
@@ -111,6 +120,8 @@ def test_a_checkpoint_will_do(learned, tmp_path, capsys):
     ("given", "code", "sentence"),
     [
         (["--model", "lenet5"], 2, "--model is 'lenet5', but that of --weights {run} is 'vgg7'."),
+        (["--freeze", "99"], 2, "--freeze: no layer or parameter is called '99'; there are 0.weight, "),
+        (["--freeze", "*"], 2, "--freeze * leaves nothing to learn."),
         (["--weights", "{run}/best.safetensors"], 2, "but must be a run's folder, as {run}, or a checkpoint."),
         (["--weights", "{run}/none"], 1, "There is no run and no checkpoint {run}/none."),
     ],
@@ -134,3 +145,52 @@ def test_none_of_the_arrays_fits():
         take(model, Pretrained("runs/a", arrays, {}, None))
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize(
+    ("names", "learning"),
+    [
+        (["body"], ["11.weight", "11.bias"]),
+        (["0", "3"], ["6.weight", "6.bias", "9.weight", "9.bias", "11.weight", "11.bias"]),
+        (["[0-9]"], ["11.weight", "11.bias"]),
+        (["*.bias"], ["0.weight", "3.weight", "6.weight", "9.weight", "11.weight"]),
+        (["0.bias", "body", "11.bias"], ["11.weight"]),
+        (["1*"], ["0.weight", "0.bias", "3.weight", "3.bias", "6.weight", "6.bias", "9.weight", "9.bias"]),
+    ],
+)
+def test_names_of_what_is_frozen(names, learning):
+    model = models.LeNet5()
+    said = freeze(model, names)
+    assert [name for name, parameter in model.named_parameters() if parameter.requires_grad] == learning
+    assert said == f"Frozen: {10 - len(learning)} of 10 parameters; {', '.join(learning)} learn."
+
+
+def test_a_name_within_a_block():
+    model = models.ResNet20()
+    freeze(model, ["11.0"])
+    assert all(p.requires_grad != name.startswith("11.0.") for name, p in model.named_parameters())
+    assert all(
+        module.training != (name.startswith("11.0.") and isinstance(module, nn.BatchNorm2d))
+        for name, module in model.named_modules()
+        if isinstance(module, nn.BatchNorm2d)
+    )
+    with pytest.raises(UsageError, match=r"no layer or parameter is called '11\.9'"):
+        freeze(model, ["11.9"])
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('freeze = "0"', "freeze: '0' is not a list of texts"),
+        ("freeze = [0]", "freeze: 0 is not a text"),
+        ('freeze = [""]', "freeze: '' is not a text"),
+    ],
+)
+def test_a_file_has_a_list_of_names(tmp_path, text, sentence):
+    file = tmp_path / "run.toml"
+    file.write_text('freeze = ["0", "*.bias"]\n')
+    assert settings.read_file(file) == {"freeze": ["0", "*.bias"]}
+    assert settings.toml({"freeze": ["0", "*.bias"]}) == file.read_text()
+    file.write_text(text)
+    with pytest.raises(UsageError, match=sentence):
+        settings.read_file(file)

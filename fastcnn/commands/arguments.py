@@ -119,6 +119,13 @@ def flag(value) -> bool:
     return value
 
 
+def texts(value) -> list[str]:
+    """Check that it is a list of texts."""
+    if not isinstance(value, list):
+        raise ValueError(f"{value!r:.60} is not a list of texts")
+    return [text_value(item) for item in value]
+
+
 def table(value) -> dict:
     """Check that it is a table of options."""
     if not isinstance(value, dict) or not all(map(_plain, value.values())):

@@ -1,6 +1,7 @@
-"""Training that starts from what another run has learned."""
+"""Training that starts from what another run has learned, of which a part may stay as it is."""
 
-from collections.abc import Mapping
+import fnmatch
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import UsageError
 from fastcnn.commands.records import BEST
 from fastcnn.data import Preprocessing
+
+BODY = "body"  # all but the head, which is the last layer with parameters
 
 
 class Pretrained(NamedTuple):
@@ -66,5 +69,49 @@ def take(model: nn.Module, source: Pretrained) -> str:
     return f"Weights: {len(fitting)} of {len(own)} arrays are those of {source.run}{stay}."
 
 
+def freeze(model: nn.Module, names: Sequence[str]) -> str:
+    """Let parameters stay as they are, and the statistics of a batch normalization with them; say which learn.
+
+    Parameters
+    ----------
+    model : Module
+    names : sequence of str
+        Names of parameters and of layers, as ``0.weight`` and ``0``, or patterns of them; or ``body``.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing of a name, or nothing is left to learn.
+    """
+    parameters = dict(model.named_parameters())
+    for name in names:
+        found = _body(model) if name == BODY else [own for own in parameters if _is_meant(own, name)]
+        if not found:
+            raise UsageError(f"--freeze: no layer or parameter is called {name!r}; there are {', '.join(parameters)}.")
+        for own in found:
+            parameters[own].requires_grad = False
+    learning = [name for name, parameter in parameters.items() if parameter.requires_grad]
+    if not learning:
+        raise UsageError(f"--freeze {' '.join(names)} leaves nothing to learn.")
+    for module in model.modules():
+        held = [value for value in vars(module).values() if isinstance(value, nn.Parameter)]
+        if held and not any(parameter.requires_grad for parameter in held):
+            module.eval()  # with its running statistics, which do not change: for others it makes no difference
+    return f"Frozen: {len(parameters) - len(learning)} of {len(parameters)} parameters; {', '.join(learning)} learn."
+
+
 def _fits(there: np.ndarray | None, here: np.ndarray) -> bool:
     return there is not None and (there.shape, there.dtype) == (here.shape, here.dtype)
+
+
+def _is_meant(parameter: str, name: str) -> bool:
+    """Whether a name or a pattern is that of a parameter, or of a layer that it is in."""
+    parts = parameter.split(".")
+    return any(fnmatch.fnmatchcase(".".join(parts[:n]), name) for n in range(1, len(parts) + 1))
+
+
+def _body(model: nn.Module) -> list[str]:
+    """The parameters of all layers but the last one that has any."""
+    names = [name for name, _ in model.named_parameters()]
+    head = names[-1].rpartition(".")[0]
+    return [name for name in names if name.rpartition(".")[0] != head]

@@ -15,7 +15,7 @@ import fastcnn
 from fastcnn import backends, data, models
 from fastcnn._convolution import WAYS
 from fastcnn._text import unicode_text
-from fastcnn.commands.arguments import Parser, Table, choice, flag, from_text, number, table, text_value, whole
+from fastcnn.commands.arguments import Parser, Table, choice, flag, from_text, number, table, text_value, texts, whole
 from fastcnn.commands.errors import UsageError
 from fastcnn.commands.parts import AUGMENTS, OPTIMIZERS, SCHEDULES
 
@@ -45,6 +45,8 @@ SETTINGS = {
     "model_options": Setting({}, table, None, "of the model, see `fastcnn summary --help`: pooling=avg"),
     "weights": Setting(None, text_value, "RUN", "start from the best weights of this run, or a checkpoint's, with its "
                        "model and size of images; what has another shape, as the head for other classes, is new"),
+    "freeze": Setting([], texts, "NAME", "what does not learn: names of layers or parameters, as 0 or 0.weight, or "
+                      "patterns of them, as '[0-3]'; or body, which is all but the head"),
     "data": Setting("mnist", text_value, "DATA", f"{', '.join(data.names())}, an .npz file, or a folder of pictures: a "
                     "subfolder for each class; or train beside val (or valid, validation), test or both, with these in "
                     "each"),
@@ -95,11 +97,13 @@ def add_to(parser: Parser) -> None:
         how: dict[str, Any] = {"dest": name, "default": SUPPRESS, "help": setting.help.replace("%", "%%")}
         if setting.check is table:
             how |= {"action": Table, "nargs": "*", "metavar": "NAME=VALUE"}
+        elif setting.check is texts:
+            how |= {"type": from_text(text_value), "nargs": "+", "metavar": setting.metavar}
         elif setting.check is flag:
             how |= {"action": BooleanOptionalAction}
         else:
             how |= {"type": from_text(setting.check), "metavar": setting.metavar or "NAME"}
-            if setting.default not in (None, 0.0):
+            if setting.default not in (None, 0.0, []):
                 how["help"] += f" (default: {setting.default})"
         parser.add_argument(f"--{name.replace('_', '-')}", **how)
 

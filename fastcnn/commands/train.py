@@ -15,7 +15,7 @@ from fastcnn.commands.arguments import Parser, path
 from fastcnn.commands.classifier import load
 from fastcnn.commands.errors import CommandError, UsageError, exit_code, remark, sentence, usage
 from fastcnn.commands.parts import SCHEDULES, make_augment, make_optimizer, make_schedule
-from fastcnn.commands.pretrained import Pretrained, pretrained, take
+from fastcnn.commands.pretrained import Pretrained, freeze, pretrained, take
 from fastcnn.commands.records import BEST, SETTINGS, Records, remove_run, write_curves
 from fastcnn.data import DataError, DataLoader, ImageFolder, Preprocessing
 from fastcnn.training.checkpoint import SavedRun, checkpoints
@@ -29,7 +29,7 @@ EXAMPLES = """\
   fastcnn train --model resnet20 --data cifar10 --optimizer sgd --optimizer-options weight_decay=5e-4 \\
                 --augment crop flip --epochs 60
   fastcnn train --model vgg7 --data my/pictures --image-size 32 --validation 0.1 --early-stopping 5
-  fastcnn train --weights runs/vgg7-pictures --data other/pictures      from what it has learned, other classes too
+  fastcnn train --weights runs/vgg7-pictures --freeze body --data other/pictures      another head on what it knows
   fastcnn train --config run.toml --lr 0.01                 settings from a file, one of them another
   fastcnn train --resume runs/lenet5-mnist                  go on after Ctrl-C, kill or a power cut
   fastcnn train --resume runs/lenet5-mnist --epochs 10      5 more, after the 5 that it had
@@ -188,6 +188,8 @@ class Run:
         architecture = prepare.architecture(chosen, train, self.preprocess)
         self.model = prepare.build(architecture, streams.model)
         self._said = [take(self.model, source)] if source else []
+        if chosen["freeze"]:
+            self._said.append(freeze(self.model, chosen["freeze"]))
         prepared: Any
         labels: Any = None
         if isinstance(train, ImageFolder):
