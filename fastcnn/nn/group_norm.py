@@ -64,7 +64,9 @@ class _ImageNorm(Module):
     def check(self, x) -> None:
         """Say what does not fit."""
         if x.dtype != self.dtype:
-            raise TypeError(f"{self} is {self.dtype} but its input is {x.dtype}.")
+            raise TypeError(
+                f"{self} is {self.dtype} but its input is {x.dtype}; convert it with .astype(np.{self.dtype})."
+            )
         self.check_arrays(x.dtype, weight=self._affine_shape, bias=self._affine_shape)
 
 

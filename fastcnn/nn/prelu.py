@@ -64,7 +64,9 @@ class PReLU(Module):
         if self.num_parameters not in (1, x.shape[1]):
             raise ValueError(f"{self} needs {self.num_parameters} channels but its input has shape {x.shape}.")
         if x.dtype != self.dtype:
-            raise TypeError(f"{self} is {self.dtype} but its input is {x.dtype}.")
+            raise TypeError(
+                f"{self} is {self.dtype} but its input is {x.dtype}; convert it with .astype(np.{self.dtype})."
+            )
         self.check_arrays(x.dtype, weight=(self.num_parameters,))
         return np.ascontiguousarray(self.weight.data)
 
