@@ -32,6 +32,20 @@ assert not nn.unrecorded(model)
 np.testing.assert_array_equal(model.compile_inference()(x), model.eval()(x))
 print("works")
 """
+READ = """
+import onnx
+from onnx import helper
+from fastcnn import interop
+
+for given in ({}, {"alpha": 1 / 6}, {"alpha": 1 / 6, "beta": 0.5}):
+    x, y = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", 3]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("HardSigmoid", ["x"], ["y"], **given)], "graph", [x], [y])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), "one.onnx")
+    try:
+        print([type(layer).__name__ for layer in interop.from_onnx("one.onnx")])
+    except ValueError as error:
+        print(str(error).partition("HardSigmoid")[2])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +97,14 @@ def test_the_tests_find_it(added):
     ]
     said = run(added, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "hardsigmoid or Hardsigmoid", *tests)
     assert int(re.search(r"(\d+) passed", said)[1]) >= 10
+
+
+def test_it_is_read_from_a_file_of_others(added):
+    """Without an attribute, the operator is what ONNX says, which here is no layer."""
+    pytest.importorskip("onnx")
+    other, *same = run(added, "-c", READ).splitlines()
+    assert other == " ('y') has alpha=0.2, but fastcnn's Hardsigmoid 0.16666667 only."
+    assert same == ["['Hardsigmoid']"] * 2
 
 
 def test_it_is_clean(added):

@@ -10,6 +10,7 @@ import numpy as np
 from fastcnn import nn
 from fastcnn._geometry import padded
 from fastcnn.interop import onnx_pooling
+from fastcnn.interop.onnx_alike import ALIKE
 from fastcnn.interop.onnx_graph import Layer
 
 
@@ -182,33 +183,28 @@ WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
     nn.Conv2d: conv,
     nn.ConvTranspose1d: conv_transpose,
     nn.ConvTranspose2d: conv_transpose,
-    nn.ELU: lambda layer, at, x: at.node("Elu", x, alpha=layer.alpha),
     nn.Flatten: lambda layer, at, x: at.node("Flatten", x, axis=1),
     nn.GELU: gelu,
     nn.GlobalAvgPool2d: onnx_pooling.global_avg_pool2d,
     nn.GroupNorm: group_norm,
-    nn.Hardswish: lambda layer, at, x: at.node("HardSwish", x),
     nn.InstanceNorm2d: instance_norm2d,
     nn.LayerNorm: layer_norm,
-    nn.LeakyReLU: lambda layer, at, x: at.node("LeakyRelu", x, alpha=layer.negative_slope),
     nn.Linear: linear,
     nn.MaxPool1d: onnx_pooling.max_pool,
     nn.MaxPool2d: onnx_pooling.max_pool,
     nn.Mish: lambda layer, at, x: at.node("Mul", x, at.node("Tanh", at.node("Softplus", x))),
     nn.PReLU: prelu,
     nn.ReflectionPad2d: pad2d,
-    nn.ReLU: lambda layer, at, x: at.node("Relu", x),
     nn.ReplicationPad2d: pad2d,
     nn.ResizeChannels: resize_channels,
     nn.ScaledTanh: scaled_tanh,
     nn.SiLU: lambda layer, at, x: at.node("Mul", x, at.node("Sigmoid", x)),
-    nn.Sigmoid: lambda layer, at, x: at.node("Sigmoid", x),
     nn.Softmax: lambda layer, at, x: at.node("Softmax", x, axis=layer.dim % (len(at.shape) + 1)),
     nn.Softplus: softplus,
-    nn.Tanh: lambda layer, at, x: at.node("Tanh", x),
     nn.Unflatten: lambda layer, at, x: at.node("Reshape", x, at.whole("shape", (0, *layer.unflattened_size))),
     nn.Upsample: upsample,
     nn.ZeroPad2d: pad2d,
+    **{kind: alike.write for kind, alike in ALIKE.items()},
 }
 """How each layer is written: from the layer, its place in the graph and its input's name to its output's name."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from fastcnn import nn
 from fastcnn._geometry import pool_windows
 from fastcnn.functional.signals import extents
+from fastcnn.interop.onnx_alike import ALIKE, Operator
 from fastcnn.interop.onnx_file import Content
 from fastcnn.interop.onnx_graph import Node
 from fastcnn.nn import Module
@@ -271,6 +272,22 @@ def dropout(at: At) -> Module:
     return nn.Dropout(number(at.array(1, "ratio")) if at.has(1) else 0.5, rng=at.rng)
 
 
+def _alike(kind: Any, operator: Operator) -> Callable[[At], Module]:
+    """How a layer is read that is the operator by itself."""
+
+    def read(at: At) -> Module:
+        options = {}
+        for name, (value, default) in operator.attributes.items():
+            given = number(at.option(name, default))
+            if isinstance(value, str):
+                options[value] = given
+            elif given != number(value):
+                raise ValueError(f"{at.said()} has {name}={given}, but fastcnn's {kind.__name__} {number(value)} only.")
+        return kind(**options)
+
+    return read
+
+
 READERS: dict[str, Callable[[At], Module | None]] = {
     "AveragePool": avg_pool,
     "BatchNormalization": batch_norm,
@@ -279,32 +296,27 @@ READERS: dict[str, Callable[[At], Module | None]] = {
     "Conv": conv,
     "ConvTranspose": conv_transpose,
     "Dropout": dropout,
-    "Elu": lambda at: nn.ELU(number(at.option("alpha", 1.0))),
     "Flatten": flatten,
     "Gelu": lambda at: nn.GELU(at.option("approximate", "none")),
     "Gemm": gemm,
     "GlobalAveragePool": lambda at: _of(at, AdaptiveAvgPool1d=3, AdaptiveAvgPool2d=4)(1),
     "GlobalMaxPool": lambda at: _of(at, AdaptiveMaxPool1d=3, AdaptiveMaxPool2d=4)(1),
-    "HardSwish": lambda at: nn.Hardswish(),
     "Identity": lambda at: None,
     "InstanceNormalization": instance_norm,
     "LayerNormalization": layer_norm,
-    "LeakyRelu": lambda at: nn.LeakyReLU(number(at.option("alpha", 0.01))),
     "MatMul": lambda at: linear(at, at.array(1, "weights").T, None),
     "MaxPool": max_pool,
     "Mish": lambda at: nn.Mish(),
     "PRelu": prelu,
     "Pad": pad,
     "ReduceMean": reduce_mean,
-    "Relu": lambda at: nn.ReLU(),
     "Reshape": flatten,
     "Resize": resize,
-    "Sigmoid": lambda at: nn.Sigmoid(),
     "Slice": resize_channels,
     "Softmax": lambda at: nn.Softmax(at.option("axis", -1) % len(at.shape)),
     "Softplus": lambda at: nn.Softplus(),
     "Squeeze": flatten,
-    "Tanh": lambda at: nn.Tanh(),
+    **{operator.name: _alike(kind, operator) for kind, operator in ALIKE.items()},
 }
 """How each operator is read that is a layer by itself; None is a layer that does nothing."""
 
