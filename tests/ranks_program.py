@@ -14,15 +14,17 @@ import numpy as np
 
 import fastcnn
 from fastcnn import _processors, data, distributed, nn, optim, training
+from fastcnn._inputs import each
 from fastcnn.data import augment
 
 
 def make(comm=None, *, images=18, batch_size=8, model=None, callbacks=(), shift=False, lr=0.1, strategy=None,
-         task=None, loss=None):  # fmt: skip
+         task=None, loss=None, inputs=lambda x: x, targets=None):  # fmt: skip
     """A trainer, its loader and images to evaluate; every rank other than 0 has other weights and another order."""
     rng = np.random.default_rng(3)
     x = rng.normal(size=(images, 1, 6, 6)).astype(np.float32)
-    labels = rng.integers(3, size=images)
+    labels = rng.integers(3, size=images) if targets is None else targets(x)
+    x = inputs(x)
     rng = np.random.default_rng(comm.Get_rank() if comm else 0)
     model = (model or plain)(rng)
     moved = augment.Shift(1) if shift else None
@@ -32,7 +34,7 @@ def make(comm=None, *, images=18, batch_size=8, model=None, callbacks=(), shift=
     trainer = training.Trainer(
         model, optimizer, loss or nn.CrossEntropyLoss(), schedule, callbacks, strategy or comm, task
     )
-    return trainer, loader, (x[::-1][:7], labels[::-1][:7])
+    return trainer, loader, (each(lambda array: array[::-1][:7], x), labels[::-1][:7])
 
 
 def plain(rng):
@@ -72,9 +74,8 @@ def of_numbers(folder, comm, *, held_out=None, resume=None, **options):
     def model(rng):
         return nn.Sequential(nn.Flatten(), nn.Linear(36, 2, rng=rng))
 
-    trainer, loader, (x, _) = make(comm, model=model, task=training.Regression(), loss=nn.MSELoss(), lr=0.02, **options)
-    loader.labels = np.ascontiguousarray(loader.images[:, 0, 0, :2] * 3)
-    x, target = np.ascontiguousarray(x), np.ascontiguousarray(x[:, 0, 0, :2] * 3)
+    options |= {"model": model, "task": training.Regression(), "loss": nn.MSELoss(), "lr": 0.02}
+    trainer, loader, (x, target) = make(comm, targets=lambda x: x[:, 0, 0, :2] * 3, **options)
     if resume and trainer.rank == 0:
         training.latest_checkpoint(resume).restore(trainer, loader)
     epochs = trainer._strategy.broadcast(2 - len(trainer.history.epochs))
@@ -88,13 +89,13 @@ def of_pixels(folder, comm):
     def model(rng):
         return nn.Sequential(nn.Conv2d(1, 3, 3, padding=1, rng=rng))
 
-    trainer, loader, (x, _) = make(
-        comm, model=model, task=training.Segmentation(), loss=nn.CrossEntropyLoss(ignore_index=-1)
-    )
-    loader.labels = np.digitize(loader.images[:, 0], [-0.5, 0.5])
+    def labels(x):
+        return np.digitize(x[:, 0], [-0.5, 0.5])
+
+    options = {"model": model, "task": training.Segmentation(), "loss": nn.CrossEntropyLoss(ignore_index=-1)}
+    trainer, loader, (x, _) = make(comm, targets=labels, **options)
     loader.labels[::2] = -1
-    x = np.ascontiguousarray(x)
-    trainer.fit(loader, (x, np.digitize(x[:, 0], [-0.5, 0.5])), 2)
+    trainer.fit(loader, (x, labels(x)), 2)
     return found(trainer, confusion=trainer.evaluation.confusion.tolist())
 
 
@@ -161,6 +162,16 @@ def frozen(folder, comm):
     return found(trainer)
 
 
+def of_two_inputs(folder, comm):
+    """Batches are ((image, row), label)."""
+
+    def model(rng):
+        look = nn.Sequential(nn.Conv2d(1, 4, 3, rng=rng), nn.ReLU(), nn.GlobalAvgPool2d())
+        return nn.Sequential(nn.Parallel(look, nn.Identity()), nn.Linear(4 + 6, 3, rng=rng))
+
+    return train(folder, comm, model=model, inputs=lambda x: (x, x[:, 0, 0]))
+
+
 def weighted(folder, comm):
     """The mean is over weights, of which the ranks have not equally many."""
     trainer, loader, validation = make(comm)
@@ -200,7 +211,7 @@ def ignored_all(folder, comm):
     trainer, loader, _ = make(comm, images=16)
     loader.shuffle, loader.labels[8:] = False, -100
     try:
-        trainer.fit(loader, (loader.images, loader.labels), 1)
+        trainer.fit(loader, (loader.dataset.images, loader.labels), 1)
     except ValueError as error:
         return {"error": str(error)}
 
@@ -288,7 +299,7 @@ def not_finite(folder, comm):
     """An image of the last rank is not finite."""
     trainer, loader, validation = make(comm, images=16, batch_size=16)
     if trainer.rank == comm.Get_size() - 1:
-        loader.images[:] = np.inf
+        loader.dataset.images[:] = np.inf
     try:
         trainer.fit(loader, validation, 1)
     except FloatingPointError as error:

@@ -34,6 +34,7 @@ SAME = (
     "batch_norm",
     "of_numbers",
     "of_pixels",
+    "of_two_inputs",
     "by_loader",
     "by_loader_of_classes",
     "unmeasured",

@@ -22,20 +22,22 @@ MAY_IMPORT = {
     "_validate": (),
     "_convolution": ("_validate",),
     "_geometry": ("_validate",),
+    "_inputs": ("_validate",),
     "_memory": (),
     "_processors": (),
     "_strategies": (),
     "_threads": ("_processors", "_validate"),
     "backends": ("_convolution", "_geometry", "_threads"),
     "functional": ("_geometry", "_validate", "backends"),
-    "nn": ("_convolution", "_geometry", "_validate", "backends", "functional"),
+    "nn": ("_convolution", "_geometry", "_inputs", "_validate", "backends", "functional"),
     "optim": ("_validate", "backends", "nn"),  # nn knows no optimizer
     "models": ("_validate", "nn"),
-    "data": ("_errors", "_validate"),
+    "data": ("_errors", "_inputs", "_validate"),
     "training": (  # and no concrete model
         "",
         "_errors",
         "_files",
+        "_inputs",
         "_processors",
         "_strategies",
         "_strict_json",
@@ -49,7 +51,7 @@ MAY_IMPORT = {
     ),
     "distributed": ("_processors", "_threads", "data", "nn", "training"),  # and training knows nothing of it
     "plotting": ("_text", "_validate", "nn"),  # sees a history, not a trainer
-    "interop": ("", "_errors", "_files", "_geometry", "_validate", "data", "functional", "nn"),
+    "interop": ("", "_errors", "_files", "_geometry", "_inputs", "_validate", "data", "functional", "nn"),
     "testing": ("_geometry", "_threads", "_validate", "backends", "functional", "nn", "optim"),
     "commands": (
         "",

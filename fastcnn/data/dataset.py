@@ -4,6 +4,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from fastcnn._inputs import each, joined, listed
+
 
 @runtime_checkable
 class Dataset(Protocol):
@@ -30,20 +32,25 @@ class Dataset(Protocol):
         """How many there are."""
 
     def __getitem__(self, i: int, /) -> tuple[Any, Any]:
-        """The image, an array of one shape for all, and the label of number ``i``, from 0."""
+        """The image, an array of one shape for all, and the label of number ``i``, from 0.
+
+        For a model with several inputs the image is a tuple of an array for each.
+        """
 
 
-def stacked(dataset: Dataset, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of these numbers, each in one array."""
+def stacked(dataset: Dataset, which: np.ndarray) -> tuple[Any, np.ndarray]:
+    """Images and labels of these numbers, each in one array; of several inputs, each input's in one."""
     pairs = [_pair(dataset, int(i)) for i in which]
-    images = [np.asarray(image) for image, _ in pairs]
-    for i, image in zip(which, images, strict=True):
-        if image.shape != images[0].shape:
+    images = [each(np.asarray, image) for image, _ in pairs]
+    shapes = [each(np.shape, image) for image in images]
+    for i, shape in zip(which, shapes, strict=True):
+        if shape != shapes[0]:
             raise ValueError(
-                f"The images of a batch must have one shape, but {_named(dataset, i)} has {image.shape} and "
-                f"{_named(dataset, which[0])} has {images[0].shape}."
+                f"The images of a batch must have one shape, but {_named(dataset, i)} has {shape} and "
+                f"{_named(dataset, which[0])} has {shapes[0]}."
             )
-    return np.stack(images), np.array([label for _, label in pairs])
+    inputs = zip(*map(listed, images), strict=True)
+    return joined(tuple(map(np.stack, inputs))), np.array([label for _, label in pairs])
 
 
 def _pair(dataset: Dataset, i: int) -> tuple:
@@ -53,7 +60,7 @@ def _pair(dataset: Dataset, i: int) -> tuple:
     except Exception as error:
         error.add_note(f"That was dataset[{i}].")
         raise
-    if not isinstance(item, tuple | list) or len(item) != 2:
+    if not isinstance(item, tuple | list) or len(item) != 2 or not listed(item[0]):
         raise TypeError(f"dataset[{i}] must be a pair (image, label), not {type(item).__name__}: {item!r:.60}.")
     return tuple(item)
 

@@ -7,25 +7,27 @@ from typing import Any, overload
 import numpy as np
 
 from fastcnn import _validate
+from fastcnn._inputs import each, joined, listed
 
 from .array_dataset import ArrayDataset
 from .dataset import Dataset, stacked
 from .prefetch import in_order
 
-Batch = tuple[np.ndarray, np.ndarray]
-Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+Batch = tuple[Any, np.ndarray]  # images, a tuple of arrays where there are several inputs, and labels
+Augment = Callable[[Any, np.random.Generator], Any]
 
 
 class DataLoader:
     """Iterate over images and labels in batches; each iteration is one epoch.
 
     ``DataLoader(images, labels, 32)`` takes them from two arrays, ``DataLoader(dataset, 32)`` from a `Dataset`:
-    anything with a length whose items are pairs (image, label), as `ImageFolder`.
+    anything with a length whose items are pairs (image, label), as `ImageFolder`. For a model with several inputs,
+    ``DataLoader((a, b), labels, 32)``, or items ``((a, b), label)``, give batches ``((a, b), labels)``.
 
     Parameters
     ----------
-    dataset : Dataset or ndarray, shape (N, ...)
-        What batches are made of; or images, of any dtype, where there are `labels`.
+    dataset : Dataset, or ndarray of shape (N, ...), or tuple of such
+        What batches are made of; or images, of any dtype, where there are `labels`: in a tuple, those of each input.
     labels : ndarray, shape (N, ...), or sequence of int
         As many labels as there are images. With a `Dataset` there are none here.
     batch_size : int, default 1
@@ -43,7 +45,8 @@ class DataLoader:
         Leave out the last batch if it is not full.
     augment : callable
         ``augment(images, rng)`` gives the images of a batch another form, see `fastcnn.data.augment`. What it draws
-        depends on the epoch and on the batch's place in it (see `parts`, too), and on nothing else.
+        depends on the epoch and on the batch's place in it (see `parts`, too), and on nothing else. Of several inputs
+        it takes and returns the tuple: ``lambda inputs, rng: (shift(inputs[0], rng), inputs[1])``.
 
     Attributes
     ----------
@@ -85,7 +88,7 @@ class DataLoader:
     @overload
     def __init__(
         self,
-        dataset: np.ndarray,
+        dataset: np.ndarray | tuple[np.ndarray, ...],
         labels: np.ndarray | Sequence[int],
         batch_size: int = 1,
         shuffle: bool = False,
@@ -169,7 +172,7 @@ class DataLoader:
         def batch(i: int) -> Batch:
             places = self._places(i, part, parts)
             images, labels = self._batch(places if order is None else order[places])
-            if seed is not None and len(images):
+            if seed is not None and len(labels):
                 images = self._augmented(images, (seed, i, part))  # a 0 at the end is no other seed than without it
             return images, labels
 
@@ -276,34 +279,39 @@ class DataLoader:
         if len(numbers):
             return stacked(self.dataset, numbers)
         images, labels = stacked(self.dataset, np.array([0]))  # of a rank's part without images the first says what
-        return images[:0], labels[:0]
+        return each(lambda array: array[:0], images), labels[:0]
 
-    def _augmented(self, images: np.ndarray, seed: tuple[int, int, int]) -> np.ndarray:
+    def _augmented(self, images, seed: tuple[int, int, int]):
         """The images of one batch, which the augmentation may write to if they are no view of all images."""
-        if isinstance(self.dataset, _Arrays) and np.may_share_memory(images, self.dataset.images):
-            images = images.copy()
-        result = self.augment(images, np.random.default_rng(seed))
-        if not isinstance(result, np.ndarray) or len(result) != len(images):
-            what = getattr(result, "shape", type(result).__name__)
-            raise ValueError(f"`augment` must return an array of {len(images)} images, as it was given, not {what}.")
+        if isinstance(self.dataset, _Arrays):
+            pairs = zip(listed(images), listed(self.dataset.images), strict=True)
+            images = joined(tuple(part.copy() if np.may_share_memory(part, all_) else part for part, all_ in pairs))
+        result, wanted = self.augment(images, np.random.default_rng(seed)), each(len, images)
+        if each(_length, result) != wanted:
+            what = each(lambda array: getattr(array, "shape", type(array).__name__), result)
+            arrays = f"a tuple of {len(wanted)} arrays" if isinstance(wanted, tuple) else "an array"
+            raise ValueError(
+                f"`augment` must return {arrays} of {listed(wanted)[0]} images, as it was given, not {what}."
+            )
         return result
 
 
 class _Arrays:
-    """Images and labels in two arrays."""
+    """Images and labels in two arrays; of several inputs, as many arrays of images."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray):
+    def __init__(self, images: Any, labels: np.ndarray):
         self.images, self.labels = images, labels
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.labels)
 
-    def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
-        return self.images[i], self.labels[i]
+    def __getitem__(self, i: int) -> tuple[Any, np.ndarray]:
+        return each(lambda array: array[i], self.images), self.labels[i]
 
     def batch(self, which: slice | np.ndarray) -> Batch:
         """Several at a time; of a slice, views."""
-        return np.ascontiguousarray(self.images[which]), np.ascontiguousarray(self.labels[which])
+        images = each(lambda array: np.ascontiguousarray(array[which]), self.images)
+        return images, np.ascontiguousarray(self.labels[which])
 
 
 def _dataset(dataset, labels) -> Dataset:
@@ -318,16 +326,29 @@ def _dataset(dataset, labels) -> Dataset:
             )
         return dataset
     labels = np.array(labels) if isinstance(labels, list | tuple) else labels
-    for name, array in (("dataset", dataset), ("labels", labels)):
+    inputs = listed(dataset)
+    if not inputs:
+        raise ValueError("`dataset` is an empty tuple but must hold an array of images for each input.")
+    names = [f"dataset[{i}]" for i in range(len(inputs))] if isinstance(dataset, tuple) else ["dataset"]
+    for name, array in zip((*names, "labels"), (*inputs, labels), strict=True):
         if not isinstance(array, np.ndarray) or array.ndim == 0:
-            what = "images beside `labels`" if name == "dataset" else "labels, one for each image,"
-            raise TypeError(f"`{name}` must be a numpy array of {what} of at least 1 dimension, not {array!r:.60}.")
-    if len(dataset) != len(labels):
-        raise ValueError(
-            f"`dataset` has {len(dataset)} images (shape {dataset.shape}) but `labels` has length {len(labels)} "
-            f"(shape {labels.shape}); there must be one label for each image."
-        )
-    return _Arrays(dataset, labels)
+            what = "labels, one for each image," if name == "labels" else "images beside `labels`"
+            more = ", or a tuple of such, one for each input" if name == "dataset" else ""
+            raise TypeError(
+                f"`{name}` must be a numpy array of {what} of at least 1 dimension{more}, not {array!r:.60}."
+            )
+    for name, images in zip(names, inputs, strict=True):
+        if len(images) != len(labels):
+            raise ValueError(
+                f"`{name}` has {len(images)} images (shape {images.shape}) but `labels` has length {len(labels)} "
+                f"(shape {labels.shape}); there must be one label for each image."
+            )
+    return _Arrays(joined(inputs), labels)
+
+
+def _length(array) -> int | None:
+    """Of an array, how many images it has."""
+    return len(array) if isinstance(array, np.ndarray) and array.ndim else None
 
 
 def _plain(state):

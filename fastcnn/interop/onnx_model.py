@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _validate, nn
+from fastcnn._inputs import each, joined
 from fastcnn.interop.kinds import kind_of
 from fastcnn.interop.onnx_graph import Graph, Layer
 from fastcnn.interop.onnx_layers import WRITERS
 from fastcnn.nn.folding import IDLE, folded
-from fastcnn.nn.inputs import each, joined
 from fastcnn.nn.summaries import checked_shapes, steps_of
 
 _KINDS = {nn.Sequential, nn.Residual, nn.Concat, nn.Parallel, *IDLE, *WRITERS}

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fastcnn import _validate
+from fastcnn._inputs import added
 from fastcnn.nn.calls import last_call
-from fastcnn.nn.inputs import added
 from fastcnn.nn.module import Module
 
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fastcnn.nn.inputs import each, listed
+from fastcnn._inputs import each, listed
 
 PASSES = ("forward_native", "backward_native")
 KEPT_BY_DOORS = ("_last", "_recordings", "_pool", "_direct")

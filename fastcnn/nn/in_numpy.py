@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from fastcnn._inputs import joined, listed
 from fastcnn.nn import calls
-from fastcnn.nn.inputs import joined, listed
 from fastcnn.nn.parameter import Parameter
 
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from fastcnn import _validate, backends
 from fastcnn._convolution import get_convolution
+from fastcnn._inputs import Batch, checked_batch, joined, listed
 from fastcnn.nn import calls
 from fastcnn.nn.folding import fold
-from fastcnn.nn.inputs import Batch, checked_batch, joined, listed
 from fastcnn.nn.module import Module
 from fastcnn.nn.recording import State, is_recordable
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 from fastcnn import _validate, backends
+from fastcnn._inputs import Batch, checked_batch, each
 from fastcnn.nn import calls, in_numpy, recording
 from fastcnn.nn.habits import ABSENT
-from fastcnn.nn.inputs import Batch, checked_batch, each
 from fastcnn.nn.parameter import Buffer, Parameter, zero_grad
 
 if TYPE_CHECKING:

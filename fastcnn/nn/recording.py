@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from fastcnn._convolution import get_convolution
+from fastcnn._inputs import each, joined, listed
 from fastcnn.nn import calls
-from fastcnn.nn.inputs import each, joined, listed
 from fastcnn.nn.parameter import Buffer, Parameter, collected
 
 _KEPT = 8  # forms: the whole and the last batches of training and of testing, and two in reserve

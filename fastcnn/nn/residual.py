@@ -1,8 +1,8 @@
 """Residual connections: what a chain computes is added to what goes past it."""
 
 from fastcnn import _validate
+from fastcnn._inputs import added, each
 from fastcnn.nn.calls import last_call
-from fastcnn.nn.inputs import added, each
 from fastcnn.nn.module import Module
 from fastcnn.nn.reshaping import Identity
 

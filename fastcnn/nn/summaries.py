@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastcnn import _validate
+from fastcnn._inputs import joined, listed
 from fastcnn.backends import use_backend
-from fastcnn.nn.inputs import joined, listed
 from fastcnn.nn.module import Module
 from fastcnn.nn.parameter import Parameter
 from fastcnn.nn.recording import unrecorded

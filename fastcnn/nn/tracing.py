@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastcnn import backends
+from fastcnn._inputs import Batch, checked_batch, each
 from fastcnn.nn import calls
-from fastcnn.nn.inputs import Batch, checked_batch, each
 from fastcnn.nn.module import Module
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn.nn.inputs import each
+from fastcnn._inputs import each
 
 BATCH_SIZE = 1000  # images of arrays that a model is shown at a time
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from fastcnn import backends
+from fastcnn._inputs import listed
 from fastcnn.nn import Module, calls
-from fastcnn.nn.inputs import listed
 from fastcnn.training.generators import unchanged
 
 

@@ -8,8 +8,8 @@ from typing import Any, overload
 import numpy as np
 
 from fastcnn import _validate
+from fastcnn._inputs import listed
 from fastcnn.nn import Module
-from fastcnn.nn.inputs import listed
 from fastcnn.nn.losses import _Loss
 from fastcnn.training.batches import BATCH_SIZE, as_pair, batches_of
 from fastcnn.training.modes import for_evaluation, held

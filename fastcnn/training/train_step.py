@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from fastcnn import backends
+from fastcnn._inputs import Batch, checked_batch, each, joined, listed
 from fastcnn.functional.losses import Terms
 from fastcnn.nn import Module, Parameter, calls, recording
-from fastcnn.nn.inputs import Batch, checked_batch, each, joined, listed
 from fastcnn.nn.parameter import collected
 from fastcnn.optim import Optimizer
 

@@ -1,4 +1,4 @@
-"""What a module is given: a batch, or, where it takes several inputs, a tuple of as many.
+"""What a model is given: a batch, or, where it takes several inputs, a tuple of as many.
 
 One input is never in a tuple. So whoever does the same to each input, packs it, looks at its shape, does it by `each`.
 """
