@@ -313,7 +313,8 @@ def sampling(
     size, scale_factor, mode, align_corners = checked_resizing(size, scale_factor, mode, align_corners)
     if size is None:
         factors: tuple = scale_factor if isinstance(scale_factor, tuple) else (scale_factor, scale_factor)
-        outputs = tuple(math.floor(min(extent * factor, _MOST + 1)) for extent, factor in zip(image, factors, strict=True))
+        reached = (min(extent * factor, _MOST + 1) for extent, factor in zip(image, factors, strict=True))
+        outputs = tuple(map(math.floor, reached))
         if min(outputs) < 1:
             raise ValueError(f"`scale_factor` is {scale_factor}, which leaves nothing of images of {image} pixels.")
         steps = tuple(1 / factor for factor in factors)
