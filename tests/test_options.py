@@ -54,6 +54,11 @@ def drawn(**options):
     return lambda: {"rng": rng(), **options}
 
 
+def trainer():
+    model = nn.Linear(5, 5, rng=rng())
+    return {"model": model, "optimizer": optim.SGD(model.parameters(), 0.1), "loss": nn.CrossEntropyLoss()}
+
+
 def on(make, **options):
     return lambda: {make.__name__.replace("sgd", "optimizer").replace("parameters", "params"): make(), **options}
 
@@ -144,7 +149,7 @@ CALLS = {
                      "SignalNet", "SmallMobileNet")
     },
     training.Checkpoint: {"folder": "never made"}, training.ClipGradients: {"max_norm": 1},
-    training.Metric: {"name": "accuracy"}, training.MultiLabel: {},
+    training.Metric: {"name": "accuracy"}, training.MultiLabel: {}, training.Trainer: trainer,
     training.EarlyStopping: {"patience": 3}, training.evaluate: {"model": nn.Linear(5, 5, rng=rng(), dtype=np.float64),
                                                     "images": ROWS, "labels": LABELS},
     interop.to_onnx: None, data.mnist: None, data.fashion_mnist: None, data.kmnist: None, data.cifar10: None,

@@ -155,6 +155,22 @@ def test_a_generator_is_used_up():
         trainer.fit(((images, labels) for _ in range(1)), (images, labels), epochs=2)
 
 
+def test_a_quiet_one_says_nothing(monkeypatch, capfd):
+    monkeypatch.setattr(trainer_module, "somebody_looks", lambda: True)
+    said = []
+    for verbose in (True, False):
+        trainer = make_trainer()
+        trainer = training.Trainer(
+            trainer.model, trainer.optimizer, trainer.loss, callbacks=[training.EarlyStopping(1)], verbose=verbose
+        )
+        with fastcnn.use_backend("numpy"):
+            trainer.optimizer.lr = 0.0  # so that the first epoch is the best: it stops
+            trainer.fit(data.DataLoader(*problem(), 16), problem(), epochs=3)
+        assert trainer.stopped
+        said.append([bool(text) for text in capfd.readouterr()])
+    assert said == [[True, True], [False, False]]
+
+
 def test_bar_shows_speed_loss_and_accuracy(monkeypatch, capsys):
     monkeypatch.setattr(trainer_module.sys.stderr, "isatty", lambda: True, raising=False)
     images, labels = problem(64)

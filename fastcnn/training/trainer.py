@@ -54,6 +54,8 @@ class Trainer:
     task : Task, optional
         What the model is trained for: `Classification`, which it is by default, `Regression`, `MultiLabel`,
         `Segmentation`, or one of your own.
+    verbose : bool, default True
+        Whether to say how training goes: see `fit`. Without it, neither stdout nor stderr has a word of that.
 
     Attributes
     ----------
@@ -75,7 +77,8 @@ class Trainer:
     Raises
     ------
     TypeError
-        If a callback is not a `Callback`, `distributed` neither a communicator nor a strategy, or `task` not a `Task`.
+        If a callback is not a `Callback`, `distributed` neither a communicator nor a strategy, `task` not a `Task`, or
+        `verbose` no flag.
     ValueError
         If the loss is no mean; if no task is given and the loss is one of fastcnn's that does not classify; or if a
         schedule that needs a metric waits for a higher one where a lower one is better, or the other way round.
@@ -112,6 +115,7 @@ class Trainer:
         callbacks: Iterable[Callback] = (),
         distributed=None,
         task: Task | None = None,
+        verbose: bool = True,
     ):
         if getattr(loss, "reduction", "mean") != "mean":
             raise ValueError(f"`loss` is {loss!r} but must be a mean: the record has means over images.")
@@ -120,6 +124,7 @@ class Trainer:
         self.optimizer = optimizer
         self.loss = loss
         self.scheduler = _fitting(scheduler, self.task)
+        self.verbose = _validate.flag("verbose", verbose)
         self._strategy: Strategy = strategy_of(distributed)
         self.rank = self._strategy.rank
         self.callbacks = sorted(self._strategy.callbacks(_checked(callbacks)), key=attrgetter("runs_last"))
@@ -140,7 +145,7 @@ class Trainer:
         validation: tuple[Any, np.ndarray] | Iterable[tuple[Any, np.ndarray]] | None = None,
         epochs: int = 1,
     ) -> History:
-        """Train, with a progress bar in a terminal or a notebook and one line on stdout for each epoch.
+        """Train; if `verbose`, with a progress bar in a terminal or a notebook and one line on stdout for each epoch.
 
         Parameters
         ----------
@@ -292,7 +297,7 @@ class Trainer:
         if self.scheduler and self.scheduler.every == "epoch":
             self.scheduler.step(*[record.metrics[self.monitored]] if self.scheduler.needs_metric else [])
         self.progress = None
-        if self._strategy.is_main_process:
+        if self._talks:
             self._compiling.say()
         self._say(str(record))
         self._call("on_epoch_end")
@@ -314,12 +319,16 @@ class Trainer:
         if self.interrupt.came:
             raise KeyboardInterrupt
 
+    @property
+    def _talks(self) -> bool:
+        return self.verbose and self._strategy.is_main_process
+
     def _shows_bar(self) -> bool:
-        return self._strategy.is_main_process and somebody_looks()
+        return self._talks and somebody_looks()
 
     def _say(self, text: str) -> None:
         """Print a line, once, where there is somewhere to print: Python has no stdout where a daemon closed it."""
-        if self._strategy.is_main_process and sys.stdout:
+        if self._talks and sys.stdout:
             tqdm.write(text)
 
 
