@@ -24,6 +24,7 @@ _SUBMODULES = (
     "nn",
     "optim",
     "plotting",
+    "sklearn",
     "testing",
     "training",
 )
@@ -53,6 +54,7 @@ if TYPE_CHECKING:  # type checkers are to know the submodules, and no other name
         nn,
         optim,
         plotting,
+        sklearn,
         testing,
         training,
     )  # fmt: skip

@@ -52,6 +52,7 @@ MAY_IMPORT = {
     "distributed": ("_processors", "_threads", "data", "nn", "training"),  # and training knows nothing of it
     "plotting": ("_text", "_validate", "nn"),  # sees a history, not a trainer
     "interop": ("", "_errors", "_files", "_geometry", "_inputs", "_validate", "data", "functional", "nn"),
+    "sklearn": ("", "_validate", "data", "functional", "models", "nn", "optim", "training"),
     "testing": ("_geometry", "_threads", "_validate", "backends", "functional", "nn", "optim"),
     "commands": (
         "",
@@ -89,6 +90,7 @@ MAY_IMPORT = {
         "nn",
         "optim",
         "plotting",
+        "sklearn",
         "testing",
         "training",
     ),
@@ -105,6 +107,7 @@ HOME = {
     "PIL": "data/",
     "safetensors": "_files.py",
     "onnx": "interop/onnx_file.py",
+    "sklearn": "sklearn/",
     "torch": "interop/pytorch/",
     "tqdm": ("training/", "commands/"),
 }
@@ -201,7 +204,9 @@ def test_all_that_is_imported_is_declared():
     declared = str([project["dependencies"], project["optional-dependencies"]])
     foreign = {name.split(".")[0] for module in MODULES for name in imports(module)} - set(sys.stdlib_module_names)
     for name in foreign - {"fastcnn", "llvmlite"}:  # llvmlite is Numba's
-        assert {"PIL": "Pillow", "google": "onnx"}.get(name, name) in declared  # protobuf is onnx's
+        assert {"PIL": "Pillow", "google": "onnx", "sklearn": "scikit-learn"}.get(
+            name, name
+        ) in declared  # protobuf is onnx's
 
 
 def loaded_after(code: str) -> set[str]:
@@ -214,12 +219,13 @@ def loaded_after(code: str) -> set[str]:
 
 
 def test_importing_fastcnn_is_cheap():
-    heavy = {"numba", "matplotlib", "mpi4py", "torch", "pooch", "PIL", "safetensors", "tqdm", "onnx"}
+    heavy = {"numba", "matplotlib", "mpi4py", "torch", "pooch", "PIL", "safetensors", "tqdm", "onnx", "sklearn"}
     assert not loaded_after("import fastcnn") & (heavy | {"fastcnn.functional", "fastcnn.nn"})
     assert not loaded_after("import fastcnn.functional, fastcnn.nn, fastcnn.optim, fastcnn.models") & heavy
     assert not loaded_after("import fastcnn.interop") & {"numba", "onnx", "torch"}
     assert not loaded_after("import fastcnn.training") & {"fastcnn.distributed", "mpi4py"}
     assert "mpi4py" not in loaded_after("import fastcnn.distributed")
+    assert "sklearn" not in loaded_after("import fastcnn.sklearn")
 
 
 def test_the_other_backends_do_without_numba():

@@ -1,0 +1,29 @@
+"""Convolutional networks as scikit-learn's estimators: for its pipelines, grid searches and cross-validation.
+
+scikit-learn, the extra ``sklearn``, is imported when an estimator is first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+_FILES = {"CNNClassifier": "classifier", "CNNRegressor": "regressor"}
+
+__all__ = ["CNNClassifier", "CNNRegressor"]
+
+if TYPE_CHECKING:
+    from fastcnn.sklearn.classifier import CNNClassifier
+    from fastcnn.sklearn.regressor import CNNRegressor
+else:
+
+    def __getattr__(name: str):
+        if name not in _FILES:
+            raise AttributeError(f"module 'fastcnn.sklearn' has no attribute {name!r}")
+        try:
+            importlib.import_module("sklearn")
+        except ImportError as error:
+            raise ImportError(f'{name} needs scikit-learn; install it with pip install "fastcnn[sklearn]".') from error
+        return getattr(importlib.import_module(f"fastcnn.sklearn.{_FILES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
