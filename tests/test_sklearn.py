@@ -14,6 +14,7 @@ import fastcnn
 from fastcnn import models, nn, optim
 
 pytest.importorskip("sklearn")
+import joblib
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -320,6 +321,18 @@ def test_it_is_pickled_with_all_it_knows(halves, backend):
     np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
     np.testing.assert_array_equal(one.partial_fit(X, y).predict_proba(X), other.partial_fit(X, y).predict_proba(X))
     assert not hasattr(clone(other), "model_")
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_it_goes_to_other_processes_as_a_files_memory(halves, backend, tmp_path):
+    """As joblib sends large arrays: they can be read, and not written."""
+    X, y = halves[0].astype(np.float32), halves[1]
+    one = Classifier(small, max_iter=2, backend=backend).fit(X, y)
+    joblib.dump((one, X), tmp_path / "fitted")
+    other, images = joblib.load(tmp_path / "fitted", mmap_mode="r")
+    assert isinstance(images, np.memmap)
+    np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(images))
+    np.testing.assert_array_equal(one.partial_fit(X, y).predict_proba(X), other.partial_fit(images, y).predict_proba(X))
 
 
 def test_grid_search_pipeline_and_cross_validation(halves):

@@ -26,6 +26,11 @@ def collected() -> "Iterator[list[tuple[Parameter, np.ndarray]]]":
         _thread.collected = None
 
 
+def own(array: np.ndarray) -> np.ndarray:
+    """What can be computed with and changed, of what was unpickled: joblib's arrays may be a file's memory."""
+    return array if type(array) is np.ndarray and array.flags.writeable else np.array(array)
+
+
 class Parameter:
     """An array that is trained, and its gradient.
 
@@ -63,6 +68,9 @@ class Parameter:
         self.data = _validate.floats("data", data)
         self.grad: np.ndarray | None = None
         self.requires_grad = requires_grad
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update({**state, "data": own(state["data"])})
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -145,6 +153,9 @@ class Buffer:
         if not isinstance(data, np.ndarray):
             raise TypeError(f"`data` must be a numpy array, not {type(data).__name__}.")
         self.data = data
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update({**state, "data": own(state["data"])})
 
     @property
     def shape(self) -> tuple[int, ...]:

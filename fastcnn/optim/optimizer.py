@@ -11,7 +11,7 @@ import numpy as np
 
 from fastcnn import _validate, backends
 from fastcnn.nn import Parameter
-from fastcnn.nn.parameter import zero_grad
+from fastcnn.nn.parameter import own, zero_grad
 
 
 class Setting:
@@ -111,6 +111,11 @@ class Optimizer:
         self.params += params
         self._forms += forms(params)
         self.param_groups.append(group)
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state)
+        for value in filter(lambda value: isinstance(value, list), state.values()):
+            value[:] = [own(item) if isinstance(item, np.ndarray) else item for item in value]
 
     def step(self) -> None:
         """Change every parameter that has a gradient, in place, by the current backend.
