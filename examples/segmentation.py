@@ -2,8 +2,8 @@
 
 python examples/segmentation.py --out runs/segmentation
 
-Trains for less than a minute on two processors and writes segmentation.png: pictures that it has not seen, the truth,
-and what it says.
+Trains for less than a minute on two processors and writes curves.png and segmentation.png: pictures that it has not
+seen, the truth, and what it says.
 """
 
 import argparse
@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from fastcnn import data, models, nn, optim, training
+from fastcnn import data, models, nn, optim, plotting, training
 from fastcnn.data.shapes import CLASSES
 
 
 def main() -> None:
     """Draw, train, show."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/segmentation"), help="folder of the picture")
+    parser.add_argument("--out", type=Path, default=Path("runs/segmentation"), help="folder of the pictures")
     parser.add_argument("--images", type=int, default=1536, help="training pictures")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--size", type=int, default=48, help="height and width of pictures, in pixels")
@@ -27,43 +27,29 @@ def main() -> None:
 
     rng = np.random.default_rng(args.seed)
     images, labels = data.shapes(args.images, args.size, rng=rng)
+    validation, truth_there = data.shapes(128, args.size, rng=rng)
     unseen, truth = data.shapes(256, args.size, rng=rng)
-    model = models.UNet(len(CLASSES), image_size=args.size, rng=rng)
-    train(model, standard(images), labels, args.epochs, rng)
 
-    predicted = model.compile_inference(64)(standard(unseen)).argmax(axis=1)
-    for name, score in zip(CLASSES, intersection_over_union(predicted, truth), strict=True):
-        print(f"{name:10} {score:.1%}")
-    print(f"pixels that are right: {(predicted == truth).mean():.2%}")
+    # A class for each pixel is what cross-entropy takes: logits (N, classes, H, W) and labels (N, H, W).
+    model, task = models.UNet(len(CLASSES), image_size=args.size, rng=rng), training.Segmentation()
+    batches = data.DataLoader(standard(images), labels, 16, shuffle=True, rng=rng, drop_last=True)
+    optimizer = optim.Adam(model.parameters(), lr=0.005)
+    schedule = optim.OneCycleLR(optimizer, 0.005, args.epochs * len(batches))
+    trainer = training.Trainer(model, optimizer, nn.CrossEntropyLoss(), schedule, task=task)
+    history = trainer.fit(batches, (standard(validation), truth_there), args.epochs)
+
+    print(training.evaluate(model, standard(unseen), truth, task=task).table(CLASSES))
+    shown = slice(6)
+    predicted = model.compile_inference()(standard(unseen[shown])).argmax(axis=1)
     args.out.mkdir(parents=True, exist_ok=True)
-    draw(unseen[:6, 0], truth[:6], predicted[:6], args.out / "segmentation.png")
-    print(f"Written: {args.out / 'segmentation.png'}")
-
-
-def train(model: nn.Module, x: np.ndarray, labels: np.ndarray, epochs: int, rng: np.random.Generator) -> None:
-    """A class for each pixel is what cross-entropy takes: logits (N, classes, H, W) and labels (N, H, W)."""
-    batch, optimizer = 16, optim.Adam(model.parameters(), lr=0.005)
-    step = training.TrainStep(model, optimizer, nn.CrossEntropyLoss())
-    schedule = optim.OneCycleLR(optimizer, 0.005, epochs * (len(x) // batch))
-    for epoch in range(epochs):
-        order, losses = rng.permutation(len(x)), []
-        for start in range(0, len(x) - batch + 1, batch):
-            chosen = order[start : start + batch]
-            losses.append(step(x[chosen], labels[chosen]))
-            schedule.step()
-        print(f"epoch {epoch + 1}: loss {np.mean(losses):.4f}", flush=True)
-    model.eval()
+    plotting.plot_history(history).savefig(args.out / "curves.png")
+    draw(unseen[shown, 0], truth[shown], predicted, args.out / "segmentation.png")
+    print(f"Written: {args.out / 'segmentation.png'}, beside curves.png.")
 
 
 def standard(images: np.ndarray) -> np.ndarray:
     """Grey levels around 0, as floats."""
     return (images.astype(np.float32) - 128) / 64
-
-
-def intersection_over_union(predicted: np.ndarray, truth: np.ndarray) -> list[float]:
-    """Of each class: pixels that are of it and are said to be, of those that are either."""
-    found = [(predicted == kind, truth == kind) for kind in range(len(CLASSES))]
-    return [(said & true).sum() / (said | true).sum() for said, true in found]
 
 
 def draw(images: np.ndarray, truth: np.ndarray, predicted: np.ndarray, path: Path) -> None:

@@ -30,7 +30,7 @@ def main() -> int:
     try:
         rng = np.random.default_rng(args.seed)
         signals, labels = data.waveforms(args.signals, noise=args.noise, rng=rng)
-        test = data.waveforms(1000, noise=args.noise, rng=rng)
+        validation, test = (data.waveforms(1000, noise=args.noise, rng=rng) for _ in range(2))
         fastcnn.set_backend(args.backend)
         args.out.mkdir(parents=True, exist_ok=True)
         model = models.SignalNet(rng=rng)
@@ -38,15 +38,16 @@ def main() -> int:
         optimizer = optim.Adam(model.parameters(), lr=0.01)
         schedule = optim.OneCycleLR(optimizer, 0.01, total_steps=max(1, args.epochs * len(batches)))
         trainer = training.Trainer(model, optimizer, nn.CrossEntropyLoss(), schedule)
-        history = trainer.fit(batches, test, epochs=args.epochs)
+        history = trainer.fit(batches, validation, epochs=args.epochs)
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    result = training.evaluate(model, *test)
+    result = training.evaluate(model, *test)  # waves that nothing was measured on before
     print(f"Right: {result.accuracy:.1%} of {len(test[0]):,} new waves of {len(data.WAVEFORMS)} forms.")
+    history.to_json(args.out / "history.json")
     plotting.plot_history(history).savefig(args.out / "curves.png")
     plotting.plot_confusion(result.confusion, data.WAVEFORMS).savefig(args.out / "confusion.png")
     draw(*test, result.probabilities).savefig(args.out / "signals.png")
-    print(f"Written: {', '.join(sorted(path.name for path in args.out.glob('*.png')))} in {args.out}.")
+    print(f"Written: confusion.png, curves.png, history.json, signals.png in {args.out}.")
     return 0
 
 
@@ -68,7 +69,8 @@ def draw(signals: np.ndarray, labels: np.ndarray, probabilities: np.ndarray):
             axes.set(xticks=[], yticks=[], ylim=(-3, 3))
             axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
         row[0].set_ylabel(data.WAVEFORMS[label], rotation=0, ha="right", va="center", fontweight="bold")
-    figure.suptitle("What each wave is taken for; the most doubtful of each form on the left", fontsize="medium")
+    title = "What each wave is taken for, orange where that is wrong; the most doubtful of each form on the left"
+    figure.suptitle(title, fontsize="medium")
     return figure
 
 

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -229,7 +230,27 @@ def test_segmentation_learns_and_draws(tmp_path):
     options = "--images", 160, "--epochs", 3, "--size", 16, "--out", tmp_path / "out"
     code, stdout, stderr = run(*options, example="segmentation")
     assert (code, stderr) == (0, "")
-    losses = [float(line.split()[-1]) for line in stdout.splitlines() if line.startswith("epoch")]
+    losses = [float(re.search(r"loss ([\d.]+)", line)[1]) for line in stdout.splitlines() if line.startswith("epoch")]
+    assert len(losses) == 3
     assert losses[-1] < 0.8 * losses[0]
-    assert [line.split()[0] for line in stdout.splitlines()[3:7]] == ["background", "disc", "square", "triangle"]
-    assert (tmp_path / "out" / "segmentation.png").stat().st_size > 5_000
+    head, *rows, written = stdout.splitlines()[3:]
+    assert head.startswith("256 images, loss ")
+    assert [row.split()[0] for row in rows] == ["class", "background", "disc", "square", "triangle"]
+    assert sum(int(row.split()[1]) for row in rows[1:]) == 256 * 16 * 16
+    assert written == f"Written: {tmp_path / 'out' / 'segmentation.png'}, beside curves.png."
+    for name in ("segmentation.png", "curves.png"):
+        assert (tmp_path / "out" / name).stat().st_size > 5_000
+
+
+def test_signals_learns_and_draws(tmp_path):
+    pytest.importorskip("matplotlib")
+    options = "--signals", 640, "--epochs", 2, "--backend", "numpy", "--out", tmp_path / "out"
+    code, stdout, stderr = run(*options, example="signals")
+    assert (code, stderr) == (0, "")
+    *epochs, right, written = stdout.splitlines()
+    history = json.loads((tmp_path / "out" / "history.json").read_text())
+    assert len(epochs) == len(history["epochs"]) == 2
+    assert history["epochs"][1]["train_loss"] < 0.9 * history["epochs"][0]["train_loss"]
+    assert 20 < float(re.fullmatch(r"Right: (.*)% of 1,000 new waves of 5 forms\.", right)[1]) <= 100
+    names = written.removeprefix("Written: ").removesuffix(f" in {tmp_path / 'out'}.").split(", ")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
