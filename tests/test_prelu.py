@@ -30,9 +30,12 @@ def test_by_hand(backend, dtype):
     dx, dweight = F.prelu_backward(dy, x, weight, backend=backend)
     np.testing.assert_array_equal(dx, [[0.25, 2, 1], [0.75, -5, 14]])  # at 0 the slope counts
     np.testing.assert_array_equal(dweight, [-4, -10, NAN])
+    for asked in ({"input_grad": False}, {"weight_grad": False}):
+        found = F.prelu_backward(dy, x, weight, **asked, backend=backend)
+        for name, one, whole in zip(("input_grad", "weight_grad"), found, (dx, dweight), strict=True):
+            np.testing.assert_array_equal(one, None if name in asked else whole)
     dx, dweight = F.prelu_backward(dy[:, :2], x[:, :2], weight[:1], backend=backend)
     np.testing.assert_array_equal(dweight, [-14])
-    assert F.prelu_backward(dy, x, weight, input_grad=False, backend=backend)[0] is None
 
 
 def test_what_is_above_zero_teaches_no_slope(backend, dtype):

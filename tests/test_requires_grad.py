@@ -13,9 +13,8 @@ from fastcnn.testing import gradcheck
 from fastcnn.testing.optimizers import ONE_OF_EACH, make
 from tests.test_nn import LAYERS, small_net, small_resnet
 
-FREE = {"BatchNorm2d", "BatchNorm1d", "BatchNorm2d, nothing tracked", "PReLU", "PReLU of rows"}
-FREE |= {"PReLU, a slope for each channel"}
-"""Layers whose gradient of the input needs the sums that are the parameters', or whose operation gives both."""
+FREE = {"BatchNorm2d", "BatchNorm1d", "BatchNorm1d, signals", "BatchNorm2d, nothing tracked"}
+"""Layers whose gradient of the input needs the sums that are the parameters'."""
 
 
 @pytest.fixture

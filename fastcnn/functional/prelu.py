@@ -43,8 +43,14 @@ def prelu(x: np.ndarray, weight: np.ndarray, *, backend: str | None = None) -> n
 
 
 def prelu_backward(
-    dy: np.ndarray, x: np.ndarray, weight: np.ndarray, *, input_grad: bool = True, backend: str | None = None
-) -> tuple[np.ndarray | None, np.ndarray]:
+    dy: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray,
+    *,
+    input_grad: bool = True,
+    weight_grad: bool = True,
+    backend: str | None = None,
+) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Gradients of `prelu`: ``dx`` is ``dy`` where ``x`` is positive, else ``weight * dy``.
 
     ``dweight`` is the sum of ``x * dy`` over all numbers of the slope's channel that are not positive.
@@ -55,13 +61,14 @@ def prelu_backward(
         Gradient of the loss by the output.
     x, weight, backend
         As given to `prelu`.
-    input_grad : bool, default True
-        Whether to compute ``dx``.
+    input_grad, weight_grad : bool, default True
+        Whether to compute ``dx``, and whether to compute ``dweight``.
 
     Returns
     -------
     dx : ndarray of the shape of `x`, or None
-    dweight : ndarray of the shape of `weight`
+    dweight : ndarray of the shape of `weight`, or None
+        None stands for what was not asked.
 
     Raises
     ------
@@ -78,8 +85,9 @@ def prelu_backward(
     """
     x, weight = _checked(x, weight)
     dy = _validate.shape("dy", _validate.floats("dy", dy, like=("x", x)), x.shape, "the shape of `x`")
-    input_grad, implementation = _validate.flag("input_grad", input_grad), backends.load(backend)
-    dx, dweight = implementation.prelu_backward(implementation.pack(dy), implementation.pack(x), weight, input_grad)
+    wanted = _validate.flag("input_grad", input_grad), _validate.flag("weight_grad", weight_grad)
+    implementation = backends.load(backend)
+    dx, dweight = implementation.prelu_backward(implementation.pack(dy), implementation.pack(x), weight, *wanted)
     return implementation.unpack(dx) if input_grad else None, dweight
 
 

@@ -55,7 +55,7 @@ class PReLU(Module):
 
     def backward_native(self, dy, backend, input_grad: bool):
         """See `fastcnn.functional.prelu_backward`."""
-        dx, dweight = backend.prelu_backward(dy, self._x, self._slopes(self._x), input_grad)
+        dx, dweight = backend.prelu_backward(dy, self._x, self._slopes(self._x), input_grad, self.learns())
         self.weight.accumulate(dweight)
         return dx
 

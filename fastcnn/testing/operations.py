@@ -290,11 +290,12 @@ def _elementwise() -> Iterator[Call]:
                 return backend.pack(dy), backend.pack(x), rng.standard_normal(slopes).astype(dtype)
 
             yield Call("prelu", f"{reason}, slopes: {slopes}", lambda *of, f=with_slopes: f(*of)[1:])
-            for wanted in (True, False):
+            for wanted in ((True, True), (False, True), (True, False)):
+                missing = ", no dx" * (not wanted[0]) + ", no dweight" * (not wanted[1])
                 yield Call(
                     "prelu_backward",
-                    f"{reason}, slopes: {slopes}{', no dx' * (not wanted)}",
-                    lambda *of, f=with_slopes, wanted=wanted: (*f(*of), wanted),
+                    f"{reason}, slopes: {slopes}{missing}",
+                    lambda *of, f=with_slopes, wanted=wanted: (*f(*of), *wanted),
                 )
         for dim in range(1, len(shape)):
             for parts in (1, 3):

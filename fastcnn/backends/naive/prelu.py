@@ -12,7 +12,7 @@ def prelu(x, weight):
     return y
 
 
-def prelu_backward(dy, x, weight, input_grad: bool):
+def prelu_backward(dy, x, weight, input_grad: bool, weight_grad: bool):
     """See `fastcnn.functional.prelu_backward`."""
     dx, dweight = np.empty_like(x), np.zeros(weight.shape)
     for at in np.ndindex(x.shape):
@@ -20,7 +20,7 @@ def prelu_backward(dy, x, weight, input_grad: bool):
         dx[at] = gradient if value > 0 else _slope(weight, at) * gradient
         if not value > 0:
             dweight[at[1] % len(weight)] += value * gradient
-    return dx if input_grad else None, dweight.astype(x.dtype)
+    return dx if input_grad else None, dweight.astype(x.dtype) if weight_grad else None
 
 
 def _slope(weight, at: tuple[int, ...]) -> float:

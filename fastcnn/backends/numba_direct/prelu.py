@@ -36,15 +36,17 @@ def prelu(x: BlockedArray, weight) -> BlockedArray:
     return y
 
 
-def prelu_backward(dy: BlockedArray, x: BlockedArray, weight, input_grad: bool):
+def prelu_backward(dy: BlockedArray, x: BlockedArray, weight, input_grad: bool, weight_grad: bool):
     """See `fastcnn.functional.prelu_backward`."""
-    given, sizes, dx = {"dy": dy.blocks, "x": x.blocks}, _sizes(x), None
+    given, sizes = {"dy": dy.blocks, "x": x.blocks}, _sizes(x)
+    dx = dweight = None
     if input_grad:
         dx = empty(x.shape, x.dtype)
         _prelu_gradient(_planes(x), dx=dx.blocks, weight=weight, **given, **sizes)
-    planes, dweight = aligned((len(x.blocks), x.shape[1]), np.dtype(np.float64)), aligned(weight.shape, x.dtype)
-    _slope_sums(_planes(x), VECTOR_BYTES, planes=planes, columns=_COLUMNS, N=x.shape[0], **given, **sizes)
-    _merge_slopes(1, planes=planes, dweight=dweight)
+    if weight_grad:
+        planes, dweight = aligned((len(x.blocks), x.shape[1]), np.dtype(np.float64)), aligned(weight.shape, x.dtype)
+        _slope_sums(_planes(x), VECTOR_BYTES, planes=planes, columns=_COLUMNS, N=x.shape[0], **given, **sizes)
+        _merge_slopes(1, planes=planes, dweight=dweight)
     return dx, dweight
 
 

@@ -10,12 +10,16 @@ def prelu(x, weight):
 
 
 @np.errstate(invalid="ignore")
-def prelu_backward(dy, x, weight, input_grad: bool):
+def prelu_backward(dy, x, weight, input_grad: bool, weight_grad: bool):
     """See `fastcnn.functional.prelu_backward`."""
-    dweight = np.where(x > 0, 0, x * dy).sum((0, *range(2, x.ndim)))  # (C,)
-    if len(weight) == 1:
-        dweight = dweight.sum(keepdims=True)
-    return np.where(x > 0, dy, _beside(x, weight) * dy) if input_grad else None, dweight
+    dx = dweight = None
+    if input_grad:
+        dx = np.where(x > 0, dy, _beside(x, weight) * dy)
+    if weight_grad:
+        dweight = np.where(x > 0, 0, x * dy).sum((0, *range(2, x.ndim)))  # (C,)
+        if len(weight) == 1:
+            dweight = dweight.sum(keepdims=True)
+    return dx, dweight
 
 
 def _beside(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
