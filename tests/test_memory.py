@@ -1,6 +1,7 @@
 """The numba backend's memory: aligned, used again, never while somebody still looks at it; no more of it with time."""
 
 import gc
+import subprocess
 import sys
 from pathlib import Path
 
@@ -49,11 +50,26 @@ def test_what_is_used_again_is_lent_once():
 
 
 def test_what_is_kept_has_a_limit(monkeypatch):
-    monkeypatch.setattr(memory, "_KEPT_BYTES", 100_000)
+    monkeypatch.setattr(memory._Shelf, "most", 100_000)
     for n in range(1, 200):
         memory.aligned((n, 100), FLOAT32)
         assert memory.unused_bytes() <= 100_000
     assert memory.unused_bytes() > 0
+
+
+LATE = """
+import os
+import numpy as np
+from fastcnn.backends.numba_direct.runtime import memory
+with memory.Pool() as pool:  # as a model's, that something still refers to which ends after this module
+    os.kept = memory, pool, memory.aligned((3, 64), np.dtype(np.float32))
+"""
+
+
+def test_a_loan_may_end_after_its_module():
+    """When an interpreter ends, a module may be without its names before the last array goes."""
+    done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, timeout=300, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_a_pools_memory_goes_with_it():

@@ -418,7 +418,7 @@ def test_a_view_of_a_gradient_stays_when_memory_is_short(monkeypatch):
         passes(model, *batch(4, seed))
     views = [parameter.grad.ravel() for parameter in model.parameters()]
     before = [view.copy() for view in views]
-    monkeypatch.setattr(memory, "_KEPT_BYTES", 0)
+    monkeypatch.setattr(memory._Shelf, "most", 0)
     memory.aligned((1000,), np.dtype(np.float32))
     for seed in range(2, 5):
         passes(model, *batch(4, seed))

@@ -19,7 +19,6 @@ import numpy as np
 from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
 
 _from_buffer: Any = c_char.from_buffer
-_KEPT_BYTES = 1 << 28  # 256 MB in all pools; what is more goes back to the system, the longest unused size first
 
 
 class _Shelf:
@@ -29,7 +28,11 @@ class _Shelf:
     ----------
     bytes : int
         How much there is.
+    most : int
+        How much is kept at most; what is more goes back to the system, the longest unused size first.
     """
+
+    most = 1 << 28  # not of the module, which has nothing left when the last loans end with the interpreter
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -57,7 +60,7 @@ class _Shelf:
             self._unused.setdefault(key, []).append(memory)
             self._unused.move_to_end(key)
             self.bytes += size
-            while self.bytes > _KEPT_BYTES:
+            while self.bytes > self.most:
                 self._drop(next(iter(self._unused)))
 
     def clear(self, pool: "Pool") -> None:
