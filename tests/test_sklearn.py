@@ -21,7 +21,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from fastcnn.sklearn import CNNClassifier, CNNRegressor
 
@@ -29,7 +29,15 @@ OPTIONS = {"learning_rate_init": 0.01, "max_iter": 25, "tol": None, "random_stat
 Classifier, Regressor = functools.partial(CNNClassifier, **OPTIONS), functools.partial(CNNRegressor, **OPTIONS)
 
 
-@parametrize_with_checks([CNNClassifier(max_iter=50, backend="numpy"), CNNRegressor(max_iter=50, backend="numpy")])
+CHECKS = [
+    pytest.param(estimator, check, id=f"{type(estimator).__name__}: {check.func.__name__}")
+    for kind in (CNNClassifier, CNNRegressor)
+    for estimator, check in estimator_checks_generator(kind(max_iter=50, backend="numpy"))
+]
+"""All of them are expected to pass."""
+
+
+@pytest.mark.parametrize(("estimator", "check"), CHECKS)
 def test_checks_of_scikit_learn(estimator, check):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of convergence, and of what the checks themselves do

@@ -18,7 +18,7 @@ class CNNClassifier(ClassifierMixin, Estimator):
 
     Rows of X are images (C, H, W), signals (C, L) or features. The network computes in float64 where X is float64, and
     else in float32, which is about twice as fast. It is shown inputs that are standardized: minus the mean, over the
-    standard deviation, of each channel or feature of what `fit` or the first `partial_fit` was given.
+    standard deviation, of each channel or feature of the rows that the network first learns from.
 
     Parameters
     ----------

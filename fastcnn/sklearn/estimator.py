@@ -45,8 +45,7 @@ class Estimator(BaseEstimator):
     _rng: np.random.Generator
     _scale: Scale
     _dtype: np.dtype
-    _net: nn.Module  # which is `model_` as soon as it is trained
-    _infer: nn.Inference
+    _infer: nn.Inference  # of the trained network: there is one where something is fitted
 
     def __init__(
         self,
@@ -131,7 +130,7 @@ class Estimator(BaseEstimator):
         return len(self.history_.epochs)
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "model_")
+        return hasattr(self, "_infer")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -153,7 +152,7 @@ class Estimator(BaseEstimator):
     def _starts(self, again: bool) -> bool:
         """Whether a new network is to be trained; nothing is fitted any more then, should it fail."""
         if self.__sklearn_is_fitted__() and not again:
-            del self.model_
+            del self._infer
         return not self.__sklearn_is_fitted__()
 
     def _computing(self) -> AbstractContextManager:
@@ -193,7 +192,7 @@ class Estimator(BaseEstimator):
     def _trained(
         self, starts: bool, train: Pair, held_out: Pair | None, epochs: int, callbacks: list[training.Callback]
     ) -> training.Trainer:
-        """Train a new network, or the one that there is; keep it."""
+        """Train a new network, or the one that there is, and make it ready to predict."""
         if starts:
             self._start(train[0])
         images, targets = self._standardized(*train)
@@ -203,19 +202,19 @@ class Estimator(BaseEstimator):
         validation = None if held_out is None else self._standardized(*held_out)
         task = self._task(best="loss" if validation is None else self._better)
         trainer = training.Trainer(
-            self._net, self._optimizer, self._loss(), callbacks=callbacks, task=task, verbose=self.verbose
+            self.model_, self._optimizer, self._loss(), callbacks=callbacks, task=task, verbose=self.verbose
         )
         trainer.history = self.history_
         trainer.fit(loader, validation, epochs)
-        self.model_, self._infer = self._net, self._net.compile_inference()
+        self._infer = self.model_.compile_inference()
         return trainer
 
     def _start(self, x: np.ndarray) -> None:
         """A new network for such inputs, and what goes with it."""
         self._rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31, size=4))
         self._scale, self._dtype, self.input_shape_ = Scale(x), x.dtype, x.shape[1:]
-        self._net = built(self.model, self.input_shape_, self._outputs(), self._rng, self._dtype)
-        self._optimizer, self.history_ = self._optimizer_of(self._net), training.History()
+        self.model_ = built(self.model, self.input_shape_, self._outputs(), self._rng, self._dtype)
+        self._optimizer, self.history_ = self._optimizer_of(self.model_), training.History()
 
     def _standardized(self, x: np.ndarray, y: np.ndarray) -> Pair:
         return self._scale.forward(x, self._dtype), self._encoded(y, self._dtype)
