@@ -8,6 +8,7 @@ import pytest
 
 import fastcnn
 from fastcnn import nn, optim, training
+from fastcnn.backends.numba_direct import branches
 from fastcnn.backends.numba_direct.runtime import launch, memory
 from fastcnn.backends.numba_direct.runtime.chains import Use, chains
 from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
@@ -29,6 +30,11 @@ NETS = {
         nn.Conv2d(2, 5, 3, padding=1, rng=rng), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.3, rng=rng),
         nn.Conv2d(5, 6, 3, padding=1, rng=rng), nn.MaxPool2d(3, stride=2, padding=1), nn.Tanh(), nn.Flatten(),
         nn.Linear(24, 8, rng=rng), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, CLASSES, rng=rng),
+    ],
+    "joined": lambda rng: [
+        nn.Conv2d(2, 4, 3, padding=1, rng=rng), nn.BatchNorm2d(4), nn.ReLU(),
+        nn.Concat(nn.Identity(), nn.Sequential(nn.Conv2d(4, 6, 3, padding=1, rng=rng), nn.BatchNorm2d(6), nn.ReLU())),
+        nn.Conv2d(10, 5, 1, rng=rng), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(80, CLASSES, rng=rng),
     ],
 }  # fmt: skip
 
@@ -88,6 +94,15 @@ def test_a_program_in_chains_has_the_bits_of_the_calls(name, threads):
         optimizer.step()
     for key, value in by_hand.state_dict().items():
         np.testing.assert_array_equal(model.state_dict()[key], value, err_msg=key)
+
+
+def test_a_concatenation_stands_in_chains():
+    """Forward the copy of each branch's output, backward that of its gradient."""
+    _, program = trained("joined", BLOCKS)
+    for kernel in (branches._put, branches._take):
+        found = [len(part) for part in program.chains for step in part if step.kernel is kernel]
+        assert len(found) == 2
+        assert min(found) > 4
 
 
 def test_there_are_none_where_threads_would_wait():

@@ -397,6 +397,9 @@ def test_normalizations_and_slopes_that_are_none_of_ours(tmp_path, rng):
     [
         nn.Upsample(scale_factor=(2, 3)),
         nn.Upsample((12, 14)),
+        nn.Upsample((4, 10)),
+        nn.Upsample(scale_factor=(1.7, 2.3)),
+        nn.Upsample(scale_factor=0.5),
         nn.Upsample(scale_factor=2, mode="bilinear"),
         nn.Upsample((9, 4), mode="bilinear", align_corners=True),
     ],
@@ -406,6 +409,26 @@ def test_upsampling_comes_back(layer, tmp_path, rng):
     interop.to_onnx(layer, tmp_path / "a.onnx", (3, 6, 7))
     model = assert_read(tmp_path / "a.onnx", rng.standard_normal((2, 3, 6, 7)).astype(np.float32))
     assert [type(module) for module in model.modules()][-1] is nn.Upsample
+
+
+@pytest.mark.parametrize("image", [(5, 4), (6, 7), (20, 31)], ids=str)
+def test_a_factor_that_is_not_whole_is_found(image, tmp_path, rng):
+    """Another may take the same pixels; it is a short one, and as the operators say where they are, it takes those."""
+    x, several = rng.standard_normal((2, 3, *image)).astype(np.float32), 0
+    for factor in (0.3, 0.45, 0.75, 1.1, 1.25, 1.7, 2.3, 2.5, 10 / 3):
+        layer = nn.Upsample(scale_factor=factor)
+        interop.to_onnx(layer, tmp_path / "a.onnx", x.shape[1:])
+        if any(node.op_type == "Gather" for node in onnx.load(tmp_path / "a.onnx").graph.node):
+            back, several = interop.from_onnx(tmp_path / "a.onnx"), several + 1
+            np.testing.assert_array_equal(back(x), layer(x))
+    assert several > 6
+
+
+def test_pixels_that_no_resizing_takes_are_refused(tmp_path):
+    nodes = [("Gather", ["x", "rows"], "r", {"axis": 2}), ("Gather", ["r", "columns"], "y", {"axis": 3})]
+    path = save(tmp_path / "a.onnx", nodes, IMAGE, {"rows": np.array([3, 0, 5]), "columns": np.arange(7)})
+    with pytest.raises(ValueError, match=r"Gather .* has no layer in fastcnn"):
+        interop.from_onnx(path)
 
 
 def test_a_u_net_comes_back(tmp_path, rng):

@@ -223,10 +223,37 @@ def _circular(at: At, x: tuple[int, ...], rows: np.ndarray, columns: np.ndarray)
         sides += [before, places.size - extent - before]
     inner = at.content.nodes[at.node.inputs[0]]
     axes = at.option("axis", 0), inner.attributes.get("axis", 0)
-    if len(x) == 4 and axes == (3, 2) and min(sides) >= 0 and sides[0] <= x[3] and sides[2] <= x[2]:
+    if len(x) == 4 and axes == (3, 2) and min(sides) >= 0 and max(sides[:2]) <= x[3] and max(sides[2:]) <= x[2]:
         layer = nn.CircularPad2d(sides)
         if _writes(layer, x, rows=rows, columns=columns):
             yield layer
+
+
+def _nearest(at: At, x: tuple[int, ...], rows: np.ndarray, columns: np.ndarray) -> Iterator[nn.Module]:
+    """Images in another size, whose pixels are the nearest: to a size, or by a factor where that takes other pixels."""
+    inner = at.content.nodes[at.node.inputs[0]]
+    axes = at.option("axis", 0), inner.attributes.get("axis", 0)
+    if len(x) != 4 or axes != (3, 2):
+        return
+    factors = _factor(x[2], rows), _factor(x[3], columns)
+    for layer in (nn.Upsample((rows.size, columns.size)), nn.Upsample(scale_factor=factors)):
+        if _writes(layer, x, rows=rows, columns=columns):
+            yield layer
+
+
+def _factor(extent: int, pixels: np.ndarray) -> float:
+    """The shortest decimal number, if there is one, by which an axis has these pixels, each ``floor(place / factor)``.
+
+    The last pixel is taken wherever it would be one behind it.
+    """
+    places, size = np.arange(pixels.size), pixels.size
+    above = (places / (pixels + 1))[pixels < extent - 1].max(initial=0)
+    most = (places[pixels > 0] / pixels[pixels > 0]).min(initial=np.inf)
+    for unit in (10**digits for digits in range(8)):
+        factor = max(math.ceil(size / extent * unit), math.floor(above * unit) + 1) / unit
+        if factor <= most and factor < (size + 1) / extent:
+            return factor
+    return size / extent
 
 
 def _above(at: At) -> Iterator[str]:
@@ -270,6 +297,7 @@ PATTERNS: list[tuple[Pattern, Callable[..., Iterator[nn.Module]]]] = [
     (("Mul", ("AveragePool", _X), "scale"), _scaled_average),
     (("Add", ("MatMul", _X, "weight"), "bias"), _linear),
     (("Gather", ("Gather", _X, "rows"), "columns"), _circular),
+    (("Gather", ("Gather", _X, "rows"), "columns"), _nearest),
     (("Conv", ("Gather", _X, "places"), "weight"), _circular_conv),
     (("Conv", ("Gather", _X, "places"), "weight", "bias"), _circular_conv),
     (("Add", ("Mul", _NORM, "weight"), "bias"), _scaled_norm),
