@@ -55,7 +55,16 @@ STEPS = {  # of the optimizers, with the command line's settings and a weight de
     f"{kind.__name__}, ten steps": (kind, {"lr": lr, "weight_decay": 1e-4, **options})
     for kind, lr, options in OPTIMIZERS.values()
 }
-OTHERS = ("batch_norm", "cross_entropy", "mse_loss", *STEPS)
+WEIGHTED = {  # operations with parameters of some shape, and what they take between x and these
+    "group_norm, 3 groups": ((6,), (3,)),
+    "layer_norm": ((6, 14, 14), ((6, 14, 14),)),
+    "prelu": ((6,), ()),
+}
+LOSSES = (
+    "cross_entropy", "nll_loss", "binary_cross_entropy_with_logits", "mse_loss", "l1_loss", "smooth_l1_loss",
+    "huber_loss",
+)  # fmt: skip
+OTHERS = ("batch_norm", *WEIGHTED, *LOSSES, *STEPS)
 COLUMNS_64 = [COLUMNS[0], *((by, f"of_result/{by}", ".3g") for by in LIBRARIES)]
 OPERATIONS = (*SUMS, *MEANS, *ACTIVATIONS, *OTHERS)
 
@@ -210,12 +219,7 @@ def batch_norm(by, N, draw, rng) -> dict[str, np.ndarray]:
     x, weight = draw(N, 6, 14, 14, form=lambda x: 2 * x + 3), draw(6)
     bias, dy = draw(6), draw(N, 6, 14, 14)
     if by == "PyTorch":
-        import torch
-
-        leaves = [torch.from_numpy(array).requires_grad_() for array in (x, weight, bias)]
-        y = torch.nn.functional.batch_norm(leaves[0], None, None, *leaves[1:], True)
-        found = y.detach(), *torch.autograd.grad(y, leaves, torch.from_numpy(dy))
-        found = [tensor.numpy() for tensor in found]
+        found = theirs(lambda x, *affine: their("batch_norm")(x, None, None, *affine, True), (x, weight, bias), dy)
     else:
         options = {"training": True, "backend": by}
         y, *statistics = F.batch_norm(x, None, None, weight, bias, **options, return_statistics=True)
@@ -223,17 +227,54 @@ def batch_norm(by, N, draw, rng) -> dict[str, np.ndarray]:
     return dict(zip(("y", "dx", "dweight", "dbias"), found, strict=True))
 
 
+def weighted(name):
+    """Of an operation of `WEIGHTED`."""
+    operation, (shape, given) = name.partition(",")[0], WEIGHTED[name]
+
+    def both(by, N, draw, rng) -> dict[str, np.ndarray]:
+        x = draw(N, 6, 14, 14, form=lambda x: 2 * x + 3 * (operation != "prelu"))
+        parameters, dy = [draw(*shape) for _ in range(1 if operation == "prelu" else 2)], draw(*x.shape)
+        if by == "PyTorch":
+            found = theirs(lambda x, *own: their(operation)(x, *given, *own), (x, *parameters), dy)
+        else:
+            y = getattr(F, operation)(x, *given, *parameters, backend=by)
+            found = y, *getattr(F, f"{operation}_backward")(dy, x, *given, parameters[0], backend=by)
+        return dict(zip(("y", "dx", "dweight", "dbias"), found, strict=False))
+
+    return both
+
+
+def their(operation: str):
+    """PyTorch's function."""
+    import torch
+
+    return getattr(torch.nn.functional, operation)
+
+
+def theirs(compute, arrays, dy) -> list[np.ndarray]:
+    """What a function of PyTorch's gives for arrays, and its gradients by all of them."""
+    import torch
+
+    leaves = [torch.from_numpy(array).requires_grad_() for array in arrays]
+    y = compute(*leaves)
+    return [tensor.numpy() for tensor in (y.detach(), *torch.autograd.grad(y, leaves, torch.from_numpy(dy)))]
+
+
+TARGETS = {"binary_cross_entropy_with_logits": lambda x: 1 / (1 + np.exp(-x))}  # probabilities
+
+
 def loss(operation):
     """Of a loss and its gradient, in the numbers' own type."""
 
     def both(by, N, draw, rng) -> dict[str, np.ndarray]:
         x = draw(N, 10, form=lambda x: 3 * x)
-        target = rng.integers(0, 10, N) if operation == "cross_entropy" else draw(N, 10)
+        classes = operation in ("cross_entropy", "nll_loss")
+        target = rng.integers(0, 10, N) if classes else draw(N, 10, form=TARGETS.get(operation, np.asarray))
         if by == "PyTorch":
             import torch
 
             leaf = torch.from_numpy(x).requires_grad_()
-            value = getattr(torch.nn.functional, operation)(leaf, torch.from_numpy(target))
+            value = their(operation)(leaf, torch.from_numpy(target))
             return {"loss": value.detach().numpy(), "dx": torch.autograd.grad(value, leaf)[0].numpy()}
         value = getattr(F, operation)(x, target, backend=by)
         return {"loss": np.asarray(value), "dx": getattr(F, f"{operation}_backward")(x, target, backend=by)}
@@ -274,8 +315,8 @@ def their_steps(kind: str, options: dict, parameter, grads) -> np.ndarray:
 
 OTHER_RESULTS = {
     "batch_norm": batch_norm,
-    "cross_entropy": loss("cross_entropy"),
-    "mse_loss": loss("mse_loss"),
+    **{name: weighted(name) for name in WEIGHTED},
+    **{name: loss(name) for name in LOSSES},
     **{name: ten_steps(name) for name in STEPS},
 }
 
