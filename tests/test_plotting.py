@@ -182,6 +182,39 @@ def test_maps_of_a_layer_inside_and_of_a_colour_image():
     assert pictures(figure)[0].shape == (6, 4, 3)
 
 
+def signals(figure):
+    """What is drawn as curves, from 0, the lowest of its frame, to 1."""
+    patches, lines = figure.axes[0].patches, figure.axes[0].get_lines()
+    frames = [next(p for p in patches if p.get_bbox().contains(*line.get_xydata()[0])).get_bbox() for line in lines]
+    return [(0.95 - (line.get_ydata() - f.y0) / f.height) / 0.9 for line, f in zip(lines, frames, strict=True)]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_filters_of_signals_are_curves(channels, rng, tmp_path):
+    layer = nn.Conv1d(channels, 4, 9, rng=rng)
+    figure = plot_filters(layer)
+    figure.savefig(tmp_path / "filters.png")
+    limit = np.abs(layer.weight.data).max()
+    wide = "4 filters" if channels == 1 else "4 filters across, 3 channels down"
+    assert title(figure) == f"{wide}, 9 long, from {-limit:.2g} to {limit:.2g}"
+    np.testing.assert_allclose(signals(figure), layer.weight.data.reshape(-1, 9) / (2 * limit) + 0.5, atol=1e-6)
+
+
+def test_maps_of_signals_are_curves(rng, tmp_path):
+    with use_backend("numpy"):
+        net = nn.Sequential(nn.Conv1d(2, 3, 5, rng=rng), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+        signal = rng.standard_normal((2, 20)).astype(np.float32)
+        whole, one, point = (plot_feature_maps(net, signal, layer) for layer in (None, 0, 2))
+        maps = net[0](signal[None])[0]
+    for figure in (whole, one, point):
+        figure.savefig(tmp_path / "maps.png")
+    assert title(one) == "0: Conv1d, 3 maps of 16"
+    assert len(signals(whole)) == 2 + 2 * 3  # the last layers make maps of one place
+    low, high = maps.min(1, keepdims=True), maps.max(1, keepdims=True)
+    np.testing.assert_allclose(signals(one)[2:], (maps - low) / (high - low), atol=1e-6)
+    np.testing.assert_allclose(np.ravel(pictures(point)), net[1](maps[None])[0].mean(1), rtol=1e-5)
+
+
 SURE = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.99999, 0.00001]])
 DIGITS = np.random.default_rng(2).integers(0, 256, (4, 1, 5, 5)).astype(np.uint8)
 
@@ -289,10 +322,12 @@ def test_names_are_shown_as_they_are(tmp_path):
         pytest.param(lambda: plot_confusion(-np.ones((2, 2), int)), ValueError, "`matrix` holds -1", id="negative"),
         pytest.param(lambda: plot_confusion(np.ones((2, 2), int), ["cat"]), ValueError,
                      "`classes` has 1 names but there are 2 classes", id="names"),
-        pytest.param(lambda: plot_filters(nn.Linear(2, 2)), TypeError, "`layer` must be a Conv2d, not Linear",
+        pytest.param(lambda: plot_filters(nn.Linear(2, 2)), TypeError,
+                     "`layer` must be a Conv1d or a Conv2d, not Linear",
                      id="no convolution"),
-        pytest.param(lambda: plot_feature_maps(nn.ReLU(), IMAGE[0]), ValueError,
-                     "`image` must be an array (C, H, W), not one of shape (32, 32)", id="no channels"),
+        pytest.param(lambda: plot_feature_maps(nn.ReLU(), IMAGE[0, 0]), ValueError,
+                     "`image` must be an array (C, H, W), or (C, L) of a signal, not one of shape (32,)",
+                     id="no channels"),
         pytest.param(lambda: plot_feature_maps(nn.Sequential(nn.ReLU()), IMAGE, 1), ValueError,
                      "`model` has no layer '1'; its layers are '', '0'", id="no layer"),
         pytest.param(lambda: plot_feature_maps(nn.Sequential(nn.Flatten()), IMAGE, 0), ValueError,

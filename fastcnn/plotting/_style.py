@@ -1,5 +1,6 @@
 """What all figures have in common."""
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,18 @@ def tile(axes, pixels: np.ndarray, left: float, top: float, width: float = 1, he
     from matplotlib.patches import Rectangle
 
     axes.imshow(pixels, extent=(left, left + width, top + height, top), **how)
+    axes.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=GREY, linewidth=0.6))
+
+
+def curve(axes, values: np.ndarray, left: float, top: float, width: float, height: float, low: float, high: float):
+    """A signal in a thin frame, which reaches from ``low`` to ``high``; several, (C, L), one over the other."""
+    from matplotlib.patches import Rectangle
+
+    values = np.atleast_2d(values)
+    x = left + width * (np.arange(values.shape[1]) + 0.5) / values.shape[1]
+    y = top + height * (0.95 - 0.9 * (values - low) / ((high - low) or 1))
+    for one, color in zip(y, itertools.cycle((BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER))):
+        axes.plot(x, one, color=color, linewidth=0.8)
     axes.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=GREY, linewidth=0.6))
 
 

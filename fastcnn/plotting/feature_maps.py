@@ -1,4 +1,4 @@
-"""What a model makes of an image."""
+"""What a model makes of an image, or of a signal."""
 
 import numpy as np
 
@@ -12,13 +12,13 @@ def plot_feature_maps(model: nn.Module, image: np.ndarray, layer: str | int | No
     """An image and the maps that a layer makes of it; or its way through the whole model.
 
     Each map is drawn from its lowest value, dark, to its highest, bright; maps of one pixel together. At most 64 maps
-    of a layer are drawn, and on the way through the model the first 8 of each.
+    of a layer are drawn, and on the way through the model the first 8 of each. Those of signals are curves.
 
     Parameters
     ----------
     model : fastcnn.nn.Module
         As it is, in training or evaluation mode; it is not changed.
-    image : ndarray of shape (C, H, W), float32 or float64
+    image : ndarray of shape (C, H, W) or (C, L), float32 or float64
         Prepared as for `model`.
     layer : str or int, optional
         Its name as in ``model.state_dict``, "3" or "3.0.body.1"; by default all directly inside the model that make
@@ -44,9 +44,9 @@ def plot_feature_maps(model: nn.Module, image: np.ndarray, layer: str | int | No
     >>> figure.axes[0].get_title(loc="left")
     '3: Conv2d, 16 maps of 10 x 10'
     """
-    if not isinstance(image, np.ndarray) or image.ndim != 3:
+    if not isinstance(image, np.ndarray) or image.ndim not in (2, 3):
         what = f"one of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise ValueError(f"`image` must be an array (C, H, W), not {what}.")
+        raise ValueError(f"`image` must be an array (C, H, W), or (C, L) of a signal, not {what}.")
     steps = {step.name: step for step in nn.trace(model, image[None])}
     if layer is None:
         chosen = [step for step in steps.values() if step.depth == 1 and _has_maps(step)]
@@ -56,18 +56,19 @@ def plot_feature_maps(model: nn.Module, image: np.ndarray, layer: str | int | No
     if str(layer) not in steps:
         raise ValueError(f"`model` has no layer {str(layer)!r}; its layers are {', '.join(map(repr, steps))}.")
     step = steps[str(layer)]
-    if step.y.ndim != 4:
+    if step.y.ndim < 3:
         raise ValueError(f"Layer {str(layer)!r} makes no maps: its output has shape {step.y.shape[1:]}.")
     return _one(image, step)
 
 
 def _has_maps(step: nn.Step) -> bool:
-    return step.y.ndim == 4 and step.y.shape[2] * step.y.shape[3] > 1
+    return step.y.ndim > 2 and step.y[0, 0].size > 1
 
 
 def _title(step: nn.Step) -> str:
-    C, H, W = step.y.shape[1:]
-    return f"{step.name}: {type(step.module).__name__}, {C} map{'s' * (C > 1)} of {H} x {W}".removeprefix(": ")
+    C, *size = step.y.shape[1:]
+    of = " x ".join(map(str, size))
+    return f"{step.name}: {type(step.module).__name__}, {C} map{'s' * (C > 1)} of {of}".removeprefix(": ")
 
 
 def _one(image: np.ndarray, step: nn.Step):
@@ -104,12 +105,18 @@ def _through(image: np.ndarray, steps: list[nn.Step]):
 
 
 def _draw(axes, image: np.ndarray, left: float, top: float, size: float) -> None:
+    if image.ndim == 2:
+        _style.curve(axes, image, left, top, size, size, image.min(), image.max())
+        return
     pixels, how = _style.picture(image)
     _fit(axes, pixels, left, top, size, **how)
 
 
 def _draw_map(axes, values: np.ndarray, left: float, top: float, **how) -> None:
-    _fit(axes, values, left, top, 1, cmap="viridis", **how)
+    if values.ndim == 1 and values.size > 1:
+        _style.curve(axes, values, left, top, 1, 1, values.min(), values.max())
+        return
+    _fit(axes, np.atleast_2d(values), left, top, 1, cmap="viridis", **how)
 
 
 def _fit(axes, pixels: np.ndarray, left: float, top: float, size: float, **how) -> None:

@@ -2,22 +2,23 @@
 
 import numpy as np
 
-from fastcnn.nn import Conv2d
+from fastcnn.nn import Conv1d, Conv2d
 from fastcnn.plotting import _style
 
 _FILTERS, _CHANNELS, _ACROSS = 32, 16, 8  # as many as are drawn; as many as stand side by side in a grid
 _COLORS = "RdBu_r"
 
 
-def plot_filters(layer: Conv2d) -> "_style.Figure":
+def plot_filters(layer: Conv1d | Conv2d) -> "_style.Figure":
     """Filters of a convolution, all on one scale: blue is below zero, white zero, red above.
 
     Filters of one channel stand in a grid, filters of three too, in colour (grey is zero). Of others each column is a
-    filter, and each row an input channel. At most 32 filters and 16 channels are drawn; the title says so.
+    filter, and each row an input channel. At most 32 filters and 16 channels are drawn; the title says so. Filters of
+    signals are curves, all from the lowest value to the highest that the title names.
 
     Parameters
     ----------
-    layer : fastcnn.nn.Conv2d
+    layer : fastcnn.nn.Conv1d or fastcnn.nn.Conv2d
 
     Returns
     -------
@@ -28,7 +29,7 @@ def plot_filters(layer: Conv2d) -> "_style.Figure":
     ImportError
         If matplotlib is not installed.
     TypeError
-        If `layer` is no Conv2d.
+        If `layer` is neither.
 
     Examples
     --------
@@ -37,45 +38,62 @@ def plot_filters(layer: Conv2d) -> "_style.Figure":
     >>> plot_filters(nn.Conv2d(1, 6, 5)).axes[0].get_title(loc="left")
     '6 filters, 5 x 5'
     """
-    if not isinstance(layer, Conv2d):
-        raise TypeError(f"`layer` must be a Conv2d, not {type(layer).__name__}.")
-    weight = layer.weight.data  # (O, C, KH, KW)
-    O, C, KH, KW = weight.shape
-    shown = weight[:_FILTERS, : C if C == 3 else _CHANNELS]
+    if not isinstance(layer, Conv1d | Conv2d):
+        raise TypeError(f"`layer` must be a Conv1d or a Conv2d, not {type(layer).__name__}.")
+    weight = layer.weight.data  # (O, C, KH, KW) or (O, C, K)
+    O, C, *kernel = weight.shape
+    images, size = len(kernel) == 2, " x ".join(map(str, kernel)) + " long" * (len(kernel) == 1)
+    shown, in_grid = weight[:_FILTERS, : C if C == 3 else _CHANNELS], C == 1 or (C == 3 and images)
     limit = float(np.abs(shown).max()) or 1.0
-    title = f"{O} filters, {KH} x {KW}" if C in (1, 3) else f"{O} filters across, {C} channels down, {KH} x {KW}"
+    title = f"{O} filters, {size}" if in_grid else f"{O} filters across, {C} channels down, {size}"
+    if not images:
+        title += f", from {-limit:.2g} to {limit:.2g}"
     if shown.shape[:2] != (O, C):
         title += f"; the first {len(shown)} filters" + f" and {shown.shape[1]} channels" * (shown.shape[1] < C)
-    if C in (1, 3):
+    if in_grid:
         return _grid(shown, limit, title)
     return _table(shown, limit, title)
 
 
 def _grid(filters: np.ndarray, limit: float, title: str):
-    """Filters of one or three channels."""
-    (C, KH, KW), across = filters.shape[1:], min(len(filters), _ACROSS)
-    rows, tall = -(-len(filters) // across), KH / KW
+    """Filters of one or, in colour, three channels."""
+    C, across = filters.shape[1], min(len(filters), _ACROSS)
+    rows, tall = -(-len(filters) // across), _tall(filters)
     figure, axes = _style.canvas(across * 1.1, rows * (tall + 0.1), 0.9, title, least=3)
     for i, one in enumerate(filters):
         row, column = divmod(i, across)
-        how = {} if C == 3 else {"cmap": _COLORS, "vmin": -limit, "vmax": limit}
-        pixels = np.moveaxis(0.5 + one / (2 * limit), 0, -1) if C == 3 else one[0]
-        _style.tile(axes, pixels, 1.1 * column, row * (tall + 0.1), 1, tall, **how)
-    if C == 1:
-        _scale(figure, axes, rows * tall)
+        at = 1.1 * column, row * (tall + 0.1), 1, tall
+        if C == 3:
+            _style.tile(axes, np.moveaxis(0.5 + one / (2 * limit), 0, -1), *at)
+        else:
+            _draw(axes, one[0], *at, limit)
+    _scale(figure, axes, rows * tall)
     return figure
+
+
+def _tall(filters: np.ndarray) -> float:
+    """The height of a filter that is drawn one wide."""
+    *_, H, W = filters.shape if filters.ndim == 4 else (0.6, 1)
+    return H / W
+
+
+def _draw(axes, one: np.ndarray, left: float, top: float, width: float, height: float, limit: float) -> None:
+    """A filter of one channel."""
+    if one.ndim == 1:
+        _style.curve(axes, one, left, top, width, height, -limit, limit)
+    else:
+        _style.tile(axes, one, left, top, width, height, cmap=_COLORS, vmin=-limit, vmax=limit)
 
 
 def _table(filters: np.ndarray, limit: float, title: str):
     """Filters in columns, their channels in rows."""
-    O, C, KH, KW = filters.shape
-    tall = KH / KW
+    (O, C), tall = filters.shape[:2], _tall(filters)
     figure, axes = _style.canvas(O * 1.15 + 0.8, C * (tall + 0.15) + 0.6, 0.4, title, least=5.5)
     for o, one in enumerate(filters):
         axes.text(1.3 + 1.15 * o, C * (tall + 0.15) + 0.3, str(o), ha="center", va="center", fontsize="x-small")
         for c, plane in enumerate(one):
             at = 0.8 + 1.15 * o, c * (tall + 0.15)
-            _style.tile(axes, plane, *at, 1, tall, cmap=_COLORS, vmin=-limit, vmax=limit)
+            _draw(axes, plane, *at, 1, tall, limit)
     for c in range(C):
         axes.text(0.5, c * (tall + 0.15) + tall / 2, str(c), ha="center", va="center", fontsize="x-small")
     _scale(figure, axes, C * tall * 0.4)
@@ -83,7 +101,9 @@ def _table(filters: np.ndarray, limit: float, title: str):
 
 
 def _scale(figure, axes, inches: float) -> None:
-    """The colour bar, beside pictures of so many inches."""
+    """The colour bar, beside pictures of so many inches whose colours stand for numbers."""
+    if not axes.images or axes.images[0].get_array().ndim == 3:
+        return
     share = min(1, 2.5 / inches) * inches / (inches + 0.5)
     bar = figure.colorbar(axes.images[0], ax=axes, shrink=share, aspect=10 * min(inches, 2.5), label="weight")
     bar.outline.set_visible(False)
