@@ -22,6 +22,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
+from fastcnn import _validate
 from fastcnn._inputs import each, listed
 
 PASSES = ("forward_native", "backward_native")
@@ -65,8 +68,13 @@ class Call:
         """Whether a parameter that was used requires its gradient."""
         return self.twin.learns()
 
-    def backward(self, dy, backend, input_grad: bool):
-        """Gradient of the input, or None, from that of the output; the parameters' gradients are added."""
+    def backward(self, dy, backend=None, input_grad: bool = True) -> Any:
+        """Gradient of the input, or None, from that of the output; the parameters' gradients are added.
+
+        Without a backend, in the ``backward`` of a layer in NumPy, gradients are plain arrays.
+        """
+        if backend is None:
+            return by_door(lambda dy, inside: self.backward(dy, inside, input_grad), dy, input_grad)
         _running.chosen = self
         try:
             return self._layer().backward_native(dy, backend, input_grad)  # type: ignore[union-attr]  # its twin has it
@@ -93,7 +101,7 @@ class _Missing:
         """Whether there is a parameter that requires its gradient."""
         return self._learns
 
-    def backward(self, dy, backend, input_grad: bool):
+    def backward(self, dy, backend=None, input_grad: bool = True):
         """Refuse."""
         raise RuntimeError(
             f"This {self._name} has no memory of its forward pass: its forward_native was replaced, or called more "
@@ -130,12 +138,12 @@ def last_call(layer) -> "Call | _Missing":
     Parameters
     ----------
     layer : Module
-        Whose ``forward_native`` was called last, by the ``forward_native`` in which this is asked.
+        Which was called last, by the ``forward`` or ``forward_native`` in which this is asked.
 
     Returns
     -------
     Call
-        Its ``backward(dy, backend, input_grad)`` goes back through this call.
+        Its ``backward(dy)``, or ``backward(dy, backend, input_grad)`` of native arrays, goes back through this call.
 
     Examples
     --------
@@ -145,15 +153,15 @@ def last_call(layer) -> "Call | _Missing":
     ...     def __init__(self, layer):
     ...         self.layer = layer
     ...
-    ...     def forward_native(self, x, backend):
-    ...         x = self.layer.forward_native(x, backend)
+    ...     def forward(self, x):
+    ...         x = self.layer(x)
     ...         self._first = nn.last_call(self.layer)
-    ...         x = self.layer.forward_native(x, backend)
+    ...         x = self.layer(x)
     ...         self._second = nn.last_call(self.layer)
     ...         return x
     ...
-    ...     def backward_native(self, dy, backend, input_grad):
-    ...         return self._first.backward(self._second.backward(dy, backend, True), backend, input_grad)
+    ...     def backward(self, dy):
+    ...         return self._first.backward(self._second.backward(dy))
     >>> model = Twice(nn.LeakyReLU(0.5))
     >>> model(np.array([[-4.0, 1.0]])), model.backward(np.array([[1.0, 1.0]]))
     (array([[-1.,  1.]]), array([[0.25, 1.  ]]))
@@ -182,6 +190,21 @@ def by_arrays(backend) -> Iterator[None]:
         yield
     finally:
         _running.backend = before
+
+
+def by_door(backward_native: Callable, dy, input_grad: bool) -> Any:
+    """What a native backward pass of a layer gives in the middle of one by arrays, as arrays; None without a gradient.
+
+    Raises
+    ------
+    RuntimeError
+        Outside of a pass by arrays.
+    """
+    inside = backend_inside()
+    if inside is None:
+        raise RuntimeError("A call goes back by `backward(dy)` within the backward of a layer in NumPy only.")
+    dx = backward_native(inside.pack(_validate.floats("dy", dy)), inside)
+    return each(lambda native: np.array(inside.unpack(native)), dx) if input_grad else None
 
 
 def backend_inside() -> Any:
@@ -369,7 +392,8 @@ def _only(layer, outer: "Call | _Outermost | None") -> Call:
         raise RuntimeError(f"{_name(layer, 'backward_native')} needs a forward_native before it, in {who}.")
     raise RuntimeError(
         f"{_name(layer, 'backward_native')} cannot know to which call it belongs: {who} called the layer {len(made)} "
-        "times. Take each with `nn.last_call(layer)` after its forward_native, and go back by `call.backward`."
+        "times. Take each with `nn.last_call(layer)` right after it, and go back by `call.backward`; or let each place "
+        "have a layer of its own."
     )
 
 

@@ -5,12 +5,14 @@ stands in a `Sequential`, between layers whose activations are in a backend's la
 does (see `fastcnn.nn.calls`): what ``forward`` leaves in ``self._x`` is there in the ``backward`` of that call.
 
 From outside, ``layer(x)`` and ``layer.backward(dy)`` are the doors of every `Module`, with their checks. Other layers
-that such a class calls, ``self.conv(x)`` and ``self.conv.backward(dy)``, become parts of its call, each once.
+that such a class calls, ``self.conv(x)`` and ``self.conv.backward(dy)``, become parts of its call, each once; one that
+is called several times goes back through each of its calls (see `last_call`).
 """
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -60,7 +62,7 @@ def _door(method: Callable, door: Callable) -> Callable:
 def _forward_native(self, x, backend):
     """Unpack, ``forward``, pack."""
     name, arrays = f"{type(self).__name__}.forward", [_read_only(backend.unpack(native)) for native in listed(x)]
-    with calls.by_arrays(backend):
+    with calls.by_arrays(backend), _blamed(name, "its input"):
         y = _floats(name, self.forward(*arrays), arrays[0])
     N, shapes = len(arrays[0]), " and ".join(str(array.shape) for array in arrays)
     if y.ndim < 2 or len(y) != N:
@@ -81,7 +83,7 @@ def _backward_native(self, dy, backend, input_grad: bool):
         )
     options = {"input_grad": input_grad} if kind.backward.takes_input_grad else {}
     dy = _read_only(backend.unpack(dy))
-    with calls.by_arrays(backend):
+    with calls.by_arrays(backend), _blamed(name, "`dy`"):
         dx = self.backward(dy, **options)
     for held, parameter in vars(self).items():
         if isinstance(parameter, Parameter) and parameter.grad is not None:
@@ -105,6 +107,20 @@ def _read_only(array: np.ndarray) -> np.ndarray:
     array = array.view()
     array.flags.writeable = False
     return array
+
+
+@contextmanager
+def _blamed(name: str, what: str) -> Iterator[None]:
+    """Say which layer writes into what it was given, which NumPy refuses."""
+    try:
+        yield
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        raise ValueError(
+            f"{name} writes into {what} or a view of it ({error}), which others may remember: let it make a new array, "
+            "as `x = x + 1` for `x += 1`."
+        ) from error
 
 
 def _floats(name: str, array: Any, given: np.ndarray) -> np.ndarray:

@@ -39,8 +39,9 @@ class Module:
     A new layer defines ``forward(x)``, which returns y, and ``backward(dy)``, which adds the gradients of its
     parameters and returns dx, on plain NumPy arrays: x and dy may not be written into, and y and dx have their dtype.
     Attributes that are a `Parameter`, a `Buffer` or a `Module` are found by their names. It stands anywhere in a model,
-    in every backend, and may call other layers, and go back through them, each once. A ``backward(dy, *, input_grad)``
-    is told whether dx is needed. `fastcnn.testing.check_layer` checks a layer.
+    in every backend, and may call other layers, and go back through them, each once; of one that it calls several
+    times, `fastcnn.nn.last_call` gives each call to go back through. A ``backward(dy, *, input_grad)`` is told whether
+    dx is needed. `fastcnn.testing.check_layer` checks a layer.
 
     One that calls the backend itself, without the way to NumPy and back, defines ``forward_native(x, backend)`` and
     ``backward_native(dy, backend, input_grad)`` in their place, which returns None without `input_grad`. It is not
@@ -50,9 +51,8 @@ class Module:
 
     What a forward pass leaves in new attributes that begin with an underscore is there in the backward pass of the same
     call, and nowhere else: a layer may be called several times before, at several places of a model too (see
-    `fastcnn.nn.calls`). All other attributes are the layer's own, whenever they are set. A native layer that calls one
-    and the same other layer several times takes each call with `fastcnn.nn.last_call`, and goes back through it by
-    ``call.backward(dy, backend, input_grad)``.
+    `fastcnn.nn.calls`). All other attributes are the layer's own, whenever they are set. A native layer goes
+    back through what `fastcnn.nn.last_call` gives by ``call.backward(dy, backend, input_grad)``.
 
     A layer that takes several inputs says ``several_inputs = True``: its ``forward`` has as many arguments, its
     ``forward_native`` a tuple of activations, and what it returns on the way back is a tuple of one gradient each.
@@ -184,10 +184,8 @@ class Module:
             If `dy` has not the shape and dtype of the last output, or what a layer of one's own returns not those of
             its input.
         """
-        inside = calls.backend_inside()
-        if inside is not None:
-            dx = self.backward_native(inside.pack(_validate.floats("dy", dy)), inside, input_grad)
-            return each(lambda native: np.array(inside.unpack(native)), dx) if input_grad else None
+        if calls.backend_inside() is not None:
+            return calls.by_door(lambda dy, inside: self.backward_native(dy, inside, input_grad), dy, input_grad)
         forward = type(self).forward
         if self._last is None and forward is not Module.forward and not in_numpy.has_door(forward):
             raise RuntimeError(
