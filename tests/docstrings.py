@@ -59,7 +59,9 @@ def fault(text: str, value: np.ndarray, sizes: dict, arguments: dict) -> str | N
     """
     other = re.search(r"shape (?:and dtype )?(?:of )?`(\w+)`", text)
     if other:
-        expected = np.shape(arguments[other[1]]) if "of `" in other[0] else tuple(arguments[other[1]])
+        expected = (
+            np.shape(arguments[other[1]]) if "of `" in other[0] else tuple(np.atleast_1d(arguments[other[1]]).tolist())
+        )
         if value.shape != expected:
             return f"has shape {value.shape}, not {expected}"
     forms = re.search(r"shape (\([^()]*\)(?:(?:,|,? or) \([^()]*\))*)", text)

@@ -133,8 +133,8 @@ def layer_norm(
 
     Parameters
     ----------
-    x : ndarray of shape (N, ..., *normalized_shape), float32 or float64
-        Rows of features, or images.
+    x : ndarray of shape (N, ...), float32 or float64
+        Rows of features, or images; the sizes of the last axes are `normalized_shape`.
     normalized_shape : int or sequence of int
         Size of the last axis, or sizes of the last axes; not that of the batch.
     weight, bias : ndarray of shape `normalized_shape`, dtype of `x`, optional
