@@ -11,7 +11,7 @@ from fastcnn import models, nn, training
 from fastcnn.commands import settings
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import UsageError
-from fastcnn.commands.pretrained import Pretrained, freeze, take
+from fastcnn.commands.pretrained import Pretrained, freeze, frozen_at_random, take
 from tests.command_line import call, main
 from tests.test_image_folder import save
 from tests.test_picture_parts import pictures
@@ -162,7 +162,22 @@ def test_names_of_what_is_frozen(names, learning):
     model = models.LeNet5()
     said = freeze(model, names)
     assert [name for name, parameter in model.named_parameters() if parameter.requires_grad] == learning
-    assert said == f"Frozen: {10 - len(learning)} of 10 parameters; {', '.join(learning)} learn."
+    frozen = [name for name, _ in model.named_parameters() if name not in learning]
+    which = f"all but {', '.join(frozen)} learn" if len(frozen) < 5 else f"{', '.join(learning)} learn"
+    assert said == f"Frozen: {len(frozen)} of 10 parameters; {which}."
+    assert frozen_at_random(model, None) == [
+        "What is frozen stays as it was drawn at random: --weights RUN would start from what a run has learned."
+    ]
+
+
+def test_what_no_run_has_trained_is_named_where_it_is_frozen():
+    model, other = models.LeNet5(), models.LeNet5(image_size=28)
+    source = Pretrained("runs/a", other.state_dict(), {}, None)
+    take(model, source)
+    freeze(model, ["body"])
+    said = ["Frozen as drawn at random: 6.weight, as runs/a has nothing of the shape."]
+    assert frozen_at_random(model, source) == said
+    assert frozen_at_random(other, source) == []
 
 
 def test_a_name_within_a_block():

@@ -70,7 +70,7 @@ def take(model: nn.Module, source: Pretrained) -> str:
 
 
 def freeze(model: nn.Module, names: Sequence[str]) -> str:
-    """Let parameters stay as they are, and the statistics of a batch normalization with them; say which learn.
+    """Let parameters stay as they are, and the statistics of a batch normalization with them, and say so.
 
     Parameters
     ----------
@@ -97,7 +97,23 @@ def freeze(model: nn.Module, names: Sequence[str]) -> str:
         held = [value for value in vars(module).values() if isinstance(value, nn.Parameter)]
         if held and not any(parameter.requires_grad for parameter in held):
             module.eval()  # with its running statistics, which do not change: for others it makes no difference
-    return f"Frozen: {len(parameters) - len(learning)} of {len(parameters)} parameters; {', '.join(learning)} learn."
+    frozen = [name for name in parameters if name not in learning]
+    which = f"{', '.join(learning)} learn" if len(learning) <= len(frozen) else f"all but {', '.join(frozen)} learn"
+    return f"Frozen: {len(frozen)} of {len(parameters)} parameters; {which}."
+
+
+def frozen_at_random(model: nn.Module, source: Pretrained | None) -> list[str]:
+    """Say which frozen parameters no run has trained: what they were drawn as, they stay."""
+    frozen = {name: held.data for name, held in model.named_parameters() if not held.requires_grad}
+    known = source.weights if source else {}
+    new = [name for name, array in frozen.items() if not _fits(known.get(name), array)]
+    if not new:
+        return []
+    if source is None:
+        return [
+            "What is frozen stays as it was drawn at random: --weights RUN would start from what a run has learned."
+        ]
+    return [f"Frozen as drawn at random: {', '.join(new)}, as {source.run} has nothing of the shape."]
 
 
 def _fits(there: np.ndarray | None, here: np.ndarray) -> bool:

@@ -15,7 +15,7 @@ from fastcnn.commands.arguments import Parser, path
 from fastcnn.commands.classifier import load
 from fastcnn.commands.errors import CommandError, UsageError, exit_code, remark, sentence, usage
 from fastcnn.commands.parts import SCHEDULES, make_augment, make_optimizer, make_schedule
-from fastcnn.commands.pretrained import Pretrained, freeze, pretrained, take
+from fastcnn.commands.pretrained import Pretrained, freeze, frozen_at_random, pretrained, take
 from fastcnn.commands.records import BEST, SETTINGS, Records, remove_run, write_curves
 from fastcnn.data import DataError, DataLoader, ImageFolder, Preprocessing
 from fastcnn.training.checkpoint import SavedRun, checkpoints
@@ -190,6 +190,7 @@ class Run:
         self._said = [take(self.model, source)] if source else []
         if chosen["freeze"]:
             self._said.append(freeze(self.model, chosen["freeze"]))
+            self._said += [] if saved else frozen_at_random(self.model, source)
         prepared: Any
         labels: Any = None
         if isinstance(train, ImageFolder):
@@ -310,13 +311,19 @@ class Run:
     def _announce_batches(self) -> None:
         """How many batches there are, and who chose that; and what else would be better, where there are few."""
         size, epochs, batches = self.chosen["batch_size"], self.chosen["epochs"], len(self.loader)
-        free = [f"--{name.replace('_', '-')}" for name in ("batch_size", "epochs") if self.given[name] is None]
-        chosen = f", chosen for so many images; {' and '.join(free)} may say otherwise" if free else ""
-        remark(f"Batches: {size} images, {batches:,} an epoch; {epochs} epoch{'s' * (epochs > 1)}{chosen}.")
+        options = {"batch size": "--batch-size", "epochs": "--epochs"}
+        free = [what for what in options if self.given[what.replace(" ", "_")] is None]
+        chosen = ""
+        if free:
+            what, are = " and ".join(free).capitalize(), "is" if free == ["batch size"] else "are"
+            may = " and ".join(options[one] for one in free)
+            chosen = f" {what} {are} chosen for {len(self.parts.train):,} images; {may} may say otherwise."
+        remark(f"Batches: {size} images, {batches:,} an epoch; {epochs} epoch{'s' * (epochs > 1)}.{chosen}")
         suits = settings.for_images({"batch_size": None, "epochs": None}, len(self.parts.train))
         if batches < FEW and suits["batch_size"] < size:
+            times = f"{batches * epochs} times" if batches * epochs > 1 else "once"
             remark(
-                f"{batches} batch{'es' * (batches > 1)} an epoch: the weights learn {batches * epochs} times in all. "
+                f"{batches} batch{'es' * (batches > 1)} an epoch: the weights change {times} in all. "
                 f"--batch-size {suits['batch_size']} suits {len(self.parts.train):,} images better."
             )
 
