@@ -7,7 +7,7 @@ are first used, and numba when the "numba" backend first computes.
 import importlib
 from typing import TYPE_CHECKING
 
-from fastcnn import _strategies
+from fastcnn import _absent, _strategies
 from fastcnn._convolution import get_convolution, set_convolution, use_convolution
 from fastcnn._errors import FileError
 from fastcnn._threads import get_num_threads, set_num_threads
@@ -63,7 +63,7 @@ else:
     def __getattr__(name: str):
         if name in _SUBMODULES:
             return importlib.import_module(f"fastcnn.{name}")
-        raise AttributeError(f"module 'fastcnn' has no attribute {name!r}")
+        return _absent.say("fastcnn")(name)
 
 
 def __dir__() -> list[str]:

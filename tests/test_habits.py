@@ -1,12 +1,14 @@
 """What who comes from PyTorch writes: it works as there, or a sentence names what does."""
 
+import importlib
 import inspect
 import re
 
 import numpy as np
 import pytest
 
-from fastcnn import nn, optim, use_backend
+import fastcnn
+from fastcnn import _absent, nn, optim, use_backend
 from fastcnn.nn.habits import ABSENT
 
 
@@ -214,3 +216,40 @@ def test_float64_images_for_float32_weights(layer):
 def test_reshaping_is_checked(make, error, text):
     with pytest.raises(error, match=re.escape(text)):
         make()
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(module, name) for module in _absent.ABSENT for name in _absent.ABSENT[module]]
+)
+def test_what_a_module_has_not_names_what_does_it(module, name):
+    with pytest.raises(AttributeError, match=rf"{module} has no `{name}`: .+[^.]\.$"):
+        getattr(importlib.import_module(module), name)
+
+
+def test_what_modules_name_is_there():
+    """Everything of fastcnn's that a sentence names in full."""
+    said = " ".join(sentence for named in _absent.ABSENT.values() for sentence in named.values())
+    found = re.findall(r"`(?:fastcnn\.)?((?:data|distributed|functional|interop|nn|optim|training)\.\w+)", said)
+    assert len(found) > 10
+    for name in found:
+        module, attribute = name.split(".")
+        assert hasattr(getattr(fastcnn, module), attribute), name
+
+
+@pytest.mark.parametrize("module", _absent.ABSENT)
+def test_other_names_are_not_there_as_in_any_module(module):
+    with pytest.raises(AttributeError, match=f"module '{module}' has no attribute 'nonsense'"):
+        importlib.import_module(module).nonsense  # noqa: B018
+
+
+def test_what_modules_have_not_pytorch_has():
+    torch = pytest.importorskip("torch")
+    places = {
+        "fastcnn": [torch],
+        "fastcnn.nn": [torch.nn],
+        "fastcnn.functional": [torch.nn.functional],
+        "fastcnn.optim": [torch.optim, torch.optim.lr_scheduler],
+    }
+    for module, theirs in places.items():
+        for name in _absent.ABSENT[module]:
+            assert any(hasattr(place, name) for place in theirs), name

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "_strict_json": (),
     "_text": (),
     "_validate": (),
+    "_absent": (),
     "_convolution": ("_validate",),
     "_geometry": ("_validate",),
     "_inputs": ("_validate",),
@@ -28,11 +29,11 @@ MAY_IMPORT = {
     "_strategies": (),
     "_threads": ("_processors", "_validate"),
     "backends": ("_convolution", "_geometry", "_threads"),
-    "functional": ("_geometry", "_validate", "backends"),
-    "nn": ("_convolution", "_geometry", "_inputs", "_validate", "backends", "functional"),
-    "optim": ("_validate", "backends", "nn"),  # nn knows no optimizer
+    "functional": ("_absent", "_geometry", "_validate", "backends"),
+    "nn": ("_absent", "_convolution", "_geometry", "_inputs", "_validate", "backends", "functional"),
+    "optim": ("_absent", "_validate", "backends", "nn"),  # nn knows no optimizer
     "models": ("_validate", "nn"),
-    "data": ("_errors", "_inputs", "_validate"),
+    "data": ("_absent", "_errors", "_inputs", "_validate"),
     "training": (  # and no concrete model
         "",
         "_errors",
@@ -75,8 +76,9 @@ MAY_IMPORT = {
         "training",
     ),
     "__main__": ("", "commands"),
-    # fastcnn itself: all but the first five when they are first used, and for type checkers
+    # fastcnn itself: all but the first six when they are first used, and for type checkers
     "": (
+        "_absent",
         "_convolution",
         "_errors",
         "_strategies",

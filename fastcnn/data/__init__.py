@@ -1,5 +1,9 @@
 """Data: sets by name, one's own pictures, and what turns them into batches."""
 
+from typing import TYPE_CHECKING
+
+from fastcnn import _absent
+
 from . import augment
 from .array_dataset import ArrayDataset
 from .cifar import cifar10
@@ -48,3 +52,7 @@ __all__ = [
     "standardize",
     "waveforms",
 ]
+
+
+if not TYPE_CHECKING:  # else every name would be there
+    __getattr__ = _absent.say(__name__)

@@ -6,6 +6,9 @@ inputs. No function changes its arguments, but for the running statistics of `ba
 backend of one call; see `fastcnn.get_backend` for the default.
 """
 
+from typing import TYPE_CHECKING
+
+from fastcnn import _absent
 from fastcnn.functional.activations import *
 from fastcnn.functional.adaptive_pooling import *
 from fastcnn.functional.class_losses import *
@@ -28,3 +31,7 @@ __all__ = sorted(name for name in globals() if f"{name.removesuffix('_backward')
 
 def __dir__() -> list[str]:
     return __all__
+
+
+if not TYPE_CHECKING:  # else every name would be there
+    __getattr__ = _absent.say(__name__)

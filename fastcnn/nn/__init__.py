@@ -1,5 +1,8 @@
 """Layers, in PyTorch's words: plain NumPy arrays in and out, and a ``backward`` beside every ``forward``."""
 
+from typing import TYPE_CHECKING
+
+from fastcnn import _absent
 from fastcnn.nn import init
 from fastcnn.nn.activations import *
 from fastcnn.nn.branches import *
@@ -48,3 +51,7 @@ __all__ += sorted((LAYERS | LOSSES).keys() - __all__)
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # else every name would be there
+    __getattr__ = _absent.say(__name__)

@@ -1,5 +1,8 @@
 """Optimizers and learning-rate schedules, with PyTorch's words and rules."""
 
+from typing import TYPE_CHECKING
+
+from fastcnn import _absent
 from fastcnn.optim.adam import *
 from fastcnn.optim.averaging import ExponentialMovingAverage
 from fastcnn.optim.clipping import clip_grad_norm, clip_grad_value
@@ -27,3 +30,7 @@ __all__ += sorted(n for n, kind in globals().items() if isinstance(kind, type) a
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # else every name would be there
+    __getattr__ = _absent.say(__name__)
