@@ -85,3 +85,56 @@ def test_bad_arguments(rng):
         nn.init.kaiming_normal_(bias, rng)
     assert weight.data.all()
     assert bias.data.all()
+
+
+TORCHS = {
+    "kaiming_normal_": [{"mode": "fan_out", "nonlinearity": "relu"}, {"a": 0.3}, {"nonlinearity": "tanh"}],
+    "kaiming_uniform_": [{"mode": "fan_out"}, {"a": 1, "nonlinearity": "leaky_relu"}, {"nonlinearity": "linear"}],
+    "xavier_normal_": [{}, {"gain": 2.0}],
+    "xavier_uniform_": [{}, {"gain": nn.init.calculate_gain("relu")}],
+    "normal_": [{"mean": 1.0, "std": 0.2}, {}],
+    "uniform_": [{"a": -2.0, "b": 0.5}, {}],
+    "constant_": [{"val": 0.1}],
+    "ones_": [{}],
+    "zeros_": [{}],
+}
+
+
+@pytest.mark.parametrize(("name", "options"), [(name, options) for name in TORCHS for options in TORCHS[name]])
+def test_spreads_are_torchs(name, options, rng):
+    torch = pytest.importorskip("torch")
+    theirs, ours = torch.empty(120, 30, 3, 5), nn.Parameter(np.empty((120, 30, 3, 5), np.float32))
+    draws = name not in ("constant_", "ones_", "zeros_")
+    getattr(torch.nn.init, name)(
+        theirs, **options, **({"generator": torch.Generator().manual_seed(0)} if draws else {})
+    )
+    getattr(nn.init, name)(ours, **options, **({"rng": rng} if draws else {}))
+    quantiles = np.linspace(0.05, 0.95, 19)
+    spread = float(theirs.std())
+    np.testing.assert_allclose(
+        np.quantile(ours.data, quantiles), np.quantile(theirs.numpy(), quantiles), atol=0.03 * spread + 1e-7
+    )
+
+
+def test_gains_are_torchs():
+    torch = pytest.importorskip("torch")
+    for name in ("linear", "conv1d", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu"):
+        assert nn.init.calculate_gain(name) == pytest.approx(torch.nn.init.calculate_gain(name))
+    assert nn.init.calculate_gain("leaky_relu", 0.3) == torch.nn.init.calculate_gain("leaky_relu", 0.3)
+
+
+def test_settings_of_spreads_are_checked(rng):
+    weight = nn.Parameter(np.zeros((2, 3)))
+    for call, message in [
+        (lambda: nn.init.kaiming_normal_(weight, rng, mode="fan_avg"), r'`mode` is \'fan_avg\' but must be "fan_in"'),
+        (
+            lambda: nn.init.calculate_gain("gelu"),
+            "`nonlinearity` is 'gelu' but must be one of 'linear', .*'leaky_relu'",
+        ),
+        (lambda: nn.init.uniform_(weight, rng, 2, 1), "`a` is 2 but must be at most `b`, 1"),
+        (lambda: nn.init.normal_(weight, rng, 0, -1), "`std` is -1 but must be at least 0"),
+        (lambda: nn.init.xavier_normal_(nn.Parameter(np.zeros(3)), rng), "needs a parameter of 2 dimensions"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            call()
+    assert not weight.data.any()

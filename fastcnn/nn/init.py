@@ -12,11 +12,17 @@ from fastcnn.nn.module import Module
 from fastcnn.nn.parameter import Parameter
 
 
-def kaiming_uniform_(parameter: Parameter, rng: np.random.Generator, a: float = 0.0) -> None:
-    """Fill uniformly in ±sqrt(6 / ((1 + a^2) fan_in)), whose variance is that of `kaiming_normal_`.
+def kaiming_uniform_(
+    parameter: Parameter,
+    rng: np.random.Generator,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+) -> None:
+    """Fill uniformly in ±gain * sqrt(3 / fan_in), whose variance is that of `kaiming_normal_`.
 
-    ``fan_in`` is the number of inputs of one output: ``C / groups * KH * KW`` of a convolution. Layers start with ``a =
-    sqrt(5)``, as PyTorch's do: ±1 / sqrt(fan_in), for their biases too.
+    ``fan_in`` is the number of inputs of one output: ``C / groups * KH * KW`` of a convolution; ``fan_out`` is ``O * KH
+    * KW``. Layers start with ``a = sqrt(5)``, as PyTorch's do: ±1 / sqrt(fan_in), for their biases too.
 
     Parameters
     ----------
@@ -24,13 +30,17 @@ def kaiming_uniform_(parameter: Parameter, rng: np.random.Generator, a: float = 
     rng : numpy.random.Generator
     a : float, default 0
         Slope for negative inputs of the leaky ReLU that follows.
+    mode : {"fan_in", "fan_out"}
+        Which of the two there is in the place of ``fan_in``: the variance stays as it is forward or backward.
+    nonlinearity : str, default "leaky_relu"
+        What follows, see `calculate_gain`.
 
     Raises
     ------
     TypeError
         If `rng` is not a Generator.
     ValueError
-        If the parameter has one axis only, so that its fan_in is unknown.
+        If the parameter has one axis only, so that its fan_in is unknown, or `mode` or `nonlinearity` is unknown.
 
     References
     ----------
@@ -45,13 +55,17 @@ def kaiming_uniform_(parameter: Parameter, rng: np.random.Generator, a: float = 
     >>> bool(np.abs(weight.data).max() <= 1)
     True
     """
-    a = _slope(a)
-    bound = math.sqrt(6 / ((1 + a * a) * fan_in(parameter)))
-    parameter.data[...] = generator(rng).uniform(-bound, bound, parameter.shape)
+    uniform_(parameter, rng, *_within(math.sqrt(3) * _kaiming(parameter, a, mode, nonlinearity)))
 
 
-def kaiming_normal_(parameter: Parameter, rng: np.random.Generator, a: float = 0.0) -> None:
-    """Fill from the normal distribution of standard deviation sqrt(2 / ((1 + a^2) fan_in)): He's initialisation.
+def kaiming_normal_(
+    parameter: Parameter,
+    rng: np.random.Generator,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+) -> None:
+    """Fill from the normal distribution of standard deviation gain / sqrt(fan_in): He's initialisation.
 
     Parameters, Raises and References as `kaiming_uniform_`.
 
@@ -64,14 +78,112 @@ def kaiming_normal_(parameter: Parameter, rng: np.random.Generator, a: float = 0
     >>> round(float(weight.data.std()), 2)
     0.2
     """
-    a = _slope(a)
-    deviation = math.sqrt(2 / ((1 + a * a) * fan_in(parameter)))
-    parameter.data[...] = generator(rng).normal(0, deviation, parameter.shape)
+    normal_(parameter, rng, 0, _kaiming(parameter, a, mode, nonlinearity))
+
+
+def xavier_uniform_(parameter: Parameter, rng: np.random.Generator, gain: float = 1.0) -> None:
+    """Fill uniformly, with the variance of `xavier_normal_`.
+
+    Parameters, Raises and References as `xavier_normal_`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> weight = nn.Parameter(np.zeros((2, 4)))
+    >>> nn.init.xavier_uniform_(weight, np.random.default_rng(0))
+    >>> bool(np.abs(weight.data).max() <= 1)
+    True
+    """
+    uniform_(parameter, rng, *_within(math.sqrt(3) * _xavier(parameter, gain)))
+
+
+def xavier_normal_(parameter: Parameter, rng: np.random.Generator, gain: float = 1.0) -> None:
+    """Fill from the normal distribution of standard deviation gain * sqrt(2 / (fan_in + fan_out)): Glorot's.
+
+    Parameters
+    ----------
+    parameter : Parameter of shape (O, C, ...)
+    rng : numpy.random.Generator
+    gain : float, default 1
+        See `calculate_gain`.
+
+    Raises
+    ------
+    TypeError
+        If `rng` is not a Generator, or `gain` no number.
+    ValueError
+        If the parameter has one axis only.
+
+    References
+    ----------
+    X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastcnn import nn
+    >>> weight = nn.Parameter(np.zeros((100, 100)))
+    >>> nn.init.xavier_normal_(weight, np.random.default_rng(0))
+    >>> round(float(weight.data.std()), 2)
+    0.1
+    """
+    normal_(parameter, rng, 0, _xavier(parameter, gain))
+
+
+def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
+    """By what standard deviations of weights are multiplied for the sake of what follows: as ``torch.nn.init``'s.
+
+    Parameters
+    ----------
+    nonlinearity : {"linear", "conv1d", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu"}
+    param : float, default 0.01
+        Slope for negative inputs, of "leaky_relu".
+
+    Examples
+    --------
+    >>> from fastcnn import nn
+    >>> nn.init.calculate_gain("leaky_relu", 1.0), round(nn.init.calculate_gain("relu"), 3)
+    (1.0, 1.414)
+    """
+    if nonlinearity == "leaky_relu":
+        slope = _validate.number("param", param)
+        return math.sqrt(2 / (1 + slope * slope))
+    if nonlinearity not in _GAINS:
+        known = ", ".join(map(repr, [*_GAINS, "leaky_relu"]))
+        raise ValueError(f"`nonlinearity` is {nonlinearity!r} but must be one of {known}.")
+    return _GAINS[nonlinearity]
+
+
+def uniform_(parameter: Parameter, rng: np.random.Generator, a: float = 0.0, b: float = 1.0) -> None:
+    """Fill uniformly between `a` and `b`."""
+    low, high = _validate.number("a", a), _validate.number("b", b)
+    if low > high:
+        raise ValueError(f"`a` is {low:g} but must be at most `b`, {high:g}.")
+    parameter.data[...] = generator(rng).uniform(low, high, parameter.shape)
+
+
+def normal_(parameter: Parameter, rng: np.random.Generator, mean: float = 0.0, std: float = 1.0) -> None:
+    """Fill from the normal distribution of this mean and standard deviation."""
+    deviation = _validate.number("std", std)
+    if deviation < 0:
+        raise ValueError(f"`std` is {deviation:g} but must be at least 0.")
+    parameter.data[...] = generator(rng).normal(_validate.number("mean", mean), deviation, parameter.shape)
+
+
+def constant_(parameter: Parameter, val: float) -> None:
+    """Fill with a number."""
+    parameter.data[...] = _validate.number("val", val)
+
+
+def ones_(parameter: Parameter) -> None:
+    """Fill with ones."""
+    constant_(parameter, 1)
 
 
 def zeros_(parameter: Parameter) -> None:
     """Fill with zeros."""
-    parameter.data[...] = 0
+    constant_(parameter, 0)
 
 
 def he_(model: Module, rng: np.random.Generator) -> None:
@@ -116,9 +228,18 @@ def default_(weight: Parameter, bias: Parameter | None, rng: np.random.Generator
 
 def fan_in(parameter: Parameter) -> int:
     """Number of inputs of one output."""
+    return _fan(parameter, 0)
+
+
+def fan_out(parameter: Parameter) -> int:
+    """Number of outputs of one input, where a filter moves by one."""
+    return _fan(parameter, 1)
+
+
+def _fan(parameter: Parameter, left_out: int) -> int:
     if parameter.data.ndim < 2:
         raise ValueError(f"A fan_in needs a parameter of 2 dimensions or more; its shape is {parameter.shape}.")
-    return math.prod(parameter.shape[1:])
+    return math.prod(parameter.shape) // parameter.shape[left_out]
 
 
 def parameter(shape: tuple[int, ...], dtype) -> Parameter:
@@ -128,8 +249,24 @@ def parameter(shape: tuple[int, ...], dtype) -> Parameter:
     return Parameter(np.zeros(shape, dtype))
 
 
-def _slope(a: float) -> float:
-    return _validate.number("a", a)
+_GAINS = {"linear": 1.0, "conv1d": 1.0, "conv2d": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2)}
+
+
+def _kaiming(parameter: Parameter, a: float, mode: str, nonlinearity: str) -> float:
+    """The standard deviation of He's initialisation."""
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f'`mode` is {mode!r} but must be "fan_in" or "fan_out".')
+    fan = fan_in(parameter) if mode == "fan_in" else fan_out(parameter)
+    return calculate_gain(nonlinearity, _validate.number("a", a)) / math.sqrt(fan)
+
+
+def _xavier(parameter: Parameter, gain: float) -> float:
+    """The standard deviation of Glorot's initialisation."""
+    return _validate.number("gain", gain) * math.sqrt(2 / (fan_in(parameter) + fan_out(parameter)))
+
+
+def _within(bound: float) -> tuple[float, float]:
+    return -bound, bound
 
 
 def generator(rng: np.random.Generator | None) -> np.random.Generator:
