@@ -9,7 +9,7 @@ import pytest
 
 import fastcnn
 from fastcnn import _absent, nn, optim, use_backend
-from fastcnn.nn.habits import ABSENT
+from fastcnn.nn.habits import ABSENT, ABSENT_OF_PARAMETERS
 
 
 @pytest.fixture(autouse=True)
@@ -253,3 +253,25 @@ def test_what_modules_have_not_pytorch_has():
     for module, theirs in places.items():
         for name in _absent.ABSENT[module]:
             assert any(hasattr(place, name) for place in theirs), name
+
+
+def test_a_parameter_is_an_array_for_numpy():
+    weight = nn.Parameter(np.arange(6, dtype=np.float32).reshape(2, 3))
+    assert np.asarray(weight) is weight.data
+    assert np.array(weight) is not weight.data
+    assert np.asarray(weight, np.float64).dtype == np.float64
+    assert np.linalg.norm(weight) == np.linalg.norm(weight.data)
+    assert sum(parameter.numel() for parameter in net().parameters()) == 20 + 4 + 57
+
+
+@pytest.mark.parametrize("name", [*ABSENT_OF_PARAMETERS, "mean", "sum", "max", "reshape"])
+def test_what_a_parameter_has_not_names_what_has(name):
+    with pytest.raises(AttributeError, match=rf"A Parameter of fastcnn has no `{name}`: .+[^.]\.$"):
+        getattr(nn.Parameter(np.zeros(3)), name)
+    torch = pytest.importorskip("torch")
+    assert hasattr(torch.nn.Parameter(torch.zeros(3)), name)
+
+
+def test_a_parameter_without_what_nobody_has_says_so_plainly():
+    with pytest.raises(AttributeError, match="'Parameter' object has no attribute 'nonsense'"):
+        nn.Parameter(np.zeros(3)).nonsense  # noqa: B018

@@ -1,4 +1,4 @@
-"""What a `torch.nn.Module` has and a `Module` has not, and what does it here."""
+"""What a module or a parameter of PyTorch has and one of fastcnn has not, and what does it here."""
 
 ABSENT = {
     **dict.fromkeys(("cuda", "xpu", "mtia", "ipu"), "it computes on the processor's threads, so leave the call out"),
@@ -18,3 +18,15 @@ ABSENT = {
     "share_memory": "`fastcnn.distributed` shares out training among processes",
 }
 """By the name of the attribute, the rest of the sentence."""
+
+ABSENT_OF_PARAMETERS = {
+    **dict.fromkeys(("detach", "numpy", "cpu"), "`parameter.data` is the NumPy array"),
+    **dict.fromkeys(("cuda", "device"), "it is in the processor's memory, so leave it out"),
+    **dict.fromkeys(("clone",), "`parameter.data.copy()` does it"),
+    **dict.fromkeys(("copy_", "mul_", "add_", "zero_", "clamp_"), "`parameter.data[...] = ` writes into its array"),
+    **dict.fromkeys(("fill_", "normal_", "uniform_"), "`fastcnn.nn.init` fills parameters"),
+    "norm": "`np.linalg.norm(parameter.data)` does it",
+    "abs": "`np.abs(parameter.data)` does it",
+    "grad_fn": "gradients are explicit: `model.backward(loss.backward())`",
+}
+"""As `ABSENT`, of a `Parameter`."""

@@ -3,10 +3,12 @@
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastcnn import _validate
+from fastcnn.nn.habits import ABSENT_OF_PARAMETERS
 
 
 class _Thread(threading.local):
@@ -86,6 +88,23 @@ class Parameter:
     def size(self) -> int:
         """Number of values."""
         return self.data.size
+
+    def numel(self) -> int:
+        """Number of values, as PyTorch calls it."""
+        return self.data.size
+
+    def __array__(self, dtype=None, copy: bool | None = None) -> np.ndarray:
+        """For ``np.asarray(parameter)``, which gives the array itself."""
+        return np.array(self.data, dtype, copy=True) if copy else np.asarray(self.data, dtype)
+
+    if not TYPE_CHECKING:  # else every attribute would be there
+
+        def __getattr__(self, name: str):
+            """Say where the array's own attributes are, or that there is no such one."""
+            if not name.startswith("_") and (hasattr(np.ndarray, name) or name in ABSENT_OF_PARAMETERS):
+                cure = ABSENT_OF_PARAMETERS.get(name, f"its array has, `parameter.data.{name}`")
+                raise AttributeError(f"A Parameter of fastcnn has no `{name}`: {cure}.", name=name, obj=self)
+            return object.__getattribute__(self, name)
 
     @property
     def requires_grad(self) -> bool:
