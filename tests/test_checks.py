@@ -196,3 +196,35 @@ def test_the_look_at_the_data_compiles_and_records_nothing():
         loader = data.DataLoader(x, y, 4, drop_last=True)
         checks.check(model, nn.CrossEntropyLoss(), loader, (x, y), training.Strategy())
     assert "_recordings" not in vars(model)
+
+
+def test_an_optimizer_of_what_is_not_in_the_model():
+    trainer, loader = make()
+    trainer.model[-1] = nn.Linear(4, 3)  # after the optimizer was made
+    refused(
+        trainer, loader, None, ValueError, "has parameters that are not the model's, and leaves out 2.weight, 2.bias:"
+    )
+    trainer.model[-1].requires_grad_(False)
+    trainer.fit(loader)  # nothing is left out that learns
+
+
+def test_an_optimizer_may_leave_parameters_out_and_train_those_of_the_loss():
+    trainer, loader = make()
+    trainer.optimizer = optim.SGD(trainer.model[0].parameters(), 0.1)
+    trainer.fit(loader)
+
+    class Warm(nn.CrossEntropyLoss):
+        temperature = nn.Parameter(np.ones(1))
+
+        def parameters(self):
+            return [self.temperature]
+
+    trainer, loader = make(loss=Warm())
+    trainer.optimizer = optim.SGD([*trainer.model[0].parameters(), Warm.temperature], 0.1)
+    trainer.fit(loader)
+
+
+def test_a_schedule_of_another_optimizer():
+    trainer, loader = make()
+    trainer.scheduler = optim.StepLR(optim.SGD(trainer.model.parameters(), 0.1), 1)
+    refused(trainer, loader, None, ValueError, "`scheduler` sets the learning rates of another optimizer")

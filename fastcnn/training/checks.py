@@ -8,6 +8,7 @@ import numpy as np
 from fastcnn import use_backend
 from fastcnn.data import DataLoader
 from fastcnn.nn import Module
+from fastcnn.optim import Optimizer, Schedule
 from fastcnn.training.batches import BATCH_SIZE, as_pair, checked_pair, rows
 from fastcnn.training.evaluation import check_pair, loss_for, outputs_of
 from fastcnn.training.generators import unchanged
@@ -56,6 +57,32 @@ def check(model: Module, loss, train, validation, strategy: Strategy, task: Task
                 task.check(output, targets, loss)
                 if strategy.smallest_batch(train, model) == 1:
                     _check_one_image(model, train)
+
+
+def check_optimizer(model: Module, optimizer: Optimizer, loss, scheduler: Schedule | None) -> None:
+    """Raise if the optimizer trains what is not in the model in the place of what is, or the schedule sets another's.
+
+    Raises
+    ------
+    ValueError
+        As when a layer was exchanged after the optimizer was made. Parameters may be left out, and those of a loss may
+        be trained, too.
+    """
+    if getattr(scheduler, "optimizer", optimizer) is not optimizer:
+        raise ValueError("`scheduler` sets the learning rates of another optimizer than `optimizer`.")
+    trained = set(optimizer.params)
+    own = dict(model.named_parameters())
+    known = {*own.values(), *(loss.parameters() if hasattr(loss, "parameters") else ())}
+    left_out = [name for name, held in own.items() if held.requires_grad and held not in trained]
+    if left_out and not trained <= known:
+        raise ValueError(
+            f"`optimizer` has parameters that are not the model's, and leaves out {_few(left_out)}: make it of the "
+            "model's parameters, after the last layer was exchanged."
+        )
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def _check_validation(model: Module, loss, validation, strategy: Strategy, task: Task) -> np.ndarray | None:

@@ -16,7 +16,7 @@ from fastcnn.optim import Optimizer, Schedule
 from fastcnn.training.bar import somebody_looks, tqdm
 from fastcnn.training.batch_result import BatchResult
 from fastcnn.training.callbacks import Callback
-from fastcnn.training.checks import check
+from fastcnn.training.checks import check, check_optimizer
 from fastcnn.training.compiling import Compiling
 from fastcnn.training.history import History
 from fastcnn.training.interrupt import Interrupt
@@ -171,12 +171,14 @@ class Trainer:
         TypeError, ValueError
             Before the first batch, if there is none, or the images and labels, those for validation too, do not fit the
             model, the loss or the task, down to a last batch of one image, or a callback monitors what is not measured;
+            if the optimizer trains other parameters than the model's, or the schedule sets another optimizer's rates;
             and if no image of a batch counts.
         KeyboardInterrupt
             After Ctrl-C: at once, or with a `Checkpoint` after the batch, when that is written.
         """
         self.loader, self.validation, self.stopped, self.progress = train, validation, None, None
         with self._strategy.fitting(self):
+            check_optimizer(self.model, self.optimizer, self.loss, self.scheduler)
             check(self.model, self.loss, train, validation, self._strategy, self.task)
             self._compiling = Compiling()
             last = self._strategy.broadcast(len(self.history.epochs) + _validate.count("epochs", epochs, least=0))
