@@ -269,7 +269,7 @@ def test_the_numbers_of_an_epoch_are_those_of_all_its_images(name):
     for module in trainer.model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    record = trainer.fit(loader, (loader.images, loader.labels), 1).epochs[0]
+    record = trainer.fit(loader, (loader.dataset.images, loader.labels), 1).epochs[0]
     for kind in trainer.task.kinds:
         train, held_out = (record.metrics[f"{part}_{kind.name}"] for part in ("train", "validation"))
         assert train == pytest.approx(held_out, rel=1e-5), kind.name
