@@ -331,3 +331,9 @@ def test_a_bad_state_changes_nothing(state, sentence):
         one.load_state_dict(state)
     assert one.state_dict() == STATE
     equal(list(one), list(loader()))
+
+
+def test_labels_of_a_batch_have_one_shape():
+    image = np.zeros((1, 2, 2), np.float32)
+    with pytest.raises(ValueError, match=r"The labels of a batch must have one shape, but dataset\[1\] has \(2,\) and"):
+        next(iter(DataLoader([(image, [1]), (image, [1, 2])], 2)))

@@ -41,16 +41,17 @@ class Dataset(Protocol):
 def stacked(dataset: Dataset, which: np.ndarray) -> tuple[Any, np.ndarray]:
     """Images and labels of these numbers, each in one array; of several inputs, each input's in one."""
     pairs = [_pair(dataset, int(i)) for i in which]
-    images = [each(np.asarray, image) for image, _ in pairs]
-    shapes = [each(np.shape, image) for image in images]
-    for i, shape in zip(which, shapes, strict=True):
-        if shape != shapes[0]:
-            raise ValueError(
-                f"The images of a batch must have one shape, but {_named(dataset, i)} has {shape} and "
-                f"{_named(dataset, which[0])} has {shapes[0]}."
-            )
+    images, labels = [each(np.asarray, image) for image, _ in pairs], [np.asarray(label) for _, label in pairs]
+    for what, found in (("images", images), ("labels", labels)):
+        shapes = [each(np.shape, one) for one in found]
+        for i, shape in zip(which, shapes, strict=True):
+            if shape != shapes[0]:
+                raise ValueError(
+                    f"The {what} of a batch must have one shape, but {_named(dataset, i)} has {shape} and "
+                    f"{_named(dataset, which[0])} has {shapes[0]}."
+                )
     inputs = zip(*map(listed, images), strict=True)
-    return joined(tuple(map(np.stack, inputs))), np.array([label for _, label in pairs])
+    return joined(tuple(map(np.stack, inputs))), np.stack(labels)
 
 
 def _pair(dataset: Dataset, i: int) -> tuple:
