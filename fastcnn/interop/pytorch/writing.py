@@ -18,7 +18,7 @@ def to_torch(model: Module) -> "torch.nn.Module":
 
     Layers have PyTorch's classes, and names of parameters stay as they are: the ``state_dict`` of one is that of the
     other. What PyTorch has not (`Residual`, `Concat`, `ResizeChannels`, padding that differs by side) are modules of
-    ``fastcnn.interop.pytorch.modules``.
+    ``fastcnn.interop.pytorch.modules``. A `Sequential` of PyTorch takes several inputs as a tuple: ``net((a, b))``.
 
     Parameters
     ----------
