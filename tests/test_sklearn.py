@@ -66,7 +66,7 @@ def small(input_shape, outputs, rng):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("model", [None, "conv4_conv8", small], ids=str)
+@pytest.mark.parametrize("model", [None, "conv4_conv8", small], ids=["by default", "by name", "by a function"])
 def test_images_are_learned(halves, model):
     X, y = halves
     classifier = Classifier(model).fit(X, y)
