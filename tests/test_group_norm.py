@@ -189,7 +189,7 @@ def test_a_step_is_the_loop_and_the_same_on_any_number_of_threads(make, backend)
         pytest.param(nn.GroupNorm(2, 4), (3, 6, 2, 2), ValueError,
                      "GroupNorm(2, 4) needs 4 channels but its input has shape (3, 6, 2, 2).", id="channels"),
         pytest.param(nn.GroupNorm(2, 4, dtype=np.float64), (3, 4), TypeError,
-                     "GroupNorm(2, 4) is float64 but its input is float32.", id="dtype"),
+                     "GroupNorm(2, 4) is float64 but its input is float32; convert it with", id="dtype"),
         pytest.param(nn.InstanceNorm2d(4), (3, 4), ValueError, "(4) needs images (N, C, H, W) but", id="rows"),
         pytest.param(nn.InstanceNorm2d(4), (3, 5, 2, 2), ValueError, "needs 4 channels", id="other channels"),
         pytest.param(nn.InstanceNorm2d(4), (3, 4, 1, 1), ValueError, "has one pixel (shape (3, 4, 1, 1)):", id="pixel"),

@@ -83,6 +83,8 @@ FUNCTIONS = {  # by name: the arguments for a seed and a number of images
         draw(s, N, 4, 2, 3), read_only(np.tile([[0, 2, 4], [18, 20, 22]], (N, 4, 1, 1))), (N, *X[1:])),
     "adaptive_avg_pool2d": lambda s, N: (draw(s, N, *X[1:]), 4),
     "adaptive_avg_pool2d_backward": lambda s, N: (draw(s, N, 4, 4, 4), (N, *X[1:])),
+    "pad": lambda s, N: (draw(s, N, *X[1:]), (1, 2, 0, 1), "reflect"),
+    "pad_backward": lambda s, N: (draw(s, N, X[1], X[2] + 1, X[3] + 3), (N, *X[1:]), (1, 2, 0, 1), "reflect"),
     "interpolate": lambda s, N: (draw(s, N, *X[1:]), 9, None, "bilinear"),
     "interpolate_backward": lambda s, N: (draw(s, N, 4, 9, 9), (N, *X[1:]), None, "bilinear"),
     "batch_norm": lambda s, N: (draw(s, N, *X[1:]), draw(s, 4), read_only(draw(s, 4) ** 2), draw(s, 4), draw(s, 4)),

@@ -85,7 +85,7 @@ BAD_IMAGES = {
         "`images` must have 4 dimensions, (N, C, H, W), but its shape is (5, 28, 28).",
     ),
     "empty": (np.zeros((0, 1, 28, 28), np.uint8), ValueError, "`images` is empty: its shape is (0, 1, 28, 28)."),
-    "a list": ([[0]], TypeError, "`images` must be a numpy array, not list."),
+    "a number": (0, TypeError, "`images` must be a numpy array, not int."),
 }
 
 

@@ -53,7 +53,12 @@ CALLS = {
         for name in activations.NAMES
     },
     **{f: {"dy": X, "y": X} for f in (F.softmax_backward, F.log_softmax_backward)},
-    F.dropout_backward: {"dy": X, "mask": X},
+    F.dropout_backward: {"dy": X, "mask": X}, F.dropout2d_backward: {"dy": X, "mask": X},
+    F.group_norm_backward: {"dy": X, "x": X, "num_groups": 2, "weight": images(4)},
+    F.layer_norm_backward: {"dy": X, "x": X, "normalized_shape": (6, 5), "weight": images(6, 5)},
+    F.prelu_backward: {"dy": X, "x": X, "weight": images(4)},
+    F.pad_backward: {"dy": images(3, 4, 7, 8), "x_shape": X.shape, "pad": (1, 2, 0, 1), "mode": "reflect"},
+    F.interpolate_backward: {"dy": images(3, 4, 9, 9), "x_shape": X.shape, "mode": "bilinear"},
 }  # fmt: skip
 PLACES = [
     (function, name) for function, given in CALLS.items()
