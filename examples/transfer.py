@@ -48,7 +48,7 @@ class Pictures:
 
     def batches(self, size: int, epochs: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Batches of training pictures, each flipped at random and shifted by up to four pixels."""
-        vary = augment.Compose(augment.HorizontalFlip(), augment.PadAndCrop(self.train.images.shape[2], 4))
+        vary = augment.Compose(augment.HorizontalFlip(), augment.PadAndCrop(4, self.train.images.shape[2]))
         loader = data.DataLoader(self.train.images, self.train.labels, size, shuffle=True, rng=rng, augment=vary)
         for _ in range(epochs):
             for images, labels in loader:

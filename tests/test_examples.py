@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import runpy
 import signal
 import struct
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from fastcnn import data
 from fastcnn.data import digits
 
 ROOT = Path(__file__).parent.parent
@@ -167,6 +169,14 @@ def test_mnist_99_trains_with_every_seed(folder, tmp_path):
     # 8 filters of 25 taps on 24x24 pixels, 40 of 72 on 10x10, 1000 to 10; the first needs no gradient of the images
     macs = 8 * 25 * 24**2, 40 * 72 * 10**2, 1000 * 10
     assert record["gflop"] == pytest.approx(2 * (3 * sum(macs) - macs[0]) * 128 * 6 / 1e9)
+
+
+def test_transfer_trains_on_pictures_of_their_size(four_classes):
+    train, test = data.load(four_classes)
+    made = runpy.run_path(str(ROOT / "examples/transfer.py"))["Pictures"]
+    pictures = made(train, test, range(2), data.mean_and_std(train.images))
+    shapes = [images.shape for images, _ in pictures.batches(20, 1, np.random.default_rng(0))]
+    assert shapes == [(20, 1, 8, 8)] * 2
 
 
 @pytest.mark.parametrize(
