@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 EDIT = re.compile(
-    r"^[^\n]*?(?:At the end of|into `(?P<table>\w+)` of)\s`(?P<file>[\w/]+\.py)`.*?^```python\n(?P<code>.*?)^```$",
+    r"^[^\n]*?(?:At the end of|in `(?P<table>\w+)` of)\s`(?P<file>[\w/]+\.py)`.*?^```python\n(?P<code>.*?)^```$",
     re.M | re.S,
 )
 TRY = """

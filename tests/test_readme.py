@@ -1,4 +1,4 @@
-"""The README's Python blocks run, and its two commands are what .ci/run looks for."""
+"""The README's and the guide's Python runs, their commands have the options they use, and .ci/run finds its command."""
 
 import importlib
 import re
@@ -9,36 +9,66 @@ import pytest
 
 from fastcnn.__main__ import COMMANDS
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+GUIDE = sorted((ROOT / "examples" / "guide").glob("*.md"))
 
 
-def test_python_blocks_run_in_order(capsys, tmp_path, monkeypatch):
-    pytest.importorskip("matplotlib")
-    pytest.importorskip("onnx")
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) >= 2
-    namespace = {}
-    for block in blocks:
-        exec(block, namespace)
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def run(page: Path) -> dict:
+    """Run the Python of a page in one namespace and return it."""
+    namespace = {"__name__": page.stem}
+    for block in blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), namespace)
+    return namespace
+
+
+def test_readme_runs(capsys):
+    run(README)
     loss = float(re.search(r"loss of the last batch: (\S+)", capsys.readouterr().out).group(1))
     assert loss < 2.0  # it started at ln 10 = 2.3
-    assert namespace["result"].accuracy > 0.8
-    pictures = {path.name for path in Path("runs/tour").glob("*.png")}
-    assert pictures == {"curves.png", "confusion.png", "filters.png", "maps.png", "mistakes.png"}
 
 
-def test_commands_have_the_options_that_it_names():
-    blocks = "".join(re.findall(r"```bash\n(.*?)```", README, re.DOTALL))
-    lines = [shlex.split(line, comments=True) for line in re.findall(r"^fastcnn (.*)$", blocks, re.MULTILINE)]
-    assert {command for command, *_ in lines} >= {"train", "evaluate", "predict", "plot", "summary", "export"}
+NEEDS = {"training": "matplotlib", "deployment": "onnx", "scikit_learn": "sklearn"}
+
+
+@pytest.mark.parametrize("page", [page for page in GUIDE if blocks(page, "python")], ids=lambda page: page.stem)
+def test_guide_runs(page, tmp_path, monkeypatch):
+    if page.stem in NEEDS:
+        pytest.importorskip(NEEDS[page.stem])
+    monkeypatch.chdir(tmp_path)
+    namespace = run(page)
+    if page.stem == "training":
+        assert namespace["result"].accuracy > 0.8
+        pictures = {path.name for path in Path("runs/tour").glob("*.png")}
+        assert pictures == {"curves.png", "confusion.png", "filters.png", "maps.png", "mistakes.png"}
+
+
+def test_commands_have_the_options_that_pages_use():
+    lines = [
+        shlex.split(line, comments=True)
+        for page in (README, *GUIDE)
+        for block in blocks(page, "bash")
+        for line in re.findall(r"^(?:\.venv/bin/)?fastcnn (.*)$", block, re.MULTILINE)
+    ]
+    assert {command for command, *_ in lines} >= {"train", "evaluate", "predict", "plot", "summary", "export", "program"}
     for command, *arguments in lines:
         assert command in COMMANDS
         importlib.import_module(f"fastcnn.commands.{command}").parser().parse_args(arguments)
 
 
-def test_the_two_commands_are_one_line_each():
-    for name, end in ("run", "examples/lenet5.py --out runs/lenet5"), ("test", "-m pytest -n auto --dist loadfile"):
-        (command,) = re.findall(rf"<!-- {name} -->\n```bash\n(.*)\n```", README)
-        assert command.startswith("python3 -m venv .venv && ")
-        assert command.endswith(end)
+def test_readme_links_to_every_page_of_the_guide():
+    linked = set(re.findall(r"\(examples/guide/(\w+\.md)\)", README.read_text(encoding="utf-8")))
+    assert linked == {page.name for page in GUIDE}
+
+
+@pytest.mark.parametrize(
+    ("name", "end"), [("run", "examples/lenet5.py --out runs/lenet5"), ("test", "-m pytest -n auto --dist loadfile")]
+)
+def test_a_command_is_one_line(name, end):
+    (command,) = re.findall(rf"<!-- {name} -->\n```bash\n(.*)\n```", README.read_text(encoding="utf-8"))
+    assert command.startswith("python3 -m venv .venv && ")
+    assert command.endswith(end)
