@@ -1,7 +1,7 @@
-"""Train small convolutional networks on CPU threads, fast, with numpy and numba.
+"""Train small convolutional networks fast on CPU threads, with numpy and numba.
 
-The public names are PyTorch's: `fastcnn.functional`, `fastcnn.nn`, `fastcnn.optim`. Submodules are imported when they
-are first used, and numba when the "numba" backend first computes.
+The public names follow PyTorch: `fastcnn.functional`, `fastcnn.nn`, `fastcnn.optim`. Submodules are imported on first
+use, and numba when the "numba" backend first computes.
 """
 
 import importlib
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 
-if TYPE_CHECKING:  # type checkers are to know the submodules, and no other names
+if TYPE_CHECKING:  # type checkers see the submodules, and no __getattr__, which would accept any name
     from fastcnn import (  # noqa: F401
         data,
         distributed,
@@ -71,7 +71,7 @@ def __dir__() -> list[str]:
 
 
 def _data_parallel(comm):
-    """The strategy of a `Trainer` that gets a communicator; see `fastcnn._strategies`."""
+    """Make the strategy of a `Trainer` from a communicator; see `fastcnn._strategies`."""
     from fastcnn.distributed import DataParallel
 
     return DataParallel(comm)

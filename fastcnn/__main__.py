@@ -10,17 +10,17 @@ from collections.abc import Sequence
 import fastcnn
 from fastcnn.commands.arguments import Parser
 
-COMMANDS = {  # each is a file in fastcnn/commands, imported when it is named
+COMMANDS = {  # each is a module in fastcnn/commands, imported when the command runs
     "train": "train a model",
-    "evaluate": "how good a trained network is: accuracy, precision, recall, confusion matrix",
-    "predict": "the classes of pictures, with probabilities",
-    "summary": "a model's layers, parameters and costs",
-    "program": "what a training step of a model runs, and how long each part of it takes",
-    "plot": "curves of runs",
-    "export": "a trained network as ONNX, or its weights, for other programs",
-    "download": "get data sets before they are needed",
-    "info": "what fastcnn finds and uses on this machine, and how fast it is",
-    "warmup": "compile ahead, so that no program has to wait for it",
+    "evaluate": "measure a trained network: accuracy, precision, recall, confusion matrix",
+    "predict": "classify pictures, with probabilities",
+    "summary": "show a model's layers, parameters and costs",
+    "program": "list the kernels of a model's training step and how long each takes",
+    "plot": "plot the training curves of runs",
+    "export": "export a trained network as ONNX, or its weights, for other programs",
+    "download": "download data sets before they are needed",
+    "info": "show what fastcnn finds and uses on this machine, and how fast it is",
+    "warmup": "compile kernels ahead of time, so that no program has to wait",
 }
 
 
@@ -35,49 +35,50 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 1 if it failed, 130 after Ctrl-C. Results go to stdout, all else to stderr, a mistake as one line.
+        The exit code: 0, 1 after a failure, 2 for wrong arguments, 130 after Ctrl-C. Results go to stdout, everything
+        else to stderr; an error takes one line.
 
     Raises
     ------
     SystemExit
-        With 0 after ``--help``, with 2 for wrong arguments.
+        With code 0 after ``--help``, with code 2 for arguments that the parser rejects.
     """
     parser = Parser("fastcnn", "Small convolutional networks on CPU threads.")
     commands = "".join(f"  {name:<10} {about}\n" for name, about in COMMANDS.items())
-    parser.epilog = f"commands:\n{commands}\nfastcnn COMMAND --help says more, with examples."
+    parser.epilog = f"commands:\n{commands}\nfastcnn COMMAND --help shows its options, with examples."
     parser.add_argument("--version", action="version", version=fastcnn.__version__)
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
-    rest = parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its own")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of the commands below")
+    rest = parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="the command's arguments")
     rest.required = False
     args = parser.parse_args(argv)
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # names of classes and files, where the terminal cannot show them
+            stream.reconfigure(errors="replace")  # the terminal may not support a name's characters
     return _run(args.command, args.arguments)
 
 
 def _open_closed_streams() -> None:
-    """Give a daemon that closed its streams such that lead nowhere; no file that is opened is to get their numbers."""
+    """Open os.devnull for standard streams that a daemon closed, so that no other file gets their descriptors."""
     for name, mode in ("stdin", "r"), ("stdout", "w"), ("stderr", "w"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  to the end of the process
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  stays open until the process ends
 
 
 def _run(name: str, arguments: Sequence[str]) -> int:
-    """Run a command; what went wrong is said in one line, but a mistake of fastcnn's own keeps its traceback."""
+    """Run a command; expected errors print one line, a bug in fastcnn keeps its traceback."""
     from fastcnn.commands.errors import exit_code, sentence, usage
 
     try:
         with usage():
-            fastcnn.get_num_threads(), fastcnn.get_backend()  # what the environment says of them
+            fastcnn.get_num_threads(), fastcnn.get_backend()  # checks the environment variables
         command = importlib.import_module(f"fastcnn.commands.{name}")
         args = command.parser().parse_args(arguments)
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: _say(name, f"warning: {message}")
             return command.run(args)
-    except BrokenPipeError:  # the reader has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor can the rest be flushed to it
+    except BrokenPipeError:  # the reader closed the pipe, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or flushing stdout at exit would fail too
         return 1
     except KeyboardInterrupt:
         _say(name, "interrupted.")
@@ -91,7 +92,7 @@ def _run(name: str, arguments: Sequence[str]) -> int:
 
 
 def _say(name: str, message: str) -> None:
-    """One line on stderr, however the message is laid out."""
+    """Print a message on stderr, its line breaks replaced by spaces."""
     print(f"fastcnn {name}: {' '.join(message.split())}", file=sys.stderr)
 
 

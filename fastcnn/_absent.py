@@ -1,13 +1,13 @@
-"""What PyTorch has under a name that fastcnn has not, and what does it here."""
+"""Names of PyTorch that fastcnn does not have, and what to use instead."""
 
 from collections.abc import Callable
 from typing import Any
 
-_NUMPY = "what it takes and returns are NumPy arrays, so NumPy's own functions make and join them"
-_PROCESSOR = "it computes on the processor's threads, so leave it out"
-_IMAGES = "its networks are of images and signals: convolutions, poolings, normalizations and linear layers"
-_OWN_LAYER = "a layer of one's own, `forward` and `backward` in NumPy, does it; see `fastcnn.nn.Module`"
-_INDEX = "arrays are indexed: `order = rng.permutation(len(x))`, `x[order[:800]]`, `labels[order[:800]]`"
+_NUMPY = "it works on NumPy arrays, so create and join them with NumPy's own functions"
+_PROCESSOR = "it computes on CPU threads, so leave it out"
+_IMAGES = "its layers are for images and signals: convolution, pooling, normalization and linear layers"
+_OWN_LAYER = "write a layer of your own, with `forward` and `backward` in NumPy; see `fastcnn.nn.Module`"
+_INDEX = "index the arrays instead: `order = rng.permutation(len(x))`, `x[order[:800]]`, `labels[order[:800]]`"
 
 _BY_MODULE: dict[str, dict[tuple[str, ...], str]] = {
     "fastcnn": {
@@ -29,30 +29,30 @@ _BY_MODULE: dict[str, dict[tuple[str, ...], str]] = {
             "enable_grad",
             "inference_mode",
             "no_grad",
-        ): "nothing is kept for a gradient but what `model.backward` needs, so "
-        "leave it out; `model.compile_inference()` makes a trained model ready to answer",
-        ("Generator", "manual_seed"): "what draws takes `rng=np.random.default_rng(0)`",
+        ): "only `model.backward` computes gradients, so leave it out; "
+        "`model.compile_inference()` prepares a trained model for inference",
+        ("Generator", "manual_seed"): "pass `rng=np.random.default_rng(0)` to whatever draws random numbers",
         ("autograd",): "gradients are explicit: `model.backward(loss.backward())`",
         ("cuda", "device"): _PROCESSOR,
-        ("compile", "jit"): "all passes are compiled when they first run",
-        ("load",): "`fastcnn.training.load_weights(model, path)` does it",
-        ("save",): "`fastcnn.training.save_weights(model, path)` does it",
-        ("onnx",): "`fastcnn.interop.to_onnx(model, path)` does it",
+        ("compile", "jit"): "every pass is compiled when it first runs",
+        ("load",): "use `fastcnn.training.load_weights(model, path)`",
+        ("save",): "use `fastcnn.training.save_weights(model, path)`",
+        ("onnx",): "use `fastcnn.interop.to_onnx(model, path)`",
         ("utils",): "`DataLoader` and `Dataset` are in `fastcnn.data`",
     },
     "fastcnn.nn": {
-        ("functional",): "it is `fastcnn.functional`: `from fastcnn import functional as F`",
+        ("functional",): "use `fastcnn.functional`: `from fastcnn import functional as F`",
         (
             "utils",
-        ): "`fastcnn.optim.clip_grad_norm(parameters, max_norm)` and `clip_grad_value` are with the optimizers",
-        ("BCELoss",): "`BCEWithLogitsLoss` takes what stands before the sigmoid, and loses no digits",
+        ): "gradients are clipped by `fastcnn.optim.clip_grad_norm(parameters, max_norm)` and `clip_grad_value`",
+        ("BCELoss",): "use `BCEWithLogitsLoss` on the logits, without the sigmoid; it is more accurate",
         (
             "LogSoftmax",
-        ): "`CrossEntropyLoss` takes what stands before it; `fastcnn.functional.log_softmax` is the operation",
-        ("KLDivLoss",): "`CrossEntropyLoss` of probabilities has the same gradient",
-        ("DataParallel",): "`Trainer(..., distributed=MPI.COMM_WORLD)` shares out each batch",
-        ("SyncBatchNorm",): "`fastcnn.distributed.convert_sync_batch_norm(model)` does it",
-        ("InstanceNorm1d",): "`GroupNorm(C, C)` does it",
+        ): "`CrossEntropyLoss` takes the logits themselves; the operation is `fastcnn.functional.log_softmax`",
+        ("KLDivLoss",): "`CrossEntropyLoss` with probabilities as targets has the same gradient",
+        ("DataParallel",): "`Trainer(..., distributed=MPI.COMM_WORLD)` divides each batch among processes",
+        ("SyncBatchNorm",): "use `fastcnn.distributed.convert_sync_batch_norm(model)`",
+        ("InstanceNorm1d",): "use `GroupNorm(C, C)`",
         (
             "PixelShuffle",
             "UpsamplingBilinear2d",
@@ -69,7 +69,7 @@ _BY_MODULE: dict[str, dict[tuple[str, ...], str]] = {
             "RNN",
             "Transformer",
         ): _IMAGES,
-        ("LazyConv2d", "LazyLinear"): "sizes are given; `model.summary((C, H, W))` shows what each layer makes",
+        ("LazyConv2d", "LazyLinear"): "give the sizes; `model.summary((C, H, W))` shows the output shape of each layer",
         (
             "AlphaDropout",
             "CELU",
@@ -86,25 +86,25 @@ _BY_MODULE: dict[str, dict[tuple[str, ...], str]] = {
             "CosineEmbeddingLoss",
             "PoissonNLLLoss",
             "TripletMarginLoss",
-        ): "a loss is any object whose call returns a number and whose `backward()` returns its gradient",
+        ): "write a loss of your own: an object that returns a number when called, and its gradient from `backward()`",
     },
     "fastcnn.functional": {
-        ("one_hot",): "targets are classes; `np.eye(C, dtype=np.float32)[labels]` makes probabilities of them",
-        ("binary_cross_entropy",): "`binary_cross_entropy_with_logits` takes what stands before the sigmoid",
-        ("unfold",): "`np.lib.stride_tricks.sliding_window_view` does it",
+        ("one_hot",): "targets are class indices; `np.eye(C, dtype=np.float32)[labels]` turns them into probabilities",
+        ("binary_cross_entropy",): "use `binary_cross_entropy_with_logits` on the logits, without the sigmoid",
+        ("unfold",): "use `np.lib.stride_tricks.sliding_window_view`",
     },
     "fastcnn.optim": {
-        ("lr_scheduler",): "schedules are beside the optimizers: `optim.StepLR`",
-        ("LambdaLR", "LRScheduler", "MultiplicativeLR"): "a class derived from `optim.Schedule` defines `_rate(first)`",
+        ("lr_scheduler",): "schedules are in `fastcnn.optim` itself, for example `optim.StepLR`",
+        ("LambdaLR", "LRScheduler", "MultiplicativeLR"): "derive from `optim.Schedule` and define `_rate(first)`",
         ("swa_utils",): "`optim.ExponentialMovingAverage` averages weights",
-        ("Adadelta", "Adagrad", "Adamax", "LBFGS", "NAdam", "RAdam"): "there are SGD, Adam, AdamW and RMSprop",
+        ("Adadelta", "Adagrad", "Adamax", "LBFGS", "NAdam", "RAdam"): "its optimizers are SGD, Adam, AdamW and RMSprop",
     },
     "fastcnn.data": {
         ("TensorDataset",): "`DataLoader(x, labels, batch_size)` takes arrays",
-        ("ConcatDataset",): "`np.concatenate` joins arrays",
+        ("ConcatDataset",): "join the arrays with `np.concatenate`",
         ("Subset", "random_split"): _INDEX,
-        ("CIFAR10", "FashionMNIST", "KMNIST", "MNIST"): "the sets are functions: `data.mnist()`, `data.cifar10()`, or "
-        '`data.load("mnist")`',
+        ("CIFAR10", "FashionMNIST", "KMNIST", "MNIST"): "functions load the data sets: `data.mnist()`, "
+        '`data.cifar10()`, or `data.load("mnist")`',
     },
 }
 
@@ -112,11 +112,11 @@ ABSENT = {
     module: {name: sentence for names, sentence in named.items() for name in names}
     for module, named in _BY_MODULE.items()
 }
-"""By module and name, the rest of the sentence."""
+"""For each module and missing name, the end of the error message."""
 
 
 def say(module: str) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a module: an error that says what does what PyTorch's name does."""
+    """Return a ``__getattr__`` for a module; its error says what to use instead of PyTorch's name."""
 
     def __getattr__(name: str) -> Any:
         why = ABSENT[module].get(name)

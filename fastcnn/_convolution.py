@@ -1,4 +1,4 @@
-"""How the "numba" backend convolves: by the faster way, or always as it is defined."""
+"""How the "numba" backend computes convolutions: by the faster algorithm, or always as direct sums."""
 
 import os
 from collections.abc import Iterator
@@ -15,21 +15,21 @@ _context: ContextVar[str | None] = ContextVar("fastcnn_convolution", default=Non
 
 
 def set_convolution(name: str) -> None:
-    """Choose how this process convolves in the "numba" backend, unless `use_convolution` says otherwise.
+    """Set how the "numba" backend computes convolutions in this process; `use_convolution` takes precedence.
 
     Parameters
     ----------
     name : {"auto", "direct"}
-        With "auto" 3x3 filters that move by one, from at least 16 channels to at least 16, in float32, are computed by
-        Winograd's algorithm: a quarter of the products, and errors about twice as large. An output then has the
-        rounding of the largest pixel that its tile sees, up to five pixels away: one of 1e6 costs its neighbours these
-        digits.
-        With "direct" every output is the sum that defines it.
+        With "auto", Winograd's algorithm computes float32 convolutions with 3x3 filters, stride 1 and at least 16 input
+        and 16 output channels. It needs a quarter of the multiplications, and its errors are about twice as large. The
+        rounding error of an output depends on the largest pixel of its tile, up to five pixels away: a pixel of 1e6
+        costs neighbours of about 1 six digits.
+        With "direct", every output is computed as the sum that defines it.
 
     Raises
     ------
     ValueError
-        If it is neither.
+        If `name` is neither.
 
     References
     ----------
@@ -40,10 +40,10 @@ def set_convolution(name: str) -> None:
 
 
 def get_convolution() -> str:
-    """How convolutions are computed now: "auto" or "direct".
+    """Return how the "numba" backend computes convolutions: "auto" or "direct".
 
-    The first that is set of: the innermost `use_convolution`, `set_convolution`, the environment variable
-    ``FASTCNN_CONVOLUTION``, and "auto".
+    The innermost `use_convolution` takes precedence over `set_convolution`, and that over the environment variable
+    ``FASTCNN_CONVOLUTION``. The default is "auto".
 
     Returns
     -------
@@ -57,11 +57,12 @@ def get_convolution() -> str:
 
 @contextmanager
 def use_convolution(name: str) -> Iterator[None]:
-    """Choose as `set_convolution` does within a ``with`` block, for this thread (or asyncio task) only.
+    """Set how convolutions are computed within a ``with`` block, for this thread (or asyncio task) only.
 
     Parameters
     ----------
     name : {"auto", "direct"}
+        As for `set_convolution`.
 
     Examples
     --------

@@ -1,11 +1,11 @@
-"""The family of errors about what a file holds."""
+"""The base class of errors about the contents of a file."""
 
 
 class FileError(ValueError):
-    """A file is damaged, or not what it must be; the sentence names it and says what is wrong.
+    """A file is damaged or has the wrong contents; the message names the file and says what is wrong.
 
-    All of fastcnn's readers raise it: those of data as `fastcnn.data.DataError`, those of checkpoints as
-    `fastcnn.training.CheckpointError`. A file that is missing or cannot be read is an OSError.
+    All readers of fastcnn raise it. Readers of data raise the subclass `fastcnn.data.DataError`, readers of checkpoints
+    `fastcnn.training.CheckpointError`. A file that is missing or unreadable raises an OSError.
 
     Examples
     --------

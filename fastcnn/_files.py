@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and safetensors: names, shapes and numbers, and nothing that executes."""
+"""Atomic writes, and safetensors files: they hold named arrays and no executable code."""
 
 import contextlib
 import os
@@ -17,23 +17,23 @@ _PART = re.compile(r"\..+\.\d+\.part")
 
 
 def write(path: str | os.PathLike, content: bytes) -> None:
-    """Write a file so that at any moment, were the plug pulled, there is the old one or the new one, whole.
+    """Write a file atomically: after a crash or a power cut, the path holds the complete old file or the new one.
 
-    It is written beside its place, as ``.NAME.THREAD.part``, flushed to the disk, then renamed.
+    The content is written to ``.NAME.THREAD.part`` in the same folder, flushed to the disk, then renamed.
 
     Parameters
     ----------
     path : path
-        A file that is there is replaced.
+        An existing file is replaced.
     content : bytes
 
     Raises
     ------
     OSError
-        If the file cannot be written; the old one is as it was.
+        If the file cannot be written; an existing file stays unchanged.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{threading.get_native_id()}.part")  # no other thread of any process has it
+    beside = path.with_name(f".{path.name}.{threading.get_native_id()}.part")  # unique among all threads
     try:
         with open(beside, "wb") as file:
             file.write(content)
@@ -45,36 +45,36 @@ def write(path: str | os.PathLike, content: bytes) -> None:
             error.errno, f"Cannot write {path} ({len(content):,} bytes): {error.strerror or error}"
         ) from None
     finally:
-        with contextlib.suppress(OSError):  # what is to be told is why the file was not written
+        with contextlib.suppress(OSError):  # an error here must not replace the one above
             beside.unlink(missing_ok=True)
     if os.name == "posix":
         _flush_folder(path.parent)
 
 
 def remove_parts(folder: str | os.PathLike) -> None:
-    """Remove what processes that were killed while they wrote have left in a folder."""
+    """Remove the partial files that killed processes left in a folder."""
     for left in Path(folder).glob(".*.part"):
         if _PART.fullmatch(left.name):
             left.unlink(missing_ok=True)
 
 
 def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Write named arrays and texts to a safetensors file; see `write`."""
+    """Write named arrays and string metadata to a safetensors file; see `write`."""
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     write(path, save(contiguous, dict(metadata) or None))
 
 
 def read_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Named arrays and texts of a safetensors file, whose header is held against its length before anything is read.
+    """Read named arrays and string metadata from a safetensors file, after checking its header against its length.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     FileError
-        If it is not a complete safetensors file and nothing else, or has a dtype that NumPy has not.
+        If it is not exactly one complete safetensors file, or has a dtype that NumPy does not support.
     """
-    open(path, "rb").close()  # whose errors name the path
+    open(path, "rb").close()  # its OSError names the path
     try:
         with safe_open(path, framework="np") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
@@ -83,8 +83,8 @@ def read_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[st
 
 
 def _flush_folder(folder: Path) -> None:
-    """Flush the name of a new file."""
-    with contextlib.suppress(OSError):  # some network file systems cannot; the file is whole either way
+    """Flush a folder to the disk, so that the name of a new file survives a power cut."""
+    with contextlib.suppress(OSError):  # some network file systems cannot; the file is complete either way
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -1,6 +1,6 @@
-"""What a model is given: a batch, or, where it takes several inputs, a tuple of as many.
+"""Inputs of a model: one array, or a tuple of arrays if the model takes several.
 
-One input is never in a tuple. So whoever does the same to each input, packs it, looks at its shape, does it by `each`.
+A single input is never in a tuple. Use `each` to treat all inputs alike, for example to pack them.
 """
 
 from collections.abc import Callable
@@ -11,31 +11,31 @@ import numpy as np
 from fastcnn import _validate
 
 Batch = np.ndarray | tuple[np.ndarray, ...]
-"""What people give: one input, or several."""
+"""A batch as users pass it: one input, or several."""
 
 
 def each(function: Callable, x) -> Any:
-    """The function's result for an input, or the tuple of those for each of several."""
+    """Apply the function to the input, or to each of several, which gives a tuple."""
     return tuple(map(function, x)) if isinstance(x, tuple) else function(x)
 
 
 def listed(x) -> tuple:
-    """The inputs, one or several, one after the other."""
+    """The inputs as a tuple, even if there is only one."""
     return x if isinstance(x, tuple) else (x,)
 
 
 def joined(inputs: tuple) -> Any:
-    """What `listed` takes apart."""
+    """The inverse of `listed`: a single input without its tuple."""
     return inputs if len(inputs) > 1 else inputs[0]
 
 
 def images(x) -> int:
-    """How many rows a batch has."""
+    """The number of images in a batch."""
     return len(listed(x)[0])
 
 
 def checked_batch(x, *more) -> Any:
-    """``x`` as a C-contiguous batch of floats, several as a tuple, or an error that says what it must be."""
+    """Check one or several inputs and return them as C-contiguous float arrays, several as a tuple."""
     given = (x, *more) if more or not isinstance(x, tuple) else x
     if not given:
         raise ValueError("`x` holds no input.")
@@ -49,11 +49,11 @@ def checked_batch(x, *more) -> Any:
                 f"`{name}` must have at least 2 dimensions, the first for the batch; its shape is {array.shape}."
             )
         if checked and len(array) != len(checked[0]):
-            raise ValueError(f"`{name}` has a batch of {len(array)}, but `x[0]` one of {len(checked[0])}.")
+            raise ValueError(f"`{name}` has batch size {len(array)}, but `x[0]` has batch size {len(checked[0])}.")
         checked.append(array)
     return joined(tuple(checked))
 
 
 def added(a, b, backend) -> Any:
-    """The sum of two gradients of one input, or of the same several."""
+    """The sum of two gradients, for each input if there are several."""
     return tuple(map(backend.add, a, b)) if isinstance(a, tuple) else backend.add(a, b)

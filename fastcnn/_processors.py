@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def name() -> str:
-    """What the processor is called; Linux tells it in a file only."""
+    """The processor's name; Linux has it only in a file."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -16,26 +16,26 @@ def name() -> str:
 
 
 def usable(root: Path = Path("/")) -> int:
-    """Processors that the affinity and the control groups leave to this process: their quota rounded up, at least 1."""
+    """How many processors this process may use: its affinity, at most its control groups' quota, at least 1."""
     return max(1, int(min(affinity(), quota(root))))
 
 
 def affinity() -> int:
-    """How many processors the system may run this process on."""
+    """How many processors this process may run on."""
     return len(allowed())
 
 
 def allowed() -> frozenset[int]:
-    """Numbers of the processors that the system may run this process on."""
+    """Ids of the processors that this process may run on."""
     return frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
 
 
 def quota(root: Path = Path("/")) -> float:
-    """Processors whose time the control groups of this process may take, rounded up; infinite where none limits it.
+    """The CPU quota of this process's control groups, in processors, rounded up; infinite if there is no limit.
 
     References
     ----------
-    Linux' Documentation/admin-guide/cgroup-v2.rst ("cpu.max") and Documentation/scheduler/sched-bwc.rst (version 1).
+    Linux, Documentation/admin-guide/cgroup-v2.rst ("cpu.max") and Documentation/scheduler/sched-bwc.rst (version 1).
     """
     try:
         groups = (root / "proc/self/cgroup").read_text().splitlines()
@@ -47,7 +47,7 @@ def quota(root: Path = Path("/")) -> float:
         if controllers and "cpu" not in controllers.split(","):
             continue
         mount = root / "sys/fs/cgroup" / controllers
-        # Every group above has its own limit. In a container the path may be the host's: then only the mount is there.
+        # Every parent group has its own limit. In a container the path may be the host's; then only the mount exists.
         folder = mount / path.lstrip("/")
         while True:
             limits.append(_limit(folder))
@@ -58,12 +58,12 @@ def quota(root: Path = Path("/")) -> float:
 
 
 def _limit(group: Path) -> float:
-    """The limit of one control group of version 1 or 2; infinite where there is none."""
+    """The limit of one control group of version 1 or 2; infinite if there is none."""
     try:
         if (group / "cpu.max").exists():
             time, period = (group / "cpu.max").read_text().split()
         else:
             time, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
-        return math.ceil(int(time) / int(period)) if int(time) > 0 else math.inf  # -1 is no limit
+        return math.ceil(int(time) / int(period)) if int(time) > 0 else math.inf  # -1 means no limit
     except (OSError, ValueError, ZeroDivisionError):  # no such files, or "max"
         return math.inf

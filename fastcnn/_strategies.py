@@ -1,7 +1,7 @@
-"""How a `Trainer` makes a strategy of a communicator.
+"""How a `Trainer` makes a strategy from a communicator.
 
-`fastcnn.distributed` stands on `fastcnn.training`, which therefore cannot import it. `fastcnn` itself knows both, and
-sets here what a `Trainer` calls.
+`fastcnn.distributed` imports `fastcnn.training`, which therefore cannot import it. The package `fastcnn` imports both,
+and sets the function that a `Trainer` calls.
 """
 
 from collections.abc import Callable

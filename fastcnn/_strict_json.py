@@ -1,11 +1,11 @@
-"""JSON as its standard has it, which knows no NaN and no infinity."""
+"""JSON according to its standard, which has no NaN and no infinity."""
 
 import json
 import math
 
 
 def dumps(tree) -> str:
-    """The text of a tree, over several lines; a number that is not finite is null.
+    """Write a tree as indented JSON; numbers that are not finite become null.
 
     Examples
     --------
@@ -20,12 +20,12 @@ def dumps(tree) -> str:
 
 
 def check(**trees) -> None:
-    """Raise a TypeError or a ValueError that names the tree which is no JSON."""
+    """Raise a TypeError or ValueError that names the first tree that cannot be written as JSON."""
     for name, tree in trees.items():
         try:
             json.dumps(tree, allow_nan=False)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"`{name}` is no JSON: {error}.") from error
+            raise type(error)(f"`{name}` cannot be written as JSON: {error}.") from error
 
 
 def _finite(tree):

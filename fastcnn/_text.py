@@ -1,8 +1,8 @@
-"""Texts for where only Unicode goes."""
+"""Strings for outputs that accept only valid Unicode."""
 
 
 def unicode_text(text: str) -> str:
-    r"""The text with U+FFFD for lone surrogates, with which Python stands in for bytes of names that are not UTF-8.
+    r"""Replace lone surrogates, which Python uses for bytes in file names that are not UTF-8, by U+FFFD.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How many threads compute: fastcnn's own in the "numba" backend, and BLAS's for NumPy's matrix products."""
+"""The number of threads of the "numba" backend, and of BLAS in NumPy's matrix products."""
 
 import functools
 import os
@@ -8,7 +8,7 @@ from threadpoolctl import ThreadpoolController
 from fastcnn import _processors, _validate
 
 VARIABLE = "FASTCNN_NUM_THREADS"
-MOST = 64  # on machines with fewer processors: thousands of threads would start, and hold one another up a thousandfold
+MOST = 64  # on machines with fewer processors: thousands of threads would slow one another down a thousandfold
 
 _requested: int | None = None
 
@@ -16,18 +16,18 @@ _requested: int | None = None
 def set_num_threads(n: int) -> None:
     """Set how many threads the "numba" backend and NumPy's BLAS use from now on.
 
-    Results of the "numba" backend do not depend on it, bit for bit.
+    Results of the "numba" backend are bit-identical for any number of threads.
 
     Parameters
     ----------
     n : int
-        From 1 to 64, or to the machine's processors if it has more. More than there are processors are slower, and
-        compute the same.
+        From 1 to 64, or to the machine's number of processors if it has more. More threads than processors are slower
+        and give the same results.
 
     Raises
     ------
     TypeError, ValueError
-        If `n` is not a whole number, or out of that range.
+        If `n` is not a whole number or is out of range.
 
     Examples
     --------
@@ -47,8 +47,8 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """Return the number of threads that the "numba" backend uses.
 
-    The first that is set of: `set_num_threads`, the environment variable ``FASTCNN_NUM_THREADS``, and the processors
-    that this process may use, those of its affinity as far as its control group's quota pays for them.
+    `set_num_threads` takes precedence over the environment variable ``FASTCNN_NUM_THREADS``. The default is the number
+    of processors that this process may use: those of its affinity, at most its control group's quota.
 
     Returns
     -------
@@ -58,19 +58,19 @@ def get_num_threads() -> int:
 
 
 def are_chosen() -> bool:
-    """Whether somebody set how many, by `set_num_threads` or the environment."""
+    """Whether the number of threads was set, by `set_num_threads` or the environment."""
     return _requested is not None or VARIABLE in os.environ
 
 
 def prepare(backend: str) -> None:
-    """Make this process ready to compute with a backend; called once in every call of an operation."""
-    get_num_threads()  # says what is wrong in the environment
+    """Prepare this process to compute with a backend; every operation calls it once."""
+    get_num_threads()  # raises if the environment variable is wrong
     if backend == "numpy":
         _limit_blas()
 
 
 def most() -> int:
-    """How many threads there may be."""
+    """The largest number of threads that is allowed."""
     return max(MOST, os.cpu_count() or 1)
 
 
@@ -80,7 +80,7 @@ def blas_libraries() -> list:
 
 
 def _startable(what: str, n: int) -> int:
-    """``n``, if there may be so many threads."""
+    """``n``, if that many threads are allowed."""
     if n > most():
         raise ValueError(f"{what} is {n} but must be at most {most()}.")
     return n
@@ -88,7 +88,7 @@ def _startable(what: str, n: int) -> int:
 
 @functools.cache
 def _default() -> int:
-    """What holds when `set_num_threads` was not called."""
+    """The number of threads if `set_num_threads` was not called."""
     text = os.environ.get(VARIABLE)
     if text is None:
         return min(_processors.usable(), most())
@@ -100,7 +100,7 @@ def _default() -> int:
 
 @functools.cache
 def _limit_blas() -> None:
-    """Unless `set_num_threads` did it: no more threads for BLAS than are used; its own settings may ask for fewer."""
+    """Limit BLAS to the number of threads, unless `set_num_threads` did; its own settings may be lower."""
     for blas in blas_libraries() if _requested is None else ():
         if blas.num_threads > get_num_threads():
             blas.set_num_threads(get_num_threads())

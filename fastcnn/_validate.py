@@ -1,10 +1,10 @@
-"""What arguments must be: the only messages about arrays, and about numbers.
+"""Checks of arguments, with the error messages about arrays and numbers.
 
-Each check returns the canonical form that backends rely on: a C-contiguous float32 or float64 array; of options, what
-Python has for them, an int, a float, a bool or a str.
+Each check returns the canonical form that backends rely on: a C-contiguous float32 or float64 array, or for an option a
+Python int, float, bool or str.
 
-A whole number is an int of Python or NumPy, a number is that or a float of either, and a flag is True or False of
-either. Nothing else counts as one: no bool as a number, no number as a flag, no array of whatever size, no string.
+A whole number is an int of Python or NumPy, a number is an int or a float of either, and a flag is a bool of either.
+Nothing else is accepted: no bool as a number, no number as a flag, no array of any size, no string.
 """
 
 import math
@@ -18,7 +18,7 @@ _LAYOUTS = {2: "(N, features)", 3: "(N, C, L)", 4: "(N, C, H, W)"}
 
 
 def floats(name: str, array, ndim: int | None = None, like=None) -> np.ndarray:
-    """A C-contiguous float array, of ``ndim`` axes and of the dtype of ``like``, a (name, array), where given."""
+    """A C-contiguous float array; if given, it must have ``ndim`` axes and the dtype of ``like``, a (name, array)."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"`{name}` must be a numpy array, not {type(array).__name__}.{_cure(name, array)}")
     if array.dtype not in _FLOATS:
@@ -38,12 +38,12 @@ def floats(name: str, array, ndim: int | None = None, like=None) -> np.ndarray:
 
 
 def _cure(name: str, array) -> str:
-    """What makes an array of what is none, where something does."""
+    """A hint how to make an array from a list or a tuple."""
     return f" Make one with np.array({name})." if isinstance(array, list | tuple) else ""
 
 
 def shape(name: str, array: np.ndarray, expected: tuple[int, ...], why: str) -> np.ndarray:
-    """``array`` if it has the ``expected`` shape; ``why`` ends the sentence that says where that comes from."""
+    """``array`` if it has the ``expected`` shape; ``why`` ends the error message and says where it comes from."""
     if array.shape != tuple(expected):
         raise ValueError(f"`{name}` has shape {array.shape} but must have {tuple(expected)}, {why}.")
     return array
@@ -103,8 +103,8 @@ def number(name: str, value, low: float = -_LARGEST, high: float = _LARGEST, *, 
     if not is_whole(value) and not isinstance(value, (float, np.floating)):
         raise TypeError(f"`{name}` must be a number, not {type(value).__name__}.")
     try:
-        exact = float(value)  # beside a float32 the limits would be rounded
-    except OverflowError:  # of a whole number larger than all floats
+        exact = float(value)  # comparing with a float32 would round the limits
+    except OverflowError:  # a whole number larger than any float
         exact = math.inf if value > 0 else -math.inf
     if not (low <= exact < high if below_high else low <= exact <= high):
         upper = f"below {high}" if below_high else f"at most {high}"

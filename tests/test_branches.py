@@ -358,7 +358,7 @@ FAULTS = {
     "two for a layer": (lambda: nn.ReLU()((ROWS, ROWS)), "ReLU takes one input but is given 2;"),
     "two for branches of one": (lambda: nn.Concat(nn.ReLU())(ROWS, ROWS), "Concat takes one input but is given 2;"),
     "no input": (lambda: nn.ReLU()(()), "`x` holds no input."),
-    "other batches": (lambda: BOTH(ROWS, ROWS[:1]), "`x[1]` has a batch of 1, but `x[0]` one of 2."),
+    "other batches": (lambda: BOTH(ROWS, ROWS[:1]), "`x[1]` has batch size 1, but `x[0]` has batch size 2."),
     "other sizes": (
         lambda: nn.Concat(nn.Identity(), nn.MaxPool2d(2))(IMAGES),
         "Concat joins what its branches make along axis 1, so that all else must be of one size; the shapes are "

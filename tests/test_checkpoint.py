@@ -60,9 +60,9 @@ def test_numbers_that_are_not_finite_come_back_from_strict_json(tmp_path):
     json.loads(header(path)["fastcnn_checkpoint"], parse_constant=refuse)
     assert repr(training.load_checkpoint(path).history.step_losses) == "[nan, inf, -inf, 0.1]"
     for architecture in ({"eps": math.nan}, {"eps": [math.inf]}):
-        with pytest.raises(ValueError, match="`architecture` is no JSON: Out of range float values"):
+        with pytest.raises(ValueError, match="`architecture` cannot be written as JSON: Out of range float values"):
             training.Checkpoint(tmp_path, architecture=architecture)
-        with pytest.raises(ValueError, match="`architecture` is no JSON: Out of range float values"):
+        with pytest.raises(ValueError, match="`architecture` cannot be written as JSON: Out of range float values"):
             training.save_checkpoint(path, trainer, loader, architecture)
 
 
