@@ -1,4 +1,4 @@
-"""Networks from the literature, each as one annotated list."""
+"""Networks from the literature, each written as one annotated list of layers."""
 
 from fastcnn.models.lenet5 import LeNet5, LeNet5Classic
 from fastcnn.models.mlp import MLP

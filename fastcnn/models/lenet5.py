@@ -13,9 +13,9 @@ _POOLINGS = {"max": MaxPool2d, "avg": AvgPool2d}
 class LeNet5(Sequential):
     """LeNet-5 for 32x32 images: 61,706 parameters for 10 classes of grey images.
 
-    The layers are those of the paper, but C3 sees all maps of S2, and as is usual today the activation is ReLU, the
-    pooling takes the maximum and has no parameters, and the output is linear, for `fastcnn.nn.CrossEntropyLoss`.
-    `LeNet5Classic` is nearer to the paper.
+    The layers are those of the paper, but C3 sees all maps of S2. As is usual today, the activation is ReLU, the
+    pooling is max-pooling without parameters, and the output is linear, for `fastcnn.nn.CrossEntropyLoss`.
+    `LeNet5Classic` is closer to the paper.
 
     Parameters
     ----------
@@ -23,21 +23,21 @@ class LeNet5(Sequential):
     in_channels : int, default 1
         Channels of the images.
     image_size : int, default 32
-        Height and width of the images, in pixels, at least 16. C5 sees all of S4, whatever its size: MNIST's 28, not
-        padded, make 44,426 parameters.
+        Height and width of the images, in pixels, at least 16. The filters of C5 are as large as S4: with MNIST's 28
+        pixels, not padded, there are 44,426 parameters.
     activation : {"relu", "tanh", "scaled_tanh"}, default "relu"
-        After C1, C3, C5 and F6.
+        Activation after C1, C3, C5 and F6.
     pooling : {"max", "avg"}, default "max"
-        S2 and S4, 2x2.
+        Pooling of S2 and S4, 2x2.
     rng : numpy.random.Generator, optional
-        Draws the initial parameters; by default a fresh one.
+        Draws the initial parameters; by default a new generator.
     dtype : {float32, float64}
-        Of the parameters, and so of the images.
+        Dtype of the parameters and of the images.
 
     Attributes
     ----------
     input_shape : (int, int, int)
-        Of an image, (C, H, W).
+        Shape of an image, (C, H, W).
 
     Raises
     ------
@@ -46,8 +46,8 @@ class LeNet5(Sequential):
 
     Notes
     -----
-    Cost: 416,520 multiply-adds an image forward (0.83 MFLOP), 2.26 MFLOP for a training step (the gradient of the image
-    is not computed).
+    Cost: 416,520 multiply-adds per image forward (0.83 MFLOP), 2.26 MFLOP per image for a training step (without the
+    gradient of the image).
 
     References
     ----------
@@ -99,12 +99,12 @@ class LeNet5(Sequential):
 
 
 class LeNet5Classic(LeNet5):
-    """LeNet-5 with what it had in 1998: the activation 1.7159 tanh(2x / 3), and means as its pooling.
+    """LeNet-5 with the activation of 1998, 1.7159 tanh(2x / 3), and average-pooling.
 
-    Not the paper's: C3 sees all maps of S2 (there, ten tables of connections leave out 900 weights); S2 and S4 have no
-    trained coefficients and biases (44 in the paper), nor an activation of their own; the output is linear, for
-    `fastcnn.nn.CrossEntropyLoss`, instead of distances to drawings of the digits; and initial weights are those of
-    `fastcnn.nn.Conv2d`. So it has 61,706 parameters, the paper's net 60,000 trained ones.
+    It differs from the paper: C3 sees all maps of S2 (the paper's table of connections leaves out 900 weights); S2 and
+    S4 have no trained coefficients and biases (44 in the paper) and no activation; the output is linear, for
+    `fastcnn.nn.CrossEntropyLoss`, instead of distances to drawings of the digits; and the initial weights are those of
+    `fastcnn.nn.Conv2d`. So it has 61,706 parameters; the network of the paper has 60,000 trained ones.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class LeNet5Classic(LeNet5):
     Attributes
     ----------
     input_shape : (int, int, int)
-        Of an image, (C, H, W).
+        Shape of an image, (C, H, W).
 
     Raises
     ------
@@ -123,11 +123,11 @@ class LeNet5Classic(LeNet5):
 
     Notes
     -----
-    Cost: 416,520 multiply-adds an image forward.
+    Cost: 416,520 multiply-adds per image forward.
 
     References
     ----------
-    As `LeNet5`; the activation is in appendix A.
+    The paper of `LeNet5`; the activation is in appendix A.
 
     Examples
     --------

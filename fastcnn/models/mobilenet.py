@@ -16,11 +16,11 @@ from fastcnn.nn import (
 
 
 class SmallMobileNet(Sequential):
-    """A convolution and five depthwise-separable ones: 136,778 parameters for 10 classes of 32x32 colour images.
+    """One convolution and five depthwise-separable ones: 136,778 parameters for 10 classes of 32x32 colour images.
 
-    The beginning of the first MobileNet, for images of 32 instead of 224 pixels: its first convolution does not halve
-    the image, and the layers after 256 channels are left out (it has 13 depthwise-separable convolutions, to 1024
-    channels).
+    The first layers of the original MobileNet, for images of 32 instead of 224 pixels: the first convolution does not
+    halve the image, and the layers after those of 256 channels are left out (the original has 13 depthwise-separable
+    convolutions, with up to 1024 channels).
 
     Parameters
     ----------
@@ -28,16 +28,16 @@ class SmallMobileNet(Sequential):
     in_channels : int, default 3
         Channels of the images.
     image_size : int, default 32
-        Height and width of the images, in pixels; parameters do not depend on it.
+        Height and width of the images, in pixels; the number of parameters does not depend on it.
     rng : numpy.random.Generator, optional
-        Draws the initial parameters; by default a fresh one.
+        Draws the initial parameters; by default a new generator.
     dtype : {float32, float64}
-        Of the parameters, and so of the images.
+        Dtype of the parameters and of the images.
 
     Attributes
     ----------
     input_shape : (int, int, int)
-        Of an image, (C, H, W).
+        Shape of an image, (C, H, W).
 
     Raises
     ------
@@ -46,7 +46,7 @@ class SmallMobileNet(Sequential):
 
     Notes
     -----
-    Cost: 16,525,824 multiply-adds an image forward.
+    Cost: 16,525,824 multiply-adds per image forward.
 
     References
     ----------

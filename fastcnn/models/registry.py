@@ -1,4 +1,4 @@
-"""Models by their names, as the command line and checkpoints have them."""
+"""Models by name, as on the command line and in checkpoints."""
 
 import inspect
 
@@ -28,19 +28,19 @@ NAMES = tuple(_MODELS)
 
 
 def build(name: str, *, rng: np.random.Generator | None = None, dtype=np.float32, **options) -> Sequential:
-    """A new model by its name.
+    """Build a new model by name.
 
     Parameters
     ----------
     name : str
         One of `fastcnn.models.NAMES`.
     rng : numpy.random.Generator, optional
-        Draws the initial parameters; by default a fresh one.
+        Draws the initial parameters; by default a new generator.
     dtype : {float32, float64}
-        Of the parameters, and so of the images.
+        Dtype of the parameters and of the images.
     **options
-        Of the model's class: all have ``num_classes``, ``in_channels`` and ``image_size``. Numbers, strings and lists,
-        so that name and options can be written as JSON.
+        Of the model's class. Every class has ``num_classes``, ``in_channels`` and ``image_size``. Options are numbers,
+        strings and lists, so that a name and its options can be written as JSON.
 
     Returns
     -------

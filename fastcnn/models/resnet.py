@@ -29,20 +29,20 @@ class ResNet20(Sequential):
     in_channels : int, default 3
         Channels of the images.
     image_size : int, default 32
-        Height and width of the images, in pixels; parameters do not depend on it.
+        Height and width of the images, in pixels; the number of parameters does not depend on it.
     shortcut : {"pad", "projection"}, default "pad"
-        What goes past the two blocks that halve the image and double the channels: every second pixel, with channels of
-        zeros behind (the paper's option A, which it uses for CIFAR-10), or a trained 1x1 convolution with batch
+        The shortcut of the two blocks that halve the image and double the channels: every second pixel, with the new
+        channels zero (option A of the paper, which uses it for CIFAR-10), or a trained 1x1 convolution with batch
         normalization (option B; 272,474 parameters).
     rng : numpy.random.Generator, optional
         Draws the initial parameters, by `fastcnn.nn.init.he_`; by default a fresh one.
     dtype : {float32, float64}
-        Of the parameters, and so of the images.
+        Dtype of the parameters and of the images.
 
     Attributes
     ----------
     input_shape : (int, int, int)
-        Of an image, (C, H, W).
+        Shape of an image, (C, H, W).
 
     Raises
     ------
@@ -51,9 +51,9 @@ class ResNet20(Sequential):
 
     Notes
     -----
-    Cost: 40,551,040 multiply-adds an image forward, 40,813,184 with projections. The paper's net errs on 8.75 % of
-    CIFAR-10's test set: SGD with momentum 0.9, weight decay 1e-4, 64,000 batches of 128, a learning rate of 0.1 divided
-    by 10 after 32,000 and 48,000 of them, images padded by 4, cropped at random and flipped.
+    Cost: 40,551,040 multiply-adds per image forward, 40,813,184 with projections. The paper reports a test error of
+    8.75 % on CIFAR-10, with SGD, momentum 0.9, weight decay 1e-4, 64,000 batches of 128, and a learning rate of 0.1,
+    divided by 10 after 32,000 and 48,000 batches; images are padded by 4, cropped at random and flipped.
 
     References
     ----------
@@ -111,19 +111,19 @@ def residual_block(
     rng: np.random.Generator | None = None,
     dtype=np.float32,
 ) -> Sequential:
-    """Two 3x3 convolutions with a shortcut past them, and ReLU behind: figure 2 of the paper.
+    """Two 3x3 convolutions with a shortcut, followed by ReLU: figure 2 of the paper of `ResNet20`.
 
     Parameters
     ----------
     in_channels, out_channels : int
     stride : int, default 1
-        Of the first convolution, and of the shortcut.
+        Stride of the first convolution and of the shortcut.
     shortcut : {"pad", "projection"}, default "pad"
-        As in `ResNet20`, where the shape changes; elsewhere it is the identity.
+        As in `ResNet20`, if the shape changes; otherwise the shortcut is the identity.
     rng : numpy.random.Generator, optional
-        Draws the initial parameters; by default a fresh one.
+        Draws the initial parameters; by default a new generator.
     dtype : {float32, float64}
-        Of the parameters, and so of the images.
+        Dtype of the parameters and of the images.
 
     Returns
     -------

@@ -7,10 +7,10 @@ from fastcnn.nn import AdaptiveAvgPool1d, BatchNorm1d, Conv1d, Flatten, Linear, 
 
 
 class SignalNet(Sequential):
-    """Three convolutions of signals, each with batch normalization and ReLU, and the mean of each channel.
+    """Three convolutions of signals, each with batch normalization and ReLU, then the mean of each channel.
 
-    For what sensors and microphones give, (N, C, L): 14,517 parameters for 5 classes of one channel. Since the mean is
-    over all places, signals may have any length of at least 16.
+    For signals (N, C, L), such as those of sensors and microphones: 14,517 parameters for 5 classes and one channel.
+    Since the mean is over all positions, signals may have any length of at least 16.
 
     Parameters
     ----------
@@ -18,16 +18,16 @@ class SignalNet(Sequential):
     in_channels : int, default 1
         Channels of the signals.
     length : int, default 256
-        Of the signals that `input_shape` and a summary speak of, at least 16.
+        Length of the signals in `input_shape` and in summaries, at least 16.
     rng : numpy.random.Generator, optional
-        Draws the initial parameters; by default a fresh one.
+        Draws the initial parameters; by default a new generator.
     dtype : {float32, float64}
-        Of the parameters, and so of the signals.
+        Dtype of the parameters and of the signals.
 
     Attributes
     ----------
     input_shape : (int, int)
-        Of a signal, (C, L).
+        Shape of a signal, (C, L).
 
     Raises
     ------
@@ -36,13 +36,13 @@ class SignalNet(Sequential):
 
     Notes
     -----
-    Cost: 430,400 multiply-adds a signal of 256 places forward.
+    Cost: 430,400 multiply-adds forward per signal of length 256.
 
     References
     ----------
     Z. Wang, W. Yan and T. Oates, "Time series classification from scratch with deep neural networks: a strong
-    baseline", IJCNN 2017, section II.B: their fully convolutional network, of fewer and smaller filters, with
-    max-pooling between them.
+    baseline", IJCNN 2017, section II.B: their fully convolutional network, but with fewer and smaller filters, and with
+    max-pooling between the convolutions.
 
     Examples
     --------

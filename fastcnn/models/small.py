@@ -1,4 +1,4 @@
-"""Small convolutional networks of public write-ups on training with NumPy, named by their convolutions."""
+"""Small convolutional networks from public write-ups on training with NumPy, named after their convolutions."""
 
 import numpy as np
 
@@ -17,14 +17,14 @@ class Conv8(Sequential):
     image_size : int, default 28
         Height and width of the images, in pixels, at least 4.
     rng : numpy.random.Generator, optional
-        Draws the initial parameters; by default a fresh one.
+        Draws the initial parameters; by default a new generator.
     dtype : {float32, float64}
-        Of the parameters, and so of the images.
+        Dtype of the parameters and of the images.
 
     Attributes
     ----------
     input_shape : (int, int, int)
-        Of an image, (C, H, W).
+        Shape of an image, (C, H, W).
 
     Raises
     ------
@@ -33,7 +33,7 @@ class Conv8(Sequential):
 
     Notes
     -----
-    Cost: 62,192 multiply-adds an image forward.
+    Cost: 62,192 multiply-adds per image forward.
 
     References
     ----------
@@ -80,7 +80,7 @@ class Conv4Conv8(Sequential):
     Attributes
     ----------
     input_shape : (int, int, int)
-        Of an image, (C, H, W).
+        Shape of an image, (C, H, W).
 
     Raises
     ------
@@ -89,8 +89,8 @@ class Conv4Conv8(Sequential):
 
     Notes
     -----
-    Cost: 239,120 multiply-adds an image forward. The net of a course report at Tsinghua University, which compares it
-    with `MLP`: 98.58 % of MNIST's test set after 30 epochs.
+    Cost: 239,120 multiply-adds per image forward. A course report at Tsinghua University compares this network with
+    `MLP`, and gives a test accuracy of 98.58 % on MNIST after 30 epochs.
 
     Examples
     --------

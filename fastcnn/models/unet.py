@@ -1,4 +1,4 @@
-"""A small U-Net: a class for each pixel."""
+"""A small U-Net, which classifies each pixel."""
 
 from collections.abc import Sequence as Several
 
@@ -21,14 +21,16 @@ from fastcnn.nn import (
 
 
 class UNet(Sequential):
-    """Images to logits of each pixel: (N, `in_channels`, H, W) to (N, `num_classes`, H, W).
+    """U-Net for segmentation: images (N, `in_channels`, H, W) to logits of each pixel (N, `num_classes`, H, W).
 
-    On each level two 3x3 convolutions; then the image goes two ways, as it is and through all levels below at half the
-    height and width, and what comes back from both is joined. So what is decided from afar is placed exactly. Not the
-    paper's: three levels of 16, 32 and 64 channels instead of five of 64 to 1024, padding, so that the output has the
-    input's size, and batch normalization after each convolution.
+    Each level begins with two 3x3 convolutions. Their output takes two paths: a skip connection, and all levels below
+    at half the height and width. Both are concatenated and pass through two more convolutions. So the wide context of
+    the lower levels is combined with exact positions.
 
-    It is no classifier of images, so it has no name in `build`.
+    It differs from the paper: three levels of 16, 32 and 64 channels instead of five of 64 to 1024, padding that keeps
+    the size of the input, and batch normalization after each convolution.
+
+    It does not classify whole images, so `build` does not know it.
 
     Parameters
     ----------
@@ -36,19 +38,19 @@ class UNet(Sequential):
     in_channels : int, default 1
         Channels of the images.
     image_size : int, default 64
-        Height and width of the images, in pixels, a multiple of ``2 ** (len(widths) - 1)``; parameters do not depend
-        on it, and images of other such sizes are taken, too.
+        Height and width of the images, in pixels, a multiple of ``2 ** (len(widths) - 1)``. The number of parameters
+        does not depend on it, and the model takes images of other such sizes too.
     widths : sequence of int, default (16, 32, 64)
         Channels of each level, the finest first.
     rng : numpy.random.Generator, optional
-        Draws the initial parameters; by default a fresh one.
+        Draws the initial parameters; by default a new generator.
     dtype : {float32, float64}
-        Of the parameters, and so of the images.
+        Dtype of the parameters and of the images.
 
     Attributes
     ----------
     input_shape : (int, int, int)
-        Of an image, (C, H, W).
+        Shape of an image, (C, H, W).
 
     Raises
     ------
@@ -57,7 +59,7 @@ class UNet(Sequential):
 
     Notes
     -----
-    Cost: 99,287,040 multiply-adds an image of 64x64 forward.
+    Cost: 99,287,040 multiply-adds per image of 64x64 forward.
 
     References
     ----------
@@ -95,26 +97,26 @@ class UNet(Sequential):
         start = {"rng": init.generator(rng), "dtype": dtype}
         super().__init__(
             *_level(in_channels, widths, **start),
-            Conv2d(widths[0], num_classes, 1, **start),  # a class for each pixel
+            Conv2d(widths[0], num_classes, 1, **start),  # logits of each pixel
         )
         self.input_shape = (in_channels, image_size, image_size)
 
 
 def _level(in_channels: int, widths: Several[int], **start) -> list[Module]:
-    """From an image to one of the same size and the first of the widths, all levels below within."""
+    """One level, with all levels below it: keeps the image's size and gives ``widths[0]`` channels."""
     width, *below = widths
     layers = [*_convolution(in_channels, width, **start), *_convolution(width, width, **start)]
     if below:
         around = Sequential(
             MaxPool2d(2), *_level(width, below, **start), ConvTranspose2d(below[0], width, 2, stride=2, **start)
         )
-        layers.append(Concat(Identity(), around))  # the skip connection, and the way through the levels below
+        layers.append(Concat(Identity(), around))  # the skip connection, and the path through the levels below
         layers += [*_convolution(2 * width, width, **start), *_convolution(width, width, **start)]
     return layers
 
 
 def _convolution(in_channels: int, out_channels: int, rng: np.random.Generator, dtype) -> list[Module]:
-    """3x3, of the image's own size."""
+    """A 3x3 convolution that keeps the image's size, batch normalization and ReLU."""
     return [
         Conv2d(in_channels, out_channels, 3, padding=1, bias=False, rng=rng, dtype=dtype),
         BatchNorm2d(out_channels, dtype=dtype),

@@ -9,9 +9,9 @@ from fastcnn.nn import BatchNorm2d, Conv2d, GlobalAvgPool2d, Linear, MaxPool2d, 
 class VGG7(Sequential):
     """Six 3x3 convolutions and a linear layer: 288,746 parameters for 10 classes of 32x32 colour images.
 
-    VGG's idea, pairs of 3x3 convolutions that see what a 5x5 one sees, and twice the channels after each pooling. Not
-    the paper's: seven layers with weights instead of 11 to 19, batch normalization (S. Ioffe, C. Szegedy, ICML 2015)
-    after each convolution, and the mean of each channel in the place of two large linear layers.
+    It follows VGG: pairs of 3x3 convolutions see as much as one 5x5 convolution, and the channels double after each
+    pooling. It differs from the paper: seven layers with weights instead of 11 to 19, batch normalization (S. Ioffe, C.
+    Szegedy, ICML 2015) after each convolution, and the mean of each channel instead of two large linear layers.
 
     Parameters
     ----------
@@ -21,14 +21,14 @@ class VGG7(Sequential):
     image_size : int, default 32
         Height and width of the images, in pixels, at least 8; parameters do not depend on it.
     rng : numpy.random.Generator, optional
-        Draws the initial parameters; by default a fresh one.
+        Draws the initial parameters; by default a new generator.
     dtype : {float32, float64}
-        Of the parameters, and so of the images.
+        Dtype of the parameters and of the images.
 
     Attributes
     ----------
     input_shape : (int, int, int)
-        Of an image, (C, H, W).
+        Shape of an image, (C, H, W).
 
     Raises
     ------
@@ -37,7 +37,7 @@ class VGG7(Sequential):
 
     Notes
     -----
-    Cost: 38,634,752 multiply-adds an image forward.
+    Cost: 38,634,752 multiply-adds per image forward.
 
     References
     ----------
@@ -78,7 +78,7 @@ class VGG7(Sequential):
 
 
 def _convolution(in_channels: int, out_channels: int, rng: np.random.Generator, dtype):
-    """3x3, of the image's own size."""
+    """A 3x3 convolution that keeps the image's size, batch normalization and ReLU."""
     return (
         Conv2d(in_channels, out_channels, 3, padding=1, bias=False, rng=rng, dtype=dtype),
         BatchNorm2d(out_channels, dtype=dtype),
