@@ -1,12 +1,12 @@
-"""Where sliding windows lie: the only shape arithmetic of the package.
+"""Positions of sliding windows: all shape arithmetic of the package.
 
-A convolution and a pooling slide the same kind of window over an image; `Windows` is that geometry as a value. Along
-the height, the tap ``ky`` of the window of output row ``oy`` reads the input row ``iy = oy * SH + ky * DH - top``;
-rows outside ``0 <= iy < H`` are padding. The width is alike. A signal of the extent (L,) is an image of one row: its
-options are those of the width, so that there is one geometry for both.
+Convolutions and poolings slide the same kind of window over an image, described by `Windows`. Along the height, tap
+``ky`` of the window of output row ``oy`` reads input row ``iy = oy * SH + ky * DH - top``; rows outside
+``0 <= iy < H`` are padding. The same holds along the width. A signal of length L is an image of one row, and its
+options are those of the width, so both share one geometry.
 
-Options are brought to one form, ints and tuples of ints, before geometry is looked up: what is remembered of 1 never
-answers for 1.0 or True, which Python takes for the same key.
+Options are checked and converted to ints and tuples of ints before they become cache keys: Python treats 1, 1.0 and
+True as the same key, so a cached result for 1 would otherwise also be returned for 1.0 and True.
 """
 
 import functools
@@ -20,7 +20,7 @@ from fastcnn import _validate
 
 Single = int | tuple[int]
 Pair = int | tuple[int, int]
-Extents = int | tuple[int, ...]  # of signals or of images
+Extents = int | tuple[int, ...]  # of a signal or an image
 OutputLength = int | tuple[int | None]
 OutputSize = int | tuple[int | None, int | None]
 OutputExtents = int | tuple[int | None, ...]
@@ -28,14 +28,14 @@ Sides = int | tuple[int] | tuple[int, int] | str
 Padding = int | tuple[int, int] | tuple[int, int, int, int] | str
 AnyPadding = int | tuple[int, ...] | str
 
-_Image = tuple[int, ...]  # (L,) or (H, W), and the one form of `Extents`
+_Image = tuple[int, ...]  # (L,) or (H, W); also the canonical form of `Extents`
 _AXES = {1: ("length",), 2: ("height", "width")}
-_WORDS = {1: ("places", "signal"), 2: ("pixels", "image")}  # for messages
-_MOST = 2**31 - 1  # of an option; images have fewer pixels along an axis
+_WORDS = {1: ("positions", "signal"), 2: ("pixels", "image")}  # for messages
+_MOST = 2**31 - 1  # the largest value of an option; images have fewer pixels along an axis
 
 
 class Windows(NamedTuple):
-    """Sliding windows over images of one size, all extents in pixels."""
+    """Sliding windows over images of one size; all fields count pixels."""
 
     H: int
     W: int
@@ -54,16 +54,16 @@ class Windows(NamedTuple):
 
 
 def per_axis(name: str, value: Extents, axes: int, least: int = 1) -> tuple[int, ...]:
-    """An int for each axis, (length,) or (height, width), from an int or a tuple; each at least ``least``."""
+    """One int for each axis, (length,) or (height, width), from an int or a tuple; each at least ``least``."""
     items = _whole_numbers(value if isinstance(value, (tuple, list)) else (value,) * axes)
     if len(items) != axes or min(items) < least:
-        several = "a pair of ints, each" if axes == 2 else "a tuple of one,"
+        several = "a pair of ints, each" if axes == 2 else "a tuple of one int,"
         raise ValueError(f"`{name}` must be an int or {several} at least {least}, not {value!r}.")
     return _reachable(name, items)
 
 
 def checked_padding(padding: AnyPadding, axes: int) -> AnyPadding:
-    """An int, one for each axis, one for each side or a word, as it was written."""
+    """Checked padding in the form that was given: an int, a tuple for the axes or the sides, or a word."""
     if isinstance(padding, str) and padding in ("valid", "same"):
         return str(padding)
     several = isinstance(padding, (tuple, list))
@@ -77,12 +77,12 @@ def checked_padding(padding: AnyPadding, axes: int) -> AnyPadding:
 
 
 def checked_output_size(output_size: OutputExtents, axes: int) -> OutputExtents:
-    """An int or a tuple, as it was written; in a tuple None leaves an axis as it is."""
+    """A checked output size in the form that was given, an int or a tuple; None in a tuple keeps an axis as it is."""
     several = isinstance(output_size, (tuple, list))
     given = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * axes
     sizes = _whole_numbers([1 if several and size is None else size for size in given])
     if len(sizes) != axes or min(sizes) < 1:
-        some, word = ("a pair of ints, each", "pair") if axes == 2 else ("a tuple of one,", "tuple")
+        some, word = ("a pair of ints, each", "pair") if axes == 2 else ("a tuple of one int,", "tuple")
         raise ValueError(
             f"`output_size` must be an int or {some} at least 1 (in a {word} None leaves an axis as it is), "
             f"not {output_size!r}."
@@ -92,12 +92,12 @@ def checked_output_size(output_size: OutputExtents, axes: int) -> OutputExtents:
 
 
 def _whole_numbers(items) -> tuple[int, ...]:
-    """The items as ints; nothing if one is no whole number."""
+    """The items as ints, or an empty tuple if one is not a whole number."""
     return tuple(map(int, items)) if all(map(_validate.is_whole, items)) else ()
 
 
 def _reachable(name: str, items):
-    """The items, if products of them are numbers of 64 bits, as kernels have them."""
+    """The items, if they are small enough for their products to fit the 64-bit integers of kernels."""
     if max(items) > _MOST:
         raise ValueError(f"`{name}` is {max(items)} but must be at most {_MOST}.")
     return items
@@ -109,7 +109,7 @@ def conv_windows(
     """Windows of a convolution of (H, W) images with (KH, KW) kernels: ``OH = (H + pads - KH_eff) // SH + 1``.
 
     ``padding="same"`` is TensorFlow's rule, for any stride: ``OH = ceil(H / SH)``, with
-    ``max((OH - 1) * SH + KH_eff - H, 0)`` rows of padding, the odd one at the bottom (and at the right).
+    ``max((OH - 1) * SH + KH_eff - H, 0)`` rows of padding; an odd row goes to the bottom, an odd column to the right.
     """
     return _conv_windows(image, *_canonical(len(image), kernel, stride, padding, dilation))
 
@@ -127,10 +127,11 @@ def pool_windows(
     dilation: Extents = 1,
     ceil_mode: bool = False,
 ) -> Windows:
-    """Windows of a pooling; ``stride=None`` is the kernel's size.
+    """Windows of a pooling; ``stride=None`` means the size of the kernel.
 
-    With ``ceil_mode`` the last window may reach past the padded image, but it starts inside the image or its padding
-    before it (PyTorch's rule). Padding is at most half of the (dilated) kernel and no window is all padding.
+    With ``ceil_mode`` the last window may reach past the padded image, but it must start inside the image or the
+    padding before it (PyTorch's rule). Padding must be at most half of the (dilated) kernel, and no window may cover
+    padding only.
     """
     options = _canonical(len(image), kernel, kernel if stride is None else stride, padding, dilation)
     return _pool_windows(image, *options, _validate.flag("ceil_mode", ceil_mode))
@@ -165,10 +166,10 @@ def conv_transpose_windows(
     output_padding: Extents = 0,
     dilation: Extents = 1,
 ) -> Windows:
-    """Windows of the convolution whose input gradient a transposed convolution of these images is.
+    """Windows of the convolution whose input gradient is the transposed convolution of these images.
 
-    They lie over its output, of ``H = (OH - 1) * SH - 2 * padding + KH_eff + output_padding`` rows, and there are OH of
-    them, one for each row of ``image``.
+    They slide over the output of the transposed convolution, which has ``H = (OH - 1) * SH - 2 * padding + KH_eff +
+    output_padding`` rows. There are OH windows along the height, one for each row of ``image``.
     """
     axes = len(image)
     kernel, stride = per_axis("kernel_size", kernel, axes), per_axis("stride", stride, axes)
@@ -199,9 +200,9 @@ def _transpose_windows(
 
 
 class AdaptiveWindows(NamedTuple):
-    """Windows that cut images of one size into so many rows and columns: (start, stop) of each, in pixels.
+    """Windows of an adaptive pooling: (start, stop) of each row and column of windows, in pixels.
 
-    ``regular`` says the same as `Windows`, where all are of one size and stand side by side; else it is None.
+    ``regular`` is the equivalent `Windows` if all windows have the same size and do not overlap; else None.
     """
 
     H: int
@@ -233,17 +234,18 @@ def _spans(extent: int, n: int) -> tuple[tuple[int, int], ...]:
 
 
 class Sampling(NamedTuple):
-    """Where the pixels of an image of another size are in images of one size.
+    """Positions in an image that the pixels of a resized image are computed from.
 
     Attributes
     ----------
     H, W, OH, OW : int
+        Sizes of the image and of the output.
     down, right : float
-        Pixels of the image from one row, or column, of the output to the next.
+        Distance between neighbouring rows, or columns, of the output, in pixels of the image.
     linear : bool
-        Whether an output pixel is a mean of those around its place; else it is the one there.
+        Whether an output pixel is a weighted mean of the pixels around its position; else it is the nearest one.
     corners : bool
-        Whether the corner pixels of both lie at one place; else the corners of these do, half a pixel farther out.
+        Whether the centres of the corner pixels of both images coincide; else the corners of both images do.
     """
 
     H: int
@@ -257,27 +259,27 @@ class Sampling(NamedTuple):
 
     @property
     def rows(self) -> "Taps":
-        """What each output row is a mean of."""
+        """Rows of the image and their weights, for each output row."""
         return _taps(self.H, self.OH, self.down, self.linear, self.corners)
 
     @property
     def columns(self) -> "Taps":
-        """What each output column is a mean of."""
+        """Columns of the image and their weights, for each output column."""
         return _taps(self.W, self.OW, self.right, self.linear, self.corners)
 
 
 Taps = tuple[tuple[tuple[int, float], ...], ...]
-"""For each output along an axis: pixels and their weights."""
+"""For each output pixel along an axis, pixels of the image and their weights."""
 
 MODES = "nearest", "bilinear"
 Factor = float | tuple[float, float]
 
 
 def checked_resizing(size: Pair | None, scale_factor: Factor | None, mode: str, align_corners: bool | None):
-    """The options of an interpolation as they were written, whole numbers as ints and factors as floats."""
+    """Checked options of an interpolation in the form that was given, with sizes as ints and factors as floats."""
     if (size is None) == (scale_factor is None):
-        given = "neither" if size is None else "both"
-        raise ValueError(f"One of `size` and `scale_factor` must be given, not {given}.")
+        given = "neither is" if size is None else "both are"
+        raise ValueError(f"Exactly one of `size` and `scale_factor` must be given, but {given}.")
     if size is not None:
         rows, columns = per_axis("size", size, 2)
         size = (rows, columns) if isinstance(size, (tuple, list)) else rows
@@ -316,7 +318,7 @@ def sampling(
         reached = (min(extent * factor, _MOST + 1) for extent, factor in zip(image, factors, strict=True))
         outputs = tuple(map(math.floor, reached))
         if min(outputs) < 1:
-            raise ValueError(f"`scale_factor` is {scale_factor}, which leaves nothing of images of {image} pixels.")
+            raise ValueError(f"`scale_factor` is {scale_factor}, which leaves no pixels of images of size {image}.")
         steps = tuple(1 / factor for factor in factors)
     else:
         outputs = size if isinstance(size, tuple) else (size, size)
@@ -331,7 +333,7 @@ def sampling(
 
 @functools.lru_cache(1024)
 def _taps(extent: int, outputs: int, step: float, linear: bool, corners: bool) -> Taps:
-    """As PyTorch has them: the nearest pixel is found in float32, but where the size stays or doubles."""
+    """Taps along an axis, as in PyTorch: the nearest pixel is found in float32, unless the size stays or doubles."""
     taps: list[tuple[tuple[int, float], ...]] = []
     for o in range(outputs):
         if outputs == extent:
@@ -359,12 +361,12 @@ class _Axis(NamedTuple):
 
     @property
     def reach(self) -> int:
-        """Pixels from the first tap of a window to its last, both counted."""
+        """Pixels that a window spans, from its first tap to its last."""
         return (self.taps - 1) * self.dilation + 1
 
 
 def _windows(axes: Sequence[_Axis]) -> Windows:
-    """The windows of an image from both axes; a signal has one row."""
+    """Windows of an image from those along its two axes, or of a signal, which has one row."""
     y, x = (_ONE_ROW, *axes)[-2:]
     return Windows(
         y.extent, x.extent, y.taps, x.taps, y.stride, x.stride, y.before, y.after, x.before, x.after, y.dilation,
@@ -378,7 +380,7 @@ _ONE_ROW = _Axis("height", 1, 1, 1, 0, 0, 1, 1)
 def _canonical(
     axes: int, kernel: Extents, stride: Extents, padding: AnyPadding, dilation: Extents
 ) -> tuple[_Image, _Image, AnyPadding, _Image]:
-    """The options in the one form that geometry is looked up by."""
+    """Checked options in canonical form, which serve as cache keys."""
     padding = checked_padding(padding, axes)
     kernel, stride = per_axis("kernel_size", kernel, axes), per_axis("stride", stride, axes)
     return kernel, stride, padding, per_axis("dilation", dilation, axes)
@@ -408,12 +410,12 @@ def _slide(
 
 
 def index_type(dtype) -> np.dtype:
-    """Type of a pooling's indices: as wide as the floats they go with, so that a vector holds as many."""
+    """Dtype of a pooling's indices: as wide as its floats, so that a vector register holds equally many."""
     return np.dtype(np.int32 if dtype == np.float32 else np.int64)
 
 
 def _pads(padding: AnyPadding, image, kernel, stride, dilation) -> list[tuple[int, int]]:
-    """(before, after) along each axis, from every way to write padding."""
+    """Padding (before, after) along each axis, from any form of ``padding``."""
     if padding == "same":
         pads = []
         for extent, taps, step, spread in zip(image, kernel, stride, dilation, strict=True):
@@ -427,14 +429,14 @@ def _pads(padding: AnyPadding, image, kernel, stride, dilation) -> list[tuple[in
 
 
 class Padded(NamedTuple):
-    """Images of H x W and what is around them, by where each pixel comes from.
+    """Padding of images, as the source of each row and column of the padded image.
 
     Attributes
     ----------
     H, W : int
-        Of the images.
+        Size of the images.
     rows, columns : tuple of int
-        Of each row and column of the padded image, that of the image which stands there; -1 for none.
+        For each row or column of the padded image, its source in the image; -1 if it has none.
     """
 
     H: int
@@ -445,7 +447,7 @@ class Padded(NamedTuple):
 
 @functools.lru_cache(1024)
 def padded(image: tuple[int, int], sides: tuple[int, int, int, int], mode: str) -> Padded:
-    """Images with so many pixels (left, right, top, bottom) around them."""
+    """Padding of images by ``sides``, (left, right, top, bottom) pixels."""
     left, right, top, bottom = sides
     H, W = image
     return Padded(H, W, _sources("height", H, top, bottom, mode), _sources("width", W, left, right, mode))
@@ -454,9 +456,9 @@ def padded(image: tuple[int, int], sides: tuple[int, int, int, int], mode: str) 
 def _sources(axis: str, extent: int, before: int, after: int, mode: str) -> tuple[int, ...]:
     most = {"reflect": extent - 1, "circular": extent}.get(mode, max(before, after))
     if max(before, after) > most or extent + before + after < 1:
-        limit = f"at most {most} pixels" if max(before, after) > most else "to leave a pixel"
+        limit = f"be at most {most} pixels" if max(before, after) > most else "leave at least one pixel"
         raise ValueError(
-            f"The padding along the {axis}, {before} and {after}, must be {limit} in mode {mode!r}: the image has "
+            f"The padding along the {axis}, {before} and {after}, must {limit} in mode {mode!r}: the image has "
             f"{extent}."
         )
     places = range(-before, extent + after)

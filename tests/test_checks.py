@@ -82,7 +82,7 @@ def test_a_loss_that_does_not_fit_the_model():
     loss = nn.CrossEntropyLoss(np.ones(4, np.float32))
     refused(*make(loss=loss), (X, Y), ValueError, r"`validation` .*: `weight` has shape \(4,\) but must have \(3,\)")
     refused(*make(loss=nn.CrossEntropyLoss(np.eye(3, dtype=np.float32)[0]), y=Y * 0), (X, Y * 0 + 1), ValueError,
-            "`validation` .*: The mean of no rows is not a number: all of `target` have the weight 0")  # fmt: skip
+            "`validation` .*: The mean of no rows is not a number: every `target` has weight 0")  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -194,8 +194,8 @@ def test_a_step_is_the_loop_and_the_same_on_any_number_of_threads(make, backend)
         pytest.param(nn.InstanceNorm2d(4), (3, 5, 2, 2), ValueError, "needs 4 channels", id="other channels"),
         pytest.param(nn.InstanceNorm2d(4), (3, 4, 1, 1), ValueError, "has one pixel (shape (3, 4, 1, 1)):", id="pixel"),
         pytest.param(nn.LayerNorm((4, 2)), (3, 4), ValueError,
-                     "The input of LayerNorm((4, 2)) has shape (3, 4), but behind the axis of the batch it must end "
-                     "with (4, 2)", id="axes"),
+                     "The input of LayerNorm((4, 2)) has shape (3, 4), but after the batch axis it must end with "
+                     "(4, 2), the `normalized_shape`.", id="axes"),
         pytest.param(nn.LayerNorm((3, 4)), (3, 4), ValueError, "must end with (3, 4)", id="the batch"),
     ],
 )  # fmt: skip

@@ -93,10 +93,10 @@ def test_the_bits_do_not_depend_on_the_threads(rng):
 
 X = np.ones((1, 1, 2, 3))
 FAULTS = {
-    "no size": ({}, ValueError, "One of `size` and `scale_factor` must be given, not neither."),
-    "two sizes": ({"size": 2, "scale_factor": 2}, ValueError, "must be given, not both."),
+    "no size": ({}, ValueError, "Exactly one of `size` and `scale_factor` must be given, but neither is."),
+    "two sizes": ({"size": 2, "scale_factor": 2}, ValueError, "must be given, but both are."),
     "size 0": ({"size": (0, 1)}, ValueError, "`size` must be an int or a pair of ints, each at least 1, not (0, 1)."),
-    "nothing left": ({"scale_factor": 0.4}, ValueError, "`scale_factor` is 0.4, which leaves nothing of images"),
+    "nothing left": ({"scale_factor": 0.4}, ValueError, "`scale_factor` is 0.4, which leaves no pixels of images"),
     "factor 0": ({"scale_factor": 0}, ValueError, "`scale_factor` is 0 but must be above 0."),
     "factor -1": ({"scale_factor": (1, -1)}, ValueError, "`scale_factor` is -1 but must be at least 0"),
     "three factors": ({"scale_factor": (1, 1, 1)}, ValueError, "`scale_factor` must be a number or a pair of numbers"),

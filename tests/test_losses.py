@@ -421,13 +421,13 @@ def test_dy_belongs_to_losses_that_are_not_summed(case, rng):
     x, target, options = case.arguments(rng, np.float64)
     criterion = nn.LOSSES[case.layer](**options)
     criterion(x, target)
-    with pytest.raises(ValueError, match='`dy` is for losses that are not summed, with `reduction="none"`'):
+    with pytest.raises(ValueError, match='`dy` is given, but only losses that are not summed, with `reduction="none"`'):
         criterion.backward(np.ones_like(x))
     criterion = nn.LOSSES[case.layer](**options, reduction="none")
     losses = criterion(x, target)
-    with pytest.raises(ValueError, match="gradient is that by all losses: give it as `dy`, an array of shape"):
+    with pytest.raises(ValueError, match=r"`dy` is None, .* gradient with respect to the losses, an array of shape"):
         criterion.backward()
-    with pytest.raises(ValueError, match=r"`dy` has shape .* that of the losses"):
+    with pytest.raises(ValueError, match=r"`dy` has shape .* the shape of the losses"):
         criterion.backward(np.ones((*losses.shape, 2)))
     with pytest.raises(TypeError, match="`dy` is float32 but `x` is float64"):
         criterion.backward(np.ones(losses.shape, np.float32))

@@ -534,7 +534,7 @@ def test_nothing_counts():
                      r"shape \(24, 3, 4\) but the model gives log", id="size"),
         pytest.param("segmentation", lambda y: y * 0 - 100, ValueError, "holds nothing but -100", id="ignored"),
         pytest.param("classification", lambda y: y + 0.5, TypeError, "for several labels training.Multi", id="floats"),
-        pytest.param("own", lambda y: y[:, :, None], ValueError, "`target` has shape .* that of `x`", id="own"),
+        pytest.param("own", lambda y: y[:, :, None], ValueError, "`target` has shape .* the shape of `x`", id="own"),
     ],
 )  # fmt: skip
 def test_data_that_do_not_fit_are_refused_before_the_first_batch(name, change, error, message):

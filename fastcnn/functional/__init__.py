@@ -1,9 +1,9 @@
-"""The operations, on plain NumPy arrays: checked here once, computed by the backend of your choice.
+"""Operations on plain NumPy arrays: checked here once, computed by the backend of your choice.
 
-Images are (N, C, H, W), signals (N, C, L), float32 or float64. Every operation has its gradient beside it, named
-``<operation>_backward``: given ``dy``, the gradient of a loss by the operation's output, it returns the gradient by the
-inputs. No function changes its arguments, but for the running statistics of `batch_norm`. ``backend=`` names the
-backend of one call; see `fastcnn.get_backend` for the default.
+Images are (N, C, H, W), signals (N, C, L), float32 or float64. Every operation has a gradient function, named
+``<operation>_backward``: given ``dy``, the gradient of a loss with respect to the operation's output, it returns the
+gradients with respect to the inputs. No function changes its arguments, except that `batch_norm` updates its running
+statistics. ``backend=`` names the backend of one call; see `fastcnn.get_backend` for the default.
 """
 
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ from fastcnn.functional.pooling import *
 from fastcnn.functional.prelu import *
 from fastcnn.functional.softmax import *
 
-# An operation is what has a gradient; what else these files define is their own affair.
+# The public names are the operations, which have a gradient function, and these functions.
 __all__ = sorted(name for name in globals() if f"{name.removesuffix('_backward')}_backward" in globals())
 
 
@@ -33,5 +33,5 @@ def __dir__() -> list[str]:
     return __all__
 
 
-if not TYPE_CHECKING:  # else every name would be there
+if not TYPE_CHECKING:  # with __getattr__, type checkers would accept any name
     __getattr__ = _absent.say(__name__)

@@ -1,4 +1,4 @@
-"""How an operation that works number by number is called."""
+"""Calls of element-wise operations."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ def elementwise(operation: str, backend: str | None, arrays: dict[str, np.ndarra
     checked = [_validate.floats(first, arrays[first])]
     for name in others:
         array = _validate.floats(name, arrays[name], like=(first, checked[0]))
-        checked.append(_validate.shape(name, array, checked[0].shape, f"that of `{first}`"))
+        checked.append(_validate.shape(name, array, checked[0].shape, f"the shape of `{first}`"))
     implementation = backends.load(backend)
     shape = checked[0].shape
     native = [implementation.pack(array.reshape(1, -1) if array.ndim < 2 else array) for array in checked]

@@ -1,4 +1,4 @@
-"""Activations, element by element on arrays of any shape."""
+"""Activations, element-wise on arrays of any shape."""
 
 import sys
 
@@ -37,14 +37,14 @@ def relu(x: np.ndarray, *, backend: str | None = None) -> np.ndarray:
 
 
 def relu_backward(dy: np.ndarray, y: np.ndarray, *, backend: str | None = None) -> np.ndarray:
-    """Gradient of `relu`: 0 where the output ``y`` is 0 (so at ``x = 0`` too), else ``dy``; NaN passes it on.
+    """Gradient of `relu`: 0 where the output ``y`` is 0 (also at ``x = 0``), else ``dy``, also where ``y`` is NaN.
 
     Parameters
     ----------
     dy : ndarray of any shape, float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     y : ndarray of the shape and dtype of `dy`
-        The output (or the input: the sign is the same).
+        The output. The input gives the same gradient.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -55,7 +55,7 @@ def relu_backward(dy: np.ndarray, y: np.ndarray, *, backend: str | None = None) 
     Raises
     ------
     TypeError, ValueError
-        If the arrays are not float arrays of one shape and dtype.
+        If the arrays are not float arrays of the same shape and dtype.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def leaky_relu_backward(
     Parameters
     ----------
     dy : ndarray of any shape, float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     x : ndarray of the shape and dtype of `dy`
         The input.
     negative_slope : float, default 0.01
@@ -118,7 +118,7 @@ def leaky_relu_backward(
     Raises
     ------
     TypeError, ValueError
-        As `leaky_relu`; and if the arrays have not one shape and dtype.
+        As in `leaky_relu`, or if the arrays differ in shape or dtype.
 
     Examples
     --------
@@ -166,7 +166,7 @@ def tanh_backward(dy: np.ndarray, y: np.ndarray, *, backend: str | None = None) 
     Parameters
     ----------
     dy : ndarray of any shape, float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     y : ndarray of the shape and dtype of `dy`
         The output.
     backend : {"naive", "numpy", "numba"}, optional
@@ -179,7 +179,7 @@ def tanh_backward(dy: np.ndarray, y: np.ndarray, *, backend: str | None = None) 
     Raises
     ------
     TypeError, ValueError
-        If the arrays are not float arrays of one shape and dtype.
+        If the arrays are not float arrays of the same shape and dtype.
 
     Examples
     --------
@@ -238,7 +238,7 @@ def scaled_tanh_backward(
     Parameters
     ----------
     dy : ndarray of any shape, float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     y : ndarray of the shape and dtype of `dy`
         The output.
     amplitude, slope, backend
@@ -251,7 +251,7 @@ def scaled_tanh_backward(
     Raises
     ------
     TypeError, ValueError
-        As `scaled_tanh`; and if the arrays have not one shape and dtype.
+        As in `scaled_tanh`, or if the arrays differ in shape or dtype.
 
     Examples
     --------
@@ -297,7 +297,7 @@ def sigmoid_backward(dy: np.ndarray, y: np.ndarray, *, backend: str | None = Non
     Parameters
     ----------
     dy : ndarray of any shape, float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     y : ndarray of the shape and dtype of `dy`
         The output.
     backend : {"naive", "numpy", "numba"}, optional
@@ -310,7 +310,7 @@ def sigmoid_backward(dy: np.ndarray, y: np.ndarray, *, backend: str | None = Non
     Raises
     ------
     TypeError, ValueError
-        If the arrays are not float arrays of one shape and dtype.
+        If the arrays are not float arrays of the same shape and dtype.
 
     Examples
     --------
@@ -326,13 +326,13 @@ def gelu(x: np.ndarray, approximate: str = "none", *, backend: str | None = None
     """``x`` times the probability that a normally distributed number is below it.
 
     With ``approximate="tanh"`` that probability is ``(1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))) / 2``, which is
-    right to 0.0005.
+    accurate to 0.0005.
 
     Parameters
     ----------
     x : ndarray of any shape, float32 or float64
     approximate : {"none", "tanh"}, default "none"
-        Which formula.
+        Which formula to use.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -366,16 +366,16 @@ def gelu_backward(
 ) -> np.ndarray:
     """Gradient of `gelu`: ``dy * (P(X < x) + x * p(x))``, with the density ``p(x) = exp(-x^2 / 2) / sqrt(2 pi)``.
 
-    With ``approximate="tanh"`` it is the derivative of that formula.
+    With ``approximate="tanh"`` it is the derivative of the approximation.
 
     Parameters
     ----------
     dy : ndarray of any shape, float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     x : ndarray of the shape and dtype of `dy`
         The input.
     approximate : {"none", "tanh"}, default "none"
-        Which formula.
+        Which formula to use.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -386,7 +386,7 @@ def gelu_backward(
     Raises
     ------
     TypeError, ValueError
-        If the arrays are not float arrays of one shape and dtype, or `approximate` is unknown.
+        If the arrays are not float arrays of the same shape and dtype, or `approximate` is unknown.
 
     Examples
     --------
@@ -437,7 +437,7 @@ def silu_backward(dy: np.ndarray, x: np.ndarray, *, backend: str | None = None) 
     Parameters
     ----------
     dy : ndarray of any shape, float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     x : ndarray of the shape and dtype of `dy`
         The input.
     backend : {"naive", "numpy", "numba"}, optional
@@ -450,7 +450,7 @@ def silu_backward(dy: np.ndarray, x: np.ndarray, *, backend: str | None = None) 
     Raises
     ------
     TypeError, ValueError
-        If the arrays are not float arrays of one shape and dtype.
+        If the arrays are not float arrays of the same shape and dtype.
 
     Examples
     --------
@@ -469,7 +469,7 @@ def elu(x: np.ndarray, alpha: float = 1.0, *, backend: str | None = None) -> np.
     ----------
     x : ndarray of any shape, float32 or float64
     alpha : float, default 1
-        What a very negative ``x`` becomes, but for its sign.
+        The output approaches ``-alpha`` for very negative ``x``.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -503,11 +503,11 @@ def elu_backward(dy: np.ndarray, x: np.ndarray, alpha: float = 1.0, *, backend: 
     Parameters
     ----------
     dy : ndarray of any shape, float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     x : ndarray of the shape and dtype of `dy`
         The input.
     alpha : float, default 1
-        What a very negative ``x`` becomes, but for its sign.
+        The output approaches ``-alpha`` for very negative ``x``.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -518,7 +518,7 @@ def elu_backward(dy: np.ndarray, x: np.ndarray, alpha: float = 1.0, *, backend: 
     Raises
     ------
     TypeError, ValueError
-        If the arrays are not float arrays of one shape and dtype, or `alpha` is not a finite number.
+        If the arrays are not float arrays of the same shape and dtype, or `alpha` is not a finite number.
 
     Examples
     --------
@@ -531,7 +531,7 @@ def elu_backward(dy: np.ndarray, x: np.ndarray, alpha: float = 1.0, *, backend: 
 
 
 def hardswish(x: np.ndarray, *, backend: str | None = None) -> np.ndarray:
-    """``x * (x + 3) / 6`` between -3 and 3, 0 below and ``x`` above: `silu` made of straight lines.
+    """``x * (x + 3) / 6`` between -3 and 3, 0 below and ``x`` above: a piecewise approximation of `silu`.
 
     Parameters
     ----------
@@ -568,7 +568,7 @@ def hardswish_backward(dy: np.ndarray, x: np.ndarray, *, backend: str | None = N
     Parameters
     ----------
     dy : ndarray of any shape, float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     x : ndarray of the shape and dtype of `dy`
         The input.
     backend : {"naive", "numpy", "numba"}, optional
@@ -581,7 +581,7 @@ def hardswish_backward(dy: np.ndarray, x: np.ndarray, *, backend: str | None = N
     Raises
     ------
     TypeError, ValueError
-        If the arrays are not float arrays of one shape and dtype.
+        If the arrays are not float arrays of the same shape and dtype.
 
     Examples
     --------
@@ -596,15 +596,15 @@ def hardswish_backward(dy: np.ndarray, x: np.ndarray, *, backend: str | None = N
 def softplus(x: np.ndarray, beta: float = 1.0, threshold: float = 20.0, *, backend: str | None = None) -> np.ndarray:
     """``log(1 + exp(beta * x)) / beta``, a smooth `relu`; ``x`` itself where ``beta * x`` is above `threshold`.
 
-    There is no overflow for any ``x``.
+    It does not overflow for any ``x``.
 
     Parameters
     ----------
     x : ndarray of any shape, float32 or float64
     beta : float, default 1
-        How sharp the bend is; above 0.
+        Sharpness of the bend; above 0.
     threshold : float, default 20
-        From where on the bend is left out: at 20, what is missing is below 3e-9.
+        The output is ``x`` where ``beta * x`` is above it; at 20 the error is below 3e-9.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -616,7 +616,7 @@ def softplus(x: np.ndarray, beta: float = 1.0, threshold: float = 20.0, *, backe
     ------
     TypeError, ValueError
         If `x` is not a float32 or float64 array, or is empty, `beta` is not a positive number, or `threshold` is not a
-        finite one.
+        finite number.
 
     Examples
     --------
@@ -636,7 +636,7 @@ def softplus_backward(
     Parameters
     ----------
     dy : ndarray of any shape, float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     x : ndarray of the shape and dtype of `dy`
         The input.
     beta, threshold, backend
@@ -649,7 +649,7 @@ def softplus_backward(
     Raises
     ------
     TypeError, ValueError
-        As `softplus`; and if the arrays have not one shape and dtype.
+        As in `softplus`, or if the arrays differ in shape or dtype.
 
     Examples
     --------
@@ -699,7 +699,7 @@ def mish_backward(dy: np.ndarray, x: np.ndarray, *, backend: str | None = None) 
     Parameters
     ----------
     dy : ndarray of any shape, float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     x : ndarray of the shape and dtype of `dy`
         The input.
     backend : {"naive", "numpy", "numba"}, optional
@@ -712,7 +712,7 @@ def mish_backward(dy: np.ndarray, x: np.ndarray, *, backend: str | None = None) 
     Raises
     ------
     TypeError, ValueError
-        If the arrays are not float arrays of one shape and dtype.
+        If the arrays are not float arrays of the same shape and dtype.
 
     Examples
     --------
@@ -725,13 +725,13 @@ def mish_backward(dy: np.ndarray, x: np.ndarray, *, backend: str | None = None) 
 
 
 def tanh_scales(amplitude: float, slope: float) -> tuple[float, float]:
-    """The two numbers of `scaled_tanh`, checked."""
+    """The checked options of `scaled_tanh`."""
     least, most = sys.float_info.min, sys.float_info.max
     return _validate.number("amplitude", amplitude, least, most), _validate.number("slope", slope, least, most)
 
 
 def softplus_options(beta: float, threshold: float) -> tuple[float, float]:
-    """Those of `softplus`, checked."""
+    """The checked options of `softplus`."""
     least, most = sys.float_info.min, sys.float_info.max
     return _validate.number("beta", beta, least, most), _validate.number("threshold", threshold)
 

@@ -22,18 +22,18 @@ def adaptive_max_pool1d(
 def adaptive_max_pool1d(
     x: np.ndarray, output_size: OutputLength, *, return_indices: bool = False, backend: str | None = None
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-    """Largest value in each of so many windows of signals, as ``torch.nn.functional.adaptive_max_pool1d``.
+    """Max-pooling of signals to a given length, as ``torch.nn.functional.adaptive_max_pool1d``.
 
-    The windows are those of `adaptive_max_pool2d` along an axis.
+    The windows are those of `adaptive_max_pool2d` along one axis.
 
     Parameters
     ----------
     x : ndarray of shape (N, C, L), float32 or float64
         Signals.
     output_size : int or (int or None,)
-        OL; None leaves the length as it is. It may be larger than L.
+        OL; None leaves the length as it is. OL may be larger than L.
     return_indices : bool, default False
-        Whether to return the winners' places too, which `adaptive_max_pool1d_backward` needs.
+        Whether to return the positions of the maxima too; `adaptive_max_pool1d_backward` needs them.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -41,14 +41,14 @@ def adaptive_max_pool1d(
     -------
     y : ndarray of shape (N, C, OL), dtype of `x`
     indices : ndarray of shape (N, C, OL), int64
-        Only with `return_indices`: the place of each winner in its signal.
+        Only with `return_indices`: the position of each maximum in its signal.
 
     Raises
     ------
     TypeError
         If `x` is not a float32 or float64 array.
     ValueError
-        If `x` is not (N, C, L), or `output_size` is not a size.
+        If `x` is not (N, C, L), or `output_size` is not valid.
 
     Examples
     --------
@@ -63,12 +63,12 @@ def adaptive_max_pool1d(
 def adaptive_max_pool1d_backward(
     dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, int, int], *, backend: str | None = None
 ) -> np.ndarray:
-    """Gradient of `adaptive_max_pool1d`: each ``dy`` is added at the place of its window's winner.
+    """Gradient of `adaptive_max_pool1d`: each ``dy`` is added at the position of its window's maximum.
 
     Parameters
     ----------
     dy : ndarray of shape (N, C, OL), float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     indices : ndarray of shape (N, C, OL), integers
         As returned by `adaptive_max_pool1d`.
     x_shape : (int, int, int)
@@ -85,7 +85,7 @@ def adaptive_max_pool1d_backward(
     TypeError
         If `dy` is not a float array or `indices` is not an array of integers.
     ValueError
-        If shapes do not fit or an index lies outside the signal, or outside its window.
+        If shapes do not match, or an index is outside the signal or outside its window.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def adaptive_max_pool1d_backward(
 
 
 def adaptive_avg_pool1d(x: np.ndarray, output_size: OutputLength, *, backend: str | None = None) -> np.ndarray:
-    """Mean of each of so many windows of signals, as ``torch.nn.functional.adaptive_avg_pool1d``.
+    """Average-pooling of signals to a given length, as ``torch.nn.functional.adaptive_avg_pool1d``.
 
     With `output_size` 1 it is the mean of each channel: global average-pooling.
 
@@ -107,7 +107,7 @@ def adaptive_avg_pool1d(x: np.ndarray, output_size: OutputLength, *, backend: st
     x : ndarray of shape (N, C, L), float32 or float64
         Signals.
     output_size, backend
-        As in `adaptive_max_pool1d`, and so are the windows.
+        As in `adaptive_max_pool1d`; the windows are the same.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def adaptive_avg_pool1d(x: np.ndarray, output_size: OutputLength, *, backend: st
     Raises
     ------
     TypeError, ValueError
-        As `adaptive_max_pool1d`.
+        As in `adaptive_max_pool1d`.
 
     Examples
     --------
@@ -131,12 +131,12 @@ def adaptive_avg_pool1d(x: np.ndarray, output_size: OutputLength, *, backend: st
 def adaptive_avg_pool1d_backward(
     dy: np.ndarray, x_shape: tuple[int, int, int], *, backend: str | None = None
 ) -> np.ndarray:
-    """Gradient of `adaptive_avg_pool1d`: each ``dy``, divided by the places of its window, is added to all of them.
+    """Gradient of `adaptive_avg_pool1d`: each ``dy`` is spread evenly over the positions of its window.
 
     Parameters
     ----------
     dy : ndarray of shape (N, C, OL), float32 or float64
-        Gradient of the loss by the output, whose length says what `output_size` was.
+        Gradient of the loss with respect to the output; its length is the `output_size`.
     x_shape : (int, int, int)
         Shape of the input, (N, C, L).
     backend : {"naive", "numpy", "numba"}, optional
@@ -174,11 +174,11 @@ def adaptive_max_pool2d(
 def adaptive_max_pool2d(
     x: np.ndarray, output_size: OutputSize, *, return_indices: bool = False, backend: str | None = None
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-    """Largest value in each of so many windows, as ``torch.nn.functional.adaptive_max_pool2d``.
+    """Max-pooling to a given size, as ``torch.nn.functional.adaptive_max_pool2d``.
 
-    Output row ``oy`` of OH reads the rows ``floor(oy * H / OH)`` to ``ceil((oy + 1) * H / OH) - 1``, and columns are
-    alike: where OH divides H the windows are of one size and stand side by side, else neighbours share a row. Equal
-    values and NaN are treated as in `max_pool2d`.
+    Output row ``oy`` of OH reads rows ``floor(oy * H / OH)`` to ``ceil((oy + 1) * H / OH) - 1``, and columns likewise.
+    If OH divides H, all windows have the same height and do not overlap; else neighbouring windows may share a row.
+    Equal values and NaN are treated as in `max_pool2d`.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def adaptive_max_pool2d(
     output_size : int or (int or None, int or None)
         (OH, OW), or one number for both; None leaves an axis as it is. They may be larger than H and W.
     return_indices : bool, default False
-        Whether to return the winners' places too, which `adaptive_max_pool2d_backward` needs.
+        Whether to return the positions of the maxima too; `adaptive_max_pool2d_backward` needs them.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -195,14 +195,14 @@ def adaptive_max_pool2d(
     -------
     y : ndarray of shape (N, C, OH, OW), dtype of `x`
     indices : ndarray of shape (N, C, OH, OW), int64
-        Only with `return_indices`: ``iy * W + ix`` of each winner, its flat place in its plane of `x`.
+        Only with `return_indices`: ``iy * W + ix`` of each maximum, its flat index in its plane of `x`.
 
     Raises
     ------
     TypeError
         If `x` is not a float32 or float64 array.
     ValueError
-        If `x` is not (N, C, H, W), or `output_size` is not a size.
+        If `x` is not (N, C, H, W), or `output_size` is not valid.
 
     Examples
     --------
@@ -218,14 +218,14 @@ def adaptive_max_pool2d(
 def adaptive_max_pool2d_backward(
     dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, int, int, int], *, backend: str | None = None
 ) -> np.ndarray:
-    """Gradient of `adaptive_max_pool2d`: each ``dy`` is added at the place of its window's winner.
+    """Gradient of `adaptive_max_pool2d`: each ``dy`` is added at the position of its window's maximum.
 
-    It is `max_pool2d_backward`, under its own name.
+    It computes the same as `max_pool2d_backward`.
 
     Parameters
     ----------
     dy : ndarray of shape (N, C, OH, OW), float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     indices : ndarray of shape (N, C, OH, OW), integers
         As returned by `adaptive_max_pool2d`.
     x_shape : (int, int, int, int)
@@ -242,7 +242,7 @@ def adaptive_max_pool2d_backward(
     TypeError
         If `dy` is not a float array or `indices` is not an array of integers.
     ValueError
-        If shapes do not fit or an index lies outside the plane, or outside its window.
+        If shapes do not match, or an index is outside the plane or outside its window.
 
     Examples
     --------
@@ -255,7 +255,7 @@ def adaptive_max_pool2d_backward(
 
 
 def adaptive_avg_pool2d(x: np.ndarray, output_size: OutputSize, *, backend: str | None = None) -> np.ndarray:
-    """Mean of each of so many windows, as ``torch.nn.functional.adaptive_avg_pool2d``.
+    """Average-pooling to a given size, as ``torch.nn.functional.adaptive_avg_pool2d``.
 
     With `output_size` 1 it is the mean of each channel: global average-pooling.
 
@@ -264,7 +264,7 @@ def adaptive_avg_pool2d(x: np.ndarray, output_size: OutputSize, *, backend: str 
     x : ndarray of shape (N, C, H, W), float32 or float64
         Images.
     output_size, backend
-        As in `adaptive_max_pool2d`, and so are the windows.
+        As in `adaptive_max_pool2d`; the windows are the same.
 
     Returns
     -------
@@ -273,7 +273,7 @@ def adaptive_avg_pool2d(x: np.ndarray, output_size: OutputSize, *, backend: str 
     Raises
     ------
     TypeError, ValueError
-        As `adaptive_max_pool2d`.
+        As in `adaptive_max_pool2d`.
 
     Examples
     --------
@@ -290,12 +290,12 @@ def adaptive_avg_pool2d(x: np.ndarray, output_size: OutputSize, *, backend: str 
 def adaptive_avg_pool2d_backward(
     dy: np.ndarray, x_shape: tuple[int, int, int, int], *, backend: str | None = None
 ) -> np.ndarray:
-    """Gradient of `adaptive_avg_pool2d`: each ``dy``, divided by the pixels of its window, is added to all of them.
+    """Gradient of `adaptive_avg_pool2d`: each ``dy`` is spread evenly over the pixels of its window.
 
     Parameters
     ----------
     dy : ndarray of shape (N, C, OH, OW), float32 or float64
-        Gradient of the loss by the output, whose size says what `output_size` was.
+        Gradient of the loss with respect to the output; its size is the `output_size`.
     x_shape : (int, int, int, int)
         Shape of the input, (N, C, H, W).
     backend : {"naive", "numpy", "numba"}, optional
@@ -325,7 +325,7 @@ def adaptive_avg_pool2d_backward(
 def _adaptive_max_pool(
     axes: int, x, output_size: OutputExtents, return_indices, backend
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-    """Of signals or of images."""
+    """`adaptive_max_pool1d` or `adaptive_max_pool2d`, by the number of axes."""
     x = _validate.floats("x", x, 2 + axes)
     windows = adaptive_windows(x.shape[2:], output_size)
     with_indices = _validate.flag("return_indices", return_indices)
@@ -336,7 +336,7 @@ def _adaptive_max_pool(
 
 
 def _adaptive_max_pool_backward(axes: int, dy, indices, x_shape, backend) -> np.ndarray:
-    """Of signals or of images."""
+    """`adaptive_max_pool1d_backward` or `adaptive_max_pool2d_backward`, by the number of axes."""
     dy = _validate.floats("dy", dy, 2 + axes)
     x_shape = input_shape(x_shape, dy)
     indices = _validate.indices("indices", indices, dy.shape, below=math.prod(x_shape[2:]))
@@ -350,7 +350,7 @@ def _adaptive_max_pool_backward(axes: int, dy, indices, x_shape, backend) -> np.
 
 
 def _adaptive_avg_pool(axes: int, x, output_size: OutputExtents, backend) -> np.ndarray:
-    """Of signals or of images."""
+    """`adaptive_avg_pool1d` or `adaptive_avg_pool2d`, by the number of axes."""
     x = _validate.floats("x", x, 2 + axes)
     windows = adaptive_windows(x.shape[2:], output_size)
     implementation = backends.load(backend)
@@ -359,7 +359,7 @@ def _adaptive_avg_pool(axes: int, x, output_size: OutputExtents, backend) -> np.
 
 
 def _adaptive_avg_pool_backward(axes: int, dy, x_shape, backend) -> np.ndarray:
-    """Of signals or of images."""
+    """`adaptive_avg_pool1d_backward` or `adaptive_avg_pool2d_backward`, by the number of axes."""
     dy = _validate.floats("dy", dy, 2 + axes)
     x_shape = input_shape(x_shape, dy)
     windows = adaptive_windows(x_shape[2:], dy.shape[2:])
@@ -369,6 +369,6 @@ def _adaptive_avg_pool_backward(axes: int, dy, x_shape, backend) -> np.ndarray:
 
 
 def _pixels(spans: tuple[tuple[int, int], ...]) -> np.ndarray:
-    """The pixels of each window, one line for each; the last one stands for those that others have more."""
+    """The pixels of each window, one row per window; a shorter window repeats its last pixel."""
     most = max(stop - start for start, stop in spans)
     return np.array([[min(start + k, stop - 1) for k in range(most)] for start, stop in spans])

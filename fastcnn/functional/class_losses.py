@@ -1,4 +1,4 @@
-"""The losses of rows of classes and their gradients."""
+"""Classification losses and their gradients."""
 
 import numpy as np
 
@@ -18,28 +18,29 @@ def cross_entropy(
 ) -> float:
     """Negative log-likelihood of the target classes under `softmax` of the logits, computed from `log_softmax`.
 
-    A row is the logits of an image, or of a place in it, as a pixel. With the logarithms ``l`` of a row's
-    probabilities, its target ``t`` and its weight ``w[t]``, the row's loss is ``-w[t] * l[t]``. With label smoothing
-    ``e`` it is ``-(1 - e) * w[t] * l[t] - e / classes * sum(w * l)``: a part of the likelihood that is asked for is
-    shared out among all classes. The mean is over the rows' weights: the sum of the losses is divided by the sum of
-    ``w[t]``, as in ``torch.nn.functional.cross_entropy``.
+    A row is the logits of one image, or of one position in it, such as a pixel. With the row's log-probabilities ``l``,
+    its target ``t`` and the weight ``w[t]``, its loss is ``-w[t] * l[t]``. With label smoothing ``e`` it is
+    ``-(1 - e) * w[t] * l[t] - e / classes * sum(w * l)``: the fraction ``e`` of the target probability is spread evenly
+    over all classes. The mean is weighted: the sum of the losses is divided by the sum of ``w[t]``, as in
+    ``torch.nn.functional.cross_entropy``.
 
-    Targets may be soft: probabilities ``q`` of all classes, as they are in mixtures of images or from another model.
-    The row's loss is ``-sum(w * q * l)``, after smoothing with ``(1 - e) * q + e / classes`` in the place of ``q``, and
-    the mean is over the rows, whatever their weights.
+    Targets may be soft: probabilities ``q`` of all classes, for example of mixed images or from another model. The
+    row's loss is ``-sum(w * q * l)``, with ``(1 - e) * q + e / classes`` instead of ``q`` under label smoothing. The
+    mean is over the number of rows, whatever their weights.
 
     Parameters
     ----------
     logits : ndarray of shape (N, classes) or (N, classes, ...), float32 or float64
     target : ndarray of shape (N,), (N, ...) or (N, classes, ...)
-        Integers: the class of each row, from 0 to classes - 1, or `ignore_index`. Or, of the shape and dtype of
-        `logits`, the probabilities of all classes.
+        Integers: the class of each row, from 0 to classes - 1, or `ignore_index`. Or the probabilities of all classes,
+        in the shape and dtype of `logits`.
     weight : ndarray of shape (classes,), dtype of `logits`, optional
-        Of each class, at least 0; by default 1.
+        Weight of each class, at least 0; by default 1.
     ignore_index : int, default -100
-        Rows with this target do not count, and have no gradient. With soft targets it must be below 0: they have none.
+        Rows with this target do not count and have gradient 0. With soft targets no row can be ignored, and it must be
+        below 0.
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over the rows; "none" gives the losses of all, one by one.
+        Over the rows; "none" returns one loss for each row.
     label_smoothing : float, default 0
         From 0 to 1.
     backend : {"naive", "numpy", "numba"}, optional
@@ -55,8 +56,8 @@ def cross_entropy(
     TypeError
         If `logits` or `weight` is not a float array or `target` is neither an array of integers nor probabilities.
     ValueError
-        If shapes do not fit, a class or a number is out of range, or `reduction` is unknown; and if no row has a weight
-        and the mean is wanted, which in PyTorch is NaN.
+        If shapes do not match, a class or a number is out of range, or `reduction` is unknown. Also for the mean if all
+        rows have weight 0 or are ignored; PyTorch returns NaN there.
 
     References
     ----------
@@ -90,18 +91,18 @@ def cross_entropy_backward(
     dy: np.ndarray | None = None,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Gradient of `cross_entropy` by the logits: ``softmax(logits) - onehot(target)``, divided by N for the mean.
+    """Gradient of `cross_entropy` with respect to the logits: ``softmax(logits) - onehot(target)``.
 
-    With weights and smoothing the row of ``onehot`` is that of the shares ``s = (1 - e) * w[t] * onehot + e / classes *
-    w``, the gradient is ``softmax(logits) * sum(s) - s``, and N is the sum of ``w[t]``. Soft targets are in the place
-    of ``onehot``, and N is the number of rows.
+    For the mean it is divided by N, the number of rows that count. With weights and label smoothing, the gradient is
+    ``softmax(logits) * sum(s) - s`` with ``s = (1 - e) * w[t] * onehot + e / classes * w``, and N is the sum of
+    ``w[t]``. With soft targets ``q``, ``s = ((1 - e) * q + e / classes) * w``, and N is the number of all rows.
 
     Parameters
     ----------
     logits, target, weight, ignore_index, reduction, label_smoothing, backend
         As given to `cross_entropy`.
     dy : ndarray of shape (N,) or (N, ...), dtype of `logits`, optional
-        With ``reduction="none"``, which needs it: the gradient of what is made of the losses by them.
+        Gradient with respect to the losses; required with ``reduction="none"``, not allowed otherwise.
 
     Returns
     -------
@@ -110,7 +111,7 @@ def cross_entropy_backward(
     Raises
     ------
     TypeError, ValueError
-        As `cross_entropy`; or if there is no `dy` where one is needed, or one where none is.
+        As in `cross_entropy`, or if `dy` is missing with ``reduction="none"`` or given without it.
 
     Examples
     --------
@@ -136,10 +137,10 @@ def nll_loss(
     *,
     backend: str | None = None,
 ) -> float:
-    """Negative log-likelihood of the target classes, from the logarithms of probabilities, as `log_softmax` has them.
+    """Negative log-likelihood of the target classes, from log-probabilities such as those of `log_softmax`.
 
-    The loss of a row is ``-w[t] * x[t]``. The mean is over the rows' weights, as that of `cross_entropy`, which does
-    both at once.
+    The loss of a row is ``-w[t] * x[t]``. The mean is weighted as in `cross_entropy`, which combines `log_softmax` and
+    this loss.
 
     Parameters
     ----------
@@ -147,11 +148,11 @@ def nll_loss(
     target : ndarray of shape (N,) or (N, ...), integers
         Class of each row, from 0 to classes - 1, or `ignore_index`.
     weight : ndarray of shape (classes,), dtype of `x`, optional
-        Of each class, at least 0; by default 1.
+        Weight of each class, at least 0; by default 1.
     ignore_index : int, default -100
-        Rows with this target do not count, and have no gradient.
+        Rows with this target do not count and have gradient 0.
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over the rows; "none" gives the losses of all, one by one.
+        Over the rows; "none" returns one loss for each row.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -165,8 +166,8 @@ def nll_loss(
     TypeError
         If `x` or `weight` is not a float array or `target` is not an array of integers.
     ValueError
-        If shapes do not fit, a class is out of range, or `reduction` is unknown; and if no row has a weight and the
-        mean is wanted, which in PyTorch is NaN.
+        If shapes do not match, a class is out of range, or `reduction` is unknown. Also for the mean if all rows have
+        weight 0 or are ignored; PyTorch returns NaN there.
 
     Examples
     --------
@@ -191,14 +192,16 @@ def nll_loss_backward(
     dy: np.ndarray | None = None,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Gradient of `nll_loss` by ``x``: ``-w[t]`` at the target of each row, divided by their sum for the mean.
+    """Gradient of `nll_loss` with respect to ``x``: ``-w[t]`` at the target of each row, else 0.
+
+    For the mean it is divided by the sum of ``w[t]``.
 
     Parameters
     ----------
     x, target, weight, ignore_index, reduction, backend
         As given to `nll_loss`.
     dy : ndarray of shape (N,) or (N, ...), dtype of `x`, optional
-        With ``reduction="none"``, which needs it: the gradient of what is made of the losses by them.
+        Gradient with respect to the losses; required with ``reduction="none"``, not allowed otherwise.
 
     Returns
     -------
@@ -207,7 +210,7 @@ def nll_loss_backward(
     Raises
     ------
     TypeError, ValueError
-        As `nll_loss`; or if there is no `dy` where one is needed, or one where none is.
+        As in `nll_loss`, or if `dy` is missing with ``reduction="none"`` or given without it.
 
     Examples
     --------
@@ -221,7 +224,7 @@ def nll_loss_backward(
 
 
 def cross_entropy_terms(logits, target, weight, ignore_index, reduction: str, label_smoothing) -> Terms:
-    """The terms of `cross_entropy`: asked for is the class of each row, or the share of each class in each row."""
+    """The terms of `cross_entropy`, from the class of each row or from the weight of each class in each row."""
     logits = _rows("logits", logits)
     smoothing = _validate.number("label_smoothing", label_smoothing, 0, 1)
     weight = checked_weight(weight, ("logits", logits))
@@ -257,17 +260,17 @@ def nll_loss_terms(x, target, weight, ignore_index, reduction: str) -> Terms:
 def checked_labels(
     name: str, labels, shape: tuple[int, ...], classes: int, ignore_index: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Classes as int64, 0 in the place of `ignore_index`; and which of them it does not stand for."""
+    """Classes as int64, with 0 in place of `ignore_index`, and a mask of those that are not ignored."""
     kept = None
     if isinstance(labels, np.ndarray) and labels.shape == shape and labels.dtype.kind in "iu":
         kept = labels != ignore_index
         labels = labels if np.count_nonzero(kept) == labels.size else np.where(kept, labels, 0)
-    labels = _validate.indices(name, labels, shape, below=classes)  # which refuses them, if they are no such array
+    labels = _validate.indices(name, labels, shape, below=classes)  # raises if `labels` is not such an array
     return labels, np.ones(shape, bool) if kept is None else kept
 
 
 def checked_weight(weight, like: tuple[str, np.ndarray] | None = None) -> np.ndarray | None:
-    """Weights of classes, of those of ``like``, a (name, rows), where given."""
+    """Checked weights of classes, one for each class of ``like``, a (name, array), if that is given."""
     weight = checked_weights("weight", weight, 1, like)
     if weight is not None and like is not None:
         _validate.shape("weight", weight, like[1].shape[1:2], f"one value for each class of `{like[0]}`")
@@ -280,7 +283,7 @@ def checked_index(ignore_index) -> int:
 
 
 def _rows(name: str, x) -> np.ndarray:
-    """Numbers for each class of each row."""
+    """A float array of shape (N, classes, ...)."""
     x = _validate.floats(name, x)
     if x.ndim < 2:
         raise ValueError(f"`{name}` must have 2 dimensions, (N, classes), or more but its shape is {x.shape}.")
@@ -288,7 +291,7 @@ def _rows(name: str, x) -> np.ndarray:
 
 
 def _labels(x, target, weight, ignore_index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, float]:
-    """The classes of all rows; which of them count, and their weights, if these are not all 1; and the sum of those."""
+    """Classes of all rows, a mask of the rows that count, their weights (None if all are 1) and the sum of these."""
     target, kept = checked_labels("target", target, (len(x), *x.shape[2:]), x.shape[1], ignore_index)
     if weight is None:
         count = np.count_nonzero(kept)  # `all` takes ten times as long
@@ -298,14 +301,14 @@ def _labels(x, target, weight, ignore_index: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _probabilities(target: np.ndarray, logits: np.ndarray, ignore_index: int) -> np.ndarray:
-    """Soft targets."""
+    """Checked soft targets."""
     if target.ndim != logits.ndim:
         raise TypeError(
             f"`target` must be a numpy array of integers, not {target.dtype}. The probabilities of all classes would "
             f"have the shape of `logits`, {logits.shape}."
         )
     target = _validate.floats("target", target, like=("logits", logits))
-    _validate.shape("target", target, logits.shape, "that of `logits`, where it holds probabilities")
+    _validate.shape("target", target, logits.shape, "the shape of `logits`, since it holds probabilities")
     if ignore_index >= 0:
         raise ValueError(
             f"`ignore_index` is {ignore_index} but must be below 0 with soft targets: only classes can be ignored."
@@ -314,5 +317,5 @@ def _probabilities(target: np.ndarray, logits: np.ndarray, ignore_index: int) ->
 
 
 def _along(weight: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Numbers of classes, to be multiplied with the rows of ``x``."""
+    """Weights of classes, shaped to broadcast along the class axis of ``x``."""
     return weight.reshape(-1, *(1,) * (x.ndim - 2))

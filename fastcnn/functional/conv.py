@@ -20,26 +20,26 @@ def conv1d(
 ) -> np.ndarray:
     """Convolve signals with filters (a cross-correlation), as ``torch.nn.functional.conv1d``.
 
-    It is `conv2d` of images of one row: ``y[n, o, i] = bias[o] + sum over c, k of weight[o, c, k] * x[n, c, i * stride
-    + k * dilation - left]``; ``x`` is zero outside the signal.
+    It equals `conv2d` on images of one row: ``y[n, o, i] = bias[o] + sum over c, k of weight[o, c, k] * x[n, c, i *
+    stride + k * dilation - left]``; ``x`` is zero outside the signal.
 
     Parameters
     ----------
     x : ndarray of shape (N, C, L), float32 or float64
-        Signals: C values at each of L places.
+        Signals: C values at each of L positions.
     weight : ndarray of shape (O, C / groups, K), dtype of `x`
         Filters.
     bias : ndarray of shape (O,), dtype of `x`, optional
         Added to each output channel.
     stride : int or (int,), default 1
-        Places between neighbouring windows.
+        Distance between neighbouring windows.
     padding : int, (int,), (int, int), "valid" or "same", default 0
-        Zeros before and behind the signal: as many on both sides; (left, right); none; or what makes the output
-        ``ceil(L / stride)`` long, by TensorFlow's rule: an odd one goes to the right.
+        Zeros around the signal. An int is the number on both sides, a pair is (left, right), and "valid" means none.
+        "same" makes the output ``ceil(L / stride)`` long; by TensorFlow's rule, an odd zero goes to the right.
     dilation : int or (int,), default 1
-        Places between the taps of a filter.
+        Distance between neighbouring taps of a filter.
     groups : int, default 1
-        The channels are cut into so many groups and each group of filters sees its own; divides C and O.
+        Number of groups of channels; each group of filters sees only its own channels. Divides C and O.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use; see `fastcnn.get_backend` for the default.
 
@@ -53,7 +53,7 @@ def conv1d(
     TypeError
         If an array is not a float32 or float64 array, or the dtypes differ.
     ValueError
-        If shapes do not fit each other, or a window is larger than the padded signal.
+        If shapes do not match, or a window is longer than the padded signal.
 
     Notes
     -----
@@ -85,28 +85,28 @@ def conv1d_backward(
     weight_grad: bool = True,
     backend: str | None = None,
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
-    """Gradients of `conv1d` by its input, its filters and its bias, as those of `conv2d`.
+    """Gradients of `conv1d` with respect to its input, filters and bias, as in `conv2d_backward`.
 
     Parameters
     ----------
     dy : ndarray of shape (N, O, OL), dtype of `x`
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     x, weight, stride, padding, dilation, groups, backend
         As given to `conv1d`.
     input_grad, weight_grad : bool, default True
-        Whether to compute ``dx``, and whether to compute ``dweight`` and ``dbias``.
+        Whether to compute ``dx``, and whether to compute ``dweight`` and ``dbias``, respectively.
 
     Returns
     -------
     dx : ndarray of shape (N, C, L) or None
     dweight : ndarray of shape (O, C / groups, K) or None
     dbias : ndarray of shape (O,) or None
-        None stands for what was not asked.
+        None where it was not requested.
 
     Raises
     ------
     TypeError, ValueError
-        As `conv1d`; and if `dy` has not the shape of the output.
+        As in `conv1d`, or if `dy` does not have the shape of the output.
 
     Notes
     -----
@@ -140,7 +140,7 @@ def conv2d(
     """Convolve images with filters (a cross-correlation: filters are not flipped), as ``torch.nn.functional.conv2d``.
 
     ``y[n, o, oy, ox] = bias[o] + sum over c, ky, kx of weight[o, c, ky, kx] * x[n, c, iy, ix]`` with
-    ``iy = oy * stride + ky * dilation - top`` and ``ix`` alike; ``x`` is zero outside the image.
+    ``iy = oy * stride + ky * dilation - top`` and ``ix`` likewise; ``x`` is zero outside the image.
 
     Parameters
     ----------
@@ -151,28 +151,29 @@ def conv2d(
     bias : ndarray of shape (O,), dtype of `x`, optional
         Added to each output channel.
     stride : int or (int, int), default 1
-        Pixels between neighbouring windows, (height, width).
+        Distance between neighbouring windows in pixels, (height, width).
     padding : int, pair, four ints, "valid" or "same", default 0
-        Pixels of zeros around the image: the same on all sides; (height, width); (top, bottom, left, right);
-        none; or what makes the output ``ceil(H / stride)`` high, by TensorFlow's rule: an odd row goes to the bottom.
+        Pixels of zeros around the image. An int is the number on all sides, a pair is (height, width), four ints are
+        (top, bottom, left, right), and "valid" means none. "same" makes the output ``ceil(H / stride)`` high; by
+        TensorFlow's rule, an odd row goes to the bottom, an odd column to the right.
     dilation : int or (int, int), default 1
-        Pixels between the taps of a filter.
+        Distance between neighbouring taps of a filter, in pixels.
     groups : int, default 1
-        The channels are cut into so many groups and each group of filters sees its own; divides C and O.
+        Number of groups of channels; each group of filters sees only its own channels. Divides C and O.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use; see `fastcnn.get_backend` for the default.
 
     Returns
     -------
     ndarray of shape (N, O, OH, OW), dtype of `x`
-        ``OH = (H + top + bottom - dilation * (KH - 1) - 1) // stride + 1``; OW alike.
+        ``OH = (H + top + bottom - dilation * (KH - 1) - 1) // stride + 1``; OW likewise.
 
     Raises
     ------
     TypeError
         If an array is not a float32 or float64 array, or the dtypes differ.
     ValueError
-        If shapes do not fit each other, or a window is larger than the padded image.
+        If shapes do not match, or a window is larger than the padded image.
 
     Notes
     -----
@@ -203,31 +204,32 @@ def conv2d_backward(
     weight_grad: bool = True,
     backend: str | None = None,
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
-    """Gradients of `conv2d` by its input, its filters and its bias.
+    """Gradients of `conv2d` with respect to its input, filters and bias.
 
-    ``dx[n, c, iy, ix]`` and ``dweight[o, c, ky, kx]`` are the sums, over the terms of `conv2d` in which ``x[n, c, iy,
-    ix]`` or ``weight[o, c, ky, kx]`` stands, of ``dy`` times the other factor; ``dbias[o]`` is the sum of ``dy[:, o]``.
+    ``dx[n, c, iy, ix]`` is the sum of ``dy * weight`` over the terms of `conv2d` that contain ``x[n, c, iy, ix]``.
+    ``dweight[o, c, ky, kx]`` is the sum of ``dy * x`` over the terms that contain ``weight[o, c, ky, kx]``.
+    ``dbias[o]`` is the sum of ``dy[:, o]``.
 
     Parameters
     ----------
     dy : ndarray of shape (N, O, OH, OW), dtype of `x`
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     x, weight, stride, padding, dilation, groups, backend
         As given to `conv2d`.
     input_grad, weight_grad : bool, default True
-        Whether to compute ``dx``, and whether to compute ``dweight`` and ``dbias``.
+        Whether to compute ``dx``, and whether to compute ``dweight`` and ``dbias``, respectively.
 
     Returns
     -------
     dx : ndarray of shape (N, C, H, W) or None
     dweight : ndarray of shape (O, C / groups, KH, KW) or None
     dbias : ndarray of shape (O,) or None
-        None stands for what was not asked.
+        None where it was not requested.
 
     Raises
     ------
     TypeError, ValueError
-        As `conv2d`; and if `dy` has not the shape of the output.
+        As in `conv2d`, or if `dy` does not have the shape of the output.
 
     Notes
     -----
@@ -252,7 +254,7 @@ def conv2d_backward(
 def _conv(
     axes: int, x, weight, bias, stride: Extents, padding: AnyPadding, dilation: Extents, groups, backend
 ) -> np.ndarray:
-    """Of signals or of images."""
+    """`conv1d` or `conv2d`, by the number of axes."""
     x, weight, windows, groups = _checked(axes, x, weight, stride, padding, dilation, groups)
     if bias is not None:
         bias = _validate.floats("bias", bias, 1, like=("x", x))
@@ -267,7 +269,7 @@ def _conv_backward(
     axes: int, dy, x, weight, stride: Extents, padding: AnyPadding, dilation: Extents, groups, input_grad, weight_grad,
     backend,
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:  # fmt: skip
-    """Of signals or of images."""
+    """`conv1d_backward` or `conv2d_backward`, by the number of axes."""
     x, weight, windows, groups = _checked(axes, x, weight, stride, padding, dilation, groups)
     dy = _validate.floats("dy", dy, 2 + axes, like=("x", x))
     y_shape = len(x), len(weight), *extents(windows.OH, windows.OW, axes)

@@ -19,29 +19,29 @@ def conv_transpose1d(
     *,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Spread signals over longer ones, as ``torch.nn.functional.conv_transpose1d``: the input gradient of `conv1d`.
+    """Transposed convolution of signals, as ``torch.nn.functional.conv_transpose1d``: the input gradient of `conv1d`.
 
-    It is `conv_transpose2d` of images of one row: each ``x[n, c, i] * weight[c, o, k]`` is added to ``y[n, o, i *
-    stride + k * dilation - padding]``, where that lies inside the output; then ``bias[o]``.
+    It equals `conv_transpose2d` on images of one row: each ``x[n, c, i] * weight[c, o, k]`` is added to ``y[n, o, i *
+    stride + k * dilation - padding]`` if that is inside the output; then ``bias[o]`` is added.
 
     Parameters
     ----------
     x : ndarray of shape (N, C, L), float32 or float64
         Signals.
     weight : ndarray of shape (C, O / groups, K), dtype of `x`
-        Filters; note that the input's channels come first.
+        Filters; note that the input channels come first.
     bias : ndarray of shape (O,), dtype of `x`, optional
         Added to each output channel.
     stride : int or (int,), default 1
-        Places of the output between neighbouring places of the input.
+        Distance in the output between neighbouring positions of the input.
     padding : int or (int,), default 0
-        Places cut off the output on both sides.
+        Positions cut off the output on each side.
     output_padding : int or (int,), default 0
-        Places added to the output at the right, fewer than the stride or the dilation.
+        Positions added to the output on the right; must be smaller than the stride or the dilation.
     groups : int, default 1
-        The channels are cut into so many groups and each makes its own part of the output's; divides C.
+        Number of groups of channels; each group makes its own part of the output channels. Divides C.
     dilation : int or (int,), default 1
-        Places between the taps of a filter.
+        Distance between neighbouring taps of a filter.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use; see `fastcnn.get_backend` for the default.
 
@@ -55,7 +55,7 @@ def conv_transpose1d(
     TypeError
         If an array is not a float32 or float64 array, or the dtypes differ.
     ValueError
-        If shapes do not fit each other, or nothing would be left of the output.
+        If shapes do not match, or the output would be empty.
 
     Notes
     -----
@@ -86,28 +86,28 @@ def conv_transpose1d_backward(
     weight_grad: bool = True,
     backend: str | None = None,
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
-    """Gradients of `conv_transpose1d` by its input, its filters and its bias, as those of `conv_transpose2d`.
+    """Gradients of `conv_transpose1d` with respect to its input, filters and bias, as in `conv_transpose2d_backward`.
 
     Parameters
     ----------
     dy : ndarray of shape (N, O, OL), dtype of `x`
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     x, weight, stride, padding, output_padding, groups, dilation, backend
         As given to `conv_transpose1d`.
     input_grad, weight_grad : bool, default True
-        Whether to compute ``dx``, and whether to compute ``dweight`` and ``dbias``.
+        Whether to compute ``dx``, and whether to compute ``dweight`` and ``dbias``, respectively.
 
     Returns
     -------
     dx : ndarray of shape (N, C, L) or None
     dweight : ndarray of shape (C, O / groups, K) or None
     dbias : ndarray of shape (O,) or None
-        None stands for what was not asked.
+        None where it was not requested.
 
     Raises
     ------
     TypeError, ValueError
-        As `conv_transpose1d`; and if `dy` has not the shape of the output.
+        As in `conv_transpose1d`, or if `dy` does not have the shape of the output.
 
     Notes
     -----
@@ -138,45 +138,45 @@ def conv_transpose2d(
     *,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Spread images over larger ones, as ``torch.nn.functional.conv_transpose2d``: the input gradient of `conv2d`.
+    """Transposed convolution of images, as ``torch.nn.functional.conv_transpose2d``: the input gradient of `conv2d`.
 
     Each ``x[n, c, iy, ix] * weight[c, o, ky, kx]`` is added to ``y[n, o, oy, ox]`` with ``oy = iy * stride + ky *
-    dilation - padding`` and ``ox`` alike, where that lies inside the output; then ``bias[o]``. So with the same
-    filters, stride, padding, dilation and groups it gives the ``dx`` of a `conv2d` whose ``dy`` is `x`.
+    dilation - padding`` and ``ox`` likewise, if that is inside the output; then ``bias[o]`` is added. Without a bias,
+    the result is the ``dx`` of a `conv2d` with the same filters, stride, padding, dilation and groups, for ``dy = x``.
 
     Parameters
     ----------
     x : ndarray of shape (N, C, H, W), float32 or float64
         Images.
     weight : ndarray of shape (C, O / groups, KH, KW), dtype of `x`
-        Filters; note that the input's channels come first.
+        Filters; note that the input channels come first.
     bias : ndarray of shape (O,), dtype of `x`, optional
         Added to each output channel.
     stride : int or (int, int), default 1
-        Pixels of the output between neighbouring pixels of the input, (height, width).
+        Distance in the output between neighbouring pixels of the input, (height, width).
     padding : int or (int, int), default 0
-        Pixels cut off the output on both sides.
+        Pixels cut off the output on each side, (height, width).
     output_padding : int or (int, int), default 0
-        Pixels added to the output at the bottom and at the right, smaller than the stride or the dilation: as many
-        as `stride` sizes of an image give the same output of `conv2d`, and this says which is meant.
+        Pixels added to the output at the bottom and on the right; must be smaller than the stride or the dilation.
+        Images of up to `stride` different heights give the same output height in `conv2d`; this selects one of them.
     groups : int, default 1
-        The channels are cut into so many groups and each makes its own part of the output's; divides C.
+        Number of groups of channels; each group makes its own part of the output channels. Divides C.
     dilation : int or (int, int), default 1
-        Pixels between the taps of a filter.
+        Distance between neighbouring taps of a filter, in pixels.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use; see `fastcnn.get_backend` for the default.
 
     Returns
     -------
     ndarray of shape (N, O, OH, OW), dtype of `x`
-        ``OH = (H - 1) * stride - 2 * padding + dilation * (KH - 1) + output_padding + 1``; OW alike.
+        ``OH = (H - 1) * stride - 2 * padding + dilation * (KH - 1) + output_padding + 1``; OW likewise.
 
     Raises
     ------
     TypeError
         If an array is not a float32 or float64 array, or the dtypes differ.
     ValueError
-        If shapes do not fit each other, or nothing would be left of the output.
+        If shapes do not match, or the output would be empty.
 
     Notes
     -----
@@ -212,31 +212,31 @@ def conv_transpose2d_backward(
     weight_grad: bool = True,
     backend: str | None = None,
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
-    """Gradients of `conv_transpose2d` by its input, its filters and its bias.
+    """Gradients of `conv_transpose2d` with respect to its input, filters and bias.
 
-    ``dx`` is the `conv2d` of ``dy`` with the same filters; ``dweight`` is that of `conv2d_backward` with the roles of
-    ``x`` and ``dy`` exchanged; ``dbias[o]`` is the sum of ``dy[:, o]``.
+    ``dx`` is the `conv2d` of ``dy`` with the same filters. ``dweight`` is that of `conv2d_backward` with ``x`` and
+    ``dy`` exchanged. ``dbias[o]`` is the sum of ``dy[:, o]``.
 
     Parameters
     ----------
     dy : ndarray of shape (N, O, OH, OW), dtype of `x`
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     x, weight, stride, padding, output_padding, groups, dilation, backend
         As given to `conv_transpose2d`.
     input_grad, weight_grad : bool, default True
-        Whether to compute ``dx``, and whether to compute ``dweight`` and ``dbias``.
+        Whether to compute ``dx``, and whether to compute ``dweight`` and ``dbias``, respectively.
 
     Returns
     -------
     dx : ndarray of shape (N, C, H, W) or None
     dweight : ndarray of shape (C, O / groups, KH, KW) or None
     dbias : ndarray of shape (O,) or None
-        None stands for what was not asked.
+        None where it was not requested.
 
     Raises
     ------
     TypeError, ValueError
-        As `conv_transpose2d`; and if `dy` has not the shape of the output.
+        As in `conv_transpose2d`, or if `dy` does not have the shape of the output.
 
     Notes
     -----
@@ -264,7 +264,7 @@ def _conv_transpose(
     axes: int, x, weight, bias, stride: Extents, padding: Extents, output_padding: Extents, groups, dilation: Extents,
     backend,
 ) -> np.ndarray:  # fmt: skip
-    """Of signals or of images."""
+    """`conv_transpose1d` or `conv_transpose2d`, by the number of axes."""
     x, weight, windows, groups = _checked(axes, x, weight, stride, padding, output_padding, groups, dilation)
     if bias is not None:
         bias = _validate.floats("bias", bias, 1, like=("x", x))
@@ -279,7 +279,7 @@ def _conv_transpose_backward(
     axes: int, dy, x, weight, stride: Extents, padding: Extents, output_padding: Extents, groups, dilation: Extents,
     input_grad, weight_grad, backend,
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:  # fmt: skip
-    """Of signals or of images."""
+    """`conv_transpose1d_backward` or `conv_transpose2d_backward`, by the number of axes."""
     x, weight, windows, groups = _checked(axes, x, weight, stride, padding, output_padding, groups, dilation)
     dy = _validate.floats("dy", dy, 2 + axes, like=("x", x))
     y_shape = len(x), weight.shape[1] * groups, *extents(windows.H, windows.W, axes)
@@ -303,7 +303,7 @@ def _checked(
     groups = _validate.count("groups", groups)
     if len(weight) != x.shape[1]:
         raise ValueError(
-            f"`weight` has {len(weight)} input channels (the first of its shape {weight.shape}) but `x` has "
+            f"`weight` has {len(weight)} input channels (the first axis of its shape {weight.shape}) but `x` has "
             f"{x.shape[1]} (shape {x.shape})."
         )
     if len(weight) % groups:

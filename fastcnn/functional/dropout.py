@@ -1,4 +1,4 @@
-"""Dropout, of numbers or of whole channels, and its gradients."""
+"""Dropout of elements or of whole channels, and its gradients."""
 
 import numpy as np
 
@@ -11,17 +11,17 @@ def dropout(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Zero each element with probability ``p`` and scale the others by ``1 / (1 - p)`` (inverted dropout).
 
-    The expected value of an element stays what it was, so that nothing changes outside of training.
+    The scaling keeps the expected value of each element, so nothing needs to be scaled outside of training.
 
     Parameters
     ----------
     x : ndarray of any shape, float32 or float64
     p : float, default 0.5
-        Probability of an element to become zero; from 0 to 1. With 1, all do.
+        Probability that an element becomes zero, from 0 to 1.
     training : bool, default True
         When False, ``y`` is a copy of `x`.
     rng : numpy.random.Generator
-        Where the mask is drawn from: one uniform float32 for each element, in the order of a C-contiguous `x`.
+        Draws the mask: one uniform float32 for each element, in C order.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -59,7 +59,7 @@ def dropout_backward(dy: np.ndarray, mask: np.ndarray, *, backend: str | None = 
     Parameters
     ----------
     dy : ndarray of any shape, float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     mask : ndarray of the shape and dtype of `dy`
         As returned by `dropout`.
     backend : {"naive", "numpy", "numba"}, optional
@@ -72,7 +72,7 @@ def dropout_backward(dy: np.ndarray, mask: np.ndarray, *, backend: str | None = 
     Raises
     ------
     TypeError, ValueError
-        If the arrays are not float arrays of one shape and dtype.
+        If the arrays are not float arrays of the same shape and dtype.
 
     Examples
     --------
@@ -89,18 +89,18 @@ def dropout2d(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Zero each channel of each image with probability ``p`` and scale the others by ``1 / (1 - p)``.
 
-    Neighbours in a feature map say much the same, so that it loses little without single ones of them, as `dropout`
-    would leave it.
+    Neighbouring pixels of a feature map are strongly correlated, so `dropout` of single pixels removes little
+    information.
 
     Parameters
     ----------
     x : ndarray of shape (N, C, H, W), float32 or float64
     p : float, default 0.5
-        Probability of a channel to become zero; from 0 to 1. With 1, all do.
+        Probability that a channel becomes zero, from 0 to 1.
     training : bool, default True
         When False, ``y`` is a copy of `x`.
     rng : numpy.random.Generator
-        Where the mask is drawn from: one uniform float32 for each channel of each image, in their order.
+        Draws the mask: one uniform float32 for each channel of each image, in C order.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -109,7 +109,7 @@ def dropout2d(
     y : ndarray of the shape and dtype of `x`
         ``x * mask``.
     mask : ndarray of the shape and dtype of `x`
-        0 or ``1 / (1 - p)``, one number in a channel; all ones outside of training.
+        0 or ``1 / (1 - p)``, the same throughout a channel; all ones outside of training.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def dropout2d_backward(dy: np.ndarray, mask: np.ndarray, *, backend: str | None 
     Parameters
     ----------
     dy : ndarray of shape (N, C, H, W), float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     mask : ndarray of the shape and dtype of `dy`
         As returned by `dropout2d`.
     backend : {"naive", "numpy", "numba"}, optional
@@ -158,7 +158,7 @@ def dropout2d_backward(dy: np.ndarray, mask: np.ndarray, *, backend: str | None 
     Raises
     ------
     TypeError, ValueError
-        If the arrays are not float arrays of one shape (N, C, H, W) and dtype.
+        If the arrays are not float arrays of the same shape (N, C, H, W) and dtype.
 
     Examples
     --------
@@ -172,13 +172,13 @@ def dropout2d_backward(dy: np.ndarray, mask: np.ndarray, *, backend: str | None 
 
 
 def dropout_mask(shape: tuple[int, ...], dtype, p: float, rng: np.random.Generator) -> np.ndarray:
-    """Zeros with probability ``p``, else ``1 / (1 - p)``; the mask of `dropout`."""
+    """The mask of `dropout`: 0 with probability ``p``, else ``1 / (1 - p)``."""
     keep = rng.random(shape, dtype=np.float32) >= p
     return np.multiply(keep, 0 if p == 1 else 1 / (1 - p), dtype=dtype)
 
 
 def dropout2d_mask(shape: tuple[int, ...], dtype, p: float, rng: np.random.Generator) -> np.ndarray:
-    """One number of `dropout_mask` for each channel of each image; the mask of `dropout2d`."""
+    """The mask of `dropout2d`: one number of `dropout_mask` for each channel of each image."""
     return np.ascontiguousarray(np.broadcast_to(dropout_mask((*shape[:2], 1, 1), dtype, p, rng), shape))
 
 

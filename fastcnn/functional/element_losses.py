@@ -1,4 +1,4 @@
-"""The losses of elements, as those of numbers are, and their gradients."""
+"""Element-wise losses and their gradients."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def mse_loss(x: np.ndarray, target: np.ndarray, reduction: str = "mean", *, back
     x : ndarray of any shape, float32 or float64
     target : ndarray of the shape and dtype of `x`
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over all elements; "none" gives the losses of all, one by one.
+        Over all elements; "none" returns one loss for each element.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -26,7 +26,7 @@ def mse_loss(x: np.ndarray, target: np.ndarray, reduction: str = "mean", *, back
     Raises
     ------
     TypeError, ValueError
-        If the arrays are not float arrays of one shape and dtype, or `reduction` is unknown.
+        If the arrays are not float arrays of the same shape and dtype, or `reduction` is unknown.
 
     Examples
     --------
@@ -48,14 +48,16 @@ def mse_loss_backward(
     dy: np.ndarray | None = None,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Gradient of `mse_loss` by ``x``: ``2 * (x - target)``, divided by the number of elements for the mean.
+    """Gradient of `mse_loss` with respect to ``x``: ``2 * (x - target)``.
+
+    For the mean it is divided by the number of elements.
 
     Parameters
     ----------
     x, target, reduction, backend
         As given to `mse_loss`.
     dy : ndarray of the shape and dtype of `x`, optional
-        With ``reduction="none"``, which needs it: the gradient of what is made of the losses by them.
+        Gradient with respect to the losses; required with ``reduction="none"``, not allowed otherwise.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def mse_loss_backward(
     Raises
     ------
     TypeError, ValueError
-        As `mse_loss`; or if there is no `dy` where one is needed, or one where none is.
+        As in `mse_loss`, or if `dy` is missing with ``reduction="none"`` or given without it.
 
     Examples
     --------
@@ -84,7 +86,7 @@ def l1_loss(x: np.ndarray, target: np.ndarray, reduction: str = "mean", *, backe
     x : ndarray of any shape, float32 or float64
     target : ndarray of the shape and dtype of `x`
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over all elements; "none" gives the losses of all, one by one.
+        Over all elements; "none" returns one loss for each element.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -96,7 +98,7 @@ def l1_loss(x: np.ndarray, target: np.ndarray, reduction: str = "mean", *, backe
     Raises
     ------
     TypeError, ValueError
-        If the arrays are not float arrays of one shape and dtype, or `reduction` is unknown.
+        If the arrays are not float arrays of the same shape and dtype, or `reduction` is unknown.
 
     Examples
     --------
@@ -118,14 +120,16 @@ def l1_loss_backward(
     dy: np.ndarray | None = None,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Gradient of `l1_loss` by ``x``: the sign of ``x - target``, 0 where they are equal.
+    """Gradient of `l1_loss` with respect to ``x``: the sign of ``x - target``, 0 where they are equal.
+
+    For the mean it is divided by the number of elements.
 
     Parameters
     ----------
     x, target, reduction, backend
         As given to `l1_loss`.
     dy : ndarray of the shape and dtype of `x`, optional
-        With ``reduction="none"``, which needs it: the gradient of what is made of the losses by them.
+        Gradient with respect to the losses; required with ``reduction="none"``, not allowed otherwise.
 
     Returns
     -------
@@ -134,7 +138,7 @@ def l1_loss_backward(
     Raises
     ------
     TypeError, ValueError
-        As `l1_loss`; or if there is no `dy` where one is needed, or one where none is.
+        As in `l1_loss`, or if `dy` is missing with ``reduction="none"`` or given without it.
 
     Examples
     --------
@@ -149,7 +153,7 @@ def l1_loss_backward(
 def smooth_l1_loss(
     x: np.ndarray, target: np.ndarray, reduction: str = "mean", beta: float = 1.0, *, backend: str | None = None
 ) -> float:
-    """Absolute error, but a parabola near 0.
+    """Absolute error, but quadratic near 0.
 
     With ``d = x - target`` it is ``d**2 / (2 * beta)`` where ``abs(d) < beta``, else ``abs(d) - beta / 2``.
 
@@ -158,9 +162,9 @@ def smooth_l1_loss(
     x : ndarray of any shape, float32 or float64
     target : ndarray of the shape and dtype of `x`
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over all elements; "none" gives the losses of all, one by one.
+        Over all elements; "none" returns one loss for each element.
     beta : float, default 1
-        Where the parabola ends, at least 0, which gives `l1_loss`.
+        Where the quadratic part ends; at least 0. With 0 the loss is `l1_loss`.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -172,7 +176,7 @@ def smooth_l1_loss(
     Raises
     ------
     TypeError, ValueError
-        If the arrays are not float arrays of one shape and dtype, or an option is out of range.
+        If the arrays are not float arrays of the same shape and dtype, or an option is out of range.
 
     References
     ----------
@@ -197,14 +201,17 @@ def smooth_l1_loss_backward(
     dy: np.ndarray | None = None,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Gradient of `smooth_l1_loss` by ``x``: ``d / beta`` where ``abs(d) < beta``, else the sign of ``d``.
+    """Gradient of `smooth_l1_loss` with respect to ``x``.
+
+    With ``d = x - target`` it is ``d / beta`` where ``abs(d) < beta``, else the sign of ``d``. For the mean it is
+    divided by the number of elements.
 
     Parameters
     ----------
     x, target, reduction, beta, backend
         As given to `smooth_l1_loss`.
     dy : ndarray of the shape and dtype of `x`, optional
-        With ``reduction="none"``, which needs it: the gradient of what is made of the losses by them.
+        Gradient with respect to the losses; required with ``reduction="none"``, not allowed otherwise.
 
     Returns
     -------
@@ -213,7 +220,7 @@ def smooth_l1_loss_backward(
     Raises
     ------
     TypeError, ValueError
-        As `smooth_l1_loss`; or if there is no `dy` where one is needed, or one where none is.
+        As in `smooth_l1_loss`, or if `dy` is missing with ``reduction="none"`` or given without it.
 
     Examples
     --------
@@ -228,7 +235,7 @@ def smooth_l1_loss_backward(
 def huber_loss(
     x: np.ndarray, target: np.ndarray, reduction: str = "mean", delta: float = 1.0, *, backend: str | None = None
 ) -> float:
-    """Half the squared error, but straight lines far from 0.
+    """Half the squared error, but linear far from 0.
 
     With ``d = x - target`` it is ``d**2 / 2`` where ``abs(d) <= delta``, else ``delta * (abs(d) - delta / 2)``.
 
@@ -237,9 +244,9 @@ def huber_loss(
     x : ndarray of any shape, float32 or float64
     target : ndarray of the shape and dtype of `x`
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over all elements; "none" gives the losses of all, one by one.
+        Over all elements; "none" returns one loss for each element.
     delta : float, default 1
-        Where the lines begin, above 0.
+        Where the linear part begins; above 0.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -251,7 +258,7 @@ def huber_loss(
     Raises
     ------
     TypeError, ValueError
-        If the arrays are not float arrays of one shape and dtype, or an option is out of range.
+        If the arrays are not float arrays of the same shape and dtype, or an option is out of range.
 
     References
     ----------
@@ -276,14 +283,16 @@ def huber_loss_backward(
     dy: np.ndarray | None = None,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Gradient of `huber_loss` by ``x``: ``x - target``, but no further from 0 than ``delta``.
+    """Gradient of `huber_loss` with respect to ``x``: ``x - target``, clipped to ``-delta`` and ``delta``.
+
+    For the mean it is divided by the number of elements.
 
     Parameters
     ----------
     x, target, reduction, delta, backend
         As given to `huber_loss`.
     dy : ndarray of the shape and dtype of `x`, optional
-        With ``reduction="none"``, which needs it: the gradient of what is made of the losses by them.
+        Gradient with respect to the losses; required with ``reduction="none"``, not allowed otherwise.
 
     Returns
     -------
@@ -292,7 +301,7 @@ def huber_loss_backward(
     Raises
     ------
     TypeError, ValueError
-        As `huber_loss`; or if there is no `dy` where one is needed, or one where none is.
+        As in `huber_loss`, or if `dy` is missing with ``reduction="none"`` or given without it.
 
     Examples
     --------
@@ -313,23 +322,23 @@ def binary_cross_entropy_with_logits(
     *,
     backend: str | None = None,
 ) -> float:
-    """Negative log-likelihood of yes or no, for each element, from logits.
+    """Binary cross-entropy of each element, from logits.
 
     With ``p = sigmoid(x)`` the loss is ``-weight * (pos_weight * target * log(p) + (1 - target) * log(1 - p))``,
-    computed so that no logit is too large.
+    computed without overflow for any logit.
 
     Parameters
     ----------
     x : ndarray of any shape, float32 or float64
     target : ndarray of the shape and dtype of `x`
-        From 0, for no, to 1, for yes.
+        Probability of the positive class, from 0 to 1.
     weight : ndarray of a shape that broadcasts to that of `x`, dtype of `x`, optional
-        Of each element, at least 0; by default 1. The mean is over all elements, whatever their weights.
+        Weight of each element, at least 0; by default 1. The mean is over all elements, whatever their weights.
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over all elements; "none" gives the losses of all, one by one.
+        Over all elements; "none" returns one loss for each element.
     pos_weight : ndarray of a shape that broadcasts to that of `x`, dtype of `x`, optional
-        Of what is positive, at least 0; by default 1. Above 1 fewer of these are missed, below 1 fewer found
-        by mistake.
+        Weight of the positive class, at least 0; by default 1. A weight above 1 raises recall, one below 1 raises
+        precision.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -368,9 +377,9 @@ def binary_cross_entropy_with_logits_backward(
     dy: np.ndarray | None = None,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Gradient of `binary_cross_entropy_with_logits` by ``x``: ``sigmoid(x) - target`` times the weights.
+    """Gradient of `binary_cross_entropy_with_logits` with respect to ``x``: ``sigmoid(x) - target``.
 
-    With weights it is ``weight * ((1 - target) * sigmoid(x) - pos_weight * target * sigmoid(-x))``; for the mean it is
+    With weights it is ``weight * ((1 - target) * sigmoid(x) - pos_weight * target * sigmoid(-x))``. For the mean it is
     divided by the number of elements.
 
     Parameters
@@ -378,7 +387,7 @@ def binary_cross_entropy_with_logits_backward(
     x, target, weight, reduction, pos_weight, backend
         As given to `binary_cross_entropy_with_logits`.
     dy : ndarray of the shape and dtype of `x`, optional
-        With ``reduction="none"``, which needs it: the gradient of what is made of the losses by them.
+        Gradient with respect to the losses; required with ``reduction="none"``, not allowed otherwise.
 
     Returns
     -------
@@ -387,7 +396,7 @@ def binary_cross_entropy_with_logits_backward(
     Raises
     ------
     TypeError, ValueError
-        As `binary_cross_entropy_with_logits`; or if there is no `dy` where one is needed, or one where none is.
+        As in `binary_cross_entropy_with_logits`, or if `dy` is missing with ``reduction="none"`` or given without it.
 
     Examples
     --------
@@ -432,12 +441,12 @@ def binary_cross_entropy_with_logits_terms(x, target, weight, reduction: str, po
 
 
 def checked_beta(beta) -> float:
-    """A number from 0 up."""
+    """A finite number of at least 0."""
     return _validate.number("beta", beta, 0)
 
 
 def checked_delta(delta) -> float:
-    """A number above 0."""
+    """A finite number above 0."""
     if _validate.number("delta", delta, 0) == 0:
         raise ValueError("`delta` is 0 but must be above 0.")
     return float(delta)
@@ -451,11 +460,11 @@ def _terms(operation: str, x, target, reduction: str, options: tuple[float, ...]
 def _checked(x, target) -> tuple[np.ndarray, np.ndarray]:
     x = _validate.floats("x", x)
     target = _validate.floats("target", target, like=("x", x))
-    return x, _validate.shape("target", target, x.shape, "that of `x`")
+    return x, _validate.shape("target", target, x.shape, "the shape of `x`")
 
 
 def _broadcast(name: str, weight, x: np.ndarray) -> np.ndarray | None:
-    """Weights, one for each element of ``x``."""
+    """Checked weights, broadcast to the shape of ``x``."""
     if weight is None:
         return None
     weight = checked_weights(name, weight, like=("x", x))
@@ -463,5 +472,5 @@ def _broadcast(name: str, weight, x: np.ndarray) -> np.ndarray | None:
         return np.ascontiguousarray(np.broadcast_to(weight, x.shape)).reshape(x.shape)
     except ValueError:
         raise ValueError(
-            f"`{name}` has shape {weight.shape}, which does not broadcast to {x.shape}, that of `x`."
+            f"`{name}` has shape {weight.shape}, which does not broadcast to {x.shape}, the shape of `x`."
         ) from None

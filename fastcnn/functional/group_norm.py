@@ -1,4 +1,4 @@
-"""Normalization of each image by itself, in groups of channels or over its last axes, and the gradients."""
+"""Normalization of each image over groups of channels or over its last axes, and the gradients."""
 
 import math
 from collections.abc import Sequence
@@ -18,21 +18,21 @@ def group_norm(
     *,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Each group of an image's channels less its mean, by its standard deviation: as PyTorch's function.
+    """Normalize each group of channels of each image, as ``torch.nn.functional.group_norm``.
 
-    With ``invstd = 1 / sqrt(var + eps)`` it is ``y = (x - mean) * invstd * weight + bias``, where the mean and the
-    (biased) variance are those of the numbers of a group, and weight and bias those of a channel. No image depends on
-    the others of its batch. With one channel in each group it is instance normalization.
+    With ``invstd = 1 / sqrt(var + eps)`` it is ``y = (x - mean) * invstd * weight + bias``. Each group of each image
+    has its own mean and (biased) variance, and each channel has its own weight and bias. No image depends on the other
+    images of its batch. With one channel in each group it is instance normalization.
 
-    The mean and the deviations from it keep their digits where the mean is large. About 8 flops a value; ``x`` is read
-    three times, from the cache if a block of images fits, and ``y`` written once.
+    The mean and the deviations from it stay accurate if the mean is large. Cost: about 8 flops per value. ``x`` is read
+    three times, from the cache if a block of images fits, and ``y`` is written once.
 
     Parameters
     ----------
     x : ndarray of shape (N, C, ...), float32 or float64
         Images, or rows of features.
     num_groups : int
-        It divides C: the first ``C / num_groups`` channels are the first group.
+        Number of groups; divides C. The first ``C / num_groups`` channels are the first group.
     weight, bias : ndarray of shape (C,), dtype of `x`, optional
         By default 1 and 0.
     eps : float, default 1e-5
@@ -47,8 +47,8 @@ def group_norm(
     Raises
     ------
     TypeError, ValueError
-        If an array is not a float32 or float64 array, dtypes or shapes do not fit each other, or `num_groups` does not
-        divide the channels.
+        If an array is not a float32 or float64 array, dtypes or shapes do not match, or `num_groups` does not
+        divide the number of channels.
 
     References
     ----------
@@ -86,7 +86,7 @@ def group_norm_backward(
     Parameters
     ----------
     dy : ndarray of the shape and dtype of `x`
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     x, num_groups, weight, eps, backend
         As given to `group_norm`.
     input_grad : bool, default True
@@ -100,7 +100,7 @@ def group_norm_backward(
     Raises
     ------
     TypeError, ValueError
-        As `group_norm`; and if `dy` has not the shape of `x`.
+        As in `group_norm`, or if `dy` does not have the shape of `x`.
 
     Examples
     --------
@@ -126,17 +126,17 @@ def layer_norm(
     *,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Numbers along the last axes less their mean, by their standard deviation: as ``torch.nn.functional.layer_norm``.
+    """Normalize over the last axes, as ``torch.nn.functional.layer_norm``.
 
-    As `group_norm`, but the numbers that are taken together are those along the last axes, as many as
-    `normalized_shape` has, and each of them has its own weight and bias.
+    It computes the same as `group_norm`, but the mean and the variance are over the last axes, as many as
+    `normalized_shape` has, and each element along these axes has its own weight and bias.
 
     Parameters
     ----------
     x : ndarray of shape (N, ...), float32 or float64
         Rows of features, or images; the sizes of the last axes are `normalized_shape`.
     normalized_shape : int or sequence of int
-        Size of the last axis, or sizes of the last axes; not that of the batch.
+        Size of the last axis, or sizes of the last axes, without the batch axis.
     weight, bias : ndarray of shape `normalized_shape`, dtype of `x`, optional
         By default 1 and 0.
     eps : float, default 1e-5
@@ -151,7 +151,7 @@ def layer_norm(
     Raises
     ------
     TypeError, ValueError
-        If an array is not a float32 or float64 array, or dtypes or shapes do not fit each other.
+        If an array is not a float32 or float64 array, or dtypes or shapes do not match.
 
     References
     ----------
@@ -166,7 +166,7 @@ def layer_norm(
            [-1.,  5.]])
     """
     x, shape = _batch("x", x), checked_normalized_shape(normalized_shape)
-    groups, what = runs(x.shape, shape, "`x`"), "`normalized_shape`"
+    groups, what = runs(x.shape, shape, "`x`"), "the `normalized_shape`"
     weight, bias = (_affine(name, array, x, shape, what) for name, array in (("weight", weight), ("bias", bias)))
     return _norm(x, groups, weight, bias, 1, checked_eps(eps), backend)
 
@@ -181,12 +181,12 @@ def layer_norm_backward(
     input_grad: bool = True,
     backend: str | None = None,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Gradients of `layer_norm`: those of `group_norm_backward`, with means along the last axes.
+    """Gradients of `layer_norm`: those of `group_norm_backward`, with means over the last axes.
 
     Parameters
     ----------
     dy : ndarray of the shape and dtype of `x`
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     x, normalized_shape, weight, eps, backend
         As given to `layer_norm`.
     input_grad : bool, default True
@@ -200,7 +200,7 @@ def layer_norm_backward(
     Raises
     ------
     TypeError, ValueError
-        As `layer_norm`; and if `dy` has not the shape of `x`.
+        As in `layer_norm`, or if `dy` does not have the shape of `x`.
 
     Examples
     --------
@@ -213,12 +213,12 @@ def layer_norm_backward(
     """
     x, shape = _batch("x", x), checked_normalized_shape(normalized_shape)
     groups = runs(x.shape, shape, "`x`")
-    weight = _affine("weight", weight, x, shape, "`normalized_shape`")
+    weight = _affine("weight", weight, x, shape, "the `normalized_shape`")
     return _norm_backward(dy, x, groups, weight, 1, checked_eps(eps), input_grad, backend)
 
 
 def checked_normalized_shape(normalized_shape) -> tuple[int, ...]:
-    """Sizes of one axis or more."""
+    """`normalized_shape` as a tuple of at least one size."""
     if _validate.is_whole(normalized_shape):
         normalized_shape = (normalized_shape,)
     is_list = isinstance(normalized_shape, (tuple, list)) and len(normalized_shape) > 0
@@ -230,12 +230,11 @@ def checked_normalized_shape(normalized_shape) -> tuple[int, ...]:
 
 
 def runs(shape: tuple[int, ...], normalized: tuple[int, ...], name: str) -> int:
-    """How many runs along the last axes, of these sizes, an image of a batch of this shape has."""
+    """The number of normalized blocks in each image, for a batch of this shape."""
     axes = len(shape) - len(normalized)
     if axes < 1 or shape[axes:] != normalized:
         raise ValueError(
-            f"{name} has shape {shape}, but behind the axis of the batch it must end with {normalized}, "
-            "`normalized_shape`."
+            f"{name} has shape {shape}, but after the batch axis it must end with {normalized}, the `normalized_shape`."
         )
     return math.prod(shape[1:axes])
 
@@ -255,7 +254,7 @@ def _groups(num_groups, shape: tuple[int, ...]) -> int:
 
 
 def _affine(name: str, array, x: np.ndarray, shape: tuple[int, ...], what: str) -> np.ndarray:
-    """A weight or a bias; what does nothing, where there is none."""
+    """A checked weight or bias; if None, a weight is 1 and a bias 0."""
     if array is None:
         return np.full(shape, name == "weight", x.dtype)
     return _validate.shape(name, _validate.floats(name, array, like=("x", x)), shape, what)

@@ -1,4 +1,4 @@
-"""Images in another size, and the gradient."""
+"""Resizing of images, and its gradient."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ def interpolate(
     *,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Images in another size, as ``torch.nn.functional.interpolate``.
+    """Resize images, as ``torch.nn.functional.interpolate``.
 
     Parameters
     ----------
@@ -25,12 +25,13 @@ def interpolate(
     size : int or (int, int), optional
         Rows and columns of the output, OH and OW.
     scale_factor : float or (float, float), optional
-        In the place of `size`: OH is ``floor(H * scale_factor)``, OW alike.
+        Given instead of `size`: OH is ``floor(H * scale_factor)``, and OW likewise.
     mode : {"nearest", "bilinear"}, default "nearest"
-        Whether a pixel is the one of `x` that is nearest above and left of its place, or a mean of the four around it.
+        With "nearest", an output pixel is the nearest pixel of `x` above and to the left of its position; with
+        "bilinear", it is a weighted mean of the four pixels around its position.
     align_corners : bool, optional
-        Of "bilinear": whether the corner pixels of both images lie at one place; else, and by default, the corners of
-        the images do, half a pixel farther out.
+        For "bilinear" only: whether the centres of the corner pixels of both images coincide. By default the corners of
+        both images coincide, half a pixel farther out.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -41,13 +42,14 @@ def interpolate(
     Raises
     ------
     TypeError, ValueError
-        If `x` is not a float array (N, C, H, W), not one of `size` and `scale_factor` is given, or an option is none.
+        If `x` is not a float array of shape (N, C, H, W), not exactly one of `size` and `scale_factor` is given, or an
+        option is not valid.
 
     Notes
     -----
-    The output's row ``o`` lies at the row ``o * step`` of `x` ("nearest"), at ``(o + 0.5) * step - 0.5``
-    ("bilinear"), or at ``o * step`` with ``step = (H - 1) / (OH - 1)`` (`align_corners`); else ``step`` is
-    ``1 / scale_factor``, or ``H / OH`` where `size` is given. As in PyTorch, "nearest" counts in float32.
+    Output row ``o`` lies at row ``o * step`` of `x` ("nearest") or at ``(o + 0.5) * step - 0.5`` ("bilinear"). Here
+    ``step`` is ``1 / scale_factor``, or ``H / OH`` if `size` is given. With `align_corners` the row lies at
+    ``o * step`` with ``step = (H - 1) / (OH - 1)``. As in PyTorch, "nearest" computes positions in float32.
 
     Examples
     --------
@@ -75,12 +77,12 @@ def interpolate_backward(
     *,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Gradient of `interpolate`: each ``dy`` is added, with its weights, to the pixels that its pixel is a mean of.
+    """Gradient of `interpolate`: each ``dy`` is added, times its weights, to the pixels that its output was made from.
 
     Parameters
     ----------
     dy : ndarray of shape (N, C, OH, OW), float32 or float64
-        Gradient of the loss by the output, whose size says what `size` was.
+        Gradient of the loss with respect to the output; its size is the `size`.
     x_shape : (int, int, int, int)
         Shape of the input, (N, C, H, W).
     scale_factor, mode, align_corners, backend

@@ -1,4 +1,4 @@
-"""The fully connected layer's product and its gradients."""
+"""The affine map of fully connected layers, and its gradients."""
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def linear(
     TypeError
         If an array is not a float32 or float64 array, or the dtypes differ.
     ValueError
-        If shapes do not fit each other.
+        If shapes do not match.
 
     Examples
     --------
@@ -59,23 +59,23 @@ def linear_backward(
     Parameters
     ----------
     dy : ndarray of shape (N, O), dtype of `x`
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     x, weight, backend
         As given to `linear`.
     input_grad, weight_grad : bool, default True
-        Whether to compute ``dx``, and whether to compute ``dweight`` and ``dbias``.
+        Whether to compute ``dx``, and whether to compute ``dweight`` and ``dbias``, respectively.
 
     Returns
     -------
     dx : ndarray of shape (N, C) or None
     dweight : ndarray of shape (O, C) or None
     dbias : ndarray of shape (O,) or None
-        None stands for what was not asked.
+        None where it was not requested.
 
     Raises
     ------
     TypeError, ValueError
-        As `linear`; and if `dy` has not the shape of the output.
+        As in `linear`, or if `dy` does not have the shape of the output.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What all losses have in common: losses of elements or rows, which are summed."""
+"""Common code of all losses: weighted sums of the losses of elements or rows."""
 
 import math
 from types import ModuleType
@@ -12,32 +12,32 @@ REDUCTIONS = ("none", "mean", "sum")
 
 
 class EmptyMeanError(ValueError):
-    """A mean was asked for of rows none of which counts."""
+    """The mean of a loss is undefined, because no row counts."""
 
 
 class Terms(NamedTuple):
-    """A loss as a backend computes it: a sum of the losses of elements or rows, each times its weight.
+    """A loss as a backend computes it: the weighted sum of the losses of elements or rows.
 
-    So a reduction is nothing but weights: the sum of ``weights * losses`` has the gradient ``weights`` by the losses.
+    A reduction only sets the weights, which are the gradient of the weighted sum with respect to the losses.
 
     Attributes
     ----------
     operation : str
-        The backend's, which computes the losses; it has the gradients of them as ``<operation>_backward``.
+        The backend operation that computes the losses; ``<operation>_backward`` computes the gradient.
     x : ndarray
-        By which the gradient is.
+        The gradient is with respect to it.
     given : tuple of ndarray
-        What the operation takes besides.
+        Further arrays that the operation takes.
     options : tuple of float
-        What it takes last.
+        Numbers that the operation takes after the arrays.
     shape : tuple of int
-        Of the losses.
-    weights : ndarray of shape `shape`, dtype of `x`; or of no axes, float64, one weight for all
-        A loss with the weight 0 does not count, whatever it is.
+        Shape of the losses.
+    weights : ndarray of shape `shape`, dtype of `x`; or a 0-d float64 array, one weight for all
+        A loss of weight 0 does not count, even if it is NaN or infinite.
     mean_over : float
-        What the mean is over; 1 where there is none.
+        The divisor of the mean; 1 if there is no mean.
     summed : bool
-        Whether the losses are; not with ``reduction="none"``.
+        Whether the losses are summed; False with ``reduction="none"``.
     """
 
     operation: str
@@ -50,27 +50,27 @@ class Terms(NamedTuple):
     summed: bool
 
     def value(self, backend: ModuleType) -> Any:
-        """The sum, a float; or all losses times their weights, in an array, where they are not summed."""
+        """The weighted sum as a float, or an array of the weighted losses if they are not summed."""
         if self.summed:
             return float(self.total(backend))
         losses = self._losses(backend)
         weighted = np.where(self.weights == 0, 0, losses * self.weights) if self.weights.ndim else losses
-        return weighted.reshape(self.shape)  # an array of no axes is a number to NumPy
+        return weighted.reshape(self.shape)  # NumPy turns 0-d results into scalars
 
     def total(self, backend: ModuleType):
-        """The sum, as the backend has it."""
+        """The weighted sum, as the backend returns it."""
         return backend.weighted_sum(self._losses(backend), self.weights)
 
     def _losses(self, backend: ModuleType) -> np.ndarray:
         return getattr(backend, self.operation)(self.x, *self.given, *self.options)
 
     def by(self, dy: np.ndarray | None) -> "Terms":
-        """The same, for the gradient where that by the losses is ``dy``; see `checked_gradient`."""
+        """The terms for the gradient, given ``dy``, the gradient with respect to the losses; see `checked_gradient`."""
         dy = checked_gradient(dy, self)
         return self if dy is None else self._replace(weights=self.weights.astype(dy.dtype) * dy)
 
     def gradient(self, backend: ModuleType) -> np.ndarray:
-        """The gradient by ``x``."""
+        """The gradient with respect to ``x``."""
         backward = getattr(backend, f"{self.operation}_backward")
         return backward(self.weights, self.x, *self.given, *self.options).reshape(self.x.shape)
 
@@ -85,7 +85,7 @@ def reduced(
     mean_over: float | None = None,
     options: tuple[float, ...] = (),
 ) -> Terms:
-    """The terms of a loss with weights (None: 1), of which the mean is over a number, by default that of the losses."""
+    """The terms of a loss; by default, weights are 1 and the mean divides by the number of losses."""
     reduction = checked_reduction(reduction)
     weights = np.ones(()) if weights is None else weights
     mean_over = float(math.prod(shape)) if mean_over is None else mean_over
@@ -93,8 +93,8 @@ def reduced(
         return Terms(operation, x, given, options, shape, weights, 1.0, reduction == "sum")
     if mean_over == 0:
         raise EmptyMeanError(
-            "The mean of no rows is not a number: all of `target` have the weight 0 or are `ignore_index`; leave such "
-            'a batch out, or use `reduction="sum"`.'
+            "The mean of no rows is not a number: every `target` has weight 0 or is `ignore_index`. Leave out such a "
+            'batch, or use `reduction="sum"`.'
         )
     weights = np.asarray(weights / weights.dtype.type(mean_over))
     return Terms(operation, x, given, options, shape, weights, mean_over, True)
@@ -106,26 +106,26 @@ def checked_reduction(reduction) -> str:
 
 
 def checked_gradient(dy, terms: Terms) -> np.ndarray | None:
-    """The gradient by losses that are not summed, which there must be; by a sum there must be none, as it is 1."""
+    """``dy``, which is required if the losses are not summed; a sum takes none, since its gradient is 1."""
     if terms.summed:
         if dy is not None:
-            raise ValueError('`dy` is for losses that are not summed, with `reduction="none"`: a mean or a sum is one.')
+            raise ValueError('`dy` is given, but only losses that are not summed, with `reduction="none"`, take it.')
         return None
     if dy is None:
         raise ValueError(
-            'With `reduction="none"` the gradient is that by all losses: give it as `dy`, an array of shape '
+            '`dy` is None, but `reduction="none"` needs the gradient with respect to the losses, an array of shape '
             f"{terms.shape}."
         )
     dy = _validate.floats("dy", dy, like=("x", terms.x))
-    return _validate.shape("dy", dy, terms.shape, "that of the losses")
+    return _validate.shape("dy", dy, terms.shape, "the shape of the losses")
 
 
 def checked_weights(name: str, weight, ndim: int | None = None, like=None) -> np.ndarray | None:
-    """Weights, none of them below 0 or infinite; the rest as in `_validate.floats`."""
+    """Finite weights of at least 0; the other checks are those of `_validate.floats`."""
     if weight is None:
         return None
     weight = _validate.floats(name, weight, ndim, like)
     wrong = ~(np.isfinite(weight) & (weight >= 0))
     if wrong.any():
-        raise ValueError(f"`{name}` holds {weight[wrong][0]}, not a number from 0 up.")
+        raise ValueError(f"`{name}` holds {weight[wrong][0]}, but weights must be finite and at least 0.")
     return weight

@@ -33,32 +33,33 @@ def batch_norm(
     return_statistics: bool = False,
     backend: str | None = None,
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each channel less its mean, by its standard deviation: as ``torch.nn.functional.batch_norm``.
+    """Normalize each channel, as ``torch.nn.functional.batch_norm``.
 
     With ``invstd = 1 / sqrt(var + eps)`` it is ``y = (x - mean) * invstd * weight + bias``. In training, the mean and
     the (biased) variance are those of the channel in this batch, and the running statistics move towards them: the
-    running mean becomes ``(1 - momentum) * running_mean + momentum * mean``, the running variance likewise, but with
-    the unbiased variance, ``var * n / (n - 1)`` of n values. Else the mean and the variance are the running ones.
+    running mean becomes ``(1 - momentum) * running_mean + momentum * mean``, and the running variance likewise, but
+    with the unbiased variance, ``var * n / (n - 1)`` of n values. Otherwise the running mean and variance are used.
 
-    Sums are kept in float64, or in float32 of deviations from a mean, so that the variance of large numbers that differ
-    little is good. About 10 flops a value, and ``x`` is read twice and ``y`` written once in training.
+    Sums are accumulated in float64, or in float32 over deviations from a mean, so the variance is accurate even for
+    large numbers that differ little. Cost in training: about 10 flops per value; ``x`` is read twice and ``y`` is
+    written once.
 
     Parameters
     ----------
     x : ndarray of shape (N, C, H, W), (N, C, L) or (N, C), float32 or float64
         Images, signals, or rows of features.
     running_mean, running_var : ndarray of shape (C,), dtype of `x`
-        Training changes them in place; it may do without them, both None.
+        Training updates them in place. In training both may be None.
     weight, bias : ndarray of shape (C,), dtype of `x`, optional
         By default 1 and 0.
     training : bool, default False
         Whether to use the statistics of the batch.
     momentum : float, default 0.1
-        How far the running statistics move.
+        Weight of this batch in the running statistics.
     eps : float, default 1e-5
         Added to the variance.
     return_statistics : bool, default False
-        Whether to return what `x` was normalized with too, which `batch_norm_backward` needs.
+        Whether to return ``mean`` and ``invstd`` too; `batch_norm_backward` needs them.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -73,8 +74,8 @@ def batch_norm(
     TypeError
         If an array is not a float32 or float64 array, or the dtypes differ.
     ValueError
-        If shapes do not fit each other, running statistics are missing or cannot be changed, or there is only one value
-        for each channel to train with.
+        If shapes do not match, running statistics are missing or read-only, or training gets only one value for each
+        channel.
 
     References
     ----------
@@ -126,30 +127,30 @@ def batch_norm_backward(
     """Gradients of `batch_norm`.
 
     With ``z = (x - mean) * invstd`` and sums over the n values of a channel, ``dweight = sum(dy * z)``, ``dbias =
-    sum(dy)``, and ``dx = weight * invstd * dy`` when the statistics are given. In training, where they depend on ``x``,
-    it is ``dx = weight * invstd * (dy - dbias / n - z * dweight / n)``.
+    sum(dy)``, and with running statistics ``dx = weight * invstd * dy``. In training, where the statistics depend on
+    ``x``, ``dx = weight * invstd * (dy - dbias / n - z * dweight / n)``.
 
     Parameters
     ----------
     dy : ndarray of the shape and dtype of `x`
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     x, weight, training, backend
         As given to `batch_norm`.
     mean, invstd : ndarray of shape (C,), dtype of `x`
         As returned by `batch_norm` with ``return_statistics=True``.
     input_grad, weight_grad : bool, default True
-        Whether to compute ``dx``, and whether to compute ``dweight`` and ``dbias``.
+        Whether to compute ``dx``, and whether to compute ``dweight`` and ``dbias``, respectively.
 
     Returns
     -------
     dx : ndarray of the shape of `x`, or None
     dweight, dbias : ndarray of shape (C,), or None
-        None stands for what was not asked.
+        None where it was not requested.
 
     Raises
     ------
     TypeError, ValueError
-        As `batch_norm`; and if `dy` has not the shape of `x`.
+        As in `batch_norm`, or if `dy` does not have the shape of `x`.
 
     Examples
     --------
@@ -183,15 +184,15 @@ def batch_norm_backward(
 def normalize(
     implementation, x, running: tuple, weight, bias, training: bool, momentum, eps: float, together=None, relu=False
 ):
-    """`batch_norm` behind the checks: y, mean, invstd, and how many values of a channel the statistics are of.
+    """`batch_norm` without the checks; returns y, mean, invstd and the number of values that each mean is over.
 
-    ``x`` and y are in the backend's layout. ``running`` is (running_mean, running_var, batches), or nothing in
-    training: there it changes in place, and ``batches`` counts; without a ``momentum`` the first two become the average
-    over all batches. ``together(mean, var, count)`` gives the statistics of more than this batch from those of this
-    batch. With ``relu``, y is what ReLU makes of it.
+    ``x`` and y are in the backend's layout. ``running`` is (running_mean, running_var, batches), or empty in training.
+    Training updates it in place, and ``batches`` counts the batches; if ``momentum`` is None, the running statistics
+    are averages over all batches. ``together(mean, var, count)`` combines the statistics of this batch with those of
+    other ranks. With ``relu``, y is passed through ReLU.
     """
     count = math.prod(x.shape) // x.shape[1]
-    kept = [np.require(array, requirements=["C", "A", "W"]) for array in running]  # itself or, if need be, a copy
+    kept = [np.require(array, requirements=["C", "A", "W"]) for array in running]  # itself, or a copy if necessary
     if training:
         mean, var = implementation.batch_moments(x)
         if together:
@@ -216,12 +217,12 @@ def inverse_deviation(var: np.ndarray, eps: float) -> np.ndarray:
 
 
 def checked_momentum(momentum) -> float:
-    """A finite number: PyTorch takes any."""
+    """Any finite number, as in PyTorch."""
     return _validate.number("momentum", momentum, -np.finfo(float).max, np.finfo(float).max)
 
 
 def checked_eps(eps) -> float:
-    """A number that does not make a variance negative."""
+    """A finite number of at least 0, which cannot make a variance negative."""
     return _validate.number("eps", eps, 0, math.inf, below_high=True)
 
 
@@ -246,12 +247,12 @@ def _by_channel(name: str, array: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def _running_statistics(x, running_mean, running_var, training: bool) -> tuple[np.ndarray, ...]:
-    """The caller's own arrays, which may be changed, and a count of no consequence."""
+    """The caller's own arrays, which training updates in place, and a count of batches that is not used."""
     if running_mean is None and running_var is None and training:
         return ()
     for name, array in (("running_mean", running_mean), ("running_var", running_var)):
         if array is None:
-            raise ValueError(f"`{name}` is None, but only training can do without both running statistics.")
+            raise ValueError(f"`{name}` is None, but only in training may both running statistics be None.")
         _by_channel(name, array, x)
         if training and not array.flags.writeable:
             raise ValueError(f"`{name}` is read-only, but training changes it.")

@@ -19,19 +19,20 @@ def pad(
     *,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Pixels around images, as ``torch.nn.functional.pad``.
+    """Pad images, as ``torch.nn.functional.pad``.
 
     Parameters
     ----------
     x : ndarray of shape (N, C, H, W), float32 or float64
         Images.
     pad : sequence of 4 int, or of 2
-        Pixels (left, right, top, bottom), or (left, right). With "constant", fewer than 0 are cut off.
+        Pixels to add, (left, right, top, bottom) or (left, right). In mode "constant", a negative number removes
+        pixels.
     mode : {"constant", "reflect", "replicate", "circular"}, default "constant"
-        What stands there: `value`; the image mirrored at its outermost pixels, which are not repeated; its outermost
-        pixels; or the image once more, from its other side.
+        What the padding holds: `value`; the image mirrored at its outermost pixels, which are not repeated; copies of
+        the outermost pixels; or the image continued from its opposite side.
     value : float, optional
-        Of the pixels in mode "constant", 0 by default.
+        Value of the padding in mode "constant"; by default 0.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -42,9 +43,9 @@ def pad(
     Raises
     ------
     TypeError
-        If `x` is not a float32 or float64 array, or an option is of another kind.
+        If `x` is not a float32 or float64 array, or an option has the wrong type.
     ValueError
-        If `x` is not (N, C, H, W), the image is too small for the padding, or there is a `value` in another mode.
+        If `x` is not (N, C, H, W), the image is too small for the padding, or `value` is not 0 in another mode.
 
     Examples
     --------
@@ -72,12 +73,12 @@ def pad_backward(
     *,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Gradient of `pad`: each pixel has the sum of ``dy`` where it stands.
+    """Gradient of `pad`: for each pixel, the sum of ``dy`` over its copies in the output.
 
     Parameters
     ----------
     dy : ndarray of shape (N, C, top + H + bottom, left + W + right), float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     x_shape : sequence of 4 int
         Shape of the input, (N, C, H, W).
     pad, mode
@@ -92,7 +93,7 @@ def pad_backward(
     Raises
     ------
     TypeError, ValueError
-        As `pad`; and if `dy` is not of the output's shape.
+        As in `pad`, or if `dy` does not have the shape of the output.
 
     Examples
     --------
@@ -110,24 +111,24 @@ def pad_backward(
 
 
 def checked_sides(name: str, pad, mode: str) -> tuple[int, int, int, int]:
-    """(left, right, top, bottom) from 4 numbers or 2, in a mode that is one."""
+    """(left, right, top, bottom) from 4 numbers or 2, checked together with the mode."""
     _validate.choice("mode", mode, MODES)
     if isinstance(pad, str) or not isinstance(pad, Sequence) or len(pad) not in (2, 4):
         raise TypeError(f"`{name}` must be (left, right, top, bottom) or (left, right), not {pad!r}.")
     sides = [_validate.whole(f"{name}[{i}]", side) for i, side in enumerate(pad)]
     if mode != "constant" and min(sides) < 0:
-        raise ValueError(f"`{name}` is {tuple(pad)}, but pixels are cut off in mode 'constant' only.")
+        raise ValueError(f"`{name}` is {tuple(pad)}, but only mode 'constant' can remove pixels.")
     left, right, top, bottom = (*sides, 0, 0)[:4]
     return left, right, top, bottom
 
 
 def checked_value(value, mode: str) -> float:
-    """What stands in the padding, in mode "constant"."""
+    """The value of the padding, by default 0; other modes than "constant" take no other."""
     if value is None:
         return 0.0
     number = _validate.number("value", value)
     if mode != "constant" and number != 0:
-        raise ValueError(f"`value` is {value}, but `mode` is {mode!r}, in which no value is needed.")
+        raise ValueError(f"`value` is {value}, but `mode` is {mode!r}, and only mode 'constant' takes a value.")
     return number
 
 

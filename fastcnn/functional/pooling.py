@@ -33,24 +33,24 @@ def max_pool1d(
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     """Largest value in each window of signals, as ``torch.nn.functional.max_pool1d``.
 
-    Equal values, padding and NaN are treated as in `max_pool2d`, of which it is that of images of one row.
+    It equals `max_pool2d` on images of one row, and treats equal values, padding and NaN in the same way.
 
     Parameters
     ----------
     x : ndarray of shape (N, C, L), float32 or float64
         Signals.
     kernel_size : int or (int,)
-        Taps of the window.
+        Number of taps of the window.
     stride : int or (int,), optional
-        Places between neighbouring windows; by default `kernel_size`.
+        Distance between neighbouring windows; by default `kernel_size`.
     padding : int, (int,), (int, int), "valid" or "same", default 0
         As in `conv1d`; at most half of the (dilated) window on each side.
     dilation : int or (int,), default 1
-        Places between the taps of a window.
+        Distance between neighbouring taps of a window.
     ceil_mode : bool, default False
-        Whether a last window may reach past the padded signal; it starts inside the signal or the padding before it.
+        Whether the last window may reach past the padded signal; it starts inside the signal or the padding before it.
     return_indices : bool, default False
-        Whether to return the winners' places too, which `max_pool1d_backward` needs.
+        Whether to return the positions of the maxima too; `max_pool1d_backward` needs them.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -58,7 +58,7 @@ def max_pool1d(
     -------
     y : ndarray of shape (N, C, OL), dtype of `x`
     indices : ndarray of shape (N, C, OL), int64
-        Only with `return_indices`: the place of each winner in its signal.
+        Only with `return_indices`: the position of each maximum in its signal.
 
     Raises
     ------
@@ -89,18 +89,18 @@ def max_pool1d_backward(
     *,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Gradient of `max_pool1d`: each ``dy`` is added at the place of its window's winner.
+    """Gradient of `max_pool1d`: each ``dy`` is added at the position of its window's maximum.
 
     Parameters
     ----------
     dy : ndarray of shape (N, C, OL), float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     indices : ndarray of shape (N, C, OL), integers
         As returned by `max_pool1d`.
     x_shape : (int, int, int)
         Shape of the input, (N, C, L).
     kernel_size, stride, padding, dilation, ceil_mode
-        As given to `max_pool1d`, or left out.
+        As given to `max_pool1d`, or omitted.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -113,7 +113,7 @@ def max_pool1d_backward(
     TypeError
         If `dy` is not a float array or `indices` is not an array of integers.
     ValueError
-        If shapes do not fit or an index lies outside the signal, or outside its window.
+        If shapes do not match, or an index is outside the signal or outside its window.
 
     Examples
     --------
@@ -145,8 +145,8 @@ def avg_pool1d(
     kernel_size, stride, padding, ceil_mode, backend
         As in `max_pool1d`.
     count_include_pad : bool, default True
-        Whether the mean counts the zeros of the padding. What a window of `ceil_mode` covers past the padded signal is
-        never counted.
+        Whether the mean counts the zeros of the padding. Positions past the padded signal, which `ceil_mode` allows,
+        are never counted.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def avg_pool1d(
     Raises
     ------
     TypeError, ValueError
-        As `max_pool1d`.
+        As in `max_pool1d`.
 
     Examples
     --------
@@ -178,12 +178,12 @@ def avg_pool1d_backward(
     *,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Gradient of `avg_pool1d`: each ``dy``, divided as its window's sum was, is added to all places of its window.
+    """Gradient of `avg_pool1d`: each ``dy``, divided by its window's divisor, is added to all positions of the window.
 
     Parameters
     ----------
     dy : ndarray of shape (N, C, OL), float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     x_shape : (int, int, int)
         Shape of the input, (N, C, L).
     kernel_size, stride, padding, ceil_mode, count_include_pad, backend
@@ -196,7 +196,7 @@ def avg_pool1d_backward(
     Raises
     ------
     TypeError, ValueError
-        As `avg_pool1d`; and if `dy` has not the shape of the output.
+        As in `avg_pool1d`, or if `dy` does not have the shape of the output.
 
     Examples
     --------
@@ -232,25 +232,25 @@ def max_pool2d(
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     """Largest value in each window, as ``torch.nn.functional.max_pool2d``.
 
-    Of equal values the first in row-major order wins; padding never wins; a window with a NaN gives NaN, at the index
-    of its last NaN, as PyTorch does.
+    Of equal values, the first in row-major order is the maximum; padding is never the maximum. A window that contains
+    NaN gives NaN, with the index of its last NaN, as in PyTorch.
 
     Parameters
     ----------
     x : ndarray of shape (N, C, H, W), float32 or float64
         Images.
     kernel_size : int or (int, int)
-        Taps of the window, (height, width).
+        Number of taps of the window, (height, width).
     stride : int or (int, int), optional
-        Pixels between neighbouring windows; by default `kernel_size`.
+        Distance between neighbouring windows in pixels; by default `kernel_size`.
     padding : int, pair, four ints, "valid" or "same", default 0
         As in `conv2d`; at most half of the (dilated) window on each side.
     dilation : int or (int, int), default 1
-        Pixels between the taps of a window.
+        Distance between neighbouring taps of a window, in pixels.
     ceil_mode : bool, default False
-        Whether a last window may reach past the padded image; it starts inside the image or the padding before it.
+        Whether the last window may reach past the padded image; it starts inside the image or the padding before it.
     return_indices : bool, default False
-        Whether to return the winners' places too, which `max_pool2d_backward` needs.
+        Whether to return the positions of the maxima too; `max_pool2d_backward` needs them.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -258,7 +258,7 @@ def max_pool2d(
     -------
     y : ndarray of shape (N, C, OH, OW), dtype of `x`
     indices : ndarray of shape (N, C, OH, OW), int64
-        Only with `return_indices`: ``iy * W + ix`` of each winner, its flat place in its plane of `x`.
+        Only with `return_indices`: ``iy * W + ix`` of each maximum, its flat index in its plane of `x`.
 
     Raises
     ------
@@ -294,20 +294,21 @@ def max_pool2d_backward(
     *,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Gradient of `max_pool2d`: each ``dy`` is added at the place of its window's winner.
+    """Gradient of `max_pool2d`: each ``dy`` is added at the position of its window's maximum.
 
-    The indices say where that is. A backend that knows the windows besides may find it faster, as in a model.
+    The indices determine the result. With `kernel_size` and the other options, as in a model, a backend may compute it
+    faster.
 
     Parameters
     ----------
     dy : ndarray of shape (N, C, OH, OW), float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     indices : ndarray of shape (N, C, OH, OW), integers
         As returned by `max_pool2d`.
     x_shape : (int, int, int, int)
         Shape of the input, (N, C, H, W).
     kernel_size, stride, padding, dilation, ceil_mode
-        As given to `max_pool2d`, or left out.
+        As given to `max_pool2d`, or omitted.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -320,7 +321,7 @@ def max_pool2d_backward(
     TypeError
         If `dy` is not a float array or `indices` is not an array of integers.
     ValueError
-        If shapes do not fit or an index lies outside the plane, or outside its window.
+        If shapes do not match, or an index is outside the plane or outside its window.
 
     Examples
     --------
@@ -354,10 +355,10 @@ def avg_pool2d(
     kernel_size, stride, padding, ceil_mode, backend
         As in `max_pool2d`.
     count_include_pad : bool, default True
-        Whether the mean counts the zeros of the padding. What a window of `ceil_mode` covers past the padded image is
+        Whether the mean counts the zeros of the padding. Pixels past the padded image, which `ceil_mode` allows, are
         never counted.
     divisor_override : int, optional
-        What each sum is divided by in place of the count; not 0.
+        Divisor of each sum instead of the count; not 0.
 
     Returns
     -------
@@ -366,7 +367,7 @@ def avg_pool2d(
     Raises
     ------
     TypeError, ValueError
-        As `max_pool2d`.
+        As in `max_pool2d`.
 
     Examples
     --------
@@ -391,12 +392,12 @@ def avg_pool2d_backward(
     *,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Gradient of `avg_pool2d`: each ``dy``, divided as its window's sum was, is added to the pixels of its window.
+    """Gradient of `avg_pool2d`: each ``dy``, divided by its window's divisor, is added to all pixels of the window.
 
     Parameters
     ----------
     dy : ndarray of shape (N, C, OH, OW), float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     x_shape : (int, int, int, int)
         Shape of the input, (N, C, H, W).
     kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, backend
@@ -409,7 +410,7 @@ def avg_pool2d_backward(
     Raises
     ------
     TypeError, ValueError
-        As `avg_pool2d`; and if `dy` has not the shape of the output.
+        As in `avg_pool2d`, or if `dy` does not have the shape of the output.
 
     Examples
     --------
@@ -427,7 +428,7 @@ def _max_pool(
     axes: int, x, kernel_size: Extents, stride: Extents | None, padding: AnyPadding, dilation: Extents, ceil_mode,
     return_indices, backend,
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Of signals or of images."""
+    """`max_pool1d` or `max_pool2d`, by the number of axes."""
     x = _validate.floats("x", x, 2 + axes)
     windows = pool_windows(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
     with_indices = _validate.flag("return_indices", return_indices)
@@ -441,7 +442,7 @@ def _max_pool_backward(
     axes: int, dy, indices, x_shape, kernel_size: Extents | None, stride: Extents | None, padding: AnyPadding,
     dilation: Extents, ceil_mode, backend,
 ) -> np.ndarray:  # fmt: skip
-    """Of signals or of images."""
+    """`max_pool1d_backward` or `max_pool2d_backward`, by the number of axes."""
     dy = _validate.floats("dy", dy, 2 + axes)
     x_shape = input_shape(x_shape, dy)
     indices = _validate.indices("indices", indices, dy.shape, below=math.prod(x_shape[2:]))
@@ -466,7 +467,7 @@ def _max_pool_backward(
 
 
 def check_winners(indices: np.ndarray, x_shape: tuple[int, ...], *taps: np.ndarray) -> None:
-    """Raise ValueError if a winner is not in its window: ``taps`` say, for each axis, which pixels are in each."""
+    """Raise ValueError if an index is outside its window; ``taps`` are, for each axis, the pixels of each window."""
     inside = np.ones(indices.shape, bool)
     for axis, (at, pixels) in enumerate(zip(np.unravel_index(indices, x_shape[2:]), taps, strict=True), 2):
         along = np.moveaxis(at, axis, -1)[..., None] == pixels
@@ -480,7 +481,7 @@ def _avg_pool(
     axes: int, x, kernel_size: Extents, stride: Extents | None, padding: AnyPadding, ceil_mode, count_include_pad,
     divisor_override, backend,
 ) -> np.ndarray:  # fmt: skip
-    """Of signals or of images."""
+    """`avg_pool1d` or `avg_pool2d`, by the number of axes."""
     x = _validate.floats("x", x, 2 + axes)
     windows = pool_windows(x.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
     options = (
@@ -496,7 +497,7 @@ def _avg_pool_backward(
     axes: int, dy, x_shape, kernel_size: Extents, stride: Extents | None, padding: AnyPadding, ceil_mode,
     count_include_pad, divisor_override, backend,
 ) -> np.ndarray:  # fmt: skip
-    """Of signals or of images."""
+    """`avg_pool1d_backward` or `avg_pool2d_backward`, by the number of axes."""
     dy = _validate.floats("dy", dy, 2 + axes)
     x_shape = input_shape(x_shape, dy)
     windows = pool_windows(x_shape[2:], kernel_size, stride, padding, 1, ceil_mode)

@@ -1,4 +1,4 @@
-"""ReLU with trained slopes, and its gradient."""
+"""ReLU with learned slopes, and its gradient."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ from fastcnn import _validate, backends
 
 
 def prelu(x: np.ndarray, weight: np.ndarray, *, backend: str | None = None) -> np.ndarray:
-    """``x`` where it is positive, ``weight * x`` elsewhere: `leaky_relu` with slopes that are trained.
+    """``x`` where it is positive, ``weight * x`` elsewhere: `leaky_relu` with learned slopes.
 
     Parameters
     ----------
     x : ndarray of shape (N, C, ...), float32 or float64
     weight : ndarray of shape (C,) or (1,), dtype of `x`
-        The slope of each channel, or of all.
+        The slope of each channel, or one slope for all channels.
     backend : {"naive", "numpy", "numba"}, optional
         Which implementation to use.
 
@@ -23,7 +23,7 @@ def prelu(x: np.ndarray, weight: np.ndarray, *, backend: str | None = None) -> n
     Raises
     ------
     TypeError, ValueError
-        If an array is not a float32 or float64 array, the dtypes differ, or shapes do not fit each other.
+        If an array is not a float32 or float64 array, the dtypes differ, or shapes do not match.
 
     References
     ----------
@@ -53,12 +53,12 @@ def prelu_backward(
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Gradients of `prelu`: ``dx`` is ``dy`` where ``x`` is positive, else ``weight * dy``.
 
-    ``dweight`` is the sum of ``x * dy`` over all numbers of the slope's channel that are not positive.
+    ``dweight`` is, for each slope, the sum of ``x * dy`` over those of its elements where ``x`` is not positive.
 
     Parameters
     ----------
     dy : ndarray of the shape and dtype of `x`
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     x, weight, backend
         As given to `prelu`.
     input_grad, weight_grad : bool, default True
@@ -68,12 +68,12 @@ def prelu_backward(
     -------
     dx : ndarray of the shape of `x`, or None
     dweight : ndarray of the shape of `weight`, or None
-        None stands for what was not asked.
+        None where it was not requested.
 
     Raises
     ------
     TypeError, ValueError
-        As `prelu`; and if `dy` has not the shape of `x`.
+        As in `prelu`, or if `dy` does not have the shape of `x`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A signal is an image of one row: batches and filters of the one as those of the other, without a copy."""
+"""Signals as images of one row: conversion of batches, filters and shapes, without copies."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ def as_images(x, backend):
 
 
 def as_given(y, axes: int, backend):
-    """Images (N, C, 1, L), in the backend's layout, as signals (N, C, L), if there was one axis at first."""
+    """Images (N, C, 1, L), in the backend's layout, as signals (N, C, L) if there is one axis; else unchanged."""
     C, _, L = y.shape[1:]
     return y if axes == 2 else backend.unflatten(y, (C, L))
 

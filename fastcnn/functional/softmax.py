@@ -43,7 +43,7 @@ def softmax_backward(dy: np.ndarray, y: np.ndarray, dim: int = -1, *, backend: s
     Parameters
     ----------
     dy : ndarray of any shape, float32 or float64
-        Gradient of the loss by the output.
+        Gradient of the loss with respect to the output.
     y : ndarray of the shape and dtype of `dy`
         The output.
     dim : int, default -1
@@ -58,7 +58,7 @@ def softmax_backward(dy: np.ndarray, y: np.ndarray, dim: int = -1, *, backend: s
     Raises
     ------
     TypeError, ValueError
-        If the arrays are not float arrays of one shape and dtype, or have no axis `dim`.
+        If the arrays are not float arrays of the same shape and dtype, or have no axis `dim`.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def softmax_backward(dy: np.ndarray, y: np.ndarray, dim: int = -1, *, backend: s
 
 
 def log_softmax(x: np.ndarray, dim: int = -1, *, backend: str | None = None) -> np.ndarray:
-    """Logarithm of `softmax`: ``(x - m) - log(sum(exp(x - m)))`` with ``m`` the largest ``x``.
+    """Logarithm of `softmax`: ``(x - m) - log(sum(exp(x - m)))``, where ``m`` is the largest ``x``.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def log_softmax(x: np.ndarray, dim: int = -1, *, backend: str | None = None) -> 
     Raises
     ------
     TypeError, ValueError
-        As `softmax`.
+        As in `softmax`.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def log_softmax_backward(dy: np.ndarray, y: np.ndarray, dim: int = -1, *, backen
     Raises
     ------
     TypeError, ValueError
-        As `softmax_backward`.
+        As in `softmax_backward`.
 
     Examples
     --------
@@ -129,12 +129,12 @@ def log_softmax_backward(dy: np.ndarray, y: np.ndarray, dim: int = -1, *, backen
 
 
 def _along(operation: str, backend: str | None, dim: int, arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """Call a row-wise ``operation`` of the backend: the checked ``arrays`` as rows that run along the axis ``dim``."""
+    """Call a row-wise ``operation`` of the backend on checked ``arrays``, with rows along the axis ``dim``."""
     first, *others = arrays
     checked = [_validate.floats(first, arrays[first])]
     for name in others:
         array = _validate.floats(name, arrays[name], like=(first, checked[0]))
-        checked.append(_validate.shape(name, array, checked[0].shape, f"that of `{first}`"))
+        checked.append(_validate.shape(name, array, checked[0].shape, f"the shape of `{first}`"))
     ndim = checked[0].ndim
     if not _validate.is_whole(dim) or not -ndim <= dim < ndim:
         raise ValueError(f"`dim` is {dim!r} but `{first}` has {ndim} axes: shape {checked[0].shape}.")
