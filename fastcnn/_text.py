@@ -2,7 +2,7 @@
 
 
 def unicode_text(text: str) -> str:
-    r"""Replace lone surrogates, which Python uses for bytes in file names that are not UTF-8, by U+FFFD.
+    r"""Replace lone surrogates, which Python uses for bytes in file names that are not UTF-8, with U+FFFD.
 
     Examples
     --------
