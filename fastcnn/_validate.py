@@ -38,7 +38,7 @@ def floats(name: str, array, ndim: int | None = None, like=None) -> np.ndarray:
 
 
 def _cure(name: str, array) -> str:
-    """A hint how to make an array from a list or a tuple."""
+    """A hint on how to make an array from a list or a tuple."""
     return f" Make one with np.array({name})." if isinstance(array, list | tuple) else ""
 
 

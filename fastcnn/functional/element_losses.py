@@ -283,7 +283,7 @@ def huber_loss_backward(
     dy: np.ndarray | None = None,
     backend: str | None = None,
 ) -> np.ndarray:
-    """Gradient of `huber_loss` with respect to ``x``: ``x - target``, clipped to ``-delta`` and ``delta``.
+    """Gradient of `huber_loss` with respect to ``x``: ``x - target``, clipped to ``[-delta, delta]``.
 
     For the mean it is divided by the number of elements.
 

@@ -25,7 +25,7 @@ class Terms(NamedTuple):
     operation : str
         The backend operation that computes the losses; ``<operation>_backward`` computes the gradient.
     x : ndarray
-        The gradient is with respect to it.
+        The gradient is taken with respect to it.
     given : tuple of ndarray
         Further arrays that the operation takes.
     options : tuple of float

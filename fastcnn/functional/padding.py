@@ -123,7 +123,7 @@ def checked_sides(name: str, pad, mode: str) -> tuple[int, int, int, int]:
 
 
 def checked_value(value, mode: str) -> float:
-    """The value of the padding, by default 0; other modes than "constant" take no other."""
+    """The value of the padding, by default 0; only mode "constant" takes another value."""
     if value is None:
         return 0.0
     number = _validate.number("value", value)

@@ -35,7 +35,7 @@ class ResNet20(Sequential):
         channels zero (option A of the paper, which uses it for CIFAR-10), or a trained 1x1 convolution with batch
         normalization (option B; 272,474 parameters).
     rng : numpy.random.Generator, optional
-        Draws the initial parameters, by `fastcnn.nn.init.he_`; by default a fresh one.
+        Draws the initial parameters, by `fastcnn.nn.init.he_`; by default a new generator.
     dtype : {float32, float64}
         Dtype of the parameters and of the images.
 
