@@ -71,7 +71,7 @@ def test_set_backend_is_seen_by_all_threads():
 
 @pytest.mark.parametrize("name", ["cuda", "", "Numpy", "numpy_im2col", None, 3], ids=repr)
 def test_an_unknown_name_is_an_error_that_lists_the_known(name):
-    sentence = re.escape(f"`name` is {name!r}, but the backends are 'naive', 'numpy', 'numba'.")
+    sentence = re.escape(f"`name` must be one of 'naive', 'numpy', 'numba', not {name!r}.")
     with pytest.raises(ValueError, match=sentence):
         fastcnn.set_backend(name)
     with pytest.raises(ValueError, match=sentence), fastcnn.use_backend(name):
@@ -81,7 +81,8 @@ def test_an_unknown_name_is_an_error_that_lists_the_known(name):
 
 def test_an_unknown_name_in_the_environment_is_an_error(monkeypatch):
     monkeypatch.setenv("FASTCNN_BACKEND", "nunba")
-    sentence = re.escape("The environment variable FASTCNN_BACKEND is 'nunba', but the backends are 'naive', 'numpy'")
+    known = "'naive', 'numpy', 'numba'"
+    sentence = re.escape(f"The environment variable FASTCNN_BACKEND must be one of {known}, not 'nunba'.")
     with pytest.raises(ValueError, match=sentence):
         fastcnn.get_backend()
     with pytest.raises(ValueError, match=sentence):

@@ -44,7 +44,7 @@ BAD_INPUT = [
     Bad("images without rows", F.max_pool2d, (f32(2, 3, 0, 6), 2), ValueError,
         "`x` is empty: its shape is (2, 3, 0, 6)."),
     Bad("no backend of that name", F.relu, (X,), ValueError,
-        "`backend` is 'cuda', but the backends are 'naive', 'numpy', 'numba'.", {"backend": "cuda"}),
+        "`backend` must be one of 'naive', 'numpy', 'numba', not 'cuda'.", {"backend": "cuda"}),
     # conv2d
     Bad("channels", F.conv2d, (X, f32(4, 2, 3, 3)), ValueError,
         "`weight` has 2 input channels (shape (4, 2, 3, 3)) but `x` has 3 (shape (2, 3, 6, 6))."),

@@ -1,9 +1,9 @@
-"""The backends and how one is chosen.
+"""The backends, and how one is selected.
 
-A backend is a package that has every operation of "naive", in a file of the same name, with the same signature. Its
-arguments are canonical: checked, C-contiguous, of one dtype, options expanded to a `Windows` value. Between `pack` and
-`unpack` the activations are in the backend's own layout. Backends are imported when they are first used.
-`fastcnn.testing.check_backend` checks one.
+A backend is a package that implements every operation of "naive" with the same signature, in a file of the same name.
+Arguments reach it in canonical form: validated, C-contiguous, of one dtype, with options expanded to a `Windows` value.
+Between `pack` and `unpack`, activations are in the backend's own layout. A backend is imported on first use.
+`fastcnn.testing.check_backend` tests a backend.
 """
 
 import functools
@@ -24,7 +24,7 @@ FILES = (
     "linear", "activations", "prelu", "residual", "branches", "softmax", "losses", "class_losses", "element_losses",
     "optim",
 )  # fmt: skip
-"""Those of a backend in which its operations are."""
+"""Files of a backend package that contain its operations."""
 
 RECORDING = {
     "layout": ("empty", "copy", "repack"),
@@ -34,30 +34,30 @@ RECORDING = {
     "runtime.program": ("record",),
     "runtime.recorder": ("is_recording", "perform"),
 }
-"""What a backend may have besides: passes that are made again without Python in between, and memory for them.
+"""Optional functions of a backend, by file: recording passes, replaying them without Python, and memory for them.
 
 See `fastcnn.nn.recording` and `fastcnn.nn.inference`.
 """
 
 COMPILING = {"runtime.cache": ("compiled", "telling")}
-"""What a backend has besides that compiles its kernels when they are needed: how long that took, and notice of it.
+"""Optional functions of a backend that compiles kernels on demand: the time spent, and a callback before it starts.
 
 See `fastcnn.training.compiling`.
 """
 
 _PACKAGES = {"naive": "naive", "numpy": "numpy_im2col", "numba": "numba_direct"}
-_loaded: dict[str, ModuleType] = {}  # packages by the backend's name
+_loaded: dict[str, ModuleType] = {}  # packages by backend name
 _process_wide: str | None = None
 _context: ContextVar[str | None] = ContextVar("fastcnn_backend", default=None)
 
 
 def names() -> tuple[str, ...]:
-    """Names of the backends, the slowest first."""
+    """Names of the backends, from slowest to fastest."""
     return tuple(_PACKAGES)
 
 
 def set_backend(name: str) -> None:
-    """Choose the backend of every following call of this process.
+    """Set the backend for all following calls in this process.
 
     Parameters
     ----------
@@ -66,17 +66,17 @@ def set_backend(name: str) -> None:
     Raises
     ------
     ValueError
-        If there is no such backend.
+        If `name` is not the name of a backend.
     """
     global _process_wide
     _process_wide = _known(name, "`name`")
 
 
 def get_backend() -> str:
-    """Name of the backend that a call without ``backend=`` uses now.
+    """Name of the backend that calls without ``backend=`` currently use.
 
-    The first that is set of: the innermost `use_backend`, `set_backend`, the environment variable
-    ``FASTCNN_BACKEND``, and "numba".
+    It is the backend of the innermost active `use_backend`, else that of `set_backend`, else that of the environment
+    variable ``FASTCNN_BACKEND``, else "numba".
 
     Returns
     -------
@@ -88,7 +88,7 @@ def get_backend() -> str:
 
 @contextmanager
 def use_backend(name: str) -> Iterator[None]:
-    """Choose the backend within a ``with`` block, for this thread (or asyncio task) only.
+    """Use a backend inside a ``with`` block, in this thread (or asyncio task) only.
 
     Parameters
     ----------
@@ -109,9 +109,9 @@ def use_backend(name: str) -> Iterator[None]:
 
 
 def load(name: str | None = None) -> ModuleType:
-    """The backend's package, ready for this Python thread; ``None`` is the one that `get_backend` names.
+    """Return a backend's package, prepared for this Python thread; ``None`` means the backend of `get_backend`.
 
-    Called once in every call of an operation, a module or an optimizer.
+    Every call of an operation, a module or an optimizer calls this once.
     """
     name = get_backend() if name is None else _known(name, "`backend`")
     package = _loaded.get(name)
@@ -123,24 +123,24 @@ def load(name: str | None = None) -> ModuleType:
 
 @functools.cache
 def operations() -> tuple[str, ...]:
-    """The names of a backend's operations."""
+    """Names of the operations of a backend."""
     return tuple(itertools.chain(*operations_by_file().values()))
 
 
 @functools.cache
 def operations_by_file() -> dict[str, tuple[str, ...]]:
-    """The same by the file that has them: all that "naive" has there under a public name."""
+    """Names of the operations by file: the public functions that "naive" defines there."""
     return {file: _functions(importlib.import_module(f"{__name__}.naive.{file}")) for file in FILES}
 
 
 def _functions(module: ModuleType) -> tuple[str, ...]:
-    """Public names of the functions that a file defines."""
+    """Names of the public functions that a module defines."""
     own = (name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__)
     return tuple(name for name in own if not name.startswith("_"))
 
 
 def assemble(package: str, *more: Mapping[str, tuple[str, ...]]) -> None:
-    """Give a backend's package its operations, from its files, and ``more``."""
+    """Add the operations in a backend's files, and the functions of ``more``, to the namespace of its package."""
     namespace = vars(sys.modules[package])
     for files in (operations_by_file(), *more):
         for file, names in files.items():
@@ -151,5 +151,5 @@ def assemble(package: str, *more: Mapping[str, tuple[str, ...]]) -> None:
 
 def _known(name: str, what: str) -> str:
     if not isinstance(name, str) or name not in _PACKAGES:
-        raise ValueError(f"{what} is {name!r}, but the backends are {', '.join(map(repr, _PACKAGES))}.")
+        raise ValueError(f"{what} must be one of {', '.join(map(repr, _PACKAGES))}, not {name!r}.")
     return name

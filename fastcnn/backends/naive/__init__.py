@@ -1,8 +1,8 @@
-"""The definition: each operation as the plainest loops that say what it is.
+"""The definition of each operation, as plain loops.
 
-Every sum and product is taken in float64, whatever the dtype of the arrays, and rounded to that dtype once, at the end:
-so that these numbers judge those of the other backends. The layout of a batch is NCHW itself. Slow on purpose; no line
-here is clever and none is shared with another backend.
+All arithmetic is in float64, whatever the dtype of the arrays. Results are rounded to that dtype once, at the end, so
+that tests can compare the other backends with them. Batches stay in NCHW layout. The code is deliberately slow and
+simple, and it shares nothing with the other backends.
 """
 
 from fastcnn.backends import assemble

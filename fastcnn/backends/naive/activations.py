@@ -1,6 +1,6 @@
-"""Activations and dropout, one number after the other.
+"""Activations and dropout, element by element.
 
-``x <= 0`` and ``x > 0`` are both False for a NaN: which of the two stands in a line is PyTorch's choice for NaNs.
+``x <= 0`` and ``x > 0`` are both False for NaN. Each function uses the comparison that treats NaN as PyTorch does.
 """
 
 import math
@@ -51,7 +51,7 @@ def scaled_tanh_backward(dy, y, amplitude: float, slope: float):
 
 
 def sigmoid(x):
-    """See `fastcnn.functional.sigmoid`; exp of a negative number only, which cannot overflow."""
+    """See `fastcnn.functional.sigmoid`; the argument of exp is never positive, so it cannot overflow."""
     return _each(_sigmoid, x)
 
 
@@ -155,12 +155,12 @@ def _softplus(v: float) -> float:
 
 
 def _normal(v: float) -> float:
-    """The normal distribution."""
+    """Cumulative distribution function of the standard normal distribution."""
     return math.erfc(-v / math.sqrt(2)) / 2
 
 
 def _each(function, *arrays):
-    """``function`` of each element, or of each pair of elements, as Python floats, which are float64."""
+    """Apply ``function`` to the elements of the arrays, one of each, as Python floats (float64)."""
     out = np.empty_like(arrays[0])
     for i in np.ndindex(out.shape):
         out[i] = function(*(float(array[i]) for array in arrays))

@@ -1,4 +1,4 @@
-"""Pooling to a given size and its gradients, window by window."""
+"""Pooling to a given output size and its gradients, window by window."""
 
 import numpy as np
 
@@ -20,7 +20,7 @@ def adaptive_max_pool2d(x, windows: AdaptiveWindows):
                     for iy in range(top, bottom):
                         for ix in range(left, right):
                             value = x[n, c, iy, ix]
-                            # `>` keeps the first of equals; a NaN always wins, so that the last one stays.
+                            # `>` keeps the first of equal values. A NaN always wins, so the last NaN is kept.
                             if best is None or value > best or np.isnan(value):
                                 best, place = value, iy * W + ix
                     y[n, c, oy, ox] = best
@@ -29,7 +29,7 @@ def adaptive_max_pool2d(x, windows: AdaptiveWindows):
 
 
 def adaptive_max_pool2d_backward(dy, indices, x_shape, windows: AdaptiveWindows):
-    """See `fastcnn.functional.adaptive_max_pool2d_backward`; the indices say everything, ``windows`` is not needed."""
+    """See `fastcnn.functional.adaptive_max_pool2d_backward`; the indices are enough, so ``windows`` is unused."""
     return pooling.max_pool2d_backward(dy, indices, x_shape, None)
 
 

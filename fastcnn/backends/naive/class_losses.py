@@ -1,4 +1,4 @@
-"""The losses of rows of classes and their gradients, row by row: a row runs along axis 1 of (N, classes, ...)."""
+"""Classification losses and their gradients, row by row. A row runs along axis 1 of (N, classes, ...)."""
 
 import math
 
@@ -22,10 +22,10 @@ def cross_entropy_backward(dy, logits, target):
 
 
 def soft_cross_entropy(logits, shares):
-    """Cross-entropy in which every class has a share of a row; see `fastcnn.functional.cross_entropy`."""
+    """Cross-entropy with a share of each class as target; see `fastcnn.functional.cross_entropy`."""
 
     def loss(row, parts):
-        # a class without a share may be impossible, and a row without any may be NaN
+        # a class with share 0 may have log-probability -inf, and a row with no shares may hold NaN
         return -sum(part * log for log, part in zip(_logarithms(row), parts, strict=True) if part != 0)
 
     return _losses(loss, logits, shares)
@@ -54,7 +54,7 @@ def nll_loss_backward(dy, x, target):
 
 
 def _losses(function, x, target):
-    """``function`` of each row and its target, a class or the shares of all."""
+    """Apply ``function`` to each row and its target, which is a class or the shares of all classes."""
     losses = np.empty((len(x), *x.shape[2:]), x.dtype)
     rows, targets = _rows(x), _rows(target) if target.ndim == x.ndim else target
     for i in np.ndindex(losses.shape):
@@ -63,7 +63,7 @@ def _losses(function, x, target):
 
 
 def _gradients(function, dy, x, target):
-    """``dy`` times what ``function`` has of each row and its target; 0 where that is 0."""
+    """``dy`` times ``function`` of each row and its target; 0 where ``dy`` is 0."""
     dx = np.zeros_like(x)
     rows, targets, out = _rows(x), _rows(target) if target.ndim == x.ndim else target, _rows(dx)
     weights = np.broadcast_to(dy, rows.shape[:-1])
@@ -74,5 +74,5 @@ def _gradients(function, dy, x, target):
 
 
 def _rows(x):
-    """The same numbers, their rows along the last axis."""
+    """A view with the rows along the last axis."""
     return np.moveaxis(x, 1, -1)

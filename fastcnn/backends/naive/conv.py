@@ -1,4 +1,4 @@
-"""Convolution and its gradients: one loop for each index of the sum."""
+"""Convolution and its gradients, with one loop for each index of the sum."""
 
 import numpy as np
 
@@ -7,11 +7,11 @@ from fastcnn.backends.naive import activations
 from fastcnn.backends.naive.pooling import max_pool2d, max_pool2d_backward
 
 
-@np.errstate(invalid="ignore")  # an inf or NaN that came in may make a NaN: no fault of ours
+@np.errstate(invalid="ignore")  # inf or NaN in the input may give NaN; that is no error
 def conv2d(x, weight, bias, windows: Windows, groups: int):
     """See `fastcnn.functional.conv2d`."""
     H, W, KH, KW, SH, SW, top, _, left, _, DH, DW, OH, OW = windows
-    N, filters, channels = len(x), len(weight), weight.shape[1]  # `channels` that each filter sees
+    N, filters, channels = len(x), len(weight), weight.shape[1]  # `channels` of each filter
     x64, weight64 = x.astype(np.float64), weight.astype(np.float64)
     y = np.zeros((N, filters, OH, OW))
     for n in range(N):
@@ -25,7 +25,7 @@ def conv2d(x, weight, bias, windows: Windows, groups: int):
                             for kx in range(KW):
                                 iy = oy * SH + ky * DH - top
                                 ix = ox * SW + kx * DW - left
-                                if 0 <= iy < H and 0 <= ix < W:  # else it is padding, which adds 0
+                                if 0 <= iy < H and 0 <= ix < W:  # outside is padding, which adds 0
                                     total += weight64[o, c, ky, kx] * x64[n, group * channels + c, iy, ix]
                     y[n, o, oy, ox] = total
     return y.astype(x.dtype)
@@ -41,7 +41,7 @@ def conv2d_max_pool2d(x, weight, bias, windows: Windows, groups: int, pool: Wind
     y, indices = max_pool2d(conv2d(x, weight, bias, windows, groups), pool)
     if relu:
         y = activations.relu(y)
-        indices = np.where(y == 0, -1, indices)  # nobody's
+        indices = np.where(y == 0, -1, indices)  # no winner
     return y, indices
 
 
@@ -55,7 +55,7 @@ def conv2d_max_pool2d_backward(
 
 @np.errstate(invalid="ignore")
 def conv2d_backward(dy, x, weight, windows: Windows, groups: int, input_grad: bool, weight_grad: bool):
-    """See `fastcnn.functional.conv2d_backward`: the loops of `conv2d`, and for each product its two derivatives."""
+    """See `fastcnn.functional.conv2d_backward`; the loops are those of `conv2d`."""
     H, W, KH, KW, SH, SW, top, _, left, _, DH, DW, OH, OW = windows
     N, filters, channels = len(x), len(weight), weight.shape[1]
     dy64, x64, weight64 = dy.astype(np.float64), x.astype(np.float64), weight.astype(np.float64)

@@ -1,15 +1,15 @@
-"""Transposed convolution and its gradients: every pixel of the input scatters a filter over the output."""
+"""Transposed convolution and its gradients: each input pixel adds a scaled filter to the output."""
 
 import numpy as np
 
 from fastcnn._geometry import Windows
 
 
-@np.errstate(invalid="ignore")  # an inf or NaN that came in may make a NaN: no fault of ours
+@np.errstate(invalid="ignore")  # inf or NaN in the input may give NaN; that is no error
 def conv_transpose2d(x, weight, bias, windows: Windows, groups: int):
-    """See `fastcnn.functional.conv_transpose2d`; the windows lie over ``y``."""
+    """See `fastcnn.functional.conv_transpose2d`; ``windows`` slide over ``y``."""
     H, W, KH, KW, SH, SW, top, _, left, _, DH, DW, OH, OW = windows
-    N, channels, filters = len(x), len(weight), weight.shape[1]  # `filters` that each channel writes to
+    N, channels, filters = len(x), len(weight), weight.shape[1]  # `filters` of each channel
     x64, weight64 = x.astype(np.float64), weight.astype(np.float64)
     y = np.zeros((N, groups * filters, H, W))
     for n in range(N):
@@ -22,7 +22,7 @@ def conv_transpose2d(x, weight, bias, windows: Windows, groups: int):
                             for kx in range(KW):
                                 oy = iy * SH + ky * DH - top
                                 ox = ix * SW + kx * DW - left
-                                if 0 <= oy < H and 0 <= ox < W:  # else the padding cuts it off
+                                if 0 <= oy < H and 0 <= ox < W:  # the padding removes the rest of ``y``
                                     y[n, group * filters + o, oy, ox] += x64[n, c, iy, ix] * weight64[c, o, ky, kx]
     if bias is not None:
         for o in range(groups * filters):
@@ -32,7 +32,7 @@ def conv_transpose2d(x, weight, bias, windows: Windows, groups: int):
 
 @np.errstate(invalid="ignore")
 def conv_transpose2d_backward(dy, x, weight, windows: Windows, groups: int, input_grad: bool, weight_grad: bool):
-    """See `fastcnn.functional.conv_transpose2d_backward`: for each product of the forward loops its two derivatives."""
+    """See `fastcnn.functional.conv_transpose2d_backward`; the loops are those of `conv_transpose2d`."""
     H, W, KH, KW, SH, SW, top, _, left, _, DH, DW, OH, OW = windows
     N, channels, filters = len(x), len(weight), weight.shape[1]
     dy64, x64, weight64 = dy.astype(np.float64), x.astype(np.float64), weight.astype(np.float64)

@@ -1,4 +1,4 @@
-"""The losses of elements and their gradients, element by element."""
+"""Elementwise losses and their gradients, one element at a time."""
 
 import math
 
@@ -51,7 +51,7 @@ def huber_loss_backward(dy, x, target, delta: float):
 def binary_cross_entropy_with_logits(x, target, positives=None):
     """Loss of each element; see `fastcnn.functional.binary_cross_entropy_with_logits`.
 
-    ``positives`` are the targets times the weight of what is positive, where it has one.
+    ``positives`` are the targets times ``pos_weight``; without one, the targets themselves.
     """
     return _each(lambda v, t, p: (1 - t) * _softplus(v) + p * _softplus(-v), x, target, _or(positives, target))
 
@@ -81,12 +81,12 @@ def _softplus(v: float) -> float:
 
 @np.errstate(over="ignore")
 def _losses(function, x, target):
-    """``function`` of each difference."""
+    """Apply ``function`` to each difference ``x - target``."""
     return _each(lambda v, t: function(v - t), x, target)
 
 
 @np.errstate(over="ignore")
 def _gradients(function, dy, x, target):
-    """``dy`` times ``function`` of each difference; 0 where it is 0."""
+    """``dy`` times ``function`` of each difference ``x - target``; 0 where ``dy`` is 0."""
     weights = np.broadcast_to(dy, x.shape).astype(x.dtype)
     return _each(lambda d, v, t: d * function(v - t) if d != 0 else 0.0, weights, x, target)

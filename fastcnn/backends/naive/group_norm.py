@@ -1,4 +1,4 @@
-"""Normalization of each image by itself, group after group of its numbers, and its gradients."""
+"""Normalization of each image separately, group by group, and its gradients."""
 
 import math
 
@@ -7,12 +7,12 @@ import numpy as np
 from fastcnn.backends.naive import activations
 
 
-@np.errstate(invalid="ignore")  # an inf or NaN that came in may make a NaN: no fault of ours
+@np.errstate(invalid="ignore")  # inf or NaN in the input may give NaN; that is no error
 def group_norm(x, groups: int, weight, bias, pixels: int, eps: float):
     """See `fastcnn.functional.group_norm`.
 
-    An image's numbers, one after the other, are so many ``groups`` of one size. Of each ``pixels`` of them, all have
-    the same weight and bias, the next ones the next; after the last weight comes the first one again.
+    The values of an image, in memory order, form ``groups`` groups of equal size. Each run of ``pixels`` values shares
+    one weight and one bias, and the next run uses the next ones. After the last weight, the first one follows again.
     """
     y = np.empty(x.shape)
     for image, out in zip(_rows(x), _rows(y), strict=True):
@@ -45,7 +45,7 @@ def group_norm_backward(dy, x, groups: int, weight, pixels: int, eps: float, inp
                 along += d * float(weight[i]) * z
             for f, z in zip(group, normalized, strict=True):
                 i, d = f // pixels % weight.size, float(gradient[f])
-                # what each number does to the mean, and to the variance
+                # the last two terms: each value also changes the mean and the variance
                 out[f] = invstd * (d * float(weight[i]) - total / len(group) - z * along / len(group))
     sums = [total.astype(x.dtype) if weight_grad else None for total in (dweight, dbias)]
     return dx.astype(x.dtype) if input_grad else None, *sums
@@ -56,12 +56,12 @@ def _rows(batch):
 
 
 def _groups(size: int, groups: int) -> list[range]:
-    """Where the numbers of each are."""
+    """Index range of each group in an image."""
     return [range(start, start + size // groups) for start in range(0, size, size // groups)]
 
 
 def _normalized(image, group: range, eps: float) -> tuple[list[float], float]:
-    """A group's numbers less their mean by their standard deviation; and 1 by that."""
+    """Normalized values of a group, and the reciprocal of its standard deviation."""
     values = [float(image[f]) for f in group]
     mean = sum(values) / len(values)
     variance = sum((value - mean) * (value - mean) for value in values) / len(values)

@@ -1,4 +1,4 @@
-"""Images in another size, pixel by pixel, and the gradient."""
+"""Resizing of images and its gradient, pixel by pixel."""
 
 import numpy as np
 

@@ -1,11 +1,11 @@
-"""The fully connected layer's product and its gradients: three loops."""
+"""The fully connected layer and its gradients, as three nested loops."""
 
 import numpy as np
 
 from fastcnn.backends.naive import activations
 
 
-@np.errstate(invalid="ignore")  # an inf or NaN that came in may make a NaN: no fault of ours
+@np.errstate(invalid="ignore")  # inf or NaN in the input may give NaN; that is no error
 def linear(x, weight, bias):
     """See `fastcnn.functional.linear`."""
     x64, weight64 = x.astype(np.float64), weight.astype(np.float64)

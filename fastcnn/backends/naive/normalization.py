@@ -5,7 +5,7 @@ import numpy as np
 from fastcnn.backends.naive import activations
 
 
-@np.errstate(invalid="ignore")  # an inf or NaN that came in may make a NaN: no fault of ours
+@np.errstate(invalid="ignore")  # inf or NaN in the input may give NaN; that is no error
 def batch_moments(x):
     """See `fastcnn.functional.batch_norm`: mean and biased variance of each channel, in float64."""
     C = x.shape[1]
@@ -25,8 +25,8 @@ def batch_moments(x):
 def track_moments(running_mean, running_var, batches, mean, var, count: int, momentum: float | None):
     """See `fastcnn.functional.batch_norm`; changes the first three arrays.
 
-    ``count`` values of a channel are what the mean and the biased variance are of. Without a momentum, the running
-    statistics become the average over all batches.
+    ``mean`` and the biased variance ``var`` are those of ``count`` values per channel. Without momentum, the running
+    statistics are averages over all batches.
     """
     batches += 1
     step = 1 / max(1, int(batches)) if momentum is None else momentum
@@ -37,7 +37,7 @@ def track_moments(running_mean, running_var, batches, mean, var, count: int, mom
 
 @np.errstate(invalid="ignore", divide="ignore")
 def norm_statistics(mean, var, eps: float, dtype):
-    """See `fastcnn.functional.batch_norm`: what `batch_norm` takes, from moments."""
+    """See `fastcnn.functional.batch_norm`: mean and reciprocal standard deviation, which `batch_norm` takes."""
     invstd = np.zeros(len(var))
     for c in range(len(var)):
         invstd[c] = 1 / np.sqrt(np.float64(var[c]) + eps)
@@ -50,7 +50,7 @@ def batch_norm(x, mean, invstd, weight, bias):
     x64 = x.astype(np.float64)
     y = np.zeros(x.shape)
     for c in range(x.shape[1]):
-        for n in range(len(x)):  # all pixels of a plane at once, or the one number of a row
+        for n in range(len(x)):  # one plane of pixels, or one number of an (N, C) array
             y[n, c] = (x64[n, c] - mean[c]) * invstd[c]
             if weight is not None:
                 y[n, c] *= weight[c]
@@ -79,7 +79,7 @@ def batch_norm_backward(dy, x, mean, invstd, weight, training: bool, input_grad:
             dbias[c] += dy64[n, c].sum()
         for n in range(N):
             dx[n, c] = dy64[n, c]
-            if training:  # what each value does to the mean, and to the variance
+            if training:  # each value also changes the mean and the variance
                 dx[n, c] -= dbias[c] / count
                 dx[n, c] -= normalized[n, c] * dweight[c] / count
             dx[n, c] *= invstd64[c]

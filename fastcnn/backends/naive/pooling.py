@@ -22,7 +22,7 @@ def max_pool2d(x, windows: Windows):
                             ix = ox * SW + kx * DW - left
                             if 0 <= iy < H and 0 <= ix < W:
                                 value = x[n, c, iy, ix]
-                                # `>` keeps the first of equals; a NaN always wins, so that the last one stays.
+                                # `>` keeps the first of equal values. A NaN always wins, so the last NaN is kept.
                                 if best is None or value > best or np.isnan(value):
                                     best, place = value, iy * W + ix
                     y[n, c, oy, ox] = best
@@ -32,11 +32,11 @@ def max_pool2d(x, windows: Windows):
 
 @np.errstate(invalid="ignore")  # inf - inf
 def max_pool2d_backward(dy, indices, x_shape, windows: Windows | None):
-    """See `fastcnn.functional.max_pool2d_backward`; the indices say everything, ``windows`` is not needed here."""
+    """See `fastcnn.functional.max_pool2d_backward`; the indices are enough, so ``windows`` is unused."""
     W = x_shape[3]
     dx = np.zeros(x_shape)
     for n, c, oy, ox in np.ndindex(dy.shape):
-        if indices[n, c, oy, ox] >= 0:  # -1: nobody won
+        if indices[n, c, oy, ox] >= 0:  # -1: no winner
             iy, ix = divmod(indices[n, c, oy, ox], W)
             dx[n, c, iy, ix] += dy[n, c, oy, ox]
     return dx.astype(dy.dtype)
@@ -87,7 +87,7 @@ def avg_pool2d_backward(dy, windows: Windows, count_include_pad: bool, divisor_o
 
 
 def _count(oy: int, ox: int, windows: Windows, count_include_pad: bool) -> int:
-    """Taps of a window that its mean counts: pixels, and the padding's zeros if asked; never what lies past them."""
+    """Number of values in a mean: the pixels of the window, plus its padding if included, but nothing beyond that."""
     H, W, KH, KW, SH, SW, top, bottom, left, right, DH, DW, _, _ = windows
     count = 0
     for ky in range(KH):

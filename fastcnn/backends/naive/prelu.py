@@ -1,4 +1,4 @@
-"""ReLU with trained slopes and its gradients, one number after the other."""
+"""ReLU with learned slopes (PReLU) and its gradients, element by element."""
 
 import numpy as np
 
@@ -24,5 +24,5 @@ def prelu_backward(dy, x, weight, input_grad: bool, weight_grad: bool):
 
 
 def _slope(weight, at: tuple[int, ...]) -> float:
-    """That of a channel, or the one of all."""
+    """Slope of the channel, or the one slope of all channels."""
     return float(weight[at[1] % len(weight)])

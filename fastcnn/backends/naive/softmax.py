@@ -1,4 +1,4 @@
-"""Softmax, its logarithm, and their gradients, row by row: a row runs along the axis ``dim``."""
+"""Softmax, log-softmax and their gradients, row by row. A row runs along the axis ``dim``."""
 
 import math
 
@@ -10,7 +10,7 @@ def softmax(x, dim: int):
 
     def probabilities(row):
         largest = max(row)
-        exps = [math.exp(v - largest) for v in row]  # none above 1: no overflow
+        exps = [math.exp(v - largest) for v in row]  # at most 1, so nothing overflows
         total = sum(exps)
         return [e / total for e in exps]
 
@@ -50,7 +50,7 @@ def _logarithms(row: list[float]) -> list[float]:
 
 
 def _rows(function, dim: int, *arrays):
-    """``function`` of each row, or of each pair of rows, as lists of Python floats, which are float64."""
+    """Apply ``function`` to the rows of the arrays, one of each, as lists of Python floats (float64)."""
     out = np.empty_like(arrays[0])
     *moved, rows = (np.moveaxis(array, dim, -1) for array in (*arrays, out))
     for i in np.ndindex(rows.shape[:-1]):
