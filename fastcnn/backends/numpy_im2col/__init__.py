@@ -1,7 +1,7 @@
 """Convolution as a matrix product: patches as read-only views (im2col), BLAS, and slices added back (col2im).
 
-The layout of a batch is NCHW itself. Where an inf or a NaN comes in, a NaN may go out; NumPy's "invalid value" warning
-is switched off for that alone. An overflow of finite numbers still warns.
+Batches stay in NCHW layout. An inf or NaN in the input may give NaN in the output, so NumPy's "invalid value" warning
+is off. Most operations still warn when finite values overflow.
 """
 
 from fastcnn.backends import assemble

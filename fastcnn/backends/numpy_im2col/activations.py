@@ -1,6 +1,6 @@
 """Activations and dropout on whole arrays.
 
-``x <= 0`` and ``x > 0`` are both False for a NaN: which of the two stands in a line is PyTorch's choice for NaNs.
+``x <= 0`` and ``x > 0`` are both False for NaN. Each function uses the comparison that treats NaN as PyTorch does.
 """
 
 import math
@@ -53,7 +53,7 @@ def scaled_tanh_backward(dy, y, amplitude: float, slope: float):
 
 
 def sigmoid(x):
-    """See `fastcnn.functional.sigmoid`; exp of a negative number only, which cannot overflow."""
+    """See `fastcnn.functional.sigmoid`; the argument of exp is never positive, so it cannot overflow."""
     e = np.exp(-np.abs(x))
     return np.where(x >= 0, 1, e) / (1 + e)
 
@@ -77,7 +77,7 @@ def silu_backward(dy, x):
 
 
 def elu(x, alpha: float):
-    """See `fastcnn.functional.elu`; expm1 of a negative number only, which cannot overflow."""
+    """See `fastcnn.functional.elu`; the argument of expm1 is never positive, so it cannot overflow."""
     return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
 
 
@@ -87,7 +87,7 @@ def elu_backward(dy, x, alpha: float):
     return np.where(x > 0, dy, dy * alpha * np.exp(np.minimum(x, 0)))
 
 
-@np.errstate(invalid="ignore", over="ignore")  # a power may overflow where the result is finite
+@np.errstate(invalid="ignore", over="ignore")  # a power of x may overflow where the result is finite
 def gelu(x, approximate: str):
     """See `fastcnn.functional.gelu`."""
     if approximate == "tanh":
@@ -100,7 +100,7 @@ def gelu_backward(dy, x, approximate: str):
     """See `fastcnn.functional.gelu_backward`."""
     if approximate == "tanh":
         inner = 2 * _SQRT_2_BY_PI * (x + 0.044715 * x * x * x)
-        near = np.clip(x, -100, 100)  # beyond, the slope is multiplied by zero, and must not be infinite
+        near = np.clip(x, -100, 100)  # beyond 100, the slope is multiplied by zero and must be finite
         slope = 2 * _SQRT_2_BY_PI * (1 + 3 * 0.044715 * near * near)
         return dy * sigmoid(inner) * (1 + x * sigmoid(-inner) * slope)
     return dy * (_normal(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi))
@@ -112,15 +112,15 @@ def hardswish(x):
     return x * (np.clip(x + 3, 0, 6) / 6)
 
 
-@np.errstate(invalid="ignore", over="ignore")  # beyond the straight lines' ends a product may overflow
+@np.errstate(invalid="ignore", over="ignore")  # a product may overflow where `np.where` discards it
 def hardswish_backward(dy, x):
     """See `fastcnn.functional.hardswish_backward`."""
     return np.where(x <= -3, 0, np.where(x >= 3, dy, dy * (x / 3 + 0.5)))
 
 
-@np.errstate(over="ignore")  # a product with beta may overflow where x itself is the result
+@np.errstate(over="ignore")  # beta * x may overflow where the result is x
 def softplus(x, beta: float, threshold: float):
-    """See `fastcnn.functional.softplus`; exp of a negative number only, which cannot overflow."""
+    """See `fastcnn.functional.softplus`; the argument of exp is never positive, so it cannot overflow."""
     scaled = beta * x
     return np.where(scaled > threshold, x, (np.maximum(scaled, 0) + np.log1p(np.exp(-np.abs(scaled)))) / beta)
 
@@ -158,9 +158,10 @@ def dropout_backward(dy, mask):
 
 
 def _tanh_softplus(x):
-    """``tanh(log(1 + exp(x)))``, which is ``n / (n + 2)`` with ``n = exp(2 x) + 2 exp(x)``; and its derivative.
+    """``tanh(log(1 + exp(x)))`` and its derivative.
 
-    Both terms of the fraction are multiplied by ``exp(-2 x)`` where ``x`` is positive: no exponential overflows.
+    The value is ``n / (n + 2)`` with ``n = exp(2 x) + 2 exp(x)``. Where ``x`` is positive, both terms of the fraction are
+    multiplied by ``exp(-2 x)``, so no exponential overflows.
     """
     e = np.exp(-np.abs(x))
     n, two = np.where(x >= 0, (1 + 2 * e, 2 * e * e), (e * (e + 2), np.full_like(e, 2)))
@@ -169,5 +170,5 @@ def _tanh_softplus(x):
 
 
 def _normal(x):
-    """The normal distribution; NumPy has no error function."""
+    """Cumulative distribution function of the standard normal distribution; NumPy has no error function."""
     return np.vectorize(lambda v: math.erfc(-v / math.sqrt(2)) / 2, otypes=[x.dtype])(x)

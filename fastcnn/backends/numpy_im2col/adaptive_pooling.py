@@ -1,4 +1,4 @@
-"""Pooling to a given size and its gradients: each window is a slice of all images."""
+"""Pooling to a given output size and its gradients: each window is a slice of the whole batch."""
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def adaptive_max_pool2d(x, windows: AdaptiveWindows):
 
 
 def adaptive_max_pool2d_backward(dy, indices, x_shape, windows: AdaptiveWindows):
-    """See `fastcnn.functional.adaptive_max_pool2d_backward`; the indices say everything, ``windows`` is not needed."""
+    """See `fastcnn.functional.adaptive_max_pool2d_backward`; the indices are enough, so ``windows`` is unused."""
     return pooling.max_pool2d_backward(dy, indices, x_shape, None)
 
 

@@ -1,4 +1,4 @@
-"""What branches need: their outputs side by side, and the gradient in parts again."""
+"""Operations of branches: concatenating their outputs, and splitting the gradient."""
 
 import numpy as np
 
@@ -9,5 +9,5 @@ def concatenate(xs, dim: int):
 
 
 def concatenate_backward(dy, sizes: tuple[int, ...], dim: int):
-    """See `fastcnn.nn.Concat`: the parts of `dy`, so large along the axis."""
+    """See `fastcnn.nn.Concat`; splits `dy` into parts of these sizes along an axis."""
     return [np.ascontiguousarray(dx) for dx in np.split(dy, np.cumsum(sizes[:-1]), dim)]

@@ -1,4 +1,4 @@
-"""The losses of rows of classes and their gradients, all rows of (N, classes, ...) at once."""
+"""Classification losses and their gradients, all rows of (N, classes, ...) at once."""
 
 import numpy as np
 
@@ -19,8 +19,8 @@ def cross_entropy_backward(dy, logits, target):
 
 @np.errstate(invalid="ignore")
 def soft_cross_entropy(logits, shares):
-    """Cross-entropy in which every class has a share of a row; see `fastcnn.functional.cross_entropy`."""
-    # a class without a share may be impossible, and a row without any may be NaN
+    """Cross-entropy with a share of each class as target; see `fastcnn.functional.cross_entropy`."""
+    # a class with share 0 may have log-probability -inf, and a row with no shares may hold NaN
     return -np.where(shares == 0, 0, shares * log_softmax(logits, 1)).sum(axis=1)
 
 
@@ -42,14 +42,14 @@ def nll_loss_backward(dy, x, target):
 
 
 def _one_hot(x, target):
-    """1 for the target class of each row, 0 for all others."""
+    """One-hot encoding: 1 for the target class of each row, 0 for all other classes."""
     hot = np.zeros_like(x)
     np.put_along_axis(hot, target[:, np.newaxis], 1, axis=1)
     return hot
 
 
 def _times(dy, gradients):
-    """The gradients of all rows' losses, each times its ``dy``; 0 where that is 0."""
+    """Gradients of the rows' losses, each times its ``dy``; 0 where ``dy`` is 0."""
     dy = np.asarray(dy, gradients.dtype)
     dy = dy[:, np.newaxis] if dy.ndim else dy
     return np.where(dy == 0, 0, dy * gradients)

@@ -1,8 +1,8 @@
 """Convolution and its gradients: one matrix product each, over all pixels of the batch.
 
-The columns of a batch are (C*KH*KW, N*OH*OW): one BLAS call for each group, however many images there are. A product
-for each image leaves its result in NCHW, but took 1.2 times as long for LeNet's C3, forward and backward, and 2 times
-for C5, where it is a matrix by a vector.
+The columns of a batch are (C*KH*KW, N*OH*OW), so each group takes one BLAS call for the whole batch. One product per
+image would leave its result in NCHW, but it took 1.2 times as long for LeNet's C3, forward and backward, and 2 times
+for C5, where it multiplies a matrix by a vector.
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ def conv2d_max_pool2d(x, weight, bias, windows: Windows, groups: int, pool: Wind
     y, indices = max_pool2d(conv2d(x, weight, bias, windows, groups), pool)
     if relu:
         y = activations.relu(y)
-        indices = np.where(y == 0, -1, indices)  # nobody's
+        indices = np.where(y == 0, -1, indices)  # no winner
     return y, indices
 
 
@@ -52,7 +52,7 @@ def conv2d_backward(dy, x, weight, windows: Windows, groups: int, input_grad: bo
     dx = dweight = dbias = None
     if weight_grad:
         dy_rows = dy.swapaxes(0, 1).reshape(groups, len(weight) // groups, -1)  # (groups, O/groups, N*OH*OW)
-        # The transposed product is 1.4 times faster than dy_rows @ columns.T: the long matrix comes first.
+        # The transposed product is 1.4 times faster than dy_rows @ columns.T, as the long matrix comes first.
         dweight = _columns(x, windows, groups) @ dy_rows.swapaxes(1, 2)  # (groups, C/groups*KH*KW, O/groups)
         dweight = np.ascontiguousarray(dweight.swapaxes(1, 2)).reshape(weight.shape)  # (O, C/groups, KH, KW)
         dbias = dy_rows.sum(axis=2).reshape(-1)  # (O,)
@@ -63,7 +63,7 @@ def conv2d_backward(dy, x, weight, windows: Windows, groups: int, input_grad: bo
 
 @np.errstate(invalid="ignore")
 def input_gradient(dy, weight, windows: Windows, groups: int):
-    """The first gradient of `conv2d_backward`, which `conv_transpose2d` is too."""
+    """Gradient of `conv2d` by its input; `conv_transpose2d` is the same operation."""
     dy_rows = dy.swapaxes(0, 1).reshape(groups, len(weight) // groups, -1)  # (groups, O/groups, N*OH*OW)
     rows = weight.reshape(groups, len(weight) // groups, -1)  # (groups, O/groups, C/groups*KH*KW)
     dcolumns = rows.swapaxes(1, 2) @ dy_rows  # (groups, C/groups*KH*KW, N*OH*OW)
@@ -78,7 +78,7 @@ def _columns(x: np.ndarray, windows: Windows, groups: int) -> np.ndarray:
 
 
 def _add_columns(dcolumns: np.ndarray, x_shape: tuple[int, ...], windows: Windows) -> np.ndarray:
-    """col2im, the transpose of `_columns`: each pixel is the sum of its places in the columns, (N, C, H, W)."""
+    """col2im, the transpose of `_columns`: each pixel of (N, C, H, W) is the sum of its copies in the columns."""
     N, C = x_shape[:2]
     # (C, KH, KW, N, OH, OW)
     dpatches = dcolumns.reshape(C, windows.KH, windows.KW, N, windows.OH, windows.OW)

@@ -1,4 +1,4 @@
-"""The losses of elements and their gradients, all elements at once."""
+"""Elementwise losses and their gradients, all elements at once."""
 
 import functools
 
@@ -8,7 +8,7 @@ from fastcnn.backends.numpy_im2col.activations import sigmoid
 
 
 def _quiet(function):
-    """The same of infinities and of large numbers, too; a number, which NumPy makes of an array of no axes, is one."""
+    """Decorator: no warnings for overflow or invalid values, and a 0-d array where NumPy returns a scalar."""
 
     @functools.wraps(function)
     def quiet(*given):
@@ -46,7 +46,7 @@ def l1_loss_backward(dy, x, target):
 def smooth_l1_loss(x, target, beta: float):
     """Loss of each element; see `fastcnn.functional.smooth_l1_loss`."""
     size = np.abs(x - target)
-    near = np.minimum(size, beta)  # so that nothing overflows, nor is divided by 0
+    near = np.minimum(size, beta)  # its square does not overflow; `beta or 1` avoids a division by 0
     return np.where(size < beta, near * near / 2 / (beta or 1), size - beta / 2)
 
 
@@ -74,7 +74,7 @@ def huber_loss_backward(dy, x, target, delta: float):
 def binary_cross_entropy_with_logits(x, target, positives=None):
     """Loss of each element; see `fastcnn.functional.binary_cross_entropy_with_logits`.
 
-    ``positives`` are the targets times the weight of what is positive, where it has one.
+    ``positives`` are the targets times ``pos_weight``; without one, the targets themselves.
     """
     positives = target if positives is None else positives
     small = np.log1p(np.exp(-np.abs(x)))
@@ -89,6 +89,6 @@ def binary_cross_entropy_with_logits_backward(dy, x, target, positives=None):
 
 
 def _times(dy, gradients):
-    """The gradients of all elements' losses, each times its ``dy``; 0 where that is 0."""
+    """Gradients of the elements' losses, each times its ``dy``; 0 where ``dy`` is 0."""
     dy = np.asarray(dy, gradients.dtype)
     return np.where(dy == 0, 0, dy * gradients)

@@ -1,4 +1,4 @@
-"""Normalization of each image by itself, all groups at once, and its gradients, in float64 throughout."""
+"""Normalization of each image separately, all groups at once, and its gradients, all in float64."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from fastcnn.backends.numpy_im2col import activations
 
 @np.errstate(invalid="ignore")
 def group_norm(x, groups: int, weight, bias, pixels: int, eps: float):
-    """See `fastcnn.functional.group_norm`; what the arguments are, the naive backend says."""
+    """See `fastcnn.functional.group_norm`; the naive backend documents the arguments."""
     y, _ = _normalized(x, groups, eps)
     y = _by_weight(y, weight, pixels) * weight[:, None] + bias[:, None]
     return y.astype(x.dtype).reshape(x.shape)
@@ -29,7 +29,7 @@ def group_norm_backward(dy, x, groups: int, weight, pixels: int, eps: float, inp
         dbias = _by_weight(dy, weight, pixels).sum((0, 1, 3), np.float64).astype(x.dtype)
     if input_grad:
         dz = (_by_weight(dy, weight, pixels) * weight[:, None].astype(np.float64)).reshape(normalized.shape)
-        # what each number does to the mean, and to the variance
+        # each value also changes the mean and the variance
         dz = dz - dz.mean(2, keepdims=True) - normalized * (dz * normalized).mean(2, keepdims=True)
         dx = (dz * invstd).astype(x.dtype).reshape(x.shape)
     return dx, dweight, dbias
@@ -37,7 +37,7 @@ def group_norm_backward(dy, x, groups: int, weight, pixels: int, eps: float, inp
 
 @np.errstate(divide="ignore")
 def _normalized(x, groups: int, eps: float) -> tuple[np.ndarray, np.ndarray]:
-    """Each group less its mean by its standard deviation, (N, groups, numbers of each); 1 by that, (N, groups, 1)."""
+    """Normalized values (N, groups, group size), and reciprocal standard deviations (N, groups, 1)."""
     rows = x.reshape(len(x), groups, -1).astype(np.float64)
     deviations = rows - rows.mean(2, keepdims=True)
     invstd = 1 / np.sqrt((deviations * deviations).mean(2, keepdims=True) + eps)
@@ -45,5 +45,5 @@ def _normalized(x, groups: int, eps: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _by_weight(batch, weight, pixels: int):
-    """A batch as (N, repetitions, weights, pixels of each)."""
+    """Reshape a batch to (N, repetitions, weights, pixels per weight)."""
     return batch.reshape(len(batch), -1, weight.size, pixels)

@@ -1,4 +1,4 @@
-"""Images in another size, and the gradient: means of rows of means of columns."""
+"""Resizing of images and its gradient, one axis after the other."""
 
 import numpy as np
 
@@ -19,19 +19,19 @@ def interpolate(x, sampling: Sampling):
 
 
 def interpolate_backward(dy, sampling: Sampling):
-    """See `fastcnn.functional.interpolate_backward`; each axis is a product with the matrix of its weights."""
+    """See `fastcnn.functional.interpolate_backward`; each axis is a matrix product with its weights."""
     rows, columns = _matrix(sampling.rows, sampling.H), _matrix(sampling.columns, sampling.W)
     return rows.T.astype(dy.dtype) @ dy @ columns.astype(dy.dtype)
 
 
 def _arrays(taps: Taps, dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels and weights, (outputs, taps)."""
+    """Pixel indices and weights, each of shape (outputs, taps)."""
     table = np.array(taps)
     return table[..., 0].astype(int), table[..., 1].astype(dtype)
 
 
 def _matrix(taps: Taps, extent: int) -> np.ndarray:
-    """(outputs, pixels)."""
+    """The weights as a matrix of shape (outputs, pixels)."""
     matrix = np.zeros((len(taps), extent))
     for row, pixels in zip(matrix, taps, strict=True):
         for pixel, weight in pixels:

@@ -1,4 +1,4 @@
-"""The fully connected layer's product and its gradients: BLAS."""
+"""The fully connected layer and its gradients, as BLAS matrix products."""
 
 import numpy as np
 

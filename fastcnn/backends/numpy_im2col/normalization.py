@@ -22,7 +22,7 @@ def track_moments(running_mean, running_var, batches, mean, var, count: int, mom
 
 @np.errstate(invalid="ignore", divide="ignore")
 def norm_statistics(mean, var, eps: float, dtype):
-    """See `fastcnn.functional.batch_norm`: what `batch_norm` takes, from moments."""
+    """See `fastcnn.functional.batch_norm`: mean and reciprocal standard deviation, which `batch_norm` takes."""
     return mean.astype(dtype), (1 / np.sqrt(var.astype(np.float64) + eps)).astype(dtype)
 
 
@@ -49,7 +49,7 @@ def batch_norm_backward(dy, x, mean, invstd, weight, training: bool, input_grad:
         dweight = (dy * normalized).sum(channels)  # (C,)
     if input_grad:
         dx = dy
-        if training:  # what each value does to the mean, and to the variance
+        if training:  # each value also changes the mean and the variance
             dx = dy - _beside(x, dbias / count) - normalized * _beside(x, dweight / count)
         dx = dx * _beside(x, _scale(invstd, weight))
     return (dx, dweight, dbias) if weight_grad else (dx, None, None)
@@ -66,10 +66,10 @@ def _scale(invstd: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
 
 
 def _all_but_channels(x: np.ndarray) -> tuple[int, ...]:
-    """Axes of a batch but for the second."""
+    """All axes of a batch except the channel axis."""
     return (0, *range(2, x.ndim))
 
 
 def _beside(x: np.ndarray, channels: np.ndarray) -> np.ndarray:
-    """One value for each channel, in a shape that broadcasts with ``x``: (C,) or (C, 1, 1)."""
+    """Reshape the values of the channels to broadcast with ``x``: (C,) or (C, 1, 1)."""
     return channels.reshape(-1, *(1,) * (x.ndim - 2))

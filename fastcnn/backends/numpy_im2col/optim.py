@@ -1,7 +1,7 @@
-"""One step of each optimizer, in place, as PyTorch's documentation states it.
+"""One step of each optimizer, in place, as in PyTorch's documentation.
 
-Every argument before the settings is a list with an item for each parameter. ``weight_decay`` times the parameter is
-added to its gradient; ``decay`` is the part of itself that a parameter loses, whatever its gradient.
+Every argument before the hyperparameters is a list with one item per parameter. ``weight_decay`` times the parameter is
+added to its gradient. ``decay`` is decoupled weight decay: the fraction of itself that a parameter loses in the step.
 """
 
 import math
@@ -11,7 +11,7 @@ import numpy as np
 
 @np.errstate(invalid="ignore")
 def sgd_update(parameters, grads, velocities, lr, momentum, weight_decay, nesterov):
-    """Step of stochastic gradient descent; ``velocities`` is None without momentum (``torch.optim.SGD``)."""
+    """Step of SGD (``torch.optim.SGD``); ``velocities`` is None without momentum."""
     for k, (parameter, grad) in enumerate(zip(parameters, grads, strict=True)):
         if weight_decay:
             grad = grad + weight_decay * parameter
@@ -25,9 +25,9 @@ def sgd_update(parameters, grads, velocities, lr, momentum, weight_decay, nester
 
 @np.errstate(invalid="ignore")
 def adam_update(parameters, grads, means, squares, largest, steps, lr, beta1, beta2, eps, weight_decay, decay=0.0):
-    """Step of Adam, for each parameter its own (from 1) (``torch.optim.Adam``, and with ``decay`` ``AdamW``).
+    """Step of Adam (``torch.optim.Adam``) or, with ``decay``, of AdamW (``torch.optim.AdamW``).
 
-    ``largest`` is None without amsgrad.
+    ``steps`` has the number of this step for each parameter, from 1. ``largest`` is None without amsgrad.
     """
     lists = parameters, grads, means, squares, steps
     for k, (parameter, grad, mean, square, step) in enumerate(zip(*lists, strict=True)):
@@ -37,7 +37,7 @@ def adam_update(parameters, grads, means, squares, largest, steps, lr, beta1, be
         mean += (1 - beta1) * grad
         square *= beta2
         square += (1 - beta2) * np.square(grad)
-        # Both moments start at 0; the divisions by 1 - beta**step undo the bias towards it.
+        # Both moments start at 0. The divisions by 1 - beta**step correct that bias.
         denominator = np.sqrt(square if largest is None else np.maximum(largest[k], square, out=largest[k]))
         denominator /= math.sqrt(1 - beta2**step)
         denominator += eps
@@ -48,7 +48,10 @@ def adam_update(parameters, grads, means, squares, largest, steps, lr, beta1, be
 
 @np.errstate(invalid="ignore")
 def rmsprop_update(parameters, grads, squares, means, velocities, lr, alpha, eps, momentum, weight_decay):
-    """Step of RMSprop; ``means`` is None unless centered, ``velocities`` without momentum (``torch.optim.RMSprop``)."""
+    """Step of RMSprop (``torch.optim.RMSprop``).
+
+    ``means`` is None unless centered, and ``velocities`` is None without momentum.
+    """
     for k, (parameter, grad, square) in enumerate(zip(parameters, grads, squares, strict=True)):
         if weight_decay:
             grad = grad + weight_decay * parameter
@@ -58,7 +61,7 @@ def rmsprop_update(parameters, grads, squares, means, velocities, lr, alpha, eps
         if means is not None:
             means[k] *= alpha
             means[k] += (1 - alpha) * grad
-            spread = np.maximum(square - np.square(means[k]), 0)  # below 0 by rounding alone
+            spread = np.maximum(square - np.square(means[k]), 0)  # negative only by rounding
         step = grad / (np.sqrt(spread) + eps)
         if velocities is not None:
             velocities[k] *= momentum
@@ -69,7 +72,7 @@ def rmsprop_update(parameters, grads, squares, means, velocities, lr, alpha, eps
 
 @np.errstate(invalid="ignore")
 def average_update(averages, parameters, decay):
-    """Update of an exponential moving average: ``decay`` of it stays, the rest is that of the parameters."""
+    """Update exponential moving averages: ``decay * average + (1 - decay) * parameter``."""
     for average, parameter in zip(averages, parameters, strict=True):
         average *= decay
         average += (1 - decay) * parameter
@@ -77,11 +80,11 @@ def average_update(averages, parameters, decay):
 
 @np.errstate(over="ignore", invalid="ignore")
 def squared_norm(arrays) -> float:
-    """Sum of the squares of all numbers, in float64."""
+    """Sum of the squares of all elements, in float64."""
     return float(sum(np.square(array, dtype=np.float64).sum() for array in arrays))
 
 
 @np.errstate(invalid="ignore")  # 0 * inf
 def scaled(arrays, factor):
-    """New arrays, those that are given times a factor."""
+    """Return the arrays times a factor, as new arrays."""
     return [array * factor for array in arrays]

@@ -1,4 +1,4 @@
-"""Padding and its gradient: pixels by their indices, and sums of rows and of columns."""
+"""Padding by index arrays, and its gradient as sums of rows and columns."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What windows read, as arrays: padded images, patches as views, and the slice of one tap."""
+"""The pixels that windows read: padded images, views of all patches, and the slice of each tap."""
 
 from collections.abc import Iterator
 
@@ -9,13 +9,13 @@ from fastcnn._geometry import Windows
 
 
 def padded_extent(windows: Windows) -> tuple[int, int]:
-    """(PH, PW): the image, the padding above and left of it, and all that windows reach below and right of it."""
+    """Padded extent (PH, PW): the image, its top and left padding, and all pixels that windows reach beyond it."""
     H, W, KH, KW, SH, SW, top, _, left, _, DH, DW, OH, OW = windows
     return max(top + H, (OH - 1) * SH + (KH - 1) * DH + 1), max(left + W, (OW - 1) * SW + (KW - 1) * DW + 1)
 
 
 def padded(x: np.ndarray, windows: Windows, value: float = 0.0) -> np.ndarray:
-    """The images (N, C, H, W) surrounded by ``value``: (N, C, PH, PW); `x` itself where no window reaches outside."""
+    """The images padded with ``value``, (N, C, PH, PW); `x` itself if no window reaches outside."""
     extent = padded_extent(windows)
     if extent == x.shape[2:]:
         return x
@@ -25,12 +25,12 @@ def padded(x: np.ndarray, windows: Windows, value: float = 0.0) -> np.ndarray:
 
 
 def inside(padded_x: np.ndarray, windows: Windows) -> np.ndarray:
-    """View of the images within their padding: (N, C, H, W)."""
+    """View of the images without their padding: (N, C, H, W)."""
     return padded_x[:, :, windows.top : windows.top + windows.H, windows.left : windows.left + windows.W]
 
 
 def patches(padded_x: np.ndarray, windows: Windows) -> np.ndarray:
-    """Read-only view of every pixel that every tap reads: (C, KH, KW, N, OH, OW)."""
+    """Read-only view of the pixels that each tap reads: (C, KH, KW, N, OH, OW)."""
     N, C = padded_x.shape[:2]
     n, c, row, column = padded_x.strides
     return as_strided(
@@ -42,7 +42,7 @@ def patches(padded_x: np.ndarray, windows: Windows) -> np.ndarray:
 
 
 def taps(windows: Windows) -> Iterator[tuple[int, int, tuple]]:
-    """For each tap, in row-major order: ky, kx and the index of the pixels of the padded images that it reads."""
+    """For each tap, in row-major order: ky, kx, and the index of the pixels that it reads from the padded images."""
     for ky in range(windows.KH):
         for kx in range(windows.KW):
             y, x = ky * windows.DH, kx * windows.DW

@@ -1,4 +1,4 @@
-"""Max- and average-pooling and their gradients: one pass over all windows for each tap."""
+"""Max- and average-pooling and their gradients: for each tap, one pass over all windows."""
 
 import math
 
@@ -12,28 +12,28 @@ def max_pool2d(x, windows: Windows):
     """See `fastcnn.functional.max_pool2d`."""
     _, W, _, _, SH, SW, top, _, left, _, DH, DW, OH, OW = windows
     padded_x = padded(x, windows, -math.inf)  # never larger than a pixel
-    rows = np.arange(OH) * SH - top  # of the first tap of each window
+    rows = np.arange(OH) * SH - top  # position of the first tap of each window
     columns = np.arange(OW) * SW - left
     y = np.full((*x.shape[:2], OH, OW), -math.inf, x.dtype)
-    # A window of nothing but -inf has its first pixel as winner: the first tap that is not in the padding.
+    # If all pixels of a window are -inf, its first pixel wins: that of the first tap outside the padding.
     first = np.where(rows < 0, rows % DH, rows)[:, None] * W + np.where(columns < 0, columns % DW, columns)
     indices = np.broadcast_to(first, y.shape)  # (N, C, OH, OW)
     for ky, kx, pixels in taps(windows):
         value = padded_x[pixels]  # (N, C, OH, OW)
-        wins = (value > y) | np.isnan(value)  # the first of equals stays; of NaNs the last
+        wins = (value > y) | np.isnan(value)  # keeps the first of equal values and the last NaN
         indices = np.where(wins, (rows + ky * DH)[:, None] * W + columns + kx * DW, indices)
-        np.maximum(y, value, out=y)  # which keeps NaNs
+        np.maximum(y, value, out=y)  # keeps NaN
     return y, indices
 
 
 @np.errstate(invalid="ignore")
 def max_pool2d_backward(dy, indices, x_shape, windows: Windows | None):
-    """See `fastcnn.functional.max_pool2d_backward`; the indices say everything, ``windows`` is not needed here."""
+    """See `fastcnn.functional.max_pool2d_backward`; the indices are enough, so ``windows`` is unused."""
     N, C, H, W = x_shape
     planes = np.arange(N * C).reshape(N, C, 1, 1) * (H * W)  # where each plane starts
-    won = indices >= 0  # -1: nobody won
-    places, values = (planes + indices)[won], dy[won]  # one axis
-    dx = np.bincount(places, weights=values, minlength=N * C * H * W)  # a sum for each place, in float64
+    won = indices >= 0  # -1: no winner
+    places, values = (planes + indices)[won], dy[won]  # one-dimensional
+    dx = np.bincount(places, weights=values, minlength=N * C * H * W)  # a sum for each pixel, in float64
     return dx.astype(dy.dtype).reshape(x_shape)  # (N, C, H, W)
 
 
@@ -59,7 +59,7 @@ def avg_pool2d_backward(dy, windows: Windows, count_include_pad: bool, divisor_o
 
 
 def _counts(windows: Windows, count_include_pad: bool) -> np.ndarray:
-    """Taps of each window that its mean counts, (OH, OW): pixels, and padding if asked, but nothing past that."""
+    """Number of values in each mean, (OH, OW): the pixels, plus the padding if included, but nothing beyond that."""
     H, W, KH, KW, SH, SW, top, bottom, left, right, DH, DW, OH, OW = windows
     rows = np.arange(OH)[:, None] * SH + np.arange(KH) * DH - top  # (OH, KH)
     columns = np.arange(OW)[:, None] * SW + np.arange(KW) * DW - left  # (OW, KW)

@@ -1,4 +1,4 @@
-"""ReLU with trained slopes and its gradients, on whole arrays."""
+"""ReLU with learned slopes (PReLU) and its gradients, on whole arrays."""
 
 import numpy as np
 
@@ -23,5 +23,5 @@ def prelu_backward(dy, x, weight, input_grad: bool, weight_grad: bool):
 
 
 def _beside(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Slopes in a shape that broadcasts with ``x``."""
+    """Reshape the slopes to broadcast with ``x``."""
     return weight.reshape(-1, *(1,) * (x.ndim - 2))

@@ -1,4 +1,4 @@
-"""Softmax, its logarithm, and their gradients, all rows at once: a row runs along the axis ``dim``."""
+"""Softmax, log-softmax and their gradients, all rows at once. A row runs along the axis ``dim``."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ import numpy as np
 @np.errstate(invalid="ignore")
 def softmax(x, dim: int):
     """See `fastcnn.functional.softmax`."""
-    y = np.exp(x - x.max(axis=dim, keepdims=True))  # none above 1: no overflow
+    y = np.exp(x - x.max(axis=dim, keepdims=True))  # at most 1, so nothing overflows
     y /= y.sum(axis=dim, keepdims=True)
     return y
 
