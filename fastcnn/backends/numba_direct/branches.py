@@ -1,4 +1,4 @@
-"""What branches need: their outputs side by side, and the gradient in parts again.
+"""Operations of branches: concatenating their outputs, and splitting the gradient.
 
 Along an axis, what one array has of an image is a stretch of numbers of the whole: both are copies of stretches.
 """
@@ -21,7 +21,7 @@ def concatenate(xs: Sequence[BlockedArray], dim: int) -> BlockedArray:
 
 
 def concatenate_backward(dy: BlockedArray, sizes: tuple[int, ...], dim: int) -> list[BlockedArray]:
-    """See `fastcnn.nn.Concat`: the parts of `dy`, so large along the axis."""
+    """See `fastcnn.nn.Concat`; splits `dy` into parts of these sizes along an axis."""
     dxs = [empty((*dy.shape[:dim], size, *dy.shape[dim + 1 :]), dy.dtype) for size in sizes]
     first = 0
     for dx in dxs:

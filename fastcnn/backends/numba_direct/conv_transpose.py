@@ -1,4 +1,4 @@
-"""Transposed convolution and its gradients: those of the convolution, with its input and its output exchanged."""
+"""Transposed convolution and its gradients: those of a convolution with input and output exchanged."""
 
 import math
 

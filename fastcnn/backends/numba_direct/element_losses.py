@@ -53,7 +53,7 @@ def binary_cross_entropy_with_logits(
 ) -> np.ndarray:
     """Loss of each element; see `fastcnn.functional.binary_cross_entropy_with_logits`.
 
-    ``positives`` are the targets times the weight of what is positive, where it has one.
+    ``positives`` are the targets times ``pos_weight``; without one, the targets themselves.
     """
     return _losses(_binary, x=x, target=target, positives=target if positives is None else positives)
 

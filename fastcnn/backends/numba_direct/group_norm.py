@@ -40,7 +40,7 @@ _WIDE = 4 * VECTOR_BYTES  # of scratch behind them: for each lane of these, a fl
 
 
 def group_norm(x: BlockedArray, groups: int, weight, bias, pixels: int, eps: float) -> BlockedArray:
-    """See `fastcnn.functional.group_norm`; what the arguments are, the naive backend says."""
+    """See `fastcnn.functional.group_norm`; the naive backend documents the arguments."""
     return _forward(x, groups, weight, bias, pixels, eps, relu=False)
 
 

@@ -54,7 +54,7 @@ def track_moments(running_mean, running_var, batches, mean, var, count: int, mom
 
 
 def norm_statistics(mean, var, eps: float, dtype) -> tuple[np.ndarray, np.ndarray]:
-    """See `fastcnn.functional.batch_norm`: what `batch_norm` takes, from moments."""
+    """See `fastcnn.functional.batch_norm`: mean and reciprocal standard deviation, which `batch_norm` takes."""
     rounded, invstd = (aligned(mean.shape, np.dtype(dtype)) for _ in range(2))
     _statistics(_chunks(mean.size), mean=mean, var=var, eps=eps, rounded=rounded, invstd=invstd)
     return rounded, invstd

@@ -1,4 +1,4 @@
-"""What residual connections need: the sum of two batches, and another number of channels."""
+"""Operations of residual connections: adding two batches, and changing the number of channels."""
 
 import math
 
