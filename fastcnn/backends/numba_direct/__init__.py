@@ -1,9 +1,9 @@
-"""The "numba" backend: direct convolution and pooling on register tiles, compiled, on all CPU threads."""
+"""The "numba" backend: compiled direct convolution and pooling on register tiles, on all CPU threads."""
 
 from typing import TYPE_CHECKING, Any
 
 from fastcnn.backends import COMPILING, RECORDING, assemble
-from fastcnn.backends.numba_direct import _start  # noqa: F401 (the first: all others make kernels)
+from fastcnn.backends.numba_direct import _start  # noqa: F401 (first, as all other modules make kernels)
 
 assemble(__name__, RECORDING, COMPILING)
 

@@ -1,8 +1,8 @@
-"""What must be so before kernels are made, and so stands first in this package."""
+"""A check that must come before any kernel is made; so this package imports it first."""
 
 from numba.core import config
 
 if config.DISABLE_JIT:
     raise ImportError(
-        'NUMBA_DISABLE_JIT is set, but the "numba" backend\'s kernels exist only compiled; use the backend "naive".'
+        'NUMBA_DISABLE_JIT is set, but the "numba" backend needs compiled kernels; unset it or use the "naive" backend.'
     )

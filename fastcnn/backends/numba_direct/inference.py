@@ -1,4 +1,4 @@
-"""A net made ready for batches of a shape: see `fastcnn.nn.Inference`."""
+"""Preparing a net for batches of one shape: see `fastcnn.nn.Inference`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,12 +10,12 @@ from fastcnn.backends.numba_direct.one_image import OneImage
 from fastcnn.backends.numba_direct.runtime.processor import lanes
 from fastcnn.backends.numba_direct.runtime.program import record
 
-_FEW = 4  # images, times as many as there are lanes at most, that are computed one by one
-_WORTH_THREADS = 20_000  # multiply-adds of vectors: with fewer, meeting another thread takes longer than half of them
+_FEW = 4  # images are computed one by one if this many times their number is at most the number of lanes
+_WORTH_THREADS = 20_000  # vector multiply-adds; with fewer, waiting for another thread takes longer than half of them
 
 
 def prepared_size(N: int, dtype) -> int:
-    """For batches of how many images `prepare` prepares in order to compute N."""
+    """The batch size to `prepare` a net for in order to compute N images."""
     return 1 if lanes(dtype) >= N * _FEW else N
 
 
@@ -26,9 +26,10 @@ def prepare(
     allocate: Callable[[int], np.ndarray],
     known: list[np.ndarray],
 ) -> Callable[..., np.ndarray]:
-    """What computes ``forward(inputs, backend)`` for inputs of these shapes, in memory of ``allocate``.
+    """Make a function that computes ``forward(inputs, backend)`` for inputs of these shapes in memory of ``allocate``.
 
-    Prepared for one image, it computes few ones, too. ``known`` are the arrays of the net's parameters.
+    Prepared for one image, the function also takes several images and computes them one by one. ``known`` are the
+    arrays of the net's parameters.
     """
     few = shapes[0][0] * _FEW <= lanes(dtype)
     backend: Any = OneImage() if few else numba_direct

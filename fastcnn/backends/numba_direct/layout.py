@@ -1,8 +1,8 @@
-"""The batch-blocked layout: the lanes of a vector are images.
+"""The batch-blocked layout: each lane of a vector holds another image.
 
-A batch of N images of shape (C, H, W) is stored as (NB, C, H, W, L): blocks of L images side by side, L the lanes of a
-vector. Every layer then fills its vectors, whatever its channels and widths. Lanes of the last block that hold no image
-are zero after `pack`; operations compute there too, and `unpack` leaves them out.
+A batch of N images of shape (C, H, W) is stored as (NB, C, H, W, L): NB blocks of L images side by side, where L is the
+number of lanes of a vector. So every layer fills its vectors, whatever its number of channels and its width. Lanes of
+the last block that hold no image are zero after `pack`. Operations compute in them too, and `unpack` leaves them out.
 """
 
 import math
@@ -15,8 +15,8 @@ from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
 from fastcnn.backends.numba_direct.runtime.step import Tasks
 from fastcnn.backends.numba_direct.simd import tile_load, tile_store, tile_transpose
 
-_NUMBERS = 4096  # that a task of `pieces` takes, at most
-_CHUNK = 64  # features that a task takes: with 16 lanes of float32 they fill 4 KB, well inside the first-level cache
+_NUMBERS = 4096  # at most, in a task of `pieces`
+_CHUNK = 64  # features of a task: with 16 lanes of float32 they fill 4 KB, well inside the first-level cache
 
 
 class BlockedArray:
@@ -25,7 +25,7 @@ class BlockedArray:
     Attributes
     ----------
     blocks : ndarray of shape (NB, ..., L)
-        The numbers.
+        The values.
     shape : tuple of int
         The batch's own shape, (N, C, H, W), (N, C, L) or (N, C).
     """
@@ -37,12 +37,12 @@ class BlockedArray:
 
     @property
     def dtype(self) -> np.dtype:
-        """Type of the numbers."""
+        """Data type of the values."""
         return self.blocks.dtype
 
 
 def empty(shape: tuple[int, ...], dtype) -> BlockedArray:
-    """A batch of numbers yet to be written."""
+    """An uninitialized batch."""
     dtype = np.dtype(dtype)
     width = VECTOR_BYTES // dtype.itemsize
     blocks = (-(-shape[0] // width), *shape[1:], width)
@@ -50,14 +50,14 @@ def empty(shape: tuple[int, ...], dtype) -> BlockedArray:
 
 
 def last_images(x: BlockedArray) -> int:
-    """How many lanes of the last block hold an image, if not all do; else 0."""
+    """Number of images in the last block, if it is not full; else 0."""
     return x.shape[0] % x.blocks.shape[-1]
 
 
 def pieces(x: BlockedArray) -> tuple[Tasks, int]:
-    """Tasks that each take a piece of the numbers, one after the other, and how many numbers that are.
+    """Tasks that each take a piece of the values in memory order, and the size of a piece.
 
-    A block is cut into pieces of one size, if it can be without making them too small.
+    Each block is cut into pieces of equal size, unless these would be too small.
     """
     NB, size = len(x.blocks), x.blocks[0].size
     for count in range(-(-size // _NUMBERS), max(2, -(-2 * size // _NUMBERS))):
@@ -72,20 +72,20 @@ def first(x: BlockedArray, N: int) -> BlockedArray:
 
 
 def pack(x: np.ndarray) -> BlockedArray:
-    """Put an array of shape (N, ...) into the batch-blocked layout."""
+    """Convert an array of shape (N, ...) to the batch-blocked layout."""
     out = empty(x.shape, x.dtype)
     repack(x, out)
     return out
 
 
 def repack(x: np.ndarray, out: BlockedArray) -> None:
-    """`pack` into an array of the same shape that is there already."""
+    """`pack` into an existing batch of the same shape."""
     N, features = len(x), x.size // len(x)
     _pack(_tasks(out, features), x=x, blocks=out.blocks, N=N, features=features, lanes=_lanes(out))
 
 
 def copy(native: BlockedArray) -> BlockedArray:
-    """Another batch of the same numbers."""
+    """A copy of a batch."""
     out = empty(native.shape, native.dtype)
     tasks, size = pieces(out)
     _copy(tasks, x=native.blocks, y=out.blocks, piece=size)
@@ -93,26 +93,26 @@ def copy(native: BlockedArray) -> BlockedArray:
 
 
 def unpack(native: BlockedArray) -> np.ndarray:
-    """Take an array of shape (N, ...) out of the batch-blocked layout."""
+    """Convert a batch-blocked batch to an array of shape (N, ...)."""
     out = aligned(native.shape, native.dtype)
     unpack_into(native, out)
     return out
 
 
 def unpack_into(native: BlockedArray, out: np.ndarray) -> None:
-    """`unpack` into the first numbers of an array."""
+    """`unpack` into the first elements of an array."""
     N, features = native.shape[0], math.prod(native.shape[1:])
     _unpack(_tasks(native, features), x=out, blocks=native.blocks, N=N, features=features, lanes=_lanes(native))
 
 
 def flatten(x: BlockedArray) -> BlockedArray:
-    """(N, C, H, W) as (N, C * H * W), without a copy."""
+    """Reshape (N, C, H, W) to (N, C * H * W), without a copy."""
     blocks = x.blocks
     return BlockedArray(blocks.reshape(len(blocks), -1, blocks.shape[-1]), (x.shape[0], blocks[0, ..., 0].size))
 
 
 def unflatten(x: BlockedArray, shape: tuple[int, ...]) -> BlockedArray:
-    """Rows, or images or signals, as (N, *shape), without a copy."""
+    """Reshape rows, images or signals to (N, *shape), without a copy."""
     blocks = x.blocks
     return BlockedArray(blocks.reshape(len(blocks), *shape, blocks.shape[-1]), (x.shape[0], *shape))
 
@@ -125,12 +125,12 @@ def _lanes(x: BlockedArray) -> tuple[int, ...]:
     return (0,) * x.blocks.shape[-1]
 
 
-# A task of both is a chunk of the features of a block.
+# In `_pack` and `_unpack`, a task is a chunk of the features of a block.
 
 
 @inlined
 def _share(task, N, F, L):
-    """Block, and first and last feature, of a task; how many of these are transposed in tiles, L at a time."""
+    """A task's block, first and last feature, end of those transposed in tiles of L, and number of images."""
     block, chunk = divmod(task, (F + _CHUNK - 1) // _CHUNK)
     first, last = chunk * _CHUNK, min(chunk * _CHUNK + _CHUNK, F)
     images = min(L, N - block * L)
@@ -155,7 +155,7 @@ def _pack(first, last, a, scratch):
 
 @kernel(writes="y")
 def _copy(first, last, a, scratch):
-    """A task is some numbers."""
+    """A task is a piece of the values."""
     x, y, piece = a.x, a.y, a.piece
     for i in range(first * piece, min(last * piece, y.size)):
         y[i] = x[i]

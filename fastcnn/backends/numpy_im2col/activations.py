@@ -160,8 +160,8 @@ def dropout_backward(dy, mask):
 def _tanh_softplus(x):
     """``tanh(log(1 + exp(x)))`` and its derivative.
 
-    The value is ``n / (n + 2)`` with ``n = exp(2 x) + 2 exp(x)``. Where ``x`` is positive, both terms of the fraction are
-    multiplied by ``exp(-2 x)``, so no exponential overflows.
+    The value is ``n / (n + 2)`` with ``n = exp(2 x) + 2 exp(x)``. Where ``x`` is positive, both terms of the fraction
+    are multiplied by ``exp(-2 x)``, so no exponential overflows.
     """
     e = np.exp(-np.abs(x))
     n, two = np.where(x >= 0, (1 + 2 * e, 2 * e * e), (e * (e + 2), np.full_like(e, 2)))

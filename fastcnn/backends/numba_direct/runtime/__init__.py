@@ -1,1 +1,1 @@
-"""What kernels are made and run with: the processor, compiling, memory, and programs of kernels."""
+"""The runtime of kernels: processor features, compilation, memory, and programs of kernels."""

@@ -1,9 +1,9 @@
-"""What a kernel is given: one record of named arguments, behind one address.
+"""The arguments of a kernel: one record of named values, passed by its address.
 
-A kernel reads ``a.x`` where Python wrote ``x=...``. An array becomes `Numbers`, an address and a size; a number stays
-one. A list of arrays becomes `Numbers` too, the address of each, which stand at the end of the record. A tuple is no
-part of the record: its length belongs to the record's type, so that a kernel is compiled once for each length. That is
-how kernels are told the size of a tile.
+A kernel reads ``a.x`` where Python wrote ``x=...``. An array becomes `Numbers`, an address and a size. A number stays a
+number. A list of arrays becomes `Addresses`, the addresses of the arrays, which are stored at the end of the record. A
+tuple is not stored: its length is part of the record's type, so a kernel is compiled once for each length. In this way
+kernels learn the size of a tile at compile time.
 """
 
 import operator
@@ -21,11 +21,11 @@ from numba.np.numpy_support import from_dtype
 
 from fastcnn.backends.numba_direct.runtime.memory import address
 
-_SLOT = 8  # bytes of the record for an address or a number
+_SLOT = 8  # bytes of an address or a number in the record
 
 
 class Numbers(types.Type):
-    """An array in one dimension, as kernels know it: no copy, no owner."""
+    """The type of arrays in kernels: one-dimensional, neither copied nor owned."""
 
     def __init__(self, dtype: types.Type):
         self.dtype = dtype
@@ -33,7 +33,7 @@ class Numbers(types.Type):
 
 
 class Addresses(Numbers):
-    """Those of a list of arrays, of which the record says where in itself the first one stands."""
+    """The type of a list of arrays: their addresses, and the record says at which of its words they begin."""
 
     def __init__(self) -> None:
         super().__init__(types.int64)
@@ -41,7 +41,7 @@ class Addresses(Numbers):
 
 
 class Arguments(types.Type):
-    """The address of a record of named arguments."""
+    """The type of a record of named arguments, passed by its address."""
 
     def __init__(self, fields: tuple[tuple[str, types.Type], ...]):
         self.fields = dict(fields)
@@ -49,14 +49,14 @@ class Arguments(types.Type):
 
 
 class Layout(NamedTuple):
-    """How the arguments of some kinds lie in a record.
+    """The layout of a record for arguments of some kinds.
 
     Attributes
     ----------
     kind : Arguments
-        Their type in kernels.
+        The record's type in kernels.
     format : str
-        That of ``struct``, for the numbers that `described` returns.
+        Format of ``struct`` for the values that `described` returns.
     """
 
     kind: Arguments
@@ -64,10 +64,10 @@ class Layout(NamedTuple):
 
 
 def described(arguments: dict[str, Any]) -> tuple[tuple, list, list[int]]:
-    """What the layout of arguments depends on, their names and types, and lengths of tuples; and the record's numbers.
+    """The kinds of arguments (names, types and tuple lengths), which determine the layout, and the record's values.
 
-    Last are the addresses of lists of arrays, 0 for None. In the place of an array whose numbers are not side by side
-    there is a copy afterwards.
+    The third result is the addresses of the arrays in lists, 0 for None. A non-contiguous array in ``arguments`` is
+    replaced by a contiguous copy.
     """
     kinds: list = []
     values: list = []
@@ -92,7 +92,7 @@ def described(arguments: dict[str, Any]) -> tuple[tuple, list, list[int]]:
 
 
 def places(arguments: dict[str, Any]) -> Iterator[tuple[int, str, np.ndarray]]:
-    """The arrays: in which word of the record each one's address stands, and its name."""
+    """The arrays: the word of the record that holds the address, the argument's name, and the array."""
     word, listed = 0, []
     for name, value in arguments.items():
         if isinstance(value, np.ndarray):
@@ -106,7 +106,7 @@ def places(arguments: dict[str, Any]) -> Iterator[tuple[int, str, np.ndarray]]:
 
 
 def layout(kinds: tuple) -> Layout:
-    """The layout of arguments that `described` tells of."""
+    """The layout for the kinds that `described` returns."""
     fields, formats = [], []
     for name, kind in zip(kinds[::2], kinds[1::2], strict=True):
         field, form = _field(kind)
@@ -116,7 +116,7 @@ def layout(kinds: tuple) -> Layout:
 
 
 def _field(kind) -> tuple[types.Type, str]:
-    """Type in kernels, and format in the record."""
+    """The type in kernels, and the format in the record."""
     if isinstance(kind, np.dtype):
         return Numbers(from_dtype(kind)), "qq"
     if isinstance(kind, int):
@@ -129,7 +129,7 @@ def _field(kind) -> tuple[types.Type, str]:
 
 
 def _words(kind: type) -> int:
-    """How many words a value of this type has, or its type in kernels."""
+    """Number of words of a value in the record, from its Python type or its type in kernels."""
     if issubclass(kind, (tuple, types.BaseTuple)):
         return 0
     return 2 if issubclass(kind, (np.ndarray, list, Numbers)) else 1
@@ -172,7 +172,7 @@ class _NumbersAttributes(AttributeTemplate):
 
 @lower_getattr_generic(Arguments)
 def _read_argument(context, builder, kind, address, name):
-    """Read a field; what it holds never changes, so that the compiler may read it once."""
+    """Read a field. Fields never change, so the load is marked invariant and the compiler may read once."""
     slot = 0
     for field, field_kind in kind.fields.items():
         if field == name:
@@ -246,7 +246,7 @@ def _place(context, builder, kind: Numbers, numbers, index):
 
 
 def check(context, builder, size, index, count: int = 1) -> None:
-    """Where Numba checks bounds, end the kernel unless ``count`` numbers from an index on are in the first ``size``."""
+    """If bounds are checked, raise IndexError unless ``count`` numbers from ``index`` on are among the first ``size``."""
     if config.BOUNDSCHECK:
         last = builder.sub(size, ir.Constant(size.type, count))
         outside = builder.or_(
@@ -258,7 +258,7 @@ def check(context, builder, size, index, count: int = 1) -> None:
 
 @intrinsic
 def numbers_at(typingctx, address, size, like):
-    """So many numbers at an address, of the dtype of the numbers ``like``."""
+    """An array of ``size`` numbers at an address, of the dtype of the array ``like``."""
     kind = Numbers(like.dtype)
 
     def codegen(context, builder, signature, args):

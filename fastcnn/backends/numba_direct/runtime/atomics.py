@@ -1,4 +1,4 @@
-"""Whole numbers in memory that several threads change and wait for: in every thread the changes have one order."""
+"""Atomic integers that threads change and wait for; all threads see all changes in the same order."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ _FUTEX = (202 if X86 else 98 if ARM else None) if sys.platform == "linux" else N
 
 @intrinsic
 def add(typingctx, address, number):
-    """Add to the whole number at an address, at one go; returns what was there before."""
+    """Add to the integer at an address atomically; returns its previous value."""
 
     def codegen(context, builder, signature, args):
         pointer = builder.inttoptr(args[0], _I64.as_pointer())
@@ -28,7 +28,7 @@ def add(typingctx, address, number):
 
 @intrinsic
 def write(typingctx, address, number):
-    """Set the whole number at an address."""
+    """Set the integer at an address atomically."""
 
     def codegen(context, builder, signature, args):
         builder.store_atomic(args[1], builder.inttoptr(args[0], _I64.as_pointer()), "seq_cst", 8)
@@ -39,7 +39,7 @@ def write(typingctx, address, number):
 
 @intrinsic
 def read(typingctx, address):
-    """The whole number at an address, as others have left it."""
+    """Read the integer at an address atomically."""
 
     def codegen(context, builder, signature, args):
         return builder.load_atomic(builder.inttoptr(args[0], _I64.as_pointer()), "seq_cst", 8)
@@ -49,7 +49,7 @@ def read(typingctx, address):
 
 @intrinsic
 def pause(typingctx):
-    """Tell the processor that this thread is waiting."""
+    """Tell the processor that this thread is polling."""
 
     def codegen(context, builder, signature, args):
         if X86:
@@ -70,7 +70,7 @@ def pause(typingctx):
 
 @intrinsic
 def sleep(typingctx, address, seen):
-    """Sleep while the whole number at an address is what was seen there, until `wake`; or less long."""
+    """Sleep until `wake` if the integer at an address still equals ``seen``; may return early."""
 
     def codegen(context, builder, signature, args):
         if _FUTEX is not None:
@@ -87,7 +87,7 @@ def sleep(typingctx, address, seen):
 
 @intrinsic
 def wake(typingctx, address):
-    """Wake all that sleep at an address, where those do not wake by themselves."""
+    """Wake all threads that sleep at an address; without futexes, they wake by themselves."""
 
     def codegen(context, builder, signature, args):
         if _FUTEX is not None:
@@ -98,6 +98,6 @@ def wake(typingctx, address):
 
 
 def _futex(builder, address, operation: int, value, limit) -> None:
-    """Linux's system call, which looks at the lower half of a number."""
+    """Linux's futex system call, which compares the lower 32 bits of an integer."""
     function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_I64, [_I64], var_arg=True), "syscall")
     builder.call(function, [ir.Constant(_I64, _FUTEX), address, ir.Constant(_I32, operation), value, limit])

@@ -1,4 +1,4 @@
-"""The memory that a program's arrays lie in, and the words of its records that hold their addresses."""
+"""The memory of a program's arrays, and the words of its records that hold their addresses."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
 
 
 class Move(NamedTuple):
-    """An array of a step of which each thread has one block only.
+    """An array of a step that is moved to the threads' own memory, where each thread has one block of it.
 
     Attributes
     ----------
     word : int
-        Of the step's record, where its address stands.
+        Word of the step's record that holds the array's address.
     place : int
-        Where in the thread's memory it lies.
+        Offset of the block in the thread's memory.
     block : int
         Bytes of a block.
     """
@@ -30,16 +30,16 @@ class Move(NamedTuple):
 
 
 class Buffer(Lifetime):
-    """Memory that steps use, and the words in which its address, or one inside it, stands.
+    """Memory that steps use, and the words that hold addresses in it.
 
     Attributes
     ----------
     array : ndarray or None
-        What lies there; None when it is elsewhere in each run.
+        The array in this memory; None if the memory is another one in each run.
     uses : list of tuple of int
-        Words, and how many bytes behind the start.
+        Words, and how many bytes each address is behind the start.
     blocks : set of int
-        Into how many blocks of images it falls, for each of its uses; 0 where it does not.
+        The numbers of blocks of images into which its uses divide it; 0 for a use that does not divide it.
     """
 
     def __init__(self, array: np.ndarray):
@@ -50,11 +50,11 @@ class Buffer(Lifetime):
         self.blocks: set[int] = set()
 
     def offset(self, array: np.ndarray) -> int:
-        """How many bytes behind the start an array begins."""
+        """Offset in bytes at which an array begins."""
         return memory.address(array) - self.start
 
     def copy(self, words: np.ndarray) -> np.ndarray:
-        """Other memory, of which these words tell from now on; with the same numbers, if there are any."""
+        """Copy the memory, with the values of the array if there is one, and let the words point to the copy."""
         block = memory.vectors(lambda size: np.empty(size, np.uint8), self.size)
         if self.array is not None:
             np.ndarray(self.array.shape, self.array.dtype, block)[...] = self.array
@@ -64,21 +64,21 @@ class Buffer(Lifetime):
 
 
 class Buffers:
-    """Which memory an array lies in."""
+    """Finds the buffer in which an array is."""
 
     def __init__(self, buffers: Sequence[Buffer]):
         self._sorted = sorted(buffers, key=lambda buffer: buffer.start)
         self._starts = [buffer.start for buffer in self._sorted]
 
     def find(self, array: np.ndarray) -> Buffer | None:
-        """The one in which an array begins."""
+        """The buffer in which an array begins, or None."""
         at = memory.address(array)
         i = bisect_right(self._starts, at) - 1
         return self._sorted[i] if i >= 0 and at < self._starts[i] + max(1, self._sorted[i].size) else None
 
 
 class Result:
-    """An array that is returned: where it lies in a buffer, and what is like it elsewhere."""
+    """A result of a program: its place in a buffer, shape, dtype and layout."""
 
     def __init__(self, buffer: Buffer, array):
         numbers = plain(array)
@@ -87,7 +87,7 @@ class Result:
         self._native = None if numbers is array else (type(array), array.shape)
 
     def at(self, block: np.ndarray):
-        """The array, where the buffer is at its place in a block of memory."""
+        """The result as an array, if its buffer is at its place in this block of memory."""
         numbers = np.ndarray(self._shape, self._dtype, block, self.buffer.place + self._offset)
         if self._native is None:
             return numbers
@@ -96,23 +96,23 @@ class Result:
 
 
 def plain(array) -> np.ndarray:
-    """The numbers of an array that may be in the backend's layout."""
+    """The ndarray of an array that may be in the backend's layout."""
     return getattr(array, "blocks", array)
 
 
 def write_addresses(words: np.ndarray, moves: tuple[np.ndarray, np.ndarray], block: np.ndarray) -> None:
-    """Write down that arrays are in another block of memory."""
+    """Write the addresses of moved arrays, now in this block of memory, into the words."""
     numbers, offsets = moves
     words[numbers] = offsets + memory.address(block)
 
 
 def moves(buffers: list[Buffer]) -> tuple[np.ndarray, np.ndarray]:
-    """The words with addresses in these buffers, and how far each is from the start of a block with their places."""
+    """The words that hold addresses in these buffers, and the offset of each address in a block with all buffers."""
     moves = [(word, buffer.place + offset) for buffer in buffers for word, offset in buffer.uses]
     words, offsets = np.array(moves, np.int64).reshape(-1, 2).T.copy()
     return words, offsets
 
 
 def whole_vectors(size: int) -> int:
-    """So many bytes, or the next number of them that is a multiple of a vector's."""
+    """A size in bytes, rounded up to a multiple of the vector size."""
     return -(-size // VECTOR_BYTES) * VECTOR_BYTES

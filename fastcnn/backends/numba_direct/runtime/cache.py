@@ -1,6 +1,6 @@
-"""The folder of compiled kernels: survived when it is stale, broken or read-only, and announced when it lacks a kernel.
+"""The cache folder of compiled kernels. It may be stale, damaged or read-only; a missing kernel is announced.
 
-Numba chooses the folder: in ``NUMBA_CACHE_DIR``, or ``__pycache__`` beside this file, or in the user's cache.
+Numba chooses the folder: in ``NUMBA_CACHE_DIR``, else ``__pycache__`` beside this file, else in the user's cache.
 """
 
 import functools
@@ -20,7 +20,7 @@ _PACKAGE = __name__.rpartition(".runtime")[0]
 
 
 def attach(dispatcher) -> None:
-    """Give a kernel its place in the folder, or none if no folder can be written; and count the time it takes."""
+    """Cache a kernel in the folder, if there is a writable one, and count the time to compile or load it."""
     dispatcher.compile = _timed(dispatcher.compile)
     try:
         dispatcher._cache = _Cache(dispatcher.py_func)
@@ -29,7 +29,7 @@ def attach(dispatcher) -> None:
 
 
 def folder() -> str | None:
-    """Where compiled kernels are kept; None where no folder can be written."""
+    """The cache folder; None if no folder is writable."""
     try:
         return _Cache(folder).cache_path
     except RuntimeError:
@@ -37,20 +37,21 @@ def folder() -> str | None:
 
 
 class _Place(CompileResultCacheImpl):
-    """Where Numba keeps one kernel: all in one folder, wherever their sources are, by the names of their modules."""
+    """Where Numba caches one kernel: all kernels share one folder and are named after their modules."""
 
     def __init__(self, function):
         super().__init__(folder)
         self._lineno = function.__code__.co_firstlineno
         name = f"{function.__module__.removeprefix(_PACKAGE + '.')}.{function.__qualname__}"
-        name += ".checked" if config.BOUNDSCHECK else ""  # Numba itself would take one for the other
+        name += ".checked" if config.BOUNDSCHECK else ""  # Numba itself does not tell them apart
         self._filename_base = self.get_filename_base(name, getattr(sys, "abiflags", ""))
 
 
 class _Cache(FunctionCache):
-    """Numba's cache of one kernel.
+    """Numba's cache of one kernel, for damaged files and changed sources too.
 
-    By itself it raises errors for broken files, and does not see when a kernel calls what has changed in another file.
+    Numba itself raises errors for damaged files, and does not notice when a function in another file, which the kernel
+    calls, has changed.
     """
 
     _impl_class = _Place
@@ -62,12 +63,12 @@ class _Cache(FunctionCache):
     def load_overload(self, sig, target_context):
         try:
             code = super().load_overload(sig, target_context)
-        except Exception:  # whatever rubbish may raise
+        except Exception:  # a damaged file may raise anything
             _warn(f"compiled kernels in {self.cache_path} cannot be read and are compiled again")
             code = None
             self._keep(self.flush)
         if code is None:
-            _begin(f"kept in {self.cache_path} for the next time")
+            _begin(f"kept in {self.cache_path} for later runs")
         return code
 
     def save_overload(self, sig, data):
@@ -81,11 +82,11 @@ class _Cache(FunctionCache):
 
 
 class _Files(IndexDataCacheFile):
-    """An index, and files of compiled code in which it stands what they were compiled from.
+    """An index, and files of compiled code, each of which records what it was compiled from.
 
-    Numba numbers the files of a kernel and believes its index. Two processes that compile it at once for two dtypes may
-    both take number 1, and one that is killed between index and code leaves another version's there: what was called
-    then is not what the arguments were made for (numba/numba#10128).
+    Numba numbers the files of a kernel and trusts its index. Two processes that compile a kernel for two dtypes at the
+    same time may both take number 1. A process that is killed between writing index and code leaves the code of another
+    version there. Either way, Numba would call code that was compiled for other arguments (numba/numba#10128).
     """
 
     def save(self, key, data):
@@ -99,15 +100,15 @@ class _Files(IndexDataCacheFile):
 class _NoCache(NullCache):
     def load_overload(self, sig, target_context):
         _warn(
-            "compiled kernels cannot be kept, so that every process compiles them: no folder can be written; "
-            "set the environment variable NUMBA_CACHE_DIR to one that can"
+            "compiled kernels cannot be kept, so every process compiles them again: no cache folder is writable; "
+            "set the environment variable NUMBA_CACHE_DIR to a writable folder"
         )
-        _begin("not kept for the next time")
+        _begin("not kept for later runs")
 
 
 @functools.cache
 def _stamp(module: str) -> str:
-    """Hash of the sources that a kernel of a module may be made of: its own, and what is imported there."""
+    """Hash of the sources that kernels of a module may depend on: its own, and those it imports from this backend."""
     modules, found = {module}, [module]
     while found:
         values = vars(sys.modules[found.pop()]).values()
@@ -123,16 +124,16 @@ def _stamp(module: str) -> str:
 
 
 class Compiled(NamedTuple):
-    """What a thread did until its kernels were ready.
+    """What a thread has compiled and loaded so far.
 
     Attributes
     ----------
     kernels : int
-        How many it compiled.
+        Number of kernels that it compiled.
     seconds : float
-        That this took.
+        Time that it spent compiling them.
     reading : float
-        Seconds for others, which were in the folder.
+        Seconds that it spent loading other kernels from the cache.
     """
 
     kernels: int
@@ -150,13 +151,13 @@ _thread = _Thread()
 
 
 def compiled() -> Compiled:
-    """What this thread did so far."""
+    """What this thread has compiled and loaded so far."""
     return _thread.done
 
 
 @contextmanager
 def telling(tell: Callable[[], None]) -> Iterator[None]:
-    """Within this block, call a function before this thread compiles a kernel, which `compiled` counts already."""
+    """Inside this block, call a function before this thread compiles a kernel, which `compiled` already counts."""
     before, _thread.tell = _thread.tell, tell
     try:
         yield
@@ -165,7 +166,7 @@ def telling(tell: Callable[[], None]) -> Iterator[None]:
 
 
 def _timed(compile: Callable) -> Callable:
-    """A dispatcher's ``compile``, whose time is counted; that of a kernel inside another one with the other's."""
+    """Wrap a dispatcher's ``compile`` to count its time; nested compilations count as part of the outer one."""
 
     @functools.wraps(compile)
     def timed(signature):
@@ -186,18 +187,18 @@ _said: set[str] = set()
 
 
 def _warn(what: str, why: str = "") -> None:
-    """Say it once, with the first reason."""
+    """Warn once per message, with the first reason."""
     if what not in _said:
         _said.add(what)
         warnings.warn(f"fastcnn: {what}{why}.", RuntimeWarning, stacklevel=2)
 
 
 def _begin(where: str) -> None:
-    """Count a kernel that is about to be compiled, and say once, before the first, why that call takes long."""
+    """Count a kernel that is about to be compiled; before the first one, print why the call takes long."""
     _thread.done = _thread.done._replace(kernels=_thread.done.kernels + 1)
     if "compiling" not in _said:
         _said.add("compiling")
-        text = f"fastcnn: compiling kernels for this processor, some seconds each; {where}."
+        text = f"fastcnn: compiling kernels for this processor, a few seconds each; {where}."
         print(text, file=sys.stderr, flush=True)
     if _thread.tell:
         _thread.tell()

@@ -1,10 +1,10 @@
-"""Chains: steps through all of which a block of images goes before the next block does.
+"""Chains: steps that run block by block, where a block of images goes through all of them before the next block.
 
-Most steps treat each block by itself. Where such follow each other, what one has written of a block is still in the
-cache when the next one reads it, and no thread waits for the others in between. What stands in the way and need not is
-moved out of it: before the chain comes a step that has nothing to do with it, as the transform of filters for
-Winograd's algorithm; behind it one that no later step of the chain needs, as the sum of a gradient's parts. Each step
-finds the same numbers as in the order in which the steps were written down.
+Most steps treat each block separately. If such steps follow each other, what one has written of a block is still in the
+cache when the next one reads it, and threads do not wait for each other in between. Other steps are moved out of the
+chain where possible. A step that is independent of the chain, such as the filter transform of Winograd's algorithm,
+moves before it. A step whose results no later step of the chain needs, such as adding up the parts of a gradient, moves
+behind it. Each step reads the same values as in the original order.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,17 +12,17 @@ from typing import NamedTuple
 
 
 class Use(NamedTuple):
-    """What a step does, as far as its place among others depends on it.
+    """What a step uses; this determines where it may run among other steps.
 
     Attributes
     ----------
     blocks : int
-        Into how many parts its tasks fall, each of which reads and writes one block of images only; 0 if they do not,
-        if it stops, or if threads cannot share them evenly.
+        Number of blocks of images, if each task reads and writes one block only. 0 if not, if the step may stop the
+        program, or if threads cannot share the blocks evenly.
     reads, writes : set of int
-        Memory, by numbers that tell it apart.
+        Ids of the memory that it reads and writes.
     stops : bool
-        Whether it may stop the program: nothing passes it.
+        Whether it may stop the program; then no step is moved across it.
     """
 
     blocks: int
@@ -31,12 +31,12 @@ class Use(NamedTuple):
     stops: bool = False
 
     def is_apart(self, other: "Use") -> bool:
-        """Whether the two may change places."""
+        """Whether the two steps may be swapped."""
         return not (self.writes & (other.reads | other.writes) or other.writes & self.reads)
 
 
 def chains(uses: Sequence[Use]) -> Iterator[list[int]]:
-    """An order of steps in which they compute the same: the numbers of those of a chain, or of one step alone."""
+    """An equivalent order of steps: lists of indices, each of the steps of a chain or of one step alone."""
     chain: list[int] = []
     behind: list[int] = []
 

@@ -1,11 +1,11 @@
-"""How kernels are compiled.
+"""Compilation of kernels.
 
-A kernel is a function ``kernel(first, last, a, scratch)`` that computes the tasks first ... last - 1 of an operation. A
-task writes what no other task writes, so that it does not matter which thread does it. ``a`` has the arguments by name
-(see `arguments`), ``scratch`` is the address of memory that the thread has for itself, beginning at a whole vector.
+A kernel is a function ``kernel(first, last, a, scratch)`` that computes the tasks first ... last - 1 of an operation.
+No two tasks write to the same place, so it does not matter which thread runs a task. ``a`` has the arguments by name
+(see `arguments`). ``scratch`` is the address of the thread's own memory, aligned to the vector size.
 
-Flags stand here and nowhere else. No fast-math: NaN, infinities and the order of every sum are kept, so that results
-do not depend on the processor's mood or the number of threads.
+All compiler flags are set here. Fast-math is off: NaN, infinities and the order of every sum are preserved, so that
+results do not depend on the number of threads.
 """
 
 import functools
@@ -31,11 +31,11 @@ class Kernel:
     ----------
     name : str
     flushes : bool
-        Whether denormals are zeros within it.
+        Whether it treats denormals as zero.
     stops : bool
-        Whether it may raise, and so end the program: the steps after it are not run.
+        Whether it may raise an error, which stops the program: later steps do not run.
     writes : frozenset of str, or None
-        Names of the arrays that it may change; None if it may change all.
+        Names of the arrays that it may change; None if it may change any.
     """
 
     def __init__(self, function: Callable, *, flushes: bool = False, stops: bool = False, writes: str | None = None):
@@ -44,17 +44,17 @@ class Kernel:
         self.__module__ = function.__module__
         self._dispatcher = numba.njit(**_FLAGS)(function)
         cache.attach(self._dispatcher)
-        self._compiled: dict[tuple, tuple[int, str]] = {}  # by the arguments' kinds: address, and format of the record
+        self._compiled: dict[tuple, tuple[int, str]] = {}  # address and record format, by the kinds of arguments
 
     def __call__(self, tasks: Tasks, /, scratch: int = 0, **given: Any) -> None:
-        """Compute so many tasks, each thread with so many bytes of ``scratch``."""
+        """Run the tasks; each thread has ``scratch`` bytes of its own memory."""
         if _thread.needed is None:
             recorder.launch(self, tasks, scratch, given)
         else:
             _thread.needed[self, arguments.described(dict(sorted(given.items())))[0]] = None
 
     def step(self, tasks: Tasks, scratch: int, given: dict[str, Any]) -> Step:
-        """The same as a step of a program."""
+        """A step of a program that runs these tasks."""
         given = dict(sorted(given.items()))
         kinds, values, addresses = arguments.described(given)
         address, form = self.compile(kinds)
@@ -87,10 +87,10 @@ _thread = _Thread()
 
 @contextmanager
 def rehearsing() -> Iterator[dict[tuple[Kernel, tuple], None]]:
-    """Within this block, this thread's kernels compute nothing, so that the numbers in all results are arbitrary.
+    """Inside this block, this thread's kernels do not run, so the values of all results are arbitrary.
 
-    What is yielded gets the kernels that would have computed, each with the kinds of its arguments, to be compiled.
-    Programs that are recorded here do nothing: throw the models away.
+    The dict that is yielded collects the kernels that would have run and the kinds of their arguments, so that they can
+    be compiled. Programs that are recorded here do nothing, so discard the models.
     """
     before, _thread.needed = _thread.needed, {}
     try:
@@ -100,19 +100,19 @@ def rehearsing() -> Iterator[dict[tuple[Kernel, tuple], None]]:
 
 
 def kernel(function: Callable | None = None, **options: Any) -> Any:
-    """A kernel in which denormals stay what they are; as a decorator, or what makes one with options of `Kernel`."""
+    """Make a kernel that keeps denormals; a decorator, with or without options of `Kernel`."""
     return Kernel(function, **options) if function else functools.partial(Kernel, **options)
 
 
 def flushing_kernel(function: Callable | None = None, **options: Any) -> Any:
-    """A kernel in which denormals are zeros: it multiplies, and processors are slow with them."""
+    """Make a kernel that treats denormals as zero; for kernels that multiply, as processors are slow with denormals."""
     return kernel(function, flushes=True, **options)
 
 
 def stopping_kernel(function: Callable) -> Kernel:
-    """A kernel that raises where a program is to go no further."""
+    """Make a kernel that raises an error to stop a program."""
     return Kernel(function, stops=True)
 
 
 inlined = numba.njit(inline="always", error_model="numpy")
-"""A part of kernels."""
+"""Decorator of functions that are inlined into kernels."""

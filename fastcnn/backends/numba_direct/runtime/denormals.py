@@ -1,8 +1,8 @@
-"""Numbers too small to be normal count as zero in kernels: processors take up to 150 times as long for them.
+"""Denormal numbers, which are too small to be normal, count as zero in kernels: they can be 150 times as slow.
 
-They come by themselves: the momentum of a filter that gets no gradient any more shrinks until it is such a number, and
-stays one. The mode is the processor's, of each thread, and other code must not notice it: a task sets it and sets it
-back. So the number of threads does not matter.
+They occur in training: the momentum of a filter that gets no gradient any more shrinks until it is denormal, and stays
+so. The mode is a setting of the processor for each thread, and other code must not see it. So it is set before tasks of
+a kernel and restored after them, on any thread: results do not depend on the number of threads.
 """
 
 from llvmlite import ir
@@ -17,7 +17,7 @@ _ARM_ZEROS = 1 << 24  # FPCR: "flush-to-zero" for both
 
 @intrinsic
 def flush_denormals(typingctx):
-    """From now on denormals are zeros in this thread; returns the mode of before, for `restore_denormals`."""
+    """Treat denormals as zero in this thread from now on; returns the previous mode, for `restore_denormals`."""
 
     def codegen(context, builder, signature, args):
         if not (X86 or ARM):
@@ -31,7 +31,7 @@ def flush_denormals(typingctx):
 
 @intrinsic
 def restore_denormals(typingctx, mode):
-    """Set the mode that there was before `flush_denormals`."""
+    """Restore the mode that `flush_denormals` returned."""
 
     def codegen(context, builder, signature, args):
         if X86 or ARM:

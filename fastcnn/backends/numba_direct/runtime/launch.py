@@ -1,14 +1,14 @@
-"""How steps are run: by a team of threads, each with its share of the tasks, or by the calling thread alone.
+"""Running steps: a team of threads shares the tasks, or the calling thread runs them alone.
 
-Every thread goes through all steps. Of each it takes tasks, some at a time, first of its own share of them, so that
-what it wrote in one step is in its cache in the next, then of the others' shares; and it goes on when all tasks are
-done, whoever did them. Through the steps of a chain (see `chains`) it takes one block of images, then the next. The
-calling thread waits for no other one but for the tasks that it has taken: a thread that the system does not let run,
-since another program has its processor, takes none. Who waits looks for a while, as waking up takes long, and then
-sleeps, so that its processor is free.
+Every thread goes through all steps. In each step it takes a few tasks at a time. It starts with its own share, so that
+data it wrote in one step is still in its cache in the next, and then takes tasks from other threads' shares. It goes on
+when all tasks are done, no matter by which thread. In a chain (see `chains`) it takes a block of images through all
+steps, then another block. The calling thread waits only for tasks that another thread has already taken. A thread that
+is not scheduled, because another program uses its processor, takes none. A waiting thread polls for a while, because
+waking up is slow, and then sleeps, so that its processor is free.
 
-Numba's own threads, GNU OpenMP's, all have to come to a launch and to leave it: with another program on one of two
-processors, LeNet-5's forward pass took 8 ms instead of 0.6 in them, and takes 1.2 here. Nor do they survive a fork.
+Numba's own threads (GNU OpenMP) must all enter and leave each launch. With another program on one of two processors,
+LeNet-5's forward pass took 8 ms with them instead of 0.6, and takes 1.2 here. They do not survive a fork either.
 """
 
 import atexit
@@ -26,32 +26,32 @@ from fastcnn.backends.numba_direct.runtime import cache
 from fastcnn.backends.numba_direct.runtime.atomics import add, pause, read, sleep, wake, write
 from fastcnn.backends.numba_direct.runtime.denormals import flush_denormals, restore_denormals
 
-LINE = 8  # counters lie so many int64 apart, each on a cache line of its own
-_TURNS = 4  # a thread's share of a step is taken in so many parts, so that others can help
+LINE = 8  # int64 values from counter to counter, so that each has its own cache line
+_TURNS = 4  # parts of a thread's share of a step; other threads can take some of them
 COLUMNS = 7  # of the table of steps
-_ROW = COLUMNS * 8  # bytes of one
-_LOOKS = 2_000  # at a counter, some 50 microseconds in all, before the calling thread sleeps
-_IDLE_LOOKS = 25_000  # before another one does: most launches follow each other faster
-_JOB, _OPEN, _INSIDE, _SLEEPERS = range(0, 4 * 64, 64)  # where these numbers are in a team's memory, in bytes
-_WORK = 4 * LINE  # and from which number on the work is: table, steps, counters, scratch, scratch_bytes, threads
+_ROW = COLUMNS * 8  # bytes of a row
+_LOOKS = 2_000  # polls of a counter, about 50 microseconds, before a thread sleeps during a launch
+_IDLE_LOOKS = 25_000  # polls before a thread sleeps between launches; most launches follow each other faster
+_JOB, _OPEN, _INSIDE, _SLEEPERS = range(0, 4 * 64, 64)  # byte offsets of these counters in a team's memory
+_WORK = 4 * LINE  # index of the first of: table, steps, counters, scratch, scratch_bytes, threads
 
 
 def run(table: np.ndarray, counters: np.ndarray, scratch: np.ndarray, scratch_bytes: int) -> int:
-    """Run the steps of a table up to one that fails; returns the number of that, from 1, or 0.
+    """Run the steps of a table until one fails; returns the number of the failed step, from 1, or 0.
 
     Parameters
     ----------
     table : ndarray of shape (steps, COLUMNS), int64
-        Address of a kernel, address of its arguments, number of tasks, whether denormals are zeros; of a chain that
-        begins here how many blocks and steps it has; and the address of the `moves` of a step of a chain, or 0.
+        For each step: address of the kernel, address of its arguments, number of tasks, whether denormals count as
+        zero, number of blocks and of steps of a chain that begins here, and address of the step's moves, or 0.
     counters : ndarray of shape (steps, threads + 1, LINE), int64
-        For this run: how much is taken of each thread's share, and how much is done.
+        Memory for the counters of this run: what is taken of each thread's share, and what is done.
     scratch : ndarray of uint8
         ``scratch_bytes`` for each thread.
     """
     counters.fill(0)
     threads = counters.shape[1] - 1
-    # If another Python thread has the team, this one does all by itself: the shares are the same, whoever works.
+    # If another Python thread is using the team, this thread runs all tasks itself, in the same shares.
     team = _team.with_threads(threads) if threads > 1 and _team.lock.acquire(blocking=False) else None
     if team is None:
         _do_all(table, counters, scratch, scratch_bytes, threads)
@@ -64,7 +64,7 @@ def run(table: np.ndarray, counters: np.ndarray, scratch: np.ndarray, scratch_by
 
 
 class _Team:
-    """The threads besides the calling one, which wait for work."""
+    """The threads other than the calling one; they wait for work."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -72,7 +72,7 @@ class _Team:
         self._memory = np.zeros(_WORK + LINE, np.int64)
 
     def with_threads(self, threads: int) -> np.ndarray:
-        """The team's memory, when there are enough."""
+        """Start threads until there are enough, counting the calling one; returns the team's memory."""
         if not self._threads:
             _compiled_team()
         while len(self._threads) < threads - 1:
@@ -83,7 +83,7 @@ class _Team:
         return self._memory
 
     def end(self) -> None:
-        """Let them end, before what they run goes."""
+        """End the threads, before the interpreter unloads the code that they run."""
         with self.lock:
             if self._threads:
                 _quit(self._memory)
@@ -97,7 +97,7 @@ atexit.register(lambda: _team.end())
 
 
 def _after_fork() -> None:
-    """The child has none of the threads."""
+    """Begin with a new team: the child process has none of the threads."""
     global _team
     _team = _Team()
 
@@ -108,7 +108,7 @@ if hasattr(os, "register_at_fork"):
 
 @intrinsic
 def _call(typingctx, kernel, first, last, record, scratch):
-    """Call the code at an address as a kernel; returns its status, 0 if all is well."""
+    """Call the code at an address as a kernel; returns its status, 0 for success."""
 
     def codegen(context, builder, signature, args):
         kernel, first, last, record, scratch = args
@@ -128,7 +128,7 @@ _compiled = numba.njit(error_model="numpy", nogil=True)
 
 @_compiled
 def _record(row, block, scratch):
-    """Address of a step's arguments for a block, in which arrays that are moved lie in the thread's own memory."""
+    """Address of a step's arguments for a block; arrays that are moved point into the thread's own memory."""
     record, moves = read(row + 8), read(row + 48)
     if moves == 0:
         return record
@@ -142,7 +142,7 @@ def _record(row, block, scratch):
 
 @_compiled
 def _run_tasks(row, record, first, last, scratch):
-    """Some tasks of a step; returns its status."""
+    """Run some tasks of a step; returns the kernel's status."""
     flushes = read(row + 24)
     mode = flush_denormals() if flushes else np.uint64(0)
     status = _call(read(row), first, last, record, scratch)
@@ -153,7 +153,7 @@ def _run_tasks(row, record, first, last, scratch):
 
 @_compiled
 def _work(table, steps, counters, scratch, worker, threads):
-    """What one of the threads does; ``table``, ``counters`` and ``scratch``, which is its own, are addresses."""
+    """The work of one thread; ``table``, ``counters`` and ``scratch``, the thread's own memory, are addresses."""
     line = 8 * LINE
     failed = counters + threads * line + 8
     i = 0
@@ -198,13 +198,13 @@ def _work(table, steps, counters, scratch, worker, threads):
 
 @_compiled
 def _do_all(table, counters, scratch, scratch_bytes, threads):
-    """Do the work of all threads."""
+    """Do the work of all threads on the calling one."""
     _work(table.ctypes.data, len(table), counters.ctypes.data, scratch.ctypes.data, 0, threads)
 
 
 @_compiled
 def _launch(team, table, counters, scratch, scratch_bytes, threads):
-    """Offer work to the team and do it; return when nobody is at it any more."""
+    """Offer work to the team and take part in it; return when no thread is working on it any more."""
     at = team.ctypes.data
     team[_WORK], team[_WORK + 1] = table.ctypes.data, len(table)
     team[_WORK + 2], team[_WORK + 3] = counters.ctypes.data, scratch.ctypes.data
@@ -215,7 +215,7 @@ def _launch(team, table, counters, scratch, scratch_bytes, threads):
     if read(at + _SLEEPERS) != 0:
         wake(at + _JOB)
     _work(table.ctypes.data, len(table), counters.ctypes.data, scratch.ctypes.data, 0, threads)
-    write(at + _OPEN, 0)  # who has not come by now need not come
+    write(at + _OPEN, 0)  # threads that have not joined by now stay out
     looks, inside = 0, read(at + _INSIDE)
     while inside != 0:
         if looks < _LOOKS:
@@ -228,7 +228,7 @@ def _launch(team, table, counters, scratch, scratch_bytes, threads):
 
 @_compiled
 def _serve(team, worker):
-    """Wait for work and do it, again and again."""
+    """Main loop of a thread of the team: wait for work, then do it."""
     at, job = team.ctypes.data, 0
     while True:
         looks = 0
@@ -243,7 +243,7 @@ def _serve(team, worker):
         job = read(at + _JOB)
         if job < 0:
             break
-        add(at + _INSIDE, 1)  # from now on the caller waits, unless it has closed
+        add(at + _INSIDE, 1)  # from now on the caller waits for this thread, unless it has closed the job
         if read(at + _OPEN) == job and worker < team[_WORK + 5]:
             scratch = team[_WORK + 3] + worker * team[_WORK + 4]
             _work(team[_WORK], team[_WORK + 1], team[_WORK + 2], scratch, worker, team[_WORK + 5])
@@ -253,7 +253,7 @@ def _serve(team, worker):
 
 @_compiled
 def _quit(team):
-    """Let the threads end."""
+    """Tell the threads to end."""
     write(team.ctypes.data + _JOB, -1)
     wake(team.ctypes.data + _JOB)
 
@@ -263,14 +263,14 @@ for _function in (_do_all, _launch, _serve, _quit):
 
 
 def compile_all() -> None:
-    """Compile what runs steps, by running none."""
+    """Compile the functions that run steps, by running no steps."""
     nothing = np.empty((0, COLUMNS), np.int64), np.empty((0, 2, LINE), np.int64), np.empty(0, np.uint8), 0
     _do_all(*nothing, 1)
     _launch(_compiled_team(), *nothing, 1)
 
 
 def _compiled_team() -> np.ndarray:
-    """The memory of a team that has ended: what its threads run is compiled here, once."""
+    """The memory of a team that has ended; making it compiles the functions that the threads run."""
     ended = np.zeros(_WORK + LINE, np.int64)
     _quit(ended)
     _serve(ended, 1)

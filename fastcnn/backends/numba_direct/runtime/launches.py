@@ -15,13 +15,13 @@ WORD = 8  # bytes
 
 
 class Working:
-    """What a launch needs besides, for as many threads as there were the last time."""
+    """Counters and scratch memory for launches, reused while the number of threads stays the same."""
 
     def __init__(self) -> None:
         self._counters, self._scratch = np.empty((0, 0, 0), np.int64), np.empty(0, np.uint8)
 
     def of(self, steps: int, threads: int, scratch_bytes: int) -> tuple[np.ndarray, np.ndarray]:
-        """Counters of so many steps and threads, and scratch memory."""
+        """Counters for this many steps and threads, and ``scratch_bytes`` of scratch memory per thread."""
         if self._counters.shape != (steps, threads + 1, LINE):
             self._counters = np.empty((steps, threads + 1, LINE), np.int64)
         if self._scratch.size < threads * scratch_bytes:
@@ -30,9 +30,9 @@ class Working:
 
 
 def run_steps(table: np.ndarray, kernels: Sequence[Any], working: Working, threads: int, scratch_bytes: int) -> bool:
-    """Run the steps of a table on so many threads, each with so much scratch memory; ``kernels`` are theirs.
+    """Run the steps of a table on ``threads`` threads, each with ``scratch_bytes`` of scratch memory.
 
-    Returns whether one of them stopped the program.
+    ``kernels`` are the kernels of the steps. Returns whether one of them stopped the program.
     """
     counters, scratch = working.of(len(kernels), threads, scratch_bytes)
     failed = run(table, counters, scratch, scratch_bytes)
@@ -42,14 +42,14 @@ def run_steps(table: np.ndarray, kernels: Sequence[Any], working: Working, threa
 
 
 class Launch:
-    """Steps, to be run in one launch; ``words`` is where their records lie.
+    """Steps that run in one launch; ``words`` holds their records.
 
     Attributes
     ----------
     chains : list of list of Step
-        See `chains`; a step that is in none is alone in its list.
+        The chains of steps (see `chains`). A step outside of chains is alone in its list.
     alone : bool
-        Whether one thread runs them all: at first, if there is nothing to share.
+        Whether one thread runs all steps. Initially, true if each step has one task at most.
     """
 
     def __init__(self, chains: list[list[Step]], words: np.ndarray):
@@ -68,7 +68,7 @@ class Launch:
             begin += len(chain)
 
     def move(self, moves: list[list["Move"]]) -> None:
-        """Let arrays of each step lie in the scratch memory of the thread that has a block, behind that of kernels."""
+        """Put blocks of some arrays into the scratch memory of each thread, behind the scratch memory of kernels."""
         steps, start = self.steps, self._scratch_bytes
         room = max((move.place + move.block for of_step in moves for move in of_step), default=0)
         copy = start + whole_vectors(room)
@@ -82,11 +82,11 @@ class Launch:
 
     @property
     def steps(self) -> list[Step]:
-        """All, in order."""
+        """All steps, in order."""
         return [step for chain in self.chains for step in chain]
 
     def __call__(self) -> bool:
-        """Run them; returns whether one of them stopped the program."""
+        """Run the steps; returns whether one of them stopped the program."""
         threads = 1 if self.alone else get_num_threads()
         return run_steps(self._table, self._kernels, self._working, threads, self._scratch_bytes)
 
@@ -94,7 +94,7 @@ class Launch:
 def launches(
     chains: list[list[Step]], words: np.ndarray, within: list[list[Move]]
 ) -> tuple[list[Callable[[], Any]], Callable[[], Any]]:
-    """What runs the steps of a program one by one, and what runs all in one launch; their records lie in ``words``."""
+    """Functions that run the steps of a program one by one, and one that runs all; ``words`` holds the records."""
     alone: list[Callable[[], Any]] = []
     at = 0
     for step in (step for chain in chains for step in chain):
@@ -106,5 +106,5 @@ def launches(
 
 
 def records(steps: Iterable[Step]) -> np.ndarray:
-    """The words of all records."""
+    """The records of all steps, as one array of words."""
     return np.array([word for step in steps for word in memoryview(step.record).cast("q")], np.int64)

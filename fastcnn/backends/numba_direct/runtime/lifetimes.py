@@ -1,8 +1,8 @@
-"""Little memory for many arrays: those that are not needed at the same time share a place.
+"""Memory planning: arrays that are not needed at the same time share memory.
 
-The largest are placed first, each at the lowest place that is free all its life; that is within some percent of the
-least memory there can be for nets that are chains with shortcuts (Y. Pisarchyk, J. Lee, "Efficient memory management
-for deep neural net inference", 2020, arXiv:2001.03288, the offsets greedy by size).
+The largest arrays are placed first, each at the lowest place that is free during its lifetime. For nets that are chains
+with shortcuts, this takes at most a few percent more than the least possible memory (Y. Pisarchyk, J. Lee, "Efficient
+memory management for deep neural net inference", 2020, arXiv:2001.03288, offset calculation "greedy by size").
 """
 
 from collections.abc import Iterable
@@ -12,24 +12,24 @@ from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
 
 
 class Lifetime:
-    """From which step or chain to which an array is needed, its bytes, and its place among others."""
+    """The first and last step, or chain, that needs an array; its size in bytes; and its place in shared memory."""
 
     def __init__(self, size: int = 0):
         self.size, self.place = size, 0
-        self.first: Any = None  # or a step
+        self.first: Any = None  # None until a step needs the array
         self.last: Any = None
 
     def live(self, step: float) -> None:
-        """Be needed at a step; the first first."""
+        """Extend the lifetime to a step; call this for the steps in order."""
         self.first, self.last = step if self.first is None else self.first, step
 
 
 def place(lifetimes: Iterable[Lifetime]) -> int:
-    """Give each that is needed its place, a multiple of a vector's size, and return the bytes that all need."""
+    """Set the place of each needed array, a multiple of the vector size; returns the bytes needed in all."""
     placed: list[Lifetime] = []
     for one in sorted((one for one in lifetimes if one.first is not None), key=lambda one: (-one.size, one.first)):
         one.place = 0
-        for other in placed:  # from the lowest place
+        for other in placed:  # from the lowest place up
             if one.first <= other.last and other.first <= one.last:
                 if one.place + one.size <= other.place:
                     break

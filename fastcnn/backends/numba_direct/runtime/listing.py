@@ -1,4 +1,4 @@
-"""A program as a table, and how long each of its steps takes."""
+"""A program as a table, with the time of each step."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,27 +11,28 @@ from fastcnn.backends.numba_direct.runtime import memory
 from fastcnn.backends.numba_direct.runtime.launches import launches
 from fastcnn.backends.numba_direct.runtime.step import Step
 
-_REPEATS, _LEAST, _SECONDS = 30, 3, 3.0  # so often is each step timed; less often, from 3 on, where that takes longer
+_REPEATS, _LEAST, _SECONDS = 30, 3, 3.0  # runs of each step; fewer, down to 3, if they take longer than 3 s
 PYTHON = "(Python)"
-_MARKS = {"": "", "first": "/ ", "within": "| ", "last": "\\ "}  # not every terminal draws lines
+_MARKS = {"": "", "first": "/ ", "within": "| ", "last": "\\ "}  # ASCII, as not every terminal can draw lines
 
 
 class Row(NamedTuple):
-    """A step.
+    """A row of the table: a step of the program.
 
     Attributes
     ----------
     kernel : str
-        In words; `PYTHON` for what Python does between steps.
+        Name of the kernel; `PYTHON` for a Python call between steps.
     tile : str
-        Rows and columns, as "4x6"; "" where the kernel has none.
+        Rows and columns of the kernel's tile, such as "4x6"; "" if it has none.
     tasks : int
+        Number of tasks.
     bytes : int
-        Of all its arrays, each once.
+        Total size of its arrays, each counted once.
     microseconds : float or None
-        Median of several runs of this step alone, on all threads; None where it was not timed.
+        Median time of several runs of this step alone, on all threads; None if it was not timed.
     chain : str
-        Its place in a chain, "first", "within" or "last"; "" if it is in none.
+        Its position in a chain, "first", "within" or "last"; "" if it is in none.
     """
 
     kernel: str
@@ -44,13 +45,13 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Listing:
-    """The steps of a program; ``str`` of it is the table, in which slashes and bars stand beside the steps of a chain.
+    """The steps of a program. Its ``str`` is the table, with slashes and bars beside the steps of a chain.
 
     Attributes
     ----------
     rows : list of Row
     together : float or None
-        Microseconds of all steps in one launch; None where they were not timed.
+        Microseconds of all steps in one launch; None if they were not timed.
     """
 
     rows: list[Row]
@@ -58,7 +59,7 @@ class Listing:
 
     @property
     def microseconds(self) -> float:
-        """Sum over the steps."""
+        """Sum of the times of the steps."""
         return sum(row.microseconds or 0.0 for row in self.rows)
 
     def __str__(self) -> str:
@@ -86,21 +87,21 @@ class Listing:
 
 
 def listing(parts: Sequence[list[Step] | Callable[[], None]]) -> Listing:
-    """The table of chains of steps, and of calls between them."""
+    """The table of chains of steps and of Python calls between them."""
     return Listing([row for part in parts for row in _rows(part)])
 
 
 def times(parts: Sequence[list[Step] | Callable[[], None]], words: np.ndarray, within) -> Listing:
-    """The same with times: the steps are run again and again, one after the other, as `launches` makes them.
+    """The same table with times: each step is run repeatedly, alone and in one launch with all others.
 
-    What Python does between them is neither done nor timed.
+    Python calls between steps are neither run nor timed.
     """
     chains = [part for part in parts if isinstance(part, list)]
     if not chains:
         return listing(parts)
     alone, together = launches(chains, words, within)
     for launch in alone:
-        launch()  # from then on, arrays hold what steps find in them
+        launch()  # warm-up; afterwards the arrays hold the steps' usual inputs
     seconds: list[list[float]] = []
     end = time.perf_counter() + _SECONDS
     while len(seconds) < _LEAST or (len(seconds) < _REPEATS and time.perf_counter() < end):
@@ -130,12 +131,12 @@ def _rows(part: list[Step] | Callable[[], None], microseconds: Iterator[float] |
 
 
 def _bytes(step: Step) -> int:
-    """Of all arrays."""
+    """Total size of a step's arrays."""
     return sum({memory.address(array): array.nbytes for _, _, array in step.arrays()}.values())
 
 
 def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
-    """As many columns as there are widths: the kernel to the left, all else to the right."""
+    """A line of as many columns as there are widths; the kernel is left-aligned, all else right-aligned."""
     number, kernel, *rest = line[: len(widths)]
     cells = number.rjust(widths[0]), kernel.ljust(widths[1]), *map(str.rjust, rest, widths[2:])
     return "  ".join(cells).rstrip()

@@ -1,7 +1,7 @@
-"""Aligned memory that is used again: a training step after the first allocates next to nothing.
+"""Aligned memory that is reused: after the first training step, almost nothing is allocated.
 
-An array is lent its memory. When nothing refers to the array or a view of it any more, the memory goes back to the
-`Pool` from which it came, and with the pool to the system: a deleted model leaves nothing behind.
+Arrays borrow their memory from a `Pool`. When nothing refers to an array or a view of it any more, the memory goes back
+to its pool. When the pool is deleted, its memory goes back to the system, so a deleted model leaves nothing behind.
 """
 
 import math
@@ -27,23 +27,23 @@ class _Shelf:
     Attributes
     ----------
     bytes : int
-        How much there is.
+        Total size of this memory.
     most : int
-        How much is kept at most; what is more goes back to the system, the longest unused size first.
+        Limit of the total size. Beyond it, memory goes back to the system, the least recently used size first.
     """
 
-    most = 1 << 28  # not of the module, which has nothing left when the last loans end with the interpreter
+    most = 1 << 28  # a class attribute, as module variables may be gone when the last loans end at exit
 
     def __init__(self) -> None:
         self.bytes = 0
         self._unused: OrderedDict[tuple[int, int], list[_Memory]] = OrderedDict()  # by pool and size
-        self._lock = threading.RLock()  # a loan may end while its own thread holds the lock
-        if hasattr(os, "register_at_fork"):  # no child is to wait for a thread that it does not have
+        self._lock = threading.RLock()  # reentrant: a loan may end while its own thread holds the lock
+        if hasattr(os, "register_at_fork"):  # a child process must not inherit a lock that another thread holds
             lock = self._lock
             os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 
     def take(self, pool: "Pool", size: int) -> "_Memory":
-        """So many bytes, unused ones if there are."""
+        """Return memory of this size, unused memory of the pool if there is any."""
         with self._lock:
             if unused := self._unused.get((id(pool), size)):
                 self.bytes -= size
@@ -53,7 +53,7 @@ class _Shelf:
         return buffer, start + -start % VECTOR_BYTES, size
 
     def put(self, pool: "Pool", memory: "_Memory") -> None:
-        """Keep what is no longer used."""
+        """Keep memory that is no longer used."""
         size = memory[2]
         with self._lock:
             key = id(pool), size
@@ -64,7 +64,7 @@ class _Shelf:
                 self._drop(next(iter(self._unused)))
 
     def clear(self, pool: "Pool") -> None:
-        """Keep nothing of a pool."""
+        """Drop the unused memory of a pool."""
         with self._lock:
             for key in [key for key in self._unused if key[0] == id(pool)]:
                 self._drop(key)
@@ -73,17 +73,17 @@ class _Shelf:
         self.bytes -= key[1] * len(self._unused.pop(key))
 
 
-_Memory = tuple[np.ndarray, int, int]  # a buffer, the address in it where a vector begins, and bytes from there on
+_Memory = tuple[np.ndarray, int, int]  # a buffer, an aligned address in it, and the bytes from there on
 _shelf = _Shelf()
 
 
 def unused_bytes() -> int:
-    """How much memory is kept in which no array lies."""
+    """Size of the memory that is kept although no array uses it."""
     return _shelf.bytes
 
 
 class Pool:
-    """Memory for the arrays that are made within ``with pool:``; several threads may use it at once."""
+    """Memory for the arrays that are made inside ``with pool:``; several threads may use it at once."""
 
     def __init__(self) -> None:
         self.shelf = _shelf
@@ -99,7 +99,7 @@ class Pool:
         self.shelf.clear(self)
 
 
-_everybody = Pool()  # for what belongs to no model
+_everybody = Pool()  # for arrays that belong to no model
 
 
 class _Current(threading.local):
@@ -112,7 +112,7 @@ _current = _Current()
 
 
 class _Loan:
-    """Memory for as long as arrays lie in it; an array refers to it as its base, and so do all views."""
+    """Borrowed memory: an array and its views refer to it as their base, and it goes back when they are gone."""
 
     __slots__ = ("__array_interface__", "_memory", "_pool")
 
@@ -126,11 +126,11 @@ class _Loan:
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array of numbers yet to be written, beginning at a multiple of a vector's size.
+    """An uninitialized array, aligned to the vector size.
 
-    So no vector straddles two cache lines, as it would in an array of ``np.empty``, which begins at any multiple of 16
-    bytes: the filters' gradient of 64 to 64 channels is a quarter slower there. Memory that was used before is still in
-    the cache, where new memory is not even mapped.
+    So no vector straddles two cache lines. An array of ``np.empty`` begins at any multiple of 16 bytes, which makes the
+    filters' gradient of 64 to 64 channels a quarter slower. Reused memory may still be in the cache, while new memory
+    is not even mapped.
     """
     pool = _current.pools[-1]
     memory = pool.shelf.take(pool, math.prod(shape) * dtype.itemsize)
@@ -142,7 +142,7 @@ def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 @contextmanager
 def noting(arrays: list[np.ndarray] | None) -> Iterator[None]:
-    """Within this block, write down in a list, or in none, which arrays this thread is lent."""
+    """Inside this block, append the arrays that `aligned` makes for this thread to a list, unless it is None."""
     before, _current.noted = _current.noted, arrays
     try:
         yield
@@ -151,7 +151,7 @@ def noting(arrays: list[np.ndarray] | None) -> Iterator[None]:
 
 
 def address(array: np.ndarray) -> int:
-    """Where its memory begins."""
+    """Address of the first byte of an array."""
     flags = array.flags
     if flags.writeable and flags.c_contiguous and array.size:
         return addressof(_from_buffer(array))  # 0.3 us
@@ -159,7 +159,7 @@ def address(array: np.ndarray) -> int:
 
 
 def vectors(allocate: Callable[[int], np.ndarray], size: int) -> np.ndarray:
-    """So many bytes, rounded up to vectors and beginning at a multiple of their size, of what ``allocate`` gives."""
+    """Memory from ``allocate``, aligned to the vector size and of ``size`` bytes rounded up to whole vectors."""
     size = -(-size // VECTOR_BYTES) * VECTOR_BYTES
     memory = allocate(size + VECTOR_BYTES)
     start = -address(memory) % VECTOR_BYTES

@@ -1,4 +1,4 @@
-"""What the processor has for which kernels are compiled."""
+"""Features of the processor that kernels are compiled for."""
 
 import platform
 
@@ -8,7 +8,7 @@ from numba.core.codegen import get_host_cpu_features
 
 
 def features() -> frozenset[str]:
-    """Names of the processor features that Numba generates code for (``NUMBA_CPU_FEATURES`` and the like heeded)."""
+    """Names of the processor features that Numba generates code for, which ``NUMBA_CPU_FEATURES`` may set."""
     flags = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
     return frozenset(flag[1:] for flag in flags.split(",") if flag.startswith("+"))
 
@@ -21,5 +21,5 @@ REGISTERS = 32 if "avx512f" in _FEATURES or "neon" in _FEATURES else 16
 
 
 def lanes(dtype) -> int:
-    """Images that stand side by side in one vector: 16 float32 or 8 float64 with AVX-512."""
+    """Lanes of a vector, one for each image: 16 of float32 or 8 of float64 with AVX-512."""
     return VECTOR_BYTES // np.dtype(dtype).itemsize

@@ -1,8 +1,8 @@
-"""Programs: lists of steps, each a kernel and its arguments, that are run again and again.
+"""Programs: recorded lists of steps, each a kernel and its arguments, that run repeatedly.
 
-What a layer does to a second batch of a shape is to launch the same kernels with the same arguments. Finding out which
-they are takes Python longer than a small kernel runs. So `record` writes the steps down while they are made for the
-first time, and the program that it returns runs them again, for other inputs, without any Python in between.
+For a second batch of the same shape, a layer launches the same kernels with the same arguments. Working these out in
+Python takes longer than a small kernel runs. So `record` records the steps while they run for the first time, and the
+program that it returns runs them again for other inputs, without any Python in between.
 """
 
 from bisect import bisect_right
@@ -32,9 +32,9 @@ from fastcnn.backends.numba_direct.runtime.step import Step
 
 
 class Program:
-    """Steps, and calls of Python between them, that compute results from inputs.
+    """Steps, and Python calls between them, that compute results from inputs.
 
-    All other arrays, in which they compute, belong to the program. The results of each run are new ones.
+    The program owns the arrays of intermediate values. Each run returns new arrays as results.
 
     Parameters
     ----------
@@ -42,18 +42,19 @@ class Program:
     inputs, results : list of arrays
         Plain or in the backend's layout. A result may be None.
     known : list of ndarray
-        Arrays that steps may use besides, and change: a model's parameters.
+        Other arrays that steps may use and change, such as a model's parameters.
 
     Attributes
     ----------
     allocated : list of ndarray
-        Other programs, as that of a backward pass, know them. After `share`, what the program keeps alive.
+        The program's own arrays; other programs, such as that of a backward pass, may use them as known. After
+        `share`, the arrays that the program keeps alive.
 
     Raises
     ------
     RuntimeError
-        If a step is given an array that is none of these and can be written: NumPy computed it, and would not do so
-        again. So would a result.
+        If a step uses a writable array that is none of these, or if no step computes a result. NumPy must have computed
+        it, and would not compute it again when the program runs.
     """
 
     def __init__(self, recorder: "Recorder", inputs, results, known: list[np.ndarray]):
@@ -65,14 +66,14 @@ class Program:
         chains = [part for part in ordered if isinstance(part, list)]
         self._words = records(step for chain in chains for step in chain)
         self._calls: list[Any] = list(_calls(ordered, self._words))
-        self._starts = [0]  # of records
+        self._starts = [0]  # first words of the records
         for i, chain in enumerate(chains):
             for step in chain:
                 for field, _, array in step.arrays():
                     buffer = buffers.find(array)
                     if buffer is not None:
                         buffer.uses.append((self._starts[-1] + field, buffer.offset(array)))
-                        buffer.live(i)  # a block may be at the end of a chain when another is at its beginning
+                        buffer.live(i)  # by chain: one block may be at its end while another is at its start
                         is_divided = len(chain) > 1 and array.ndim > 2 and len(array) == step.blocks
                         buffer.blocks.add(step.blocks if is_divided and array.nbytes == buffer.size else 0)
                 self._starts.append(self._starts[-1] + len(step.record) // WORD)
@@ -98,7 +99,7 @@ class Program:
         self._within: list[list[Move]] = [[] for _ in self._starts[1:]]
 
     def __call__(self, *inputs) -> list:
-        """Results for other inputs, of the same shapes and dtypes; arbitrary those after a step that stops."""
+        """Results for other inputs of the same shapes and dtypes; those after a step that stops are arbitrary."""
         for uses, array in zip(self._inputs, inputs, strict=True):
             start = memory.address(plain(array))
             for word, offset in uses:
@@ -111,9 +112,9 @@ class Program:
         return [result and result.at(block) for result in self._results]
 
     def renew(self, function: Callable[[], Any]) -> bool:
-        """Call a function that launches nothing now but says what it would: whether that is what the last steps do.
+        """Call a function without launching kernels; returns whether its launches would be the last steps again.
 
-        If so, the numbers that it tells by `given` are theirs from now on.
+        If so, these steps use from now on the values that the function passed to `given`.
         """
         attempt = attempted(function)
         steps, new = self.parts[len(self.parts) - len(attempt.parts) :], attempt.given
@@ -127,10 +128,10 @@ class Program:
         return True
 
     def share(self, allocate: Callable[[int], np.ndarray]) -> None:
-        """Let the arrays between the inputs and the results share memory from ``allocate``, if not needed together.
+        """Let arrays between inputs and results share memory from ``allocate``, unless needed at the same time.
 
-        Each is needed from the first chain that has it among its arguments to the last. Of those that a chain alone
-        needs, each thread has one block. The program must keep nothing from one run to the next.
+        An array is needed from the first chain that uses it to the last. If only one chain uses it, each thread has
+        memory for one block of it. The program must not carry values from one run to the next.
         """
         within: list[Buffer] = []
         across: list[Buffer] = []
@@ -141,7 +142,7 @@ class Program:
         write_addresses(self._words, moves(across), block)
         self._within = self._moves_within(within)
         at = 0
-        gone = Buffers(self._between)  # nothing else is to hold what the first run computed in
+        gone = Buffers(self._between)  # steps must not keep the arrays of the first run alive
         self.parts = [part.without(gone) if isinstance(part, Step) else part for part in self.parts]
         for launch in self._calls:
             if isinstance(launch, Launch):
@@ -154,7 +155,7 @@ class Program:
         self.allocated = [*(buffer.array for buffer in self._buffers if buffer.array is not None), block]
 
     def _moves_within(self, buffers: list[Buffer]) -> list[list[Move]]:
-        """For each step, where in a thread's memory a block of these buffers lies, which one chain alone needs."""
+        """For each step, the places of its blocks in a thread's memory; only one chain uses each of these buffers."""
         moves: list[list[Move]] = [[] for _ in self._starts[1:]]
         of_chain: dict[Any, list[Lifetime]] = {}
         uses = []
@@ -173,16 +174,16 @@ class Program:
 
     @property
     def chains(self) -> list[list[Step] | Callable[[], Any]]:
-        """What it does, in order; shared memory has no arrays, of which only the shapes are left."""
+        """The chains and Python calls, in order; after `share`, placeholders replace the arrays in shared memory."""
         return [part for call in self._calls for part in (call.chains if isinstance(call, Launch) else [call])]
 
     def __str__(self) -> str:
         return str(listing(self.chains))
 
     def times(self) -> "Listing":
-        """How long each step takes, alone and on all threads: its ``str`` is the table with times.
+        """Time each step alone, on all threads; the ``str`` of the result is the table with times.
 
-        The steps run on copies: neither parameters nor running statistics change, and Python between them is left out.
+        The steps run on copies, so neither parameters nor running statistics change. Python calls are left out.
         """
         words = self._words.copy()
         copies = [buffer.copy(words) for buffer in self._buffers if buffer.uses]
@@ -191,13 +192,13 @@ class Program:
         return found
 
     def run_alone(self) -> None:
-        """From now on, run on one thread: the steps are too small to share. The program has no calls between them."""
+        """Use one thread from now on, as the steps are too small to share; the program must have no Python calls."""
         for launch in self._calls:
             launch.alone = True
 
 
 def record(function: Callable[..., Sequence], inputs: Sequence, known: Sequence[np.ndarray]) -> tuple[Program, list]:
-    """Call a function, and return the program of what it did, and its results.
+    """Call a function; returns the program of the steps that it ran, and its results.
 
     Parameters
     ----------
@@ -214,7 +215,7 @@ def record(function: Callable[..., Sequence], inputs: Sequence, known: Sequence[
 
 
 def _ordered(parts, buffers: Buffers) -> Iterator[Any]:
-    """The chains of all steps between two calls, and these calls."""
+    """The chains of the steps between Python calls, and these calls, in order."""
     waiting: list[Step] = []
     for part in [*parts, None]:
         if isinstance(part, Step):
@@ -228,7 +229,7 @@ def _ordered(parts, buffers: Buffers) -> Iterator[Any]:
 
 
 def _use(step: Step, buffers: Buffers) -> Use:
-    """What a step does to which buffers."""
+    """The buffers that a step reads and writes."""
     kernel, touched = step.kernel, (set[int](), set[int]())  # read, and perhaps written
     for _, name, array in step.arrays():
         buffer = buffers.find(array)
@@ -237,12 +238,12 @@ def _use(step: Step, buffers: Buffers) -> Use:
         elif array.flags.writeable:
             raise RuntimeError(f"The step {kernel!r} is given an array, `{name}`, that no step computes.")
     blocks, threads = step.blocks, get_num_threads()
-    is_even = blocks % threads == 0 or blocks >= 4 * threads  # so that no thread waits long for another one
+    is_even = blocks % threads == 0 or blocks >= 4 * threads  # else threads wait long for each other
     return Use(blocks if is_even and not kernel.stops else 0, *touched, kernel.stops)
 
 
 def _calls(parts, words: np.ndarray) -> Iterator[Callable[[], Any]]:
-    """A launch for all chains that follow each other, and what stands between."""
+    """One launch for all chains that follow each other, and the Python calls between launches."""
     waiting: list[list[Step]] = []
     word = 0
     for part in [*parts, None]:

@@ -1,4 +1,4 @@
-"""What a thread writes down while it records a program, and where its kernels run."""
+"""Recording the steps of a thread, and running them one by one."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -15,17 +15,18 @@ from fastcnn.backends.numba_direct.runtime.step import Tasks
 
 
 class Recorder:
-    """What a thread does while it records.
+    """The steps and arrays that a thread records.
 
     Attributes
     ----------
     parts : list of Step or callable
+        The steps, and Python calls between them.
     allocated : list of ndarray
-        Memory that it took meanwhile.
+        Arrays that were allocated meanwhile.
     given : list of ndarray
-        What `given` told.
+        Arrays that were passed to `given`.
     called : list of ndarray
-        What calls between the steps computed with.
+        Arrays that Python calls between the steps used.
     """
 
     def __init__(self) -> None:
@@ -38,16 +39,16 @@ class Recorder:
 class _Thread(threading.local):
     def __init__(self) -> None:
         self.recorder: Recorder | None = None
-        self.attempt: Recorder | None = None  # what would be launched; see `attempted`
+        self.attempt: Recorder | None = None  # collects launches instead of running them; see `attempted`
         self.working = Working()
-        self.table = np.array([[0, 0, 0, 0, 0, 1, 0]])  # a step alone
+        self.table = np.array([[0, 0, 0, 0, 0, 1, 0]])  # of one step
 
 
 _thread = _Thread()
 
 
 def launch(kernel: Any, tasks: Tasks, scratch: int, arguments: dict[str, Any]) -> None:
-    """Run one step, and write it down where its thread is recording."""
+    """Run one step, and record it if this thread is recording."""
     if _thread.attempt is not None:
         _thread.attempt.parts.append((kernel, tasks, arguments))
         return
@@ -61,14 +62,14 @@ def launch(kernel: Any, tasks: Tasks, scratch: int, arguments: dict[str, Any]) -
 
 
 def given(array: np.ndarray) -> np.ndarray:
-    """The same array: numbers that Python works out, and works out again before each run of a program."""
+    """Mark values that Python computes again before each run of a program; returns the same array."""
     for recorder in filter(None, (_thread.attempt, _thread.recorder)):
         recorder.given.append(array)
     return array
 
 
 def attempted(function: Callable[[], Any]) -> Recorder:
-    """What a function would launch and tell, called so that it launches nothing."""
+    """Call a function without launching kernels; returns what it would launch, and what it passed to `given`."""
     before, _thread.attempt = _thread.attempt, Recorder()
     try:
         function()
@@ -78,12 +79,12 @@ def attempted(function: Callable[[], Any]) -> Recorder:
 
 
 def is_recording() -> bool:
-    """Whether this thread is."""
+    """Whether this thread is recording."""
     return _thread.recorder is not None
 
 
 def perform(function: Callable[[], Any]) -> None:
-    """Call a function that does what kernels cannot, now and whenever the program is run that is being recorded."""
+    """Call a Python function now and, if this thread is recording, in each run of the recorded program."""
     recorder = _thread.recorder
     if recorder is None:
         function()
@@ -97,7 +98,7 @@ def perform(function: Callable[[], Any]) -> None:
 
 @contextmanager
 def recording(recorder: Recorder | None) -> Iterator[None]:
-    """Within this block, write down what this thread does, or do not."""
+    """Inside this block, record what this thread does, or nothing if ``recorder`` is None."""
     before, _thread.recorder = _thread.recorder, recorder
     try:
         with memory.noting(recorder.allocated if recorder else None):

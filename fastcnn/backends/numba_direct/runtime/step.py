@@ -1,4 +1,4 @@
-"""What a program is a list of: kernels, each with all that it is called with."""
+"""The steps of a program: each is a kernel with its arguments."""
 
 import operator
 from collections.abc import Iterator
@@ -11,29 +11,30 @@ from fastcnn.backends.numba_direct.runtime.arguments import places
 from fastcnn.backends.numba_direct.runtime.buffers import Buffers
 
 Tasks = int | tuple[int, int]
-"""How many tasks; or how many blocks of images, and tasks of each that read and write nothing of the other blocks.
+"""The number of tasks; or (blocks, tasks per block), if each task belongs to one block of images.
 
-Of arrays (blocks, ..., lanes) they read and write one block only, of all others whatever they like.
+In arrays of shape (blocks, ..., lanes), such a task reads and writes its own block only. It may use all other arrays.
 """
 
 
 class Step(NamedTuple):
-    """A kernel, and all that it is called with.
+    """A kernel with its arguments, ready to run.
 
     Attributes
     ----------
     kernel : Kernel
     address : int
-        Of its compiled code.
+        Address of the compiled code.
     record : bytes
-        The arguments as the code finds them, in words of eight bytes.
+        The packed arguments, in words of eight bytes.
     tasks : int
+        Number of tasks.
     blocks : int
-        Into how many parts the tasks fall that each read and write one block of images only; 0 if they do not.
+        Number of blocks of images, if each task belongs to one block; else 0.
     scratch : int
-        Bytes that each thread has for itself.
+        Bytes of scratch memory for each thread.
     arguments : dict
-        By name, in the order of the record.
+        The arguments by name, in the order of the record.
     """
 
     kernel: Any
@@ -45,11 +46,11 @@ class Step(NamedTuple):
     arguments: dict[str, Any]
 
     def arrays(self) -> Iterator[tuple[int, str, np.ndarray]]:
-        """The arrays that are not empty: in which word of the record each one's address stands, and its name."""
+        """The non-empty arrays: the word of the record that holds the address, the argument's name, and the array."""
         return (found for found in places(self.arguments) if found[2].size)
 
     def is_like(self, kernel: Any, tasks: Tasks, arguments: dict[str, Any], given: dict[int, np.ndarray]) -> bool:
-        """Whether a launch would do the same, but for arrays that have ``given`` ones, by identity, in their place."""
+        """Whether a launch would do the same; ``given`` maps ids of its arrays to the arrays that they stand for."""
 
         def same(value, own) -> bool:
             if isinstance(value, np.ndarray):
@@ -64,12 +65,12 @@ class Step(NamedTuple):
         )
 
     def without(self, buffers: Buffers) -> "Step":
-        """The same step, but of the arrays that lie in these buffers its arguments have the shapes only."""
+        """The same step, with placeholders of the same shape for the arrays in these buffers."""
         gone = [(name, array) for _, name, array in self.arrays() if buffers.find(array)]
         shapes = {memory.address(array): np.broadcast_to(np.empty((), array.dtype), array.shape) for _, array in gone}
         return self._replace(arguments=self.arguments | {name: shapes[memory.address(array)] for name, array in gone})
 
 
 def divided(tasks: Tasks) -> tuple[int, int]:
-    """How many tasks in all; and of how many blocks, 0 if there are no several."""
+    """Total number of tasks, and number of blocks, which is 0 unless there are several."""
     return (tasks, 0) if isinstance(tasks, int) else (tasks[0] * tasks[1], tasks[0] if tasks[0] > 1 else 0)
