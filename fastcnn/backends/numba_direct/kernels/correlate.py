@@ -1,9 +1,9 @@
-"""Sliding filters over images: the convolution, its input's gradient, and matrix products.
+"""Filters that slide over images: the convolution, its input's gradient, and matrix products.
 
 y[n, g, o, oy, ox] = bias[g, o] + sum over c, ky, kx of weight[g, o, c, ky, kx] * x[n, g, c, iy, ix] with
-iy = oy * SH + iy0 + ky * DH, where that lies inside the image, and ix alike. With the roles of filters and channels
-exchanged and the taps running backwards (a negative DH) it is the input's gradient, one call for each residue of the
-input position modulo the stride.
+iy = oy * SH + iy0 + ky * DH, where that lies inside the image, and ix likewise. With filters and channels exchanged and
+taps in descending order (a negative DH), this is the input's gradient, with one call for each residue of the input
+position modulo the stride.
 """
 
 import functools
@@ -37,27 +37,27 @@ from fastcnn.backends.numba_direct.simd import (
     tile_store_bytes,
 )
 
-_FAR = 1.25  # reading vectors from several blocks costs about so much more a step than reading neighbouring pixels
+_FAR = 1.25  # reading vectors from several blocks costs this many times as much as reading neighbouring pixels
 _X_BYTES = 24 * 1024  # of `x` that a tile of pixels reads for a chunk of channels: half a first-level cache
-_NEAR_BYTES = 256 * 1024  # of a block of x and y: so much may still be in the second-level cache
-_TAPS = 512  # in a list: what is looked up should leave room there
+_NEAR_BYTES = 256 * 1024  # of a block of x and y, which may still be in the second-level cache
+_TAPS = 512  # in a list, at most, so that the list leaves room in the cache
 
 
 @functools.lru_cache(1024)
 def forward_plan(
     w: Windows, groups: int, weight_shape, blocks_shape, relu: bool = False, winograd: bool = False
 ) -> Plan | WinogradPlan:
-    """The convolution, with ReLU if asked; by Winograd's algorithm, if that may be and is faster."""
+    """The convolution, optionally with ReLU; with ``winograd``, by Winograd's algorithm where it is faster."""
     return _cheapest(_forward(w, groups, weight_shape, blocks_shape, relu), winograd)
 
 
 def sums_channels_last(w: Windows, groups: int, weight_shape, blocks_shape) -> bool:
-    """Whether a direct `forward_plan` sums in the order (ky, kx, c), and not (c, ky, kx)."""
+    """Whether a direct `forward_plan` sums in the order (ky, kx, c) instead of (c, ky, kx)."""
     return _cheaper(_forward(w, groups, weight_shape, blocks_shape, False)).kernel is _correlate_blocks
 
 
 def _forward(w: Windows, groups: int, weight_shape, blocks_shape, relu: bool) -> dict[str, Any]:
-    """The convolution, in the words of the kernels."""
+    """The convolution, as arguments of the kernels."""
     (O, Cg, KH, KW), (NB, C, H, W, L) = weight_shape, blocks_shape
     Og = O // groups
     return (
@@ -69,8 +69,8 @@ def _forward(w: Windows, groups: int, weight_shape, blocks_shape, relu: bool) ->
     )
 
 
-# Elements between neighbours along each axis: of x and y blocks, channels, rows and pixels; of the filters groups,
-# outputs, inputs, taps of a column and of a row; and where y and the filters begin.
+# Strides, in elements. Of x and y: blocks, channels, rows and pixels. Of the filters: groups, outputs, inputs, and taps
+# along a column and along a row. And w0 and y0, the offsets at which the filters and y begin.
 _X_STRIDES = "xn", "xc", "xh", "xw"
 _W_STRIDES = "w0", "wg", "wo", "wc", "wy", "wx"
 _Y_STRIDES = "y0", "yn", "yo", "yh", "yw"
@@ -82,9 +82,9 @@ def input_gradient_plans(
 ) -> list[Plan | WinogradPlan]:
     """One plan for each residue of the input's row and column modulo the stride.
 
-    An input row ``iy`` is read by tap ``ky`` of output row ``oy = (iy + top - ky * DH) / SH`` if that is whole. For
-    the rows ``iy = start + j * SH`` these are every ``SH / gcd``-th tap from a first one on, and the t-th of them is of
-    output row ``oy = j + offset + t * offset_step``.
+    Tap ``ky`` of output row ``oy = (iy + top - ky * DH) / SH`` reads the input row ``iy``, if ``oy`` is an integer. For
+    the rows ``iy = start + j * SH`` these are every ``SH / gcd``-th tap from a first one on, and the t-th of them
+    belongs to output row ``oy = j + offset + t * offset_step``.
     """
     (O, Cg, KH, KW), (NB, C, H, W, L) = weight_shape, blocks_shape
     Og = O // groups
@@ -135,7 +135,7 @@ def _residues(extent: int, stride: int, dilation: int, taps: int, before: int) -
 
 @functools.lru_cache(1024)
 def matrix_plan(NB: int, C: int, O: int, L: int, weight_strides: tuple[int, int], relu: bool = False) -> Plan:
-    """C features to O: a 1x1 convolution of one pixel; ``weight_strides`` are those of outputs and inputs."""
+    """From C to O features, as a 1x1 convolution of one pixel; ``weight_strides`` are those of outputs and inputs."""
     return _cheaper(
         {"NB": NB, "G": 1, "C": C, "H": 1, "W": 1, "O": O, "OH": 1, "OW": 1, "KH": 1, "KW": 1}
         | dict(zip(_X_STRIDES, (C * L, L, 0, 0), strict=True))
@@ -149,9 +149,9 @@ def matrix_plan(NB: int, C: int, O: int, L: int, weight_strides: tuple[int, int]
 def pooled_plan(
     w: Windows, groups: int, weight_shape, blocks_shape, pool: tuple[int, int], relu: bool, winograd: bool = False
 ) -> Plan | None:
-    """The forward pass with a max-pooling of every (PH, PW) outputs.
+    """The forward pass with a max-pooling of windows of (PH, PW) outputs.
 
-    None where no tile holds whole windows of it, and where it would sum in another order than `forward_plan`.
+    It is None if no tile holds whole windows, or if it would sum in another order than `forward_plan`.
     """
     (O, Cg, KH, KW), (NB, _, H, W, L), (PH, PW) = weight_shape, blocks_shape, pool
     tile = tiles.choose_windows(O // groups, w.OW // PW, PH * PW)
@@ -164,8 +164,8 @@ def pooled_plan(
     chunk = _chunk(Cg, ((PH - 1) * w.SH + KH) * ((P * PW - 1) * w.SW + KW), KH * KW)
     last_row, last_column = (w.OH - 1) * w.SH + (KH - 1) * w.DH, (w.OW - 1) * w.SW + (KW - 1) * w.DW
     border = max(w.top, w.left, last_row - w.top - H + 1, last_column - w.left - W + 1) > 0
-    height, width = (PH - 1) * w.SH + (KH - 1) * w.DH + 1, last_column + 1  # that a row of outputs reads
-    seen = k | ({"xc": height * width * L, "xh": width * L, "xw": L} if border else {})  # as taps find it
+    height, width = (PH - 1) * w.SH + (KH - 1) * w.DH + 1, last_column + 1  # of the pixels that a row of outputs reads
+    seen = k | ({"xc": height * width * L, "xh": width * L, "xw": L} if border else {})  # strides seen by taps
     ky, kx, px = np.meshgrid(np.arange(PH), np.arange(PW), np.arange(P), indexing="ij")
     pixels = (ky * w.SH * seen["xh"] + (px * PW + kx) * w.SW * seen["xw"]).reshape(-1)
     x_taps, w_taps = _tap_list(seen, chunk, range(KH), range(KW))
@@ -188,8 +188,8 @@ def _cheapest(k: dict[str, Any], winograd: bool) -> Plan | WinogradPlan:
 def _cheaper(k: dict[str, Any]) -> Plan:
     """The cheaper of the two direct kernels: tiles of neighbouring pixels, or of the same pixel of several blocks.
 
-    Pixels share what the first-level cache holds, and blocks of images can go on to the next step one by one. But at
-    the left and right border, where taps are outside the image, pixels are computed one by one.
+    Neighbouring pixels share data in the first-level cache, and blocks of images can go on to the next step one by one.
+    But at the left and right border, where taps are outside the image, pixels are computed one by one.
     """
     NB, G, O, OH, OW, W, KW = (k[name] for name in ("NB", "G", "O", "OH", "OW", "W", "KW"))
     taps = [tuple(kx for kx in range(KW) if 0 <= ox * k["SW"] + k["ix0"] + kx * k["DW"] < W) for ox in range(OW)]
@@ -214,11 +214,11 @@ def _cheaper(k: dict[str, Any]) -> Plan:
 
 
 def _tap_lists(k: dict[str, Any], kxs: list[tuple[int, ...]], columns: int) -> dict[str, Any]:
-    """The channels of a chunk; the taps of all lists (see `_tap_list`); and for each row of outputs, and each of the
-    ``kxs``, where the list of its taps inside the image begins and how many these are of a channel.
+    """The number of channels of a chunk, the taps of all lists (see `_tap_list`), and spans of these lists.
 
-    Since channels come first, a list serves a chunk of fewer channels too. For LeNet-5's C3, which has neither border
-    nor chunks, one loop over a list takes as long as three nested ones.
+    There is a span for each row of outputs and each of the ``kxs``: where the list of its taps inside the image begins,
+    and how many taps it has per channel. Since channels come first, a list also serves a chunk of fewer channels. For
+    LeNet-5's C3, which has neither border nor chunks, one loop over a list takes as long as three nested loops.
     """
     KH, KW = k["KH"], k["KW"]
     chunk = _chunk(k["C"], KH * min(columns * KW, (columns - 1) * k["SW"] + (KW - 1) * abs(k["DW"]) + 1), KH * KW)
@@ -236,16 +236,16 @@ def _tap_lists(k: dict[str, Any], kxs: list[tuple[int, ...]], columns: int) -> d
 
 
 def _tap_list(k: dict[str, Any], channels: int, kys, kxs) -> np.ndarray:
-    """For the taps in the order (c, ky, kx) where they are in x and in the filters."""
+    """Offsets of the taps in x and in the filters, in the order (c, ky, kx)."""
     c, ky, kx = np.meshgrid(np.arange(channels), np.array(kys, np.int64), np.array(kxs, np.int64), indexing="ij")
     x_taps = c * k["xc"] + ky * k["DH"] * k["xh"] + kx * k["DW"] * k["xw"]
     return np.stack([x_taps, c * k["wc"] + ky * k["wy"] + kx * k["wx"]]).reshape(2, -1)
 
 
 def _chunk(C: int, pixels: int, taps: int) -> int:
-    """How many channels a tile goes over at once, that reads so many pixels and has so many taps of each."""
+    """Number of channels of a chunk, for a tile that reads ``pixels`` pixels and has ``taps`` taps per channel."""
     most = max(1, min(_X_BYTES // max(1, pixels * VECTOR_BYTES), _TAPS // max(1, taps)))
-    return -(-C // -(-C // most))  # all chunks about the same
+    return -(-C // -(-C // most))  # chunks of about the same size
 
 
 @inlined
@@ -261,11 +261,12 @@ def _taps_inside(taps, first, dilation, extent):
 
 @flushing_kernel(writes="y")
 def _correlate_pixels(first, last, a, scratch):
-    """A task is one output row of a share of the filters of a group: tiles of some filters by neighbouring pixels.
+    """A task is one output row of a share of the filters of a group: tiles of several filters by neighbouring pixels.
 
-    It is summed up chunk by chunk of the channels, so that what a tile reads of x stays in the first-level cache for
-    all filters. The last tiles overlap their neighbours and store only their own rows and columns. The ``inner``
-    pixels from ``left`` on have all taps of a row inside the image; the ``edges``, which do not, come one by one.
+    It sums over one chunk of the channels after another, so that the pixels that a tile reads stay in the first-level
+    cache for all filters. The last tiles overlap their neighbours and store only their own rows and columns. The
+    ``inner`` pixels from ``left`` on have all taps of a row inside the image. The pixels in ``edges`` do not, and are
+    computed one by one.
     """
     rows, columns, one, R, COLUMNS = a.rows, a.columns, (0,), len(a.rows), len(a.columns)
     G, C, O, OH, chunk, shares, filter_tiles = a.G, a.C, a.O, a.OH, a.chunk, a.shares, (a.O + len(a.rows) - 1) // R
@@ -295,11 +296,11 @@ def _correlate_pixels(first, last, a, scratch):
 
 @inlined
 def _pixels(a, rows, columns, fetch, n, g, c, o, oy, ox, start, taps, first_row, first_column, ahead):
-    """A tile of some filters from ``o`` by pixels from ``ox``: what channels from ``c`` add, by a list of taps.
+    """Add the channels from ``c`` on, by a list of taps, to a tile of filters from ``o`` by pixels from ``ox``.
 
-    With ``fetch`` the tile's place in y, and pixels that lie ``ahead`` of it, are fetched from memory meanwhile: one of
-    them at each tap. Fetched all at once they would stand in the way of what the taps load: then 64 to 64 channels of
-    56x56 take 7.3 ms, so 4.8.
+    With ``fetch``, the tile's memory in y, and pixels that are ``ahead`` of it, are prefetched meanwhile, one pixel at
+    each tap. If prefetched all at once, they would delay the loads of the taps: 64 to 64 channels of 56x56 would take
+    7.3 ms instead of 4.8.
     """
     x, weight, y, x_taps, w_taps, wo, step, C = a.x, a.weight, a.y, a.x_taps, a.w_taps, a.wo, a.SW * a.xw, a.C
     w_at = a.w0 + g * a.wg + o * wo + c * a.wc
@@ -326,7 +327,7 @@ def _pixels(a, rows, columns, fetch, n, g, c, o, oy, ox, start, taps, first_row,
 
 @flushing_kernel(writes="y")
 def _correlate_blocks(first, last, a, scratch):
-    """A task is one output row of a tile of filters of a group, and of a tile of blocks: the same pixel of each."""
+    """A task is one output row of a tile of filters of a group and of a tile of blocks, at the same pixel of each."""
     x, weight, bias, y = a.x, a.weight, a.bias, a.y
     rows, columns, R, COLUMNS = a.rows, a.columns, len(a.rows), len(a.columns)
     NB, G, C, H, W, O, OH, OW, KH, KW = a.NB, a.G, a.C, a.H, a.W, a.O, a.OH, a.OW, a.KH, a.KW
@@ -350,7 +351,7 @@ def _correlate_blocks(first, last, a, scratch):
             for ky in range(last_ky - first_ky):
                 for kx in range(last_kx - first_kx):
                     w_tap, x_tap = ky * wy + kx * wx, ky * DH * xh + kx * DW * xw
-                    for c in range(C):  # the innermost: it is the longest
+                    for c in range(C):  # innermost, as it is the longest loop
                         tile = tile_fma(tile, weight, w_at, wo, w_tap + c * wc, x, x_at, xn, x_tap + c * xc)
             if relu:
                 tile = tile_relu(tile)
@@ -362,9 +363,9 @@ def _correlate_blocks(first, last, a, scratch):
 def _correlate_pool(first, last, a, scratch):
     """A task is one pooled row of a share of the tiles of filters: tiles of filters by neighbouring windows.
 
-    With a ``border`` they read a copy of what the row sees, zeros where that is outside the image. Column (ky, kx, px)
-    of a tile is pixel (ky, kx) of window px of the length of ``outputs``. The greatest of each window is found in the
-    registers, and that it is pixel ky * PW + kx is kept as ``winners``, -1 for nobody.
+    With a ``border``, they read a copy of the pixels that the row reads, with zeros outside the image. Column
+    (ky, kx, px) of a tile is pixel (ky, kx) of window px, and ``outputs`` is as long as a tile has windows. The maximum
+    of each window is found in the registers. ``winners`` has the number of its pixel, ky * PW + kx, or -1 for none.
     """
     x, weight, bias, y, winners = a.x, a.weight, a.bias, a.y, a.winners
     rows, columns, outputs, R, P = a.rows, a.columns, a.outputs, len(a.rows), len(a.outputs)

@@ -1,7 +1,7 @@
-"""Sliding filters of one channel over images: the convolution of depthwise layers, and its input's gradient.
+"""Filters of one channel that slide over images: the depthwise convolution and its input's gradient.
 
-With one channel there is little to a tile but its loads. So where all taps are inside the image they are written out
-for the compiler, which keeps the filter in registers and loads a pixel once for all of its taps.
+With one channel, loads dominate the cost of a tile. So where all taps are inside the image, the loops over them have
+constant bounds. The compiler then keeps the filter in registers and loads each pixel once for all of its taps.
 """
 
 from typing import Any
@@ -13,17 +13,17 @@ from fastcnn.backends.numba_direct.runtime.compile import flushing_kernel, inlin
 from fastcnn.backends.numba_direct.runtime.processor import REGISTERS
 from fastcnn.backends.numba_direct.simd import lane_count, tile_fma, tile_relu, tile_splat, tile_store
 
-_TAPS = 9  # at most: more do not fit into the registers beside a tile
+_TAPS = 9  # at most; more do not fit into the registers beside a tile
 _WIDE = REGISTERS // 4  # pixels of a tile
 
 
 def suits_depthwise(k: dict[str, Any]) -> bool:
-    """Whether a convolution, in the words of `correlate`, has filters of one channel, and few taps side by side."""
+    """Whether a convolution, as arguments of `correlate`, has filters of one channel with few taps side by side."""
     return k["G"] > 1 and k["C"] == 1 and 0 < k["KH"] * k["KW"] <= _TAPS and abs(k["DH"]) == abs(k["DW"]) == 1
 
 
 def depthwise_plan(k: dict[str, Any]) -> Plan:
-    """The plan of such a convolution."""
+    """The plan of a depthwise convolution."""
     k = ascending(k)
     row_taps, top, bottom = _inside(k["OH"], k["SH"], k["iy0"], k["KH"], k["H"])
     column_taps, left, right = _inside(k["OW"], k["SW"], k["ix0"], k["KW"], k["W"])
@@ -36,9 +36,9 @@ def depthwise_plan(k: dict[str, Any]) -> Plan:
 
 
 def _inside(outputs: int, stride: int, start: int, taps: int, extent: int) -> tuple[np.ndarray, int, int]:
-    """Of each output along an axis the first tap inside the image and the one after the last.
+    """For each output along an axis, the first tap inside the image and the one after the last.
 
-    And the first output all of whose taps are inside, and the one after the last of these; 0 and 0 if there is none.
+    Also the first output with all taps inside, and the one after the last such output; 0 and 0 if there is none.
     """
     first = np.arange(outputs) * stride + start
     spans = np.stack((np.clip(-first, 0, taps), np.clip(extent - first, 0, taps)), -1)
@@ -48,7 +48,7 @@ def _inside(outputs: int, stride: int, start: int, taps: int, extent: int) -> tu
 
 @flushing_kernel(writes="y")
 def _depthwise(first, last, a, scratch):
-    """A task is a group of a block. At the border there are tiles of fewer taps along it, and single pixels."""
+    """A task is a group of a block. Along the border, tiles have fewer taps; some of its pixels are done one by one."""
     columns, one, row_taps, column_taps, yh, yw = a.columns, (0,), a.row_taps, a.column_taps, a.yh, a.yw
     COLUMNS, KH, KW, L, G, O, OW = (
         len(a.columns), len(a.kernel_rows), len(a.kernel_columns), lane_count(a.x), a.G, a.O, a.OW,
@@ -87,7 +87,7 @@ def _depthwise(first, last, a, scratch):
 
 @inlined
 def _pixels(a, columns, filter_at, ky0, ky1, kx0, kx1, x_at, step, y_at, y_step):
-    """Some outputs of a filter, by the taps from (ky0, kx0) to before (ky1, kx1)."""
+    """Some outputs of a filter, from its taps ky0 ... ky1 - 1 and kx0 ... kx1 - 1."""
     x, weight, xh, wy, wx, L = a.x, a.weight, a.xh, a.wy, a.wx, lane_count(a.x)
     w_at = a.w0 + filter_at // a.O * a.wg + filter_at % a.O * a.wo
     tile = tile_splat((0,), columns, a.bias, filter_at, 0)

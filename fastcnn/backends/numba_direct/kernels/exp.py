@@ -1,13 +1,13 @@
-"""The exponential function and its relatives, written so that LLVM computes a vector of them at once.
+"""The exponential and related functions, written so that LLVM vectorizes them.
 
-``math.exp`` and the like are calls of the C library, one number after the other. On two AVX-512 processors these take
-0.3 ns a float32 instead of 1.1 (exp) or 7 (tanh). Where the result is a normal number, `exp` and `expm1` are right to
-1.1 units in the last place, `tanh` and `sigmoid` to 2.5 (over all float32: 1.04, 0.89, 2.50 and 2.41), `softplus` to
-2.6; `normal` says what it is.
+``math.exp`` and the like call the C library for one number at a time. On two AVX-512 processors, these functions take
+0.3 ns per float32 instead of 1.1 (exp) or 7 (tanh). Where the result is a normal number, `exp` and `expm1` are accurate
+to 1.1 units in the last place, `tanh` and `sigmoid` to 2.5 (over all float32: 1.04, 0.89, 2.50 and 2.41), and
+`softplus` to 2.6. `normal` states its own accuracy.
 
-With ``n`` the whole number next to ``x / log 2``, ``exp(x) = 2^n exp(r)``, and the rest ``r`` is so small, at most
-``log(2) / 2``, that a few terms of Taylor's series are enough. ``n log 2`` is subtracted in two parts, of which the
-first has so few digits that its product is exact: W. J. Cody and W. Waite, "Software manual for the elementary
+Let ``n`` be the integer nearest to ``x / log 2``. Then ``exp(x) = 2^n exp(r)``, and the remainder ``r`` is at most
+``log(2) / 2``, so that a few terms of the Taylor series are enough. ``n log 2`` is subtracted in two parts. The first
+has so few digits that its product with ``n`` is exact: W. J. Cody and W. Waite, "Software manual for the elementary
 functions", Prentice-Hall 1980, chapter 6.
 """
 
@@ -20,9 +20,9 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
 _DTYPES = {types.float32: np.float32, types.float64: np.float64}
-_LAST_POWER = {np.float32: 7, np.float64: 13}  # of Taylor's series: the next term is below a twentieth of eps
-_LAST_SQUARE = {np.float32: 7, np.float64: 16}  # of that of artanh, as small
-# Polynomials, the highest power first, of Mills' ratio at x, and of Mills' ratio times x + 4: see `_mills`.
+_LAST_POWER = {np.float32: 7, np.float64: 13}  # of the Taylor series; the next term is below a twentieth of eps
+_LAST_SQUARE = {np.float32: 7, np.float64: 16}  # the same for the Taylor series of artanh
+# Coefficients, highest power first: of Mills' ratio (float32), and of Mills' ratio times x + 4 (float64); see `_mills`.
 _MILLS_FLOAT32 = (
     -3.0944893297983484e-05, 9.533796564136827e-05, 0.00032683587354204695, -0.0007984785741618884,
     -0.002482011389834908, 0.007256054606374987, 0.015373726678989478, -0.11583510160827677,
@@ -39,7 +39,7 @@ _MILLS_FLOAT64 = (
 
 
 def for_each_dtype(make: Callable) -> Callable:
-    """A function of one number that kernels may call: ``make(dtype)`` returns it, with constants of that dtype."""
+    """Decorator: a function of one number for kernels, which ``make(dtype)`` returns with constants of that dtype."""
 
     def function(x):
         raise NotImplementedError(f"{make.__name__} can be called by compiled kernels only.")
@@ -51,9 +51,9 @@ def for_each_dtype(make: Callable) -> Callable:
 
 @intrinsic
 def _power_of_two(typingctx, n):
-    """2 to a whole number, where that is a normal number.
+    """2 to an integer power, if the result is a normal number.
 
-    Adding 1.5 * 2^(bits of the mantissa) makes ``n`` the last bits of the sum; they are shifted to the exponent.
+    Adding 1.5 * 2^(bits of the mantissa) puts ``n`` into the last bits of the sum; they are shifted to the exponent.
     """
 
     def codegen(context, builder, signature, args):
@@ -66,13 +66,13 @@ def _power_of_two(typingctx, n):
 
 
 def _polynomial(coefficients: list[float]):
-    """The polynomial with these coefficients, the highest first, as a function that kernels may call."""
+    """The polynomial with these coefficients, highest power first, as a function that kernels can call."""
 
     @intrinsic
     def polynomial(typingctx, x):
         def codegen(context, builder, signature, args):
             kind = args[0].type
-            name = f"llvm.fmuladd.f{x.bitwidth}"  # fused where the processor can, never a call of the C library
+            name = f"llvm.fmuladd.f{x.bitwidth}"  # fused if the processor can; never a call of the C library
             multiply_add = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
             value = ir.Constant(kind, float(coefficients[0]))
             for coefficient in coefficients[1:]:
@@ -86,9 +86,9 @@ def _polynomial(coefficients: list[float]):
 
 @for_each_dtype
 def _reduced(dtype):
-    """The whole number ``n``, and ``exp(r) - 1``."""
+    """The integer ``n``, and ``exp(r) - 1``; see the module's docstring."""
     info = np.finfo(dtype)
-    rounding = dtype(1.5 * 2**info.nmant)  # numbers of this size have no digits behind the point
+    rounding = dtype(1.5 * 2**info.nmant)  # numbers of this size have no fractional digits
     digits = 2 ** (info.nmant - 11)  # n has at most 11 bits
     log2 = dtype(math.floor(math.log(2) * digits) / digits)
     rest_of_log2 = dtype(np.log(np.longdouble(2)) - log2)
@@ -111,7 +111,7 @@ def exp(dtype):
     half, one, rounding = dtype(0.5), dtype(1), dtype(1.5 * 2**info.nmant)
 
     def exp(x):
-        x = high if x > high else x  # so written, NaN stays NaN
+        x = high if x > high else x  # written so that NaN stays NaN
         x = low if x < low else x
         n, p = _reduced(x)
         first = (n * half + rounding) - rounding  # in two steps, as 2^n may not be a normal number
@@ -122,7 +122,7 @@ def exp(dtype):
 
 @for_each_dtype
 def expm1(dtype):
-    """``exp(x) - 1`` of ``x <= 0``, with all its digits near 0."""
+    """``exp(x) - 1`` for ``x <= 0``, with full precision near 0."""
     low, one = dtype(math.log(np.finfo(dtype).tiny) + 1), dtype(1)
 
     def expm1(x):
@@ -135,7 +135,7 @@ def expm1(dtype):
 
 @for_each_dtype
 def log1p(dtype):
-    """``log(1 + x)`` of ``x`` from 0 to 1: Taylor's series of ``2 artanh(s)`` with ``s = x / (x + 2)``, at most 1/3."""
+    """``log(1 + x)`` for ``x`` from 0 to 1, by the Taylor series of ``2 artanh(s)`` with ``s = x / (x + 2)``."""
     two = dtype(2)
     series = _polynomial([dtype(2 / (2 * k + 1)) for k in range(_LAST_SQUARE[dtype], 0, -1)])
 
@@ -161,7 +161,7 @@ def tanh(dtype):
 
 @for_each_dtype
 def sigmoid(dtype):
-    """``1 / (1 + exp(-x))``, and 1 minus that, with all its digits."""
+    """``1 / (1 + exp(-x))``, and 1 minus that, with full precision."""
     zero, one = dtype(0), dtype(1)
 
     def sigmoid(x):
@@ -174,7 +174,7 @@ def sigmoid(dtype):
 
 @for_each_dtype
 def softplus(dtype):
-    """``log(1 + exp(x))``, and ``log(1 + exp(-x))``, of any number, with all their digits."""
+    """``log(1 + exp(x))`` and ``log(1 + exp(-x))`` of any number, with full precision."""
     zero = dtype(0)
 
     def softplus(x):
@@ -187,13 +187,13 @@ def softplus(dtype):
 
 @for_each_dtype
 def _gaussian(dtype):
-    """``exp(-x^2 / 2)`` of ``x >= 0``.
+    """``exp(-x^2 / 2)`` for ``x >= 0``.
 
-    In float64 to two units in the last place: the square of the first digits of ``x`` is exact, and what it lacks is
-    so small that a few terms of the series are enough, as in the erfc of fdlibm (Sun Microsystems, 1993).
+    In float64 it is accurate to two units in the last place. The square of the leading digits of ``x`` is exact, and
+    the rest is so small that a few terms of the series are enough, as in the erfc of fdlibm (Sun Microsystems, 1993).
     """
     half, one, far = dtype(0.5), dtype(1), dtype(64)
-    digits = dtype(1.5 * 2.0 ** (np.finfo(dtype).nmant - 12))  # numbers of this size have 12 behind the point
+    digits = dtype(1.5 * 2.0 ** (np.finfo(dtype).nmant - 12))  # numbers of this size have 12 fractional bits
     series = _polynomial([dtype(1 / math.factorial(k)) for k in range(6, 0, -1)])
 
     def short(x):
@@ -210,12 +210,12 @@ def _gaussian(dtype):
 
 @for_each_dtype
 def _mills(dtype):
-    """Mills' ratio of ``x >= 0``: how likely numbers above ``x`` are, by the density at ``x``.
+    """Mills' ratio for ``x >= 0``: the probability of values above ``x``, divided by the density at ``x``.
 
-    A polynomial in ``t = (x - c) / (x + c)``, the truncated Chebyshev series. In float64 that of the ratio times
-    ``x + 4``, which is a number from 1 to 5.1 for all ``x``, so that far out no digits are lost; its coefficients were
-    worked out with 50. M. M. Shepherd and J. G. Laframboise, "Chebyshev approximation of (1 + 2x)exp(x^2)erfc x in 0 <=
-    x < infinity", Mathematics of Computation 36 (1981), have it for a function much like this one.
+    It is a polynomial in ``t = (x - c) / (x + c)``, the truncated Chebyshev series. The float64 polynomial is that of
+    the ratio times ``x + 4``. This is between 1 and 5.1 for all ``x``, so that no digits are lost for large ``x``. Its
+    coefficients were computed with 50 digits. M. M. Shepherd and J. G. Laframboise, "Chebyshev approximation of
+    (1 + 2x)exp(x^2)erfc x in 0 <= x < infinity", Mathematics of Computation 36 (1981), do so for a similar function.
     """
     single = dtype == np.float32
     ratio = _polynomial([dtype(c) for c in (_MILLS_FLOAT32 if single else _MILLS_FLOAT64)])
@@ -232,9 +232,9 @@ def _mills(dtype):
 
 @for_each_dtype
 def normal(dtype):
-    """The normal distribution, P(X <= x), and its density at ``x``.
+    """The cumulative standard normal distribution, P(X <= x), and its density at ``x``.
 
-    To 1e-7 in float32; in float64 to 5 units in the last place, far below 0 too.
+    Accurate to 1e-7 in float32, and to 5 units in the last place in float64, even far below 0.
     """
     zero, one, density_at_0 = dtype(0), dtype(1), dtype(1 / math.sqrt(2 * math.pi))
 

@@ -1,9 +1,9 @@
-"""Products of two images, tap by tap, summed over positions and images: the filters' gradient, and the bias's.
+"""Products of two images, tap by tap, summed over positions and images: the gradients of filters and bias.
 
 dweight[g, o, q] = sum over n, oy, ox of dy[n, g, o, oy, ox] * x[n, g, iy, ix] with iy = oy * SH + iy0 + ky * DH, where
-that lies inside the image, and ix alike; q counts the taps (c, ky, kx). dbias[g, o] is the same sum of dy alone.
+that lies inside the image, and ix likewise; q counts the taps (c, ky, kx). dbias[g, o] is the same sum of dy alone.
 
-Lanes of the last block that hold no image do not count, whatever is in them: their sums are as before that block.
+Lanes of the last block that hold no image are ignored: their sums from before that block are restored after it.
 """
 
 import functools
@@ -34,11 +34,11 @@ from fastcnn.backends.numba_direct.simd import (
     tile_sums,
 )
 
-_CHUNK = 32  # tiles of taps that a task sums side by side; half as many, where there are copies of patches too
-_SHARE = 16  # tiles of filters that a patch serves once it is in the second-level cache, or copied with its border
-_PATCH_BYTES = 26 * 1024  # of `dy` that they all go over in turn: it leaves room for `x` in the first-level cache
-_NUMBERS = 4096  # that a task of `_add_parts` takes
-_BLOCKS_NUMBERS = 1 << 16  # up to so many, each block has sums of its own: then it can go on to the next step by itself
+_CHUNK = 32  # tiles of taps that a task sums together; half as many if it also has copies of patches
+_SHARE = 16  # tiles of filters that use a patch once it is in the second-level cache, or copied with its border
+_PATCH_BYTES = 26 * 1024  # of `dy` that all tiles use in turn; it leaves room for `x` in the first-level cache
+_NUMBERS = 4096  # of a task of `_add_parts`
+_BLOCKS_NUMBERS = 1 << 16  # up to this many, each block has its own sums, and can go on to the next step by itself
 _NO_WINNERS = np.empty(0, np.int8)
 
 
@@ -46,10 +46,10 @@ _NO_WINNERS = np.empty(0, np.int8)
 def weight_gradient_plan(
     w: Windows, groups: int, weight_shape, blocks_shape, images: int, pool: tuple[int, int] | tuple[()] = ()
 ) -> Plan | None:
-    """Gradients of a convolution's filters and bias, ``dy`` that of its output or of a max-pooling (PH, PW) of it.
+    """Gradients of a convolution's filters and bias, from ``dy`` of its output or of a max-pooling (PH, PW) of it.
 
-    The last block holds so many ``images``, 0 being all that it can. None where patches of whole windows of the pooling
-    would sum in another order than without it.
+    The last block holds ``images`` images, or is full if 0. The plan is None if patches of whole windows of the pooling
+    would sum in another order than without pooling.
     """
     (O, Cg, KH, KW), (NB, C, H, W, L) = weight_shape, blocks_shape
     n, c, h, pixel = block_strides(C, H, W, L)
@@ -64,7 +64,7 @@ def weight_gradient_plan(
     patch = max(1, _PATCH_BYTES // (len(rows) * VECTOR_BYTES))
     if pool and (PH > 2 or patch < w.OW):
         return None
-    # Pairs of rows, pooled or not: both sum in the same order. All patches have about the same height.
+    # Pairs of rows, pooled or not, so that both sum in the same order. All patches have about the same height.
     columns, pairs = min(w.OW, patch), -(-w.OH // 2)
     height = 2 * -(-pairs // -(-pairs // max(1, patch // (2 * columns))))
     return _plan(given, (Cg, KH, KW), (w.DH, w.DW), height, columns, pool_columns(w.OW // PW) if pool else ())
@@ -74,7 +74,7 @@ def _plan(
     given: dict[str, Any], taps: tuple[int, int, int], dilation: tuple[int, int], patch_rows: int, patch_columns: int,
     pooled: tuple[int, ...],
 ) -> Plan:  # fmt: skip
-    """Patches of a few rows and columns of a block."""
+    """The plan for patches of a few rows and columns of a block."""
     NB, O, OH, OW, images = (given[name] for name in ("NB", "O", "OH", "OW", "images"))
     (Cg, KH, KW), Q = taps, math.prod(taps)
     rows, columns = tiles.choose(O, Q, slack=1.15)
@@ -87,7 +87,7 @@ def _plan(
     border = max(-given["iy0"], -given["ix0"], bottom, right) > 0
     filter_tiles, tap_tiles = -(-O // R), -(-Q // COLUMNS)
     chunk = min(tap_tiles, _CHUNK // 2 if border else _CHUNK)
-    fewest = -(-TASKS // (patches * given["G"] * -(-tap_tiles // chunk)))  # where patches are too few to share
+    fewest = -(-TASKS // (patches * given["G"] * -(-tap_tiles // chunk)))  # if there are too few patches to share
     shares = min(filter_tiles, max(fewest, -(-filter_tiles // _SHARE)))
     tasks = given["G"] * shares * -(-tap_tiles // chunk)
     parts = min(patches, -(-TASKS // tasks))
@@ -114,7 +114,7 @@ def _plan(
 def sum_outer(
     dy: np.ndarray, x: np.ndarray, plan: Plan, winners: np.ndarray = _NO_WINNERS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gradients of the filters, in one dimension, and of the bias; ``winners`` are those of a pooled ``dy``."""
+    """Gradients of the filters, flattened, and of the bias; ``winners`` are those of a pooled ``dy``."""
     k = plan.given
     parts, biases = k["parts"], k["G"] * k["O"]
     weights = biases * len(k["offsets"])
@@ -129,10 +129,11 @@ def sum_outer(
 def _outer(first, last, a, scratch):
     """A task is a chunk of tiles of taps, for a share of the tiles of filters of a group and a part of the batch.
 
-    All of them go over one patch of outputs before the next. With a ``border`` they read a copy of what its taps see,
-    zeros where that is outside the image. With ``pooled``, as long as a tile of pooled outputs, ``dy`` and ``winners``
-    are those of a pooling (PH, PW) of the outputs, and each patch of a tile of filters, which stays in the first-level
-    cache for all taps, is made from them. Each part of the batch has sums of its own, which `_add_parts` adds up.
+    All tiles use one patch of outputs before the next. With a ``border``, they read a copy of the pixels that the taps
+    of the patch read, with zeros outside the image. If ``pooled`` is not empty, ``dy`` and ``winners`` are those of a
+    pooling (PH, PW) of the outputs, and ``pooled`` is as long as a tile of pooled outputs. Each patch of a tile of
+    filters is then computed from them, and stays in the first-level cache for all taps. Each part of the batch has its
+    own sums, which `_add_parts` adds up.
     """
     dy, x, dweight, dbias, rows, columns = a.dy, a.x, a.dweight, a.dbias, a.rows, a.columns
     G, O, OW, SH, SW, taps, width = a.G, a.O, a.OW, a.SH, a.SW, a.taps, a.width
@@ -142,7 +143,7 @@ def _outer(first, last, a, scratch):
     shares, chunk, size = a.shares, a.chunk, R * COLUMNS * L
     chunks, most = (tap_tiles + chunk - 1) // chunk, (filter_tiles + shares - 1) // shares
     room = most * (chunk * size + R * L)
-    memory = numbers_at(scratch, 2 * room if images > 0 else room, x)  # sums; those before a block that is not full
+    memory = numbers_at(scratch, 2 * room if images > 0 else room, x)  # sums, and a copy from before a partial block
     patch_at = scratch + memory.size * x.itemsize
     unpooled = numbers_at(patch_at, R * a.patch_rows * OW * L if len(a.pooled) > 0 else 0, x)
     image_at = patch_at + unpooled.size * x.itemsize
@@ -216,7 +217,7 @@ def _outer(first, last, a, scratch):
 
 @inlined
 def _bounds(a, patch):
-    """The block, and the first and last rows and columns, of a patch."""
+    """The block of a patch, its rows y0 ... y1 - 1 and its columns x0 ... x1 - 1."""
     rest, column = divmod(patch, a.across)
     n, row = divmod(rest, a.down_patches)
     y0, x0 = row * a.patch_rows, column * a.patch_columns
@@ -225,7 +226,7 @@ def _bounds(a, patch):
 
 @inlined
 def _unpool(a, source, at, y0, y1):
-    """The gradient of rows y0 ... y1 - 1 of the outputs, from that of their pooling from ``dy[at]`` on."""
+    """The gradient of rows y0 ... y1 - 1 of the outputs, from the gradient of their pooling at ``dy[at]``."""
     dy, rows, OW, PH, PW, yo, yh, L = a.dy, a.rows, a.OW, a.PH, a.PW, a.yo, a.yh, a.yw
     for r in range(len(rows)):
         for py in range(y0 // PH, y1 // PH):
@@ -239,7 +240,7 @@ def _unpool(a, source, at, y0, y1):
 
 @kernel(writes="dweight dbias")
 def _add_parts(first, last, a, scratch):
-    """A task is some numbers of the first part, to which those of the others are added."""
+    """A task is some numbers of the first part, to which those of the other parts are added."""
     dweight, dbias, parts = a.dweight, a.dbias, a.parts
     weights, biases = dweight.size // parts, dbias.size // parts
     for i in range(first * _NUMBERS, min(last * _NUMBERS, weights)):

@@ -1,4 +1,4 @@
-"""A piece of an image with its border: who reads that need not ask which taps are inside."""
+"""Pieces of images with their border, so that kernels need not check which taps are inside."""
 
 from fastcnn.backends.numba_direct.runtime.compile import inlined
 from fastcnn.backends.numba_direct.simd import lane_count, tile_full, tile_load, tile_store
@@ -6,9 +6,9 @@ from fastcnn.backends.numba_direct.simd import lane_count, tile_full, tile_load,
 
 @inlined
 def load_padded(side, x, at, H, W, iy, ix, memory):
-    """A square tile of pixels from (iy, ix) on of a channel of H x W pixels at ``x[at]``; outside are zeros.
+    """A square tile of pixels from (iy, ix) on, in a channel of H x W pixels at ``x[at]``, with zeros outside.
 
-    ``memory`` has room for the tile where it is not inside.
+    ``memory`` has room for a tile that is not all inside.
     """
     L, extent = lane_count(x), len(side)
     if iy >= 0 and ix >= 0 and iy + extent <= H and ix + extent <= W:
@@ -19,9 +19,9 @@ def load_padded(side, x, at, H, W, iy, ix, memory):
 
 @inlined
 def copy_padded(x, at, channels, H, W, iy, rows, ix, columns, out, plane, row):
-    """Copy rows iy ... and columns ix ... of channels of H x W pixels from ``x[at]`` on; outside are zeros.
+    """Copy rows from iy and columns from ix of channels of H x W pixels at ``x[at]``, with zeros outside.
 
-    In ``out`` channels are ``plane`` numbers apart and rows ``row``.
+    In ``out``, channels are ``plane`` elements apart and rows are ``row`` elements apart.
     """
     L = lane_count(x)
     zero = tile_full((0,), (0,), x, 0)

@@ -1,4 +1,4 @@
-"""What a kernel is called with, worked out once for a layer."""
+"""Plans: kernels with arguments that are computed once for a layer."""
 
 import functools
 from collections.abc import Callable
@@ -8,11 +8,11 @@ import numpy as np
 
 from fastcnn.backends.numba_direct.runtime.step import Tasks
 
-TASKS = 16  # work is cut into parts until there are so many, whatever the number of threads
+TASKS = 16  # work is divided into this many tasks if possible, whatever the number of threads
 
 
 class Plan:
-    """A kernel, and all that it is called with but for its arrays; ``given`` has tables, which stay as they are."""
+    """A kernel and all of its arguments except the layer's arrays; tables in ``given`` become read-only."""
 
     __slots__ = ("given", "kernel", "scratch", "tasks")
 
@@ -33,17 +33,17 @@ def block_strides(C: int, H: int, W: int, L: int) -> tuple[int, int, int, int]:
 
 
 def in_whole_blocks(parts: int, NB: int) -> int:
-    """So many parts of a batch of NB blocks, or fewer, so that each is of one block, where there are as many."""
+    """A number of parts of a batch, reduced to a multiple of NB if above it, so that each is part of one block."""
     return parts - parts % NB if parts > NB else parts
 
 
 def tasks_of_parts(parts: int, NB: int, each: int) -> Tasks:
-    """The tasks of these parts, so many of each: by blocks, where each part is of one."""
+    """``each`` tasks for each part; by block, if each part is within one block."""
     return (NB, parts // NB * each) if parts % NB == 0 else parts * each
 
 
 def ascending(k: dict[str, Any]) -> dict[str, Any]:
-    """The same convolution, in the words of `correlate`, with taps that run forwards along both axes."""
+    """The same convolution, as arguments of `correlate`, with ascending taps along both axes."""
     for step, start, taps, w_step in (("DH", "iy0", "KH", "wy"), ("DW", "ix0", "KW", "wx")):
         if k[step] < 0:
             last = k[taps] - 1
@@ -53,18 +53,18 @@ def ascending(k: dict[str, Any]) -> dict[str, Any]:
 
 
 def constant(array: np.ndarray) -> np.ndarray:
-    """The array, which nobody writes any more: that is how programs know one."""
+    """Make an array read-only, so that programs treat it as a constant; returns the array."""
     array.flags.writeable = False
     return array
 
 
 @functools.cache
 def zeros(count: int, dtype) -> np.ndarray:
-    """No bias, or what is outside an image."""
+    """Read-only zeros, such as a missing bias."""
     return constant(np.zeros(count, dtype))
 
 
 @functools.cache
 def ones(count: int, dtype) -> np.ndarray:
-    """No weight."""
+    """Read-only ones, such as a missing weight."""
     return constant(np.ones(count, dtype))

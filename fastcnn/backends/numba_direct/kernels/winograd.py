@@ -1,8 +1,9 @@
-"""Convolution with 3x3 filters by Winograd's F(4, 3), images in the lanes.
+"""Convolution with 3x3 filters by Winograd's F(4, 3), with images in the lanes.
 
-A tile of 4 x 4 outputs of a channel and a filter takes 36 products instead of 144, and the transforms are sums of
-vectors, a few for each channel and each filter. F(2, 3), with 16 products for 36, was never faster: of 64 channels of
-8x8 direct runs at 0.96 of the processor's peak, F(2, 3) at 1.49 and F(4, 3) at 2.01, counted in direct multiply-adds.
+A tile of 4 x 4 outputs of a channel and a filter takes 36 products instead of 144. The transforms are sums of vectors,
+a few for each channel and each filter. F(2, 3), with 16 products instead of 36, was never faster. On 64 channels of 8x8
+pixels, direct convolution runs at 0.96 of the processor's peak, F(2, 3) at 1.49 and F(4, 3) at 2.01, counted in direct
+multiply-adds.
 """
 
 import math
@@ -37,14 +38,14 @@ from fastcnn.backends.numba_direct.simd.winograd import (
     tile_winograd_output,
 )
 
-SIDE, SEEN = 4, 6  # of a tile of outputs, and of what it sees
+SIDE, SEEN = 4, 6  # of a tile of outputs, and of the pixels that it reads
 T = SEEN**2
-ROWS = 8  # filters of a panel: as many products as are in flight; more, or tiles side by side, were never faster
-_CHANNELS, _WASTE = 16, 1.8  # the fewest; the most outputs that are computed, to those that there are
+ROWS = 8  # filters of a panel, with a product in flight for each; more, or several tiles at once, were never faster
+_CHANNELS, _WASTE = 16, 1.8  # the fewest channels; the largest ratio of computed outputs to existing ones
 
 
 class WinogradPlan:
-    """The transform of the filters, and the convolution with what that gives."""
+    """The transform of the filters, and the convolution with the transformed filters."""
 
     __slots__ = ("_filters", "_main", "_size")
 
@@ -59,29 +60,30 @@ class WinogradPlan:
 
 
 def suits_winograd(k: dict[str, Any]) -> bool:
-    """Whether a convolution, in the words of `correlate`, has 3x3 filters that move by one, and is faster so."""
+    """Whether a convolution, as arguments of `correlate`, has 3x3 filters with stride 1 and is faster this way."""
     steps = [abs(k[name]) for name in ("SH", "SW", "DH", "DW")]
     return (k["KH"], k["KW"], *steps) == (3, 3, 1, 1, 1, 1) and pays(k["C"], k["O"], k["OH"], k["OW"])
 
 
 def pays(C: int, O: int, OH: int, OW: int) -> bool:
-    """Whether such a convolution, or its filters' gradient, is faster so.
+    """Whether such a convolution, or its filters' gradient, is faster by Winograd's algorithm.
 
-    With fewer channels or filters the transforms take as long as the products: from 8 to 16 of 14x14 both ways take the
-    same time. Tiles overlap at the end of an image, which must not be too small: 5x5 outputs take 64 of tiles.
+    With fewer channels or filters, the transforms take as long as the products: from 8 to 16 channels of 14x14, both
+    algorithms take the same time. Tiles overlap at the end of an image, so it must not be too small: for 5x5 outputs,
+    the tiles compute 64.
     """
     computed = tiles_along(OH) * tiles_along(OW) * SIDE * SIDE
     return min(C, O) >= _CHANNELS and min(OH, OW) >= SIDE and computed <= _WASTE * OH * OW
 
 
 def winograd_plan(k: dict[str, Any]) -> WinogradPlan:
-    """The plan of such a convolution."""
+    """The plan of a convolution by Winograd's algorithm."""
     k = ascending(k)
     NB, G, C, O = (k[name] for name in ("NB", "G", "C", "O"))
     down, across, panels = tiles_along(k["OH"]), tiles_along(k["OW"]), -(-O // ROWS)
     tasks = NB * G * down * across
     shares = min(panels, -(-TASKS // tasks))
-    seen_apart = C | 1  # odd: what lies a multiple of 4 KB apart shares a few lines of the first-level cache
+    seen_apart = C | 1  # odd, as data a multiple of 4 KB apart share a few lines of the first-level cache
     sizes = {
         "rows": (0,) * ROWS, "side": (0,) * SEEN, "down": down, "across": across, "panels": panels, "shares": shares,
         "seen_apart": seen_apart,
@@ -95,15 +97,15 @@ def winograd_plan(k: dict[str, Any]) -> WinogradPlan:
 
 
 def tiles_along(outputs: int) -> int:
-    """How many tiles cover so many outputs of a row or a column."""
+    """Number of tiles that cover the outputs of a row or a column."""
     return -(-outputs // SIDE)
 
 
 @kernel(writes="transformed")
 def _transform_filters(first, last, a, scratch):
-    """A task is a panel of filters of a group, the last one with some of its neighbour's.
+    """A task is a panel of filters of a group; the last panel overlaps its neighbour.
 
-    ``transformed[g, t, panel, c, r]`` is number t of G w G', computed in float64.
+    ``transformed[g, t, panel, c, r]`` is element t of G w G', computed in float64.
     """
     weight, out, matrix, R = a.weight, a.transformed, a.matrix, len(a.rows)
     C, O, w0, wg, wo, wc, wy, wx, panels = a.C, a.O, a.w0, a.wg, a.wo, a.wc, a.wy, a.wx, a.panels
@@ -129,12 +131,13 @@ def _transform_filters(first, last, a, scratch):
 def _winograd(first, last, a, scratch):
     """A task is a tile of outputs of a group of a block, for a share of the panels of filters.
 
-    First all channels of the tile are transformed, then for each panel the products are summed over the channels,
-    number by number of the tile, and transformed back. What is not finite is computed again, as defined.
+    First all channels of the tile are transformed. Then for each panel, and each element of the tile, the products are
+    summed over the channels, and the sums are transformed back. Outputs that are not finite are computed again
+    directly.
 
-    Meanwhile the pixels of the next tile and the place of the outputs are fetched from memory, as they are short pieces
-    of rows at which the processor does not guess what comes next; evenly, piece by piece, since many at once stand in
-    the way of what the products load: with 16 channels of 32x32 a layer took a third longer.
+    Meanwhile the pixels of the next tile and the memory of the outputs are prefetched. They are short pieces of rows,
+    which the processor does not prefetch by itself. The prefetches are spread evenly, because many at once delay the
+    loads of the products: a layer with 16 channels of 32x32 took a third longer.
     """
     x, transformed, bias, y, rows, side = a.x, a.transformed, a.bias, a.y, a.rows, a.side
     R, L, shares, panels = len(rows), lane_count(x), a.shares, a.panels
@@ -143,7 +146,7 @@ def _winograd(first, last, a, scratch):
     seen_apart, sums_apart = a.seen_apart * L, (R + 1) * L
     seen = numbers_at(scratch, T * seen_apart, x)
     sums = numbers_at(scratch + seen.size * x.itemsize, T * sums_apart, x)
-    piece = numbers_at(scratch + (seen.size + sums.size) * x.itemsize, T * L, x)  # of the image, or of outputs
+    piece = numbers_at(scratch + (seen.size + sums.size) * x.itemsize, T * L, x)  # pixels, or outputs
     exact = numbers_at(scratch + (seen.size + sums.size + piece.size) * x.itemsize, L, x)
     for task in range(first, last):
         share = task % shares
@@ -157,7 +160,7 @@ def _winograd(first, last, a, scratch):
         next_n, next_g, next_oy, next_ox, _, _ = _place(a, (task + 1) // shares)
         next_at = next_n * a.xn + next_g * C * xc + (next_oy + a.iy0) * a.xh + (next_ox + a.ix0) * a.xw
         for panel in range(first_panel, last_panel):
-            o = min(panel * R, O - R)  # the last panel has some filters of its neighbour, and does not store them
+            o = min(panel * R, O - R)  # the last panel overlaps its neighbour and stores only its own filters
             y_at = a.y0 + n * a.yn + (g * O + o) * yo + oy * yh + ox * yw
             for t in range(T):
                 if t < SIDE * R:
@@ -187,7 +190,7 @@ def _winograd(first, last, a, scratch):
 
 @inlined
 def _place(a, tile):
-    """Block, group, and first output of a tile; and how many of its rows and columns its neighbours store."""
+    """Block, group and first output of a tile, and how many of its rows and columns other tiles store."""
     rest, right = divmod(tile, a.across)
     rest, down = divmod(rest, a.down)
     n, g = divmod(rest, a.G)
@@ -197,7 +200,7 @@ def _place(a, tile):
 
 @inlined
 def fetch_part(side, x, at, xc, xh, xw, turn, turns, channels):
-    """Fetch a part, number ``turn`` of ``turns``, of what squares of some channels hold, row by row."""
+    """Prefetch part ``turn`` of ``turns`` of a square of pixels of several channels, row by row."""
     rows = len(side)
     for i in range(turn * channels * rows // turns, (turn + 1) * channels * rows // turns):
         tile_prefetch((0,), side, x, at + i // rows * xc + i % rows * xh, 0, xw)
@@ -205,7 +208,7 @@ def fetch_part(side, x, at, xc, xh, xw, turn, turns, channels):
 
 @inlined
 def _defined(a, n, g, o, oy, ox):
-    """An output of all images of a block."""
+    """An output of all images of a block, computed directly."""
     x, weight = a.x, a.weight
     total = tile_splat((0,), (0,), a.bias, g * a.O + o, 0)
     for c in range(a.C):

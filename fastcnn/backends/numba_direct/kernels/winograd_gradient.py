@@ -1,8 +1,8 @@
-"""The filters' gradient of a convolution with 3x3 filters by Winograd's F(3, 4), images in the lanes.
+"""The filters' gradient of a convolution with 3x3 filters by Winograd's F(3, 4), with images in the lanes.
 
-A tile of 4 x 4 outputs adds to the 3 x 3 taps of a filter and a channel what 36 products make of it instead of 144.
-They are summed over all tiles and images, and only the sums are transformed back. What is transformed is turned, so
-that channels are in the lanes: a task sums 36 x O x C numbers then, and not as many vectors.
+What a tile of 4 x 4 outputs contributes to the 3 x 3 taps of a filter and a channel takes 36 products instead of 144.
+The products are summed over all tiles and images, and only the sums are transformed back. The transformed pixels are
+transposed so that channels are in the lanes. Then a task sums 36 x O x C numbers instead of as many vectors.
 """
 
 import functools
@@ -35,12 +35,12 @@ from fastcnn.backends.numba_direct.simd.winograd import (
     tile_winograd_input,
 )
 
-_FILTERS, _CHANNELS = 64, 32  # of a task, at most: its sums are 295 KB, a part of the second-level cache
-_TILES = 8  # of a task, if there are so many: sums of many parts take long to add up
+_FILTERS, _CHANNELS = 64, 32  # of a task, at most; its sums take 295 KB of the second-level cache
+_TILES = 8  # of a task, if there are as many; the sums of many parts take long to add up
 
 
 class WinogradGradientPlan:
-    """The sums of each task, and what becomes of them."""
+    """The sums of products of each task, and the transform of these sums into gradients."""
 
     __slots__ = ("_back", "_dweight", "_main", "_sums", "_totals")
 
@@ -57,14 +57,14 @@ class WinogradGradientPlan:
 
 
 def gradient_suits_winograd(w: Windows, groups: int, weight_shape) -> bool:
-    """Whether the filters are 3x3 and move by one, and this is faster."""
+    """Whether the filters are 3x3 with stride 1, and Winograd's algorithm is faster."""
     O, C, KH, KW = weight_shape
     return (KH, KW, w.SH, w.SW, w.DH, w.DW) == (3, 3, 1, 1, 1, 1) and pays(C, O // groups, w.OH, w.OW)
 
 
 @functools.lru_cache(1024)
 def winograd_gradient_plan(w: Windows, groups: int, weight_shape, blocks_shape, images: int) -> WinogradGradientPlan:
-    """Gradients of a convolution's filters and bias; the last block holds so many ``images``, 0 being all."""
+    """Gradients of a convolution's filters and bias; the last block holds ``images`` images, or is full if 0."""
     (O, C, _, _), (NB, channels, H, W, L) = weight_shape, blocks_shape
     O = O // groups
     down, across = tiles_along(w.OH), tiles_along(w.OW)
@@ -94,12 +94,12 @@ def winograd_gradient_plan(w: Windows, groups: int, weight_shape, blocks_shape, 
 def _winograd_gradient(first, last, a, scratch):
     """A task is a part of the tiles of all blocks, for a chunk of the filters and of the channels of a group.
 
-    ``sums[task, t, o, c]`` are the sums of products of number t of the tiles, ``totals[part, g, o, lane]`` those of dy.
+    ``sums[task, t, o, c]`` is the sum of products of element t of the tiles, ``totals[part, g, o, lane]`` that of dy.
     """
     dy, x, sums, totals, rows, lanes, side, seen = a.dy, a.x, a.sums, a.totals, a.rows, a.lanes, a.side, a.seen
     O, C, H, W, OH, OW, height, width = a.O, a.C, a.H, a.W, a.OH, a.OW, a.height, a.members
     R, L, parts, xc, yo = len(rows), lane_count(x), a.parts, a.xc, a.yo
-    # Not a multiple of 4 KB apart, which share a few lines of the first-level cache.
+    # Not multiples of 4 KB: data that far apart share a few lines of the first-level cache.
     x_apart, y_apart, turned_apart = L * width + L, (height + 1) * L, (L + 1) * L
     pixels = numbers_at(scratch, T * x_apart, x)  # [t, lane, c]
     outputs = numbers_at(scratch + pixels.size * x.itemsize, T * y_apart, x)  # [t, o, lane]
@@ -159,7 +159,7 @@ def _winograd_gradient(first, last, a, scratch):
 
 @inlined
 def _add_to_totals(tile, totals, at, count, is_first, memory):
-    """Add the sum of a tile's vectors to numbers of ``totals``, one for each image of the block."""
+    """Add the sum of a tile's vectors to ``totals``, lane by lane, for the first ``count`` lanes."""
     L = lane_count(totals)
     tile_spill(tile, memory, 0)
     total = tile_full((0,), (0,), totals, 0)
@@ -173,9 +173,9 @@ def _add_to_totals(tile, totals, at, count, is_first, memory):
 
 @flushing_kernel(writes="dweight dbias")
 def _winograd_gradient_back(first, last, a, scratch):
-    """A task is a filter: the sums of all parts are added up, and transformed back.
+    """A task is a filter: the sums of all parts are added up and transformed back.
 
-    What is not finite is computed again, as defined.
+    Gradients that are not finite are computed again directly.
     """
     x, sums, dweight, totals, dbias, seen = a.x, a.sums, a.dweight, a.totals, a.dbias, a.seen
     G, O, C, L, height, width, parts = a.G, a.O, a.C, lane_count(x), a.height, a.members, a.parts
@@ -207,7 +207,7 @@ def _winograd_gradient_back(first, last, a, scratch):
 
 @inlined
 def _defined(a, g, o, c, ky, kx):
-    """The gradient of a tap."""
+    """The gradient of a tap, computed directly."""
     x, dy, L = a.x, a.dy, lane_count(a.x)
     total = x.dtype.type(0)
     for n in range(a.NB):

@@ -246,7 +246,7 @@ def _place(context, builder, kind: Numbers, numbers, index):
 
 
 def check(context, builder, size, index, count: int = 1) -> None:
-    """If bounds are checked, raise IndexError unless ``count`` numbers from ``index`` on are among the first ``size``."""
+    """If bounds are checked, raise IndexError unless ``count`` numbers from ``index`` are among the first ``size``."""
     if config.BOUNDSCHECK:
         last = builder.sub(size, ir.Constant(size.type, count))
         outside = builder.or_(
