@@ -1,7 +1,7 @@
-"""A backend for one image, whose channels are the lanes of vectors: batch-blocked, it would leave most lanes empty.
+"""A backend for one image, with channels in the lanes of vectors; batch-blocked, one image leaves most lanes empty.
 
-An image of C channels is a batch of C images of one channel. So whatever treats all channels alike is an operation of
-the batch; `convolution` has what does not. An operation that neither has takes the image as a batch of one.
+An image of C channels is stored as a batch of C images of one channel. Operations that treat all channels alike run on
+this batch. `convolution` has operations that do not. All other operations take the image as a batch of one.
 """
 
 import functools
@@ -32,12 +32,12 @@ _BY_CHANNEL = {
 
 
 class OneImage:
-    """The backend: what `fastcnn.backends.operations` names of forward passes, on an `Image`.
+    """The backend: the operations of forward passes (see `fastcnn.backends.operations`), on an `Image`.
 
     Attributes
     ----------
     largest : int
-        Multiply-adds of vectors that the largest operation so far takes.
+        Number of vector multiply-adds of the largest operation so far.
     """
 
     def __init__(self) -> None:
@@ -56,17 +56,17 @@ class OneImage:
         return Image.of(x)
 
     def unpack(self, x: Image) -> np.ndarray:
-        """Its numbers; a copy of them, if they are those that `pack` was given."""
+        """The values of an image; a copy, if they share memory with an array that `pack` was given."""
         numbers = x.numbers
         is_given = any(np.may_share_memory(numbers, given) for given in self._given)
         return layout.unpack(layout.pack(numbers)) if is_given else numbers
 
     def flatten(self, x: Image) -> Image:
-        """The same image, as a row."""
+        """The image as a row of features."""
         return x.reshaped(math.prod(x.maps))
 
     def unflatten(self, x: Image, shape: tuple[int, ...]) -> Image:
-        """The same numbers in another shape; a row may have been an image of other maps."""
+        """The same values in another shape; a row may come from an image of another shape."""
         if maps_of((1, *shape)) == x.maps:
             return x.reshaped(*shape)
         return _as_batch(numba_direct.unflatten, x, shape)
@@ -88,7 +88,7 @@ class OneImage:
         return self.conv2d(x, weight, bias, windows, groups, relu=True)
 
     def conv2d_max_pool2d(self, x: Image, weight, bias, windows: Windows, groups: int, pool: Windows, relu: bool):
-        """See `fastcnn.nn.fusion`; ReLU comes first, as there is no gradient to be told of it."""
+        """See `fastcnn.nn.fusion`; ReLU comes first, as no gradient needs the winners."""
         return self.max_pool2d(self.conv2d(x, weight, bias, windows, groups, relu=relu), pool)
 
     def linear(self, x: Image, weight, bias, *, relu: bool = False) -> Image:
@@ -103,7 +103,7 @@ class OneImage:
 
     def batch_norm(self, x: Image, mean, invstd, weight, bias) -> Image:
         """See `fastcnn.functional.batch_norm`."""
-        if x.shape[1] != x.maps[0]:  # a row of several pixels of each channel
+        if x.shape[1] != x.maps[0]:  # a row with several pixels of each channel
             return _as_batch(numba_direct.batch_norm, x, mean, invstd, weight, bias)
         y = normalize(x.channels, mean, invstd if weight is None else invstd * weight, bias)
         return Image(x.shape, x.maps, channels=y)
@@ -111,12 +111,12 @@ class OneImage:
     def resize_channels(self, x: Image, channels: int) -> Image:
         """See `fastcnn.nn.ResizeChannels`."""
         C, L = x.maps[0], lanes(x.dtype)
-        if C % L and channels > C:  # the lanes that get zeros may hold anything
+        if C % L and channels > C:  # lanes that become zero channels may hold anything
             return _as_batch(numba_direct.resize_channels, x, channels)
         return _of_blocks(numba_direct.resize_channels(_blocks(x), -(-channels // L)), channels)
 
     def concatenate(self, xs: Sequence[Image], dim: int) -> Image:
-        """See `fastcnn.nn.Concat`; channels are copied in whole vectors if all but the last images have such only."""
+        """See `fastcnn.nn.Concat`; channels are copied as whole vectors if all images but the last fill theirs."""
         channels, axes = [x.shape[1] for x in xs], len(xs[0].shape)
         if dim > 1:
             y = Image.of_channels(numba_direct.concatenate([x.channels for x in xs], dim + 4 - axes))
@@ -129,29 +129,29 @@ class OneImage:
 
 
 def _blocks(x: Image) -> BlockedArray:
-    """An image as a batch of as many images as there are lanes: the blocks of its channels are their channels."""
+    """An image as a batch with one image for each lane; the blocks of its channels become the channels."""
     blocks = x.channels.blocks
     NB, _, H, W, L = blocks.shape
     return BlockedArray(blocks.reshape(1, NB, H, W, L), (L, NB, H, W))
 
 
 def _of_blocks(y: BlockedArray, channels: int) -> Image:
-    """The image of so many channels that `_blocks` takes for a batch."""
+    """The inverse of `_blocks`: the image of ``channels`` channels."""
     _, NB, H, W, L = y.blocks.shape
     return Image.of_channels(BlockedArray(y.blocks.reshape(NB, 1, H, W, L), (channels, 1, H, W)))
 
 
 def _by_channel(operation: Callable, *args):
-    """An operation of a batch of channels."""
+    """Apply an operation to the image as a batch of its channels."""
     x, *others = [arg for arg in args if isinstance(arg, Image)]
-    if any(other.maps != x.maps for other in others):  # rows that were images of other shapes
+    if any(other.maps != x.maps for other in others):  # rows from images of different shapes
         return _as_batch(operation, *args)
     y = operation(*[arg.channels if isinstance(arg, Image) else arg for arg in args])
-    if isinstance(y, tuple):  # a max-pooling; which pixels won is for gradients
+    if isinstance(y, tuple):  # a max-pooling; only gradients need its indices
         return Image.of_channels(y[0]), None
     return Image.of_channels(y) if len(x.shape) == 4 else Image(x.shape, x.maps, channels=y)
 
 
 def _as_batch(operation: Callable, *args):
-    """An operation of a batch of one."""
+    """Apply an operation to the image as a batch of one."""
     return Image.of(operation(*[arg.batch if isinstance(arg, Image) else arg for arg in args]))

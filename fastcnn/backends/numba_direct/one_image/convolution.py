@@ -1,8 +1,8 @@
-"""What treats channels differently, for one image whose channels are the lanes of vectors.
+"""Operations that do not treat all channels alike, for one image with its channels in the lanes of vectors.
 
-The image is an array (planes, H, W, width). Its planes are blocks of as many channels as a vector has lanes, or single
-channels, of width 1. A pixel of a convolution is a sum of vectors, the filters' values of one tap, each times one
-number of the image; the order of the sum is that of `correlate`, and so are the bits where all weights are finite.
+The image is an array (planes, H, W, width). A plane is a block of as many channels as a vector has lanes, or a single
+channel, with width 1. An output pixel of a convolution is a sum of vectors: the filters' weights of one tap, times one
+number of the image. The order of the sum is that of `correlate`, so if all weights are finite, the bits are the same.
 """
 
 import numpy as np
@@ -26,13 +26,13 @@ from fastcnn.backends.numba_direct.simd import (
 )
 
 _ONE = (0,)
-# Pixels by blocks of filters: few, as each is compiled when it is first used. Any with eight or more products for a tap
-# keeps the multipliers busy; 14 and 10 are for LeNet-5's rows of 28 and 10.
+# Pixels by blocks of filters: few, as each is compiled when it is first used. A tile with eight or more products per
+# tap keeps the multipliers busy; 14 and 10 are for LeNet-5's rows of 28 and 10.
 _MENU = (14, 1), (10, 1), (8, 2), (8, 1), (4, 2), (2, 4), (1, 8), (4, 1), (1, 4), (1, 1)
 
 
 def convolve(image: np.ndarray, channels: int, weight, bias, w: Windows, relu: bool) -> BlockedArray:
-    """The convolution, with ReLU if asked."""
+    """The convolution, optionally with ReLU."""
     O, C, L = len(weight), channels, lanes(image.dtype)
     image = _padded(image, w)
     _, H, W, width = image.shape
@@ -52,7 +52,7 @@ def convolve(image: np.ndarray, channels: int, weight, bias, w: Windows, relu: b
 
 
 def convolve_depthwise(image: np.ndarray, weight, bias, w: Windows, relu: bool) -> BlockedArray:
-    """The convolution with a filter for each channel, with ReLU if asked."""
+    """The convolution with one filter for each channel, optionally with ReLU."""
     O = len(weight)
     image = _padded(image, w)
     y = empty((O, 1, w.OH, w.OW), image.dtype)
@@ -75,7 +75,7 @@ def normalize(x: BlockedArray, mean, factor, bias) -> BlockedArray:
 
 
 def _tile(pixels: int, blocks: int) -> tiles.Tile:
-    """The cheapest of those that fit so many pixels of a row and blocks of filters, and the registers."""
+    """The cheapest tile of the menu that fits the pixels of a row, the blocks of filters and the registers."""
     fitting = [
         ((0,) * R, (0,) * C) for R, C in _MENU if pixels >= R and blocks >= C and R * C + min(R, C) + 1 <= REGISTERS
     ]
@@ -83,7 +83,7 @@ def _tile(pixels: int, blocks: int) -> tiles.Tile:
 
 
 def _in_lanes(values: np.ndarray) -> np.ndarray:
-    """(O,) or (O, taps) as (blocks of O, taps, LANES): a constant of programs."""
+    """Values (O,) or (O, taps) as (blocks of O, taps, lanes), a constant of programs."""
     O, L = len(values), lanes(values.dtype)
     rows = np.zeros((-(-O // L) * L, values.size // O), values.dtype)
     rows[:O] = values.reshape(O, -1)
@@ -91,7 +91,7 @@ def _in_lanes(values: np.ndarray) -> np.ndarray:
 
 
 def _constant(values: np.ndarray) -> np.ndarray:
-    """A copy that begins at a whole vector, and that programs take for a constant, since nobody can write to it."""
+    """An aligned copy that is read-only, so that programs treat it as a constant."""
     copy = vectors(lambda size: np.empty(size, np.uint8), values.nbytes)[: values.nbytes].view(values.dtype)
     copy[:] = values.reshape(-1)
     copy.flags.writeable = False
@@ -103,13 +103,13 @@ def _bias(bias: np.ndarray | None, O: int, dtype) -> np.ndarray:
 
 
 def is_mostly_padding(w: Windows) -> bool:
-    """Whether windows reach so far outside that an image with its padding would be many times what is computed."""
+    """Whether windows reach so far outside that the padded image would be many times as large as image and output."""
     top, bottom, left, right = _around(w)
     return (top + w.H + bottom) * (left + w.W + right) > 16 * (w.H * w.W + w.OH * w.OW + w.KH * w.KW)
 
 
 def _around(w: Windows) -> tuple[int, int, int, int]:
-    """Pixels that windows reach outside of the image: above, below, left and right of it."""
+    """How many pixels windows reach outside the image: above, below, left and right of it."""
     bottom = (w.OH - 1) * w.SH - w.top + (w.KH - 1) * w.DH - (w.H - 1)
     right = (w.OW - 1) * w.SW - w.left + (w.KW - 1) * w.DW - (w.W - 1)
     return w.top, max(0, bottom), w.left, max(0, right)
@@ -145,7 +145,7 @@ def _pad(first, last, a, scratch):
 
 @flushing_kernel
 def _convolve(first, last, a, scratch):
-    """A task is one output row of a tile of blocks of filters: tiles of neighbouring pixels by some blocks.
+    """A task is one output row of some blocks of filters: tiles of neighbouring pixels by these blocks.
 
     The last tiles overlap their neighbours.
     """
@@ -169,7 +169,7 @@ def _convolve(first, last, a, scratch):
 
 @flushing_kernel
 def _convolve_depthwise(first, last, a, scratch):
-    """A task is one output row of a block: neighbouring pixels side by side, the last of which overlap the others."""
+    """A task is one output row of a block: tiles of neighbouring pixels, of which the last overlaps its neighbour."""
     x, weight, bias, y, columns, relu = a.x, a.weight, a.bias, a.y, a.columns, a.relu
     H, W, OH, OW, KH, KW, SH, SW, DH, DW = a.H, a.W, a.OH, a.OW, a.KH, a.KW, a.SH, a.SW, a.DH, a.DW
     L, COLUMNS = lane_count(y), len(columns)

@@ -1,4 +1,4 @@
-"""One image, in each of the layouts in which an operation asked for it."""
+"""One image, kept in each layout that an operation has used."""
 
 import math
 
@@ -17,12 +17,12 @@ class Image:
     shape : tuple of int
         (1, C, H, W), (1, C, L) or, of a row, (1, features).
     maps : (int, int, int)
-        (C, H, W), of a signal (C, 1, L), which a row keeps from what it was.
+        (C, H, W), or (C, 1, L) of a signal. A row keeps those of the image or signal that it comes from.
     numbers : ndarray, optional
     channels : BlockedArray of shape (C, 1, H, W), optional
-        The image as a batch of its channels: they are the lanes of vectors.
+        The image as a batch of its channels, which are in the lanes of vectors.
     batch : BlockedArray, optional
-        The image as the first of a batch: all other lanes are empty. One of the three must be given.
+        The image as a batch of one, with all other lanes empty. One of the three must be given.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Image:
 
     @classmethod
     def of(cls, array: np.ndarray | BlockedArray) -> "Image":
-        """The only image of an array, or of a batch."""
+        """The image of an array or a batch of one image."""
         maps = maps_of(array.shape)
         if isinstance(array, BlockedArray):
             return cls(array.shape, maps, batch=array)
@@ -53,12 +53,12 @@ class Image:
 
     @property
     def dtype(self) -> np.dtype:
-        """Type of the numbers."""
+        """Data type of the values."""
         return next(form.dtype for form in (self._numbers, self._channels, self._batch) if form is not None)
 
     @property
     def numbers(self) -> np.ndarray:
-        """As it is outside."""
+        """The image as a plain array."""
         if self._numbers is None:
             C, H, W = self.maps
             if self._channels and H * W == 1:
@@ -69,7 +69,7 @@ class Image:
 
     @property
     def channels(self) -> BlockedArray:
-        """As a batch of its channels."""
+        """The image as a batch of its channels."""
         if self._channels is None:
             C, H, W = self.maps
             self._channels = pack(self.numbers.reshape(C, 1, H, W))
@@ -77,25 +77,25 @@ class Image:
 
     @property
     def batch(self) -> BlockedArray:
-        """As the first of a batch."""
+        """The image as a batch of one."""
         if self._batch is None:
             self._batch = pack(self.numbers)
         return self._batch
 
     @property
     def planes(self) -> np.ndarray:
-        """(planes, H, W, width): of as many channels as a vector has lanes, or of one, whichever is there."""
+        """(planes, H, W, width): planes of as many channels as a vector has lanes, or of one, whichever exists."""
         C, H, W = self.maps
         return self.numbers.reshape(C, H, W, 1) if self._channels is None else self._channels.blocks[:, 0]
 
     def reshaped(self, *shape: int) -> "Image":
-        """The same numbers of the same maps, as an image, a signal or a row of this shape, without the first axis."""
+        """The same values and maps as an image, a signal or a row of this shape, which leaves out the batch axis."""
         batch = None if self._batch is None else unflatten(self._batch, shape)
         return Image((1, *shape), self.maps, numbers=self._numbers, channels=self._channels, batch=batch)
 
 
 def maps_of(shape: tuple[int, ...]) -> Maps:
-    """(C, H, W) of an image, a signal or a row of this shape, with the first axis."""
+    """(C, H, W) of an image, a signal or a row of this shape, which includes the batch axis."""
     _, C, *extents = shape
     if len(extents) > 2:
         return math.prod(shape), 1, 1

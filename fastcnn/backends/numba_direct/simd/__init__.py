@@ -4,8 +4,8 @@ A `Tile` is R x C vectors; a vector holds one pixel of as many images as it has 
 type: kernels take two tuples of R and C zeros, ``rows`` and ``columns``, and are compiled once for each pair of
 lengths. LLVM keeps the vectors of a tile in registers as long as R * C + C + 1 of them fit.
 
-Vectors are read and written at offsets, in elements, into flat arrays. Callers keep inside: that is checked only where
-the environment variable NUMBA_BOUNDSCHECK=1 asks for it.
+Vectors are read from and written to flat arrays, at offsets in elements. Callers must stay inside the arrays; this is
+checked only if the environment variable NUMBA_BOUNDSCHECK is 1.
 """
 
 from fastcnn.backends.numba_direct.simd.arithmetic import (

@@ -22,7 +22,7 @@ def tile_relu(typingctx, tile):
 
 @intrinsic
 def tile_relu_gradient(typingctx, tile, of):
-    """The tile, but zero where another tile of its size is not above zero: ReLU's gradient there."""
+    """The gradient of ReLU: the tile, with zeros where the tile ``of``, of the same size, is zero or negative."""
 
     def codegen(context, builder, signature, args):
         code = Code(context, builder, tile)
@@ -33,7 +33,7 @@ def tile_relu_gradient(typingctx, tile, of):
 
 
 def _elementwise(operation: str):
-    """The intrinsic that does one operation of two numbers to all lanes of two tiles."""
+    """Make the intrinsic that applies an operation of two numbers to two tiles, lane by lane."""
 
     def of_two(typingctx, a, b):
         def codegen(context, builder, signature, args):
@@ -46,18 +46,18 @@ def _elementwise(operation: str):
 
 
 tile_add = intrinsic(_elementwise("fadd"))
-"""a + b, lane by lane, of tiles of one size and of floats."""
+"""a + b, lane by lane, for tiles of floats of equal size."""
 
 tile_subtract = intrinsic(_elementwise("fsub"))
-"""a - b, lane by lane, of tiles of one size and of floats."""
+"""a - b, lane by lane, for tiles of floats of equal size."""
 
 tile_multiply = intrinsic(_elementwise("fmul"))
-"""a * b, lane by lane, of tiles of one size and of floats."""
+"""a * b, lane by lane, for tiles of floats of equal size."""
 
 
 @intrinsic
 def tile_multiply_add(typingctx, a, b, c):
-    """``a * b + c``, lane by lane, of tiles of one size and of floats."""
+    """``a * b + c``, lane by lane, for tiles of floats of equal size."""
 
     def codegen(context, builder, signature, args):
         code = Code(context, builder, a)

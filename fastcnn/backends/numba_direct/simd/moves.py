@@ -1,4 +1,4 @@
-"""Tiles from memory and back."""
+"""Moving tiles between memory and registers."""
 
 from llvmlite import ir
 from numba import types
@@ -11,7 +11,7 @@ from fastcnn.backends.numba_direct.simd.tile import I32, Code, TileType, vector_
 
 @intrinsic
 def lane_count(typingctx, array):
-    """Lanes of a vector of the array's numbers, a constant for the compiler."""
+    """Number of lanes of a vector of the array's dtype, as a compile-time constant."""
 
     def codegen(context, builder, signature, args):
         return context.get_constant(types.intp, VECTOR_BYTES * 8 // array.dtype.bitwidth)
@@ -32,7 +32,7 @@ def tile_zeros(typingctx, rows, columns, like):
 
 @intrinsic
 def tile_full(typingctx, rows, columns, like, value):
-    """A tile whose every lane is ``value``, as a number of the type of the array ``like``."""
+    """A tile with ``value`` in every lane, in the dtype of the array ``like``."""
     tile = TileType(rows.count, columns.count, like.dtype)
 
     def codegen(context, builder, signature, args):
@@ -44,7 +44,7 @@ def tile_full(typingctx, rows, columns, like, value):
 
 @intrinsic
 def tile_splat(typingctx, rows, columns, values, offset, step):
-    """A tile whose row r is ``values[offset + r * step]`` in every lane of every column."""
+    """A tile with ``values[offset + r * step]`` in every lane of every column of row r."""
     tile = TileType(rows.count, columns.count, values.dtype)
 
     def codegen(context, builder, signature, args):
@@ -60,7 +60,7 @@ def tile_splat(typingctx, rows, columns, values, offset, step):
 
 @intrinsic
 def tile_reload(typingctx, rows, columns, array, offset):
-    """The tile that `tile_spill` wrote: its vectors one after the other, row by row."""
+    """Load the tile that `tile_spill` wrote."""
     tile = TileType(rows.count, columns.count, array.dtype)
 
     def codegen(context, builder, signature, args):
@@ -73,7 +73,7 @@ def tile_reload(typingctx, rows, columns, array, offset):
 
 @intrinsic
 def tile_spill(typingctx, tile, array, offset):
-    """Write the tile's vectors one after the other, row by row, from ``array[offset]``."""
+    """Store the tile's vectors one after the other, row by row, from ``array[offset]`` on."""
 
     def codegen(context, builder, signature, args):
         code = Code(context, builder, tile)
@@ -87,7 +87,7 @@ def tile_spill(typingctx, tile, array, offset):
 
 @intrinsic
 def tile_reload_lanes(typingctx, tile, lanes, array, offset):
-    """The tile, but with the lanes from ``lanes`` on of the tile that `tile_spill` wrote."""
+    """The tile, with its lanes from ``lanes`` on replaced by those of the tile that `tile_spill` wrote."""
 
     def codegen(context, builder, signature, args):
         code = Code(context, builder, tile)
@@ -102,7 +102,7 @@ def tile_reload_lanes(typingctx, tile, lanes, array, offset):
 
 @intrinsic
 def tile_load(typingctx, rows, columns, array, offset, row_step, column_step):
-    """The tile that `tile_store` writes, all of its rows."""
+    """Load the tile that `tile_store` writes with the same steps, with all of its rows and columns."""
     tile = TileType(rows.count, columns.count, array.dtype)
 
     def codegen(context, builder, signature, args):
@@ -120,7 +120,7 @@ def tile_load(typingctx, rows, columns, array, offset, row_step, column_step):
 
 @intrinsic
 def tile_load_bytes(typingctx, row, columns, like, array, offset, step):
-    """The tile of one row that `tile_store_bytes` wrote, of integers as large as the numbers of the array ``like``."""
+    """Load the tile of one row that `tile_store_bytes` wrote, as integers of the size of the dtype of ``like``."""
     tile = TileType(row.count, columns.count, types.int32 if like.dtype == types.float32 else types.int64)
 
     def codegen(context, builder, signature, args):
@@ -132,7 +132,7 @@ def tile_load_bytes(typingctx, row, columns, like, array, offset, step):
 
 
 def _store(narrow: bool):
-    """The intrinsic that stores a tile, with the numbers as they are or as bytes."""
+    """Make the intrinsic that stores a tile, with its numbers unchanged or narrowed to bytes."""
 
     def store(typingctx, tile, out, offset, row_step, column_step, first_row, first_column):
         signature = types.void(tile, out, types.intp, types.intp, types.intp, types.intp, types.intp)
@@ -171,7 +171,7 @@ tile_store_bytes = intrinsic(_store(narrow=True))
 
 
 def _prefetch(write: bool):
-    """The intrinsic that fetches a tile's place in memory, to be read or to be written."""
+    """Make the intrinsic that prefetches the memory of a tile, for reading or for writing."""
 
     def prefetch(typingctx, rows, columns, array, offset, row_step, column_step):
         tile = TileType(rows.count, columns.count, array.dtype)
@@ -183,7 +183,7 @@ def _prefetch(write: bool):
             numbers = cgutils.create_struct_proxy(signature.args[2])(context, builder, array)
             kinds = ir.FunctionType(ir.VoidType(), [kind, I32, I32, I32])
             function = builder.module.declare_intrinsic("llvm.prefetch", (kind,), kinds)
-            flags = [I32(int(write)), I32(3), I32(1)]  # into all caches, as data
+            flags = [I32(int(write)), I32(3), I32(1)]  # into all levels of the data cache
             for row in code.steps(offset, row_step, tile.rows):
                 for at in code.steps(row, column_step, tile.columns):
                     builder.call(function, [builder.bitcast(builder.gep(numbers.data, [at]), kind), *flags])
@@ -195,10 +195,10 @@ def _prefetch(write: bool):
 
 
 tile_prefetch = intrinsic(_prefetch(write=False))
-"""Begin to fetch what `tile_load` is to find; nothing happens where it is outside of the array."""
+"""Prefetch the memory that `tile_load` will read; addresses outside the array do no harm."""
 
 tile_prefetch_to_write = intrinsic(_prefetch(write=True))
-"""The same for what `tile_store` is to write."""
+"""Prefetch the memory that `tile_store` will write; addresses outside the array do no harm."""
 
 
 @intrinsic

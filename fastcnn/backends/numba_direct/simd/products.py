@@ -1,4 +1,4 @@
-"""Sums of products in tiles: what convolutions and matrix products do."""
+"""Sums of products in tiles, for convolutions and matrix products."""
 
 from llvmlite import ir
 from numba import types
@@ -13,8 +13,8 @@ def tile_fma(
 ):
     """tile[r, c] += scalars[scalar_offset + r * scalar_step + scalar_tap] * vectors[vector_offset + ... : + lanes].
 
-    What changes from tap to tap stands by itself, so that a loop finds all else worked out before it. The step of the
-    vectors is that from column to column, or a table that says for each column how far it is from the first.
+    The offsets of a tap are separate arguments, so that all else is computed before a loop over taps. ``vector_step``
+    is the step from column to column, or a table with the offset of each column.
     """
     at = types.intp
     signature = tile(tile, scalars, at, at, at, vectors, at, vector_step, at)

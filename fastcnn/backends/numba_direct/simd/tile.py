@@ -1,4 +1,4 @@
-"""The type of tiles in Numba, and the few pieces of LLVM code that the operations on them are made of."""
+"""The Numba type of tiles, and the LLVM code that operations on tiles are made of."""
 
 from llvmlite import ir
 from numba import types
@@ -18,7 +18,7 @@ _NUMBER = {
 
 
 def vector_type(dtype) -> ir.VectorType:
-    """One vector of numbers of a Numba type."""
+    """LLVM type of a vector of numbers of a Numba type."""
     return ir.VectorType(_NUMBER[dtype], VECTOR_BYTES * 8 // dtype.bitwidth)
 
 
@@ -37,17 +37,17 @@ class _TileModel(models.PrimitiveModel):
 
 
 class Data:
-    """The numbers of an array, and one of them from which offsets count."""
+    """The elements of an array, and the element that offsets are relative to."""
 
     def __init__(self, code: "Code", address, size, start=None):
         self._code, self._address, self._size, self._start = code, address, size, start
 
     def after(self, start) -> "Data":
-        """The same numbers; offsets count from the one at ``start``."""
+        """The same array, with offsets relative to the element at ``start``."""
         return Data(self._code, self._code.builder.gep(self._address, [start]), self._size, start)
 
     def at(self, offset, count: int = 1):
-        """Address of the number at an offset, if so many are there from it on (see `check`)."""
+        """Address of the element at an offset; checks that ``count`` elements from it on exist (see `check`)."""
         context, builder = self._code.context, self._code.builder
         index = offset if self._start is None else builder.add(self._start, offset)
         check(context, builder, self._size, index, count)
@@ -55,7 +55,7 @@ class Data:
 
 
 class Code:
-    """The few pieces of LLVM code that tiles are made of."""
+    """Builds the LLVM code of operations on tiles."""
 
     def __init__(self, context, builder, tile):
         self.context, self.builder, self.tile = context, builder, tile
@@ -63,12 +63,12 @@ class Code:
         self.align = tile.dtype.bitwidth // 8
 
     def data(self, array_type, array) -> Data:
-        """The numbers of an array."""
+        """The elements of an array."""
         numbers = cgutils.create_struct_proxy(array_type)(self.context, self.builder, array)
         return Data(self, numbers.data, numbers.size)
 
     def constant(self, like, value: int):
-        """A number of the type of another one."""
+        """A constant of the same type as ``like``."""
         return ir.Constant(like.type, value)
 
     def steps(self, start, step, count: int):
@@ -79,13 +79,13 @@ class Code:
         return offsets[:count]
 
     def column_offsets(self, start, kind, step):
-        """Offsets of the tile's columns: ``step`` apart, or from ``start`` as far as a table says."""
+        """Offsets of the tile's columns: ``step`` apart, or ``start`` plus the entries of a table."""
         if isinstance(kind, Numbers):
             return [self.builder.add(start, at) for at in self.table(kind, step, self.constant(start, 0))]
         return self.steps(start, step, self.tile.columns)
 
     def packed(self, start):
-        """Offsets of the tile's vectors where they stand one after the other."""
+        """Offsets of the tile's vectors if they are stored one after the other."""
         return self.steps(start, self.constant(start, self.vector.count), self.tile.rows * self.tile.columns)
 
     def pointer(self, data: Data, offset, kind=None):
@@ -94,15 +94,15 @@ class Code:
         return self.builder.bitcast(data.at(offset, kind.count), kind.as_pointer())
 
     def load(self, data: Data, offset):
-        """The vector at an offset."""
+        """Load the vector at an offset."""
         return self.builder.load(self.pointer(data, offset), align=self.align)
 
     def load_number(self, data: Data, offset):
-        """The number at an offset."""
+        """Load the number at an offset."""
         return self.builder.load(data.at(offset))
 
     def store(self, vector, data: Data, offset):
-        """Write a vector to an offset."""
+        """Store a vector at an offset."""
         self.builder.store(vector, self.pointer(data, offset), align=self.align)
 
     def store_bytes(self, vector, data: Data, offset):
@@ -116,14 +116,14 @@ class Code:
         return self.builder.sext(self.builder.load(self.pointer(data, offset, kind), align=1), self.vector)
 
     def splat(self, scalar):
-        """The number in every lane."""
+        """A vector with the number in every lane."""
         undefined = ir.Constant(self.vector, ir.Undefined)
         first = self.builder.insert_element(undefined, scalar, ir.Constant(I32, 0))
         zeros = ir.Constant(ir.VectorType(I32, self.vector.count), [0] * self.vector.count)
         return self.builder.shuffle_vector(first, undefined, zeros)
 
     def multiply_add(self, a, b, c):
-        """Sum ``a * b + c``: fused where the processor can, never a call of the C library as ``llvm.fma`` may be."""
+        """``a * b + c``, fused if the processor can; unlike ``llvm.fma``, it never calls the C library."""
         bits = "f32" if self.vector.element == ir.FloatType() else "f64"
         name = f"llvm.fmuladd.v{self.vector.count}{bits}"
         function = cgutils.get_or_insert_function(
@@ -151,13 +151,13 @@ class Code:
         return self.builder.or_(greater, nan)
 
     def relu(self, vector):
-        """ReLU of a vector, and where that is zero."""
+        """ReLU of a vector, and where it is zero."""
         zero = ir.Constant(self.vector, None)
-        negative = self.builder.fcmp_ordered("<=", vector, zero)  # so compared, NaN stays NaN
+        negative = self.builder.fcmp_ordered("<=", vector, zero)  # an ordered comparison, so NaN stays NaN
         return self.builder.select(negative, zero, vector), negative
 
     def transposed(self, rows):
-        """The lanes i of all rows as row i: in step ``s``, rows r and r ^ s exchange the lanes whose bit s differs."""
+        """Transpose rows and lanes: step ``s`` moves element (r, i) to (r ^ s, i ^ s) if r and i differ in bit s."""
         count, step = self.vector.count, 1
         mask = ir.VectorType(I32, count)
         while step < count:
@@ -171,11 +171,11 @@ class Code:
         return rows
 
     def lane_sums(self, tile):
-        """For each row of the tile a short vector: the sums of the lanes of its vectors.
+        """For each row of the tile, a short vector with the sum of the lanes of each of its vectors.
 
-        As many vectors as there are lanes are added up together: in step ``s`` two become one, which holds sums of
-        lanes i and i ^ s, of the first where the bit s of the lane's number is 0, of the second where it is 1. In the
-        end lane i is the sum of vector i. That is 3 instructions a vector instead of 8 for one after the other.
+        As many vectors as there are lanes are added up together. Step ``s`` merges two vectors into one, which holds
+        sums of lanes i and i ^ s: of the first vector where bit s of the lane's number is 0, of the second where it
+        is 1. In the end, lane i is the sum of vector i. This takes 3 instructions per vector, instead of 8 one by one.
         """
         count, size = self.vector.count, self.tile.rows * self.tile.columns
         zero = ir.Constant(self.vector, None)
@@ -187,14 +187,14 @@ class Code:
                 level = [self._merge(a, b, step) for a, b in zip(level[::2], level[1::2], strict=True)]
                 step *= 2
             sums.append(level[0])
-        sums.append(zero)  # so that there is a next one
+        sums.append(zero)  # so that `_cut` finds a next vector
         return [self._cut(sums, first) for first in range(0, size, self.tile.columns)]
 
     def _cut(self, vectors, first: int):
-        """A row of the tile's columns, from the lane ``first`` of all lanes of the vectors; a number, if it is one."""
+        """One row of the tile: its columns from lane ``first`` of all vectors on; a number if there is one column."""
         count, columns = self.vector.count, self.tile.columns
         at, lane = divmod(first, count)
-        if columns == 1:  # LLVM fails at vectors of one number where a whole one has two
+        if columns == 1:  # LLVM fails on vectors of one number if a whole vector has two
             return self.builder.extract_element(vectors[at], ir.Constant(I32, lane))
         if lane + columns <= 2 * count:
             mask = ir.VectorType(I32, columns)
@@ -244,10 +244,10 @@ class Code:
         return self.build(vectors)
 
     def after(self, vectors, number):
-        """The number, to be had only after the vectors: an empty piece of assembly takes them and hands it on.
+        """The same number, available only after the vectors: an empty piece of assembly code takes all of them.
 
-        LLVM would load the numbers of all rows first, and then has too few registers for the tile: with 6 x 4 vectors
-        a convolution ran at a third of the speed.
+        Otherwise LLVM loads the numbers of all rows first, and has too few registers left for the tile: with 6 x 4
+        vectors, a convolution ran at a third of the speed.
         """
         if not X86:
             return number

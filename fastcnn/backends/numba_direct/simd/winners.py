@@ -1,4 +1,4 @@
-"""Max-pooling in tiles: the greatest of several vectors, lane by lane, and which it was."""
+"""Max-pooling in tiles: the maximum of several vectors, lane by lane, and its index."""
 
 from llvmlite import ir
 from numba import types
@@ -9,9 +9,10 @@ from fastcnn.backends.numba_direct.simd.tile import Code, TileType
 
 @intrinsic
 def tile_max(typingctx, best, taps, x, offset, step, tap):
-    """Let the vectors ``x[offset + c * step : + lanes]`` compete with the tile ``best`` of one row; returns both tiles.
+    """Update the maxima in ``best``, a tile of one row, with the vectors ``x[offset + c * step : + lanes]``.
 
-    Where a value wins, being greater or NaN, the tile ``taps`` gets the number ``tap``.
+    A value wins if it is greater or NaN. Then it replaces the maximum, and ``tap`` replaces the number in the tile
+    ``taps``. Returns both tiles.
     """
     pair = types.Tuple((best, taps))
     signature = pair(best, taps, x, types.intp, types.intp, types.intp)
@@ -33,9 +34,10 @@ def tile_max(typingctx, best, taps, x, offset, step, tap):
 
 @intrinsic
 def tile_max_columns(typingctx, columns, tile):
-    """The winners among the columns c, c + C, c + 2 * C, ... of a tile, C being the length of the tuple ``columns``.
+    """The maxima of the columns c, c + C, c + 2 * C, ... of a tile, where C is the length of the tuple ``columns``.
 
-    Returns two tiles of C columns: the winners, the first being the greatest, or a NaN, and which they are: 0, 1, ...
+    Returns two tiles of C columns: the maxima, and their indices 0, 1, ... The first of equal values wins, and the last
+    NaN.
     """
     integer = types.int32 if tile.dtype == types.float32 else types.int64
     best, which = TileType(tile.rows, columns.count, tile.dtype), TileType(tile.rows, columns.count, integer)
@@ -62,7 +64,7 @@ def tile_max_columns(typingctx, columns, tile):
 
 @intrinsic
 def tile_relu_winners(typingctx, best, places):
-    """ReLU of the tile ``best``, and ``places`` with -1, nobody, where it is zero."""
+    """ReLU of the tile ``best``, and the tile ``places`` with -1 (no winner) where ReLU is zero."""
     pair = types.Tuple((best, places))
 
     def codegen(context, builder, signature, args):
@@ -80,7 +82,7 @@ def tile_relu_winners(typingctx, best, places):
 
 @intrinsic
 def tile_won(typingctx, tile, winners, number):
-    """The tile, with zero in the lanes whose winner, as a tile of integers says, is not this number."""
+    """The tile, with zeros in the lanes where the tile of integers ``winners`` is not ``number``."""
 
     def codegen(context, builder, signature, args):
         code, index = Code(context, builder, tile), Code(context, builder, winners)

@@ -1,9 +1,9 @@
 """Winograd's transforms of tiles: sums of vectors, lane by lane.
 
-F(4, 3) computes 4 x 4 outputs of a 3x3 filter from 6 x 6 products: y = A' ((G w G') * (B' x B)) A, where * is element
-by element. Its points are 0, sqrt(1/2), -sqrt(1/2), sqrt(2), -sqrt(2) and infinity. Pairs share the sums of even and of
-odd terms, and these points have half the error of 0, 1, -1, 2, -2: 2.2 times that of direct sums, instead of 4.8.
-F(3, 4) is the same with the roles of outputs and taps exchanged: it makes the filters' gradient.
+F(4, 3) computes 4 x 4 outputs of a 3x3 filter from 6 x 6 products: y = A' ((G w G') * (B' x B)) A, where * is
+elementwise. Its points are 0, sqrt(1/2), -sqrt(1/2), sqrt(2), -sqrt(2) and infinity. Points of opposite sign share the
+sums of even and of odd terms. These points have half the error of 0, 1, -1, 2, -2: 2.2 times that of direct sums,
+instead of 4.8. F(3, 4) is the same with outputs and taps exchanged, and computes the filters' gradient.
 
 References
 ----------
@@ -22,7 +22,7 @@ _ROOT = 2**0.5
 
 
 class _Sums:
-    """Sums of vectors and multiples of them."""
+    """Sums and multiples of vectors."""
 
     def __init__(self, code: Code):
         self._code, self._builder = code, code.builder
@@ -37,7 +37,7 @@ class _Sums:
         return self._builder.fmul(self._constant(factor), a)
 
     def add_times(self, factor: float, a, b):
-        """Of a number and two vectors, ``factor * a + b``."""
+        """``factor * a + b`` for a number and two vectors."""
         return self._code.multiply_add(self._constant(factor), a, b)
 
     def _constant(self, factor: float):
@@ -58,12 +58,12 @@ def _input(s: _Sums, d: list) -> list:
 
 
 def _pairs(s: _Sums, m: list) -> tuple:
-    """Sums and differences of what belongs to the points sqrt(1/2), -sqrt(1/2), and to sqrt(2), -sqrt(2)."""
+    """Sums and differences of the elements for the points sqrt(1/2), -sqrt(1/2), and for sqrt(2), -sqrt(2)."""
     return s.add(m[1], m[2]), s.sub(m[1], m[2]), s.add(m[3], m[4]), s.sub(m[3], m[4])
 
 
 def _output(s: _Sums, m: list) -> list:
-    """A' times a column of six: four."""
+    """A' times a column of six, which gives four."""
     even, odd, even_two, odd_two = _pairs(s, m)
     return [
         s.add(s.add(m[0], even), even_two),
@@ -74,7 +74,7 @@ def _output(s: _Sums, m: list) -> list:
 
 
 def _gradient_input(s: _Sums, y: list) -> list:
-    """G of F(3, 4) times a column of four."""
+    """G of F(3, 4) times a column of four, which gives six."""
     even, odd = s.add_times(0.5, y[2], y[0]), s.add_times(0.5, y[3], y[1])
     even_two, odd_two = s.add_times(2.0, y[2], y[0]), s.add_times(2.0, y[3], y[1])
     even, even_two = s.times(-1 / 1.5, even), s.times(1 / 6.0, even_two)
@@ -87,7 +87,7 @@ def _gradient_input(s: _Sums, y: list) -> list:
 
 
 def _gradient_output(s: _Sums, m: list) -> list:
-    """A' of F(3, 4) times a column of six: three."""
+    """A' of F(3, 4) times a column of six, which gives three."""
     even, odd, even_two, odd_two = _pairs(s, m)
     return [
         s.add(s.add(m[0], even), even_two),
@@ -100,11 +100,11 @@ FILTER_TRANSFORM = (
     (1.0, 0.0, 0.0), (-1 / 1.5, -1 / _ROOT / 1.5, -0.5 / 1.5), (-1 / 1.5, 1 / _ROOT / 1.5, -0.5 / 1.5),
     (1 / 6.0, _ROOT / 6.0, 2 / 6.0), (1 / 6.0, -_ROOT / 6.0, 2 / 6.0), (0.0, 0.0, 1.0),
 )  # fmt: skip
-"""G."""
+"""The matrix G."""
 
 
 def _transform(along, grows: int):
-    """The intrinsic that transforms the columns of a square tile, then the rows; its side grows by so many."""
+    """Make the intrinsic that transforms the columns of a square tile, then its rows; its side grows by ``grows``."""
 
     def transform(typingctx, tile):
         out = TileType(tile.rows + grows, tile.columns + grows, tile.dtype)
@@ -155,7 +155,7 @@ def tile_is_finite(typingctx, tile):
     def codegen(context, builder, signature, args):
         code = Code(context, builder, tile)
         total = zero = ir.Constant(code.vector, None)
-        for i in range(tile.rows * tile.columns):  # 0 times what is not finite is NaN
+        for i in range(tile.rows * tile.columns):  # 0 times inf or NaN is NaN
             total = code.multiply_add(builder.extract_value(args[0], i), zero, total)
         wrong = builder.fcmp_unordered("uno", total, total)
         bits = builder.bitcast(wrong, ir.IntType(code.vector.count))
