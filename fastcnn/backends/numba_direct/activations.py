@@ -130,7 +130,7 @@ def dropout_backward(dy: BlockedArray, mask: BlockedArray) -> BlockedArray:
 
 
 def _map(kernel, **given) -> BlockedArray:
-    """A batch like the first that is given, element by element of all batches and numbers that are."""
+    """Run an elementwise kernel on batches and numbers; the result has the shape and dtype of the first batch."""
     like = next(iter(given.values()))
     out = empty(like.shape, like.dtype)
     values = {k: v.blocks if isinstance(v, BlockedArray) else like.dtype.type(v) for k, v in given.items()}
@@ -141,15 +141,15 @@ def _map(kernel, **given) -> BlockedArray:
 
 @inlined
 def _elements(first, last, a):
-    """Those of the tasks first ... last - 1."""
+    """The indices of the elements of tasks first ... last - 1."""
     return range(first * a.piece, min(last * a.piece, a.out.size))
 
 
 @exp.for_each_dtype
 def _bent(dtype):
-    """What `fastcnn.functional.gelu` takes tanh of, doubled, as (1 + tanh(a)) / 2 is sigmoid(2 a); its derivative.
+    """Twice the argument of tanh in `fastcnn.functional.gelu`, as (1 + tanh(a)) / 2 is sigmoid(2 a); its derivative.
 
-    Beyond 100 the derivative is that at 100: it is multiplied by zero there, and must not be infinite.
+    Beyond 100, the derivative is that at 100: it is multiplied by zero there and must be finite.
     """
     linear, cubic, three, far = dtype(_BEND), dtype(_BEND * 0.044715), dtype(3), dtype(100)
 
@@ -162,10 +162,10 @@ def _bent(dtype):
 
 @exp.for_each_dtype
 def _tanh_softplus(dtype):
-    """What `fastcnn.functional.mish` multiplies with, ``tanh(log(1 + exp(x)))``; its derivative.
+    """``tanh(log(1 + exp(x)))``, by which `fastcnn.functional.mish` multiplies, and its derivative.
 
-    It is ``n / (n + 2)`` with ``n = exp(2 x) + 2 exp(x)``; both terms are multiplied by ``exp(-2 x)`` where ``x`` is
-    positive, so that no exponential overflows.
+    The value is ``n / (n + 2)`` with ``n = exp(2 x) + 2 exp(x)``. Where ``x`` is positive, both terms of the fraction
+    are multiplied by ``exp(-2 x)``, so no exponential overflows.
     """
     zero, one, two = dtype(0), dtype(1), dtype(2)
 
@@ -182,7 +182,7 @@ def _tanh_softplus(dtype):
 def _relu(first, last, a, scratch):
     out, x = a.out, a.x
     for i in _elements(first, last, a):
-        out[i] = 0 if x[i] <= 0 else x[i]  # so written, NaN stays NaN
+        out[i] = 0 if x[i] <= 0 else x[i]  # written so that NaN stays NaN
 
 
 @kernel(writes="out")
@@ -320,7 +320,7 @@ def _hardswish(first, last, a, scratch):
     out, x = a.out, a.x
     three, six = x.dtype.type(3), x.dtype.type(6)
     for i in _elements(first, last, a):
-        above = 0 if x[i] + three <= 0 else x[i] + three  # so written, NaN stays NaN
+        above = 0 if x[i] + three <= 0 else x[i] + three  # written so that NaN stays NaN
         out[i] = x[i] * ((six if above >= six else above) / six)
 
 
@@ -329,7 +329,7 @@ def _hardswish_gradient(first, last, a, scratch):
     out, dy, x = a.out, a.dy, a.x
     three, half = x.dtype.type(3), x.dtype.type(0.5)
     for i in _elements(first, last, a):
-        above = dy[i] if x[i] >= three else dy[i] * (x[i] / three + half)  # so written, NaN stays NaN
+        above = dy[i] if x[i] >= three else dy[i] * (x[i] / three + half)  # written so that NaN stays NaN
         out[i] = 0 if x[i] <= -three else above
 
 

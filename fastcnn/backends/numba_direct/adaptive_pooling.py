@@ -1,4 +1,4 @@
-"""Pooling to a given size and its gradients: pooling whose windows may differ in size by a pixel."""
+"""Pooling to a given output size and its gradients: pooling with windows that may differ in size by a pixel."""
 
 import functools
 
@@ -34,6 +34,6 @@ def adaptive_avg_pool2d_backward(dy: BlockedArray, windows: AdaptiveWindows) -> 
 
 @functools.lru_cache(1024)
 def _counts(windows: AdaptiveWindows, dtype) -> np.ndarray:
-    """Pixels of each window."""
+    """Number of pixels of each window."""
     rows, columns = (np.array([stop - start for start, stop in spans]) for spans in (windows.rows, windows.columns))
     return constant(np.outer(rows, columns).reshape(-1).astype(dtype))

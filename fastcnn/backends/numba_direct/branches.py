@@ -1,6 +1,6 @@
 """Operations of branches: concatenating their outputs, and splitting the gradient.
 
-Along an axis, what one array has of an image is a stretch of numbers of the whole: both are copies of stretches.
+For each index of the axes before ``dim``, an array is a contiguous stretch of the whole, and is copied as such.
 """
 
 import math
@@ -32,7 +32,7 @@ def concatenate_backward(dy: BlockedArray, sizes: tuple[int, ...], dim: int) -> 
 
 
 def join(parts: Sequence[np.ndarray], whole: np.ndarray, dim: int) -> None:
-    """Copy arrays (blocks, ..., lanes) to one of all, side by side along an axis."""
+    """Copy arrays (blocks, ..., lanes) into ``whole``, side by side along an axis."""
     first = 0
     for part in parts:
         tasks, place = _place(part, whole, dim, first)
@@ -41,7 +41,7 @@ def join(parts: Sequence[np.ndarray], whole: np.ndarray, dim: int) -> None:
 
 
 def _place(part: np.ndarray, whole: np.ndarray, dim: int, first: int) -> tuple[Tasks, dict[str, int]]:
-    """Where the stretches of an array are in the whole, in which it begins at ``first``; and the tasks of a copy."""
+    """The tasks of a copy, and where the stretches of an array are in the whole, in which it begins at ``first``."""
     before, each = math.prod(part.shape[1:dim]), math.prod(part.shape[dim + 1 :])
     pieces = part.shape[dim] if before == 1 else 1
     stretch = part.shape[dim] * each
@@ -49,7 +49,7 @@ def _place(part: np.ndarray, whole: np.ndarray, dim: int, first: int) -> tuple[T
     return (len(part), before * pieces), place
 
 
-# A task of both is a piece of a stretch: of channels or features one, else all of the stretch.
+# In both kernels, a task is a piece of a stretch: one channel or feature if these are joined, else the whole stretch.
 
 
 @kernel(writes="y")

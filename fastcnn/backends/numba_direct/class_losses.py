@@ -1,4 +1,4 @@
-"""The losses of rows of classes on plain arrays (N, classes, ...): a batch of some rows is one task."""
+"""Classification losses on plain arrays (N, classes, ...): a task is several neighbouring rows."""
 
 import math
 from typing import Any
@@ -11,8 +11,8 @@ from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
 from fastcnn.backends.numba_direct.runtime.compile import inlined, kernel
 from fastcnn.backends.numba_direct.runtime.memory import aligned
 
-_CHUNK = 2048  # numbers of which a task has the exponentials, or those of some rows if these have more
-_FEWEST = 16  # rows of a task, if there are as many: side by side they fill a vector
+_CHUNK = 2048  # exponentials of a task, about, unless `_FEWEST` rows have more
+_FEWEST = 16  # rows of a task, if there are as many; side by side they fill a vector
 
 
 def cross_entropy(logits: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -59,9 +59,9 @@ def _gradients(kernel, dy: Weights, **arrays: np.ndarray) -> np.ndarray:
 
 
 def _launch(kernel, **arrays: np.ndarray) -> None:
-    """Rows as kernels take them: ``count`` neighbours, ``step`` numbers apart, and that so many times.
+    """Launch a kernel on rows: ``count`` neighbouring rows are ``step`` elements apart, in each of several groups.
 
-    Of (N, classes) all rows are neighbours, of more axes those of an image, one for each of its pixels.
+    In (N, classes), all rows are neighbours. With more axes, the rows of an image are, one for each of its pixels.
     """
     N, classes, *behind = arrays["x"].shape
     pixels = math.prod(behind)
@@ -72,12 +72,12 @@ def _launch(kernel, **arrays: np.ndarray) -> None:
     kernel(outer * -(-count // together), scratch, **arrays, **given, together=together)
 
 
-# A task of each kernel is some neighbouring rows.
+# A task of each kernel is several neighbouring rows.
 
 
 @inlined
 def _share(task, a):
-    """Number of a task's first row, how many rows they are, and where in ``x`` the first one begins."""
+    """Index of a task's first row, number of its rows, and offset in ``x`` at which the first one begins."""
     outer, chunk = divmod(task, (a.count + a.together - 1) // a.together)
     row = chunk * a.together
     start = outer * a.count * a.classes + row * a.step
@@ -86,7 +86,7 @@ def _share(task, a):
 
 @inlined
 def _memory(scratch, a):
-    """For the exponentials of a task's rows, those of a class side by side, and for two numbers of each row."""
+    """Memory for the exponentials of a task's rows, with those of a class side by side, and for two numbers per row."""
     size, behind = a.together * a.classes, scratch + a.together * a.classes * a.x.itemsize
     of_rows = numbers_at(behind, a.together, a.x), numbers_at(behind + a.together * a.x.itemsize, a.together, a.x)
     return numbers_at(scratch, size, a.x), of_rows[0], of_rows[1]
@@ -108,7 +108,7 @@ def _exponentials(start, rows, a, memory, largest, total):
     for k in range(a.classes):
         for i in range(rows):
             memory[k * rows + i] -= largest[i]
-    for i in range(a.classes * rows):  # one loop, which fills vectors
+    for i in range(a.classes * rows):  # one loop, so that it is vectorized
         memory[i] = exp(memory[i])
     for i in range(rows):
         total[i] = 0
@@ -119,7 +119,7 @@ def _exponentials(start, rows, a, memory, largest, total):
 
 @inlined
 def _weights(row, rows, dy, weights):
-    """``dy`` of some rows."""
+    """Copy ``dy`` of a task's rows to ``weights``."""
     for i in range(rows):
         weights[i] = dy[row + i if dy.size > 1 else 0]
 
@@ -167,7 +167,7 @@ def _soft_cross_entropy(first, last, a, scratch):
             log_total, loss = math.log(total[i]), 0.0
             for k in range(a.classes):
                 at = start + k * a.class_step + i * a.step
-                if shares[at] != 0:  # a class without a share may be impossible, and a row without any may be NaN
+                if shares[at] != 0:  # with share 0, the log-probability may be -inf or NaN
                     loss += shares[at] * (log_total - (x[at] - largest[i]))
             losses[row + i] = loss
 

@@ -1,8 +1,8 @@
 """Direct convolution on register tiles, and both gradients.
 
 Two operations do everything: `correlate` slides filters over images, `outer` multiplies two images tap by tap. Their
-kernels take flat arrays and the strides of every axis, in elements, so that nothing is copied or rearranged: reading
-the filters where they lie is as fast as packing them for the tiles.
+kernels take flat arrays and the strides of every axis, in elements, so nothing is copied or rearranged. Reading the
+filters in place is as fast as packing them for the tiles.
 """
 
 from typing import Any
@@ -36,8 +36,8 @@ def conv2d_max_pool2d(
 ) -> tuple[BlockedArray, BlockedArray | np.ndarray]:
     """See `fastcnn.nn.fusion`; fused where each pixel is in exactly one window of the pooling.
 
-    Then which pixel of its window won, 0, 1, ... or -1 for nobody, is a byte instead of an index: LeNet-5's C1 writes
-    150 KB of them a batch instead of 600.
+    Then the winner of a window is a byte instead of an index: the number 0, 1, ... of its pixel, or -1 for no winner.
+    LeNet-5's C1 writes 150 KB of them for a batch instead of 600.
     """
     shapes, size = (weight.shape, x.blocks.shape), (pool.KH, pool.KW)
     plan = tiled(pool) and pooled_plan(windows, groups, *shapes, size, bool(relu), may_be_winograds(x.dtype))
@@ -84,7 +84,7 @@ def conv2d_max_pool2d_backward(
     dy: BlockedArray, winners: BlockedArray | np.ndarray, x: BlockedArray, weight, windows: Windows, groups: int,
     pool: Windows, input_grad: bool, weight_grad: bool,
 ):  # fmt: skip
-    """See `fastcnn.nn.fusion`; without ``input_grad`` the convolution's own ``dy`` is never written out."""
+    """See `fastcnn.nn.fusion`; without ``input_grad``, the convolution's own ``dy`` is never stored."""
     shape = x.shape[0], len(weight), windows.OH, windows.OW
     if isinstance(winners, BlockedArray):
         dy = max_pool2d_backward(dy, winners, shape, pool)
@@ -113,7 +113,7 @@ def _conv2d(x: BlockedArray, weight, bias, windows: Windows, groups: int, relu: 
 
 
 def may_be_winograds(dtype) -> bool:
-    """Whether convolutions of this dtype need not be direct: those of float64 are, which one takes for its digits."""
+    """Whether Winograd's algorithm is allowed for this dtype; float64, chosen for its precision, is always direct."""
     return dtype == np.float32 and get_convolution() == "auto"
 
 

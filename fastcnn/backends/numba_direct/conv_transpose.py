@@ -32,7 +32,7 @@ def conv_transpose2d(x: BlockedArray, weight, bias, windows: Windows, groups: in
     y = empty((x.shape[0], O, windows.H, windows.W), x.dtype)
     bias = zeros(O, x.dtype) if bias is None else bias
     for plan in input_gradient_plans(windows, groups, weight.shape, y.blocks.shape, may_be_winograds(x.dtype)):
-        plan(x=x.blocks, weight=weight, bias=bias, y=y.blocks)  # each writes its own pixels, and the bias there
+        plan(x=x.blocks, weight=weight, bias=bias, y=y.blocks)  # each plan writes its own pixels, with the bias
     return y
 
 
@@ -62,8 +62,9 @@ def _channel_sums(dy: BlockedArray) -> np.ndarray:
 
 @kernel(writes="sums")
 def _sum_channels(first, last, a, scratch):
-    """A task is a channel. What the last block has in lanes without an image is left out: ``images`` of them have one,
-    0 standing for all.
+    """A task is a channel. Lanes of the last block that hold no image are left out.
+
+    ``images`` is the number of images in the last block, or 0 if it is full.
     """
     dy, sums, blocks, pixels, images = a.dy, a.sums, a.blocks, a.pixels, a.images
     L, before = lane_count(dy), numbers_at(scratch, lane_count(dy), dy)

@@ -1,4 +1,4 @@
-"""The losses of elements on plain arrays: a task is some neighbours, so that a small array is one task."""
+"""Elementwise losses on plain arrays: a task is a piece of neighbouring elements, so a small array is one task."""
 
 import numpy as np
 
@@ -81,7 +81,7 @@ def _gradients(kernel, dy: Weights, **given) -> np.ndarray:
 
 @inlined
 def _sign(d, one):
-    """1, 0 or -1; so written, NaN stays NaN."""
+    """1, 0 or -1, written so that NaN stays NaN."""
     return one if d > 0 else -one if d < 0 else d
 
 
@@ -167,7 +167,7 @@ def _huber_gradient(first, last, a, scratch):
         start, stop = piece(task, x)
         for i in range(start, stop):
             d = x[i] - target[i]
-            d = delta if d > delta else d  # so written, NaN stays NaN
+            d = delta if d > delta else d  # written so that NaN stays NaN
             dx[i] = -delta if d < -delta else d
         multiply(dx, a.dy, start, stop)
 

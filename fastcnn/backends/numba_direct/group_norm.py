@@ -1,10 +1,9 @@
-"""Normalization of each image by itself and its gradients on batch-blocked arrays.
+"""Normalization of each image separately and its gradients, on batch-blocked arrays.
 
-An image is a lane, so that a group of its numbers, in the block they share with the other images, is some vectors one
-after the other, and no lane needs what is in another one. Vectors are summed lane by lane in the numbers' own type, a
-few hundred at a time, and these sums in float64. No statistics are kept for the gradients: to take them again from what
-was read is cheaper than it looks, as the gradient reads it anyway. What lanes that hold no image come to is in no sum,
-and they are written as zeros: no chain of layers can make them grow.
+Each image is a lane. So a group of an image's values is a sequence of vectors in its block, and lanes do not depend on
+each other. Vectors are summed lane by lane in the arrays' dtype, a few hundred at a time, and these sums in float64. No
+statistics are kept for the gradients: computing them again is cheap, because the gradient reads the input anyway. Lanes
+that hold no image are left out of all sums. They are written as zeros, so they cannot grow from layer to layer.
 """
 
 import math
@@ -32,11 +31,11 @@ from fastcnn.backends.numba_direct.simd import (
     tile_zeros,
 )
 
-_TOGETHER = 256  # vectors whose sum is taken in their own type
-_VECTORS = 512  # that a task of the parameters' gradients takes, about
-_COLUMNS = (0,) * 4  # with two sums of each, enough vectors that no addition waits for the one before
-_PARTS = 2 * VECTOR_BYTES  # of scratch: two vectors
-_WIDE = 4 * VECTOR_BYTES  # of scratch behind them: for each lane of these, a float64
+_TOGETHER = 256  # vectors that are summed in their own dtype
+_VECTORS = 512  # of a task of the parameters' gradients, about
+_COLUMNS = (0,) * 4  # with two sums for each, enough vectors that no addition waits for the one before
+_PARTS = 2 * VECTOR_BYTES  # of scratch memory, for two vectors
+_WIDE = 4 * VECTOR_BYTES  # of scratch memory behind them, for a float64 for each of their lanes
 
 
 def group_norm(x: BlockedArray, groups: int, weight, bias, pixels: int, eps: float) -> BlockedArray:
@@ -76,9 +75,9 @@ def _forward(x: BlockedArray, groups: int, weight, bias, pixels: int, eps: float
 
 
 def _statistics(x: BlockedArray, groups: int, eps: float) -> np.ndarray:
-    """Of each group three vectors: the mean, what its rounding left out, and 1 by the standard deviation.
+    """Three vectors for each group: the mean, its rounding error, and the reciprocal standard deviation.
 
-    So a deviation from the mean has all its digits where the mean is large.
+    With the rounding error, deviations from a large mean keep all their digits.
     """
     NB, L = len(x.blocks), x.blocks.shape[-1]
     statistics = aligned((NB, groups, 3, L), x.dtype)
@@ -88,18 +87,18 @@ def _statistics(x: BlockedArray, groups: int, eps: float) -> np.ndarray:
 
 
 def _sizes(x: BlockedArray, groups: int) -> dict[str, int]:
-    """Images, groups, and numbers of a group."""
+    """Number of images, number of groups, and size of a group."""
     return {"N": x.shape[0], "groups": groups, "M": math.prod(x.shape[1:]) // groups}
 
 
 def _wide() -> np.ndarray:
-    """Of the type in which sums of sums are taken."""
+    """An array of float64, the dtype in which sums of sums are computed."""
     return zeros(1, np.dtype(np.float64))
 
 
 @inlined
 def _add_lanes(total, along, parts, sums):
-    """Add two vectors to the sums of each lane, first those of one, then those of the other; in float64."""
+    """Add the lanes of two vectors to the float64 ``sums``, which has those of ``total`` before those of ``along``."""
     L = lane_count(parts)
     tile_spill(total, parts, 0)
     tile_spill(along, parts, L)
@@ -109,7 +108,7 @@ def _add_lanes(total, along, parts, sums):
 
 @inlined
 def _moments(x, at, M, statistics, near, columns, parts, sums):
-    """Sums of deviations and of their squares, from the vector ``statistics[near:]``, of M vectors."""
+    """Sums over M vectors of deviations from the vector ``statistics[near:]``, and of their squares."""
     one, L, COLUMNS = (0,), lane_count(x), len(columns)
     for i in range(2 * L):
         sums[i] = 0
@@ -131,7 +130,7 @@ def _moments(x, at, M, statistics, near, columns, parts, sums):
 
 @inlined
 def _products(dy, x, at, vectors, statistics, group, columns):
-    """Two vectors: sums of dy, and of dy times the deviations of x."""
+    """Two vectors: the sum of dy, and the sum of dy times the deviations of x."""
     one, L, COLUMNS = (0,), lane_count(x), len(columns)
     whole = vectors - vectors % COLUMNS
     nears = tile_load(one, columns, statistics, group, 0, 0)
@@ -150,12 +149,12 @@ def _products(dy, x, at, vectors, statistics, group, columns):
     return rest, rest_along
 
 
-# A task of these three is a group of numbers of a block.
+# In the next three kernels, a task is a group of a block.
 
 
 @kernel(writes="statistics")
 def _take_statistics(first, last, a, scratch):
-    """The corrected two-pass algorithm, as of batch normalization: deviations from a first mean correct that mean."""
+    """The corrected two-pass algorithm, as in batch normalization: deviations from a first mean correct that mean."""
     x, statistics, wide, M, eps, columns = a.x, a.statistics, a.wide, a.M, a.eps, a.columns
     L = lane_count(x)
     parts, sums = numbers_at(scratch, 2 * L, x), numbers_at(scratch + _PARTS, 2 * L, wide)
@@ -171,7 +170,7 @@ def _take_statistics(first, last, a, scratch):
             mean = sums[lane] / M
             variance = sums[L + lane] / M - mean * mean
             statistics[near + L + lane] = mean
-            statistics[near + 2 * L + lane] = 1 / math.sqrt((0 if variance < 0 else variance) + eps)  # NaN stays
+            statistics[near + 2 * L + lane] = 1 / math.sqrt((0 if variance < 0 else variance) + eps)  # NaN stays NaN
 
 
 @kernel(writes="y")
@@ -197,9 +196,9 @@ def _normalize(first, last, a, scratch):
 
 @kernel(writes="dx")
 def _input_gradient(first, last, a, scratch):
-    """With z, a deviation by the standard one, it is ``invstd * (weight * dy - mean(weight * dy) - z * mean(... z))``.
+    """``dx = invstd * (dz - mean(dz) - z * mean(dz * z))`` with ``z = (x - mean) * invstd`` and ``dz = weight * dy``.
 
-    Sums come first, as two vectors: of ``weight * dy``, and of that times the deviations.
+    The sums come first, as two vectors: that of ``dz``, and that of ``dz`` times the deviations of x.
     """
     dy, x, dx, statistics, weight, wide = a.dy, a.x, a.dx, a.statistics, a.weight, a.wide
     N, groups, M, pixels, columns = a.N, a.groups, a.M, a.pixels, a.columns
@@ -244,7 +243,7 @@ def _input_gradient(first, last, a, scratch):
 
 @kernel(writes="dweight dbias")
 def _weight_gradient(first, last, a, scratch):
-    """A task is a chunk of the weights: it sums all that has them, block by block."""
+    """A task is a chunk of the weights: it sums over all values with these weights, block by block."""
     dy, x, dweight, dbias, statistics, columns = a.dy, a.x, a.dweight, a.dbias, a.statistics, a.columns
     N, groups, M, pixels, chunk = a.N, a.groups, a.M, a.pixels, a.chunk
     one, L = (0,), lane_count(x)
@@ -267,7 +266,7 @@ def _weight_gradient(first, last, a, scratch):
                     if held >= _TOGETHER:
                         sum_bias, sum_weight = _with_lanes(total, along, parts, images, sum_bias, sum_weight)
                         total, along, held = tile_zeros(one, one, x), tile_zeros(one, one, x), 0
-            if block + 1 >= N // L:  # in the next block not all lanes hold an image
+            if block + 1 >= N // L:  # not all lanes of the next block hold an image
                 sum_bias, sum_weight = _with_lanes(total, along, parts, images, sum_bias, sum_weight)
                 total, along, held = tile_zeros(one, one, x), tile_zeros(one, one, x), 0
         dweight[i], dbias[i] = sum_weight, sum_bias
@@ -275,7 +274,7 @@ def _weight_gradient(first, last, a, scratch):
 
 @inlined
 def _with_lanes(total, along, parts, images, sum_total, sum_along):
-    """Two sums, and to each the lanes of a vector that hold an image."""
+    """Add the lanes that hold an image of two vectors to two sums; returns the sums."""
     L = lane_count(parts)
     tile_spill(total, parts, 0)
     tile_spill(along, parts, L)
@@ -286,7 +285,7 @@ def _with_lanes(total, along, parts, images, sum_total, sum_along):
 
 @inlined
 def _clear_idle_lanes(y, task, N, groups, M):
-    """Zeros in the lanes of a group that hold no image."""
+    """Write zeros to the lanes of a group that hold no image."""
     L = lane_count(y)
     if task // groups == N // L:
         for at in range(task * M * L, (task + 1) * M * L, L):

@@ -1,7 +1,7 @@
-"""Images in another size, and the gradient: both are sums of weighted pixels.
+"""Resizing of images and its gradient: both are weighted sums of pixels, computed by the same kernel.
 
-Along each axis a table says which pixels an output takes and with which weights, of the gradient which outputs a pixel
-has got into. Both are one kernel.
+Along each axis, a table has the pixels that each output uses and their weights. For the gradient, it has the outputs
+that use each pixel.
 """
 
 import functools
@@ -52,7 +52,7 @@ def _weighted(x: BlockedArray, rows: _Table, columns: _Table) -> BlockedArray:
 
 @functools.lru_cache(1024)
 def _back(taps: Taps, extent: int) -> Taps:
-    """For each pixel the outputs that have it, and its weight there."""
+    """For each pixel, the outputs that use it and its weight there."""
     found: list[list[tuple[int, float]]] = [[] for _ in range(extent)]
     for output, pixels in enumerate(taps):
         for pixel, weight in pixels:
@@ -63,7 +63,7 @@ def _back(taps: Taps, extent: int) -> Taps:
 
 @functools.lru_cache(1024)
 def _table(taps: Sequence, dtype) -> _Table:
-    """Where the taps of each begin among all, and where the last end; their places and weights."""
+    """Where the taps of each output begin, and where the last ones end; the places and weights of all taps."""
     places = np.array([place for several in taps for place, _ in several], np.int64)
     weights = np.array([weight for several in taps for _, weight in several], dtype)
     starts = np.cumsum([0, *map(len, taps)])

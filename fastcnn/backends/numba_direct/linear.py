@@ -1,8 +1,8 @@
-"""Fully connected layers: convolutions of images of one pixel, but for the gradient of the weights.
+"""Fully connected layers: convolutions of images of one pixel, except for the gradient of the weights.
 
-That is a product in which the batch is what is summed over: dweight[o, c] = sum over n of dy[n, o] * x[n, c]. So a row
-of x, unpacked, is what fills the vectors. With images in the lanes there, each number of dweight was a sum of lanes:
-of LeNet-5's 120 x 400 weights the gradient for one image took 65 microseconds, and takes 8 so.
+This gradient sums over the batch: dweight[o, c] = sum over n of dy[n, o] * x[n, c]. So x is unpacked, and its rows fill
+the vectors. With images in the lanes, each element of dweight would be a sum of lanes: for one image, the gradient of
+LeNet-5's 120 x 400 weights took 65 microseconds that way, and takes 8 this way.
 """
 
 import functools
@@ -48,7 +48,7 @@ def linear_backward(dy: BlockedArray, x: BlockedArray, weight, input_grad: bool,
         plan(x=dy.blocks, weight=weight, bias=zeros(C, x.dtype), y=dx.blocks)
     if weight_grad:
         plan = _gradient_plan(N, C, O, L)
-        rows = aligned((N * C + len(plan.given["columns"]) * L,), x.dtype)  # so that a tile may begin anywhere
+        rows = aligned((N * C + len(plan.given["columns"]) * L,), x.dtype)  # longer, so that a tile may begin anywhere
         unpack_into(x, rows)
         dweight, dbias = aligned((O, C), x.dtype), aligned((O,), x.dtype)
         plan(dy=dy.blocks, x=rows, dweight=dweight, dbias=dbias)
@@ -79,7 +79,7 @@ def _weight_gradient(first, last, a, scratch):
     dy, x, dweight, rows, columns = a.dy, a.x, a.dweight, a.rows, a.columns
     N, C, O, R, width, shares = a.N, a.C, a.O, len(rows), len(columns) * lane_count(x), a.shares
     L, column_tiles = lane_count(x), (C + width - 1) // width
-    end = numbers_at(scratch, R * width, x)  # a tile of which some columns are none
+    end = numbers_at(scratch, R * width, x)  # a tile that reaches beyond the last column
     for task in range(first, last):
         filter_tile, share = divmod(task, shares)
         o = min(filter_tile * R, O - R)  # the last tile overlaps its neighbour and stores only its own rows
@@ -102,7 +102,7 @@ def _weight_gradient(first, last, a, scratch):
 
 @inlined
 def _bias_gradient(a, o, first_row, memory):
-    """Sums of dy over the batch; of the last block, over its images."""
+    """Sums of dy over the batch, without the lanes of the last block that hold no image."""
     dy, rows, N, O, L = a.dy, a.rows, a.N, a.O, lane_count(a.dy)
     total = tile_full(rows, (0,), dy, 0)
     for block in range((N + L - 1) // L):

@@ -1,4 +1,4 @@
-"""What losses are summed to, and where a program ends if that is not finite."""
+"""Weighted sums of losses, and stopping a program if a loss is not finite."""
 
 import math
 
@@ -7,13 +7,13 @@ import numpy as np
 from fastcnn.backends.numba_direct.runtime.compile import inlined, kernel, stopping_kernel
 from fastcnn.backends.numba_direct.runtime.memory import aligned
 
-Weights = float | np.ndarray  # of the losses' shape and dtype; or of no axes, float64
+Weights = float | np.ndarray  # an array of the losses' shape and dtype, or a float64 scalar
 FLOAT64 = np.dtype(np.float64)
-PIECE = 4096  # numbers that a task takes
+PIECE = 4096  # elements of a task
 
 
 def weighted_sum(losses: np.ndarray, dy: Weights) -> np.ndarray:
-    """Sum, of no axes, of the losses of elements or rows, each times its ``dy``; what has a ``dy`` of 0 may be NaN."""
+    """Sum of losses, each times its ``dy``, as an array of no axes; a loss whose ``dy`` is 0 may be NaN."""
     total, tasks = aligned((), FLOAT64), pieces(losses)
     sums = total if tasks == 1 else aligned((tasks,), FLOAT64)
     _sums(tasks, losses=losses, dy=np.asarray(dy), sums=sums)
@@ -23,24 +23,24 @@ def weighted_sum(losses: np.ndarray, dy: Weights) -> np.ndarray:
 
 
 def stop_unless_finite(loss: np.ndarray) -> None:
-    """In a program: go no further if a loss is not finite."""
+    """Stop the program if a loss is not finite."""
     _stop_unless_finite(1, loss=loss)
 
 
 def pieces(x: np.ndarray) -> int:
-    """Tasks that each take so many neighbours."""
+    """Number of tasks that each take a piece of neighbouring elements."""
     return -(-x.size // PIECE)
 
 
 @inlined
 def piece(task, x):
-    """Where a task's numbers start and stop."""
+    """Where a task's elements start and stop."""
     return task * PIECE, min((task + 1) * PIECE, x.size)
 
 
 @inlined
 def multiply(dx, dy, start, stop):
-    """Some gradients of losses times ``dy``; 0 where that is 0."""
+    """Multiply gradients of losses by ``dy``, in place; 0 where ``dy`` is 0."""
     if dy.size > 1:
         for i in range(start, stop):
             dx[i] = dx[i] * dy[i] if dy[i] != 0 else 0

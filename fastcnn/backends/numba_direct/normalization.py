@@ -1,9 +1,9 @@
 """Batch normalization and its gradients on batch-blocked arrays.
 
-A plane, the pixels of one channel in one block of images, is summed lane by lane in the numbers' own type, in several
-vectors side by side; lanes and planes are added up in float64. Rows have one pixel; their planes are several blocks.
-What is in lanes that hold no image is never added, and they are written as zeros: no chain of layers can make them
-grow.
+A plane is the pixels of one channel in one block of images. It is summed lane by lane in the arrays' dtype, in several
+vectors side by side. Lanes and planes are added up in float64. Rows (N, C) have one pixel per channel, so their planes
+span several blocks. Lanes that hold no image are left out of all sums. They are written as zeros, so they cannot grow
+from layer to layer.
 """
 
 import math
@@ -31,11 +31,11 @@ from fastcnn.backends.numba_direct.simd import (
     tile_subtract,
 )
 
-_TOGETHER = 64  # blocks of rows that make a plane: moments of 1,024 rows by 512 take 0.05 ms instead of 1.15
-_CHANNELS = 64  # channels that a task takes of what is done once for each
-_COLUMNS = (0,) * 4  # with two sums of each, enough vectors that no addition waits for the one before
+_TOGETHER = 64  # blocks of rows in a plane: so moments of 1,024 rows by 512 take 0.05 ms instead of 1.15
+_CHANNELS = 64  # of a task of kernels that compute one result per channel
+_COLUMNS = (0,) * 4  # with two sums for each, enough vectors that no addition waits for the one before
 _DOUBLE = np.dtype(np.float64)
-_LANES = 2 * VECTOR_BYTES  # of scratch, for one vector of each
+_LANES = 2 * VECTOR_BYTES  # of scratch memory, for one vector of each sum
 
 
 def batch_moments(x: BlockedArray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,25 +110,25 @@ def _backward(
 
 
 def _affine(mean, invstd, weight, bias) -> dict:
-    """What normalizes, without anything that is missing."""
+    """Arguments that normalize a batch, with ones for a missing weight and zeros for a missing bias."""
     C, dtype = mean.size, mean.dtype
     weight, bias = ones(C, dtype) if weight is None else weight, zeros(C, dtype) if bias is None else bias
     return {"mean": mean, "invstd": invstd, "weight": weight, "bias": bias}
 
 
 def _sizes(x: BlockedArray) -> dict[str, int]:
-    """Images, channels, and pixels of a channel."""
+    """Number of images, number of channels, and number of pixels of a channel."""
     return {"N": x.shape[0], "C": x.shape[1], "P": math.prod(x.shape[2:])}
 
 
 def _planes(x: BlockedArray) -> int:
-    """How many planes a channel has."""
+    """Number of planes of a channel."""
     whole, rest = divmod(x.shape[0], x.blocks.shape[-1])
     return (-(-whole // _TOGETHER) if math.prod(x.shape[2:]) == 1 else whole) + (rest > 0)
 
 
 def _tasks(x: BlockedArray) -> Tasks:
-    """One for each plane; of images, a block has one of each channel."""
+    """One task for each plane; in batches of images, a block has one plane of each channel."""
     planes = _planes(x)
     return (planes, x.shape[1]) if planes == len(x.blocks) else planes * x.shape[1]
 
@@ -139,16 +139,16 @@ def _chunks(C: int) -> int:
 
 @inlined
 def _channels(first, last, C):
-    """Those of the tasks first ... last - 1."""
+    """The channels of tasks first ... last - 1."""
     return range(first * _CHANNELS, min(last * _CHANNELS, C))
 
 
 @inlined
 def _plane(x, k, c, N, C, P):
-    """Plane k of channel c: where its first vector is, how far apart they are, how many, and how many lanes count."""
+    """Plane k of channel c: offset of its first vector, step between vectors, their number, and number of images."""
     L = lane_count(x)
     together = _TOGETHER if P == 1 else 1
-    block = min(k * together, N // L)  # with fewer images, the last block is a plane by itself
+    block = min(k * together, N // L)  # a last block that is not full is a plane by itself
     if block == N // L:
         blocks, images = 1, N % L
     else:
@@ -160,7 +160,7 @@ def _plane(x, k, c, N, C, P):
 def _plane_sums(columns, a, b, shift_a, shift_b, relu, factor, level, plane, scratch):
     """Sums of ``a - shift_a`` and of ``(a - shift_a) * (b - shift_b)`` over a plane, in float64.
 
-    With ``relu``, where ``(b - shift_b) * factor + level`` is above zero.
+    With ``relu``, they include only values where ``(b - shift_b) * factor + level`` is above zero.
     """
     at, step, vectors, images = plane
     one, L, COLUMNS = (0,), lane_count(a), len(columns)
@@ -192,16 +192,17 @@ def _plane_sums(columns, a, b, shift_a, shift_b, relu, factor, level, plane, scr
     return sum_a, sum_products
 
 
-# A task of these two is a plane: its mean and its sum of squared deviations, or its sums of dy and dy * (x - mean).
+# In the next two kernels, a task is a plane. They compute its mean and its sum of squared deviations, or its sums of dy
+# and of dy * (x - mean).
 
 
 @kernel(writes="planes")
 def _moments(first, last, a, scratch):
     """The corrected two-pass algorithm: deviations from a first mean correct that mean and the squares.
 
-    So rounding in the first does no harm. T. F. Chan, G. H. Golub and R. J. LeVeque, "Algorithms for computing the
-    sample variance: analysis and recommendations", The American Statistician 37 (1983), have it, and how planes are put
-    together.
+    So rounding errors of the first mean do no harm. T. F. Chan, G. H. Golub and R. J. LeVeque, "Algorithms for
+    computing the sample variance: analysis and recommendations", The American Statistician 37 (1983), describe this
+    algorithm, and how to merge the moments of planes.
     """
     x, planes, N, C, P, columns = a.x, a.planes, a.N, a.C, a.P, a.columns
     for task in range(first, last):
@@ -212,7 +213,7 @@ def _moments(first, last, a, scratch):
         total, square = _plane_sums(columns, x, x, near, near, False, 0, 0, plane, scratch)
         planes[2 * task] = near + total / count
         square -= total * total / count
-        planes[2 * task + 1] = 0 if square < 0 else square  # NaN stays
+        planes[2 * task + 1] = 0 if square < 0 else square  # NaN stays NaN
 
 
 @kernel(writes="planes")
@@ -227,7 +228,7 @@ def _gradient_sums(first, last, a, scratch):
         planes[2 * task], planes[2 * task + 1] = sums
 
 
-# A task of these four is a chunk of channels.
+# In the next four kernels, a task is a chunk of channels.
 
 
 @kernel(writes="mean var")
@@ -247,7 +248,7 @@ def _merge_moments(first, last, a, scratch):
 
 @kernel(writes="running_mean running_var batches")
 def _track(first, last, a, scratch):
-    """One task, as all channels share the count."""
+    """A single task for all channels, as they share the count of batches."""
     running_mean, running_var, batches, mean, var = a.running_mean, a.running_var, a.batches, a.mean, a.var
     count, momentum, is_average = a.count, a.momentum, a.is_average
     batches[0] += 1
@@ -268,7 +269,7 @@ def _statistics(first, last, a, scratch):
 
 @kernel(writes="dweight dbias slope level")
 def _merge_gradients(first, last, a, scratch):
-    """Sums of all planes, and what the mean and the variance of a batch make of them, by value and by deviation."""
+    """Add up the sums of all planes; ``level`` and ``slope`` account for the batch's mean and variance in dx."""
     planes, invstd, dweight, dbias = a.planes, a.invstd, a.dweight, a.dbias
     level, slope, count = a.level, a.slope, a.N * a.P
     C = invstd.size
@@ -281,7 +282,7 @@ def _merge_gradients(first, last, a, scratch):
         level[c], slope[c] = total / count, along * invstd[c] / count
 
 
-# A task of these two is a plane of a block.
+# In the next two kernels, a task is a plane of a block.
 
 
 @kernel(writes="y")
@@ -323,7 +324,7 @@ def _input_gradient(first, last, a, scratch):
 
 @inlined
 def _clear_idle_lanes(y, plane, N, C, P):
-    """Zeros in the lanes of a plane that hold no image."""
+    """Write zeros to the lanes of a plane that hold no image."""
     L = lane_count(y)
     if plane // C == N // L:
         for at in range(plane * P * L, (plane + 1) * P * L, L):

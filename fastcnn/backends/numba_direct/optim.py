@@ -1,9 +1,9 @@
-"""Steps of the optimizers, and what else training does to all parameters: one launch for all, in one pass over each.
+"""Steps of the optimizers and other operations on all parameters: one launch for all, one pass over each.
 
-Kernels take many arrays as one list, so that one compiled kernel serves models of any number of parameters, and a step
-costs one launch. One launch for each of LeNet-5's ten parameters took 70 microseconds, this 15. What an optimizer does
-not remember has no arrays: kernels are compiled without it, told so by an empty tuple. Settings, which may change from
-step to step, are an array.
+Kernels take many arrays as one list. So one compiled kernel serves models of any number of parameters, and a step costs
+one launch. One launch for each of LeNet-5's ten parameters took 70 microseconds; one for all takes 15. An optimizer has
+no arrays for state that it does not keep; an empty tuple makes Numba compile the kernel without it. Hyperparameters may
+change from step to step, so they are passed as an array.
 """
 
 import functools
@@ -17,7 +17,7 @@ from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
 from fastcnn.backends.numba_direct.runtime.compile import Kernel, flushing_kernel, inlined, kernel
 from fastcnn.backends.numba_direct.runtime.recorder import given
 
-_CHUNK = 2048  # numbers that a task takes
+_CHUNK = 2048  # elements of a task
 
 
 def sgd_update(
@@ -104,7 +104,7 @@ def scaled(arrays: list[np.ndarray], factor: float) -> list[np.ndarray]:
 
 
 def _of_one_dtype(parameters: list[np.ndarray], *others: list | None) -> Iterator[list]:
-    """The lists, once for each dtype of the parameters, with what belongs to those; of no list, None for each."""
+    """Split the lists by the dtype of the parameters; a list that is None becomes one of None for each parameter."""
     lists = parameters, *(other or [None] * len(parameters) for other in others)
     dtypes = dict.fromkeys(parameter.dtype for parameter in parameters)
     if len(dtypes) == 1:
@@ -116,7 +116,7 @@ def _of_one_dtype(parameters: list[np.ndarray], *others: list | None) -> Iterato
 
 
 def _launch(kernel: Kernel, lists: list[list], settings: tuple[float, ...], **more) -> None:
-    """Run a kernel over lists of arrays, an item of each for each parameter; the settings become of their dtype."""
+    """Run a kernel on lists of arrays with one item per parameter; the settings are converted to their dtype."""
     like = lists[0][0]
     first_tasks, sizes = _tasks(tuple(array.size for array in lists[0]))
     arrays = [array for some in lists for array in some]
@@ -128,13 +128,13 @@ def _launch(kernel: Kernel, lists: list[list], settings: tuple[float, ...], **mo
 
 @functools.lru_cache(64)
 def _tasks(sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """The first task of each array, last how many tasks there are; and the sizes."""
+    """The first task of each array, followed by the total number of tasks; and the sizes."""
     return constant(np.cumsum([0, *(-(-size // _CHUNK) for size in sizes)])), constant(np.array(sizes))
 
 
 @inlined
 def _chunk(task, first_tasks, sizes):
-    """The parameter that a task is about, and its numbers from ``start`` to ``stop``."""
+    """The index of a task's parameter, and ``start`` and ``stop`` of its elements."""
     k = 0
     while first_tasks[k + 1] <= task:
         k += 1
@@ -144,7 +144,7 @@ def _chunk(task, first_tasks, sizes):
 
 @inlined
 def _array(i, k, a):
-    """What the list ``i`` has for parameter k."""
+    """The array in list ``i`` for parameter k."""
     return numbers_at(a.arrays[i * a.sizes.size + k], a.sizes[k], a.like)
 
 
@@ -180,7 +180,7 @@ def _adam(first, last, a, scratch):
             spread = square[i]
             if len(amsgrad) > 0:
                 before = largest[i]
-                spread = before if before >= spread or before != before else spread  # a NaN, of whichever, stays
+                spread = before if before >= spread or before != before else spread  # NaN in either stays
                 largest[i] = spread
             parameter[i] -= lr * mean[i] / (math.sqrt(spread) / correction + eps) + decay * parameter[i]
 
@@ -201,7 +201,7 @@ def _rmsprop(first, last, a, scratch):
             if len(centered) > 0:
                 mean[i] = alpha * mean[i] + rest * g
                 spread -= mean[i] * mean[i]
-                spread = zero if spread < 0 else spread  # by rounding alone; NaN stays
+                spread = zero if spread < 0 else spread  # negative only by rounding; NaN stays NaN
             step = g / (math.sqrt(spread) + eps)
             if len(moving) > 0:
                 velocity[i] = momentum * velocity[i] + step
@@ -221,7 +221,7 @@ def _average(first, last, a, scratch):
 
 @kernel
 def _sum_squares(first, last, a, scratch):
-    """Squares of a chunk are added up in float64, the second half to the first until one is left."""
+    """Sum the squares of a chunk in float64: add the second half to the first until one number is left."""
     sums = a.sums
     squares = numbers_at(scratch, _CHUNK, sums)
     for task in range(first, last):

@@ -1,4 +1,4 @@
-"""Padding and its gradient on batch-blocked images, by tables of where rows and columns come from."""
+"""Padding and its gradient on batch-blocked images, by tables of the source of each row and column."""
 
 import functools
 
@@ -56,7 +56,7 @@ def _pad(first, last, a, scratch):
 
 @kernel(writes="dx")
 def _pad_backward(first, last, a, scratch):
-    """A task is a plane, whose sums are taken from its first pixel to its last."""
+    """A task is a plane; gradients are added from its first output to its last."""
     dy, dx, rows, columns, H, W = a.dy, a.dx, a.rows, a.columns, a.H, a.W
     L, OH, OW = lane_count(dy), rows.size, columns.size
     for task in range(first, last):

@@ -1,4 +1,4 @@
-"""What the machine can do at best: multiply-adds and bytes in a second, and the cost of launching a parallel kernel."""
+"""Peak performance of the machine: multiply-adds and bytes per second, and the time to launch a parallel kernel."""
 
 import time
 
@@ -10,14 +10,14 @@ from fastcnn.backends.numba_direct.runtime.processor import REGISTERS, lanes
 from fastcnn.backends.numba_direct.simd import lane_count, tile_fma, tile_store, tile_zeros
 
 # The tile and its operands fit the registers, and enough multiply-adds are in flight: eight, on most processors.
-# 8x3 and 6x4, which read an operand from memory for want of a register, reached 3 to 4 % less.
+# 8x3 and 6x4, which lack a register and read an operand from memory, reached 3 to 4 % less.
 _ROWS, _COLUMNS = ((0,) * 4, (0,) * 4) if REGISTERS == 32 else ((0,) * 3, (0,) * 3)
 _STEPS = 100_000
-_NUMBERS = 4096  # that a task of the triad takes
+_NUMBERS = 4096  # of a task of the triad
 
 
 def peak_gflops(seconds: float = 0.3) -> float:
-    """Operations per second of fused multiply-adds on registers, two each, in float32, on all threads: the best."""
+    """Best rate of float32 multiply-adds in registers on all threads, in 1e9 operations per second (two each)."""
     threads, L = numba.get_num_threads(), lanes(np.float32)
     operands = np.ones(len(_COLUMNS) * L, np.float32)
     out = np.empty(threads * len(_ROWS) * len(_COLUMNS) * L, np.float32)
@@ -28,9 +28,9 @@ def peak_gflops(seconds: float = 0.3) -> float:
 
 
 def bandwidth_gbytes(megabytes: int, seconds: float = 0.3) -> float:
-    """Bytes per second of ``a = b + 3 * c`` (the "triad" of STREAM) over arrays of so many megabytes: the best.
+    """Best rate of ``a = b + 3 * c`` (the "triad" of STREAM) on arrays of this many megabytes, in 1e9 bytes per second.
 
-    Counted as STREAM counts: three arrays, though a processor may read ``a`` before it writes it.
+    As in STREAM, the bytes of three arrays count, although a processor may read ``a`` before it writes to it.
 
     References
     ----------
@@ -42,7 +42,7 @@ def bandwidth_gbytes(megabytes: int, seconds: float = 0.3) -> float:
 
 
 def launch_microseconds(seconds: float = 0.3) -> float:
-    """Median time of a parallel kernel that has one number to write for each thread."""
+    """Median time of a parallel kernel that writes one number for each thread."""
     out = np.empty(numba.get_num_threads(), np.float32)
     return 1e6 * float(np.median(_seconds(lambda: _nothing(len(out), out=out), seconds)))
 

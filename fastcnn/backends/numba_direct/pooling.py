@@ -1,7 +1,7 @@
 """Max- and average-pooling and their gradients on batch-blocked images.
 
-Along each axis a table says which pixels each window has, so that neither borders nor windows of several sizes are
-cases of their own. Another says which windows have each pixel: with it the gradient of a mean is a sum of windows too.
+Along each axis, a table has the pixels of each window, so that borders and windows of different sizes need no special
+cases. Another table has the windows of each pixel, so that the gradient of a mean is a sum over windows, too.
 """
 
 import functools
@@ -38,7 +38,7 @@ def max_pool2d(x: BlockedArray, windows: Windows) -> tuple[BlockedArray, Blocked
 def window_maxima(
     x: BlockedArray, windows: Windows | AdaptiveWindows, relu: bool = False
 ) -> tuple[BlockedArray, BlockedArray]:
-    """The largest of each window, and its index; with ReLU what that zeroes has no winner, index -1."""
+    """The maximum of each window and its index; with ReLU, the index is -1 (no winner) where the result is zero."""
     t = _tables(windows)
     shape = (*x.shape[:2], len(t.rows), len(t.columns))
     y, indices = empty(shape, x.dtype), empty(shape, index_type(x.dtype))
@@ -52,7 +52,7 @@ def window_maxima(
 def max_pool2d_backward(
     dy: BlockedArray, indices: BlockedArray, x_shape: tuple[int, ...], windows: Windows | AdaptiveWindows | None
 ) -> BlockedArray:
-    """See `fastcnn.functional.max_pool2d_backward`; the indices say all that is needed of the windows."""
+    """See `fastcnn.functional.max_pool2d_backward`; the indices are enough, so ``windows`` is unused."""
     dx = empty(x_shape, dy.dtype)
     NB, C = len(dx.blocks), x_shape[1]
     _add_to_winners((NB, C), dy=dy.blocks, indices=indices.blocks, dx=dx.blocks, planes=NB * C)
@@ -60,10 +60,10 @@ def max_pool2d_backward(
 
 
 def put_back(dy: BlockedArray, winners: np.ndarray, shape: tuple[int, ...], windows: Windows) -> BlockedArray:
-    """The gradient of a pooling whose windows cover every pixel once, from which pixel of each window won.
+    """The gradient of a pooling with windows that cover every pixel once, from the number of each window's winner.
 
-    This number is a byte, of which a convolution that finds its winners in registers writes a quarter as much as of
-    indices. An index says where the winner is in its plane: any windows have one, and users are given it.
+    The number is a byte, so a convolution that finds the winners in registers writes a quarter as much as with indices.
+    An index is the winner's place in its plane. It works for windows of all kinds, and is what users get.
     """
     dx = empty(shape, dy.dtype)
     _put_to_winners(
@@ -96,7 +96,7 @@ def window_means(x: BlockedArray, windows: Windows | AdaptiveWindows, counts: np
 
 
 def window_means_backward(dy: BlockedArray, windows: Windows | AdaptiveWindows, counts: np.ndarray) -> BlockedArray:
-    """Sum of what the windows of each pixel have for it, which is their gradient divided by their count."""
+    """For each pixel, the sum over its windows of their gradient divided by their count."""
     t, shares = _tables(windows), empty(dy.shape, dy.dtype)
     _divide(_planes(dy), x=dy.blocks, counts=counts, y=shares.blocks)
     return _sums(shares, t.pixel_rows, t.pixel_columns)
@@ -111,13 +111,13 @@ def _sums(x: BlockedArray, rows: np.ndarray, columns: np.ndarray) -> BlockedArra
 
 @functools.lru_cache(1024)
 def window_counts(w: Windows, include_pad: bool, divisor_override: int | None, dtype) -> np.ndarray:
-    """What the sum of each window is divided by, in one dimension: its pixels, those in the padding if asked."""
+    """The divisor of each window, flattened: the number of its pixels, with those in the padding if ``include_pad``."""
     if divisor_override:
         return constant(np.full(w.OH * w.OW, divisor_override, dtype))
 
     def along(outputs, stride, taps, extent, before, after):
         first = np.arange(outputs) * stride - before
-        if include_pad:  # but nothing past it
+        if include_pad:  # but nothing beyond the padding
             return np.minimum(first + taps, extent + after) - first
         return np.minimum(first + taps, extent) - np.maximum(first, 0)
 
@@ -127,14 +127,14 @@ def window_counts(w: Windows, include_pad: bool, divisor_override: int | None, d
 
 
 class _Tables(NamedTuple):
-    """Along each axis where something begins and how many there are, in the image.
+    """Tables for each axis; an entry is where something begins and how many there are.
 
     Attributes
     ----------
     rows, columns : ndarray of shape (OH or OW, 2)
-        Of each window the pixels, which are ``down`` and ``right`` apart.
+        For each window, its pixels inside the image, which are ``down`` and ``right`` apart.
     pixel_rows, pixel_columns : ndarray of shape (H or W, 2)
-        Of each pixel the windows from the first tap of which to the last it lies.
+        For each pixel, the windows that have it between their first and last tap.
     """
 
     rows: np.ndarray
@@ -159,13 +159,13 @@ def _tables(w: Windows | AdaptiveWindows) -> _Tables:
 
 
 def _pixels(first: np.ndarray, last: np.ndarray, step: int, extent: int) -> np.ndarray:
-    """Of windows from a first to a last pixel, those in the image."""
+    """For windows from a first to a last pixel, the table of their pixels inside the image."""
     first = first + np.maximum(0, -(first // step)) * step
     return constant(np.stack((first, (np.minimum(last, extent - 1) - first) // step + 1), -1))
 
 
 def _windows(first: np.ndarray, last: np.ndarray, extent: int) -> np.ndarray:
-    """Of pixels, those of the windows in which they may be."""
+    """For windows from a first to a last pixel, the table of the windows of each pixel."""
     pixels = np.arange(extent)
     begin = np.searchsorted(last, pixels)
     return constant(np.stack((begin, np.searchsorted(first, pixels, "right") - begin), -1))
@@ -184,7 +184,7 @@ def tiled(w: Windows) -> bool:
 
 @kernel(writes="y indices")
 def _max_pool(first, last, a, scratch):
-    """A task is a row of outputs. Of equal values the first wins, and the last NaN."""
+    """A task is a row of outputs. The first of equal values wins, and the last NaN."""
     x, y, indices, rows, columns = a.x, a.y, a.indices, a.rows, a.columns
     H, W, down, right, relu = a.H, a.W, a.down, a.right, a.relu
     L, OH, OW = lane_count(x), rows.size // 2, columns.size // 2
@@ -217,7 +217,7 @@ def _add_to_winners(first, last, a, scratch):
             dx[i] = 0
         for i in range(plane * outputs, (plane + 1) * outputs, L):
             for lane in range(L):
-                place = indices[i + lane]  # or -1 for nobody: half of all after ReLU, so that a branch is guessed wrong
+                place = indices[i + lane]  # -1 for no winner: half of all after ReLU, so a branch is mispredicted
                 share = dy[i + lane] if place >= 0 else dy.dtype.type(0)
                 dx[plane * pixels + max(place, 0) * L + lane] += share
 

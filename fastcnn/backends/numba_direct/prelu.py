@@ -1,7 +1,7 @@
-"""ReLU with trained slopes and its gradients on batch-blocked arrays.
+"""ReLU with learned slopes (PReLU) and its gradients, on batch-blocked arrays.
 
-The gradient of a slope is summed as batch normalization's are: the pixels of one channel in one block, lane by lane, in
-the numbers' own type; lanes that hold an image, and blocks, in float64.
+The gradient of a slope is summed as in batch normalization. The pixels of one channel in one block are summed lane by
+lane in the arrays' dtype. Then the lanes that hold an image, and the blocks, are added up in float64.
 """
 
 import math
@@ -55,11 +55,11 @@ def _planes(x: BlockedArray) -> Tasks:
 
 
 def _sizes(x: BlockedArray) -> dict[str, int]:
-    """Channels, and pixels of a channel."""
+    """Number of channels, and number of pixels of a channel."""
     return {"C": x.shape[1], "P": math.prod(x.shape[2:])}
 
 
-# A task of these three is a plane: the pixels of a channel in a block.
+# In the next three kernels, a task is a plane: the pixels of a channel in a block.
 
 
 @flushing_kernel(writes="y")
@@ -82,7 +82,7 @@ def _prelu_gradient(first, last, a, scratch):
 
 @flushing_kernel(writes="planes")
 def _slope_sums(first, last, a, scratch):
-    """Sums of ``x * dy`` where x is not above zero: of ``-x`` there, which ReLU leaves as it is, times -dy."""
+    """Sums of ``x * dy`` where x is not above zero, computed as sums of ``relu(-x) * dy`` with the opposite sign."""
     dy, x, planes, N, C, P, columns = a.dy, a.x, a.planes, a.N, a.C, a.P, a.columns
     one, L, COLUMNS = (0,), lane_count(x), len(columns)
     lanes = numbers_at(scratch, L, x)
@@ -108,7 +108,7 @@ def _slope_sums(first, last, a, scratch):
 
 @kernel(writes="dweight")
 def _merge_slopes(first, last, a, scratch):
-    """One task: it adds up the planes of each slope, block by block."""
+    """A single task adds up the planes of each slope, block by block."""
     planes, dweight = a.planes, a.dweight
     for c in range(dweight.size):
         total = 0.0

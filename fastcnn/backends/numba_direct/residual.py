@@ -25,7 +25,7 @@ def resize_channels(x: BlockedArray, channels: int) -> BlockedArray:
 
 @kernel(writes="out")
 def _add(first, last, a, scratch):
-    """A task is some numbers."""
+    """A task is a piece of the values."""
     x, y, out, piece = a.a, a.b, a.out, a.piece
     for i in range(first * piece, min(last * piece, out.size)):
         out[i] = x[i] + y[i]

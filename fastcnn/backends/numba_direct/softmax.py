@@ -1,4 +1,4 @@
-"""Softmax, its logarithm, and their gradients on batch-blocked arrays: many rows, along the axis ``dim``, at once."""
+"""Softmax, log-softmax and their gradients on batch-blocked arrays, for many rows along the axis ``dim`` at once."""
 
 import math
 
@@ -7,8 +7,8 @@ from fastcnn.backends.numba_direct.layout import BlockedArray, empty
 from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
 from fastcnn.backends.numba_direct.runtime.compile import flushing_kernel, inlined
 
-_ROWS = 256  # neighbours that a task takes together: what it remembers of them stays in the first-level cache
-_BYTES = 8 * _ROWS  # for a number of each, of any dtype
+_ROWS = 256  # neighbouring rows of a task; what it keeps of them stays in the first-level cache
+_BYTES = 8 * _ROWS  # for one number of each row, of any dtype
 
 
 def softmax(x: BlockedArray, dim: int) -> BlockedArray:
@@ -32,7 +32,7 @@ def log_softmax_backward(dy: BlockedArray, y: BlockedArray, dim: int) -> Blocked
 
 
 def _rows(kernel, dim: int, **batches: BlockedArray) -> BlockedArray:
-    """Rows as kernels take them: element k of neighbouring rows side by side, ``step`` numbers behind element k - 1."""
+    """Launch a kernel on rows: elements k of neighbouring rows are adjacent, ``step`` behind elements k - 1."""
     like = next(iter(batches.values()))
     out = empty(like.shape, like.dtype)
     before, (count, *behind) = math.prod(out.blocks.shape[:dim]), out.blocks.shape[dim:]
@@ -42,12 +42,12 @@ def _rows(kernel, dim: int, **batches: BlockedArray) -> BlockedArray:
     return out
 
 
-# A task of each kernel is a chunk of neighbouring rows: so many of those that begin with the same indices.
+# A task of each kernel is a chunk of the neighbouring rows that have the same indices before the axis ``dim``.
 
 
 @inlined
 def _share(task, count, step):
-    """Where the task's rows start and stop, and how many they are."""
+    """Where the task's rows start and stop, and the number of rows."""
     outer, chunk = divmod(task, (step + _ROWS - 1) // _ROWS)
     start = outer * count * step + chunk * _ROWS
     return start, start + count * step, min(_ROWS, step - chunk * _ROWS)
@@ -55,13 +55,13 @@ def _share(task, count, step):
 
 @inlined
 def _memory(scratch, like):
-    """Two numbers for each of a task's rows."""
+    """Memory for two numbers for each of a task's rows."""
     return numbers_at(scratch, _ROWS, like), numbers_at(scratch + _BYTES, _ROWS, like)
 
 
 @inlined
 def _start(x, start, stop, step, rows, largest, total):
-    """The largest element of each row, and zeros to add to."""
+    """Set ``largest`` to the largest element of each row, and ``total`` to zero."""
     for i in range(rows):
         largest[i], total[i] = x[start + i], 0
     for k in range(start + step, stop, step):
