@@ -22,7 +22,7 @@ def cross_entropy_backward(dy, logits, target):
 
 
 def soft_cross_entropy(logits, shares):
-    """Cross-entropy with a share of each class as target; see `fastcnn.functional.cross_entropy`."""
+    """Cross-entropy with soft targets, a share for each class; see `fastcnn.functional.cross_entropy`."""
 
     def loss(row, parts):
         # a class with share 0 may have log-probability -inf, and a row with no shares may hold NaN

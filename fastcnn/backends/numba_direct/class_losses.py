@@ -26,7 +26,7 @@ def cross_entropy_backward(dy: Weights, logits: np.ndarray, target: np.ndarray) 
 
 
 def soft_cross_entropy(logits: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Cross-entropy with a share of each class as target; see `fastcnn.functional.cross_entropy`."""
+    """Cross-entropy with soft targets, a share for each class; see `fastcnn.functional.cross_entropy`."""
     return _losses(_soft_cross_entropy, x=logits, shares=shares)
 
 

@@ -32,10 +32,10 @@ from fastcnn.backends.numba_direct.simd import (
 )
 
 _TOGETHER = 256  # vectors that are summed in their own dtype
-_VECTORS = 512  # of a task of the parameters' gradients, about
+_VECTORS = 512  # about as many in a task of the parameters' gradients
 _COLUMNS = (0,) * 4  # with two sums for each, enough vectors that no addition waits for the one before
-_PARTS = 2 * VECTOR_BYTES  # of scratch memory, for two vectors
-_WIDE = 4 * VECTOR_BYTES  # of scratch memory behind them, for a float64 for each of their lanes
+_PARTS = 2 * VECTOR_BYTES  # bytes of scratch memory for two vectors
+_WIDE = 4 * VECTOR_BYTES  # bytes behind them, for a float64 for each of their lanes
 
 
 def group_norm(x: BlockedArray, groups: int, weight, bias, pixels: int, eps: float) -> BlockedArray:

@@ -1,4 +1,4 @@
-"""The batch-blocked layout: each lane of a vector holds another image.
+"""The batch-blocked layout: each lane of a vector holds a different image.
 
 A batch of N images of shape (C, H, W) is stored as (NB, C, H, W, L): NB blocks of L images side by side, where L is the
 number of lanes of a vector. So every layer fills its vectors, whatever its number of channels and its width. Lanes of
@@ -15,7 +15,7 @@ from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
 from fastcnn.backends.numba_direct.runtime.step import Tasks
 from fastcnn.backends.numba_direct.simd import tile_load, tile_store, tile_transpose
 
-_NUMBERS = 4096  # at most, in a task of `pieces`
+_NUMBERS = 4096  # elements of a task of `pieces`, at most
 _CHUNK = 64  # features of a task: with 16 lanes of float32 they fill 4 KB, well inside the first-level cache
 
 
@@ -93,7 +93,7 @@ def copy(native: BlockedArray) -> BlockedArray:
 
 
 def unpack(native: BlockedArray) -> np.ndarray:
-    """Convert a batch-blocked batch to an array of shape (N, ...)."""
+    """Convert a batch from the batch-blocked layout to an array of shape (N, ...)."""
     out = aligned(native.shape, native.dtype)
     unpack_into(native, out)
     return out

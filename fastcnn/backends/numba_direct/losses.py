@@ -13,7 +13,7 @@ PIECE = 4096  # elements of a task
 
 
 def weighted_sum(losses: np.ndarray, dy: Weights) -> np.ndarray:
-    """Sum of losses, each times its ``dy``, as an array of no axes; a loss whose ``dy`` is 0 may be NaN."""
+    """Sum of losses, each times its ``dy``, as a 0-d array; a loss whose ``dy`` is 0 may be NaN."""
     total, tasks = aligned((), FLOAT64), pieces(losses)
     sums = total if tasks == 1 else aligned((tasks,), FLOAT64)
     _sums(tasks, losses=losses, dy=np.asarray(dy), sums=sums)

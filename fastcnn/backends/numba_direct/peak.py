@@ -13,7 +13,7 @@ from fastcnn.backends.numba_direct.simd import lane_count, tile_fma, tile_store,
 # 8x3 and 6x4, which lack a register and read an operand from memory, reached 3 to 4 % less.
 _ROWS, _COLUMNS = ((0,) * 4, (0,) * 4) if REGISTERS == 32 else ((0,) * 3, (0,) * 3)
 _STEPS = 100_000
-_NUMBERS = 4096  # of a task of the triad
+_NUMBERS = 4096  # elements of a task of the triad
 
 
 def peak_gflops(seconds: float = 0.3) -> float:

@@ -127,7 +127,7 @@ def window_counts(w: Windows, include_pad: bool, divisor_override: int | None, d
 
 
 class _Tables(NamedTuple):
-    """Tables for each axis; an entry is where something begins and how many there are.
+    """Tables for each axis, in which an entry is a start and a count.
 
     Attributes
     ----------

@@ -32,7 +32,7 @@ def log_softmax_backward(dy: BlockedArray, y: BlockedArray, dim: int) -> Blocked
 
 
 def _rows(kernel, dim: int, **batches: BlockedArray) -> BlockedArray:
-    """Launch a kernel on rows: elements k of neighbouring rows are adjacent, ``step`` behind elements k - 1."""
+    """Launch a kernel on rows: elements k of neighbouring rows are adjacent, ``step`` after elements k - 1."""
     like = next(iter(batches.values()))
     out = empty(like.shape, like.dtype)
     before, (count, *behind) = math.prod(out.blocks.shape[:dim]), out.blocks.shape[dim:]

@@ -19,7 +19,7 @@ def cross_entropy_backward(dy, logits, target):
 
 @np.errstate(invalid="ignore")
 def soft_cross_entropy(logits, shares):
-    """Cross-entropy with a share of each class as target; see `fastcnn.functional.cross_entropy`."""
+    """Cross-entropy with soft targets, a share for each class; see `fastcnn.functional.cross_entropy`."""
     # a class with share 0 may have log-probability -inf, and a row with no shares may hold NaN
     return -np.where(shares == 0, 0, shares * log_softmax(logits, 1)).sum(axis=1)
 

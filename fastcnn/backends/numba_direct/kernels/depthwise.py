@@ -48,7 +48,7 @@ def _inside(outputs: int, stride: int, start: int, taps: int, extent: int) -> tu
 
 @flushing_kernel(writes="y")
 def _depthwise(first, last, a, scratch):
-    """A task is a group of a block. Along the border, tiles have fewer taps; some of its pixels are done one by one."""
+    """A task is a group of a block. At the border, tiles have fewer taps, and some pixels are computed one by one."""
     columns, one, row_taps, column_taps, yh, yw = a.columns, (0,), a.row_taps, a.column_taps, a.yh, a.yw
     COLUMNS, KH, KW, L, G, O, OW = (
         len(a.columns), len(a.kernel_rows), len(a.kernel_columns), lane_count(a.x), a.G, a.O, a.OW,

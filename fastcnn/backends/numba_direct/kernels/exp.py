@@ -214,8 +214,8 @@ def _mills(dtype):
 
     It is a polynomial in ``t = (x - c) / (x + c)``, the truncated Chebyshev series. The float64 polynomial is that of
     the ratio times ``x + 4``. This is between 1 and 5.1 for all ``x``, so that no digits are lost for large ``x``. Its
-    coefficients were computed with 50 digits. M. M. Shepherd and J. G. Laframboise, "Chebyshev approximation of
-    (1 + 2x)exp(x^2)erfc x in 0 <= x < infinity", Mathematics of Computation 36 (1981), do so for a similar function.
+    coefficients were computed with 50 digits. The method is that of M. M. Shepherd and J. G. Laframboise, "Chebyshev
+    approximation of (1 + 2x)exp(x^2)erfc x in 0 <= x < infinity", Mathematics of Computation 36 (1981).
     """
     single = dtype == np.float32
     ratio = _polynomial([dtype(c) for c in (_MILLS_FLOAT32 if single else _MILLS_FLOAT64)])

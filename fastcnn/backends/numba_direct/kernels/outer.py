@@ -37,7 +37,7 @@ from fastcnn.backends.numba_direct.simd import (
 _CHUNK = 32  # tiles of taps that a task sums together; half as many if it also has copies of patches
 _SHARE = 16  # tiles of filters that use a patch once it is in the second-level cache, or copied with its border
 _PATCH_BYTES = 26 * 1024  # of `dy` that all tiles use in turn; it leaves room for `x` in the first-level cache
-_NUMBERS = 4096  # of a task of `_add_parts`
+_NUMBERS = 4096  # elements of a task of `_add_parts`
 _BLOCKS_NUMBERS = 1 << 16  # up to this many, each block has its own sums, and can go on to the next step by itself
 _NO_WINNERS = np.empty(0, np.int8)
 
@@ -48,8 +48,8 @@ def weight_gradient_plan(
 ) -> Plan | None:
     """Gradients of a convolution's filters and bias, from ``dy`` of its output or of a max-pooling (PH, PW) of it.
 
-    The last block holds ``images`` images, or is full if 0. The plan is None if patches of whole windows of the pooling
-    would sum in another order than without pooling.
+    The last block holds ``images`` images; 0 means that it is full. The plan is None if patches of whole windows of the
+    pooling would sum in another order than without pooling.
     """
     (O, Cg, KH, KW), (NB, C, H, W, L) = weight_shape, blocks_shape
     n, c, h, pixel = block_strides(C, H, W, L)

@@ -33,7 +33,7 @@ def block_strides(C: int, H: int, W: int, L: int) -> tuple[int, int, int, int]:
 
 
 def in_whole_blocks(parts: int, NB: int) -> int:
-    """A number of parts of a batch, reduced to a multiple of NB if above it, so that each is part of one block."""
+    """Round a number of parts down to a multiple of NB, if it is larger, so that each part is within one block."""
     return parts - parts % NB if parts > NB else parts
 
 

@@ -69,7 +69,7 @@ def pays(C: int, O: int, OH: int, OW: int) -> bool:
     """Whether such a convolution, or its filters' gradient, is faster by Winograd's algorithm.
 
     With fewer channels or filters, the transforms take as long as the products: from 8 to 16 channels of 14x14, both
-    algorithms take the same time. Tiles overlap at the end of an image, so it must not be too small: for 5x5 outputs,
+    algorithms take the same time. Tiles overlap at the end of an image, so small images waste work: for 5x5 outputs,
     the tiles compute 64.
     """
     computed = tiles_along(OH) * tiles_along(OW) * SIDE * SIDE

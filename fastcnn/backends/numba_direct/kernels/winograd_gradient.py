@@ -64,7 +64,7 @@ def gradient_suits_winograd(w: Windows, groups: int, weight_shape) -> bool:
 
 @functools.lru_cache(1024)
 def winograd_gradient_plan(w: Windows, groups: int, weight_shape, blocks_shape, images: int) -> WinogradGradientPlan:
-    """Gradients of a convolution's filters and bias; the last block holds ``images`` images, or is full if 0."""
+    """Gradients of a convolution's filters and bias; the last block holds ``images`` images (0 if it is full)."""
     (O, C, _, _), (NB, channels, H, W, L) = weight_shape, blocks_shape
     O = O // groups
     down, across = tiles_along(w.OH), tiles_along(w.OW)

@@ -66,7 +66,7 @@ class Layout(NamedTuple):
 def described(arguments: dict[str, Any]) -> tuple[tuple, list, list[int]]:
     """The kinds of arguments (names, types and tuple lengths), which determine the layout, and the record's values.
 
-    The third result is the addresses of the arrays in lists, 0 for None. A non-contiguous array in ``arguments`` is
+    The third result has the addresses of the arrays in lists, 0 for None. A non-contiguous array in ``arguments`` is
     replaced by a contiguous copy.
     """
     kinds: list = []

@@ -35,7 +35,7 @@ class Buffer(Lifetime):
     Attributes
     ----------
     array : ndarray or None
-        The array in this memory; None if the memory is another one in each run.
+        The array in this memory; None if each run uses other memory.
     uses : list of tuple of int
         Words, and how many bytes each address is behind the start.
     blocks : set of int

@@ -1,4 +1,4 @@
-"""The cache folder of compiled kernels. It may be stale, damaged or read-only; a missing kernel is announced.
+"""The cache folder of compiled kernels. It may be stale, damaged or read-only; compiling a kernel is announced.
 
 Numba chooses the folder: in ``NUMBA_CACHE_DIR``, else ``__pycache__`` beside this file, else in the user's cache.
 """

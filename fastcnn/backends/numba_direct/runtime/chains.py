@@ -1,4 +1,4 @@
-"""Chains: steps that run block by block, where a block of images goes through all of them before the next block.
+"""Chains: sequences of steps that process a block of images from the first to the last step before the next block.
 
 Most steps treat each block separately. If such steps follow each other, what one has written of a block is still in the
 cache when the next one reads it, and threads do not wait for each other in between. Other steps are moved out of the

@@ -1,8 +1,8 @@
-"""Denormal numbers, which are too small to be normal, count as zero in kernels: they can be 150 times as slow.
+"""Treating denormal numbers as zero in kernels: processors take up to 150 times as long for them.
 
-They occur in training: the momentum of a filter that gets no gradient any more shrinks until it is denormal, and stays
-so. The mode is a setting of the processor for each thread, and other code must not see it. So it is set before tasks of
-a kernel and restored after them, on any thread: results do not depend on the number of threads.
+Denormals occur in training: the momentum of a filter that gets no gradient any more shrinks until it is denormal, and
+stays so. The mode is a setting of the processor for each thread, and must not affect other code. So whichever thread
+runs tasks of a kernel sets the mode before and restores it after. Results do not depend on the number of threads.
 """
 
 from llvmlite import ir

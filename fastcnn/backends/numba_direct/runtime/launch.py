@@ -2,7 +2,7 @@
 
 Every thread goes through all steps. In each step it takes a few tasks at a time. It starts with its own share, so that
 data it wrote in one step is still in its cache in the next, and then takes tasks from other threads' shares. It goes on
-when all tasks are done, no matter by which thread. In a chain (see `chains`) it takes a block of images through all
+when all tasks are done, whichever threads did them. In a chain (see `chains`) it takes a block of images through all
 steps, then another block. The calling thread waits only for tasks that another thread has already taken. A thread that
 is not scheduled, because another program uses its processor, takes none. A waiting thread polls for a while, because
 waking up is slow, and then sleeps, so that its processor is free.

@@ -1,7 +1,7 @@
 """Programs: recorded lists of steps, each a kernel and its arguments, that run repeatedly.
 
 For a second batch of the same shape, a layer launches the same kernels with the same arguments. Working these out in
-Python takes longer than a small kernel runs. So `record` records the steps while they run for the first time, and the
+Python takes longer than a small kernel runs. So `record` stores the steps while they run for the first time, and the
 program that it returns runs them again for other inputs, without any Python in between.
 """
 

@@ -50,7 +50,7 @@ class Step(NamedTuple):
         return (found for found in places(self.arguments) if found[2].size)
 
     def is_like(self, kernel: Any, tasks: Tasks, arguments: dict[str, Any], given: dict[int, np.ndarray]) -> bool:
-        """Whether a launch would do the same; ``given`` maps ids of its arrays to the arrays that they stand for."""
+        """Whether a launch would repeat this step; ``given`` maps ids of its new arrays to those that they replace."""
 
         def same(value, own) -> bool:
             if isinstance(value, np.ndarray):

@@ -167,7 +167,7 @@ tile_store = intrinsic(_store(narrow=False))
 """out[offset + r * row_step + c * column_step : + lanes] = tile[r, c], for r >= first_row and c >= first_column."""
 
 tile_store_bytes = intrinsic(_store(narrow=True))
-"""The same of a tile of integers, into an array of int8."""
+"""The same for a tile of integers, stored in an array of int8."""
 
 
 def _prefetch(write: bool):
