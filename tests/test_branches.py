@@ -352,28 +352,28 @@ def test_a_gradient_for_each_input_is_needed():
 ROWS, IMAGES = np.ones((2, 3)), np.ones((2, 3, 4, 5))
 BOTH = nn.Parallel(nn.ReLU(), nn.ReLU())
 FAULTS = {
-    "one of two inputs": (lambda: BOTH(ROWS), "Parallel has 2 branches and needs as many inputs, not 1."),
-    "three of two": (lambda: BOTH(ROWS, ROWS, ROWS), "Parallel has 2 branches and needs as many inputs, not 3."),
-    "two of one": (lambda: nn.Sequential(nn.Linear(3, 2))(ROWS, ROWS), "Sequential takes one input but is given 2;"),
-    "two for a layer": (lambda: nn.ReLU()((ROWS, ROWS)), "ReLU takes one input but is given 2;"),
-    "two for branches of one": (lambda: nn.Concat(nn.ReLU())(ROWS, ROWS), "Concat takes one input but is given 2;"),
+    "one of two inputs": (lambda: BOTH(ROWS), "Parallel has 2 branches and needs one input for each, not 1."),
+    "three of two": (lambda: BOTH(ROWS, ROWS, ROWS), "Parallel has 2 branches and needs one input for each, not 3."),
+    "two of one": (lambda: nn.Sequential(nn.Linear(3, 2))(ROWS, ROWS), "Sequential takes one input but was given 2;"),
+    "two for a layer": (lambda: nn.ReLU()((ROWS, ROWS)), "ReLU takes one input but was given 2;"),
+    "two for branches of one": (lambda: nn.Concat(nn.ReLU())(ROWS, ROWS), "Concat takes one input but was given 2;"),
     "no input": (lambda: nn.ReLU()(()), "`x` holds no input."),
     "other batches": (lambda: BOTH(ROWS, ROWS[:1]), "`x[1]` has batch size 1, but `x[0]` has batch size 2."),
     "other sizes": (
         lambda: nn.Concat(nn.Identity(), nn.MaxPool2d(2))(IMAGES),
-        "Concat joins what its branches make along axis 1, so that all else must be of one size; the shapes are "
+        "Concat concatenates the outputs of its branches along axis 1, so their other axes must match; the shapes are "
         "(2, 3, 4, 5), (2, 3, 2, 2).",
     ),
     "rows beside images": (
         lambda: nn.Concat(nn.Identity(), nn.Flatten())(IMAGES),
-        "all else must be of one size; the shapes are (2, 3, 4, 5), (2, 60).",
+        "their other axes must match; the shapes are (2, 3, 4, 5), (2, 60).",
     ),
     "no such axis": (
         lambda: nn.Concat(nn.ReLU(), dim=2)(ROWS),
-        "Concat needs an axis 2 behind that of the batch; its branches make shapes (2, 3).",
+        "Concat needs an axis 2 after the batch axis, but its branches return shapes (2, 3).",
     ),
-    "the axis of the batch": (lambda: nn.Concat(nn.ReLU(), dim=-2)(ROWS), "needs an axis -2 behind that of the batch"),
-    "dim 0": (lambda: nn.Concat(nn.ReLU(), dim=0), "`dim` is 0, the axis of the batch"),
+    "the axis of the batch": (lambda: nn.Concat(nn.ReLU(), dim=-2)(ROWS), "needs an axis -2 after the batch axis"),
+    "dim 0": (lambda: nn.Concat(nn.ReLU(), dim=0), "`dim` must not be 0, the batch axis"),
     "no branch": (lambda: nn.Concat(), "Concat needs at least one branch."),
     "one branch": (lambda: nn.Parallel(nn.ReLU()), "Parallel needs at least two branches."),
 }

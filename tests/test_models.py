@@ -303,7 +303,7 @@ def test_unet_takes_images_of_other_sizes(fast_backend, rng):
         model = models.UNet(3, 2, 8, (4, 5, 6), rng=rng)
         assert model.input_shape == (2, 8, 8)
         assert model(rng.standard_normal((2, 2, 12, 4)).astype(np.float32)).shape == (2, 3, 12, 4)
-        with pytest.raises(ValueError, match=r"joins .* along axis 1.*\(1, 5, 3, 4\), \(1, 5, 2, 4\)"):
+        with pytest.raises(ValueError, match=r"concatenates .* along axis 1.*\(1, 5, 3, 4\), \(1, 5, 2, 4\)"):
             model(np.ones((1, 2, 6, 8), np.float32))
 
 

@@ -192,7 +192,7 @@ def test_what_does_not_fit_is_said_before_the_first_batch():
     images, places, labels = arrays()
     model = net(np.random.default_rng(2))
     trainer = training.Trainer(model, optim.SGD(model.parameters(), lr=0.1), nn.CrossEntropyLoss())
-    with pytest.raises(ValueError, match=r"`train` cannot be trained on: .*2 branches and needs as many inputs, not 1"):
+    with pytest.raises(ValueError, match=r"`train` cannot be trained on: .*2 branches and needs one input for each"):
         trainer.fit(DataLoader(images, labels, 16))
     with pytest.raises(ValueError, match=r"`validation` cannot be evaluated: .*one label for each of 39 images"):
         trainer.fit(next(both()), ((images, places[1:]), labels))

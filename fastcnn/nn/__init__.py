@@ -1,4 +1,4 @@
-"""Layers, in PyTorch's words: plain NumPy arrays in and out, and a ``backward`` beside every ``forward``."""
+"""Layers and losses with PyTorch's names. They take and return NumPy arrays, and each has an explicit ``backward``."""
 
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ from fastcnn.nn.summaries import Summary, summarize
 from fastcnn.nn.tracing import Step, trace
 from fastcnn.nn.upsampling import *
 
-_HOLDERS = ModuleList, ModuleDict  # which compute nothing
+_HOLDERS = ModuleList, ModuleDict  # they compute nothing
 LAYERS = {
     name: kind
     for name, kind in globals().items()
@@ -53,5 +53,5 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-if not TYPE_CHECKING:  # else every name would be there
+if not TYPE_CHECKING:  # otherwise type checkers would accept every name
     __getattr__ = _absent.say(__name__)

@@ -1,4 +1,4 @@
-"""Activations as layers; the formulas are in `fastcnn.functional`."""
+"""Activation layers; `fastcnn.functional` has the formulas."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from fastcnn.nn.module import Module
 
 
 def inplace_repr(layer: Any, *options: str) -> str:
-    """The options of a layer for its repr, and, where it is set, PyTorch's `inplace`."""
+    """Join the options that a layer's repr shows, with ``inplace=True`` at the end if it is set."""
     return ", ".join([*options, *(["inplace=True"] if layer.inplace else [])])
 
 
@@ -18,7 +18,7 @@ class ReLU(Module):
     Parameters
     ----------
     inplace : bool, default False
-        As in PyTorch, where it saves memory and changes no result. Here memory is planned with and without it.
+        Accepted for compatibility with PyTorch. fastcnn computes the same way with and without it.
 
     Raises
     ------
@@ -30,7 +30,7 @@ class ReLU(Module):
         self.inplace = _validate.flag("inplace", inplace)
 
     def extra_repr(self) -> str:
-        """Whether in place."""
+        """Return `inplace` for the repr, if it is set."""
         return inplace_repr(self)
 
     def forward_native(self, x, backend):
@@ -50,12 +50,12 @@ class LeakyReLU(Module):
     ----------
     negative_slope : float, default 0.01
     inplace : bool, default False
-        As in PyTorch, where it saves memory and changes no result. Here memory is planned with and without it.
+        Accepted for compatibility with PyTorch. fastcnn computes the same way with and without it.
 
     Raises
     ------
     TypeError, ValueError
-        If `negative_slope` is not a finite number, or `inplace` not True or False.
+        If `negative_slope` is not a finite number, or `inplace` is not True or False.
     """
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False):
@@ -72,7 +72,7 @@ class LeakyReLU(Module):
         return backend.leaky_relu_backward(dy, self._x, self.negative_slope)
 
     def extra_repr(self) -> str:
-        """Slope, and whether in place."""
+        """Return `negative_slope` for the repr, and `inplace` if it is set."""
         return inplace_repr(self, f"negative_slope={self.negative_slope}")
 
 
@@ -99,7 +99,7 @@ class ScaledTanh(Module):
     Raises
     ------
     TypeError, ValueError
-        If one is not a positive number.
+        If either is not a positive number.
     """
 
     def __init__(self, amplitude: float = 1.7159, slope: float = 2 / 3):
@@ -115,7 +115,7 @@ class ScaledTanh(Module):
         return backend.scaled_tanh_backward(dy, self._y, self.amplitude, self.slope)
 
     def extra_repr(self) -> str:
-        """The two numbers."""
+        """Return `amplitude` and `slope` for the repr."""
         return f"amplitude={self.amplitude:g}, slope={self.slope:g}"
 
 
@@ -133,11 +133,12 @@ class Sigmoid(Module):
 
 
 class GELU(Module):
-    """``x`` times the probability that a normally distributed number is below it; see `fastcnn.functional.gelu`.
+    """``x`` times the probability that a standard normal variable is below ``x``; see `fastcnn.functional.gelu`.
 
     Parameters
     ----------
     approximate : {"none", "tanh"}, default "none"
+        Whether to use the exact formula ("none") or its tanh approximation.
 
     Raises
     ------
@@ -158,7 +159,7 @@ class GELU(Module):
         return backend.gelu_backward(dy, self._x, self.approximate)
 
     def extra_repr(self) -> str:
-        """Which formula."""
+        """Return `approximate` for the repr."""
         return f"approximate={self.approximate!r}"
 
 
@@ -168,7 +169,7 @@ class SiLU(Module):
     Parameters
     ----------
     inplace : bool, default False
-        As in PyTorch, where it saves memory and changes no result. Here memory is planned with and without it.
+        Accepted for compatibility with PyTorch. fastcnn computes the same way with and without it.
 
     Raises
     ------
@@ -180,7 +181,7 @@ class SiLU(Module):
         self.inplace = _validate.flag("inplace", inplace)
 
     def extra_repr(self) -> str:
-        """Whether in place."""
+        """Return `inplace` for the repr, if it is set."""
         return inplace_repr(self)
 
     def forward_native(self, x, backend):
@@ -200,12 +201,12 @@ class ELU(Module):
     ----------
     alpha : float, default 1
     inplace : bool, default False
-        As in PyTorch, where it saves memory and changes no result. Here memory is planned with and without it.
+        Accepted for compatibility with PyTorch. fastcnn computes the same way with and without it.
 
     Raises
     ------
     TypeError, ValueError
-        If `alpha` is not a finite number, or `inplace` not True or False.
+        If `alpha` is not a finite number, or `inplace` is not True or False.
     """
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False):
@@ -222,17 +223,17 @@ class ELU(Module):
         return backend.elu_backward(dy, self._x, self.alpha)
 
     def extra_repr(self) -> str:
-        """Alpha, and whether in place."""
+        """Return `alpha` for the repr, and `inplace` if it is set."""
         return inplace_repr(self, f"alpha={self.alpha}")
 
 
 class Hardswish(Module):
-    """``x * (x + 3) / 6`` between -3 and 3, 0 below and ``x`` above; see `fastcnn.functional.hardswish`.
+    """``x * (x + 3) / 6`` from -3 to 3, 0 below and ``x`` above; see `fastcnn.functional.hardswish`.
 
     Parameters
     ----------
     inplace : bool, default False
-        As in PyTorch, where it saves memory and changes no result. Here memory is planned with and without it.
+        Accepted for compatibility with PyTorch. fastcnn computes the same way with and without it.
 
     Raises
     ------
@@ -244,7 +245,7 @@ class Hardswish(Module):
         self.inplace = _validate.flag("inplace", inplace)
 
     def extra_repr(self) -> str:
-        """Whether in place."""
+        """Return `inplace` for the repr, if it is set."""
         return inplace_repr(self)
 
     def forward_native(self, x, backend):
@@ -263,14 +264,14 @@ class Softplus(Module):
     Parameters
     ----------
     beta : float, default 1
-        Above 0.
+        A positive number.
     threshold : float, default 20
-        Where ``beta * x`` is above it, the output is ``x``.
+        Where ``beta * x`` is above `threshold`, the output is ``x``.
 
     Raises
     ------
     TypeError, ValueError
-        If `beta` is not a positive number, or `threshold` is not a finite one.
+        If `beta` is not a positive number, or `threshold` is not a finite number.
     """
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0):
@@ -286,7 +287,7 @@ class Softplus(Module):
         return backend.softplus_backward(dy, self._x, self.beta, self.threshold)
 
     def extra_repr(self) -> str:
-        """Beta and threshold."""
+        """Return `beta` and `threshold` for the repr."""
         return f"beta={self.beta}, threshold={self.threshold}"
 
 
@@ -296,7 +297,7 @@ class Mish(Module):
     Parameters
     ----------
     inplace : bool, default False
-        As in PyTorch, where it saves memory and changes no result. Here memory is planned with and without it.
+        Accepted for compatibility with PyTorch. fastcnn computes the same way with and without it.
 
     Raises
     ------
@@ -308,7 +309,7 @@ class Mish(Module):
         self.inplace = _validate.flag("inplace", inplace)
 
     def extra_repr(self) -> str:
-        """Whether in place."""
+        """Return `inplace` for the repr, if it is set."""
         return inplace_repr(self)
 
     def forward_native(self, x, backend):
@@ -324,17 +325,18 @@ class Mish(Module):
 class Softmax(Module):
     """Probabilities that sum to 1 along one axis; see `fastcnn.functional.softmax`.
 
-    To train a classifier, let the model end with logits and use `CrossEntropyLoss`, which has softmax within.
+    To train a classifier, end the model with logits instead and use `CrossEntropyLoss`, which includes the softmax.
 
     Parameters
     ----------
     dim : int, default 1
-        The axis of the classes: the channels of images (N, C, H, W), the features of rows. Not that of the batch.
+        Axis of the classes: by default the channels of images (N, C, H, W) or the features of rows (N, features). It
+        cannot be the batch axis.
 
     Raises
     ------
     TypeError, ValueError
-        If `dim` is not a whole number or is 0; from a call, if the input has no such axis.
+        If `dim` is not a whole number or is 0; when called, if the input has no such axis.
 
     Examples
     --------
@@ -348,14 +350,14 @@ class Softmax(Module):
     def __init__(self, dim: int = 1):
         self.dim = _validate.whole("dim", dim)
         if self.dim == 0:
-            raise ValueError("`dim` is 0, the axis of the batch, but images are independent of each other.")
+            raise ValueError("`dim` must not be 0, the batch axis: the images of a batch are independent.")
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.softmax`."""
         axes = len(x.shape)
         if not -axes < self.dim < axes:
             raise ValueError(
-                f"{self} needs an axis {self.dim} behind that of the batch; its input has shape {x.shape}."
+                f"{self} needs an axis {self.dim} after the batch axis, but its input has shape {x.shape}."
             )
         self._axis = self.dim % axes
         self._y = backend.softmax(x, self._axis)
@@ -366,5 +368,5 @@ class Softmax(Module):
         return backend.softmax_backward(dy, self._y, self._axis)
 
     def extra_repr(self) -> str:
-        """Axis."""
+        """Return `dim` for the repr."""
         return f"dim={self.dim}"

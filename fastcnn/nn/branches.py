@@ -1,4 +1,4 @@
-"""Layers side by side, whose outputs are joined."""
+"""Layers that run several branches and concatenate their outputs."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -10,17 +10,17 @@ from fastcnn.nn.module import Module
 
 
 class _Branches(Module):
-    """What `Concat` and `Parallel` share: all but what each branch is given."""
+    """Base of `Concat` and `Parallel`, which differ in the inputs of their branches."""
 
     def __init__(self, *branches: Module, dim: int = 1):
         self.dim = _validate.whole("dim", dim)
         if self.dim == 0:
-            raise ValueError("`dim` is 0, the axis of the batch, but images are independent of each other.")
+            raise ValueError("`dim` must not be 0, the batch axis: the images of a batch are independent.")
         self.branches = branches
 
     @property
     def branches(self) -> tuple[Module, ...]:
-        """What computes side by side."""
+        """The branches, in order."""
         return self._branches
 
     @branches.setter
@@ -36,24 +36,24 @@ class _Branches(Module):
     _least = 1
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Branches, named by their places: "0", "1", ..."""
+        """Names and branches; the names are indices: "0", "1", ..."""
         return ((str(i), branch) for i, branch in enumerate(self.branches))
 
     def __len__(self) -> int:
         return len(self.branches)
 
-    def __getitem__(self, index: int) -> Any:  # a branch, of whatever class it is
+    def __getitem__(self, index: int) -> Any:  # a branch may be of any class
         return self.branches[index]
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self.branches)
 
     def _inputs(self, x) -> Iterable:
-        """What each branch is given."""
+        """Return the input of each branch."""
         raise NotImplementedError
 
     def forward_native(self, x, backend):
-        """All branches, and their outputs as one."""
+        """Run all branches and concatenate their outputs."""
         self._calls, ys = [], []
         for branch, given in zip(self.branches, self._inputs(x), strict=True):
             ys.append(branch.forward_native(given, backend))
@@ -62,47 +62,47 @@ class _Branches(Module):
         axes = len(shapes[0])
         if not -axes < self.dim < axes:
             raise ValueError(
-                f"{type(self).__name__} needs an axis {self.dim} behind that of the batch; its branches make shapes "
+                f"{type(self).__name__} needs an axis {self.dim} after the batch axis, but its branches return shapes "
                 f"{', '.join(map(str, shapes))}."
             )
         self._axis = self.dim % axes
         if len({(len(shape), *shape[: self._axis], *shape[self._axis + 1 :]) for shape in shapes}) > 1:
             raise ValueError(
-                f"{type(self).__name__} joins what its branches make along axis {self._axis}, so that all else must be "
-                f"of one size; the shapes are {', '.join(map(str, shapes))}."
+                f"{type(self).__name__} concatenates the outputs of its branches along axis {self._axis}, so their "
+                f"other axes must match; the shapes are {', '.join(map(str, shapes))}."
             )
         self._sizes = tuple(shape[self._axis] for shape in shapes)
         return backend.concatenate(ys, self._axis)
 
     def _gradients(self, dy, backend, input_grad: bool) -> list:
-        """Those of what each branch was given."""
+        """Return the gradient of each branch's input."""
         dys = backend.concatenate_backward(dy, self._sizes, self._axis)
         return [call.backward(part, backend, input_grad) for call, part in zip(self._calls, dys, strict=True)]
 
 
 class Concat(_Branches):
-    """What all branches make of the same input, side by side: ``torch.cat([branch(x) for branch in branches], dim)``.
+    """Run all branches on one input and concatenate: ``torch.cat([branch(x) for branch in branches], dim)``.
 
     Parameters
     ----------
     *branches : Module
-        Often each a `Sequential`. With `Identity` among them, the input itself goes along, as in a DenseNet, and past
-        the inner levels of a U-Net.
+        Often `Sequential` models. An `Identity` among them passes the input on, as in a DenseNet or in the skip
+        connections of a U-Net.
     dim : int, default 1
-        The axis along which outputs are joined: the channels of images (N, C, H, W), the features of rows. Not that of
-        the batch. Along all others, branches must make the same size.
+        Axis along which outputs are concatenated: by default the channels of images (N, C, H, W) or the features of
+        rows (N, features). It cannot be the batch axis. All other axes of the outputs must match.
 
     Attributes
     ----------
     branches : tuple of Module
-        Others may be assigned.
+        May be reassigned.
     dim : int
 
     Raises
     ------
     TypeError, ValueError
-        If a branch is not a `Module`, there is none, or `dim` is not a whole number or is 0; from a call, if the
-        outputs do not fit together.
+        If a branch is not a `Module`, there are no branches, or `dim` is not a whole number or is 0; when called, if
+        the shapes of the outputs do not match.
 
     References
     ----------
@@ -122,14 +122,14 @@ class Concat(_Branches):
 
     @property
     def several_inputs(self) -> bool:  # type: ignore[override]
-        """Whether the branches take several inputs."""
+        """Whether all branches take several inputs."""
         return all(branch.several_inputs for branch in self.branches)
 
     def _inputs(self, x) -> Iterable:
         return [x] * len(self.branches)
 
     def backward_native(self, dy, backend, input_grad: bool):
-        """Each branch has its part of the gradient, and what comes back is added."""
+        """Pass each branch its part of the gradient, and add up the gradients of the input."""
         dx, *others = self._gradients(dy, backend, input_grad)
         if not input_grad:
             return None
@@ -139,29 +139,29 @@ class Concat(_Branches):
 
 
 class Parallel(_Branches):
-    """As many inputs as branches, each branch with its own; their outputs are joined.
+    """Run each branch on an input of its own and concatenate the outputs.
 
-    A model with several inputs begins with it. It is called as ``model(a, b)`` or ``model((a, b))``, and its
-    ``backward`` returns a tuple, the gradient of each input.
+    It is the first layer of a model with several inputs. Call such a model as ``model(a, b)`` or ``model((a, b))``; its
+    ``backward`` returns a tuple with the gradient of each input.
 
     Parameters
     ----------
     *branches : Module
-        At least two. `Identity` takes an input as it is.
+        At least two. An `Identity` passes its input on unchanged.
     dim : int, default 1
         As for `Concat`.
 
     Attributes
     ----------
     branches : tuple of Module
-        Others may be assigned.
+        May be reassigned.
     dim : int
 
     Raises
     ------
     TypeError, ValueError
-        If a branch is not a `Module`, there are fewer than two, or `dim` is not a whole number or is 0; from a call, if
-        there are not as many inputs as branches, or the outputs do not fit together.
+        If a branch is not a `Module`, there are fewer than two, or `dim` is not a whole number or is 0; when called, if
+        the number of inputs is not that of the branches, or the shapes of the outputs do not match.
 
     Examples
     --------
@@ -182,11 +182,11 @@ class Parallel(_Branches):
         given = len(x) if isinstance(x, tuple) else 1
         if given != len(self.branches):
             raise ValueError(
-                f"{type(self).__name__} has {len(self.branches)} branches and needs as many inputs, not {given}."
+                f"{type(self).__name__} has {len(self.branches)} branches and needs one input for each, not {given}."
             )
         return x
 
     def backward_native(self, dy, backend, input_grad: bool):
-        """Each branch has its part of the gradient."""
+        """Pass each branch its part of the gradient."""
         dxs = self._gradients(dy, backend, input_grad)
         return tuple(dxs) if input_grad else None

@@ -1,4 +1,4 @@
-"""The losses of rows of classes."""
+"""Classification losses."""
 
 import numpy as np
 
@@ -10,18 +10,18 @@ from fastcnn.nn.losses import _Loss
 class CrossEntropyLoss(_Loss):
     """Negative log-likelihood of the target classes, from logits; see `fastcnn.functional.cross_entropy`.
 
-    Targets are classes, or the probabilities of all classes; of images, or of places in them, as pixels.
+    Targets are class indices or class probabilities, for each image or for each position in it, such as a pixel.
 
     Parameters
     ----------
     weight : ndarray of shape (classes,), dtype of the logits, optional
-        Of each class, at least 0; by default 1.
+        Weight of each class, at least 0; by default 1.
     ignore_index : int, default -100
-        Rows with this target do not count. A batch of nothing else has no mean, and is an error.
+        Class index that does not count. A batch with no other targets has no mean, which is an error.
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over the rows, or over their weights.
+        How to combine the losses. The mean over class indices divides by the sum of their weights.
     label_smoothing : float, default 0
-        Part of the likelihood that is shared out among all classes.
+        Part of the target probability that is spread evenly over all classes, from 0 to 1.
 
     Raises
     ------
@@ -56,19 +56,19 @@ class CrossEntropyLoss(_Loss):
 
 
 class NLLLoss(_Loss):
-    """Negative log-likelihood of the target classes, from logarithms; see `fastcnn.functional.nll_loss`.
+    """Negative log-likelihood of the target classes, from log-probabilities; see `fastcnn.functional.nll_loss`.
 
-    It follows a `fastcnn.nn.LogSoftmax`; `CrossEntropyLoss` does both at once. Targets are the classes of images, or of
-    places in them, as pixels.
+    `fastcnn.functional.log_softmax` makes log-probabilities; `CrossEntropyLoss` does both at once. Targets are class
+    indices, for each image or for each position in it, such as a pixel.
 
     Parameters
     ----------
-    weight : ndarray of shape (classes,), dtype of the logarithms, optional
-        Of each class, at least 0; by default 1.
+    weight : ndarray of shape (classes,), dtype of the log-probabilities, optional
+        Weight of each class, at least 0; by default 1.
     ignore_index : int, default -100
-        Rows with this target do not count. A batch of nothing else has no mean, and is an error.
+        Class index that does not count. A batch with no other targets has no mean, which is an error.
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over the rows, or over their weights.
+        How to combine the losses. The mean over class indices divides by the sum of their weights.
 
     Raises
     ------

@@ -15,29 +15,29 @@ from fastcnn.nn.recording import Recordings, State, can_record, is_recordable
 class Sequential(Module):
     """A chain of layers: each takes the output of the one before.
 
-    It is changed as a list is: ``model[-1] = layer``, ``del model[0]``, ``append``, ``insert``. A slice is a chain of
-    the same layers. A layer that was given a name is an attribute, too: ``model.conv1``.
+    It can be changed like a list: ``model[-1] = layer``, ``del model[0]``, ``append``, ``insert``. A slice is a
+    `Sequential` of the same layers. A layer with a name is also an attribute: ``model.conv1``.
 
     Parameters
     ----------
     *layers : Module, or one mapping of str to Module
-        A mapping gives layers names, as an ``OrderedDict`` does in PyTorch; else they are named by their places, "0",
-        "1", ... A layer may stand there several times: its parameters are shared, and their gradients add up.
+        A mapping names the layers, as an ``OrderedDict`` does in PyTorch; otherwise their names are indices, "0",
+        "1", ... The same layer may occur several times; its gradients then add up.
 
     Attributes
     ----------
     layers : tuple of Module
-        Others, or a mapping, may be assigned: ``model.layers = (*model.layers[:-1], nn.Linear(84, 3))``. Layers keep
-        the names that they were given.
+        Layers or a mapping may be assigned: ``model.layers = (*model.layers[:-1], nn.Linear(84, 3))``. Layers that
+        were named before keep their names.
 
     Raises
     ------
     TypeError
         If a layer is not a `Module`, or a name is not a string.
     ValueError
-        If a name is empty, has a dot, or is that of something else that a Sequential has.
+        If a name is empty, contains a dot, or is that of another attribute of a Sequential.
     AttributeError
-        If a layer is assigned to another attribute and is none of `layers`, so that it would be no part of the chain.
+        If a module is assigned to another attribute and is not in `layers`: it would not be computed.
 
     Examples
     --------
@@ -53,7 +53,7 @@ class Sequential(Module):
     (['fc.weight', 'fc.bias'], 3)
     """
 
-    input_shape: tuple[int, ...] | tuple[tuple[int, ...], ...]  # of one image or of each input: see `Module.summary`
+    input_shape: tuple[int, ...] | tuple[tuple[int, ...], ...]  # of one image, or of each input; see `Module.summary`
 
     def __init__(self, *layers: Module | Mapping[str, Module]):
         given: Any = layers
@@ -67,10 +67,10 @@ class Sequential(Module):
             self._check_part(name, value)
         super().__setattr__(name, value)
 
-    def __getattr__(self, name: str) -> Any:  # of what is no attribute otherwise
+    def __getattr__(self, name: str) -> Any:  # called only if there is no such attribute
         if name in self._named():
             return self.layers[self._names.index(name)]
-        return super().__getattr__(name)  # type: ignore[misc]  # mypy is not told of it
+        return super().__getattr__(name)  # type: ignore[misc]  # hidden from type checkers
 
     def __delattr__(self, name: str) -> None:
         if name in self._named():
@@ -83,7 +83,7 @@ class Sequential(Module):
 
     @property
     def layers(self) -> tuple[Module, ...]:
-        """What the chain consists of."""
+        """The layers, in order."""
         return self._fused.layers
 
     @layers.setter
@@ -110,7 +110,7 @@ class Sequential(Module):
         return bool(self.layers) and self.layers[0].several_inputs
 
     def forward_native(self, x, backend):
-        """Call all layers, the first first; those that can be recorded together, where not all can."""
+        """Call all layers in order; stretches that can be recorded run as one if the whole model cannot."""
         self._calls = []
         for unit in self._units(backend):
             x = unit.forward_native(x, backend)
@@ -118,7 +118,7 @@ class Sequential(Module):
         return x
 
     def backward_native(self, dy, backend, input_grad: bool):
-        """Go back through all calls, the last first; without ``input_grad``, none before the first that learns."""
+        """Go back through the calls in reverse; without ``input_grad``, stop at the first one with a gradient."""
         count = len(self._calls)
         first = 0 if input_grad else next((i for i, call in enumerate(self._calls) if call.learns()), count)
         for i in range(count - 1, first - 1, -1):
@@ -126,54 +126,54 @@ class Sequential(Module):
         return dy if input_grad else None
 
     def _units(self, backend) -> list[Module]:
-        """What computes in the place of the layers."""
+        """Return the modules that compute in place of the layers."""
         if calls.is_observed():
             return list(self.layers)
         return self._groups.units(self) if can_record(backend) else self._fused.units()
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Layers by their names: those that they were given, or their places, "0", "1", ..."""
+        """Names and layers; a layer without a given name has its index: "0", "1", ..."""
         return zip(self._names, self.layers, strict=True)
 
     def append(self, layer: Module) -> Self:
-        """Put a layer behind the last one; return the model."""
+        """Add a layer at the end; return the model."""
         return self.extend([layer])
 
     def extend(self, layers: Iterable[Module]) -> Self:
-        """Put layers behind the last one; return the model."""
+        """Add layers at the end; return the model."""
         self.layers = (*self.layers, *layers)
         return self
 
     def insert(self, index: int, layer: Module) -> Self:
-        """Put a layer before the one at a place, as `list.insert` does; return the model."""
+        """Insert a layer before the one at ``index``, as `list.insert` does; return the model."""
         layers = list(self.layers)
         layers.insert(_validate.whole("index", index), layer)
         self.layers = layers
         return self
 
     def pop(self, index: int = -1) -> Any:
-        """Take the layer at a place out of the chain; return the layer."""
+        """Remove the layer at ``index`` and return it."""
         layer = self[_validate.whole("index", index)]
         del self[index]
         return layer
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """Put a layer behind the last one, by a name; in the place of the one that has this name, if one has."""
-        self.layers = {**dict(self.named_children()), name: module}  # type: ignore[assignment]  # or refused
+        """Add a named layer at the end, or replace the layer of that name."""
+        self.layers = {**dict(self.named_children()), name: module}  # type: ignore[assignment]  # None is an error
 
     def _check_part(self, name: str, module: Module) -> None:
-        """Refuse a module that an attribute has and the chain has not, where nothing but the chain is computed."""
+        """Raise an error for a module in an attribute that a plain chain would never compute."""
         chain = type(self).forward_native is Sequential.forward_native
         if chain and not any(module is part for layer in self.layers for part in layer.modules()):
             raise AttributeError(
-                f"`{name}` is none of the layers of this {type(self).__name__}, and would not be computed; assign all "
-                "layers, as `model.layers = (*model.layers, layer)`."
+                f"`{name}` is none of the layers of this {type(self).__name__} and would not be computed; assign all "
+                "layers, as in `model.layers = (*model.layers, layer)`."
             )
 
     def __len__(self) -> int:
         return len(self.layers)
 
-    def __getitem__(self, index: int | slice) -> Any:  # a layer, of whatever class it is; or a chain
+    def __getitem__(self, index: int | slice) -> Any:  # a layer may be of any class
         if not isinstance(index, slice):
             return self.layers[self._place(index)]
         part = Sequential(dict(list(self.named_children())[index]))
@@ -191,18 +191,18 @@ class Sequential(Module):
         self.layers = layers
 
     def _place(self, index: int) -> int:
-        """A place from 0 on."""
+        """Return an index as a number from 0 up."""
         place = _validate.whole("index", index)
         if not -len(self) <= place < len(self):
             raise IndexError(f"`index` is {place}, but this {type(self).__name__} has {len(self)} layers.")
         return place % len(self)
 
     def _named(self) -> tuple[str, ...]:
-        """Names that are attributes: those that layers were given."""
+        """Return the names that are attributes: those that are not indices."""
         return tuple(name for name in vars(self).get("_names", ()) if not name.isdigit())
 
     def _kept_names(self, layers: tuple[Module, ...]) -> tuple[str, ...]:
-        """Names that layers were given before, each once; for all others, their places."""
+        """Return the names that layers had before, each at most once, and indices for all other layers."""
         given = [(name, self.layers[self._names.index(name)]) for name in self._named()]
         names = []
         for i, layer in enumerate(layers):
@@ -212,13 +212,15 @@ class Sequential(Module):
         return tuple(names)
 
     def _checked_name(self, name) -> str:
-        """A name, if no layer of its name would hide something or be hidden."""
+        """Return a name that does not clash with another attribute."""
         if not isinstance(name, str):
             raise TypeError(f"The name of a layer must be a string, not {name!r}.")
         if not name or "." in name or name.startswith("_"):
-            raise ValueError(f"The name {name!r} of a layer must not be empty, have a dot or begin with an underscore.")
+            raise ValueError(
+                f"The name {name!r} of a layer must not be empty, contain a dot or begin with an underscore."
+            )
         if hasattr(type(self), name) or name in vars(self):
-            raise ValueError(f"{name!r} cannot be the name of a layer: {type(self).__name__}.{name} is something else.")
+            raise ValueError(f"{name!r} cannot be the name of a layer: {type(self).__name__}.{name} exists already.")
         return name
 
     def __iter__(self) -> Iterator[Module]:
@@ -226,7 +228,7 @@ class Sequential(Module):
 
 
 class _Recorded(Unit):
-    """Neighbours in a chain whose passes are recorded together, since those of the whole model cannot be.
+    """Consecutive layers whose passes are recorded together because those of the whole model cannot be.
 
     Parameters
     ----------
@@ -237,26 +239,26 @@ class _Recorded(Unit):
         self.chain, self.recordings = chain, Recordings(native=True)
 
     def forward_native(self, x, backend):
-        """Run the program of a recording that nobody uses."""
+        """Run the program of a recording that is not in use."""
         use: Any = self.recordings.take(self.chain, backend, x)
         self._use = use
         return use.forward(self.chain, x)
 
     def backward_native(self, dy, backend, input_grad: bool):
-        """Run the program, if the layers are still those of the forward pass."""
+        """Run the program if the layers have not changed since the forward pass."""
         if self._use.is_current(self.chain):
             return self._use.backward(dy, input_grad)
         return self._use.call.backward(dy, backend, input_grad)
 
 
 class _Groups:
-    """What computes in the place of a chain's layers where each stretch of layers is recorded that can be."""
+    """The modules that compute in place of a chain's layers: each stretch that can be recorded is one module."""
 
     def __init__(self) -> None:
         self._state: State | None = None
 
     def units(self, chain: Sequential) -> list[Module]:
-        """As those of `Fused`."""
+        """Return these modules, as `Fused.units` does."""
         if self._state is None or not self._state.is_current(chain):
             self._state = State(chain)
             units: list[Module] = []

@@ -1,4 +1,4 @@
-"""Convolution and transposed convolution as layers, of signals and of images."""
+"""Convolution and transposed convolution layers for signals and images."""
 
 import math
 from typing import Any
@@ -14,13 +14,14 @@ from fastcnn.nn.module import Module
 from fastcnn.nn.parameter import Parameter
 
 LAYOUTS = {1: "signals (N, C, L)", 2: "images (N, C, H, W)"}
-"""What layers take whose windows slide along so many axes."""
+"""Input of a layer by the number of axes along which its windows slide."""
 
 
 class _Conv(Module):
-    """What all convolutions share; a kind of them says in ``windows(image)`` where its windows lie.
+    """Base of all convolutions; a subclass defines ``windows(image)``, which returns the positions of the windows.
 
-    A class says along how many axes these slide. Signals are images of one row: the backends know no others.
+    ``_axes`` is the number of axes along which the windows slide. Backends take images only: a signal is an image with
+    one row.
     """
 
     _axes: int
@@ -62,11 +63,11 @@ class _Conv(Module):
         raise NotImplementedError(f"{type(self).__name__} must define weight_shape.")
 
     def windows(self, image: tuple[int, ...]) -> Windows:
-        """Where the windows lie for signals or images of this size, (L,) or (H, W)."""
+        """Return the positions of the windows in signals or images of this size, (L,) or (H, W)."""
         raise NotImplementedError(f"{type(self).__name__} must define windows(image).")
 
     def check(self, x) -> Windows:
-        """Say what of the input or of the parameters does not fit; returns where the windows lie."""
+        """Raise an error if the input or a parameter does not fit; return the positions of the windows."""
         shape = x.shape
         if len(shape) != 2 + self._axes or shape[1] != self.in_channels or x.dtype != self.weight.dtype:
             self._explain(x)
@@ -78,24 +79,24 @@ class _Conv(Module):
         return windows
 
     def check_parameters(self, dtype) -> np.ndarray:
-        """Say what does not fit of the arrays in the parameters; returns the filters, of images."""
+        """Raise an error if a parameter's array does not fit; return the filters, as those of images."""
         self.check_arrays(dtype, weight=self.weight_shape, bias=(self.out_channels,))
         return filters(self.weight.data)
 
     @property
     def arrays(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """Filters, of images, and bias."""
+        """Filters, as those of images, and bias."""
         return filters(self.weight.data), self.bias.data if self.bias else None
 
     def learn(self, backend, dx, dweight: np.ndarray | None, dbias: np.ndarray | None):
-        """Add the gradients of the parameters; return that of the input, a signal if that was one."""
+        """Add the gradients of the parameters; return that of the input, in the input's layout."""
         self.weight.accumulate(None if dweight is None else dweight.reshape(self.weight_shape))
         if self.bias:
             self.bias.accumulate(dbias)
         return None if dx is None else as_given(dx, self._axes, backend)
 
     def _explain(self, x) -> None:
-        """Say what does not fit."""
+        """Raise an error that describes what does not fit."""
         if len(x.shape) != 2 + self._axes:
             raise ValueError(f"{self} needs {LAYOUTS[self._axes]} but its input has shape {x.shape}.")
         if x.shape[1] != self.in_channels:
@@ -106,7 +107,7 @@ class _Conv(Module):
         )
 
     def extra_repr(self) -> str:
-        """Channels, kernel, and what differs from its default."""
+        """Return channels, kernel size and options other than the defaults for the repr."""
         defaults: dict[str, Any] = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1}
         defaults["padding_mode"] = "zeros"
         options = {name: getattr(self, name, default) for name, default in defaults.items()}
@@ -118,15 +119,15 @@ class _Conv(Module):
 
 
 class _Convolution(_Conv):
-    """Windows over the input."""
+    """Base of convolutions: windows slide over the input."""
 
     def __init__(self, *options, padding_mode: str):
         super().__init__(*options)
-        modes = "zeros", *MODES[1:]  # of a constant, layers say "zeros"
+        modes = "zeros", *MODES[1:]  # PyTorch's layers say "zeros", not "constant"
         self.padding_mode = _validate.choice("padding_mode", padding_mode, modes)
 
     def forward_native(self, x, backend, *, relu: bool = False):
-        """See `fastcnn.functional.conv2d`; with ``relu``, `fastcnn.nn.fusion`."""
+        """See `fastcnn.functional.conv2d`; for ``relu``, see `fastcnn.nn.fusion`."""
         self._at, self._around = self.check(x), None
         self._x = as_images(x, backend)
         if self.padding_mode != "zeros":
@@ -140,7 +141,7 @@ class _Convolution(_Conv):
         return as_given(y, self._axes, backend)
 
     def surroundings(self, shape: tuple[int, ...], w: Windows) -> Padded:
-        """Images of this shape with what stands around them, where these are no zeros."""
+        """Return the geometry of the padding around images of this shape, for modes other than "zeros"."""
         try:
             return _geometry.padded(shape[2:], (w.left, w.right, w.top, w.bottom), self.padding_mode)
         except ValueError as error:
@@ -152,11 +153,11 @@ class _Convolution(_Conv):
         return self.out_channels, self.in_channels // self.groups, *self.kernel_size
 
     def windows(self, image: tuple[int, ...]) -> Windows:
-        """Over the input."""
+        """Return the positions of windows over the input."""
         return _geometry.conv_windows(image, self.kernel_size, self.stride, self.padding, self.dilation)
 
     def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
-        """Every value of the filters at every pixel of the output."""
+        """Return one multiply-add for each filter value and each output pixel."""
         return self.weight.size * math.prod(y_shape[1:])
 
     def backward_native(self, dy, backend, input_grad: bool):
@@ -170,24 +171,24 @@ class _Convolution(_Conv):
 
 
 class Conv1d(_Convolution):
-    """Convolution of signals with trained filters; see `fastcnn.functional.conv1d`.
+    """Convolution of signals with learned filters; see `fastcnn.functional.conv1d`.
 
     Parameters
     ----------
     in_channels, out_channels : int
-        Channels of the input, and filters.
+        Number of input channels, and of filters.
     kernel_size : int or (int,)
-        Taps of a filter.
+        Length of a filter.
     stride, padding, dilation, groups
         As in `fastcnn.functional.conv1d`.
     bias : bool, default True
-        Whether a trained value is added to each output channel.
+        Whether to add a learned bias to each output channel.
     padding_mode : {"zeros", "reflect", "replicate", "circular"}, default "zeros"
-        What stands in the padding; see `fastcnn.functional.pad`.
+        What the padding is filled with; see `fastcnn.functional.pad`.
     rng : numpy.random.Generator, optional
-        Draws the initial filters (see `fastcnn.nn.init.kaiming_uniform_`); by default a fresh one.
+        Draws the initial filters (see `fastcnn.nn.init.kaiming_uniform_`); by default a new generator.
     dtype : {float32, float64}
-        Of the parameters, and so of the signals.
+        Dtype of the parameters, and so of the input.
 
     Attributes
     ----------
@@ -230,24 +231,24 @@ class Conv1d(_Convolution):
 
 
 class Conv2d(_Convolution):
-    """Convolution with trained filters; see `fastcnn.functional.conv2d`.
+    """Convolution with learned filters; see `fastcnn.functional.conv2d`.
 
     Parameters
     ----------
     in_channels, out_channels : int
-        Channels of the input, and filters.
+        Number of input channels, and of filters.
     kernel_size : int or (int, int)
-        Taps of a filter, (height, width).
+        Size of a filter, (height, width).
     stride, padding, dilation, groups
         As in `fastcnn.functional.conv2d`.
     bias : bool, default True
-        Whether a trained value is added to each output channel.
+        Whether to add a learned bias to each output channel.
     padding_mode : {"zeros", "reflect", "replicate", "circular"}, default "zeros"
-        What stands in the padding; see `fastcnn.functional.pad`.
+        What the padding is filled with; see `fastcnn.functional.pad`.
     rng : numpy.random.Generator, optional
-        Draws the initial filters (see `fastcnn.nn.init.kaiming_uniform_`); by default a fresh one.
+        Draws the initial filters (see `fastcnn.nn.init.kaiming_uniform_`); by default a new generator.
     dtype : {float32, float64}
-        Of the parameters, and so of the images.
+        Dtype of the parameters, and so of the input.
 
     Attributes
     ----------
@@ -290,7 +291,7 @@ class Conv2d(_Convolution):
 
 
 class _TransposedConvolution(_Conv):
-    """Windows over the output."""
+    """Base of transposed convolutions: windows slide over the output."""
 
     padding: tuple[int, ...]
 
@@ -308,7 +309,7 @@ class _TransposedConvolution(_Conv):
         padding = _geometry.per_axis("padding", padding, self._axes, 0)
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, *others)
         self.output_padding = _geometry.per_axis("output_padding", output_padding, self._axes, 0)
-        enough = 2 * max(padding) + 1  # pixels, so many that `padding` leaves some of the output
+        enough = 2 * max(padding) + 1  # pixels: large enough that `padding` does not remove the whole output
         self.windows((enough,) * self._axes)  # checks `output_padding`
 
     def forward_native(self, x, backend):
@@ -324,13 +325,13 @@ class _TransposedConvolution(_Conv):
         return self.in_channels, self.out_channels // self.groups, *self.kernel_size
 
     def windows(self, image: tuple[int, ...]) -> Windows:
-        """Over the output."""
+        """Return the positions of windows over the output."""
         return _geometry.conv_transpose_windows(
             image, self.kernel_size, self.stride, self.padding, self.output_padding, self.dilation
         )
 
     def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
-        """Every value of the filters at every pixel of the input."""
+        """Return one multiply-add for each filter value and each input pixel."""
         return self.weight.size * math.prod(x_shape[1:])
 
     def backward_native(self, dy, backend, input_grad: bool):
@@ -341,23 +342,23 @@ class _TransposedConvolution(_Conv):
 
 
 class ConvTranspose1d(_TransposedConvolution):
-    """Transposed convolution of signals with trained filters; see `fastcnn.functional.conv_transpose1d`.
+    """Transposed convolution of signals with learned filters; see `fastcnn.functional.conv_transpose1d`.
 
     Parameters
     ----------
     in_channels, out_channels : int
-        Channels of the input and of the output.
+        Number of input and output channels.
     kernel_size : int or (int,)
-        Taps of a filter.
+        Length of a filter.
     stride, padding, output_padding, groups, dilation
-        As in `fastcnn.functional.conv_transpose1d`; `groups` divides both channels.
+        As in `fastcnn.functional.conv_transpose1d`; `groups` must divide both numbers of channels.
     bias : bool, default True
-        Whether a trained value is added to each output channel.
+        Whether to add a learned bias to each output channel.
     rng : numpy.random.Generator, optional
-        Draws the initial filters, uniformly in ±1 / sqrt(out_channels / groups * K) as PyTorch does; by default a fresh
-        one.
+        Draws the initial filters, uniformly in ±1 / sqrt(out_channels / groups * K) as PyTorch does; by default a new
+        generator.
     dtype : {float32, float64}
-        Of the parameters, and so of the signals.
+        Dtype of the parameters, and so of the input.
 
     Attributes
     ----------
@@ -400,23 +401,23 @@ class ConvTranspose1d(_TransposedConvolution):
 
 
 class ConvTranspose2d(_TransposedConvolution):
-    """Transposed convolution with trained filters; see `fastcnn.functional.conv_transpose2d`.
+    """Transposed convolution with learned filters; see `fastcnn.functional.conv_transpose2d`.
 
     Parameters
     ----------
     in_channels, out_channels : int
-        Channels of the input and of the output.
+        Number of input and output channels.
     kernel_size : int or (int, int)
-        Taps of a filter, (height, width).
+        Size of a filter, (height, width).
     stride, padding, output_padding, groups, dilation
-        As in `fastcnn.functional.conv_transpose2d`; `groups` divides both channels.
+        As in `fastcnn.functional.conv_transpose2d`; `groups` must divide both numbers of channels.
     bias : bool, default True
-        Whether a trained value is added to each output channel.
+        Whether to add a learned bias to each output channel.
     rng : numpy.random.Generator, optional
         Draws the initial filters, uniformly in ±1 / sqrt(out_channels / groups * KH * KW) as PyTorch does; by default a
-        fresh one.
+        new generator.
     dtype : {float32, float64}
-        Of the parameters, and so of the images.
+        Dtype of the parameters, and so of the input.
 
     Attributes
     ----------

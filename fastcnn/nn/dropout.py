@@ -1,4 +1,4 @@
-"""Dropout as layers."""
+"""Dropout layers."""
 
 import numpy as np
 
@@ -11,23 +11,23 @@ from fastcnn.nn.recording import made_anew
 
 
 class Dropout(Module):
-    """In training mode, zeros with probability ``p``, the rest scaled by ``1 / (1 - p)``; else the identity.
+    """In training mode, set values to 0 with probability ``p`` and scale all other values by ``1 / (1 - p)``.
 
-    Every backend draws the same mask from the same generator.
+    In evaluation mode it is the identity. Every backend draws the same mask from the same generator.
 
     Parameters
     ----------
     p : float, default 0.5
-        Probability that a value is dropped, from 0 to 1. With 1, all are.
+        Probability that a value is dropped, from 0 to 1. With 1, all values are dropped.
     inplace : bool, default False
-        As in PyTorch, where it saves memory and changes no result. Here memory is planned with and without it.
+        Accepted for compatibility with PyTorch. fastcnn computes the same way with and without it.
     rng : numpy.random.Generator, optional
-        Draws the masks; by default a fresh one.
+        Draws the masks; by default a new generator.
 
     Raises
     ------
     TypeError, ValueError
-        If `p` is not a number from 0 to 1, `inplace` not True or False, or `rng` is not a Generator.
+        If `p` is not a number from 0 to 1, `inplace` is not True or False, or `rng` is not a Generator.
 
     Examples
     --------
@@ -61,26 +61,26 @@ class Dropout(Module):
         return dy if self._mask is None else backend.dropout_backward(dy, self._mask)
 
     def extra_repr(self) -> str:
-        """Probability, and whether in place."""
+        """Return `p` for the repr, and `inplace` if it is set."""
         return inplace_repr(self, f"p={self.p}")
 
 
 class Dropout2d(Dropout):
-    """`Dropout` of whole channels of images: each of each image with probability ``p``.
+    """`Dropout` of whole channels: each channel of each image is dropped with probability ``p``.
 
     Parameters
     ----------
     p : float, default 0.5
-        Probability that a channel is dropped, from 0 to 1. With 1, all are.
+        Probability that a channel is dropped, from 0 to 1. With 1, all channels are dropped.
     inplace : bool, default False
-        As in PyTorch, where it saves memory and changes no result. Here memory is planned with and without it.
+        Accepted for compatibility with PyTorch. fastcnn computes the same way with and without it.
     rng : numpy.random.Generator, optional
-        Draws the masks; by default a fresh one.
+        Draws the masks; by default a new generator.
 
     Raises
     ------
     TypeError, ValueError
-        If `p` is not a number from 0 to 1, `inplace` not True or False, or `rng` is not a Generator; from a call, if
+        If `p` is not a number from 0 to 1, `inplace` is not True or False, or `rng` is not a Generator; when called, if
         the input is not (N, C, H, W).
 
     Examples

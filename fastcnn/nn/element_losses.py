@@ -1,4 +1,4 @@
-"""The losses of elements, as those of numbers are."""
+"""Losses that are computed element by element, such as those for regression."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class MSELoss(_Loss):
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over all elements.
+        How to combine the losses of all elements.
 
     Raises
     ------
@@ -49,7 +49,7 @@ class L1Loss(_Loss):
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over all elements.
+        How to combine the losses of all elements.
 
     Raises
     ------
@@ -77,9 +77,9 @@ class SmoothL1Loss(_Loss):
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over all elements.
+        How to combine the losses of all elements.
     beta : float, default 1
-        Where the parabola ends, at least 0, which gives `L1Loss`.
+        Absolute error at which the parabola ends. At least 0; 0 gives `L1Loss`.
 
     Raises
     ------
@@ -111,9 +111,9 @@ class HuberLoss(_Loss):
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over all elements.
+        How to combine the losses of all elements.
     delta : float, default 1
-        Where the lines begin, above 0.
+        Absolute error at which the straight lines begin. Above 0.
 
     Raises
     ------
@@ -140,18 +140,19 @@ class HuberLoss(_Loss):
 
 
 class BCEWithLogitsLoss(_Loss):
-    """Negative log-likelihood of yes or no, for each element, from logits.
+    """Binary cross-entropy of each element, computed from logits.
 
     See `fastcnn.functional.binary_cross_entropy_with_logits`.
 
     Parameters
     ----------
     weight : ndarray of a shape that broadcasts to that of the logits, of their dtype, optional
-        Of each element, at least 0; by default 1. The mean is over all elements, whatever their weights.
+        Weight of each element, at least 0; by default 1. The mean divides by the number of elements, not by the sum
+        of the weights.
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over all elements.
+        How to combine the losses of all elements.
     pos_weight : ndarray of a shape that broadcasts to that of the logits, of their dtype, optional
-        Of what is positive, at least 0; by default 1.
+        Weight of the positive part of the loss, at least 0; by default 1.
 
     Raises
     ------
