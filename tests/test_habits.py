@@ -43,7 +43,7 @@ def test_get_submodule():
     model = nn.Sequential(nn.Residual(nn.Sequential({"act": nn.ReLU()})))
     assert model.get_submodule("0.body.act") is model[0].body[0]
     assert model.get_submodule("") is model
-    with pytest.raises(AttributeError, match=r"This Sequential has no module of the name '0.head'"):
+    with pytest.raises(AttributeError, match=r"This Sequential has no module named '0.head'"):
         model.get_submodule("0.head")
 
 
@@ -79,7 +79,7 @@ def test_registered_members_are_attributes():
         (
             lambda m: m.add_module("a.b", nn.ReLU()),
             ValueError,
-            "`name` is 'a.b' but must be that of",
+            "`name` is 'a.b' but must be the name of a public attribute",
         ),
         (lambda m: m.add_module("_x", nn.ReLU()), ValueError, "`name` is '_x'"),
         (lambda m: m.add_module("train", nn.ReLU()), ValueError, "`name` is 'train', but that is another attribute"),

@@ -105,16 +105,16 @@ def test_faults_have_a_sentence():
         nn.ModuleList([nn.ReLU(), 3])
     with pytest.raises(TypeError, match="Module 'a' must be a Module, not str"):
         nn.ModuleDict({"a": "b"})
-    with pytest.raises(TypeError, match="Names in a ModuleDict must be texts, not 1"):
+    with pytest.raises(TypeError, match="Names in a ModuleDict must be strings, not 1"):
         nn.ModuleDict({1: nn.ReLU()})
-    with pytest.raises(ValueError, match=r"The name 'a\.b' in a ModuleDict must not be empty nor have a dot"):
+    with pytest.raises(ValueError, match=r"The name 'a\.b' in a ModuleDict must not be empty or contain a dot"):
         nn.ModuleDict({"a.b": nn.ReLU()})
-    with pytest.raises(NotImplementedError, match=r"A ModuleList only holds modules: .* a Sequential calls one after"):
+    with pytest.raises(NotImplementedError, match=r"A ModuleList only holds modules: .* a Sequential, which calls one"):
         nn.ModuleList([nn.ReLU()])(np.ones((1, 2)))
     model = Stages(np.random.default_rng(0))
     model.blocks = [nn.ReLU()]
-    with pytest.raises(TypeError, match=r"`blocks` of this Stages is a list of modules.*make it a ModuleList of them"):
+    with pytest.raises(TypeError, match=r"`blocks` of this Stages is a list of modules.*use a ModuleList instead"):
         model.state_dict()
     model.blocks = {"a": nn.ReLU()}
-    with pytest.raises(TypeError, match="make it a ModuleDict of them"):
+    with pytest.raises(TypeError, match="use a ModuleDict instead"):
         model.state_dict()

@@ -161,7 +161,7 @@ def test_the_same_as_native_layers(fast_backend):
             step = training.TrainStep(model, optim.Adam(model.parameters(), lr=0.01), nn.CrossEntropyLoss())
             losses.append([step(x, labels) for _ in range(5)])
         np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
-        assert step.unrecorded == (None if relu is nn.ReLU else "layer 1: Relu is a class of its own")
+        assert step.unrecorded == (None if relu is nn.ReLU else "layer 1: Relu is a user-defined class")
 
 
 def test_a_trainer_trains_one_and_the_rest_of_a_model_knows_it(tmp_path):
@@ -181,7 +181,7 @@ def test_a_trainer_trains_one_and_the_rest_of_a_model_knows_it(tmp_path):
     assert [row.name for row in summary.rows] == [
         "", "0", "0.conv", "0.rest", "0.rest.0", "0.rest.1", "0.rest.2", "0.scale", "1", "2",
     ]  # fmt: skip
-    assert summary.unrecorded["0"] == "Net is a class of its own"
+    assert summary.unrecorded["0"] == "Net is a user-defined class"
     other = nn.Sequential(Net(dtype), Noise(), nn.Linear(60, 3))
     training.save_weights(model, tmp_path / "a.safetensors")
     training.load_weights(other, tmp_path / "a.safetensors")
@@ -259,7 +259,7 @@ def test_forward_alone_is_enough_to_answer(backend):
         model, x = nn.Sequential(nn.Tanh(), Clip()), normal(4, 3)
         np.testing.assert_allclose(model(x), np.clip(np.tanh(x), -0.5, 0.5))
         np.testing.assert_array_equal(model.compile_inference()(x), model(x))
-        with pytest.raises(RuntimeError, match=r"Clip defines a forward of its own.*: define backward\(dy\), too"):
+        with pytest.raises(RuntimeError, match=r"Clip defines its own forward.*: also define backward\(dy\)"):
             model.backward(normal(4, 3))
 
 
@@ -347,7 +347,7 @@ BAD = {
     "whole numbers": ((lambda x: (x > 0).astype(int),), TypeError, "Own.forward returned int64"),
     "no rows": ((lambda x: x[:0],), ValueError, r"Own.forward returned an empty array, of shape \(0, 3\)"),
     "fewer rows": ((lambda x: x[:2],), ValueError, r"Own.forward returned an array of shape \(2, 3\) for an input of"),
-    "one axis": ((lambda x: x.sum(axis=1),), ValueError, r"must return \(4, ...\), of at least 2 dimensions"),
+    "one axis": ((lambda x: x.sum(axis=1),), ValueError, r"must return \(4, ...\) with at least 2 dimensions"),
     "written into x": ((changed,), ValueError, r"\w+\.forward writes into its input or a view of it"),
     "written into dy": ((lambda x: x, changed), ValueError, r"\w+\.backward writes into `dy` or a view of it"),
     "no dx": ((lambda x: x, lambda dy: None), TypeError, "Own.backward returned None but must return a numpy array"),
@@ -355,9 +355,9 @@ BAD = {
                             r"Own.backward returned a gradient of shape \(4, 2\), but its input has shape \(4, 3\)"),
     "dx of another dtype": ((lambda x: x, lambda dy: dy.astype(float)), TypeError, "Own.backward returned float64 but"),
     "a gradient's dtype": ((lambda x: x, lambda dy: (np.ones(2), dy)), ValueError,
-                           r"Own.backward left as the gradient of `weight` float64 of shape \(2,\), but `weight` is f"),
+                           r"Own.backward set the gradient of `weight` to float64 of shape \(2,\), but `weight` is f"),
     "a gradient's shape": ((lambda x: x, lambda dy: (np.ones(3, np.float32), dy)), ValueError, r"of shape \(3,\), but"),
-    "a gradient that is none": ((lambda x: x, lambda dy: (1.0, dy)), ValueError, "gradient of `weight` a float, bu"),
+    "a gradient that is none": ((lambda x: x, lambda dy: (1.0, dy)), ValueError, "gradient of `weight` to a float, b"),
 }  # fmt: skip
 
 
@@ -438,5 +438,5 @@ def test_one_that_does_not_say_which_call_is_told_how():
 
     model = Unsure()
     model(normal(3, 4))
-    with pytest.raises(RuntimeError, match=r"2 times\. Take each with `nn.last_call\(layer\)` right after it"):
+    with pytest.raises(RuntimeError, match=r"2 times\. Store each call with `nn.last_call\(layer\)` right after it"):
         model.backward(normal(3, 4))

@@ -1,18 +1,18 @@
-"""What a layer remembers from forward to backward belongs to a call of it, not to the layer.
+"""Values that a layer saves for its backward pass are stored for each call, not on the layer.
 
-``forward_native`` leaves what the gradient needs in attributes (``self._x = x``), and ``backward_native`` reads them.
-Between the two the layer may be called again: it stands at two places of a model, somebody looks at what it makes of
-another batch, or two threads share the model. So each call runs on a twin of the layer: an object of the same class
-with the same parameters, buffers, options and inner layers, whose new private attributes are its own. `Module` sees to
-that: it puts the two functions here around every ``forward_native`` and ``backward_native`` that a class defines.
+``forward_native`` stores what the gradient needs in attributes (``self._x = x``), and ``backward_native`` reads them.
+Between the two the layer may be called again: a model may use it in two places, it may compute another batch, or two
+threads may share the model. So each call runs on a twin of the layer: an object of the same class with the same
+parameters, buffers, options and inner layers, but with new private attributes of its own. `Module` arranges this by
+wrapping every ``forward_native`` and ``backward_native`` that a class defines with `forward` and `backward` below.
 
-The gradient of a call is computed on its twin. A container keeps the calls of its layers (`last_call`) and goes back
-through them (`Call.backward`), which does nothing where nothing is wanted: neither the input's gradient nor that of a
-parameter. One that calls ``backward_native`` of a layer directly gets the call that it made in the
-same pass, or an error if it made none or several. Whatever a layer returns is held against the shapes of its call
-before the next kernel sees it.
+The gradient of a call is computed on its twin. A container stores the calls of its layers (`last_call`) and goes back
+through them (`Call.backward`). That does nothing if neither the gradient of the input nor that of a parameter is
+needed. A container may also call ``backward_native`` of a layer directly, if it called the layer exactly once in the
+same pass; otherwise that is an error. The shape of each returned array is compared with that of the call before the
+next kernel reads the array.
 
-Who wants to see what each layer makes of a batch asks for it with `observed`.
+`observed` gives a function access to the input and output of every layer.
 """
 
 import functools
@@ -29,10 +29,10 @@ from fastcnn._inputs import each, listed
 
 PASSES = ("forward_native", "backward_native")
 KEPT_BY_DOORS = ("_last", "_recordings", "_pool", "_direct")
-"""Private attributes that are no memory of a call: what `Module.forward` keeps, and a direct ``forward_native``."""
+"""Private attributes that belong to no call; `Module.forward` and a direct ``forward_native`` set them."""
 
 
-Form = tuple  # kind, shape and dtype: what a gradient has in common with its activation; of several inputs, those
+Form = tuple  # (class, shape, dtype), which a gradient shares with its activation; for several inputs, a tuple of these
 Observer = Callable[[Any, Any, Callable[[], Any]], Any]
 _NOTHING = object()
 
@@ -43,11 +43,11 @@ class Call:
     Attributes
     ----------
     twin : Module
-        What ran, and what the call remembers.
+        The object on which the call ran. Its attributes hold what the call saved.
     inside : list of Call
-        The calls of other layers that it made.
+        The calls of other layers within this one.
     x, y : Form
-        Of what it was given, and of its output.
+        The forms of its input and of its output.
     """
 
     __slots__ = ("_layer", "inside", "twin", "x", "y")
@@ -56,34 +56,34 @@ class Call:
     y: Form
 
     def __init__(self, layer) -> None:
-        self._layer = weakref.ref(layer)  # a model keeps its last call: nothing may lead back from there
+        self._layer = weakref.ref(layer)  # weak, because a model stores its last call
         self.twin: Any = _twin(layer)
         self.inside: list[Call] = []
 
     def is_of(self, layer) -> bool:
-        """Whether this layer was called."""
+        """Whether this is a call of ``layer``."""
         return self._layer() is layer
 
     def learns(self) -> bool:
-        """Whether a parameter that was used requires its gradient."""
+        """Whether a parameter of the twin requires its gradient."""
         return self.twin.learns()
 
     def backward(self, dy, backend=None, input_grad: bool = True) -> Any:
-        """Gradient of the input, or None, from that of the output; the parameters' gradients are added.
+        """Add the gradients of the parameters; return that of the input, or None without ``input_grad``.
 
-        Without a backend, in the ``backward`` of a layer in NumPy, gradients are plain arrays.
+        Without a backend, as in the ``backward`` of a layer written in NumPy, gradients are plain arrays.
         """
         if backend is None:
             return by_door(lambda dy, inside: self.backward(dy, inside, input_grad), dy, input_grad)
         _running.chosen = self
         try:
-            return self._layer().backward_native(dy, backend, input_grad)  # type: ignore[union-attr]  # its twin has it
+            return self._layer().backward_native(dy, backend, input_grad)  # type: ignore[union-attr]  # caller holds it
         finally:
             _running.chosen = None
 
 
 class _Outermost:
-    """Around a call that is not made by another one."""
+    """The parent of calls that no other call makes."""
 
     twin = None
 
@@ -92,38 +92,38 @@ class _Outermost:
 
 
 class _Missing:
-    """In the place of a call that there is not: another function stands in the place of the layer's."""
+    """Placeholder for a call that was not recorded, as when a function replaced the layer's ``forward_native``."""
 
     def __init__(self, layer) -> None:
         self._name, self._learns = type(layer).__name__, layer.learns()
 
     def learns(self) -> bool:
-        """Whether there is a parameter that requires its gradient."""
+        """Whether a parameter of the layer requires its gradient."""
         return self._learns
 
     def backward(self, dy, backend=None, input_grad: bool = True):
-        """Refuse."""
+        """Raise an error."""
         raise RuntimeError(
-            f"This {self._name} has no memory of its forward pass: its forward_native was replaced, or called more "
-            "than once, by a function that is not its own."
+            f"This {self._name} has no recorded forward pass: its forward_native was replaced by another function, or "
+            "another layer was called before `nn.last_call`."
         )
 
 
 class _Running(threading.local):
-    """What a thread is in the middle of."""
+    """The passes that a thread is running."""
 
     call: "Call | _Outermost | None" = None
-    chosen: Call | None = None  # to which the next ``backward_native`` of its layer belongs
-    kept = True  # whether calls are kept for a backward pass
+    chosen: Call | None = None  # the call that the next ``backward_native`` goes back through
+    kept = True  # whether calls are stored for a backward pass
     observe: "Observer | None" = None
-    backend: Any = None  # of the layer written in NumPy in whose pass it is
+    backend: Any = None  # set during a pass of a layer written in NumPy
 
 
 _running = _Running()
 
 
 def run(layer, x, backend) -> tuple[Any, "Call | _Missing"]:
-    """Output of a layer, and the call; it has nothing to do with the calls that this thread is in the middle of."""
+    """Call a layer, independently of the calls that this thread is running; return its output and the call."""
     outer, _running.call = _running.call, _Outermost()
     try:
         with by_arrays(None):
@@ -133,17 +133,18 @@ def run(layer, x, backend) -> tuple[Any, "Call | _Missing"]:
 
 
 def last_call(layer) -> "Call | _Missing":
-    """The call of a layer that has just been made, for a layer of one's own that calls it several times.
+    """Return the latest call of a layer. A custom layer needs it to go back through a layer that it calls repeatedly.
 
     Parameters
     ----------
     layer : Module
-        Which was called last, by the ``forward`` or ``forward_native`` in which this is asked.
+        The layer that was called last. Use this function in the same ``forward`` or ``forward_native``, right after
+        the call.
 
     Returns
     -------
     Call
-        Its ``backward(dy)``, or ``backward(dy, backend, input_grad)`` of native arrays, goes back through this call.
+        Its ``backward(dy)``, or ``backward(dy, backend, input_grad)`` for native arrays, goes back through this call.
 
     Examples
     --------
@@ -171,12 +172,12 @@ def last_call(layer) -> "Call | _Missing":
 
 
 def is_running(layer) -> bool:
-    """Whether this thread is in the middle of a call, and ``layer`` is what runs in it: a twin."""
+    """Whether ``layer`` is the twin of the call that this thread is running."""
     return _running.call is not None and _running.call.twin is layer
 
 
 def shapes_of_inputs() -> list[tuple[int, ...]]:
-    """Of what the layer was given whose call is running, one input or several."""
+    """Return the shapes of the inputs of the running call."""
     call: Any = _running.call
     forms = call.x if isinstance(call.x[0], tuple) else (call.x,)
     return [shape for _, shape, _ in forms]
@@ -184,7 +185,7 @@ def shapes_of_inputs() -> list[tuple[int, ...]]:
 
 @contextmanager
 def by_arrays(backend) -> Iterator[None]:
-    """Within this, a pass goes through the doors of layers (see `fastcnn.nn.in_numpy`), which are parts of its call."""
+    """Within this block, ``forward`` and ``backward`` of layers join the running call (see `fastcnn.nn.in_numpy`)."""
     before, _running.backend = _running.backend, backend
     try:
         yield
@@ -193,28 +194,28 @@ def by_arrays(backend) -> Iterator[None]:
 
 
 def by_door(backward_native: Callable, dy, input_grad: bool) -> Any:
-    """What a native backward pass of a layer gives in the middle of one by arrays, as arrays; None without a gradient.
+    """Run a native backward pass within one on arrays; return the gradient of the input as arrays, or None.
 
     Raises
     ------
     RuntimeError
-        Outside of a pass by arrays.
+        If no pass on arrays is running.
     """
     inside = backend_inside()
     if inside is None:
-        raise RuntimeError("A call goes back by `backward(dy)` within the backward of a layer in NumPy only.")
+        raise RuntimeError("`Call.backward` needs `backend`, except within the backward of a layer written in NumPy.")
     dx = backward_native(inside.pack(_validate.floats("dy", dy)), inside)
     return each(lambda native: np.array(inside.unpack(native)), dx) if input_grad else None
 
 
 def backend_inside() -> Any:
-    """The backend of the pass by arrays that this thread is in the middle of, if it is."""
+    """Return the backend of the pass on arrays that this thread is running, or None."""
     return _running.backend
 
 
 @contextmanager
 def forgetting() -> Iterator[None]:
-    """Within this, no call is kept: there will be no backward pass."""
+    """Within this block, no calls are stored, as no backward pass will follow."""
     before, _running.kept = _running.kept, False
     try:
         yield
@@ -224,9 +225,9 @@ def forgetting() -> Iterator[None]:
 
 @contextmanager
 def observed(observe: Observer) -> Iterator[None]:
-    """Within this, each call of a layer in this thread goes through ``observe(layer, x, forward)``.
+    """Within this block, ``observe(layer, x, forward)`` replaces each call of a layer in this thread.
 
-    It returns the output, that of ``forward()``. Layers are called one by one, neither fused nor recorded.
+    It must return the output of ``forward()``. Layers are called one by one, neither fused nor recorded.
     """
     before, _running.observe = _running.observe, observe
     try:
@@ -236,21 +237,21 @@ def observed(observe: Observer) -> Iterator[None]:
 
 
 def is_observed() -> bool:
-    """Whether this thread's calls are."""
+    """Whether calls in this thread are observed."""
     return _running.observe is not None
 
 
 def forward(function):
-    """A class's ``forward_native``, run on a twin of its layer."""
+    """Wrap the ``forward_native`` of a class so that each call runs on a twin of the layer."""
 
     @functools.wraps(function)
     def forward_native(self, x, backend, **options):
         outer = _running.call
-        if outer is not None and outer.twin is self:  # by super(): still the same call
+        if outer is not None and outer.twin is self:  # called by super(): still the same call
             return function(self, x, backend, **options)
         if isinstance(x, tuple) and not self.several_inputs:
             raise ValueError(
-                f"{type(self).__name__} takes one input but is given {len(x)}; branches of a Parallel take one each."
+                f"{type(self).__name__} takes one input but was given {len(x)}; a Parallel gives each branch one."
             )
         call = _running.call = Call(self)
         observe = _running.observe
@@ -265,7 +266,7 @@ def forward(function):
         if type(y) is not kind:
             raise TypeError(
                 f"{_name(self, 'forward_native')} returned a {type(y).__name__} but must return a native activation, "
-                f"as the {kind.__name__} that it is given; `backend.pack` makes one."
+                f"a {kind.__name__} like its input; `backend.pack` makes one of an array."
             )
         call.x, call.y = form(x), form(y)
         _write_back(call.twin, self)
@@ -281,7 +282,7 @@ def forward(function):
 
 
 def backward(function):
-    """A class's ``backward_native``, run on the twin of the call to which it belongs."""
+    """Wrap the ``backward_native`` of a class so that it runs on the twin of its call."""
 
     @functools.wraps(function)
     def backward_native(self, dy, backend, input_grad):
@@ -295,8 +296,8 @@ def backward(function):
             call = _only(self, outer)
         if form(dy) != call.y:
             raise ValueError(
-                f"{_name(self, 'backward_native')} was given a gradient of {_said(form(dy))}, but the output to which "
-                f"it belongs has {_said(call.y)}."
+                f"{_name(self, 'backward_native')} was given a gradient of {_said(form(dy))}, but the output of its "
+                f"call has {_said(call.y)}."
             )
         if not input_grad and not call.learns():
             return None
@@ -308,8 +309,7 @@ def backward(function):
         if input_grad and (dx is None or form(dx) != call.x):
             what = "None" if dx is None else f"a gradient of {_said(form(dx))}"
             raise ValueError(
-                f"{_name(self, 'backward_native')} returned {what}, but the input to which it belongs has "
-                f"{_said(call.x)}."
+                f"{_name(self, 'backward_native')} returned {what}, but the input of its call has {_said(call.x)}."
             )
         _write_back(call.twin, self)
         return dx
@@ -319,18 +319,18 @@ def backward(function):
 
 
 def is_as_defined(layer) -> bool:
-    """Whether the methods of a layer are those that its class was defined with: none was replaced since."""
+    """Whether a layer still has the methods of its class's definition; someone may have replaced them."""
     kind = type(layer)
     return kind.passes == passes(kind) and not any(callable(getattr(kind, name, None)) for name in vars(layer))
 
 
 def passes(kind: type) -> tuple:
-    """The two methods of a class, as they are now."""
+    """Return ``forward_native`` and ``backward_native`` of a class as they are now."""
     return tuple(getattr(kind, name) for name in PASSES)
 
 
 def wrap(kind: type) -> None:
-    """Let the two methods of a new class run on twins, wherever it has them from."""
+    """Make both methods of a new class run on twins, even if a class that is not a Module defines them."""
     for name, around in zip(PASSES, (forward, backward), strict=True):
         if not hasattr(getattr(kind, name), "is_wrapped"):
             setattr(kind, name, around(vars(kind).get(name) or _inherited(kind, name)))
@@ -338,17 +338,17 @@ def wrap(kind: type) -> None:
 
 
 def _inherited(kind: type, name: str):
-    """A method that comes from a class that is no module."""
+    """Return a method that calls the one of a base class that is not a Module."""
 
     def inherited(self, *arguments, **options):
         return getattr(super(kind, self), name)(*arguments, **options)
 
-    inherited.is_made = True  # type: ignore[attr-defined]  # by nobody who wrote a layer
+    inherited.is_made = True  # type: ignore[attr-defined]  # generated here, not written by a user
     return inherited
 
 
 def form(x) -> Form:
-    """That of an activation, or of each of several."""
+    """Return the form of an activation, or a tuple of the forms of several."""
     return each(lambda one: (type(one), one.shape, one.dtype), x)
 
 
@@ -370,7 +370,7 @@ def _twin(layer):
 
 
 def _write_back(twin, layer) -> None:
-    """Give a layer what a pass changed of it: public attributes, and private ones that it had before."""
+    """Copy to a layer what a pass changed: public attributes, and private ones that the layer had before."""
     own = layer.__dict__
     for name, value in twin.__dict__.items():
         before = own.get(name, _NOTHING)
@@ -379,7 +379,7 @@ def _write_back(twin, layer) -> None:
 
 
 def _only(layer, outer: "Call | _Outermost | None") -> Call:
-    """The one call to which a direct ``backward_native`` can belong."""
+    """Return the only call that a direct ``backward_native`` can go back through."""
     if outer is None:
         direct = vars(layer).get("_direct")
         made = [direct] if direct else []
@@ -391,9 +391,9 @@ def _only(layer, outer: "Call | _Outermost | None") -> Call:
     if not made:
         raise RuntimeError(f"{_name(layer, 'backward_native')} needs a forward_native before it, in {who}.")
     raise RuntimeError(
-        f"{_name(layer, 'backward_native')} cannot know to which call it belongs: {who} called the layer {len(made)} "
-        "times. Take each with `nn.last_call(layer)` right after it, and go back by `call.backward`; or let each place "
-        "have a layer of its own."
+        f"{_name(layer, 'backward_native')} is ambiguous: {who} called the layer {len(made)} times. Store each call "
+        "with `nn.last_call(layer)` right after it and go back by `call.backward`, or use a separate layer for each "
+        "call."
     )
 
 

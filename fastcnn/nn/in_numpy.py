@@ -1,12 +1,14 @@
-"""Layers that are written in NumPy: ``forward(x)`` and ``backward(dy)`` on plain arrays, anywhere in a model.
+"""Layers written in NumPy: ``forward(x)`` and ``backward(dy)`` on plain arrays, anywhere in a model.
 
-A class that defines these two, and no native passes, is given native passes that unpack, call them and pack. So it
-stands in a `Sequential`, between layers whose activations are in a backend's layout. It runs on twins as every layer
-does (see `fastcnn.nn.calls`): what ``forward`` leaves in ``self._x`` is there in the ``backward`` of that call.
+A class that defines these two methods, and no native ones, gets native methods that unpack the arrays, call its own
+methods and pack the result. So the layer works in a `Sequential`, between layers whose activations are in a backend's
+layout. Like every layer, it runs on twins (see `fastcnn.nn.calls`): what ``forward`` stores in ``self._x`` is there in
+the ``backward`` of that call.
 
-From outside, ``layer(x)`` and ``layer.backward(dy)`` are the doors of every `Module`, with their checks. Other layers
-that such a class calls, ``self.conv(x)`` and ``self.conv.backward(dy)``, become parts of its call, each once; one that
-is called several times goes back through each of its calls (see `last_call`).
+Called from outside, ``layer(x)`` and ``layer.backward(dy)`` are the public methods of `Module`, with their checks; the
+names below call these the door. When the class calls other layers, as ``self.conv(x)`` and ``self.conv.backward(dy)``,
+those calls become parts of its own, each once. It goes back through a layer that it calls several times by each of the
+calls (see `last_call`).
 """
 
 import functools
@@ -23,7 +25,7 @@ from fastcnn.nn.parameter import Parameter
 
 
 def wrap(kind: Any, module: Any) -> None:
-    """Give native passes to a new class that is written in NumPy, and the doors of ``module`` to its two methods."""
+    """Add native methods to a new class written in NumPy, and the checks of ``module`` to its own two methods."""
     if _has_native_passes(kind, module):
         return
     own = vars(kind)
@@ -34,12 +36,12 @@ def wrap(kind: Any, module: Any) -> None:
 
 
 def has_door(method: Callable) -> bool:
-    """Whether a method is one on arrays, behind the door."""
+    """Whether a method on arrays was wrapped by `_door`."""
     return hasattr(method, "takes_input_grad")
 
 
 def _has_native_passes(kind: type, module: Any) -> bool:
-    """Whether somebody wrote them, in this class or one that it extends."""
+    """Whether this class or a base class other than ``module`` defines native methods."""
     for cls in kind.__mro__:
         for name in calls.PASSES:
             method = vars(cls).get(name)
@@ -49,7 +51,7 @@ def _has_native_passes(kind: type, module: Any) -> bool:
 
 
 def _door(method: Callable, door: Callable) -> Callable:
-    """A method on arrays, in the middle of its own call; else the door, behind which it is called."""
+    """Return a function that calls ``method`` within its own call, and ``door``, which checks arrays, elsewhere."""
 
     @functools.wraps(method)
     def either(self, *arrays, **options):
@@ -60,26 +62,26 @@ def _door(method: Callable, door: Callable) -> Callable:
 
 
 def _forward_native(self, x, backend):
-    """Unpack, ``forward``, pack."""
+    """Unpack, call ``forward`` and pack."""
     name, arrays = f"{type(self).__name__}.forward", [_read_only(backend.unpack(native)) for native in listed(x)]
     with calls.by_arrays(backend), _blamed(name, "its input"):
         y = _floats(name, self.forward(*arrays), arrays[0])
     N, shapes = len(arrays[0]), " and ".join(str(array.shape) for array in arrays)
     if y.ndim < 2 or len(y) != N:
         raise ValueError(
-            f"{name} returned an array of shape {y.shape} for an input of shape {shapes}, but must return ({N}, ...), "
-            "of at least 2 dimensions."
+            f"{name} returned an array of shape {y.shape} for an input of shape {shapes}, but must return ({N}, ...) "
+            "with at least 2 dimensions."
         )
     return backend.pack(y)
 
 
 def _backward_native(self, dy, backend, input_grad: bool):
-    """Unpack, ``backward``, pack."""
+    """Unpack, call ``backward`` and pack."""
     name, kind = f"{type(self).__name__}.backward", type(self)
     if not has_door(kind.backward):
         raise RuntimeError(
-            f"{kind.__name__} defines a forward of its own, of which Module.backward knows nothing: define "
-            "backward(dy), too, which adds the gradients of its parameters and returns that of its input."
+            f"{kind.__name__} defines its own forward, which Module.backward cannot go back through: also define "
+            "backward(dy), which adds the gradients of the parameters and returns that of the input."
         )
     options = {"input_grad": input_grad} if kind.backward.takes_input_grad else {}
     dy = _read_only(backend.unpack(dy))
@@ -103,7 +105,7 @@ _forward_native.is_made = _backward_native.is_made = True  # type: ignore[attr-d
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
-    """A view: the numbers may be what another layer remembers."""
+    """Return a read-only view, as another layer may have saved the same array."""
     array = array.view()
     array.flags.writeable = False
     return array
@@ -111,26 +113,26 @@ def _read_only(array: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _blamed(name: str, what: str) -> Iterator[None]:
-    """Say which layer writes into what it was given, which NumPy refuses."""
+    """Name the layer in the error that NumPy raises for writing into a read-only array."""
     try:
         yield
     except ValueError as error:
         if "read-only" not in str(error):
             raise
         raise ValueError(
-            f"{name} writes into {what} or a view of it ({error}), which others may remember: let it make a new array, "
-            "as `x = x + 1` for `x += 1`."
+            f"{name} writes into {what} or a view of it ({error}), which other layers may use: make a new array, as "
+            "in `x = x + 1` for `x += 1`."
         ) from error
 
 
 def _floats(name: str, array: Any, given: np.ndarray) -> np.ndarray:
-    """What a method returned, if it is an array of the dtype of what it was given; C-contiguous, and nobody's view."""
+    """Check that a method returned an array with the dtype of its input; return it C-contiguous and writeable."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} returned {_said(array)} but must return a numpy array.")
     if array.dtype != given.dtype:
         raise TypeError(
-            f"{name} returned {array.dtype} but was given {given.dtype}: parameters, and other arrays that it computes "
-            "with, must be of that dtype, too, or the result be converted by .astype."
+            f"{name} returned {array.dtype} but was given {given.dtype}: parameters and other arrays that it uses must "
+            "have that dtype, or the result must be converted with .astype."
         )
     if array.size == 0:
         raise ValueError(f"{name} returned an empty array, of shape {array.shape}.")
@@ -138,7 +140,7 @@ def _floats(name: str, array: Any, given: np.ndarray) -> np.ndarray:
 
 
 def _of_shape(name: str, dx: Any, dy: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A gradient of an input of this shape."""
+    """Check that a gradient has the shape of its input."""
     dx = _floats(name, dx, dy)
     if dx.shape != shape:
         raise ValueError(f"{name} returned a gradient of shape {dx.shape}, but its input has shape {shape}.")
@@ -150,7 +152,7 @@ def _check_gradient(name: str, held: str, parameter: Parameter) -> None:
     if not isinstance(grad, np.ndarray) or (grad.shape, grad.dtype) != (parameter.shape, parameter.dtype):
         found = f"{grad.dtype} of shape {grad.shape}" if isinstance(grad, np.ndarray) else _said(grad)
         raise ValueError(
-            f"{name} left as the gradient of `{held}` {found}, but `{held}` is {parameter.dtype} of shape "
+            f"{name} set the gradient of `{held}` to {found}, but `{held}` is {parameter.dtype} of shape "
             f"{parameter.shape}."
         )
 

@@ -1,4 +1,4 @@
-"""Modules by their places or by names, for layers of one's own that say themselves how they are called."""
+"""Lists and dictionaries of modules, for custom layers that call the modules themselves."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -14,20 +14,20 @@ def _checked(module, name: str, where: str) -> Module:
 
 
 class _Held(Module):
-    """What both share: it holds modules and computes nothing itself."""
+    """Base of both: it holds modules and computes nothing itself."""
 
     def forward_native(self, x, backend):
-        """Refuse: it does not say how its modules are called."""
+        """Raise an error, as it does not define how its modules are called."""
         raise NotImplementedError(
-            f"A {type(self).__name__} only holds modules: the forward_native of the layer that has it calls them; "
-            "a Sequential calls one after the other, a Concat all side by side."
+            f"A {type(self).__name__} only holds modules: call them in the forward_native of the layer that contains "
+            "it, or use a Sequential, which calls one after the other, or a Concat, which calls all on the same input."
         )
 
 
 class ModuleList(_Held):
-    """Modules in a list, as ``torch.nn.ModuleList``: a layer that has it as an attribute has all of them.
+    """A list of modules, as ``torch.nn.ModuleList``: a layer with such an attribute contains all of them.
 
-    Their parameters are named by the attribute and their places: "blocks.0.weight". It computes nothing itself.
+    Names of their parameters contain the attribute and the index: "blocks.0.weight". It computes nothing itself.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class ModuleList(_Held):
     Raises
     ------
     TypeError
-        If one is not a `Module`.
+        If an item is not a `Module`.
 
     Examples
     --------
@@ -65,24 +65,24 @@ class ModuleList(_Held):
 
     def _set(self, modules: Iterable[Module]) -> None:
         self._held = tuple(_checked(module, str(i), "Module") for i, module in enumerate(modules))
-        self.count = len(self._held)  # public: recordings see that something changed
+        self.count = len(self._held)  # public, so that recordings notice the change
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Modules, named by their places: "0", "1", ..."""
+        """Names and modules; the names are indices: "0", "1", ..."""
         return ((str(i), module) for i, module in enumerate(self._held))
 
     def append(self, module: Module) -> "ModuleList":
-        """Add a module behind the last; return the list."""
+        """Add a module at the end; return the list."""
         self._set((*self._held, module))
         return self
 
     def extend(self, modules: Iterable[Module]) -> "ModuleList":
-        """Add modules behind the last; return the list."""
+        """Add modules at the end; return the list."""
         self._set((*self._held, *modules))
         return self
 
     def insert(self, index: int, module: Module) -> None:
-        """Put a module before the one that is at a place."""
+        """Insert a module before the one at ``index``."""
         modules = list(self._held)
         modules.insert(_validate.whole("index", index), module)
         self._set(modules)
@@ -93,7 +93,7 @@ class ModuleList(_Held):
     def __iter__(self) -> Iterator[Module]:
         return iter(self._held)
 
-    def __getitem__(self, index: int | slice) -> Any:  # a module, of whatever class it is, or a list of some
+    def __getitem__(self, index: int | slice) -> Any:  # a module may be of any class
         return ModuleList(self._held[index]) if isinstance(index, slice) else self._held[index]
 
     def __setitem__(self, index: int, module: Module) -> None:
@@ -108,9 +108,9 @@ class ModuleList(_Held):
 
 
 class ModuleDict(_Held):
-    """Modules by their names, as ``torch.nn.ModuleDict``: a layer that has it as an attribute has all of them.
+    """A dictionary of modules, as ``torch.nn.ModuleDict``: a layer with such an attribute contains all of them.
 
-    Their parameters are named by the attribute and their own names: "heads.colour.weight". It computes nothing itself.
+    Names of their parameters contain the attribute and the key: "heads.colour.weight". It computes nothing itself.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class ModuleDict(_Held):
     Raises
     ------
     TypeError, ValueError
-        If one is not a `Module`, or a name is no text, is empty or has a dot.
+        If a value is not a `Module`, or a name is not a string, is empty or contains a dot.
 
     Examples
     --------
@@ -137,11 +137,11 @@ class ModuleDict(_Held):
     def _set(self, modules: Mapping[str, Module]) -> None:
         for name in modules:
             if not isinstance(name, str):
-                raise TypeError(f"Names in a ModuleDict must be texts, not {name!r}.")
+                raise TypeError(f"Names in a ModuleDict must be strings, not {name!r}.")
             if not name or "." in name:
-                raise ValueError(f"The name {name!r} in a ModuleDict must not be empty nor have a dot.")
+                raise ValueError(f"The name {name!r} in a ModuleDict must not be empty or contain a dot.")
         self._held = {name: _checked(module, repr(name), "Module") for name, module in modules.items()}
-        self.names = tuple(self._held)  # public: recordings see that something changed
+        self.names = tuple(self._held)  # public, so that recordings notice the change
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Names and modules."""
@@ -160,7 +160,7 @@ class ModuleDict(_Held):
         return self._held.items()
 
     def update(self, modules: Mapping[str, Module]) -> None:
-        """Add modules, and put others in the place of those that have the same names."""
+        """Add modules; replace those with the same names."""
         self._set({**self._held, **modules})
 
     def __len__(self) -> int:
@@ -172,7 +172,7 @@ class ModuleDict(_Held):
     def __contains__(self, name: object) -> bool:
         return name in self._held
 
-    def __getitem__(self, name: str) -> Any:  # a module, of whatever class it is
+    def __getitem__(self, name: str) -> Any:  # a module may be of any class
         return self._held[name]
 
     def __setitem__(self, name: str, module: Module) -> None:

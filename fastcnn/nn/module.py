@@ -1,8 +1,8 @@
-"""What a layer is.
+"""Module, the base class of all layers and models.
 
-A module has two storeys. `Module.forward` and `Module.backward` are the door: plain NumPy arrays in and out, checked,
-packed into the backend's own layout and unpacked again. Behind it, ``forward_native`` and ``backward_native`` pass
-activations from layer to layer in that layout, so that a model packs once and unpacks once, however deep it is.
+A module has two levels. `Module.forward` and `Module.backward` are public. They check plain NumPy arrays, pack them
+into the backend's own layout, and unpack the results. ``forward_native`` and ``backward_native`` pass activations from
+layer to layer in that layout, so a model packs and unpacks only once, however deep it is.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class IncompatibleKeys(NamedTuple):
-    """Names that one of a state and a module has and the other has not."""
+    """Names that a module has but a state has not, and the other way round."""
 
     missing_keys: list[str]
     unexpected_keys: list[str]
@@ -36,26 +36,28 @@ class IncompatibleKeys(NamedTuple):
 class Module:
     """A layer, or a model made of layers.
 
-    A new layer defines ``forward(x)``, which returns y, and ``backward(dy)``, which adds the gradients of its
-    parameters and returns dx, on plain NumPy arrays: x and dy may not be written into, and y and dx have their dtype.
-    Attributes that are a `Parameter`, a `Buffer` or a `Module` are found by their names. It stands anywhere in a model,
-    in every backend, and may call other layers, and go back through them, each once; of one that it calls several
-    times, `fastcnn.nn.last_call` gives each call to go back through. A ``backward(dy, *, input_grad)`` is told whether
-    dx is needed. `fastcnn.testing.check_layer` checks a layer.
+    A custom layer defines ``forward(x)``, which returns y, and ``backward(dy)``, which adds the gradients of its
+    parameters and returns dx. All are plain NumPy arrays. The methods must not write into x or dy, and y and dx must
+    have the same dtype as these. Attributes that are a `Parameter`, a `Buffer` or a `Module` are found by name. The
+    layer works anywhere in a model and with every backend. It may call other layers and go back through each of them
+    once; for a layer that it calls several times, `fastcnn.nn.last_call` returns each call to go back through. If
+    ``backward`` has a keyword argument ``input_grad``, it says whether dx is needed. `fastcnn.testing.check_layer`
+    checks a layer.
 
-    One that calls the backend itself, without the way to NumPy and back, defines ``forward_native(x, backend)`` and
-    ``backward_native(dy, backend, input_grad)`` in their place, which returns None without `input_grad`. It is not
-    called without `input_grad` where no parameter learns, and may leave out what `learns` says is not needed.
-    Activations are in the backend's own layout; their ``.shape`` is (N, C, H, W), (N, C, L) or (N, features) in every
-    backend.
+    A layer that calls the backend directly, without converting to NumPy and back, defines ``forward_native(x,
+    backend)`` and ``backward_native(dy, backend, input_grad)`` instead. ``backward_native`` returns None without
+    `input_grad`. It is not called if neither the gradient of the input nor that of a parameter is needed, and it may
+    skip those of the parameters if `learns` returns False. Activations are in the backend's own layout; their
+    ``.shape`` is (N, C, H, W), (N, C, L) or (N, features) in every backend.
 
-    What a forward pass leaves in new attributes that begin with an underscore is there in the backward pass of the same
-    call, and nowhere else: a layer may be called several times before, at several places of a model too (see
-    `fastcnn.nn.calls`). All other attributes are the layer's own, whenever they are set. A native layer goes
-    back through what `fastcnn.nn.last_call` gives by ``call.backward(dy, backend, input_grad)``.
+    New attributes that begin with an underscore and are set in a forward pass exist in the backward pass of the same
+    call, and nowhere else. So a layer may be called several times before a backward pass, also at several places of a
+    model (see `fastcnn.nn.calls`). All other attributes are those of the layer, whenever they are set. A native layer
+    goes back through a call that `fastcnn.nn.last_call` returned by ``call.backward(dy, backend, input_grad)``.
 
-    A layer that takes several inputs says ``several_inputs = True``: its ``forward`` has as many arguments, its
-    ``forward_native`` a tuple of activations, and what it returns on the way back is a tuple of one gradient each.
+    A layer with several inputs sets ``several_inputs = True``. Its ``forward`` then takes one argument for each input,
+    its ``forward_native`` takes a tuple of activations, and its backward methods return a tuple of gradients, one for
+    each input.
 
     Examples
     --------
@@ -94,9 +96,9 @@ class Module:
 
     training = True
     several_inputs: bool = False
-    _last: Any = None  # (backend's name, y, call or use of a recording) of the last forward
-    _version = 0  # how often a public attribute was set
-    _summarize: Callable[..., Any]  # `summarize` and `Inference`, which know what layers there are, and say so
+    _last: Any = None  # (backend name, y, call or use of a recording) of the last forward
+    _version = 0  # how often a public attribute was set or deleted
+    _summarize: Callable[..., Any]  # both are set in the files that define them, as these import this one
     _inference: "type[Inference]"
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -114,22 +116,22 @@ class Module:
             object.__setattr__(self, "_version", self._version + 1)
         object.__delattr__(self, name)
 
-    if not TYPE_CHECKING:  # else every attribute would be there
+    if not TYPE_CHECKING:  # otherwise type checkers would accept every attribute
 
         def __getattr__(self, name: str):
-            """Say what does what PyTorch's would, or that there is no such attribute."""
+            """Name the replacement for an attribute of PyTorch's modules, or raise the usual error."""
             if name in ABSENT:
                 raise AttributeError(f"A Module of fastcnn has no `{name}`: {ABSENT[name]}.", name=name, obj=self)
             return object.__getattribute__(self, name)
 
     def forward(self, x: Batch, *more: np.ndarray) -> np.ndarray:
-        """Output for a batch, computed by the current backend; `backward` will use the same.
+        """Compute the output for a batch with the current backend; `backward` uses the same backend.
 
         Parameters
         ----------
         x : ndarray of shape (N, C, H, W), (N, C, L) or (N, features), float32 or float64
-            Layers may remember it: leave it as it is until `backward` was called. A model of several inputs (see
-            `Parallel`) is given a tuple of them, of one N and dtype.
+            Layers may save it, so do not change it before `backward`. A model with several inputs (see `Parallel`)
+            takes a tuple of arrays with the same N and dtype.
         *more : ndarray of shape (N, C, H, W), (N, C, L) or (N, features), optional
             The other inputs, if `x` is the first of several.
 
@@ -140,13 +142,13 @@ class Module:
         Raises
         ------
         TypeError, ValueError
-            If `x` is not a float array of at least two axes, does not fit a layer, or there are several but the model
-            takes one.
+            If `x` is not a float array of at least two axes, does not fit a layer, or there are several inputs but the
+            model takes one.
         """
         inside = calls.backend_inside()
         if inside is not None:
             return np.array(inside.unpack(self.forward_native(each(inside.pack, checked_batch(x, *more)), inside)))
-        self._last = None  # what a forward leaves that fails half-way belongs to nothing
+        self._last = None  # so that `backward` does not use an older batch if this call fails
         name = backends.get_backend()
         backend = backends.load(name)
         x = checked_batch(x, *more)
@@ -157,17 +159,17 @@ class Module:
                 self._last = name, y, use
             else:
                 native, call = calls.run(self, each(backend.pack, x), backend)
-                y = np.array(backend.unpack(native))  # a copy: the caller may change it, the layers remember their own
+                y = np.array(backend.unpack(native))  # a copy, as the caller may change it
                 self._last = name, y, call
         return y
 
     def backward(self, dy: np.ndarray, *, input_grad: bool = True) -> Any:
-        """Add the gradients of all parameters that require them, and return that of the input, for the last batch.
+        """Add the gradients of all parameters that require them and return that of the input, for the last batch.
 
         Parameters
         ----------
         dy : ndarray of the shape and dtype of the last output
-            Gradient of the loss by that output.
+            Gradient of the loss with respect to that output.
         input_grad : bool, default True
             Whether to compute the gradient of the input, which training does not need.
 
@@ -178,19 +180,19 @@ class Module:
         Raises
         ------
         RuntimeError
-            If there was no `forward` before, the last one failed, or it is not known to which call of a layer a
-            gradient belongs: see `fastcnn.nn.calls`.
+            If there was no `forward` before, the last one failed, or it is ambiguous to which call of a layer a
+            gradient belongs; see `fastcnn.nn.calls`.
         TypeError, ValueError
-            If `dy` has not the shape and dtype of the last output, or what a layer of one's own returns not those of
-            its input.
+            If `dy` does not have the shape and dtype of the last output, or a custom layer returns a gradient that does
+            not have those of its input.
         """
         if calls.backend_inside() is not None:
             return calls.by_door(lambda dy, inside: self.backward_native(dy, inside, input_grad), dy, input_grad)
         forward = type(self).forward
         if self._last is None and forward is not Module.forward and not in_numpy.has_door(forward):
             raise RuntimeError(
-                f"{type(self).__name__} defines a forward of its own, of which Module.backward knows nothing: define "
-                "forward_native and backward_native in its place, or backward beside it."
+                f"{type(self).__name__} defines its own forward, which Module.backward cannot go back through: define "
+                "forward_native and backward_native instead, or also define backward."
             )
         if self._last is None:
             raise RuntimeError(
@@ -213,7 +215,7 @@ class Module:
         return self.forward(x, *more)
 
     def forward_native(self, x, backend):
-        """Output, in the layout of ``backend``."""
+        """Return the output, in the layout of ``backend``."""
         raise NotImplementedError(f"{type(self).__name__} must define forward_native(x, backend).")
 
     def backward_native(self, dy, backend, input_grad: bool):
@@ -226,7 +228,7 @@ class Module:
         Raises
         ------
         TypeError
-            If there are modules in a list, a tuple or a dictionary: they would be no part of this one.
+            If an attribute is a list, a tuple or a dictionary of modules, which would not be found.
         """
         children = {name: value for name, value in vars(self).items() if isinstance(value, Module)}
         for name, value in vars(self).items():
@@ -234,8 +236,8 @@ class Module:
                 items = value.values() if isinstance(value, dict) else value
                 if any(isinstance(item, Module) and item not in children.values() for item in items):
                     raise TypeError(
-                        f"`{name}` of this {type(self).__name__} is a {type(value).__name__} of modules, in which they "
-                        f"are not found; make it a Module{'Dict' if isinstance(value, dict) else 'List'} of them."
+                        f"`{name}` of this {type(self).__name__} is a {type(value).__name__} of modules, which are not "
+                        f"found there; use a Module{'Dict' if isinstance(value, dict) else 'List'} instead."
                     )
         return iter(children.items())
 
@@ -244,18 +246,18 @@ class Module:
         return (child for _, child in self.named_children())
 
     def modules(self) -> Iterator["Module"]:
-        """The module itself and all inside it, each once."""
+        """The module itself and all modules inside it, each once."""
         return (module for _, module in self.named_modules())
 
     def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, "Module"]]:
-        """Dotted names and modules: the module itself, with the name `prefix`, and all inside it, in PyTorch's order.
+        """Dotted names and modules, in PyTorch's order: the module itself, named `prefix`, and all modules inside it.
 
         Parameters
         ----------
         prefix : str, default ""
-            What the names begin with.
+            Prefix of the names.
         remove_duplicate : bool, default True
-            Whether a module that has several names comes once, by the first.
+            Whether a module with several names is listed only once, under its first name.
 
         Examples
         --------
@@ -276,12 +278,12 @@ class Module:
             waiting.extend(reversed(inside))
 
     def get_submodule(self, target: str) -> "Module":
-        """The module of a dotted name, as `named_modules` names it; the module itself for "".
+        """Return the module with a dotted name, as in `named_modules`; "" is the module itself.
 
         Raises
         ------
         AttributeError
-            If there is none.
+            If there is no module of that name.
 
         Examples
         --------
@@ -292,10 +294,10 @@ class Module:
         for name, module in self.named_modules(remove_duplicate=False):
             if name == target:
                 return module
-        raise AttributeError(f"This {type(self).__name__} has no module of the name {target!r}.")
+        raise AttributeError(f"This {type(self).__name__} has no module named {target!r}.")
 
     def apply(self, fn: Callable[["Module"], object]) -> Self:
-        """Call ``fn`` for every module inside this one, and for this one last; return the module.
+        """Call ``fn`` with every module inside this one, and with this one last; return the module.
 
         Examples
         --------
@@ -313,37 +315,38 @@ class Module:
         return self
 
     def add_module(self, name: str, module: "Module | None") -> None:
-        """Make a module an attribute; the same as ``setattr(self, name, module)``, but for what it checks.
+        """Set a module as an attribute: ``setattr(self, name, module)`` with additional checks.
 
         Raises
         ------
         TypeError, ValueError
-            If `module` is neither a `Module` nor None, or `name` is no name or that of another attribute.
+            If `module` is neither a `Module` nor None, or `name` is not a valid name or is that of another attribute.
         """
         self._register(name, module, "module", Module)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Make a parameter an attribute; see `add_module`."""
+        """Set a parameter as an attribute; see `add_module`."""
         self._register(name, param, "param", Parameter)
 
     def register_buffer(self, name: str, tensor: np.ndarray | None, persistent: bool = True) -> None:
-        """Make a `Buffer` of an array, and an attribute of that; see `add_module`.
+        """Set a `Buffer` that holds an array as an attribute; see `add_module`.
 
         Raises
         ------
         TypeError, ValueError
-            As in `add_module`; and if `persistent` is not True: what is not part of the state is a plain attribute.
+            As in `add_module`, and if `persistent` is not True: an array that is not part of the state is a plain
+            attribute.
         """
         if not _validate.flag("persistent", persistent):
             raise ValueError(
-                f"`persistent` cannot be False: every buffer is part of the state. Keep the array in an attribute, "
-                f"`self.{name} = array`."
+                f"`persistent` must be True, as every buffer is part of the state. Use a plain attribute for other "
+                f"arrays: `self.{name} = array`."
             )
         self._register(name, tensor if tensor is None else Buffer(tensor), "tensor", Buffer)
 
     def _register(self, name: str, value, argument: str, kind: type) -> None:
         if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
-            raise ValueError(f"`name` is {name!r} but must be that of a public attribute.")
+            raise ValueError(f"`name` is {name!r} but must be the name of a public attribute.")
         if value is not None and not isinstance(value, kind):
             raise TypeError(f"`{argument}` must be a {kind.__name__} or None, not {type(value).__name__}.")
         before = getattr(self, name, None)
@@ -352,26 +355,26 @@ class Module:
         setattr(self, name, value)
 
     def to(self, *to: Any, device: Any = None, dtype: Any = None) -> Self:
-        """Set the dtype of all parameters, gradients and buffers of floats; return the module.
+        """Set the dtype of all parameters, gradients and floating-point buffers; return the module.
 
-        An optimizer that has the parameters already is to be made anew.
+        An optimizer that was made before must be made again.
 
         Parameters
         ----------
         *to : dtype, str or torch.device
-            float32 or float64, NumPy's or PyTorch's, or a name; or "cpu", where all of fastcnn is.
+            float32 or float64, as a dtype of NumPy or PyTorch or by name; or "cpu", which changes nothing.
         device, dtype : dtype, str or torch.device, optional
-            The same by name.
+            The same as keyword arguments.
 
         Returns
         -------
         Module
-            This one.
+            The module itself.
 
         Raises
         ------
         TypeError
-            If one is something else.
+            If an argument is something else.
 
         Examples
         --------
@@ -413,13 +416,13 @@ class Module:
         return self.to(np.float64)
 
     def cpu(self) -> Self:
-        """Return the module, which is there already."""
+        """Return the module, which is on the CPU already."""
         return self
 
     def named_state(self) -> Iterator[tuple[str, Parameter | Buffer]]:
-        """Dotted names, parameters and buffers of this module and all inside it, as PyTorch names and orders them.
+        """Dotted names, parameters and buffers of this module and all modules inside it, in PyTorch's order.
 
-        What several layers share comes by each of its names.
+        A parameter or buffer that several layers share is listed under each of its names.
         """
         for kind in (Parameter, Buffer):
             for name, value in vars(self).items():
@@ -430,15 +433,15 @@ class Module:
                 yield f"{child_name}.{name}", value
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """First names and parameters of this module and all inside it, each once, in PyTorch's order."""
+        """Names and parameters of this module and all inside it, in PyTorch's order, each once by its first name."""
         return ((name, value) for name, value in self._named_once() if isinstance(value, Parameter))
 
     def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
-        """First names and buffers of this module and all inside it, each once, in PyTorch's order."""
+        """Names and buffers of this module and all inside it, in PyTorch's order, each once by its first name."""
         return ((name, value) for name, value in self._named_once() if isinstance(value, Buffer))
 
     def buffers(self) -> Iterator[Buffer]:
-        """Buffers of this module and all inside it, each once."""
+        """Buffers of this module and all modules inside it, each once."""
         return (buffer for _, buffer in self.named_buffers())
 
     def _named_once(self) -> Iterator[tuple[str, Parameter | Buffer]]:
@@ -448,25 +451,26 @@ class Module:
         return ((name, value) for value, name in names.items())
 
     def parameters(self) -> Iterator[Parameter]:
-        """Parameters of this module and all inside it, each once."""
+        """Parameters of this module and all modules inside it, each once."""
         return (parameter for _, parameter in self.named_parameters())
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Set whether the parameters of this module and all inside it learn; return the module.
+        """Freeze or unfreeze the parameters of this module and all modules inside it; return the module.
 
-        Those that do not are frozen: they have no gradient, so that no optimizer changes them, and nothing is computed
-        that only they would need. Layers before the first that learns take no part in a backward pass without
-        ``input_grad``. What holds is what is set when ``backward`` is called. A frozen batch normalization still
-        follows the statistics of the batches in training mode; ``eval()`` keeps it from that.
+        Frozen parameters get no gradient, so no optimizer changes them, and computations that only they need are
+        skipped. Without ``input_grad``, a backward pass ends at the first layer that learns. The setting at the time of
+        ``backward`` counts. In training mode, a frozen batch normalization still updates its running statistics;
+        ``eval()`` prevents that.
 
         Parameters
         ----------
         requires_grad : bool, default True
+            Whether the parameters learn. False freezes them.
 
         Returns
         -------
         Module
-            This one.
+            The module itself.
 
         Raises
         ------
@@ -487,13 +491,13 @@ class Module:
         return self
 
     def learns(self) -> bool:
-        """Whether a parameter of this module, or of one inside it, requires its gradient."""
+        """Whether a parameter of this module or of a module inside it requires its gradient."""
         return any(parameter.requires_grad for parameter in self.parameters())
 
     def train(self, mode: bool = True) -> Self:
-        """Set the training mode of this module and all inside it; return the module.
+        """Set training or evaluation mode for this module and all modules inside it; return the module.
 
-        It matters to `Dropout`, `Dropout2d`, `BatchNorm1d` and `BatchNorm2d`.
+        The mode affects `Dropout`, `Dropout2d`, `BatchNorm1d` and `BatchNorm2d`.
         """
         training = _validate.flag("mode", mode)
         for module in self.modules():
@@ -501,15 +505,15 @@ class Module:
         return self
 
     def eval(self) -> Self:
-        """Leave the training mode; return the module."""
+        """Set evaluation mode, as ``train(False)`` does; return the module."""
         return self.train(False)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parameters; or, without ``set_to_none``, let those that are there be zeros."""
+        """Set the gradients of all parameters to None or, without ``set_to_none``, existing ones to zeros."""
         zero_grad(self.parameters(), set_to_none)
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of all parameters and buffers by name."""
+        """Return copies of all parameters and buffers by name."""
         return {name: value.data.copy() for name, value in self.named_state()}
 
     def load_state_dict(self, state_dict: Mapping[str, np.ndarray], strict: bool = True) -> "IncompatibleKeys":
@@ -518,27 +522,27 @@ class Module:
         Parameters
         ----------
         state_dict : mapping of str to ndarray
-            As from `state_dict`.
+            As returned by `state_dict`.
         strict : bool, default True
-            Whether a name that is missing or unknown is an error. Without it, what has no array stays as it is, and
-            arrays of unknown names are left out.
+            Whether missing and unknown names are errors. If False, parameters and buffers without an array keep their
+            values, and arrays with unknown names are ignored.
 
         Returns
         -------
         missing_keys, unexpected_keys : list of str
-            As attributes, too; empty if `strict`.
+            A named tuple of these two lists, which are empty with `strict`.
 
         Raises
         ------
         TypeError
             If `strict` is neither True nor False.
         ValueError
-            If a shape or a dtype differs or, if `strict`, a name. The message lists every difference, and nothing has
+            If a shape or a dtype differs or, with `strict`, a name. The message lists all differences, and nothing has
             changed.
 
         Examples
         --------
-        The body of another model, with a head of its own:
+        Load the body of another model, but not its head:
 
         >>> from fastcnn import nn
         >>> trained = nn.Sequential(nn.Flatten(), nn.Linear(784, 84), nn.ReLU(), nn.Linear(84, 8))
@@ -567,7 +571,7 @@ class Module:
         first = {value: name for name, value in reversed(given.items())}
         for name, value in given.items():
             if name != first[value] and not faults and not _same(state[name], state[first[value]]):
-                faults.append(f"`{name}` and `{first[value]}` are one array here but differ there")
+                faults.append(f"`{name}` and `{first[value]}` are the same array here but differ in the state")
         if faults:
             raise ValueError(f"The state does not fit this {type(self).__name__}: {'; '.join(faults)}.")
         for name, value in given.items():
@@ -575,9 +579,9 @@ class Module:
         return IncompatibleKeys(missing, unexpected)
 
     def check_arrays(self, dtype: np.dtype, **shapes: tuple[int, ...]) -> None:
-        """Say which parameter or buffer, by its name, does not hold an array of this dtype and its shape.
+        """Raise an error if a parameter or buffer does not hold an array of this dtype and of the given shape.
 
-        An array may have been put there at any time, and a kernel would read what lies behind one that is too short.
+        Users may assign arrays at any time, and a kernel would read beyond the end of one that is too short.
         """
         for name, shape in shapes.items():
             held = getattr(self, name)
@@ -592,20 +596,19 @@ class Module:
                 raise TypeError(f"`{name}` of {self} is {data.dtype} but must be {dtype}.")
 
     def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
-        """Multiply-adds for one image, without those of the modules inside; shapes are without the batch's axis."""
+        """Multiply-adds for one image, without those of the modules inside; the shapes have no batch axis."""
         return 0
 
     def summary(self, input_shape: Sequence[int] | Sequence[Sequence[int]] | None = None) -> None:
-        """Print all layers: output, parameters, multiply-adds and memory of the output, for one image.
+        """Print a table of all layers: output, parameters, multiply-adds and memory of the output, for one image.
 
-        In a notebook the table is displayed. `fastcnn.nn.summarize` returns the same as numbers, and says what they
-        are.
+        In a notebook the table is displayed. `fastcnn.nn.summarize` returns and explains the numbers.
 
         Parameters
         ----------
         input_shape : sequence of int, or of such sequences, optional
-            Of one image, (C, H, W), or (C, L), or (features,); by default the model's own ``input_shape``. Of a model
-            with several inputs, the shape of each.
+            Shape of one image without the batch axis: (C, H, W), (C, L) or (features,). By default it is the model's
+            own ``input_shape``. For a model with several inputs, a sequence of the shapes of each.
 
         Raises
         ------
@@ -627,25 +630,26 @@ class Module:
         Module._summarize(self, input_shape).show()
 
     def compile_inference(self, batch_size: int = 512) -> "Inference":
-        """Prepare what this module computes in evaluation mode; see `fastcnn.nn.Inference`."""
+        """Prepare this module for inference, in evaluation mode; see `fastcnn.nn.Inference`."""
         return Module._inference(self, batch_size)
 
     def programs(self) -> dict[str, list]:
-        """What the backend computed for the last batch, as programs: ``print`` of one shows its steps.
+        """Return the programs that the backend ran for the last batch; printing a program shows its steps.
 
         Each step is a compiled kernel. ``program.times()`` measures how long each takes, without changing the model.
 
         Returns
         -------
         dict of str to list
-            For ``"forward"`` and ``"backward"`` the programs in the order in which they run: one each for a model that
-            is recorded as a whole; more, or none, where layers are called one by one (see `fastcnn.nn.unrecorded`).
-            None in the other backends, and for a backward pass that was not made.
+            Under ``"forward"`` and ``"backward"``, the programs in the order in which they run. There is one of each
+            for a model that is recorded as a whole; there may be more, or none, if layers are called one by one (see
+            `fastcnn.nn.unrecorded`). Lists are empty in backends other than "numba", and for a backward pass that did
+            not run.
 
         Raises
         ------
         RuntimeError
-            If there was no batch yet.
+            If no batch was computed yet.
         """
         if self._last is None:
             name = type(self).__name__
@@ -653,7 +657,7 @@ class Module:
         return recording.programs(self._last[2])
 
     def extra_repr(self) -> str:
-        """Arguments of a layer, for its repr."""
+        """Return the arguments of a layer for its repr."""
         return ""
 
     def __repr__(self) -> str:
@@ -662,11 +666,11 @@ class Module:
         return f"{type(self).__name__}({inside})"
 
     def __getstate__(self) -> dict:
-        """What copy and pickle take: all but what is remembered of the last batch, and of those before."""
+        """State for copy and pickle: everything but what is stored of past batches."""
         return {name: value for name, value in vars(self).items() if name not in calls.KEPT_BY_DOORS}
 
     def why_unrecorded(self) -> str | None:
-        """Why the passes of this module itself, as it is now, cannot be recorded; None if they can."""
+        """Return why the passes of this module itself cannot be recorded now, or None if they can."""
         return None
 
     def _use_of_recording(self, backend, x) -> "recording.Use | None":
@@ -678,7 +682,7 @@ class Module:
         return made.take(self, backend, x)
 
     def _memory(self, backend) -> AbstractContextManager:
-        """Within this, the backend takes memory from the module's own, which goes with the module."""
+        """Return a context in which the backend allocates from the module's own pool; both are freed together."""
         if not hasattr(backend, "Pool"):
             return nullcontext()
         pool = vars(self).get("_pool")

@@ -1,4 +1,4 @@
-"""Arrays that belong to a layer: those that are trained, and the rest of its state."""
+"""The arrays of a layer: `Parameter`, which is trained, and `Buffer`, which is not but is part of the state."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ _thread = _Thread()
 
 @contextmanager
 def collected() -> "Iterator[list[tuple[Parameter, np.ndarray]]]":
-    """Within this block, this thread's gradients are not added to those of parameters but put into the list."""
+    """Within this block, collect this thread's gradients in the list instead of adding them to the parameters."""
     _thread.collected = []
     try:
         yield _thread.collected
@@ -29,28 +29,28 @@ def collected() -> "Iterator[list[tuple[Parameter, np.ndarray]]]":
 
 
 def own(array: np.ndarray) -> np.ndarray:
-    """What can be computed with and changed, of what was unpickled: joblib's arrays may be a file's memory."""
+    """Return an unpickled array in a form that can be changed: joblib may give a read-only map of a file."""
     return array if type(array) is np.ndarray and array.flags.writeable else np.array(array)
 
 
 class Parameter:
-    """An array that is trained, and its gradient.
+    """A trained array and its gradient.
 
     Parameters
     ----------
     data : ndarray of any shape, float32 or float64
         The values; optimizers change them in place.
     requires_grad : bool, default True
-        Whether it learns.
+        Whether the gradient is computed.
 
     Attributes
     ----------
     data : ndarray of any shape, float32 or float64
     grad : ndarray of the shape and dtype of `data`, or None
-        Gradient of the loss, the sum over all calls of ``backward`` since the last ``zero_grad``.
+        Gradient of the loss, summed over all calls of ``backward`` since the last ``zero_grad``.
     requires_grad : bool
-        May be set at any time; see `Module.requires_grad_`. Without it the gradient is not computed, ``backward``
-        leaves `grad` as it is, and a parameter that has none is not changed by an optimizer.
+        May be set at any time; see `Module.requires_grad_`. If it is False, ``backward`` does not compute or change
+        `grad`. Optimizers skip parameters without a `grad`.
 
     Raises
     ------
@@ -90,19 +90,19 @@ class Parameter:
         return self.data.size
 
     def numel(self) -> int:
-        """Number of values, as PyTorch calls it."""
+        """Return the number of values, as in PyTorch."""
         return self.data.size
 
     def __array__(self, dtype=None, copy: bool | None = None) -> np.ndarray:
-        """For ``np.asarray(parameter)``, which gives the array itself."""
+        """Support ``np.asarray(parameter)``, which returns the array itself."""
         return np.array(self.data, dtype, copy=True) if copy else np.asarray(self.data, dtype)
 
-    if not TYPE_CHECKING:  # else every attribute would be there
+    if not TYPE_CHECKING:  # otherwise type checkers would accept every attribute
 
         def __getattr__(self, name: str):
-            """Say where the array's own attributes are, or that there is no such one."""
+            """Name the replacement for an attribute of arrays or of PyTorch's parameters, or raise the usual error."""
             if not name.startswith("_") and (hasattr(np.ndarray, name) or name in ABSENT_OF_PARAMETERS):
-                cure = ABSENT_OF_PARAMETERS.get(name, f"its array has, `parameter.data.{name}`")
+                cure = ABSENT_OF_PARAMETERS.get(name, f"use that of its array, `parameter.data.{name}`")
                 raise AttributeError(f"A Parameter of fastcnn has no `{name}`: {cure}.", name=name, obj=self)
             return object.__getattribute__(self, name)
 
@@ -116,9 +116,9 @@ class Parameter:
         self._requires_grad = _validate.flag("requires_grad", value)
 
     def accumulate(self, grad: np.ndarray | None) -> None:
-        """Add ``grad`` to the gradient; a new array, so that a gradient somebody took before stays as it was.
+        """Add ``grad`` to the gradient, in a new array, so that references to the old gradient keep its values.
 
-        Nothing is added, and `grad` may be None, where the parameter requires no gradient.
+        If the parameter requires no gradient, nothing is added and `grad` may be None.
         """
         if not self._requires_grad:
             return
@@ -137,14 +137,14 @@ class Parameter:
 
 
 def zero_grad(parameters: Iterable[Parameter], set_to_none: bool) -> None:
-    """Forget all gradients, or let those that are there be zeros: new arrays, as in `Parameter.accumulate`."""
+    """Set all gradients to None, or existing ones to zeros in new arrays, as in `Parameter.accumulate`."""
     forget = _validate.flag("set_to_none", set_to_none)
     for parameter in parameters:
         parameter.grad = None if forget or parameter.grad is None else np.zeros_like(parameter.grad)
 
 
 class Buffer:
-    """An array that is not trained but belongs to a layer's state, as batch normalization's running statistics.
+    """An array that is part of a layer's state but not trained, such as running statistics.
 
     Parameters
     ----------
