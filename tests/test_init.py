@@ -81,7 +81,7 @@ def test_bad_arguments(rng):
     weight, bias = nn.Parameter(np.ones((2, 2))), nn.Parameter(np.ones(2))
     with pytest.raises(TypeError, match=r"`rng` must be a numpy.random.Generator, not int"):
         nn.init.he_(nn.Linear(2, 2), 0)
-    with pytest.raises(ValueError, match=r"fan_in needs a parameter of 2 dimensions or more; its shape is \(2,\)"):
+    with pytest.raises(ValueError, match=r"fan_in needs a parameter with at least 2 dimensions; its shape is \(2,\)"):
         nn.init.kaiming_normal_(bias, rng)
     assert weight.data.all()
     assert bias.data.all()

@@ -1,8 +1,9 @@
-"""A model as it is in evaluation, in fewer layers.
+"""Reduce a model in evaluation mode to fewer layers.
 
-Batch normalization with running statistics multiplies each channel by a number and adds another. So can the filters and
-the bias of the layer before it: y = scale * (W x + b - mean) + shift is (scale * W) x + (scale * (b - mean) + shift),
-with scale = weight / sqrt(var + eps). The new numbers are computed in float64 and rounded once.
+Batch normalization with running statistics multiplies each channel by a number and adds another. The filters and the
+bias of the layer before it can absorb both: y = scale * (W x + b - mean) + shift is
+(scale * W) x + (scale * (b - mean) + shift), with scale = weight / sqrt(var + eps). The new filters and bias are
+computed in float64 and rounded once.
 """
 
 import copy
@@ -33,21 +34,21 @@ _NORMALIZED_BY = {
 
 
 def fold(model: Module) -> Sequential:
-    """What ``model`` computes in evaluation mode, as layers with arrays of their own; the model stays as it is.
+    """Return layers that compute what ``model`` does in evaluation mode. They are copies; the model is not changed.
 
-    Chains inside chains are one, layers that are `IDLE` are gone, and batch normalization is in the convolution or
-    the linear layer before it, or fixed where there is none. A layer of a class of its own is copied as it stands.
+    Nested chains are flattened and `IDLE` layers are removed. A batch normalization is folded into the convolution or
+    linear layer before it; if there is none, it becomes a `FixedBatchNorm`. Layers of other classes are copied.
 
     Raises
     ------
     ValueError
-        If a batch normalization has no running statistics: what it makes of an image depends on the batch.
+        If a batch normalization has no running statistics: its output for an image would depend on the batch.
     """
     for module in model.modules():
         if isinstance(module, (BatchNorm1d, BatchNorm2d)) and not module.track_running_stats:
             raise ValueError(
-                f"`model` has {module}, which has no running statistics: what it makes of an image depends on the "
-                "others of the batch."
+                f"`model` has {module}, which has no running statistics: its output for an image depends on the other "
+                "images of the batch."
             )
     layers: list[Module] = []
     for layer in _chain(model):
@@ -61,7 +62,7 @@ def fold(model: Module) -> Sequential:
 
 
 class FixedBatchNorm(Module):
-    """A batch normalization whose statistics will not change, so that it does nothing else than compute.
+    """A batch normalization whose statistics no longer change.
 
     Parameters
     ----------
@@ -85,12 +86,12 @@ class FixedBatchNorm(Module):
         return backend.batch_norm(x, self.mean, self.invstd, self.factors, self.offsets)
 
     def extra_repr(self) -> str:
-        """Channels."""
+        """Return `num_features` for the repr."""
         return f"{self.num_features}"
 
 
 def _chain(module):
-    """The layers that follow each other in a module, without those that do nothing."""
+    """Yield the layers of a module in order, with nested chains flattened and idle layers left out."""
     if type(module).forward_native is Sequential.forward_native and calls.is_as_defined(module):
         for layer in module.layers:
             yield from _chain(layer)
@@ -99,7 +100,7 @@ def _chain(module):
 
 
 def _copied(layer: Module) -> Module:
-    """With arrays of its own; what goes different ways, as in a residual connection, is folded on each of them."""
+    """Copy a layer and its arrays; the parts of a residual connection and branches are folded."""
     if type(layer) is Residual and calls.is_as_defined(layer):
         return Residual(fold(layer.body), fold(layer.shortcut))
     if isinstance(layer, (Concat, Parallel)) and type(layer) in (Concat, Parallel) and calls.is_as_defined(layer):
@@ -113,7 +114,7 @@ def _copied(layer: Module) -> Module:
 
 @np.errstate(all="ignore")
 def folded(layer: Any, norm: Module) -> Module | None:
-    """A layer that does what ``layer`` and then ``norm``, in evaluation mode, do; both stay as they are.
+    """Return one layer that replaces ``layer`` and the ``norm`` after it in evaluation mode. Neither is changed.
 
     Parameters
     ----------
@@ -122,8 +123,8 @@ def folded(layer: Any, norm: Module) -> Module | None:
     Returns
     -------
     Module or None
-        Of the class of `layer`, with a bias. None where they are no such pair, do not fit each other, the normalization
-        has no running statistics, or a number would not be finite.
+        A layer of the class of `layer`, with a bias. None if the two cannot be folded: their classes or sizes do not
+        fit, the normalization has no running statistics, or a result is not finite.
 
     Examples
     --------
@@ -154,7 +155,7 @@ def folded(layer: Any, norm: Module) -> Module | None:
     if type(layer) in (
         ConvTranspose1d,
         ConvTranspose2d,
-    ):  # filters (C, O / groups, ...), the channels of a group together
+    ):  # filters are (C, O / groups, ...), and the channels of a group are adjacent
         weight = weight.reshape(layer.groups, -1, *weight.shape[1:])  # (groups, C / groups, O / groups, ...)
         weight = weight * scale.reshape(layer.groups, 1, -1, *(1,) * (weight.ndim - 3))
     else:

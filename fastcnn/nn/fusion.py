@@ -1,14 +1,17 @@
-"""Neighbours in a `Sequential` that compute as one.
+"""Consecutive layers of a `Sequential` that are computed as one.
 
-ReLU acts on what a convolution, a fully connected layer or a normalization has in its registers, before it is
-stored. Of a batch normalization, the gradient of ReLU needs no output either: its sign comes from the input once more,
-which is read anyway, with one multiply-add. A max-pooling
-takes a convolution's windows there too, and ReLU then acts on what the pooling leaves: the largest value of a window is
-the same before and after ReLU, and where all of a window is negative no gradient passes either way. Such a window has
-no winner (its index is -1), so that the gradient of the pooling is that of both. Outputs and gradients are those of the
-layers one by one, bit for bit; there is only less to do. (In the numba backend a convolution by itself leaves out the
-taps that see padding, and a fused one multiplies them by zero: a denormal bias counts as zero there, and what is not
-finite in a filter makes NaN.)
+ReLU is applied to the result of a convolution, a fully connected layer or a normalization while it is in registers,
+before it is stored. For a batch normalization, the gradient of ReLU does not need the output: one multiply-add computes
+its sign again from the input, which the gradient reads anyway.
+
+A max-pooling takes the convolution's results from registers as well, and ReLU is then applied to the maximum of each
+window. The order does not matter: ReLU keeps the maximum the maximum, and if all values of a window are negative, no
+gradient passes in either order. Such a window has no winner (its index is -1), so that the gradient of the pooling is
+that of both layers.
+
+Outputs and gradients are bit-identical to those of the separate layers. There is one exception in the numba backend: a
+separate convolution skips the taps that see padding, and a fused one multiplies them by zero. There a denormal bias
+counts as zero, and a filter value that is not finite makes NaN.
 """
 
 from typing import Any
@@ -25,7 +28,7 @@ from fastcnn.nn.pooling import MaxPool1d, MaxPool2d
 
 
 class Fused:
-    """The layers of a chain, and what computes in their place.
+    """The layers of a chain, and the units that replace them.
 
     Parameters
     ----------
@@ -34,7 +37,7 @@ class Fused:
 
     def __init__(self, layers: tuple[Module, ...]):
         self.layers = layers
-        self._made: tuple | None = None  # what `units` depends on, and what it found
+        self._made: tuple | None = None  # the state that `units` depends on, and its result
 
     def units(self) -> list[Module]:
         """See `fuse`."""
@@ -53,17 +56,18 @@ _FUSED = BatchNorm1d, BatchNorm2d, *_POOLED, Linear, *_POOLED.values(), ReLU, *_
 
 
 def fuse(layers: tuple[Module, ...]) -> list[Module]:
-    """The layers, but one `ConvMaxPool` for each convolution that a max-pooling follows, at once or after ReLU.
+    """Return the layers, with fused ones replaced by units.
 
-    And one `WithReLU` for any other convolution, fully connected layer or normalization of single images that ReLU
-    follows, one `NormReLU` for such a batch normalization. A layer whose methods were replaced stays as it is.
+    A convolution followed by a max-pooling, with or without a ReLU in between, becomes a `ConvMaxPool`. Any other
+    convolution, a fully connected layer or a normalization of single images followed by ReLU becomes a `WithReLU`, and
+    a batch normalization followed by ReLU a `NormReLU`. A layer whose methods were replaced is not fused.
     """
     units: list[Module] = []
     rest: list[Any] = list(layers)
     while rest:
         kinds: list[Any] = [type(layer) if calls.is_as_defined(layer) else None for layer in rest[:3]]
         slides = kinds[0] in _POOLED
-        pool = _POOLED[kinds[0]] if slides and rest[0].padding_mode == "zeros" else None  # else it is padded before
+        pool = _POOLED[kinds[0]] if slides and rest[0].padding_mode == "zeros" else None  # other modes pad first
         if pool and kinds[1:2] == [pool]:
             units.append(ConvMaxPool(rest.pop(0), rest.pop(0), relu=False))
         elif pool and kinds[1:] == [ReLU, pool]:
@@ -81,14 +85,14 @@ def fuse(layers: tuple[Module, ...]) -> list[Module]:
 
 
 class Unit(Module):
-    """What computes in the place of layers; nothing changes it after it is made, so that to make one is no change."""
+    """A module that replaces layers. It never changes, so setting its attributes does not count as a change."""
 
     def __setattr__(self, name: str, value) -> None:
         object.__setattr__(self, name, value)
 
 
 class ConvMaxPool(Unit):
-    """A convolution, ReLU if asked, and a max-pooling.
+    """A convolution, optionally ReLU, and a max-pooling.
 
     Parameters
     ----------
@@ -103,7 +107,7 @@ class ConvMaxPool(Unit):
         self.conv, self.pool, self.relu = conv, pool, relu
 
     def forward_native(self, x, backend):
-        """One call of the backend."""
+        """Call one operation of the backend."""
         conv, pool = self.conv, self.pool
         self._windows = at = conv.check(x)
         self._x = as_images(x, backend)
@@ -112,7 +116,7 @@ class ConvMaxPool(Unit):
         return as_given(y, len(x.shape) - 2, backend)
 
     def backward_native(self, dy, backend, input_grad: bool):
-        """One call of the backend."""
+        """Call one operation of the backend."""
         conv = self.conv
         weight = conv.check_parameters(dy.dtype)
         gradients = backend.conv2d_max_pool2d_backward(
@@ -134,12 +138,12 @@ class WithReLU(Unit):
         self.layer = layer
 
     def forward_native(self, x, backend):
-        """One call of the backend."""
+        """Call one operation of the backend."""
         self._y = self.layer.forward_native(x, backend, relu=True)
         return self._y
 
     def backward_native(self, dy, backend, input_grad: bool):
-        """ReLU's gradient, then the layer's."""
+        """Go back through ReLU, then through the layer."""
         return self.layer.backward_native(backend.relu_backward(dy, self._y), backend, input_grad)
 
 
@@ -155,9 +159,9 @@ class NormReLU(Unit):
         self.norm = norm
 
     def forward_native(self, x, backend):
-        """ReLU of what is normalized."""
+        """Normalize and apply ReLU."""
         return self.norm.forward_native(x, backend, relu=True)
 
     def backward_native(self, dy, backend, input_grad: bool):
-        """The gradient of both, as the layer knows what it computed."""
+        """Return the gradient of both: the normalization stored that ReLU was applied."""
         return self.norm.backward_native(dy, backend, input_grad)

@@ -1,4 +1,4 @@
-"""Normalization of each image by itself, as layers."""
+"""Layers that normalize each image separately."""
 
 import functools
 import math
@@ -15,7 +15,7 @@ from fastcnn.nn.parameter import Parameter
 
 
 class _ImageNorm(Module):
-    """What these layers share: all but which numbers of an image are taken together, and have one weight."""
+    """Base of these layers, which differ in the groups of values that they normalize and in the shape of the weight."""
 
     _affine_shape: tuple[int, ...]
     weight: Parameter | None
@@ -30,7 +30,7 @@ class _ImageNorm(Module):
         self.bias = init.parameter(shape, dtype) if bias else None
 
     def forward_native(self, x, backend, *, relu: bool = False):
-        """See `fastcnn.functional.group_norm`; with ``relu``, `fastcnn.nn.fusion`."""
+        """See `fastcnn.functional.group_norm`; for ``relu``, see `fastcnn.nn.fusion`."""
         self.check(x)
         self._x = x
         groups, pixels = self._groups(x.shape)
@@ -51,18 +51,18 @@ class _ImageNorm(Module):
         return dx
 
     def _groups(self, shape: tuple[int, ...]) -> tuple[int, int]:
-        """How many groups an image of a batch of this shape has, and how many neighbours have one weight."""
+        """Return the number of groups in each image, and of consecutive values that share a weight."""
         raise NotImplementedError
 
     def _values(self, name: str, default: float) -> np.ndarray:
-        """Weights or biases, one after the other."""
+        """Return the weights or biases in one dimension, or ``default`` for each if there are none."""
         held = getattr(self, name)
         if held is None:
             return _constant(default, math.prod(self._affine_shape), self.dtype)
         return np.ascontiguousarray(held.data).reshape(-1)
 
     def check(self, x) -> None:
-        """Say what does not fit."""
+        """Raise an error if the input or a parameter does not fit."""
         if x.dtype != self.dtype:
             raise TypeError(
                 f"{self} is {self.dtype} but its input is {x.dtype}; convert it with .astype(np.{self.dtype})."
@@ -71,29 +71,29 @@ class _ImageNorm(Module):
 
 
 class GroupNorm(_ImageNorm):
-    """Groups of an image's channels less their mean, by their standard deviation; see `fastcnn.functional.group_norm`.
+    """Normalize groups of each image's channels by their mean and variance; see `fastcnn.functional.group_norm`.
 
     Parameters
     ----------
     num_groups : int
-        It divides the channels.
+        Must divide `num_channels`.
     num_channels : int
     eps : float, default 1e-5
         Added to the variance.
     affine : bool, default True
-        Whether to multiply by a weight and to add a bias, one for each channel.
+        Whether to multiply by a learned weight and add a learned bias, one of each for every channel.
     dtype : float32 or float64, default float32
-        Of the parameters.
+        Dtype of the parameters, and so of the input.
 
     Attributes
     ----------
     weight, bias : Parameter of shape (num_channels,), or None
-        1 and 0 at first.
+        Initially 1 and 0.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range, or `num_groups` does not divide `num_channels`; from a call, if the input is not
+        If an argument is out of range, or `num_groups` does not divide `num_channels`; when called, if the input is not
         (N, num_channels, ...).
 
     Examples
@@ -116,42 +116,42 @@ class GroupNorm(_ImageNorm):
         return self.num_groups, math.prod(shape[2:])
 
     def check(self, x) -> None:
-        """Say what does not fit."""
+        """Raise an error if the input or a parameter does not fit."""
         if x.shape[1] != self.num_channels:
             raise ValueError(f"{self} needs {self.num_channels} channels but its input has shape {x.shape}.")
         super().check(x)
 
     def extra_repr(self) -> str:
-        """Groups and channels, and what differs from its default."""
+        """Return groups, channels and options other than the defaults for the repr."""
         return f"{self.num_groups}, {self.num_channels}{_changed(self, affine=True)}"
 
 
 class InstanceNorm2d(_ImageNorm):
-    """Each channel of each image less its mean, by its standard deviation: `GroupNorm` with one channel in a group.
+    """Normalize each channel of each image by its mean and variance: `GroupNorm` with one channel per group.
 
-    Running statistics, which PyTorch's layer may have, it has none: then `BatchNorm2d` does the same to each image.
+    It has no running statistics. With them, PyTorch's layer computes in evaluation mode what `BatchNorm2d` does.
 
     Parameters
     ----------
     num_features : int
-        Channels.
+        Number of channels.
     eps : float, default 1e-5
         Added to the variance.
     affine : bool, default False
-        Whether to multiply by a weight and to add a bias, one for each channel.
+        Whether to multiply by a learned weight and add a learned bias, one of each for every channel.
     dtype : float32 or float64, default float32
-        Of the parameters.
+        Dtype of the parameters, and so of the input.
 
     Attributes
     ----------
     weight, bias : Parameter of shape (num_features,), or None
-        1 and 0 at first.
+        Initially 1 and 0.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range; from a call, if the input is not (N, num_features, H, W), or is to be trained
-        with and has one pixel only.
+        If an argument is out of range; when called, if the input is not (N, num_features, H, W), or has only one pixel
+        in training mode.
 
     References
     ----------
@@ -177,7 +177,7 @@ class InstanceNorm2d(_ImageNorm):
         return self.num_features, math.prod(shape[2:])
 
     def check(self, x) -> None:
-        """Say what does not fit."""
+        """Raise an error if the input or a parameter does not fit."""
         if len(x.shape) != 4:
             raise ValueError(f"{self} needs images (N, C, H, W) but its input has shape {x.shape}.")
         if x.shape[1] != self.num_features:
@@ -189,36 +189,36 @@ class InstanceNorm2d(_ImageNorm):
         super().check(x)
 
     def extra_repr(self) -> str:
-        """Channels, and what differs from its default."""
+        """Return channels and options other than the defaults for the repr."""
         return f"{self.num_features}{_changed(self, affine=False)}"
 
 
 class LayerNorm(_ImageNorm):
-    """Numbers along the last axes less their mean, by their standard deviation; see `fastcnn.functional.layer_norm`.
+    """Normalize over the last axes by their mean and variance; see `fastcnn.functional.layer_norm`.
 
     Parameters
     ----------
     normalized_shape : int or sequence of int
-        Size of the last axis, or sizes of the last axes; not that of the batch.
+        Size of the last axis, or sizes of the last axes, without the batch axis.
     eps : float, default 1e-5
         Added to the variance.
     elementwise_affine : bool, default True
-        Whether to multiply by a weight, one for each number of `normalized_shape`.
+        Whether to multiply by a learned weight for each element of `normalized_shape`.
     bias : bool, default True
-        Whether to add a bias then, too.
+        Whether to also add a learned bias, if `elementwise_affine` is True.
     dtype : float32 or float64, default float32
-        Of the parameters.
+        Dtype of the parameters, and so of the input.
 
     Attributes
     ----------
     weight, bias : Parameter of shape `normalized_shape`, or None
-        1 and 0 at first.
+        Initially 1 and 0.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range; from a call, if the input does not end with `normalized_shape` behind the axis
-        of the batch.
+        If an argument is out of range; when called, if the shape of the input after the batch axis does not end with
+        `normalized_shape`.
 
     Examples
     --------
@@ -247,20 +247,20 @@ class LayerNorm(_ImageNorm):
         return runs(shape, self.normalized_shape, f"The input of {self}"), 1
 
     def extra_repr(self) -> str:
-        """Sizes, and what differs from its default."""
+        """Return sizes and options other than the defaults for the repr."""
         bias = ", bias=False" if self.weight and not self.bias else ""
         return f"{self.normalized_shape}{_changed(self, elementwise_affine=True)}{bias}"
 
 
 def _changed(layer: _ImageNorm, **flags: bool) -> str:
-    """Options that are not their defaults."""
+    """Return the options that differ from their defaults, for the repr."""
     options = {"eps": 1e-5, **flags}
     return "".join(f", {name}={getattr(layer, name)!r}" for name in options if getattr(layer, name) != options[name])
 
 
 @functools.cache
 def _constant(value: float, size: int, dtype: np.dtype) -> np.ndarray:
-    """Weights or biases that there are none of."""
+    """Return a read-only array of one value, in place of weights or biases that do not exist."""
     array = np.full(size, value, dtype)
     array.flags.writeable = False
     return array

@@ -1,4 +1,4 @@
-"""A trained model, made ready to do nothing but answer."""
+"""Trained models, prepared for inference only."""
 
 import threading
 
@@ -12,45 +12,45 @@ from fastcnn.nn.folding import fold
 from fastcnn.nn.module import Module
 from fastcnn.nn.recording import State, is_recordable
 
-_KEPT = 64  # shapes: they share their memory
+_KEPT = 64  # batch shapes, which share one memory
 
 
 class Inference:
-    """What a model computes in evaluation mode, prepared once and then computed with as little as possible around it.
+    """A model in evaluation mode, prepared once so that each call has little overhead.
 
-    Batch normalization is folded into the layers before it, what only training needs is gone, and neighbours compute as
-    one (see `fastcnn.nn.folding` and `fastcnn.nn.fusion`). With the "numba" backend the first batch of a size records
-    the kernels of the whole net, which a single launch runs for the following ones, in memory planned so that what is
-    not needed at the same time shares its place. A few images, up to a quarter of a vector's lanes, are computed one by
-    one, with channels in the lanes. LeNet-5 answers for one image in 23 microseconds where the model itself takes 109,
-    ResNet-20 in 0.57 ms instead of 9 (two threads of an Intel Xeon with AVX-512). Where a layer may do more than launch
-    kernels, as one of a class of its own, the layers are called.
+    Batch normalization is folded into the layers before it, layers that only training needs are removed, and
+    consecutive layers are fused (see `fastcnn.nn.folding` and `fastcnn.nn.fusion`). With the "numba" backend the first
+    batch of a size records the kernels of the whole net. A single launch runs them for the next batches of that size.
+    Arrays that are not needed at the same time share memory. A few images, up to a quarter of a vector's lanes, are
+    computed one by one, with channels in the lanes. LeNet-5 takes 23 microseconds for one image, where the model itself
+    takes 109; ResNet-20 takes 0.57 ms instead of 9 (two threads of an Intel Xeon with AVX-512). If a layer may do more
+    than launch kernels, as a user-defined class may, the layers are called one by one.
 
-    Where no batch normalization is folded, the output is that of the model, bit for bit, for each `batch_size` images;
-    where one is, to rounding. So it is for a few images where the model's convolutions are Winograd's (see
-    `fastcnn.set_convolution`): for these they are direct.
+    If no batch normalization is folded, the output is bit-identical to that of the model for each `batch_size` images.
+    If one is folded, the outputs agree to rounding. They also agree only to rounding for a few images if the model's
+    convolutions use Winograd's algorithm (see `fastcnn.set_convolution`), because those of a few images are direct.
 
-    The weights are copies: the model stays as it is, and a change of it, as by training, does not reach here. Make
-    another `Inference` for that.
+    The weights are copies. The model is not changed, and later changes to it, such as by training, have no effect here;
+    make a new `Inference` after them.
 
     Parameters
     ----------
     model : Module
         In training or evaluation mode.
     batch_size : int, default 512
-        Images that are computed at a time; a larger batch comes in parts. It bounds the memory.
+        Number of images that are computed at a time; larger batches are split. It bounds the memory.
 
     Attributes
     ----------
     layers : Sequential
-        What is computed.
+        The layers that are computed.
     batch_size : int
 
     Raises
     ------
     TypeError, ValueError
-        If `model` is not a `Module`, has batch normalization without running statistics, so that an image's output
-        would depend on the others of its batch, or `batch_size` is not a whole number of at least 1.
+        If `model` is not a `Module` or has batch normalization without running statistics (the output for an image
+        would depend on the other images of its batch), or `batch_size` is not a whole number of at least 1.
 
     Examples
     --------
@@ -73,11 +73,11 @@ class Inference:
     def _start(self) -> None:
         self._lock = threading.Lock()
         self._is_recordable = is_recordable(self.layers)
-        self._prepared: dict = {}  # by backend, dtype and shape: what computes such batches
+        self._prepared: dict = {}  # functions that compute batches, by backend, dtype and shape
         self._memory = np.empty(0, np.uint8)
 
     def __getstate__(self) -> dict:
-        """What copy and pickle take: the layers, from which all else is made."""
+        """State for copy and pickle: the layers, from which everything else is rebuilt."""
         return {"layers": self.layers, "batch_size": self.batch_size}
 
     def __setstate__(self, state: dict) -> None:
@@ -85,21 +85,21 @@ class Inference:
         self._start()
 
     def __call__(self, x: Batch, *more: np.ndarray) -> np.ndarray:
-        """Output for a batch, computed by the current backend.
+        """Compute the output for a batch with the current backend.
 
-        Any thread may call; while one computes, others wait.
+        Calls from several threads run one after the other.
 
         Parameters
         ----------
         x : ndarray of shape (N, C, H, W), (N, C, L) or (N, features), float32 or float64
-            Of a model with several inputs, a tuple of them.
+            For a model with several inputs, a tuple of them.
         *more : ndarray of shape (N, C, H, W), (N, C, L) or (N, features), optional
             The other inputs, if `x` is the first of several.
 
         Returns
         -------
         ndarray, dtype of `x`
-            A new one for each call.
+            A new array for each call.
 
         Raises
         ------
@@ -115,7 +115,7 @@ class Inference:
             return np.concatenate([self._answer(part, backend) for part in parts])
 
     def _answer(self, inputs: tuple[np.ndarray, ...], backend) -> np.ndarray:
-        """Output for a batch that is computed as one."""
+        """Compute the output for a batch without splitting it."""
         if not (self._is_recordable and hasattr(backend, "prepare")):
             return np.array(backend.unpack(self._forward(tuple(map(backend.pack, inputs)), backend)))
         N, dtype = len(inputs[0]), inputs[0].dtype
@@ -130,14 +130,14 @@ class Inference:
         return compute(*inputs)
 
     def _forward(self, inputs: tuple, backend):
-        """Call the layers; none remembers anything, as there will be no backward pass."""
+        """Call the layers without saving anything for a backward pass."""
         with calls.forgetting():
             return self.layers.forward_native(joined(inputs), backend)
 
     def _room(self, size: int) -> np.ndarray:
-        """The memory of all shapes, of which only one is computed at a time; a larger one, if it is too small."""
+        """Return the memory that all shapes share, enlarged if necessary; one shape is computed at a time."""
         if size > self._memory.size:
-            self._prepared.clear()  # they have the old one
+            self._prepared.clear()  # they refer to the old memory
             self._memory = np.empty(size, np.uint8)
         return self._memory
 

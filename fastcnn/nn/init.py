@@ -1,4 +1,4 @@
-"""Initial values of parameters, every draw from a Generator that the caller gives.
+"""Initial values of parameters, drawn from a Generator that the caller passes.
 
 The draws do not depend on the dtype: a float32 model is the float64 model of the same seed, rounded.
 """
@@ -19,21 +19,21 @@ def kaiming_uniform_(
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
 ) -> None:
-    """Fill uniformly in ±gain * sqrt(3 / fan_in), whose variance is that of `kaiming_normal_`.
+    """Fill uniformly within ±gain * sqrt(3 / fan_in), which has the variance of `kaiming_normal_`.
 
-    ``fan_in`` is the number of inputs of one output: ``C / groups * KH * KW`` of a convolution; ``fan_out`` is ``O * KH
-    * KW``. Layers start with ``a = sqrt(5)``, as PyTorch's do: ±1 / sqrt(fan_in), for their biases too.
+    ``fan_in`` is the number of inputs of one output: ``C / groups * KH * KW`` for a convolution; ``fan_out`` is ``O *
+    KH * KW``. By default layers use ``a = sqrt(5)``, as PyTorch's do: ±1 / sqrt(fan_in), also for their biases.
 
     Parameters
     ----------
     parameter : Parameter of shape (O, C, ...)
     rng : numpy.random.Generator
     a : float, default 0
-        Slope for negative inputs of the leaky ReLU that follows.
+        Negative slope of the leaky ReLU that follows.
     mode : {"fan_in", "fan_out"}
-        Which of the two there is in the place of ``fan_in``: the variance stays as it is forward or backward.
+        The number to divide by. "fan_in" keeps the variance in the forward pass, "fan_out" in the backward pass.
     nonlinearity : str, default "leaky_relu"
-        What follows, see `calculate_gain`.
+        The activation that follows; see `calculate_gain`.
 
     Raises
     ------
@@ -65,9 +65,9 @@ def kaiming_normal_(
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
 ) -> None:
-    """Fill from the normal distribution of standard deviation gain / sqrt(fan_in): He's initialisation.
+    """Fill from the normal distribution with standard deviation gain / sqrt(fan_in): He's initialisation.
 
-    Parameters, Raises and References as `kaiming_uniform_`.
+    Parameters, Raises and References are those of `kaiming_uniform_`.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def kaiming_normal_(
 def xavier_uniform_(parameter: Parameter, rng: np.random.Generator, gain: float = 1.0) -> None:
     """Fill uniformly, with the variance of `xavier_normal_`.
 
-    Parameters, Raises and References as `xavier_normal_`.
+    Parameters, Raises and References are those of `xavier_normal_`.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def xavier_uniform_(parameter: Parameter, rng: np.random.Generator, gain: float 
 
 
 def xavier_normal_(parameter: Parameter, rng: np.random.Generator, gain: float = 1.0) -> None:
-    """Fill from the normal distribution of standard deviation gain * sqrt(2 / (fan_in + fan_out)): Glorot's.
+    """Fill from the normal distribution with standard deviation gain * sqrt(2 / (fan_in + fan_out)): Glorot's.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def xavier_normal_(parameter: Parameter, rng: np.random.Generator, gain: float =
     Raises
     ------
     TypeError
-        If `rng` is not a Generator, or `gain` no number.
+        If `rng` is not a Generator, or `gain` is not a number.
     ValueError
         If the parameter has one axis only.
 
@@ -132,13 +132,13 @@ def xavier_normal_(parameter: Parameter, rng: np.random.Generator, gain: float =
 
 
 def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
-    """By what standard deviations of weights are multiplied for the sake of what follows: as ``torch.nn.init``'s.
+    """Return the factor for the standard deviation of weights before an activation, as in ``torch.nn.init``.
 
     Parameters
     ----------
     nonlinearity : {"linear", "conv1d", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu"}
     param : float, default 0.01
-        Slope for negative inputs, of "leaky_relu".
+        Negative slope of "leaky_relu".
 
     Examples
     --------
@@ -164,7 +164,7 @@ def uniform_(parameter: Parameter, rng: np.random.Generator, a: float = 0.0, b: 
 
 
 def normal_(parameter: Parameter, rng: np.random.Generator, mean: float = 0.0, std: float = 1.0) -> None:
-    """Fill from the normal distribution of this mean and standard deviation."""
+    """Fill from the normal distribution with this mean and standard deviation."""
     deviation = _validate.number("std", std)
     if deviation < 0:
         raise ValueError(f"`std` is {deviation:g} but must be at least 0.")
@@ -187,12 +187,12 @@ def zeros_(parameter: Parameter) -> None:
 
 
 def he_(model: Module, rng: np.random.Generator) -> None:
-    """Give every weight of ``model`` He's normal initialisation, and every bias 0; no weight of a normalization.
+    """Fill the weights of ``model`` by `kaiming_normal_` and its biases with 0; keep the weights of normalizations.
 
     Parameters
     ----------
     model : Module
-        Weights are its parameters of two axes and more, biases those named so.
+        Its weights are the parameters with at least two axes. Its biases are those named "bias".
     rng : numpy.random.Generator
 
     Raises
@@ -209,7 +209,7 @@ def he_(model: Module, rng: np.random.Generator) -> None:
     >>> layer.bias.data
     array([0., 0.], dtype=float32)
     """
-    norms = [module for module in model.modules() if hasattr(module, "normalized_shape")]  # of many axes, too
+    norms = [module for module in model.modules() if hasattr(module, "normalized_shape")]  # weights with several axes
     of_norms = {vars(norm)["weight"] for norm in norms}
     for name, parameter in model.named_parameters():
         if name.split(".")[-1] == "bias":
@@ -219,7 +219,7 @@ def he_(model: Module, rng: np.random.Generator) -> None:
 
 
 def default_(weight: Parameter, bias: Parameter | None, rng: np.random.Generator) -> None:
-    """What PyTorch's convolutions and linear layers start with: ±1 / sqrt(fan_in), uniformly, weight and bias."""
+    """Fill weight and bias uniformly within ±1 / sqrt(fan_in), as PyTorch's convolutions and linear layers do."""
     kaiming_uniform_(weight, rng, a=math.sqrt(5))
     if bias is not None:
         bound = 1 / math.sqrt(fan_in(weight))
@@ -227,23 +227,23 @@ def default_(weight: Parameter, bias: Parameter | None, rng: np.random.Generator
 
 
 def fan_in(parameter: Parameter) -> int:
-    """Number of inputs of one output."""
+    """Return the number of inputs of one output."""
     return _fan(parameter, 0)
 
 
 def fan_out(parameter: Parameter) -> int:
-    """Number of outputs of one input, where a filter moves by one."""
+    """Return the number of outputs of one input, for filters with stride 1."""
     return _fan(parameter, 1)
 
 
 def _fan(parameter: Parameter, left_out: int) -> int:
     if parameter.data.ndim < 2:
-        raise ValueError(f"A fan_in needs a parameter of 2 dimensions or more; its shape is {parameter.shape}.")
+        raise ValueError(f"A fan_in needs a parameter with at least 2 dimensions; its shape is {parameter.shape}.")
     return math.prod(parameter.shape) // parameter.shape[left_out]
 
 
 def parameter(shape: tuple[int, ...], dtype) -> Parameter:
-    """A new parameter, filled with zeros."""
+    """Return a new parameter, filled with zeros."""
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise TypeError(f"`dtype` must be float32 or float64, not {np.dtype(dtype)}.")
     return Parameter(np.zeros(shape, dtype))
@@ -253,7 +253,7 @@ _GAINS = {"linear": 1.0, "conv1d": 1.0, "conv2d": 1.0, "sigmoid": 1.0, "tanh": 5
 
 
 def _kaiming(parameter: Parameter, a: float, mode: str, nonlinearity: str) -> float:
-    """The standard deviation of He's initialisation."""
+    """Return the standard deviation of He's initialisation."""
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f'`mode` is {mode!r} but must be "fan_in" or "fan_out".')
     fan = fan_in(parameter) if mode == "fan_in" else fan_out(parameter)
@@ -261,7 +261,7 @@ def _kaiming(parameter: Parameter, a: float, mode: str, nonlinearity: str) -> fl
 
 
 def _xavier(parameter: Parameter, gain: float) -> float:
-    """The standard deviation of Glorot's initialisation."""
+    """Return the standard deviation of Glorot's initialisation."""
     return _validate.number("gain", gain) * math.sqrt(2 / (fan_in(parameter) + fan_out(parameter)))
 
 
@@ -270,5 +270,5 @@ def _within(bound: float) -> tuple[float, float]:
 
 
 def generator(rng: np.random.Generator | None) -> np.random.Generator:
-    """``rng``, or a fresh one for None."""
+    """Return ``rng``, or a new generator if it is None."""
     return np.random.default_rng() if rng is None else _validate.generator("rng", rng)

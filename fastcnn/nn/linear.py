@@ -8,17 +8,17 @@ from fastcnn.nn.module import Module
 
 
 class Linear(Module):
-    """Every output a weighted sum of all inputs; see `fastcnn.functional.linear`.
+    """Fully connected layer, ``x @ weight.T + bias``; see `fastcnn.functional.linear`.
 
     Parameters
     ----------
     in_features, out_features : int
     bias : bool, default True
-        Whether a trained value is added to each output.
+        Whether to add a learned bias to each output.
     rng : numpy.random.Generator, optional
-        Draws the initial weights (see `fastcnn.nn.init.kaiming_uniform_`); by default a fresh one.
+        Draws the initial weights (see `fastcnn.nn.init.kaiming_uniform_`); by default a new generator.
     dtype : {float32, float64}
-        Of the parameters, and so of the input.
+        Dtype of the parameters, and so of the input.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Linear(Module):
         init.default_(self.weight, self.bias, init.generator(rng))
 
     def forward_native(self, x, backend, *, relu: bool = False):
-        """See `fastcnn.functional.linear`; with ``relu``, `fastcnn.nn.fusion`."""
+        """See `fastcnn.functional.linear`; for ``relu``, see `fastcnn.nn.fusion`."""
         if len(x.shape) != 2 or x.shape[1] != self.in_features or x.dtype != self.weight.dtype:
             self._explain(x)
         self._check_parameters(x.dtype)
@@ -75,11 +75,11 @@ class Linear(Module):
         self.check_arrays(dtype, weight=(self.out_features, self.in_features), bias=(self.out_features,))
 
     def multiply_adds(self, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> int:
-        """Every weight once."""
+        """Return one multiply-add for each weight."""
         return self.weight.size
 
     def _explain(self, x) -> None:
-        """Say what does not fit."""
+        """Raise an error that describes what does not fit."""
         if len(x.shape) != 2:
             raise ValueError(f"{self} needs rows (N, features) but its input has shape {x.shape}; Flatten makes rows.")
         if x.shape[1] != self.in_features:
@@ -90,6 +90,6 @@ class Linear(Module):
         )
 
     def extra_repr(self) -> str:
-        """Features, and whether there is no bias."""
+        """Return features, and ``bias=False`` if there is no bias, for the repr."""
         bias = "" if self.bias else ", bias=False"
         return f"in_features={self.in_features}, out_features={self.out_features}{bias}"

@@ -1,4 +1,4 @@
-"""What losses share: ``loss = criterion(x, target)``, then ``criterion.backward()`` is its gradient by ``x``."""
+"""Base of the losses: after ``loss = criterion(x, target)``, ``criterion.backward()`` is the gradient by ``x``."""
 
 import inspect
 from typing import Any
@@ -10,40 +10,40 @@ from fastcnn.functional.losses import Terms, checked_reduction
 
 
 class _Loss:
-    """What the losses share: they remember their last batch for ``backward``; a copy of a loss does not.
+    """Base of the losses. A loss stores its last batch for ``backward``, but copies of it do not include the batch.
 
-    A loss defines ``_terms(x, target)``, and has its options as attributes of their names.
+    A subclass defines ``_terms(x, target)`` and stores each option in an attribute of the same name.
     """
 
-    _last: tuple[Terms, Any] | None = None  # and the backend, of the last call, if that gave a loss
+    _last: tuple[Terms, Any] | None = None  # terms and backend of the last call, unless it failed
 
     def __init__(self, reduction: str = "mean"):
         self.reduction = checked_reduction(reduction)
 
     def __call__(self, x: np.ndarray, target: np.ndarray) -> float:
-        """As `forward`."""
+        """See `forward`."""
         return self.forward(x, target)
 
     def forward(self, x: np.ndarray, target: np.ndarray) -> float:
-        """Loss of a batch, computed by the current backend; `backward` will use the same.
+        """Compute the loss of a batch with the current backend; `backward` uses the same backend.
 
         Parameters
         ----------
         x, target : ndarray
-            Output of a model and what it should be; leave both as they are until `backward` was called.
+            Output of a model, and the targets. Do not change them before `backward`.
 
         Returns
         -------
         float, or ndarray
-            An array with ``reduction="none"``, of the losses of all elements or rows. Type checkers, which cannot know
-            the option's value, are told of a float.
+            With ``reduction="none"``, an array of the losses of all elements or rows. The annotation says float because
+            type checkers cannot know the value of the option.
 
         Raises
         ------
         TypeError, ValueError
-            As the function that computes it.
+            As in the function of `fastcnn.functional` that computes the loss.
         """
-        self._last = None  # so that no `backward` after a call that fails is that of an older batch
+        self._last = None  # so that `backward` does not use an older batch if this call fails
         terms = self._terms(x, target)
         backend = backends.load()
         value = terms.value(backend)
@@ -52,49 +52,49 @@ class _Loss:
 
     @property
     def mean_over(self) -> float:
-        """What the last mean is over: its rows, the sum of their weights, or its elements; 1 where there is no mean.
+        """The divisor of the last mean: the number of rows or elements, or a sum of weights; 1 without a mean.
 
         Raises
         ------
         RuntimeError
-            As `backward`.
+            If there was no loss before, or the last call failed.
         """
         return self._remembered("mean_over")[0].mean_over
 
     def backward(self, dy: np.ndarray | None = None) -> np.ndarray:
-        """Gradient of the last loss by ``x``, of its shape and dtype.
+        """Return the gradient of the last loss by ``x``, with the shape and dtype of ``x``.
 
         Parameters
         ----------
         dy : ndarray of the shape and dtype of the losses, optional
-            With ``reduction="none"``, which needs it: the gradient of what was made of the losses by them.
+            Required with ``reduction="none"``: the gradient of the final loss with respect to these losses.
 
         Raises
         ------
         RuntimeError
             If there was no loss before, or the last call failed.
         TypeError, ValueError
-            If there is no `dy` where one is needed, one where none is, or one that does not fit.
+            If `dy` is missing but required, given but not used, or does not fit the losses.
         """
         terms, backend = self._remembered("backward")
         return terms.by(dy).gradient(backend)
 
     def _remembered(self, asked: str) -> tuple[Terms, Any]:
-        """The last call, of which something is asked."""
+        """Return the last call; the error if there is none names ``asked``."""
         if self._last is None:
             raise RuntimeError(f"{type(self).__name__}.{asked} needs a loss: call {self!r}(x, target) first.")
         return self._last
 
     def __getstate__(self) -> dict:
-        """What copy and pickle take: all but the memory of the last batch."""
+        """State for copy and pickle: everything but the last batch."""
         return {name: value for name, value in vars(self).items() if name != "_last"}
 
     def _terms(self, x, target) -> Terms:
-        """The loss as backends compute it, checked."""
+        """Check the arguments; return the loss in the form that backends compute."""
         raise NotImplementedError(f"{type(self).__name__} must define _terms(x, target).")
 
     def __repr__(self) -> str:
-        """The reduction, and what else is not as by default."""
+        """Show the reduction, and all options that differ from their defaults."""
         said = {"reduction": self.reduction}
         for name, parameter in inspect.signature(type(self)).parameters.items():
             value = getattr(self, name, parameter.default)

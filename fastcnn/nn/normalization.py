@@ -1,4 +1,4 @@
-"""Batch normalization as layers."""
+"""Batch normalization layers."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from fastcnn.nn.parameter import Buffer
 
 
 class _BatchNorm(Module):
-    """What the layers for images, and for rows and signals, share: all but the number of axes."""
+    """Base of these layers, which differ in the number of axes of their input."""
 
     _axes: tuple[tuple[int, ...], str]
-    _others: Any = None  # the other ranks' sums, see fastcnn.distributed.convert_sync_batch_norm
+    _others: Any = None  # sums over all ranks; see fastcnn.distributed.convert_sync_batch_norm
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class _BatchNorm(Module):
         self.num_batches_tracked = Buffer(np.zeros((), np.int64)) if tracked else None
 
     def forward_native(self, x, backend, *, relu: bool = False):
-        """See `fastcnn.functional.batch_norm`; with ``relu``, `fastcnn.nn.fusion`."""
+        """See `fastcnn.functional.batch_norm`; for ``relu``, see `fastcnn.nn.fusion`."""
         self.check(x)
         mean, var, batches = self.running_mean, self.running_var, self.num_batches_tracked
         self._of_batch = self.training or not self.track_running_stats
@@ -78,9 +78,10 @@ class _BatchNorm(Module):
         return dx
 
     def _through_statistics(self, dx, dweight: np.ndarray, dbias: np.ndarray, backend):
-        """``dx`` with what each value does to the mean and the variance of all ranks' values.
+        """Add to ``dx`` the gradient through the mean and the variance over all ranks.
 
-        These are the last two terms of `fastcnn.functional.batch_norm_backward`, a batch normalization of x itself.
+        These are the last two terms of `fastcnn.functional.batch_norm_backward`. Together they have the form of a batch
+        normalization of x, so `batch_norm` computes them.
         """
         dweight, dbias = self._together.sums(dweight, dbias)
         if dx is None:
@@ -91,17 +92,17 @@ class _BatchNorm(Module):
         return backend.add(dx, backend.batch_norm(self._x, mean, invstd, slope, level))
 
     def count_with(self, others) -> None:
-        """From now on, let the statistics be those of other ranks' batches, too; or not, with None."""
+        """Include the batches of other ranks in the statistics from now on, or no longer with None."""
         if others is not self._others:
             self._others = others
-            self._version += 1  # what was recorded was computed without them, or with them
+            self._version += 1  # earlier recordings no longer hold
 
     def why_unrecorded(self) -> str | None:
-        """Statistics of all ranks come from outside of the backend."""
+        """Return a reason if the statistics are those of all ranks, which no backend computes."""
         return "its statistics are those of all ranks" if self._others else None
 
     def check(self, x) -> None:
-        """Say what does not fit."""
+        """Raise an error if the input, a parameter or a buffer does not fit."""
         axes, layout = self._axes
         if len(x.shape) in axes and x.shape[1] == self.num_features and x.dtype == self.dtype:
             self._check_arrays(x.dtype)
@@ -118,40 +119,40 @@ class _BatchNorm(Module):
         self.check_arrays(np.dtype(np.int64), num_batches_tracked=())
 
     def extra_repr(self) -> str:
-        """Channels, and what differs from its default."""
+        """Return channels and options other than the defaults for the repr."""
         options = {"eps": 1e-5, "momentum": 0.1, "affine": True, "track_running_stats": True}
         changed = "".join(f", {k}={getattr(self, k)!r}" for k, v in options.items() if getattr(self, k) != v)
         return f"{self.num_features}{changed}"
 
 
 class BatchNorm2d(_BatchNorm):
-    """Each channel of images less its mean, by its standard deviation; see `fastcnn.functional.batch_norm`.
+    """Normalize each channel of images by its mean and variance; see `fastcnn.functional.batch_norm`.
 
-    In training mode with the statistics of the batch; else with the running ones, if they are tracked.
+    Training mode uses the statistics of the batch. Evaluation mode uses the running statistics, if they are tracked.
 
     Parameters
     ----------
     num_features : int
-        Channels.
+        Number of channels.
     eps : float, default 1e-5
         Added to the variance.
     momentum : float or None, default 0.1
-        How far the running statistics move at each batch; None makes them the average over all batches.
+        Weight of the new batch in the running statistics; None makes them the average over all batches.
     affine : bool, default True
-        Whether to scale and shift each channel, by a trained weight and bias.
+        Whether to scale and shift each channel by a learned weight and bias.
     track_running_stats : bool, default True
-        Whether there are running statistics; without, evaluation too uses those of the batch.
+        Whether to track running statistics. Without them, evaluation mode also uses the statistics of the batch.
     dtype : {float32, float64}
-        Of the parameters and running statistics, and so of the input.
+        Dtype of the parameters and running statistics, and so of the input.
 
     Attributes
     ----------
     weight, bias : Parameter of shape (num_features,), or None
-        1 and 0 at first.
+        Initially 1 and 0.
     running_mean, running_var : Buffer of shape (num_features,), or None
-        0 and 1 at first.
+        Initially 0 and 1.
     num_batches_tracked : Buffer of shape (), int64, or None
-        Batches seen in training mode.
+        Number of batches seen in training mode.
 
     Raises
     ------
@@ -173,9 +174,9 @@ class BatchNorm2d(_BatchNorm):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Each feature of rows, or each channel of signals, less its mean, by its standard deviation: as `BatchNorm2d`.
+    """Normalize each feature of rows or each channel of signals, as `BatchNorm2d` does for images.
 
-    Its input is (N, features) or (N, C, L).
+    The input is (N, features) or (N, C, L).
 
     Parameters
     ----------
