@@ -508,7 +508,7 @@ def test_a_part_of_what_layers_share_is_loaded():
     weight = np.ones((3, 3), np.float32)
     assert model.load_state_dict({"2.weight": weight}, strict=False).missing_keys == ["0.weight", "0.bias", "2.bias"]
     np.testing.assert_array_equal(layer.weight.data, weight)
-    with pytest.raises(ValueError, match=r"`2\.weight` and `0\.weight` are one array here but differ there"):
+    with pytest.raises(ValueError, match=r"`2\.weight` and `0\.weight` are the same array here but differ in the"):
         model.load_state_dict({"0.weight": weight, "2.weight": weight + 1}, strict=False)
 
 
@@ -575,8 +575,9 @@ SIX = "Conv2d(6, 16, kernel_size=(5, 5))"
         pytest.param(nn.ResizeChannels(3), np.ones((1, 2)), ValueError,
                      "ResizeChannels(channels=3) needs images (N, C, H, W)", id="channels of rows"),
         pytest.param(nn.Residual(nn.Conv2d(1, 4, 5)), FLOAT32, ValueError,
-                     "A Residual's body makes (8, 4, 24, 24) of an input of shape (8, 1, 28, 28), but its shortcut "
-                     "makes (8, 1, 28, 28); give it a shortcut of the same shape.", id="a body that changes the shape"),
+                     "The body of a Residual returns shape (8, 4, 24, 24) for an input of shape (8, 1, 28, 28), but "
+                     "its shortcut returns (8, 1, 28, 28); both must return the same shape.",
+                     id="a body that changes the shape"),
         pytest.param(nn.Linear(784, 10), FLOAT32, ValueError, "Flatten makes rows", id="images without Flatten"),
         pytest.param(nn.Linear(100, 10), FLOAT32.reshape(8, -1), ValueError,
                      "needs 100 input features but its input has shape (8, 784)", id="features"),
@@ -676,7 +677,7 @@ def test_backward_needs_forward(layer):
         pytest.param(lambda: nn.PReLU(1, None), TypeError, "`init` must be a number", id="slope of nothing"),
         pytest.param(lambda: nn.Softplus(0), ValueError, "`beta` is 0 but must be at least", id="no sharpness"),
         pytest.param(lambda: nn.Softplus(1, np.inf), ValueError, "`threshold` is inf but must be", id="no threshold"),
-        pytest.param(lambda: nn.Softmax(0), ValueError, "`dim` is 0, the axis of the batch", id="softmax of the batch"),
+        pytest.param(lambda: nn.Softmax(0), ValueError, "`dim` must not be 0, the batch", id="softmax of the batch"),
         pytest.param(lambda: nn.Softmax(None), TypeError, "`dim` must be a whole number, not None", id="softmax, None"),
         pytest.param(lambda: nn.LeakyReLU("0"), TypeError, "`negative_slope` must be a number", id="slope"),
         pytest.param(lambda: nn.MSELoss("all"), ValueError, "`reduction` is 'all'", id="reduction"),
@@ -719,7 +720,7 @@ def test_conv2d_takes_every_form_of_padding(padding):
 
 @pytest.mark.parametrize("dim", [2, -2, -3])
 def test_softmax_needs_its_axis(dim, backend):
-    with pytest.raises(ValueError, match=rf"Softmax\(dim={dim}\) needs an axis {dim} behind that of the batch; its in"):
+    with pytest.raises(ValueError, match=rf"Softmax\(dim={dim}\) needs an axis {dim} after the batch axis, but its in"):
         nn.Softmax(dim)(np.ones((2, 3)))
 
 

@@ -201,5 +201,5 @@ def test_wrong_options_are_said(options, said, capsys):
 def test_a_summary_names_the_layers_that_are_called(capsys):
     model = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), Absolute())
     model.summary((3,))
-    assert capsys.readouterr().out.splitlines()[-1] == "layer by layer: 2 (Absolute is a class of its own)"
+    assert capsys.readouterr().out.splitlines()[-1] == "layer by layer: 2 (Absolute is a user-defined class)"
     assert "layer by layer" not in str(nn.summarize(models.LeNet5()))

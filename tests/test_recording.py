@@ -242,7 +242,7 @@ def test_what_is_beside_a_layer_of_the_users_own_is_recorded(runs):
 
     own = [[*layers()[:8], Doubled(), *layers()[8:]] for _ in range(2)]
     model, direct = nn.Sequential(*own[0]), LayerByLayer(*own[1])
-    assert nn.unrecorded(model) == {"8": "Doubled is a class of its own"}
+    assert nn.unrecorded(model) == {"8": "Doubled is a user-defined class"}
     for seed, N in enumerate([4, 4, 3, 4]):
         x, dy = batch(N, seed)
         assert_same(passes(model, x, dy), passes(direct, x, dy))

@@ -144,7 +144,7 @@ def test_the_table_in_a_notebook(monkeypatch, capsys):
         "Sequential", "a&lt;b: Residual", "body: Linear", "shortcut: Identity", "own: Own", "total",
     ]  # fmt: skip
     assert rows[-1][2:4] == ["12", "9"]
-    assert "<p>layer by layer: own (Own is a class of its own)</p>" in summary._repr_html_()
+    assert "<p>layer by layer: own (Own is a user-defined class)</p>" in summary._repr_html_()
     assert repr(summary) == str(summary)
     shown = []
     ipython = SimpleNamespace(get_ipython=lambda: True, display=SimpleNamespace(display=shown.append))

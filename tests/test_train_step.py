@@ -267,7 +267,7 @@ def test_what_cannot_be_recorded_is_called_and_says_why():
         each.optimizer = optim.SGD(each.model.parameters(), 0.1)
 
     for change, why in (
-        (own_layer, "layer 0: Doubled is a class of its own"),
+        (own_layer, "layer 0: Doubled is a user-defined class"),
         (own_optimizer, "the optimizer is of a class of its own, Slower"),
         (own_class, "the optimizer is of a class of its own, Same"),
         (own_loss, "the loss is of a class of its own, Mine"),

@@ -1,4 +1,4 @@
-"""Padding as layers; what stands around the images is said in `fastcnn.functional.pad`."""
+"""Padding layers; `fastcnn.functional.pad` describes the modes."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from fastcnn.nn.module import Module
 
 
 class _Pad2d(Module):
-    """What all paddings share; a class says its mode."""
+    """Base of the padding layers; a subclass sets ``mode``."""
 
     mode: str
     value = 0.0
@@ -33,22 +33,22 @@ class _Pad2d(Module):
         return backend.pad_backward(dy, self._at)
 
     def extra_repr(self) -> str:
-        """Pixels on each side."""
+        """Return `padding` for the repr."""
         return f"{self.padding}"
 
 
 class ReflectionPad2d(_Pad2d):
-    """The image mirrored at its outermost pixels; see `fastcnn.functional.pad`.
+    """Pad images by mirroring them at their outermost pixels; see `fastcnn.functional.pad`.
 
     Parameters
     ----------
     padding : int or (int, int, int, int)
-        Pixels on all sides, or (left, right, top, bottom), fewer than the image has.
+        Pixels on all sides, or (left, right, top, bottom). Must be smaller than the image along that axis.
 
     Raises
     ------
     TypeError, ValueError
-        If `padding` is something else; from a call, if the image is too small for it.
+        If `padding` is something else; when called, if the image is too small for it.
 
     Examples
     --------
@@ -62,7 +62,7 @@ class ReflectionPad2d(_Pad2d):
 
 
 class ReplicationPad2d(_Pad2d):
-    """The image's outermost pixels around it; see `fastcnn.functional.pad`.
+    """Pad images by repeating their outermost pixels; see `fastcnn.functional.pad`.
 
     Parameters
     ----------
@@ -86,17 +86,17 @@ class ReplicationPad2d(_Pad2d):
 
 
 class CircularPad2d(_Pad2d):
-    """The image once more on each side; see `fastcnn.functional.pad`.
+    """Pad images with the pixels from the opposite side; see `fastcnn.functional.pad`.
 
     Parameters
     ----------
     padding : int or (int, int, int, int)
-        Pixels on all sides, or (left, right, top, bottom), no more than the image has.
+        Pixels on all sides, or (left, right, top, bottom). Must be no larger than the image along that axis.
 
     Raises
     ------
     TypeError, ValueError
-        If `padding` is something else; from a call, if the image is too small for it.
+        If `padding` is something else; when called, if the image is too small for it.
 
     Examples
     --------
@@ -110,19 +110,19 @@ class CircularPad2d(_Pad2d):
 
 
 class ConstantPad2d(_Pad2d):
-    """A number around the image; see `fastcnn.functional.pad`.
+    """Pad images with a number; see `fastcnn.functional.pad`.
 
     Parameters
     ----------
     padding : int or (int, int, int, int)
-        Pixels on all sides, or (left, right, top, bottom); fewer than 0 are cut off.
+        Pixels on all sides, or (left, right, top, bottom). Negative numbers cut pixels off.
     value : float
-        What stands there.
+        Value of the added pixels.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is something else; from a call, if nothing would be left of the image.
+        If an argument is something else; when called, if no pixel of the image would be left.
 
     Examples
     --------
@@ -139,22 +139,22 @@ class ConstantPad2d(_Pad2d):
         self.value = _validate.number("value", value)
 
     def extra_repr(self) -> str:
-        """Pixels on each side, and the number."""
+        """Return `padding` and `value` for the repr."""
         return f"{self.padding}, value={self.value}"
 
 
 class ZeroPad2d(_Pad2d):
-    """Zeros around the image; see `fastcnn.functional.pad`.
+    """Pad images with zeros; see `fastcnn.functional.pad`.
 
     Parameters
     ----------
     padding : int or (int, int, int, int)
-        Pixels on all sides, or (left, right, top, bottom); fewer than 0 are cut off.
+        Pixels on all sides, or (left, right, top, bottom). Negative numbers cut pixels off.
 
     Raises
     ------
     TypeError, ValueError
-        If `padding` is something else; from a call, if nothing would be left of the image.
+        If `padding` is something else; when called, if no pixel of the image would be left.
 
     Examples
     --------

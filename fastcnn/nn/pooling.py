@@ -1,4 +1,4 @@
-"""Max- and average-pooling as layers, of signals and of images, with windows of a given size or of a given number."""
+"""Max- and average-pooling layers for signals and images, with windows of a given size or a given number of windows."""
 
 from fastcnn import _geometry, _validate
 from fastcnn._geometry import (
@@ -20,7 +20,7 @@ from fastcnn.nn.module import Module
 
 
 class _Pool(Module):
-    """What poolings share whose windows have a size: where these lie. A class says along how many axes they slide."""
+    """Base of poolings with windows of a given size. ``_axes`` is the number of axes along which they slide."""
 
     _axes: int
 
@@ -36,7 +36,7 @@ class _Pool(Module):
         _geometry.pool_windows(covered, self.kernel_size, self.stride, self.padding, self.dilation)  # checks `padding`
 
     def windows(self, shape: tuple[int, ...]) -> Windows:
-        """Windows over signals or images of this shape, (N, C, L) or (N, C, H, W)."""
+        """Return the windows over signals or images of this shape, (N, C, L) or (N, C, H, W)."""
         if len(shape) != 2 + self._axes:
             raise ValueError(f"{self} needs {LAYOUTS[self._axes]} but its input has shape {shape}.")
         try:
@@ -47,7 +47,7 @@ class _Pool(Module):
             raise ValueError(f"{self} cannot take an input of shape {shape}. {error}") from None
 
     def extra_repr(self) -> str:
-        """Kernel, stride, and what differs from its default."""
+        """Return kernel size, stride and options other than the defaults for the repr."""
         options = {
             "padding": 0,
             "dilation": (1,) * self._axes,
@@ -60,7 +60,7 @@ class _Pool(Module):
 
 
 class _MaxPool(_Pool):
-    """Largest value in each window."""
+    """Base of max-pooling: the largest value in each window."""
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.max_pool2d`."""
@@ -144,7 +144,7 @@ class MaxPool2d(_MaxPool):
 
 
 class _AvgPool(_Pool):
-    """Mean of each window."""
+    """Base of average-pooling: the mean of each window."""
 
     def __init__(
         self,
@@ -242,7 +242,7 @@ class AvgPool2d(_AvgPool):
 
 
 class _AdaptivePool(Module):
-    """What poolings share whose windows have a number. A class says along how many axes these lie."""
+    """Base of poolings with a given number of windows. ``_axes`` is the number of axes along which they lie."""
 
     _axes: int
 
@@ -250,18 +250,18 @@ class _AdaptivePool(Module):
         self.output_size = _geometry.checked_output_size(output_size, self._axes)
 
     def windows(self, shape: tuple[int, ...]) -> AdaptiveWindows:
-        """Windows over signals or images of this shape, (N, C, L) or (N, C, H, W)."""
+        """Return the windows over signals or images of this shape, (N, C, L) or (N, C, H, W)."""
         if len(shape) != 2 + self._axes:
             raise ValueError(f"{self} needs {LAYOUTS[self._axes]} but its input has shape {shape}.")
         return _geometry.adaptive_windows(shape[2:], self.output_size)
 
     def extra_repr(self) -> str:
-        """How many windows."""
+        """Return `output_size` for the repr."""
         return f"output_size={self.output_size}"
 
 
 class _AdaptiveMaxPool(_AdaptivePool):
-    """Largest value in each of so many windows."""
+    """Base of adaptive max-pooling: the largest value in each of a given number of windows."""
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.adaptive_max_pool2d`."""
@@ -276,12 +276,12 @@ class _AdaptiveMaxPool(_AdaptivePool):
 
 
 class AdaptiveMaxPool1d(_AdaptiveMaxPool):
-    """Largest value in each of so many windows of signals; see `fastcnn.functional.adaptive_max_pool1d`.
+    """Largest value in each of a given number of windows of signals; see `fastcnn.functional.adaptive_max_pool1d`.
 
     Parameters
     ----------
     output_size : int or (int or None,)
-        Windows; None leaves the length as it is.
+        Number of windows; None keeps the length.
 
     Raises
     ------
@@ -303,14 +303,14 @@ class AdaptiveMaxPool1d(_AdaptiveMaxPool):
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPool):
-    """Largest value in each of so many windows; see `fastcnn.functional.adaptive_max_pool2d`.
+    """Largest value in each of a given number of windows; see `fastcnn.functional.adaptive_max_pool2d`.
 
     ``AdaptiveMaxPool2d(1)`` is global max-pooling.
 
     Parameters
     ----------
     output_size : int or (int or None, int or None)
-        Rows and columns of windows; None leaves an axis as it is.
+        Number of rows and columns of windows; None keeps the size of that axis.
 
     Raises
     ------
@@ -332,7 +332,7 @@ class AdaptiveMaxPool2d(_AdaptiveMaxPool):
 
 
 class _AdaptiveAvgPool(_AdaptivePool):
-    """Mean of each of so many windows."""
+    """Base of adaptive average-pooling: the mean of each of a given number of windows."""
 
     def forward_native(self, x, backend):
         """See `fastcnn.functional.adaptive_avg_pool2d`."""
@@ -346,15 +346,15 @@ class _AdaptiveAvgPool(_AdaptivePool):
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPool):
-    """Mean of each of so many windows of signals; see `fastcnn.functional.adaptive_avg_pool1d`.
+    """Mean of each of a given number of windows of signals; see `fastcnn.functional.adaptive_avg_pool1d`.
 
-    ``AdaptiveAvgPool1d(1)`` is global average-pooling: the mean of each channel. Before a linear layer it makes a
+    ``AdaptiveAvgPool1d(1)`` is global average-pooling: the mean of each channel. Before a linear layer, it lets a
     network take signals of any length.
 
     Parameters
     ----------
     output_size : int or (int or None,)
-        Windows; None leaves the length as it is.
+        Number of windows; None keeps the length.
 
     Raises
     ------
@@ -377,15 +377,15 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPool):
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPool):
-    """Mean of each of so many windows; see `fastcnn.functional.adaptive_avg_pool2d`.
+    """Mean of each of a given number of windows; see `fastcnn.functional.adaptive_avg_pool2d`.
 
-    ``AdaptiveAvgPool2d(1)`` is global average-pooling: the mean of each channel. Before a linear layer it makes a
+    ``AdaptiveAvgPool2d(1)`` is global average-pooling: the mean of each channel. Before a linear layer, it lets a
     network take images of any size.
 
     Parameters
     ----------
     output_size : int or (int or None, int or None)
-        Rows and columns of windows; None leaves an axis as it is.
+        Number of rows and columns of windows; None keeps the size of that axis.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""ReLU with trained slopes as a layer."""
+"""ReLU with learned slopes."""
 
 import numpy as np
 
@@ -8,18 +8,18 @@ from fastcnn.nn.module import Module
 
 
 class PReLU(Module):
-    """``x``, or ``weight * x`` where it is negative, with slopes that are trained; see `fastcnn.functional.prelu`.
+    """``x``, or ``weight * x`` where ``x`` is negative, with learned slopes; see `fastcnn.functional.prelu`.
 
-    A weight decay pulls the slopes to 0, where it is ReLU: better leave them out of it.
+    Weight decay pulls the slopes to 0, where the layer is a ReLU. Train them without it.
 
     Parameters
     ----------
     num_parameters : int, default 1
-        1, or the number of the input's channels: one slope for all, or one for each.
+        1 for one slope, or the number of input channels for a slope for each channel.
     init : float, default 0.25
-        What the slopes start with.
+        Initial value of the slopes.
     dtype : float32 or float64, default float32
-        Of the parameters.
+        Dtype of the parameters, and so of the input.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class PReLU(Module):
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range; from a call, if the input has another number of channels.
+        If an argument is out of range; when called, if the input has another number of channels.
 
     Examples
     --------
@@ -60,7 +60,7 @@ class PReLU(Module):
         return dx
 
     def _slopes(self, x) -> np.ndarray:
-        """Those of the parameter, if they fit."""
+        """Return the slopes, or raise an error if they or the input do not fit."""
         if self.num_parameters not in (1, x.shape[1]):
             raise ValueError(f"{self} needs {self.num_parameters} channels but its input has shape {x.shape}.")
         if x.dtype != self.dtype:
@@ -71,5 +71,5 @@ class PReLU(Module):
         return np.ascontiguousarray(self.weight.data)
 
     def extra_repr(self) -> str:
-        """Number of slopes."""
+        """Return `num_parameters` for the repr."""
         return f"num_parameters={self.num_parameters}"

@@ -1,12 +1,12 @@
-"""A model's passes over batches of one form, recorded as programs when they are first made, and run from then on.
+"""Recordings: the first passes of a model over batches of a form become programs, which later passes run.
 
-The first forward and the first backward pass of a form go from layer to layer, and the backend writes down what they
-do; the following ones run its program (see ``record`` in the backend). What they compute is the same, bit for bit. That
-is so for fastcnn's own layers, whose passes do nothing but call the backend, and as long as nothing has changed: no
-attribute of any layer, none of its methods, nor the array of any parameter or whether it requires its gradient.
+A form is a shape and a dtype. The first forward and the first backward pass for a form go from layer to layer while the
+backend records what they do. Later passes run the recorded program (see ``record`` in the backend), with bit-identical
+results. This works for fastcnn's own layers, whose passes only call the backend. A recording holds as long as nothing
+has changed: no attribute or method of a layer, and no array or ``requires_grad`` of a parameter.
 
-What cannot be recorded, as a layer of somebody's own, is called, and a `Sequential` records the stretches of layers
-that lie between. `unrecorded` says which layers these are.
+Layers that cannot be recorded, such as user-defined ones, are called. A `Sequential` then records the stretches of
+layers between them. `unrecorded` lists these layers.
 """
 
 import functools
@@ -25,7 +25,7 @@ from fastcnn._inputs import each, joined, listed
 from fastcnn.nn import calls
 from fastcnn.nn.parameter import Buffer, Parameter, collected
 
-_KEPT = 8  # forms: the whole and the last batches of training and of testing, and two in reserve
+_KEPT = 8  # recordings: enough for full and last batches in training and in testing
 _HARMLESS = {
     "__init__", "__module__", "__doc__", "__dict__", "__weakref__", "__qualname__",
     "__annotations__", "__annotate__", "__annotate_func__", "__firstlineno__", "__static_attributes__",
@@ -33,7 +33,7 @@ _HARMLESS = {
 
 
 def unrecorded(model) -> dict[str, str]:
-    """Which layers of a model are called one by one, and why.
+    """Return the layers of a model that are called one by one, and why.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def unrecorded(model) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        The reason by the layer's name, "" being the model itself. Empty where each pass is one program.
+        Names of layers and reasons; "" is the model itself. Empty if each pass is a single program.
 
     Examples
     --------
@@ -51,17 +51,17 @@ def unrecorded(model) -> dict[str, str]:
     ...     def forward_native(self, x, backend):
     ...         return backend.leaky_relu(x, -1.0)
     >>> nn.unrecorded(nn.Sequential(nn.Linear(3, 2), Absolute()))
-    {'1': 'Absolute is a class of its own'}
+    {'1': 'Absolute is a user-defined class'}
     """
     reasons = {name: why_not(module) for name, module in model.named_modules(remove_duplicate=False)}
     return {name: reason for name, reason in reasons.items() if reason}
 
 
 def why_not(module) -> str | None:
-    """Why the passes of a module itself, without those of the modules inside, cannot be recorded; None if they can."""
+    """Return why the passes of a module, apart from the modules inside, cannot be recorded, or None if they can."""
     kind: Any = type(module)
     if not _is_known(kind):
-        return f"{kind.__name__} is a class of its own"
+        return f"{kind.__name__} is a user-defined class"
     if not calls.is_as_defined(module):
         return "its methods were replaced"
     if not all(isinstance(held.data, np.ndarray) and held.data.flags.carray for held in _held(module)):
@@ -70,18 +70,18 @@ def why_not(module) -> str | None:
 
 
 def _held(module) -> list[Parameter | Buffer]:
-    """The parameters and buffers of a module itself."""
+    """Return the parameters and buffers of a module itself."""
     return [value for value in vars(module).values() if isinstance(value, (Parameter, Buffer))]
 
 
 def is_fastcnns(cls: Any) -> bool:
-    """Whether a class stands in a file of fastcnn."""
+    """Whether a class is defined in fastcnn."""
     return cls.__module__.partition(".")[0] == "fastcnn" and vars(sys.modules[cls.__module__]).get(cls.__name__) is cls
 
 
 @functools.cache
 def _is_known(kind: Any) -> bool:
-    """Whether a class is fastcnn's, or extends one by nothing but ``__init__`` and plain values."""
+    """Whether a class is fastcnn's, or a subclass that adds only ``__init__`` and plain values."""
     for cls in kind.__mro__:
         if is_fastcnns(cls):
             return True
@@ -115,13 +115,13 @@ def layer_by_layer() -> Iterator[None]:
 
 
 def can_record(backend) -> bool:
-    """Whether a backend records, and this thread is to and not in the middle of it already."""
+    """Whether the backend can record, and this thread may and is not recording already."""
     layer_by_layer = _thread.layer_by_layer or calls.is_observed()
     return hasattr(backend, "record") and not layer_by_layer and not backend.is_recording()
 
 
 def made_anew(backend, shape: tuple[int, ...], dtype, make):
-    """What ``make()`` returns, in the backend's layout; in each pass of a recording it is made again."""
+    """Return ``make()`` in the backend's layout; a recorded program calls it again in each pass."""
     if not hasattr(backend, "perform"):
         return backend.pack(make())
     native = backend.empty(shape, dtype)
@@ -130,7 +130,7 @@ def made_anew(backend, shape: tuple[int, ...], dtype, make):
 
 
 class State:
-    """What recordings of a model depend on, besides the batch. Nothing here leads back to the model itself."""
+    """The state of a model on which its recordings depend. It holds no reference to the model itself."""
 
     def __init__(self, model):
         modules = list(model.modules())
@@ -143,7 +143,7 @@ class State:
         self._versions = self._now(model)
 
     def is_current(self, model) -> bool:
-        """Whether nothing has changed since."""
+        """Whether nothing has changed since this state was taken."""
         return (
             self._now(model) == self._versions
             and all(map(operator.is_, [held.data for held in self._held], self.arrays))
@@ -152,7 +152,7 @@ class State:
         )
 
     def modes(self, model) -> tuple:
-        """How convolutions are computed, and which modules are in training mode."""
+        """Return how convolutions are computed, and which modules are in training mode."""
         return (get_convolution(), model.training, *[module.training for module in self._inside])
 
     def _now(self, model) -> list[int]:
@@ -171,10 +171,10 @@ class Recordings:
     def __init__(self, *, native: bool):
         self._native, self._lock = native, threading.Lock()
         self._state: State | None = None
-        self._made: dict[tuple, _Recording] | None = None  # None if there can be none
+        self._made: dict[tuple, _Recording] | None = None  # None if the model cannot be recorded
 
     def take(self, model, backend, x) -> "Use | None":
-        """The use of one for batches like ``x``, perhaps yet to be made; None if there can be none."""
+        """Return a use of a recording for batches like ``x``, or None if the model cannot be recorded."""
         with self._lock:
             state = self._state
             if state is None or not state.is_current(model):
@@ -186,14 +186,14 @@ class Recordings:
             found = self._made.pop(key, None)
             if found is None or not found.is_free():
                 found = _Recording(backend, state, native=self._native)
-            self._made[key] = found  # as the last one
+            self._made[key] = found  # at the end: the least recently used one is dropped first
             while len(self._made) > _KEPT:
                 del self._made[next(iter(self._made))]
             return Use(found)
 
 
 class Use:
-    """A forward pass of a recording, and backward passes: as long as it is there, nobody else uses the recording."""
+    """A forward pass of a recording and the backward passes after it. While it exists, the recording is in use."""
 
     __slots__ = ("__weakref__", "_input_grad", "_recording")
 
@@ -203,34 +203,34 @@ class Use:
 
     @property
     def call(self):
-        """That of the model, which remembers what the forward pass computed."""
+        """The recorded call of the model, with the arrays that the forward pass saved."""
         return self._recording.call
 
     def is_current(self, model) -> bool:
-        """Whether the model is still that of the forward pass."""
+        """Whether the model has not changed since the forward pass was recorded."""
         return self._recording.state.is_current(model)
 
     def forward(self, model, x):
-        """Output of the model."""
+        """Return the output of the model."""
         return self._recording.forward(model, x)
 
     def backward(self, dy, input_grad: bool):
-        """Add the gradients of the parameters, and return that of the input if asked."""
+        """Add the gradients of the parameters; return that of the input, or None without ``input_grad``."""
         self._input_grad = input_grad
         return self._recording.backward(dy, input_grad)
 
     def programs(self) -> tuple[Any, Any]:
-        """Those of the forward pass and of the last backward pass; None for one that was not made."""
+        """Return the programs of the forward pass and of the last backward pass, or None for one that did not run."""
         return self._recording.programs(self._input_grad)
 
 
 def programs(made) -> dict[str, list]:
-    """The programs of a forward pass, and of a backward pass after it, each in the order in which they run.
+    """Return the programs of a forward pass and of the backward pass after it, in the order in which they run.
 
     Parameters
     ----------
     made : Use or Call
-        Of the model.
+        The forward pass of the model.
     """
     pairs = [use.programs() for use in _uses(made)]
     forward, backward = [pair[0] for pair in pairs], [pair[1] for pair in reversed(pairs)]
@@ -238,7 +238,7 @@ def programs(made) -> dict[str, list]:
 
 
 def _uses(made) -> Iterator[Use]:
-    """That of a model, or those of parts of it."""
+    """Yield the use of a model, or the uses of its parts."""
     if isinstance(made, Use):
         yield made
     elif isinstance(made, calls.Call):
@@ -255,8 +255,8 @@ class _Recording:
         self._enter, self._leave = (backend.copy, backend.copy) if native else (backend.pack, backend.unpack)
         self._copy = backend.copy if native else np.copy
         self._forward: Any = None  # the program
-        self._backward: dict[bool, tuple] = {}  # program and parameters, by whether there is a gradient of the input
-        self.use: Any = None  # weak reference to the last one
+        self._backward: dict[bool, tuple] = {}  # program and parameters, by ``input_grad``
+        self.use: Any = None  # weak reference to the last `Use`
         self.call: Any = None
 
     def is_free(self) -> bool:
@@ -265,7 +265,7 @@ class _Recording:
     def forward(self, model, x):
         if self._forward is None:
             first, *others = listed(x)
-            inputs = first, *map(self._copy, others)  # no two are one array in the program, as they may be here
+            inputs = first, *map(self._copy, others)  # copies: inputs may be the same array here, but not in a program
             self._forward, (y,) = self._record(functools.partial(self._first, model), inputs, [])
         else:
             (y,) = self._forward(*listed(x))

@@ -14,12 +14,12 @@ class Flatten(Module):
     ----------
     start_dim : 1
     end_dim : -1 or 3
-        The axes that become one, the first and the last. There are rows and images, and so no others.
+        First and last axis to flatten. No other values are supported: each image becomes one row.
 
     Raises
     ------
     TypeError, ValueError
-        If they are something else.
+        If either is something else.
 
     Examples
     --------
@@ -38,29 +38,29 @@ class Flatten(Module):
             )
 
     def forward_native(self, x, backend):
-        """All features of an image in one row."""
+        """Put all features of an image in one row."""
         self._shape = x.shape[1:]
         return backend.flatten(x)
 
     def backward_native(self, dy, backend, input_grad: bool):
-        """Give the features their shape back."""
+        """Restore the shape of the features."""
         return backend.unflatten(dy, self._shape)
 
 
 class Unflatten(Module):
-    """(N, C * H * W) to (N, C, H, W), without a copy: images of rows.
+    """(N, C * H * W) to (N, C, H, W), without a copy: each row becomes an image.
 
     Parameters
     ----------
     dim : 1 or -1
-        The axis that becomes several.
+        Axis to unflatten.
     unflattened_size : (int, int, int)
-        (C, H, W). One of them may be -1: what the others leave.
+        (C, H, W). One of them may be -1; its size is then inferred.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is something else; from a call, if the input has no rows of so many features.
+        If an argument is something else; when called, if the input is not rows with that number of features.
 
     Examples
     --------
@@ -82,7 +82,7 @@ class Unflatten(Module):
         self.unflattened_size = size
 
     def forward_native(self, x, backend):
-        """Give the features a shape."""
+        """Reshape each row to an image."""
         size, features = self.unflattened_size, x.shape[1]
         if -1 in size:
             rest = -math.prod(size)
@@ -92,16 +92,16 @@ class Unflatten(Module):
         return backend.unflatten(x, size)
 
     def backward_native(self, dy, backend, input_grad: bool):
-        """All features of an image in one row."""
+        """Put all features of an image in one row."""
         return backend.flatten(dy)
 
     def extra_repr(self) -> str:
-        """Axis and sizes."""
+        """Return `dim` and `unflattened_size` for the repr."""
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
 class Identity(Module):
-    """Gives what it is given: a place for a layer that is not there.
+    """Return the input unchanged, as a placeholder for a layer.
 
     Examples
     --------
@@ -112,9 +112,9 @@ class Identity(Module):
     """
 
     def forward_native(self, x, backend):
-        """The input itself."""
+        """Return the input itself."""
         return x
 
     def backward_native(self, dy, backend, input_grad: bool):
-        """The gradient itself."""
+        """Return the gradient itself."""
         return dy

@@ -1,4 +1,4 @@
-"""Residual connections: what a chain computes is added to what goes past it."""
+"""Residual connections: the output of a body is added to that of a shortcut."""
 
 from fastcnn import _validate
 from fastcnn._inputs import added, each
@@ -8,14 +8,14 @@ from fastcnn.nn.reshaping import Identity
 
 
 class Residual(Module):
-    """``body(x) + shortcut(x)``: the body learns what is to be added to its input.
+    """``body(x) + shortcut(x)``: the body learns what to add to its input.
 
     Parameters
     ----------
     body : Module
         Often a `Sequential`.
     shortcut : Module, optional
-        Gives the input the shape of the body's output where the two differ; by default `Identity`.
+        By default `Identity`. If the body changes the shape, the shortcut must return the same shape.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class Residual(Module):
     Raises
     ------
     TypeError
-        If one is not a `Module`.
+        If either is not a `Module`.
 
     References
     ----------
@@ -54,7 +54,7 @@ class Residual(Module):
         return self.body.several_inputs and self.shortcut.several_inputs
 
     def forward_native(self, x, backend):
-        """Both, and their sum."""
+        """Call both and add their outputs."""
         y = self.body.forward_native(x, backend)
         self._body = last_call(self.body)
         past = self.shortcut.forward_native(x, backend)
@@ -62,23 +62,23 @@ class Residual(Module):
         if y.shape != past.shape:
             given = each(lambda one: one.shape, x)
             raise ValueError(
-                f"A {type(self).__name__}'s body makes {y.shape} of an input of shape {given}, but its shortcut makes "
-                f"{past.shape}; give it a shortcut of the same shape."
+                f"The body of a {type(self).__name__} returns shape {y.shape} for an input of shape {given}, but its "
+                f"shortcut returns {past.shape}; both must return the same shape."
             )
         return backend.add(y, past)
 
     def backward_native(self, dy, backend, input_grad: bool):
-        """The gradient goes both ways, and the two that come back are added."""
+        """Go back through both and add the gradients of the input."""
         dx = self._body.backward(dy, backend, input_grad)
         past = self._shortcut.backward(dy, backend, input_grad)
         return added(dx, past, backend) if input_grad else None
 
 
 class ResizeChannels(Module):
-    """The first ``channels`` channels; where an image has fewer, zeros follow.
+    """Keep the first ``channels`` channels, or append channels of zeros if an image has fewer.
 
-    With ``AvgPool2d(1, stride=2)`` before it, which takes every second pixel, it is the shortcut without parameters of
-    He et al. 2016 (option A). Its gradient resizes back.
+    After ``AvgPool2d(1, stride=2)``, which takes every second pixel, it is the shortcut without parameters of He et al.
+    2016 (option A).
 
     Parameters
     ----------
@@ -101,16 +101,16 @@ class ResizeChannels(Module):
         self.channels = _validate.count("channels", channels)
 
     def forward_native(self, x, backend):
-        """Copy, leave off or fill up."""
+        """Remove channels or append zeros."""
         if len(x.shape) != 4:
             raise ValueError(f"{self} needs images (N, C, H, W) but its input has shape {x.shape}.")
         self._channels = x.shape[1]
         return backend.resize_channels(x, self.channels)
 
     def backward_native(self, dy, backend, input_grad: bool):
-        """Leave off or fill up the other way."""
+        """Restore the number of channels."""
         return backend.resize_channels(dy, self._channels)
 
     def extra_repr(self) -> str:
-        """Number of channels."""
+        """Return `channels` for the repr."""
         return f"channels={self.channels}"

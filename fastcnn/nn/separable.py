@@ -11,10 +11,10 @@ from fastcnn.nn.normalization import BatchNorm2d
 
 
 class DepthwiseSeparableConv2d(Sequential):
-    """A filter for each channel, then a 1x1 convolution that mixes the channels; each with BatchNorm2d and ReLU.
+    """One filter for each channel, then a 1x1 convolution across channels; each with BatchNorm2d and ReLU.
 
-    It has ``in_channels * (KH * KW + out_channels)`` filter values where a convolution has ``in_channels * KH * KW *
-    out_channels``, and as many times fewer multiply-adds: 8 to 9 times with 3x3 filters and many channels.
+    It has ``in_channels * (KH * KW + out_channels)`` filter values, where a convolution has ``in_channels * KH * KW *
+    out_channels``. It saves the same factor of multiply-adds: 8 to 9 for 3x3 filters and many channels.
 
     Parameters
     ----------
@@ -22,9 +22,9 @@ class DepthwiseSeparableConv2d(Sequential):
     kernel_size, stride, padding
         Of the depthwise convolution, as in `Conv2d`; by default 3, 1 and 1, which keep the size of the image.
     rng : numpy.random.Generator, optional
-        Draws the initial filters; by default a fresh one.
+        Draws the initial filters; by default a new generator.
     dtype : {float32, float64}
-        Of the parameters, and so of the images.
+        Dtype of the parameters, and so of the input.
 
     Raises
     ------
@@ -58,7 +58,7 @@ class DepthwiseSeparableConv2d(Sequential):
         rng: np.random.Generator | None = None,
         dtype=np.float32,
     ):
-        start = {"bias": False, "rng": init.generator(rng), "dtype": dtype}  # BatchNorm2d takes any bias out again
+        start = {"bias": False, "rng": init.generator(rng), "dtype": dtype}  # BatchNorm2d would cancel a bias
         super().__init__(
             Conv2d(in_channels, in_channels, kernel_size, stride, padding, groups=in_channels, **start),
             BatchNorm2d(in_channels, dtype=dtype),

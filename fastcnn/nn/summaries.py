@@ -1,4 +1,4 @@
-"""What a model consists of and what it costs, as a table."""
+"""Tables of a model's layers and their cost."""
 
 import html
 import sys
@@ -18,27 +18,27 @@ from fastcnn.nn.tracing import Step, trace
 
 InputShape = Sequence[int] | Sequence[Sequence[int]]
 
-_IMAGES = 2  # that are passed through: batch normalization can take statistics of them
+_IMAGES = 2  # in the batch: batch normalization needs more than one value for its statistics
 
 
 class Row(NamedTuple):
-    """What one module has and does, for one image, without what is inside it.
+    """Size and cost of one module for one image, without the modules inside it.
 
     Attributes
     ----------
     name : str
-        Dotted, as in `Module.state_dict`; "" is the model itself.
+        Dotted name, as in `Module.state_dict`; "" is the model itself.
     kind : str
-        Its class.
+        Name of its class.
     depth : int
-        0 is the model itself.
+        0 for the model itself.
     output_shape : tuple of int
-        Without the batch, (C, H, W), (C, L) or (features,).
+        Shape without the batch axis: (C, H, W), (C, L) or (features,).
     parameters : int
     multiply_adds : int
-        Of convolutions and linear layers, taps on padding included, biases not.
+        Multiply-adds of convolutions and linear layers, with those on padding but without biases.
     memory : int
-        Bytes of its output, 0 where that is (a view of) an array counted already.
+        Bytes of its output, or 0 if that is an array that was counted already or a view of one.
     """
 
     name: str
@@ -52,18 +52,18 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Summary:
-    """Rows and their sums; ``print`` of it shows the table, and so does a notebook whose cell it is the value of.
+    """Rows and their sums; printing it shows a table, and so does a notebook cell that ends with it.
 
     Attributes
     ----------
     rows : list of Row
         In the order of the forward pass.
     parameters : int
-        Of the whole model, each counted once.
+        Number of parameters of the whole model, each counted once.
     multiply_adds, memory : int
-        Of one image, forward.
+        Sums over the forward pass of one image.
     unrecorded : dict of str to str
-        Which layers are called one by one and why; see `fastcnn.nn.unrecorded`.
+        Layers that are called one by one, and why; see `fastcnn.nn.unrecorded`.
     """
 
     rows: list[Row]
@@ -74,7 +74,7 @@ class Summary:
 
     @property
     def training_multiply_adds(self) -> int:
-        """Of one image in a training step: forward, filters' gradient, and, but for the first layer, the input's."""
+        """Of one image in a training step: forward, and the gradients of weights and, but for the first, inputs."""
         first = next((row.multiply_adds for row in self.rows if row.multiply_adds), 0)
         return 3 * self.multiply_adds - first
 
@@ -90,7 +90,7 @@ class Summary:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        """The table in a notebook."""
+        """Return the table as HTML, for a notebook."""
         lines: list[str] = []
         for depth, *cells in self._table():
             tag, (name, *others) = "td" if lines else "th", map(html.escape, cells)
@@ -101,7 +101,7 @@ class Summary:
         return f"<table>{''.join(lines)}</table>{''.join(notes)}"
 
     def _table(self) -> list[tuple]:
-        """Depths and cells of all lines, the heads of the columns first, the sums last."""
+        """Return the depth and the cells of each line: first the column heads, last the sums."""
         table: list[tuple] = [(0, "layer", "output", "parameters", "multiply-adds", "memory, kB")]
         for row in self.rows:
             name = f"{row.name.rpartition('.')[2]}: {row.kind}" if row.name else row.kind
@@ -118,21 +118,21 @@ class Summary:
 
 
 def said(unrecorded: dict[str, str]) -> list[str]:
-    """Which layers are called one by one and why, in a line; none, if there are none."""
+    """Return a line that lists the layers that are called one by one and why, or no line if there are none."""
     layers = [f"{name or 'the model itself'} ({reason})" for name, reason in unrecorded.items()]
     return [f"layer by layer: {', '.join(layers)}"] if layers else []
 
 
 def summarize(model: Module, input_shape: InputShape | None = None) -> Summary:
-    """What each module of ``model`` has and does, and the sums; `Module.summary` prints it.
+    """Return the size and cost of each module of ``model``, and the sums; `Module.summary` prints them.
 
     Parameters
     ----------
     model : Module
-        It stays as it is.
+        It is not changed.
     input_shape : sequence of int, or of such sequences, optional
-        Of one image, (C, H, W), or (C, L), or (features,); by default the model's own ``input_shape``. Of a model with
-        several inputs, the shape of each.
+        Shape of one image without the batch axis: (C, H, W), (C, L) or (features,). By default it is the model's own
+        ``input_shape``. For a model with several inputs, a sequence of the shapes of each.
 
     Returns
     -------
@@ -171,7 +171,7 @@ Module._summarize = staticmethod(summarize)
 
 
 def checked_shapes(model: Module, input_shape: Any) -> tuple[tuple[int, ...], ...]:
-    """The shape of each input, without the batch, from that of one or of several; by default the model's own."""
+    """Return the shape of each input without the batch axis; ``input_shape`` defaults to that of the model."""
     input_shape = getattr(model, "input_shape", None) if input_shape is None else input_shape
     if input_shape is None:
         raise ValueError(f"`input_shape` is needed, (C, H, W): this {type(model).__name__} has none of its own.")
@@ -186,14 +186,14 @@ def checked_shapes(model: Module, input_shape: Any) -> tuple[tuple[int, ...], ..
 
 
 def steps_of(model: Module, shapes: tuple[tuple[int, ...], ...]) -> list[Step]:
-    """What each module makes of a batch of images of these shapes."""
+    """Run a batch of zeros of these shapes; return the input and output of each module."""
     dtype = next((parameter.dtype for parameter in model.parameters()), np.dtype(np.float32))
     with use_backend("numpy"):  # nothing to compile
         return trace(model, joined(tuple(np.zeros((_IMAGES, *shape), dtype) for shape in shapes)))
 
 
 def _memories(steps: list[Step]) -> list[int]:
-    """Bytes of each output, where the step made it: no view of its input, and not made by a module inside it."""
+    """Return the bytes of each output, or 0 if it is a view of the input or a module inside returned it."""
     memories, seen = [0] * len(steps), set()
     for i in sorted(range(len(steps)), key=lambda i: -steps[i].depth):
         maker = _owner(steps[i].y)
@@ -205,13 +205,13 @@ def _memories(steps: list[Step]) -> list[int]:
 
 
 def _owner(array: np.ndarray) -> np.ndarray:
-    """The array whose memory it is."""
+    """Return the array that owns the memory."""
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array
 
 
 def _numbers(row: Row | Summary) -> tuple[str, ...]:
-    """The columns of numbers, empty for 0."""
+    """Return the cells of the numeric columns; they are empty for 0."""
     numbers = (row.parameters, ","), (row.multiply_adds, ","), (row.memory / 1000, ",.2f")
     return tuple(f"{number:{form}}" if number else "" for number, form in numbers)

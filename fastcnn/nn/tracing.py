@@ -1,4 +1,4 @@
-"""A pass through a model, module by module: what goes into each and what comes out."""
+"""Traces: the input and output of each module in a forward pass."""
 
 import copy
 from typing import Any, NamedTuple
@@ -12,17 +12,17 @@ from fastcnn.nn.module import Module
 
 
 class Step(NamedTuple):
-    """What one module made of a batch.
+    """Input and output of one module for a batch.
 
     Attributes
     ----------
     name : str
-        Dotted, as in `Module.state_dict`; "" is the model itself.
+        Dotted name, as in `Module.state_dict`; "" is the model itself.
     module : Module
     depth : int
-        0 is the model itself, 1 what is directly inside it, and so on.
+        0 for the model itself, 1 for the modules directly inside it, and so on.
     x, y : ndarray of shape (N, C, H, W), (N, C, L) or (N, features)
-        What it was given, several inputs as a tuple, and its output.
+        Its input, or a tuple of several inputs, and its output.
     """
 
     name: str
@@ -33,22 +33,22 @@ class Step(NamedTuple):
 
 
 def trace(model: Module, x: Batch) -> list[Step]:
-    """Pass a batch through a copy of ``model`` and keep what every module in it was given and gave.
+    """Pass a batch through a copy of ``model``; return the input and output of every module.
 
-    The model stays as it is, its running statistics and generators too. No modules are fused: what a convolution gives
-    is there before its ReLU and its pooling.
+    The model is not changed, nor are its running statistics and generators. Layers are not fused: the output of a
+    convolution is listed as it is before ReLU and pooling.
 
     Parameters
     ----------
     model : Module
-        In training or evaluation mode, as it is.
+        In training or evaluation mode, which it keeps.
     x : ndarray of shape (N, C, H, W), (N, C, L) or (N, features), float32 or float64
-        Of a model with several inputs, a tuple of them.
+        For a model with several inputs, a tuple of them.
 
     Returns
     -------
     list of Step
-        In the order in which the modules are called, the model itself first. A module that is called twice is there
+        In the order in which the modules are called, the model itself first. A module that is called twice is listed
         twice.
 
     Raises
@@ -77,7 +77,7 @@ def trace(model: Module, x: Batch) -> list[Step]:
     steps: list[Step] = []
 
     def note(layer, x, forward):
-        place = len(steps)  # where it began: those inside it come behind
+        place = len(steps)  # before the modules inside this one
         y = forward()
         name, module = named[layer]
         depth = name.count(".") + 1 if name else 0

@@ -1,4 +1,4 @@
-"""Upsample: images in another size."""
+"""Upsample, which resizes images."""
 
 from fastcnn import _geometry
 from fastcnn._geometry import Factor, Pair
@@ -6,19 +6,19 @@ from fastcnn.nn.module import Module
 
 
 class Upsample(Module):
-    """Images in another size, most often a larger one; see `fastcnn.functional.interpolate`.
+    """Resize images, usually to a larger size; see `fastcnn.functional.interpolate`.
 
-    `ConvTranspose2d` does the same with weights that are learned.
+    `ConvTranspose2d` enlarges images with learned weights.
 
     Parameters
     ----------
     size, scale_factor, mode, align_corners
-        As in `fastcnn.functional.interpolate`: one of the first two.
+        As in `fastcnn.functional.interpolate`. Give either `size` or `scale_factor`.
 
     Raises
     ------
     TypeError, ValueError
-        If not one of `size` and `scale_factor` is given, or an option is none.
+        If not exactly one of `size` and `scale_factor` is given, or an option is not valid.
 
     Examples
     --------
@@ -40,7 +40,7 @@ class Upsample(Module):
         self.size, self.scale_factor, self.mode, self.align_corners = options
 
     def sampling(self, shape: tuple[int, ...]) -> _geometry.Sampling:
-        """Where the pixels of the output lie in images of this shape, (N, C, H, W)."""
+        """Return where the pixels of the output lie in images of this shape, (N, C, H, W)."""
         if len(shape) != 4:
             raise ValueError(f"{self} needs images (N, C, H, W) but its input has shape {shape}.")
         return _geometry.sampling(shape[2:], self.size, self.scale_factor, self.mode, self.align_corners)
@@ -55,7 +55,7 @@ class Upsample(Module):
         return backend.interpolate_backward(dy, self._at)
 
     def extra_repr(self) -> str:
-        """The size or the factor, the mode, and what differs from its default."""
+        """Return the size or factor, the mode, and `align_corners` if it is set, for the repr."""
         size = f"size={self.size}" if self.scale_factor is None else f"scale_factor={self.scale_factor}"
         corners = "" if self.align_corners is None else f", align_corners={self.align_corners}"
         return f"{size}, mode={self.mode!r}{corners}"
