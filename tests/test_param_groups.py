@@ -337,7 +337,8 @@ A, B = nn.Parameter(np.ones(1)), nn.Parameter(np.ones(1))
                      "A parameter is in two groups", id="twice"),
         pytest.param(lambda: optim.SGD([{"params": []}]), ValueError, "`params` holds no parameter", id="none"),
         pytest.param(lambda: optim.SGD([{"params": [A], "beta": 1}]), ValueError,
-                     "A group has 'beta', which is no setting of SGD; those are 'lr', 'weight_decay', 'momentum'",
+                     "A group has 'beta', which is not a setting of SGD; its settings are 'lr', 'weight_decay', "
+                     "'momentum'",
                      id="unknown"),
         pytest.param(lambda: optim.SGD([{"params": [A], "lr": -1}]), ValueError, "`lr` is -1", id="a negative rate"),
         pytest.param(lambda: optim.SGD([{"params": [A]}], lr=-1), ValueError, "`lr` is -1", id="a negative default"),
@@ -360,7 +361,7 @@ A, B = nn.Parameter(np.ones(1)), nn.Parameter(np.ones(1))
                      "Give `total_steps`, or both `epochs` and `steps_per_epoch`", id="epochs alone"),
         pytest.param(lambda: optim.OneCycleLR(optim.SGD([A]), 0.1, 9, 3, 3), ValueError, "not both", id="steps twice"),
         pytest.param(lambda: optim.StepLR(optim.SGD([A]), 2, 0.1, 5), ValueError,
-                     "`last_epoch` is 5 but must be -1: to go on, load the states", id="last epoch"),
+                     "`last_epoch` is 5 but must be -1: to continue, load the states", id="last epoch"),
     ],
 )  # fmt: skip
 def test_errors_say_what_is_wrong(make, error, text):

@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules, with PyTorch's words and rules."""
+"""Optimizers and learning-rate schedules with PyTorch's names and update rules."""
 
 from typing import TYPE_CHECKING
 
@@ -32,5 +32,5 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-if not TYPE_CHECKING:  # else every name would be there
+if not TYPE_CHECKING:  # otherwise type checkers would accept every name
     __getattr__ = _absent.say(__name__)

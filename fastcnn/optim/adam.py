@@ -14,23 +14,23 @@ from fastcnn.optim.optimizer import Optimizer, Setting, zeros
 class Adam(Optimizer):
     """Adam, as ``torch.optim.Adam``.
 
-    In step ``t``, from 1, with ``g = grad + weight_decay * parameter`` and the running means
-    ``m = beta1 * m + (1 - beta1) * g`` and ``s = beta2 * s + (1 - beta2) * g^2``, the parameter loses
-    ``lr * (m / (1 - beta1^t)) / (sqrt(s / (1 - beta2^t)) + eps)``.
+    With ``g = grad + weight_decay * parameter`` and the running means ``m = beta1 * m + (1 - beta1) * g`` and ``s =
+    beta2 * s + (1 - beta2) * g^2``, step ``t``, counted from 1, subtracts ``lr * (m / (1 - beta1^t)) / (sqrt(s / (1 -
+    beta2^t)) + eps)`` from the parameter.
 
     Parameters
     ----------
     params : iterable of Parameter, or of dict
-        What to train, as from ``model.parameters()``, or groups with settings of their own (see `Optimizer`).
+        Parameters to train, such as ``model.parameters()``, or groups with their own settings (see `Optimizer`).
     lr : float, default 0.001
         Learning rate.
     betas : (float, float), default (0.9, 0.999)
-        Both from 0 to below 1.
+        Decay rates of the running means, both from 0 to below 1.
     eps : float, default 1e-8
     weight_decay : float, default 0
     amsgrad : bool, default False
-        Whether the largest ``s`` so far of each number stands in the place of ``s``: its steps never become larger
-        because large gradients were forgotten. It cannot be switched on later.
+        Whether to use the largest ``s`` so far of each value instead of ``s``, so that steps do not grow when large
+        gradients are forgotten. It cannot be switched on later.
 
     Raises
     ------
@@ -97,21 +97,21 @@ class Adam(Optimizer):
             [state[i] for i in places] for state in (self.mean, self.square, self.largest, self.steps)
         )
         if group["amsgrad"] and largest[0] is None:
-            raise ValueError("`amsgrad` is True, but it was not when the group was made; add a group for it.")
+            raise ValueError("`amsgrad` is True, but it was not when the group was made; set it for a new group.")
         states = means, squares, largest if group["amsgrad"] else None, steps
         settings = group["lr"], *group["betas"], group["eps"], *self._decays(group)
         backend.adam_update(parameters, grads, *states, *settings)
 
     def _decays(self, group: Mapping) -> tuple[float, float]:
-        """What is added to the gradient for each unit of a parameter; what part of itself the parameter loses."""
+        """Return the factors of the parameter that are added to the gradient and subtracted from the parameter."""
         return group["weight_decay"], 0.0
 
 
 class AdamW(Adam):
     """Adam with decoupled weight decay, as ``torch.optim.AdamW``.
 
-    The parameter loses what it does in `Adam` without weight decay, and ``lr * weight_decay`` times itself: the decay
-    is not divided by the size of the gradients.
+    A step subtracts what `Adam` does without weight decay, and ``lr * weight_decay * parameter``. So the decay is not
+    divided by the size of the gradients.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ class AdamW(Adam):
     >>> weight = nn.Parameter(np.array([1.0]))
     >>> optimizer = optim.AdamW([weight], lr=0.1, weight_decay=0.5)
     >>> weight.grad = np.array([5.0])
-    >>> optimizer.step()  # loses 0.1 * 0.5 and 0.1
+    >>> optimizer.step()  # subtracts 0.1 * 0.5 and 0.1
     >>> weight.data
     array([0.85])
     """

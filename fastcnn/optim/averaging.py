@@ -1,4 +1,4 @@
-"""The average of a model's weights over its training."""
+"""Moving averages of a model's weights during training."""
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,23 +14,23 @@ from fastcnn.optim.optimizer import check_form, check_names, checked_parameters,
 class ExponentialMovingAverage:
     """A running average of parameters: with each update ``average = d * average + (1 - d) * parameter``.
 
-    It often classifies better than the parameters themselves, which still move about. It begins with the parameters as
-    they are. After ``t`` updates ``d`` is ``min(decay, (1 + t) / (10 + t))``, so that what there was at first, which
-    may be random, is soon forgotten, in a short run too; from ``t = 9 / (1 - decay) - 10`` on it is `decay`, and the
-    average remembers about the last ``1 / (1 - decay)`` updates. Buffers, as the running statistics of batch
-    normalization, are not averaged: they are averages by themselves.
+    A model often classifies better with these averages than with the parameters themselves, which still fluctuate. The
+    averages start as copies of the parameters. After ``t`` updates ``d`` is ``min(decay, (1 + t) / (10 + t))``, so the
+    initial values, which may be random, are soon forgotten even in a short run. From ``t = 9 / (1 - decay) - 10`` on,
+    ``d`` is `decay`, and the average covers about the last ``1 / (1 - decay)`` updates. Buffers, such as the running
+    statistics of batch normalization, are averages already and are not averaged here.
 
     Parameters
     ----------
     params : Module or iterable of Parameter
-        What to average: all parameters of a model, or those.
+        Parameters to average, or a model of which all parameters are averaged.
     decay : float, default 0.999
-        From 0 to 1, of an average that has run in.
+        Final value of ``d``, from 0 to 1.
 
     Attributes
     ----------
     updates : int
-        How often `update` was called.
+        Number of calls of `update`.
     averages : list of ndarray
         One for each parameter, of its shape and dtype.
 
@@ -42,8 +42,9 @@ class ExponentialMovingAverage:
     References
     ----------
     B. T. Polyak, A. B. Juditsky, "Acceleration of stochastic approximation by averaging", SIAM Journal on Control and
-    Optimization 30 (1992), of the plain average; the exponential one is ``torch.optim.swa_utils.get_ema_avg_fn``, with
-    the decay of ``tf.train.ExponentialMovingAverage`` and its ``num_updates``.
+    Optimization 30 (1992), describes the plain average. The exponential one is that of
+    ``torch.optim.swa_utils.get_ema_avg_fn``, with the decay of ``tf.train.ExponentialMovingAverage`` with
+    ``num_updates``.
 
     Examples
     --------
@@ -69,7 +70,7 @@ class ExponentialMovingAverage:
         self._is_applied = False
 
     def update(self) -> None:
-        """Take in the parameters as they are now.
+        """Update the averages with the current parameters.
 
         Raises
         ------
@@ -86,7 +87,7 @@ class ExponentialMovingAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Let the parameters be the averages within a ``with`` block; after it they are, bit for bit, what they were.
+        """Set the parameters to the averages within a ``with`` block, and restore them bit for bit after it.
 
         Raises
         ------
@@ -104,21 +105,21 @@ class ExponentialMovingAverage:
             self._is_applied = False
 
     def state_dict(self) -> dict:
-        """Copy of the decay, the number of updates and the averages."""
+        """Return a copy of the decay, the number of updates and the averages."""
         return {"decay": self.decay, "updates": self.updates, "averages": copy.deepcopy(self.averages)}
 
     def load_state_dict(self, state: Mapping) -> None:
-        """Go on from a state.
+        """Continue from a state.
 
         Parameters
         ----------
         state : mapping
-            As from `state_dict`, of parameters of the same shapes and dtypes.
+            As returned by `state_dict`, for parameters of the same shapes and dtypes.
 
         Raises
         ------
         TypeError, ValueError
-            If it is the state of something else; nothing has changed.
+            If the state does not fit; nothing has changed.
         RuntimeError
             Within `applied`.
         """
@@ -138,4 +139,4 @@ class ExponentialMovingAverage:
 
     def _refuse_if_applied(self, what: str) -> None:
         if self._is_applied:
-            raise RuntimeError(f"{what} is not for within `applied`, where the parameters are the averages.")
+            raise RuntimeError(f"{what} cannot be used within `applied`, where the parameters are the averages.")

@@ -1,4 +1,4 @@
-"""Gradients that are too large, made smaller before a step."""
+"""Gradient clipping."""
 
 import math
 from collections.abc import Iterable
@@ -11,34 +11,34 @@ from fastcnn.optim.optimizer import check_grad, checked_parameters
 
 
 def clip_grad_norm(params: Iterable[Parameter], max_norm: float, *, error_if_nonfinite: bool = False) -> float:
-    """Scale all gradients alike so that their norm is at most ``max_norm``, as ``torch.nn.utils.clip_grad_norm_``.
+    """Scale all gradients by one factor if their norm is above ``max_norm``, as ``torch.nn.utils.clip_grad_norm_``.
 
     The norm is that of all gradients together, as one vector: the root of the sum of their squares, in float64. If it
-    is larger than `max_norm`, all gradients are multiplied by ``max_norm / (norm + 1e-6)``. A gradient becomes a new
-    array: one that somebody took before stays as it was.
+    is larger than `max_norm`, all gradients are multiplied by ``max_norm / (norm + 1e-6)``. The results are new arrays,
+    so references to the old gradients keep their values.
 
     Parameters
     ----------
     params : iterable of Parameter
-        As from ``model.parameters()``; those without a gradient do not count.
+        Such as ``model.parameters()``; parameters without a gradient do not count.
     max_norm : float
         At least 0.
     error_if_nonfinite : bool, default False
-        Whether a norm that is inf or NaN is an error. Else, as in PyTorch, all gradients become NaN by a NaN, and by an
-        inf zeros, and NaN where it was.
+        Whether a norm that is inf or NaN is an error. Otherwise, as in PyTorch, a NaN makes all gradients NaN; an inf
+        becomes NaN itself and makes all other values 0.
 
     Returns
     -------
     float
-        The norm as it was before.
+        The norm before clipping.
 
     Raises
     ------
     TypeError, ValueError
-        If there are no parameters, a gradient has not the shape and dtype of its parameter, or `max_norm` is out of
-        range.
+        If there are no parameters, a gradient does not have the shape and dtype of its parameter, or `max_norm` is out
+        of range.
     FloatingPointError
-        If asked for; no gradient has changed.
+        If `error_if_nonfinite` is True and the norm is not finite; no gradient has changed.
 
     References
     ----------
@@ -75,12 +75,12 @@ def clip_grad_norm(params: Iterable[Parameter], max_norm: float, *, error_if_non
 
 
 def clip_grad_value(params: Iterable[Parameter], clip_value: float) -> None:
-    """Cut each number of each gradient to at most ``clip_value`` in size, as ``torch.nn.utils.clip_grad_value_``.
+    """Clip each value of each gradient to ±``clip_value``, as ``torch.nn.utils.clip_grad_value_``.
 
     Parameters
     ----------
     params : iterable of Parameter
-        As from ``model.parameters()``; those without a gradient do not count.
+        Such as ``model.parameters()``; parameters without a gradient do not count.
     clip_value : float
         At least 0. NaN stays NaN.
 

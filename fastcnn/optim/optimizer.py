@@ -1,4 +1,4 @@
-"""What the optimizers share: their parameters, checks, and a state to save and load."""
+"""Base of the optimizers: their parameters, checks, and a state to save and load."""
 
 import bisect
 import copy
@@ -15,7 +15,7 @@ from fastcnn.nn.parameter import own, zero_grad
 
 
 class Setting:
-    """A setting of the groups as an attribute of the optimizer: that of the first; if set, that of all."""
+    """A setting as an attribute of the optimizer: reading gives that of the first group, assigning sets all groups."""
 
     def __set_name__(self, owner, name: str) -> None:
         self._name = name
@@ -31,32 +31,33 @@ class Setting:
 class Optimizer:
     """Base of the optimizers.
 
-    One defines ``_checked(group)``, which adds its settings to those that are checked here; ``_new_buffers(group)``,
-    what it remembers of each parameter of a new group; and ``_update_group(backend, group, places, parameters,
-    grads)``.
+    A subclass defines ``_checked(group)``, which checks its settings in addition to those that are checked here;
+    ``_new_buffers(group)``, which returns the buffers for the parameters of a new group; and ``_update_group(backend,
+    group, places, parameters, grads)``, which updates parameters.
 
     Parameters
     ----------
     params : iterable of Parameter, or of dict
-        What to train, as from ``model.parameters()``; or groups of parameters, each with settings of its own:
+        Parameters to train, such as ``model.parameters()``; or groups of parameters, each with its own settings:
         ``[{"params": head.parameters(), "lr": 0.1}, {"params": body.parameters()}]``.
     defaults : dict
-        The settings of all groups that have no others; those that every optimizer has are "lr", the learning rate, and
-        "weight_decay", the factor of the parameter that is added to its gradient.
+        Default settings of the groups. Every optimizer has "lr", the learning rate, and "weight_decay", the factor of
+        the parameter that is added to its gradient.
 
     Attributes
     ----------
     param_groups : list of dict
-        The settings by name, which may be changed at any time, and under "params" a tuple of the parameters.
+        The groups. Each has its settings by name, which may be changed at any time, and under "params" a tuple of its
+        parameters.
     params : list of Parameter
-        Those of all groups.
+        The parameters of all groups.
     lr, weight_decay, ...
-        Each setting, of the first group; if set, it is set in all groups.
+        Each setting: reading gives that of the first group, assigning sets it in all groups.
 
     Raises
     ------
     TypeError, ValueError
-        If there are no parameters, or one is in two groups, or a setting is unknown or out of range.
+        If there are no parameters, a parameter is in two groups, or a setting is unknown or out of range.
 
     Examples
     --------
@@ -80,25 +81,25 @@ class Optimizer:
             self.add_param_group(group)
 
     def add_param_group(self, param_group: Mapping) -> None:
-        """Train more parameters, as those of layers that were frozen; a schedule must be made after it.
+        """Add parameters to train, such as those of layers that were frozen; make schedules after it.
 
         Parameters
         ----------
         param_group : mapping
-            "params", parameters or one, and any of the settings; the others are the optimizer's `defaults`.
+            "params", which is one or more parameters, and any settings. Settings that are missing have their defaults.
 
         Raises
         ------
         TypeError, ValueError
-            If there are no parameters, or one is in another group, or a setting is unknown or out of range; nothing has
-            changed.
+            If there are no parameters, a parameter is in another group, or a setting is unknown or out of range;
+            nothing has changed.
         """
         if not isinstance(param_group, Mapping) or "params" not in param_group:
             raise TypeError(f"A group must be a dictionary with 'params', not {param_group!r:.60}.")
         for name in param_group:
             if name != "params" and name not in self.defaults:
                 raise ValueError(
-                    f"A group has {name!r}, which is no setting of {type(self).__name__}; those are "
+                    f"A group has {name!r}, which is not a setting of {type(self).__name__}; its settings are "
                     f"{', '.join(map(repr, self.defaults))}."
                 )
         given = param_group["params"]
@@ -118,20 +119,20 @@ class Optimizer:
             value[:] = [own(item) if isinstance(item, np.ndarray) else item for item in value]
 
     def step(self) -> None:
-        """Change every parameter that has a gradient, in place, by the current backend.
+        """Update every parameter that has a gradient, in place, with the current backend.
 
         Raises
         ------
         TypeError, ValueError
-            If a parameter has not the shape and dtype that it had when the optimizer was made, or a gradient not those
-            of its parameter; no parameter has changed.
+            If a parameter no longer has the shape and dtype that it had when the optimizer was made, or a gradient does
+            not have those of its parameter; no parameter has changed.
         """
         places, parameters, grads = self._ready()
         self._count(places, 1)
         self._update(backends.load(), places, parameters, grads)
 
     def _ready(self) -> tuple[list[int], list[np.ndarray], list[np.ndarray]]:
-        """Which parameters have a gradient, and both, checked."""
+        """Check all parameters with a gradient; return their indices, arrays and gradients."""
         places: list[int] = []
         parameters: list[np.ndarray] = []
         grads: list[np.ndarray] = []
@@ -149,13 +150,13 @@ class Optimizer:
         return places, parameters, grads
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parameters; or, without ``set_to_none``, let those that are there be zeros."""
+        """Set the gradients of all parameters to None or, without ``set_to_none``, existing ones to zeros."""
         zero_grad(self.params, set_to_none)
 
     def state_dict(self) -> dict:
-        """Copy of all settings and buffers: what a run needs, besides the parameters, to go on as if never stopped.
+        """Return a copy of all settings and buffers: what a run needs, besides the parameters, to be resumed exactly.
 
-        Groups have the places of their parameters in the place of these, as in PyTorch.
+        As in PyTorch, the groups contain the indices of their parameters.
         """
         places = iter(range(len(self.params)))
         groups = [
@@ -164,21 +165,21 @@ class Optimizer:
         return copy.deepcopy({"param_groups": groups, **self._remembered()})
 
     def buffers(self) -> dict[str, list]:
-        """Copy of what it remembers of each parameter, as momentum: `state_dict` without the settings."""
+        """Return a copy of the buffers of all parameters, such as momentum: `state_dict` without the settings."""
         return copy.deepcopy({name: value for name, value in self._remembered().items() if isinstance(value, list)})
 
     def load_state_dict(self, state: Mapping) -> None:
-        """Go on from a state.
+        """Continue from a state.
 
         Parameters
         ----------
         state : mapping
-            As from `state_dict` of an optimizer of the same class for parameters of the same shapes.
+            As returned by `state_dict` of an optimizer of the same class for parameters of the same shapes.
 
         Raises
         ------
         TypeError, ValueError
-            If it is the state of something else, or a setting is out of range; nothing has changed.
+            If the state does not fit, or a setting is out of range; nothing has changed.
         """
         own = self.state_dict()
         check_names(self, state, own)
@@ -199,17 +200,17 @@ class Optimizer:
         vars(self).update(copy.deepcopy(buffers))
 
     def _checked(self, group: Mapping) -> dict[str, Any]:
-        """The settings of a group, as they are kept."""
+        """Check the settings of a group; return them as they are stored."""
         return {
             name: _validate.number(name, group[name], 0, math.inf, below_high=True) for name in ("lr", "weight_decay")
         }
 
     def _new_buffers(self, group: Mapping) -> dict[str, list]:
-        """What it remembers of the parameters of a new group: lists with an item for each, by their names."""
+        """Return the buffers of a new group: lists by name, with an item for each parameter."""
         return {}
 
     def _buffers_of(self, groups: Iterable[Mapping]) -> dict[str, list]:
-        """What it would remember of these groups at first."""
+        """Return the initial buffers of these groups."""
         found: dict[str, list] = {}
         for group in groups:
             for name, new in self._new_buffers(group).items():
@@ -217,7 +218,7 @@ class Optimizer:
         return found
 
     def _update(self, backend, places: list[int], parameters: list[np.ndarray], grads: list[np.ndarray]) -> None:
-        """Change the parameters that stand at these places, group by group."""
+        """Update the parameters with these indices, group by group."""
         first = end = 0
         for group in self.param_groups:
             end += len(group["params"])
@@ -230,24 +231,24 @@ class Optimizer:
     def _update_group(
         self, backend, group: Mapping, places: list[int], parameters: list[np.ndarray], grads: list[np.ndarray]
     ) -> None:
-        """Change the parameters that stand at these places, all of one group."""
+        """Update the parameters with these indices, all of one group."""
         raise NotImplementedError(
             f"{type(self).__name__} must define _update_group(backend, group, places, parameters, grads)."
         )
 
     def _count(self, places: list[int], steps: int) -> None:
-        """So many steps more of the parameters at these places, for one that counts them."""
+        """Add steps to the counts of the parameters with these indices, if the optimizer counts steps."""
 
     def _remembered(self) -> dict[str, Any]:
-        """What it has besides settings and parameters."""
+        """Return all attributes except settings and parameters."""
         return {name: value for name, value in vars(self).items() if name not in _OWN}
 
     def _settings(self) -> list:
-        """All that a step depends on besides the arrays: the same objects, if nothing has changed."""
+        """Return all objects that a step depends on besides the arrays; they are the same if nothing has changed."""
         return [*vars(self).values(), *(value for group in self.param_groups for value in group.values())]
 
     def _arrays(self) -> list[np.ndarray]:
-        """What it remembers of all parameters."""
+        """Return the buffers of all parameters."""
         lists = [value for value in vars(self).values() if isinstance(value, list)]
         return [item for value in lists for item in value if isinstance(item, np.ndarray)]
 
@@ -256,12 +257,12 @@ _OWN = "defaults", "params", "_forms", "param_groups"
 
 
 def zeros(group: Mapping) -> list[np.ndarray]:
-    """A buffer of zeros for each parameter of a group."""
+    """Return a buffer of zeros for each parameter of a group."""
     return [np.zeros_like(parameter.data) for parameter in group["params"]]
 
 
 def _groups(params) -> list[Mapping]:
-    """What an optimizer is given, as groups."""
+    """Return the ``params`` of an optimizer as groups."""
     if isinstance(params, Iterable):
         params = list(params)
         if params and isinstance(params[0], Mapping):
@@ -270,7 +271,7 @@ def _groups(params) -> list[Mapping]:
 
 
 def check_names(owner, state: Mapping, own: Mapping) -> None:
-    """Refuse a state that has other entries than the ``owner``'s own."""
+    """Raise an error if a state does not have the entries of the ``owner``'s own state."""
     if state.keys() != own.keys():
         raise ValueError(
             f"The state has {', '.join(map(repr, state))} but that of {type(owner).__name__} has "
@@ -279,21 +280,21 @@ def check_names(owner, state: Mapping, own: Mapping) -> None:
 
 
 def forms(params: list[Parameter]) -> list[tuple]:
-    """Shape and dtype of each parameter, as its buffers will have."""
+    """Return the shape and dtype of each parameter, which are also those of its buffers."""
     return [(parameter.shape, parameter.dtype) for parameter in params]
 
 
 def check_form(i: int, data: np.ndarray, form: tuple) -> None:
-    """Refuse an array that was put into parameter ``i`` since and does not fit its buffers."""
+    """Raise an error if a new array was assigned to parameter ``i`` that does not fit its buffers."""
     if (data.shape, data.dtype) != form:
         raise ValueError(
-            f"Parameter {i} has shape {data.shape} and dtype {data.dtype}, but {form[0]} and {form[1]} when its buffers"
-            " were made; make them anew for other parameters."
+            f"Parameter {i} has shape {data.shape} and dtype {data.dtype}, but its buffers were made for {form[0]} and "
+            f"{form[1]}; make a new optimizer or average for changed parameters."
         )
 
 
 def check_grad(i: int, grad: np.ndarray, data: np.ndarray) -> None:
-    """Refuse a gradient of another form than that of parameter ``i``."""
+    """Raise an error if a gradient does not have the shape and dtype of parameter ``i``."""
     if grad.shape != data.shape or grad.dtype != data.dtype:
         raise ValueError(
             f"The gradient of parameter {i} has shape {grad.shape} and dtype {grad.dtype} "
@@ -302,9 +303,9 @@ def check_grad(i: int, grad: np.ndarray, data: np.ndarray) -> None:
 
 
 def checked_parameters(params) -> list[Parameter]:
-    """At least one parameter, each once."""
+    """Check that ``params`` holds at least one parameter; return each once."""
     if not isinstance(params, Iterable):
-        raise TypeError(f"`params` must be parameters, as from model.parameters(), not {type(params).__name__}.")
+        raise TypeError(f"`params` must be parameters, such as model.parameters(), not {type(params).__name__}.")
     params = list(params)
     for parameter in params:
         if not isinstance(parameter, Parameter):
@@ -315,5 +316,5 @@ def checked_parameters(params) -> list[Parameter]:
 
 
 def _shapes(value):
-    """Shapes and dtypes of a list of buffers; nothing for a setting."""
+    """Return the shapes and dtypes of a list of buffers, or None for a setting."""
     return [(getattr(b, "shape", None), getattr(b, "dtype", None)) for b in value] if isinstance(value, list) else None

@@ -14,19 +14,19 @@ from fastcnn.optim.optimizer import Optimizer, Setting, zeros
 class RMSprop(Optimizer):
     """RMSprop, as ``torch.optim.RMSprop``.
 
-    With ``g = grad + weight_decay * parameter`` and the running mean ``s = alpha * s + (1 - alpha) * g^2``, the
-    parameter loses ``lr * g / (sqrt(s) + eps)``. If it is centered, the square of the running mean of ``g`` is taken
-    from ``s`` under the root, which leaves the variance. With momentum, ``v = momentum * v + g / (sqrt(s) + eps)`` and
-    the parameter loses ``lr * v``.
+    With ``g = grad + weight_decay * parameter`` and the running mean ``s = alpha * s + (1 - alpha) * g^2``, a step
+    subtracts ``lr * g / (sqrt(s) + eps)`` from the parameter. If `centered`, the square of the running mean of ``g`` is
+    subtracted from ``s`` under the root, which leaves the variance. With momentum, a step computes ``v = momentum * v +
+    g / (sqrt(s) + eps)`` and subtracts ``lr * v``.
 
     Parameters
     ----------
     params : iterable of Parameter, or of dict
-        What to train, as from ``model.parameters()``, or groups with settings of their own (see `Optimizer`).
+        Parameters to train, such as ``model.parameters()``, or groups with their own settings (see `Optimizer`).
     lr : float, default 0.01
         Learning rate.
     alpha : float, default 0.99
-        From 0 to below 1.
+        Decay rate of the running means, from 0 to below 1.
     eps : float, default 1e-8
     weight_decay : float, default 0
     momentum : float, default 0

@@ -13,20 +13,20 @@ from fastcnn.optim.optimizer import Optimizer, Setting, zeros
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum, as ``torch.optim.SGD``.
 
-    With ``g = grad + weight_decay * parameter`` and ``v = momentum * v + g``, the parameter loses ``lr * v``, or with
-    Nesterov's momentum ``lr * (g + momentum * v)``.
+    With ``g = grad + weight_decay * parameter`` and ``v = momentum * v + g``, a step subtracts ``lr * v`` from the
+    parameter, or with Nesterov's momentum ``lr * (g + momentum * v)``.
 
     Parameters
     ----------
     params : iterable of Parameter, or of dict
-        What to train, as from ``model.parameters()``, or groups with settings of their own (see `Optimizer`).
+        Parameters to train, such as ``model.parameters()``, or groups with their own settings (see `Optimizer`).
     lr : float, default 0.001
         Learning rate.
     momentum : float, default 0
         From 0 to below 1.
     weight_decay : float, default 0
     nesterov : bool, default False
-        Needs a momentum.
+        Whether to use Nesterov's momentum. `momentum` must then be above 0.
 
     Raises
     ------
