@@ -1,4 +1,4 @@
-"""Learning rates that change during training. A schedule sets numbers of its optimizer and keeps all its buffers."""
+"""Learning-rate schedules. A schedule changes settings of its optimizer, but none of its buffers."""
 
 from fastcnn.optim.schedules.cosine import CosineAnnealingLR
 from fastcnn.optim.schedules.one_cycle import OneCycleLR

@@ -10,21 +10,21 @@ from fastcnn.optim.schedules.schedule import Schedule
 class CosineAnnealingLR(Schedule):
     """Lower the learning rate along half a cosine wave, as ``torch.optim.lr_scheduler.CosineAnnealingLR``.
 
-    After ``t`` steps it is ``eta_min + (first - eta_min) * (1 + cos(pi * t / T_max)) / 2``. As in PyTorch it rises
-    again after `T_max` steps: give it those of the whole training.
+    After ``t`` steps it is ``eta_min + (first - eta_min) * (1 + cos(pi * t / T_max)) / 2``. As in PyTorch, it rises
+    again after `T_max` steps, so set `T_max` to the length of the whole training.
 
     Parameters
     ----------
     optimizer : Optimizer
-        Its learning rate is the first.
+        Its learning rate is the first one.
     T_max : int
-        Epochs until the lowest rate.
+        Number of epochs until the lowest rate.
     eta_min : float, default 0
         The lowest rate.
     last_epoch : int, default -1
         See `Schedule`.
     every : {"epoch", "batch"}, default "epoch"
-        With "batch" it counts batches.
+        With "batch", steps are batches instead of epochs.
 
     Raises
     ------

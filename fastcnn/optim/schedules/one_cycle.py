@@ -11,25 +11,25 @@ from fastcnn.optim.schedules.schedule import Schedule
 class OneCycleLR(Schedule):
     """Raise the learning rate to ``max_lr``, then lower it to almost 0, as ``torch.optim.lr_scheduler.OneCycleLR``.
 
-    From ``max_lr / div_factor`` it reaches `max_lr` after the part `pct_start` of the steps, and at the last step
-    ``max_lr / div_factor / final_div_factor``. With `cycle_momentum` the momentum (Adam: its first beta) goes the other
-    way, from `max_momentum` to `base_momentum` and back. With `three_phase` it takes as many steps down to ``max_lr /
-    div_factor`` as up, and the rest to the end.
+    The rate rises from ``max_lr / div_factor`` to `max_lr` in the fraction `pct_start` of the steps, and then falls to
+    ``max_lr / div_factor / final_div_factor`` at the last step. With `cycle_momentum`, the momentum (for Adam, the
+    first beta) moves the opposite way, from `max_momentum` to `base_momentum` and back. With `three_phase`, the rate
+    falls to ``max_lr / div_factor`` in as many steps as it rises, and to its last value in the remaining steps.
 
     Parameters
     ----------
     optimizer : Optimizer
         Its learning rates are replaced.
     max_lr : float or list of float
-        The highest learning rate, for each group where it is a list.
+        The highest learning rate, or a list with one for each group.
     total_steps : int, optional
-        Batches in all epochs together.
+        Number of batches in all epochs together.
     epochs, steps_per_epoch : int, optional
-        In the place of `total_steps`: their product.
+        Alternative to `total_steps`, which is then their product.
     pct_start : float, default 0.3
-        Part of the steps in which the rate rises.
+        Fraction of the steps in which the rate rises.
     anneal_strategy : {"cos", "linear"}, default "cos"
-        The shape of both ways: half a cosine wave or a straight line.
+        The shape of the rise and the fall: half a cosine wave or a straight line.
     cycle_momentum : bool, default True
     base_momentum, max_momentum : float or list of float, default 0.85 and 0.95
     div_factor, final_div_factor : float, default 25 and 10000
@@ -40,8 +40,8 @@ class OneCycleLR(Schedule):
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range, there are not as many numbers as groups, the number of steps is not given or
-        given twice, or momentum is to cycle in an optimizer that has none; from `step`, if it is called more than
+        If an argument is out of range, a list does not have a number for each group, the number of steps is missing or
+        given twice, or `cycle_momentum` is True but the optimizer has no momentum; in `step`, if it is called more than
         `total_steps` times.
 
     References
@@ -99,7 +99,7 @@ class OneCycleLR(Schedule):
         if self.steps == self.total_steps:
             raise ValueError(
                 f"OneCycleLR was made for `total_steps` = {self.total_steps} and ends there; "
-                f"give it the batches of all epochs together."
+                f"`total_steps` must be the number of batches in all epochs together."
             )
         super().step()
 
@@ -115,7 +115,7 @@ class OneCycleLR(Schedule):
             group["lr"] = self._between(rates[start], rates[end], way)
 
     def _phase(self) -> tuple[tuple[str, str], float]:
-        """From where to where it goes in this step, and how much of that way is done."""
+        """Return the start and end of the current phase, by name, and the fraction of it that is done."""
         peak, last = self.pct_start * self.total_steps - 1, self.total_steps - 1
         phases: list[tuple[float, tuple[str, str]]] = [(peak, ("first", "top")), (last, ("top", "last"))]
         if self.three_phase:
@@ -123,7 +123,7 @@ class OneCycleLR(Schedule):
         start: float = 0
         for end, phase in phases:
             if self.steps <= end or phase[1] == "last":
-                # the step after the last batch trains nothing; PyTorch's would begin to turn back there
+                # no batch follows the last step; PyTorch's schedule would begin to turn back there
                 return phase, min((self.steps - start) / (end - start), 1.0) if end > start else 1.0
             start = end
         raise AssertionError("The last phase has no end.")
@@ -145,7 +145,7 @@ class OneCycleLR(Schedule):
 
 
 def _steps(total_steps: int | None, epochs: int | None, steps_per_epoch: int | None) -> int:
-    """How many there are."""
+    """Return the total number of steps."""
     if total_steps is not None:
         if epochs is not None or steps_per_epoch is not None:
             raise ValueError("Give either `total_steps`, or `epochs` and `steps_per_epoch`, not both.")

@@ -1,4 +1,4 @@
-"""A learning rate that is lowered when training gets no better."""
+"""A learning rate that is lowered when a metric stops improving."""
 
 import math
 from collections.abc import Sequence
@@ -11,37 +11,38 @@ from fastcnn.optim.schedules.schedule import Schedule
 class ReduceLROnPlateau(Schedule):
     """Lower the learning rate when a metric has not improved, as ``torch.optim.lr_scheduler.ReduceLROnPlateau``.
 
-    After more than `patience` epochs in a row without an improvement the rate is multiplied by `factor`. ``step`` takes
-    the metric of an epoch, such as the loss on the validation images; one that is not finite is no improvement.
+    After more than `patience` epochs in a row without an improvement, the rate is multiplied by `factor`. ``step``
+    takes the metric of an epoch, such as the validation loss. A metric that is not finite is not an improvement.
 
     Parameters
     ----------
     optimizer : Optimizer
-        Its learning rates are the first; they may be changed by others, too.
+        Its learning rates are the first ones. They may also be changed in other ways.
     mode : {"min", "max"}, default "min"
-        Whether a lower metric is better, as of a loss, or a higher, as of an accuracy.
+        Whether lower metrics are better, such as a loss, or higher ones, such as an accuracy.
     factor : float, default 0.1
         Below 1.
     patience : int, default 10
-        Epochs.
+        Number of epochs without an improvement that are tolerated.
     threshold : float, default 1e-4
-        An improvement is a larger one than this.
+        A metric must be better than the best so far by more than this to be an improvement.
     threshold_mode : {"rel", "abs"}, default "rel"
-        Whether `threshold` is a part of the best metric so far, or a difference from it.
+        Whether `threshold` is relative to the best metric so far, or absolute.
     cooldown : int, default 0
-        Epochs after a change of the rate that are not counted.
+        Number of epochs after a change of the rate that do not count.
     min_lr : float or list of float, default 0
-        The lowest rate, for each group where it is a list.
+        The lowest rate, or a list with one for each group.
     eps : float, default 1e-8
-        A change of the rate that is not larger is not made.
+        The rate changes only if the change is larger than this.
 
     Attributes
     ----------
     best : float or None
         The best metric so far.
     bad_epochs : int
-        Epochs without an improvement since.
+        Number of epochs without an improvement since then, or since the last change of the rate.
     cooldown_left : int
+        Number of epochs left in the cooldown.
 
     Raises
     ------
@@ -97,7 +98,7 @@ class ReduceLROnPlateau(Schedule):
         Parameters
         ----------
         metrics : float
-            Of the last epoch.
+            Metric of the last epoch.
         """
         metric = float(metrics)
         self.steps += 1

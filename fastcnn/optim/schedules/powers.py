@@ -1,4 +1,4 @@
-"""Learning rates that are multiplied by one factor now and then."""
+"""Schedules that multiply the learning rate by a factor at certain steps."""
 
 import bisect
 import math
@@ -10,7 +10,7 @@ from fastcnn.optim.schedules.schedule import Schedule
 
 
 class _Powers(Schedule):
-    """Base: the first learning rate times ``gamma`` to a whole power, which ``_exponent()`` returns."""
+    """Base: the first learning rate times ``gamma`` to the power of ``_exponent()``, a whole number."""
 
     def __init__(self, optimizer: Optimizer, gamma: float, every: str, last_epoch: int):
         super().__init__(optimizer, every, last_epoch)
@@ -32,12 +32,12 @@ class StepLR(_Powers):
     optimizer : Optimizer
         Its learning rate is that of the first `step_size` epochs.
     step_size : int
-        Epochs.
+        Number of epochs between changes.
     gamma : float, default 0.1
     last_epoch : int, default -1
         See `Schedule`.
     every : {"epoch", "batch"}, default "epoch"
-        With "batch" it counts batches.
+        With "batch", steps are batches instead of epochs.
 
     Raises
     ------
@@ -78,12 +78,12 @@ class MultiStepLR(_Powers):
     optimizer : Optimizer
         Its learning rate is that before the first milestone.
     milestones : sequence of int
-        Epochs after which the rate changes, in their order.
+        Numbers of epochs after which the rate changes, in increasing order.
     gamma : float, default 0.1
     last_epoch : int, default -1
         See `Schedule`.
     every : {"epoch", "batch"}, default "epoch"
-        With "batch" it counts batches.
+        With "batch", steps are batches instead of epochs.
 
     Raises
     ------
@@ -132,7 +132,7 @@ class ExponentialLR(_Powers):
     last_epoch : int, default -1
         See `Schedule`.
     every : {"epoch", "batch"}, default "epoch"
-        With "batch" after each batch.
+        With "batch", steps are batches instead of epochs.
 
     Raises
     ------
@@ -161,7 +161,7 @@ class ExponentialLR(_Powers):
 
 
 def checked_milestones(milestones) -> list[int]:
-    """Whole numbers, each at least 1 and larger than the one before."""
+    """Check that milestones are whole numbers, each at least 1 and larger than the one before; return a list."""
     if not isinstance(milestones, Sequence) or isinstance(milestones, str):
         raise TypeError(f"`milestones` must be a list of whole numbers, not {milestones!r}.")
     checked = [_validate.count("milestones", milestone) for milestone in milestones]

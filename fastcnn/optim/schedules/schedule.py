@@ -1,4 +1,4 @@
-"""What the schedules share: when they are due, their optimizer, and a state to save and load."""
+"""Base of the schedules: when they step, their optimizer, and a state to save and load."""
 
 from collections.abc import Mapping
 
@@ -9,32 +9,32 @@ from fastcnn.optim.optimizer import Optimizer, check_names
 class Schedule:
     """Base of the schedules.
 
-    One defines ``_rate(first)``, the learning rate at step ``self.steps`` of a group that began with ``first``, and
-    calls ``_apply()``, which sets that of all groups, when it is made: step 0.
+    A subclass defines ``_rate(first)``, which returns the learning rate at step ``self.steps`` of a group that started
+    with the rate ``first``. Its ``__init__`` calls ``_apply()``, which sets the rates of all groups, for step 0.
 
     Parameters
     ----------
     optimizer : Optimizer
     every : {"batch", "epoch"}
-        When `step` is due.
+        When to call `step`.
     last_epoch : int, default -1
-        A schedule begins at the beginning, and goes on from a state: -1 is all that it may be.
+        Must be -1: a new schedule starts at the beginning, and `load_state_dict` lets it continue.
 
     Attributes
     ----------
     every : {"batch", "epoch"}
-        When `step` is due: after each batch, or after each epoch. `fastcnn.training.Trainer` obeys.
+        When to call `step`: after each batch, or after each epoch. `fastcnn.training.Trainer` does this.
     needs_metric : bool
-        Whether `step` takes the loss (or another metric) of the validation, as `ReduceLROnPlateau`.
+        Whether `step` takes a metric such as the validation loss, as that of `ReduceLROnPlateau` does.
     steps : int
-        How often `step` was called.
+        Number of calls of `step`.
     base_lrs : list of float
         The learning rates of the optimizer's groups when the schedule was made.
 
     Raises
     ------
     TypeError, ValueError
-        If `optimizer` is no Optimizer, `every` is unknown or `last_epoch` is not -1.
+        If `optimizer` is not an Optimizer, `every` is unknown or `last_epoch` is not -1.
     """
 
     needs_metric = False
@@ -46,7 +46,7 @@ class Schedule:
         self.every = _validate.choice("every", every, ("batch", "epoch"))
         if _validate.whole("last_epoch", last_epoch) != -1:
             raise ValueError(
-                f"`last_epoch` is {last_epoch} but must be -1: to go on, load the states of the schedule and of its "
+                f"`last_epoch` is {last_epoch} but must be -1: to continue, load the states of the schedule and of its "
                 "optimizer (load_state_dict), or restore a checkpoint."
             )
         self.steps = 0
@@ -58,25 +58,25 @@ class Schedule:
         self._apply()
 
     def get_last_lr(self) -> list[float]:
-        """The learning rates of the groups as they are now."""
+        """Return the current learning rates of the groups."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict:
-        """All settings and the number of steps; the optimizer has its own."""
+        """Return all settings and the number of steps; the optimizer has its own state."""
         return {name: value for name, value in vars(self).items() if name != "optimizer"}
 
     def load_state_dict(self, state: Mapping) -> None:
-        """Go on from a state.
+        """Continue from a state.
 
         Parameters
         ----------
         state : mapping
-            As from `state_dict` of a schedule of the same class. The optimizer's state is loaded by itself.
+            As returned by `state_dict` of a schedule of the same class. Load the optimizer's state separately.
 
         Raises
         ------
         ValueError
-            If it is the state of something else; nothing has changed.
+            If the state does not fit; nothing has changed.
         """
         check_names(self, state, self.state_dict())
         if isinstance(state["base_lrs"], list) and len(state["base_lrs"]) != len(self.base_lrs):
@@ -94,7 +94,7 @@ class Schedule:
         raise NotImplementedError(f"{type(self).__name__} must define _rate(first).")
 
     def _groups(self) -> list[dict]:
-        """Those of the optimizer, which must be those that the schedule was made for."""
+        """Return the groups of the optimizer, or raise an error if some were added since the schedule was made."""
         groups = self.optimizer.param_groups
         if len(groups) != len(self.base_lrs):
             raise ValueError(
@@ -104,7 +104,7 @@ class Schedule:
         return groups
 
     def _of_each(self, name: str, value, high: float) -> list[float]:
-        """A number from 0 to below ``high`` for each group, from a list of them or from one for all."""
+        """Return a number from 0 to below ``high`` for each group, from a list or from one number for all."""
         count = len(self.base_lrs)
         values = list(value) if isinstance(value, (list, tuple)) else [value] * count
         if len(values) != count:

@@ -1,4 +1,4 @@
-"""A slow beginning, and schedules one after the other."""
+"""Warm-up, and sequences of schedules."""
 
 import bisect
 import math
@@ -13,8 +13,8 @@ from fastcnn.optim.schedules.schedule import Schedule
 class LinearLR(Schedule):
     """Raise (or lower) the learning rate along a straight line, as ``torch.optim.lr_scheduler.LinearLR``.
 
-    In `total_iters` steps it goes from ``start_factor`` times the optimizer's to ``end_factor`` times it, and stays
-    there. `SequentialLR` lets another schedule follow such a warm-up.
+    In `total_iters` steps it goes from ``start_factor`` to ``end_factor`` times the optimizer's learning rate, and then
+    stays there. Use `SequentialLR` for a warm-up with another schedule after it.
 
     Parameters
     ----------
@@ -22,11 +22,11 @@ class LinearLR(Schedule):
     start_factor : float, default 1/3
     end_factor : float, default 1
     total_iters : int, default 5
-        Epochs.
+        Number of epochs.
     last_epoch : int, default -1
         See `Schedule`.
     every : {"epoch", "batch"}, default "epoch"
-        With "batch" it counts batches.
+        With "batch", steps are batches instead of epochs.
 
     Raises
     ------
@@ -74,24 +74,25 @@ class LinearLR(Schedule):
 
 
 class SequentialLR(Schedule):
-    """One schedule after the other, as ``torch.optim.lr_scheduler.SequentialLR``: a warm-up and what follows it.
+    """Run schedules one after the other, such as a warm-up first, as ``torch.optim.lr_scheduler.SequentialLR``.
 
-    All go out from the learning rate that the optimizer had when the first of them was made.
+    All start from the learning rate that the optimizer had when the first schedule was made.
 
     Parameters
     ----------
     optimizer : Optimizer
     schedulers : sequence of Schedule
-        Of this optimizer, due alike, made in this order, and none of them stepped yet. Not those that need a metric.
+        Schedules for this optimizer with the same `every`, made in this order. They must not have been stepped or need
+        a metric.
     milestones : sequence of int
-        The step at which each but the first begins.
+        The step at which each schedule but the first begins.
     last_epoch : int, default -1
         See `Schedule`.
 
     Raises
     ------
     TypeError, ValueError
-        If the schedules are not as said, or the milestones are not one less than them.
+        If a schedule is not as described, or the number of milestones is not one less than that of the schedules.
 
     Examples
     --------
@@ -127,26 +128,26 @@ class SequentialLR(Schedule):
             )
         self.schedulers = list(schedulers)
         self.base_lrs = schedulers[0].base_lrs
-        for scheduler in schedulers[1:]:  # each has found the rates that the one before it set when it was made
+        for scheduler in schedulers[1:]:  # each stored the rates that the one before it had set
             scheduler.base_lrs = self.base_lrs
         self._apply()
 
     def state_dict(self) -> dict:
-        """All settings and the number of steps, and the states of the schedules."""
+        """Return all settings, the number of steps and the states of the schedules."""
         return {**super().state_dict(), "schedulers": [scheduler.state_dict() for scheduler in self.schedulers]}
 
     def load_state_dict(self, state: Mapping) -> None:
-        """Go on from a state.
+        """Continue from a state.
 
         Parameters
         ----------
         state : mapping
-            As from `state_dict` of a sequence of the same schedules.
+            As returned by `state_dict` of a sequence of the same schedules.
 
         Raises
         ------
         ValueError
-            If it is the state of something else; nothing has changed.
+            If the state does not fit; nothing has changed.
         """
         before, parts = self.state_dict(), state.get("schedulers", ())
         if len(parts) != len(self.schedulers):
@@ -168,7 +169,7 @@ class SequentialLR(Schedule):
 
 
 def _check_part(i: int, scheduler, optimizer, first) -> None:
-    """Raise if one of the schedulers cannot be part of a sequence."""
+    """Raise an error if a schedule cannot be part of a sequence."""
     if not isinstance(scheduler, Schedule):
         raise TypeError(f"Schedule {i} must be a Schedule, not {type(scheduler).__name__}.")
     name = f"Schedule {i}, {type(scheduler).__name__},"
@@ -177,6 +178,6 @@ def _check_part(i: int, scheduler, optimizer, first) -> None:
     if scheduler.optimizer is not optimizer:
         raise ValueError(f"{name} belongs to another optimizer.")
     if scheduler.every != first.every:
-        raise ValueError(f"{name} is due every {scheduler.every} but the first every {first.every}.")
+        raise ValueError(f"{name} steps every {scheduler.every}, but the first schedule steps every {first.every}.")
     if scheduler.steps:
-        raise ValueError(f"{name} was stepped before: {scheduler.steps} times.")
+        raise ValueError(f"{name} must not have been stepped, but was stepped {scheduler.steps} times.")
