@@ -1,7 +1,7 @@
-"""Contracts that a layer and a backend of one's own are held against, and what fastcnn's tests and benchmarks share.
+"""Checks for custom layers and backends, and test cases that fastcnn's tests and benchmarks share.
 
-`check_layer` holds a layer against the contract of a `fastcnn.nn.Module`, `check_backend` a backend against what naive
-computes. The tables are cases, each with its reason.
+`check_layer` checks that a layer keeps the contract of a `fastcnn.nn.Module`. `check_backend` compares a backend with
+"naive". The tables hold test cases, each with its reason.
 """
 
 from fastcnn.testing.backend_contract import check_backend

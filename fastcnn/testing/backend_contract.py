@@ -1,4 +1,4 @@
-"""What every backend keeps to, one's own too."""
+"""The contract of a backend, which custom ones must keep, too."""
 
 import inspect
 from collections.abc import Collection, Sequence
@@ -12,17 +12,17 @@ from fastcnn.testing.operations import UPDATES, Call, arrays, calls, is_native
 from fastcnn.testing.tolerances import ROUNDINGS, assert_close
 
 OPTIONAL = {name for files in (RECORDING, COMPILING) for names in files.values() for name in names}
-"""What a backend may have besides the operations."""
+"""Functions that a backend may have besides the operations."""
 
 UNFINITE = {
     "conv2d", "conv2d_relu", "conv_transpose2d", "linear", "linear_relu", "relu", "leaky_relu", "tanh", "sigmoid",
     "hardswish", "softplus", "mish", "add", "max_pool2d", "avg_pool2d", "adaptive_max_pool2d", "adaptive_avg_pool2d",
     "resize_channels", "concatenate", "interpolate", "pad",
 }  # fmt: skip
-"""Operations that are called with NaN and infinity, too."""
+"""Operations that are also called with NaN and infinity."""
 
 SUMS = ("conv", "linear", "prelu", "pool", "pad", "batch", "softmax", "cross_entropy", "norm", "moments", "weighted")
-"""Parts of the names of operations that add up; all others make each number of a few."""
+"""Parts of the names of operations that compute sums; all others compute each value from a few."""
 
 SHAPES = (3, 7), (1, 2, 3, 4), (24, 3, 2, 5), (40, 1, 3, 3)
 
@@ -33,26 +33,26 @@ def check_backend(
     operations: Collection[str] | None = None,
     dtypes: Sequence[str] = ("float64", "float32"),
 ) -> None:
-    """Assert that a backend keeps its contract: what "naive" is, but for rounding.
+    """Assert that a backend keeps its contract: it agrees with "naive" up to rounding.
 
-    * It has every operation of ``fastcnn.backends.operations()`` with the parameters of naive's, and exports nothing
-      else but what `fastcnn.backends` names as optional.
+    * It has every operation of ``fastcnn.backends.operations()`` with the same parameters as in naive. It exports
+      nothing else except what `fastcnn.backends` names as optional.
     * ``unpack`` undoes ``pack``, and ``unflatten`` undoes ``flatten``, which is a reshape.
-    * Each operation, over all cases of ``fastcnn.testing.operations``, gives contiguous arrays of the shapes and dtypes
-      of naive's, and numbers within the `tolerance` of a sum of as many terms as the largest argument has (where it is
-      a sum at all) and 64 roundings, as large as the largest number of the result. It leaves its arguments as they
-      were, but for those that it is to change.
-    * NaN and infinity come out where they do in naive.
-    * What is in lanes of its layout that hold no image is in no result, be it infinity or NaN.
+    * In all cases of ``fastcnn.testing.operations``, each operation returns contiguous arrays with the shapes and
+      dtypes of naive's. Values agree within the `tolerance` for 64 roundings and, if the operation computes sums, as
+      many terms as its largest argument has values. The magnitude is the largest value of the result. Arguments are not
+      changed, except those that the operation updates.
+    * NaN and infinity appear at the same places as in naive.
+    * Values in lanes of its layout that hold no image do not affect any result, even if they are infinity or NaN.
 
     Parameters
     ----------
     package : module
         A backend, as `fastcnn.backends` describes it.
     operations : collection of str, optional
-        Which operations to call, by default all; for a backend that is being written. All must be there.
+        The operations to call, by default all. For a backend that is being written; all operations must exist.
     dtypes : sequence of {"float64", "float32"}, optional
-        In which to call them; by default both.
+        The dtypes in which to call them; by default both.
 
     Raises
     ------
@@ -84,7 +84,9 @@ def _check_interface(package: ModuleType) -> None:
         own, expected = (list(inspect.signature(getattr(b, name)).parameters) for b in (package, naive))
         assert own == expected, f"{name} has the parameters {own}, but must have {expected}."
     for name in package.__all__:
-        assert name in backends.operations() or name in OPTIONAL, f"The backend exports {name}, which is no operation."
+        assert name in backends.operations() or name in OPTIONAL, (
+            f"The backend exports {name}, which is not an operation."
+        )
 
 
 def _check_layout(package: ModuleType) -> None:
@@ -92,12 +94,12 @@ def _check_layout(package: ModuleType) -> None:
         for dtype in (np.float64, np.float32, np.int64):
             x = np.random.default_rng(0).integers(-9, 9, shape).astype(dtype)
             native = package.pack(x)
-            assert native.shape == shape, f"pack gives a batch of shape {native.shape} for {shape}."
-            assert native.dtype == dtype, f"pack gives a batch of {native.dtype} for {x.dtype}."
+            assert native.shape == shape, f"pack returns a batch of shape {native.shape} for {shape}."
+            assert native.dtype == dtype, f"pack returns a batch of {native.dtype} for {x.dtype}."
             _require_equal(package.unpack(native), x, f"unpack does not undo pack, for {x.dtype} of shape {shape}.")
         if len(shape) == 4:
             flat = package.flatten(package.pack(x))
-            _require_equal(package.unpack(flat), x.reshape(len(x), -1), f"flatten is no reshape, for shape {shape}.")
+            _require_equal(package.unpack(flat), x.reshape(len(x), -1), f"flatten is not a reshape, for shape {shape}.")
             back = package.unpack(package.unflatten(flat, shape[1:]))
             _require_equal(back, x, f"unflatten does not undo flatten, for shape {shape}.")
 
@@ -109,13 +111,13 @@ def _require_equal(found: np.ndarray, expected: np.ndarray, sentence: str) -> No
 
 @np.errstate(all="ignore")
 def _check_calls(package: ModuleType, same: Sequence[Call], dtype: np.dtype) -> None:
-    """Hold what an operation gives in calls that must give the same against what naive does."""
+    """Compare an operation with naive in calls that must all have the same results."""
     naive = backends.load("naive")
     given = same[0].arguments(naive, np.random.default_rng(0), dtype)
     numbers = [array for array in arrays(given, naive) if array.dtype.kind == "f"]
     terms = max((array.size for array in numbers), default=0)
     length = ROUNDINGS + (terms if any(part in same[0].operation for part in SUMS) else 0)
-    # what is left where numbers cancel, as in the variance of a constant, is rounding: of numbers of this size
+    # where values cancel, as in the variance of a constant, the result is the rounding error of values of this size
     rounding = max(map(_largest, numbers), default=0.0) * float(np.finfo(dtype).eps)
     expected = _results(naive, same[0], given)
     for call in same:
@@ -133,36 +135,36 @@ def _check_call(
     kept = given[UPDATES.get(call.operation, slice(None))]
     before = [array.tobytes() for array in arrays(kept, package)]
     found = _results(package, call, given)
-    assert [array.tobytes() for array in arrays(kept, package)] == before, "its arguments are changed."
-    assert len(found) == len(expected), f"{len(found)} arrays come out, not {len(expected)}."
+    assert [array.tobytes() for array in arrays(kept, package)] == before, "it changes its arguments."
+    assert len(found) == len(expected), f"it returns {len(found)} arrays, not {len(expected)}."
     for a, b in zip(found, expected, strict=True):
         assert a.flags.c_contiguous, "a result is not contiguous."
-        if b.dtype.kind != "f":  # of winners or steps, in integers of any width
+        if b.dtype.kind != "f":  # winners or steps, in integers of any width
             assert a.dtype.kind == b.dtype.kind, f"a result is {a.dtype}, not {b.dtype}."
             assert np.array_equal(a, b), f"the whole numbers are {a}, expected {b}."
             continue
         assert a.dtype == b.dtype, f"a result is {a.dtype}, not {b.dtype}."
-        a, b = a.astype(dtype), b.astype(dtype)  # losses and moments are float64, with the digits of what they sum
+        a, b = a.astype(dtype), b.astype(dtype)  # losses and moments are float64, but as exact as dtype
         assert_close(a, b, length, np.full(b.shape, max(_largest(b), rounding)))
 
 
 def _results(package: ModuleType, call: Call, given: tuple) -> list[np.ndarray]:
-    """What an operation gives, or what it has made of its arguments."""
+    """Return the results of an operation, or its arguments if it updates them."""
     found = getattr(package, call.operation)(*given)
     if call.operation in UPDATES:
         found = given
     elif call.operation == "conv2d_max_pool2d":
-        found = found[0]  # the rest is the backend's own affair, for its gradient
+        found = found[0]  # the indices are in a format of the backend's own
     return list(arrays(found, package))
 
 
 def _largest(array: np.ndarray) -> float:
-    """The largest absolute value of what is finite."""
+    """Return the largest absolute value of the finite elements."""
     return float(np.abs(array[np.isfinite(array)]).max(initial=0))
 
 
 def _with_nan_and_inf(call: Call) -> Call:
-    """The same call, the first number of each batch being NaN and the last one infinity."""
+    """Return the same call with NaN as the first and infinity as the last value of each batch."""
 
     def arguments(backend, rng, dtype):
         def pack(x):
@@ -175,7 +177,7 @@ def _with_nan_and_inf(call: Call) -> Call:
 
 
 def _with_rubbish(call: Call, rubbish: float) -> Call:
-    """The same call, the idle lanes of each batch being rubbish; those of gradients are zero, as they always are."""
+    """Return the same call with rubbish in the idle lanes of each batch, except gradients, where they are always 0."""
     first = 1 if call.operation.endswith("_backward") else 0
 
     def arguments(backend, rng, dtype):
@@ -186,10 +188,11 @@ def _with_rubbish(call: Call, rubbish: float) -> Call:
 
 
 def _haunted(backend: ModuleType, value, rubbish: float):
-    """The same batch, with infinity or NaN in lanes that hold no image: zero in an image becomes that there.
+    """Return the same batch with infinity or NaN in the lanes that hold no image.
 
-    Idle lanes are zero when they are packed, and operations compute there too: they come to the largest number where
-    images, which begin at its negative, come to zero.
+    Packing sets idle lanes to zero, and operations compute in them, too. So in a batch of images of the most negative
+    number, adding the largest number sets the images to zero and the idle lanes to that number. Factors then make it
+    infinity or NaN, and the sum with the original batch changes its idle lanes only.
     """
     if isinstance(value, list):
         return [_haunted(backend, item, rubbish) for item in value]

@@ -13,16 +13,16 @@ from fastcnn.testing.tolerances import ROUNDINGS
 def central_difference(function: Callable, x: np.ndarray, direction: np.ndarray, step: float = 1e-5) -> float:
     """Derivative of ``function`` at `x` along `direction`: ``(f(x + step * d) - f(x - step * d)) / (2 * step)``.
 
-    It must equal ``(gradient * direction).sum()``. Along a random direction any wrong entry of the gradient shows, at
-    the cost of two calls.
+    It must equal ``(gradient * direction).sum()``. A random direction reveals any wrong entry of the gradient, at the
+    cost of two calls.
 
     Parameters
     ----------
     function : callable
-        From an array of the shape of `x` to a float.
+        It takes an array of the shape of `x` and returns a float.
     x, direction : ndarray of one shape, float64
     step : float, default 1e-5
-        Near the cube root of the machine epsilon, where the errors of truncation and of rounding are alike.
+        The default is near the cube root of the machine epsilon, where truncation and rounding errors are similar.
 
     Returns
     -------
@@ -40,22 +40,22 @@ def central_difference(function: Callable, x: np.ndarray, direction: np.ndarray,
 
 
 def gradcheck(layer: Module, x: np.ndarray, *, step: float = 1e-5, seed: int = 0) -> None:
-    """Assert that the gradients of a layer's input and parameters are those of what it computes, in this backend.
+    """Assert that the gradients of a layer's input and parameters are the derivatives, in the current backend.
 
-    The loss is a sum of the outputs with random weights; each gradient is held against the central difference of the
-    loss along a random direction of about unit length. Every pass is one of a copy of the layer, so that a layer that
-    draws from a generator of its own draws the same each time. Frozen parameters are left out.
+    The loss is a sum of the outputs with random weights. Each gradient is compared with the central difference of the
+    loss along a random direction of about unit length. Every pass uses a new copy of the layer, so a layer with its own
+    generator draws the same numbers each time. Frozen parameters are skipped.
 
     Parameters
     ----------
     layer : Module
         Its parameters must be float64; it is not changed.
     x : ndarray of shape (N, C, H, W), (N, C, L) or (N, features), float64
-        A batch at which the output is differentiable: not on a bend of a ReLU, nor with a tie in a max-pooling.
+        A batch at which the output is differentiable: not at the bend of a ReLU, and without ties in a max-pooling.
     step : float, default 1e-5
-        How far `central_difference` goes. In a deep model some ReLU bends on the way: 1e-7 is shorter, and less exact.
+        Step of `central_difference`. In a deep model some ReLU may bend within it. Then use 1e-7, which is less exact.
     seed : int, default 0
-        Of the weights and directions.
+        Seed of the weights and directions.
 
     Raises
     ------
@@ -80,12 +80,12 @@ def gradcheck(layer: Module, x: np.ndarray, *, step: float = 1e-5, seed: int = 0
     y = called(x)
     dy = rng.standard_normal(y.shape)
     dx = called.backward(dy)
-    noise = ROUNDINGS * np.finfo(float).eps * np.abs(y * dy).sum() / step  # what rounding makes of the difference
+    noise = ROUNDINGS * np.finfo(float).eps * np.abs(y * dy).sum() / step  # rounding error of the difference
 
     def check(what: str, gradient: np.ndarray | None, start: np.ndarray, loss: Callable) -> None:
         if gradient is None:
             raise AssertionError(f"{type(layer).__name__}.backward gives no gradient of {what}.")
-        direction = rng.standard_normal(start.shape) / np.sqrt(start.size)  # a short way, on which little bends
+        direction = rng.standard_normal(start.shape) / np.sqrt(start.size)  # short, so that few ReLUs bend
         slope, parts = central_difference(loss, start, direction, step), gradient * direction
         if not abs(parts.sum() - slope) <= 1e-6 * np.abs(parts).sum() + noise:
             raise AssertionError(

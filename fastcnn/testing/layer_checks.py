@@ -1,4 +1,4 @@
-"""What is required of a layer in one backend, check by check."""
+"""The checks of a layer in one backend."""
 
 import copy
 import pickle
@@ -35,7 +35,7 @@ def _check_forms(trial: Trial) -> None:
 
 
 def _check_arguments(trial: Trial) -> None:
-    """In the backend's own layout, as other layers give and remember them."""
+    """Check arguments in the backend's own layout, in which other layers pass and save them."""
     backend, layer = load(trial.backend), trial.copy()
     x, dy = backend.pack(trial.x.copy()), backend.pack(trial.dy.copy())
     before = {name: parameter.data.copy() for name, parameter in layer.named_parameters()}
@@ -70,17 +70,17 @@ def _check_accumulation(trial: Trial) -> None:
     for (name, found), array in zip(trial.one_pass(layer).grads.items(), taken, strict=True):
         trial.require(same_bits(array, held[name]), f"backward changes the array that held the gradient of `{name}`.")
         added = _is_sum(found, held[name], alone.grads[name])
-        trial.require(added, f"the gradient of `{name}` is not added to the one that is there.")
+        trial.require(added, f"the gradient of `{name}` is not added to the existing one.")
 
 
 def _check_input_grad(trial: Trial) -> None:
     found = trial.one_pass(trial.copy(), input_grad=False)
-    trial.require(found.dx is None, "backward gives a gradient of the input without `input_grad`, not None.")
+    trial.require(found.dx is None, "backward returns a gradient of the input without `input_grad`, not None.")
     trial.require_same(found, trial.one_pass(trial.copy()), "without `input_grad`")
 
 
 def _check_requires_grad(trial: Trial) -> None:
-    """With all parameters frozen, and with every other one."""
+    """Check with all parameters frozen, and with every second one."""
     alone = trial.one_pass(trial.copy())
     names = list(alone.grads)
     for frozen in (names, names[::2], names[1::2]):
@@ -91,19 +91,19 @@ def _check_requires_grad(trial: Trial) -> None:
             trial.attempt("forward", layer, trial.x.copy())
             dx = trial.attempt("backward", layer.backward, trial.dy.copy(), input_grad=input_grad)
             expected = alone.dx if input_grad else None
-            trial.require(same_bits(dx, expected), f"the gradient of the input is another one with {frozen} frozen.")
+            trial.require(same_bits(dx, expected), f"the gradient of the input differs with {frozen} frozen.")
             for name, parameter in layer.named_parameters():
                 expected = None if name in frozen else alone.grads[name]
                 trial.require(
                     same_bits(parameter.grad, expected),
-                    f"backward gives `{name}` a gradient, but it requires none; add gradients by `accumulate`."
+                    f"backward gives `{name}` a gradient, but it requires none; add gradients with `accumulate`."
                     if name in frozen
-                    else f"the gradient of `{name}` is another one with {frozen} frozen.",
+                    else f"the gradient of `{name}` differs with {frozen} frozen.",
                 )
 
 
 def _check_two_calls(trial: Trial) -> None:
-    """Back through the first call after the second one was made, and through the second after the first."""
+    """Check that the layer can be called twice before going back through the first call and then the second."""
     layer, other = trial.copy(), np.flip(trial.x).copy()
     first = trial.one_pass(layer)
     layer.zero_grad()
@@ -119,13 +119,13 @@ def _check_two_calls(trial: Trial) -> None:
     for what, is_right in right.items():
         trial.require(
             is_right,
-            f"the gradient of {what} is wrong where one pass calls the layer twice: what a call remembers must be in "
-            "attributes that it sets, not in a list, dictionary or array that all calls share.",
+            f"the gradient of {what} is wrong if one pass calls the layer twice: a call must save arrays in attributes "
+            "that it sets, not in a list, dictionary or array that all calls share.",
         )
 
 
 class _TwoCalls(Module):
-    """Calls a layer for its input and for another batch; the gradient of the latter is put aside."""
+    """Calls a layer with its input and with another batch, and stores the gradient of the latter."""
 
     def __init__(self, layer: Module, other: np.ndarray) -> None:
         self.layer, self.other = layer, other
@@ -154,7 +154,7 @@ def _check_state(trial: Trial) -> None:
     for name, held in layer.named_state():
         trial.require(name in state, f"state_dict leaves out `{name}`.")
         trial.require(
-            not np.shares_memory(state[name], held.data), f"state_dict gives `{name}` itself, which must be a copy."
+            not np.shares_memory(state[name], held.data), f"state_dict returns `{name}` itself but must return a copy."
         )
         held.data[...] = held.data + 1
     trial.attempt("load_state_dict", layer.load_state_dict, state)
@@ -162,7 +162,7 @@ def _check_state(trial: Trial) -> None:
 
 
 def _check_copies(trial: Trial) -> None:
-    """Of a layer that remembers a batch."""
+    """Check copies of a layer that has computed a batch."""
     ways: dict[str, Callable[[Module], Module]] = {
         "copy.deepcopy": copy.deepcopy,
         "pickle": lambda layer: pickle.loads(pickle.dumps(layer)),
@@ -173,9 +173,9 @@ def _check_copies(trial: Trial) -> None:
         twin = trial.attempt(what, duplicate, layer)
         state = dict(twin.named_state())
         for name, held in layer.named_state():
-            trial.require(name in state, f"{what} gives a layer without `{name}`.")
+            trial.require(name in state, f"{what} returns a layer without `{name}`.")
             same = np.shares_memory(state[name].data, held.data)
-            trial.require(not same, f"{what} gives a layer that has the same `{name}`.")
+            trial.require(not same, f"{what} returns a layer that shares `{name}`.")
         layer.zero_grad()
         twin.zero_grad()
         trial.require_same(trial.one_pass(twin), trial.one_pass(layer), f"in a copy by {what}")
@@ -183,18 +183,18 @@ def _check_copies(trial: Trial) -> None:
 
 def _check_bits(trial: Trial) -> None:
     for found, expected in zip(trial.two_passes(), trial.two_passes(), strict=True):
-        trial.require_same(found, expected, "in an equal copy; it may draw from generators that are attributes alone")
+        trial.require_same(found, expected, "in an equal copy; it may draw only from generators that are attributes")
 
 
 def _check_threads(trial: Trial) -> None:
-    if trial.backend != "numba":  # BLAS adds up in another order on other numbers of threads
+    if trial.backend != "numba":  # the order of BLAS's sums depends on the number of threads
         return
     before, expected = get_num_threads(), trial.two_passes()
     try:
         for threads in THREADS:
             set_num_threads(threads)
             for found, as_before in zip(trial.two_passes(), expected, strict=True):
-                trial.require_same(found, as_before, f"on {threads} threads than on {before}")
+                trial.require_same(found, as_before, f"on {threads} threads from that on {before}")
     finally:
         set_num_threads(before)
 
@@ -204,7 +204,7 @@ def _form(array: np.ndarray | None) -> str:
 
 
 def _is_sum(total: np.ndarray, a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether it is that of two arrays, in which what is added to what may differ."""
+    """Whether ``total`` is the sum of two arrays, up to the order of additions."""
     return bool((np.abs(total - (a + b)) <= tolerance(total.dtype, 8, np.abs(a).max() + np.abs(b).max())).all())
 
 
@@ -221,4 +221,4 @@ CHECKS = (
     _check_bits,
     _check_threads,
 )
-"""What is required of a layer, one after the other: each check may rely on those before it."""
+"""The checks of a layer, in order: each may rely on those before it."""

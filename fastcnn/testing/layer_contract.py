@@ -1,4 +1,4 @@
-"""What every layer keeps to, one's own too."""
+"""The contract of a layer, which custom ones must keep, too."""
 
 from collections.abc import Sequence
 
@@ -23,38 +23,38 @@ def check_layer(
 ) -> None:
     """Assert that a layer, or a whole model, keeps the contract of a `fastcnn.nn.Module`.
 
-    Copies of the layer are checked in each backend, in float64 and then in float32, to which their parameters, buffers
-    and attributes of the name ``dtype`` are set:
+    Copies of the layer are checked in each backend, first in float64 and then in float32. Their parameters, buffers and
+    attributes named ``dtype`` are set to that dtype.
 
     * The output and the gradients have the right shapes and dtypes, and neither the input nor the output's gradient is
       changed.
     * The gradients of the input and of every parameter are the derivatives (see `gradcheck`).
-    * The parameters' gradients are added to those that are there, and are the same without ``input_grad``.
-    * Parameters that require no gradient get none, and change nothing about the other gradients.
-    * Two calls in one pass each have a memory of their own.
-    * Its state comes back through ``load_state_dict``; a copy and a pickled layer give the same output, and share no
-      arrays with it.
-    * Two equal copies give the same bits, also when they are called again. In the "numba" backend so they do on 1, 2
-      and 5 threads.
-    * All backends agree to the `tolerance` of sums over all numbers of `x` and of the parameters and 64 roundings, as
-      large as the largest number of the outputs, or of the gradients.
+    * The parameters' gradients are added to existing ones, and are the same without ``input_grad``.
+    * Parameters that require no gradient get none and do not affect the other gradients.
+    * Two calls in one pass do not share what they save.
+    * ``load_state_dict`` restores its state; a copy and a pickled layer have the same output and share no arrays with
+      it.
+    * Two equal copies have bit-identical results, also when called again and, in the "numba" backend, on 1, 2 and 5
+      threads.
+    * All backends agree within the `tolerance` for sums over all values of `x` and of the parameters and 64 roundings.
+      The magnitude is the largest value of the outputs, or of the gradients.
 
     Parameters
     ----------
     layer : Module
-        In training or evaluation mode, as it is to be checked; it is not changed. Its class must be importable, for
-        pickle. It may draw, but only from generators that are attributes, which are copied with it.
+        In training or evaluation mode, in which it is checked; it is not changed. Its class must be importable, for
+        pickle. It may draw random numbers, but only from generators that are attributes, which are copied with it.
     x : ndarray of shape (N, C, H, W), (N, C, L) or (N, features), float32 or float64
-        A batch at which the output is differentiable: not on a bend of a ReLU, nor with a tie in a max-pooling.
+        A batch at which the output is differentiable: not at the bend of a ReLU, and without ties in a max-pooling.
     backends : sequence of {"naive", "numpy", "numba"}, optional
-        By default all of them; the first is the one that others must agree with.
+        By default all of them; all must agree with the first.
     dtypes : sequence of {"float64", "float32"}, optional
-        By default both; one for a layer that is made for a dtype, whatever its parameters hold. Gradients are held
-        against central differences in float64 alone.
+        By default both; give only one for a layer that does not work with the other. Gradients are compared with
+        central differences in float64 only.
     step : float, default 1e-5
         As in `gradcheck`.
     seed : int, default 0
-        Of the output's gradient, and of the other numbers that are drawn.
+        Seed of the output's gradient and of all other random numbers.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def check_layer(
     >>> check_layer(Scale(), np.array([[1.0, -2.0]]), backends=["numpy"])
     Traceback (most recent call last):
         ...
-    AssertionError: Scale (numpy, float64): the gradient of `factor` is not added to the one that is there.
+    AssertionError: Scale (numpy, float64): the gradient of `factor` is not added to the existing one.
     """
     x = _validate.floats("x", x)
     for dtype in dtypes:
@@ -103,9 +103,9 @@ def _check_agreement(trial: Trial, found: Sequence[Pass], expected: Sequence[Pas
         for what, array in a.arrays():
             scale = largest if "gradient" in what else np.abs(others[what]).max()
             if array.dtype.kind != "f":  # a count
-                trial.require(same_bits(array, others[what]), f"{what} is not that of {first}.")
+                trial.require(same_bits(array, others[what]), f"{what} differs from that of {first}.")
                 continue
             try:
                 assert_close(array, others[what], length, np.full(array.shape, scale))
             except AssertionError as error:
-                raise AssertionError(trial.said(f"{what} is not that of {first}: {error}")) from None
+                raise AssertionError(trial.said(f"{what} differs from that of {first}: {error}")) from None

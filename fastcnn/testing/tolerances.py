@@ -1,24 +1,24 @@
-"""How far two ways to compute the same may lie apart."""
+"""Tolerances: how much two ways to compute the same value may differ."""
 
 import numpy as np
 
 ROUNDINGS = 64
-"""What the contracts allow a function, as tanh or exp and what is made of it, besides the terms of sums."""
+"""Roundings that the contracts allow besides the terms of sums, for functions such as tanh or exp."""
 
 
 def tolerance(dtype, length: int, magnitude: np.ndarray) -> np.ndarray:
-    """How far two ways to compute the same sum may lie apart.
+    """Return how much two ways to compute the same sum may differ.
 
-    For float32 it is ``n u / (1 - n u)`` times the sum of the terms' absolute values, with ``u`` half the machine
-    epsilon: the bound for a sum of products in any order. To the `length` of the sum we add 2, for the rounding of the
-    value that it is compared with and for a bias. For float64 it is 1e-12 times that sum, which is wider for all
-    lengths below 9000. What is smaller than the smallest normal number may vanish.
+    For float32 it is ``n u / (1 - n u)`` times the sum of the terms' absolute values, where ``u`` is half the machine
+    epsilon: the bound for a sum of products in any order. ``n`` is the `length` of the sum plus 2, for the rounding of
+    the value that it is compared with and for a bias. For float64 it is 1e-12 times that sum, which is wider for all
+    lengths below 9000. The smallest normal number is added, as smaller results may be flushed to 0.
 
     Parameters
     ----------
     dtype : float32 or float64
     length : int
-        Roundings on the way to one result, in the main the number of terms of its sum.
+        Number of roundings in one result, mainly the number of terms of its sum.
     magnitude : ndarray of any shape
         Sum of the absolute values of the terms of each result.
 
@@ -45,7 +45,7 @@ def tolerance(dtype, length: int, magnitude: np.ndarray) -> np.ndarray:
 
 
 def assert_close(actual: np.ndarray, expected: np.ndarray, length: int, magnitude: np.ndarray | None = None) -> None:
-    """Assert equal shapes and dtypes, NaN and infinities at the same places, and the rest within `tolerance`.
+    """Assert equal shapes and dtypes, NaN and infinities at the same places, and other values within `tolerance`.
 
     Parameters
     ----------
