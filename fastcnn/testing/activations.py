@@ -1,4 +1,4 @@
-"""All activations, as the package has them: tests run over these, so that a new one is in each of them."""
+"""All activations of the package. Tests run over these tables, so a new activation is tested automatically."""
 
 import inspect
 
@@ -11,13 +11,13 @@ NAMES = tuple(
     if name != "dropout" and not name.endswith("_backward")
 )
 LAYERS = {name: kind for name in NAMES for kind in nn.LAYERS.values() if kind.__name__.lower() == name.replace("_", "")}
-"""The layer of each."""
+"""The layer of each activation."""
 
 FROM_OUTPUT = {name for name in NAMES if "y" in inspect.signature(getattr(F, f"{name}_backward")).parameters}
-"""Those whose gradient is computed from the output; the others' is from the input."""
+"""Activations with a gradient computed from the output; for all others it is computed from the input."""
 
 GATES = {"gelu", "silu", "hardswish", "mish"}
-"""Those that multiply x by a number from 0 to 1: where that is small, they are right to the digits of x."""
+"""Activations that multiply x by a factor from 0 to 1: where that is small, their error is relative to x."""
 
 OTHER_OPTIONS: dict[str, dict] = {
     "leaky_relu": {"negative_slope": 0.1},
@@ -29,11 +29,11 @@ OTHER_OPTIONS: dict[str, dict] = {
 
 
 def options(name: str) -> dict:
-    """What an activation takes besides numbers, with the defaults."""
+    """Return the options of an activation with their defaults."""
     parameters = inspect.signature(getattr(F, name)).parameters
     return {option: parameter.default for option, parameter in list(parameters.items())[1:-1]}
 
 
 CASES: dict[str, tuple[str, dict]] = {name: (name, options(name)) for name in NAMES}
 CASES |= {f"{name}, other": (name, others) for name, others in OTHER_OPTIONS.items()}
-"""Activations and options, by what is said of them."""
+"""Activations and options, by description."""

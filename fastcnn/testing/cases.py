@@ -1,6 +1,6 @@
-"""Cases of operations, each with its reason: small enough for the naive backend.
+"""Test cases of operations, each with its reason, small enough for the naive backend.
 
-Windows slide over images or, where shapes have one axis less, over signals.
+Windows slide over images or, if shapes have one axis less, over signals.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ from fastcnn.functional.signals import extents
 
 
 class ConvCase(NamedTuple):
-    """A convolution worth a test, and why.
+    """A convolution worth testing, and why.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class ConvCase(NamedTuple):
     stride, padding, dilation, groups
         As in `fastcnn.functional.conv2d` or `fastcnn.functional.conv1d`.
     bias : bool, default True
-        Whether there is one.
+        Whether there is a bias.
     """
 
     reason: str
@@ -70,7 +70,7 @@ class ConvCase(NamedTuple):
 
 
 class ConvTransposeCase(NamedTuple):
-    """A transposed convolution worth a test, and why.
+    """A transposed convolution worth testing, and why.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class ConvTransposeCase(NamedTuple):
     stride, padding, output_padding, groups, dilation
         As in `fastcnn.functional.conv_transpose2d` or `fastcnn.functional.conv_transpose1d`.
     bias : bool, default True
-        Whether there is one.
+        Whether there is a bias.
     """
 
     reason: str
@@ -119,7 +119,7 @@ class ConvTransposeCase(NamedTuple):
 
 
 class PoolCase(NamedTuple):
-    """A pooling worth a test, and why.
+    """A pooling worth testing, and why.
 
     Attributes
     ----------
@@ -129,7 +129,7 @@ class PoolCase(NamedTuple):
     kernel_size, stride, padding, dilation, ceil_mode
         As in `fastcnn.functional.max_pool2d` or `fastcnn.functional.max_pool1d`.
     values : str, default "distinct"
-        What they hold: "distinct", "constant", "few" (values), "all -inf", or "nan", "inf" or "-inf" among
+        Values of the images: "distinct", "constant", "few" (values), "all -inf", or "nan", "inf" or "-inf" among
         distinct ones.
     """
 
@@ -144,7 +144,7 @@ class PoolCase(NamedTuple):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Keyword arguments of both poolings; `dilation` is an option of `fastcnn.functional.max_pool2d` alone."""
+        """Keyword arguments of max- and average-pooling; only `fastcnn.functional.max_pool2d` has `dilation`."""
         return {
             "kernel_size": self.kernel_size,
             "stride": self.stride,
@@ -165,23 +165,23 @@ class PoolCase(NamedTuple):
 
 
 class LossCase(NamedTuple):
-    """A loss worth a test, and why.
+    """A loss worth testing, and why.
 
     Attributes
     ----------
     loss : str
-        Its function in `fastcnn.functional`.
+        Name of its function in `fastcnn.functional`.
     reason : str
     x : tuple of int
-        Shape of what the loss is of: any, or (N, classes, ...).
+        Shape of the first argument: any, or (N, classes, ...).
     weight, pos_weight : tuple of int, optional
-        Their shapes, if there are any.
+        Their shapes, if they are given.
     soft : bool, default False
         Whether the targets of a cross-entropy are probabilities.
     ignored : float, default 0
-        The part of the labels that are ``ignore_index``.
+        Fraction of the labels that are ``ignore_index``.
     others : mapping, optional
-        Further options, as in the function.
+        Other options of the function.
     """
 
     loss: str
@@ -198,16 +198,16 @@ class LossCase(NamedTuple):
 
     @property
     def layer(self) -> str:
-        """The same loss in `fastcnn.nn`."""
+        """Name of the class in `fastcnn.nn`."""
         return LOSS_LAYERS[self.loss]
 
     @property
     def has_classes(self) -> bool:
-        """Whether targets are classes."""
+        """Whether targets are class indices."""
         return self.loss in ("cross_entropy", "nll_loss") and not self.soft
 
     def arguments(self, rng: np.random.Generator, dtype) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-        """Draw x and target, and options, with weights."""
+        """Draw x and target, and options with weights."""
         x, target = 3 * rng.standard_normal((2, *self.x))
         if self.has_classes:
             target = rng.integers(0, self.x[1], (self.x[0], *self.x[2:]))
@@ -215,14 +215,14 @@ class LossCase(NamedTuple):
         elif self.soft:
             target = np.exp(target) / np.exp(target).sum(axis=1, keepdims=True)
         elif self.loss == "binary_cross_entropy_with_logits":
-            target = np.clip(np.abs(target) - 1, 0, 1)  # many are just yes or no
+            target = np.clip(np.abs(target) - 1, 0, 1)  # many are exactly 0 or 1
         shapes = {"weight": self.weight, "pos_weight": self.pos_weight}
         weights = {name: rng.uniform(0.2, 3, shape).astype(dtype) for name, shape in shapes.items() if shape}
         target = np.asarray(target, np.int64 if self.has_classes else dtype)
         return np.asarray(x, dtype), target, {**weights, **self.others}
 
     def gradient(self, losses: np.ndarray | float, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Draw the option ``dy`` of the gradient, where losses are not summed and so need one."""
+        """Draw the option ``dy`` of the gradient, which is needed if the losses are not summed."""
         return {"dy": rng.standard_normal(losses.shape).astype(losses.dtype)} if isinstance(losses, np.ndarray) else {}
 
 
@@ -239,7 +239,7 @@ LOSS_LAYERS = {
 
 
 class NormCase(NamedTuple):
-    """A batch normalization worth a test, and why.
+    """A batch normalization worth testing, and why.
 
     Attributes
     ----------
@@ -247,10 +247,10 @@ class NormCase(NamedTuple):
     x : tuple of int
         Shape, (N, C, H, W), (N, C, L) or (N, C).
     weight, bias : bool, default True
-        Whether there are any.
+        Whether there is one.
     eps : float, default 1e-5
     values : str, default "around 3"
-        What the channels hold: "around 3", "around 1000", "constant" or "a level for each image".
+        Values of the channels: "around 3", "around 1000", "constant" or "a level for each image".
     """
 
     reason: str
@@ -270,7 +270,7 @@ class NormCase(NamedTuple):
 
 
 class GroupNormCase(NamedTuple):
-    """A normalization of each image by itself worth a test, and why.
+    """A normalization of separate images worth testing, and why.
 
     Attributes
     ----------
@@ -278,12 +278,12 @@ class GroupNormCase(NamedTuple):
     x : tuple of int
         Shape, (N, C, ...).
     over : int or tuple of int
-        Groups of channels, for `fastcnn.functional.group_norm`; the last axes' sizes, for `layer_norm`.
+        Number of groups of channels for `fastcnn.functional.group_norm`, or sizes of the last axes for `layer_norm`.
     weight, bias : bool, default True
-        Whether there are any.
+        Whether there is one.
     eps : float, default 1e-5
     values : str, default "around 3"
-        What the images hold: as in `NormCase`, or "a quarter", a constant that sums do not round.
+        Values of the images: as in `NormCase`, or "a quarter", a constant with exact sums.
     """
 
     reason: str
@@ -301,7 +301,7 @@ class GroupNormCase(NamedTuple):
 
     @property
     def groups(self) -> tuple[int, int]:
-        """How many groups an image has, and how many neighbours have one weight: what backends are told."""
+        """Number of groups in an image, and of consecutive values that share a weight, as backends take them."""
         if isinstance(self.over, tuple):
             return int(np.prod(self.x[1 : len(self.x) - len(self.over)])), 1
         return self.over, int(np.prod(self.x[2:]))
@@ -315,7 +315,7 @@ class GroupNormCase(NamedTuple):
 
 
 class ResizeCase(NamedTuple):
-    """An interpolation worth a test, and why.
+    """An interpolation worth testing, and why.
 
     Attributes
     ----------
@@ -335,7 +335,7 @@ class ResizeCase(NamedTuple):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Keyword arguments of `fastcnn.functional.interpolate`, but for ``size``."""
+        """Keyword arguments of `fastcnn.functional.interpolate`, except ``size``."""
         return {"scale_factor": self.scale_factor, "mode": self.mode, "align_corners": self.align_corners}
 
     @property
@@ -351,7 +351,7 @@ class ResizeCase(NamedTuple):
 
 
 class AdaptivePoolCase(NamedTuple):
-    """An adaptive pooling worth a test, and why.
+    """An adaptive pooling worth testing, and why.
 
     Attributes
     ----------
@@ -361,7 +361,7 @@ class AdaptivePoolCase(NamedTuple):
     output_size
         As in `fastcnn.functional.adaptive_max_pool2d` or `fastcnn.functional.adaptive_max_pool1d`.
     values : str, default "distinct"
-        What they hold, as in `PoolCase`.
+        Values of the images, as in `PoolCase`.
     """
 
     reason: str
@@ -382,7 +382,7 @@ class AdaptivePoolCase(NamedTuple):
 
 
 class PadCase(NamedTuple):
-    """A padding worth a test, and why.
+    """A padding worth testing, and why.
 
     Attributes
     ----------
@@ -392,7 +392,7 @@ class PadCase(NamedTuple):
     pad, mode
         As in `fastcnn.functional.pad`.
     value : float, default 0
-        Of the pixels in mode "constant".
+        Value of the padding in mode "constant".
     """
 
     reason: str
@@ -413,12 +413,12 @@ class PadCase(NamedTuple):
 
 
 def _levelled(x: np.ndarray, values: str, rng: np.random.Generator) -> np.ndarray:
-    """What a normalization's images hold, of normally distributed numbers."""
+    """Return the values of a normalization case, made from normally distributed ones."""
     if values == "around 1000":
         return x + 1000
     if values == "constant":
         return np.full(x.shape, 0.3)
-    if values == "a quarter":  # of which sums and means are exact
+    if values == "a quarter":  # its sums and means are exact
         return np.full(x.shape, 0.25)
     if values == "a level for each image":
         return x + 100 * rng.standard_normal((len(x), *(1,) * (x.ndim - 1)))
@@ -591,7 +591,7 @@ POOL_CASES = (
     PoolCase("signals, NaN", (18, 2, 11), 3, 2, 1, values="nan"),
     PoolCase("signals, ties", (2, 2, 11), 3, 1, values="few"),
 )
-"""Poolings, small enough for the naive backend; average-pooling has those without dilation."""
+"""Poolings, small enough for the naive backend; average-pooling uses those without dilation."""
 
 
 _ROWS, _PIXELS, _SUM, _NONE = (24, 10), (3, 4, 5, 6), {"reduction": "sum"}, {"reduction": "none"}
@@ -724,7 +724,7 @@ GROUP_NORM_CASES = (
     GroupNormCase("layer norm, nothing trained", (24, 9), (9,), weight=False, bias=False),
     GroupNormCase("layer norm, large mean", (20, 4, 6, 6), (4, 6, 6), values="around 1000"),
 )
-"""Normalizations of each image by itself, small enough for the naive backend."""
+"""Normalizations of separate images, small enough for the naive backend."""
 
 RESIZE_CASES = (
     ResizeCase("twice as large", (2, 3, 4, 5), scale_factor=2),

@@ -1,7 +1,7 @@
-"""Calls of every operation of a backend, by the case tables and more.
+"""Calls of every operation of a backend, from the case tables and from further cases.
 
-A call's arguments are as a backend takes them: checked, C-contiguous, batches in the backend's own layout. Backends
-have windows over images: signals are images of one row.
+The arguments are in the form that a backend takes: checked, C-contiguous, and with batches in the backend's own layout.
+Backends take images only: signals are images with one row.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ from fastcnn.testing.optimizers import OPTIMIZERS, update
 
 
 class Call(NamedTuple):
-    """An operation, why it is called, and what makes its arguments, ``arguments(backend, rng, dtype)``."""
+    """An operation, the reason for the call, and ``arguments(backend, rng, dtype)``, which makes its arguments."""
 
     operation: str
     reason: str
@@ -48,7 +48,7 @@ SHAPES = {
     "several chunks": (40, 2, 9, 15),
 }
 LINEAR = {"one to one": (1, 1, 1), "half a block": (24, 7, 5), "many blocks": (70, 33, 10), "batch of 1": (1, 84, 10)}
-FUSED = (  # a convolution, the windows and the stride of the pooling behind it, and whether with ReLU
+FUSED = (  # a convolution, the kernel size and stride of the pooling after it, and whether there is a ReLU
     (ConvCase("LeNet's C1 and S2", (2, 1, 32, 32), (6, 1, 5, 5)), 2, None, True),
     (ConvCase("no ReLU", (3, 2, 8, 6), (3, 2, 3, 3)), 2, None, False),
     (ConvCase("leftover filters, padding, stride", (17, 2, 12, 20), (7, 2, 3, 3), 2, 1), (3, 5), None, True),
@@ -74,7 +74,7 @@ FUSED = (  # a convolution, the windows and the stride of the pooling behind it,
 
 
 def calls() -> Iterator[Call]:
-    """All of them."""
+    """Yield all calls."""
     yield from _convolutions()
     yield from _transposed_convolutions()
     yield from _poolings()
@@ -91,7 +91,7 @@ def calls() -> Iterator[Call]:
 
 
 def _images(case, rng, dtype) -> list:
-    """The arrays of a case; those of signals as those of images."""
+    """Return the arrays of a case, with signals reshaped to images."""
     arrays = case.arrays(rng, dtype)
     return [a if a is None or a.ndim == 1 else a.reshape(images_shape(a.shape)) for a in arrays]
 
@@ -366,7 +366,7 @@ def _losses() -> Iterator[Call]:
 
 
 def _is_soft(case: LossCase) -> bool:
-    """Whether a backend is asked for shares of all classes."""
+    """Whether the backend's operation takes the probabilities of all classes as its target."""
     return case.soft or "label_smoothing" in case.others
 
 
@@ -410,11 +410,11 @@ UPDATES = {
     **{name: slice(1, 2) for name in operations() if name.endswith("_update")},
     "track_moments": slice(3, None),
 }
-"""Operations that change their arguments, and those that they leave."""
+"""Operations that update their arguments, and the slice of arguments that they do not change."""
 
 
 def arrays(value, backend) -> Iterator[np.ndarray]:
-    """All arrays in arguments or results, batches in the plain layout."""
+    """Yield all arrays in arguments or results, with batches unpacked."""
     if isinstance(value, np.ndarray):
         yield value
     elif isinstance(value, tuple | list):

@@ -1,4 +1,4 @@
-"""The optimizers, each with several options: the table from which all tests of optimizers draw.
+"""The optimizers with various options: a table that all tests of optimizers use.
 
 `torch.optim` has a class of the same name, with the same options, for each.
 """
@@ -28,17 +28,17 @@ OPTIMIZERS: dict[str, tuple[type[optim.Optimizer], dict]] = {
 }
 CLASSES = tuple(dict.fromkeys(kind for kind, _ in OPTIMIZERS.values()))
 ONE_OF_EACH = tuple({kind: name for name, (kind, _) in OPTIMIZERS.items()}.values())
-"""The last of each class: with the most to do."""
+"""The last entry of each class, which computes the most."""
 
 
 def make(name: str, parameters) -> optim.Optimizer:
-    """An optimizer of the table."""
+    """Return an optimizer of the table."""
     kind, options = OPTIMIZERS[name]
     return kind(parameters, **options)
 
 
 def update(name: str, shapes, rng: np.random.Generator, dtype) -> tuple[str, tuple]:
-    """The backend's operation that a step calls, and its arguments: all arrays are drawn, and not negative."""
+    """Return the backend's operation that a step calls, and its arguments: random arrays without negative values."""
 
     def draw(shape):
         return np.abs(rng.standard_normal(shape)).astype(dtype)
@@ -56,7 +56,7 @@ def update(name: str, shapes, rng: np.random.Generator, dtype) -> tuple[str, tup
 
 
 class _Listener:
-    """A backend that hears which operation is called with what."""
+    """A backend that stores the last operation and its arguments."""
 
     heard: tuple[str, tuple]
 
