@@ -370,7 +370,7 @@ def _twin(layer):
 
 
 def _write_back(twin, layer) -> None:
-    """Copy to a layer what a pass changed: public attributes, and private ones that the layer had before."""
+    """Copy the changes of a pass to its layer: public attributes, and private ones that the layer had before."""
     own = layer.__dict__
     for name, value in twin.__dict__.items():
         before = own.get(name, _NOTHING)

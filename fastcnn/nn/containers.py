@@ -228,7 +228,7 @@ class Sequential(Module):
 
 
 class _Recorded(Unit):
-    """Consecutive layers whose passes are recorded together because those of the whole model cannot be.
+    """Consecutive layers that are recorded together because the whole model cannot be recorded.
 
     Parameters
     ----------

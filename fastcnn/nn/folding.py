@@ -62,7 +62,7 @@ def fold(model: Module) -> Sequential:
 
 
 class FixedBatchNorm(Module):
-    """A batch normalization whose statistics no longer change.
+    """A batch normalization with fixed statistics.
 
     Parameters
     ----------

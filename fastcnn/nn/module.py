@@ -53,7 +53,7 @@ class Module:
     New attributes that begin with an underscore and are set in a forward pass exist in the backward pass of the same
     call, and nowhere else. So a layer may be called several times before a backward pass, also at several places of a
     model (see `fastcnn.nn.calls`). All other attributes are those of the layer, whenever they are set. A native layer
-    goes back through a call that `fastcnn.nn.last_call` returned by ``call.backward(dy, backend, input_grad)``.
+    goes back through a call from `fastcnn.nn.last_call` with ``call.backward(dy, backend, input_grad)``.
 
     A layer with several inputs sets ``several_inputs = True``. Its ``forward`` then takes one argument for each input,
     its ``forward_native`` takes a tuple of activations, and its backward methods return a tuple of gradients, one for
@@ -357,7 +357,7 @@ class Module:
     def to(self, *to: Any, device: Any = None, dtype: Any = None) -> Self:
         """Set the dtype of all parameters, gradients and floating-point buffers; return the module.
 
-        An optimizer that was made before must be made again.
+        Optimizers must be made after this call, not before it.
 
         Parameters
         ----------

@@ -23,7 +23,7 @@ class ExponentialMovingAverage:
     Parameters
     ----------
     params : Module or iterable of Parameter
-        Parameters to average, or a model of which all parameters are averaged.
+        Parameters to average, or a model; its parameters are then all averaged.
     decay : float, default 0.999
         Final value of ``d``, from 0 to 1.
 

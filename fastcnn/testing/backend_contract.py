@@ -1,4 +1,4 @@
-"""The contract of a backend, which custom ones must keep, too."""
+"""The contract of a backend, which custom ones must also keep."""
 
 import inspect
 from collections.abc import Collection, Sequence
@@ -190,9 +190,9 @@ def _with_rubbish(call: Call, rubbish: float) -> Call:
 def _haunted(backend: ModuleType, value, rubbish: float):
     """Return the same batch with infinity or NaN in the lanes that hold no image.
 
-    Packing sets idle lanes to zero, and operations compute in them, too. So in a batch of images of the most negative
-    number, adding the largest number sets the images to zero and the idle lanes to that number. Factors then make it
-    infinity or NaN, and the sum with the original batch changes its idle lanes only.
+    Packing sets idle lanes to zero, and operations also compute in them. So if all pixels of a batch are the most
+    negative number, adding the largest number sets them to zero and the idle lanes to the largest number. Factors then
+    make that infinity or NaN. Adding this batch to the original one changes only the idle lanes.
     """
     if isinstance(value, list):
         return [_haunted(backend, item, rubbish) for item in value]

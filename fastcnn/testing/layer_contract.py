@@ -1,4 +1,4 @@
-"""The contract of a layer, which custom ones must keep, too."""
+"""The contract of a layer, which custom ones must also keep."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ def check_layer(
     * The gradients of the input and of every parameter are the derivatives (see `gradcheck`).
     * The parameters' gradients are added to existing ones, and are the same without ``input_grad``.
     * Parameters that require no gradient get none and do not affect the other gradients.
-    * Two calls in one pass do not share what they save.
+    * Two calls in one pass do not share saved arrays.
     * ``load_state_dict`` restores its state; a copy and a pickled layer have the same output and share no arrays with
       it.
     * Two equal copies have bit-identical results, also when called again and, in the "numba" backend, on 1, 2 and 5
