@@ -103,7 +103,8 @@ def test_a_parameter_in_two_layers_counts_once():
 @pytest.mark.parametrize(
     ("model", "shape", "error", "text"),
     [
-        pytest.param(nn.ReLU(), None, ValueError, "`input_shape` is needed, (C, H, W): this ReLU has", id="no shape"),
+        pytest.param(nn.ReLU(), None, ValueError, "`input_shape` must be given, as (C, H, W): this ReLU has",
+                     id="no shape"),
         pytest.param(nn.ReLU(), (1, 0, 3), ValueError, "`input_shape[1]` is 0 but must be at least 1", id="no row"),
         pytest.param(nn.ReLU(), (1, 2.5), TypeError, "`input_shape[1]` must be a whole number", id="half a row"),
         pytest.param(nn.ReLU(), 28, TypeError, "`input_shape` must be a sequence of whole numbers, (C, H, W), not 28",

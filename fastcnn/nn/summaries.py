@@ -174,7 +174,7 @@ def checked_shapes(model: Module, input_shape: Any) -> tuple[tuple[int, ...], ..
     """Return the shape of each input without the batch axis; ``input_shape`` defaults to that of the model."""
     input_shape = getattr(model, "input_shape", None) if input_shape is None else input_shape
     if input_shape is None:
-        raise ValueError(f"`input_shape` is needed, (C, H, W): this {type(model).__name__} has none of its own.")
+        raise ValueError(f"`input_shape` must be given, as (C, H, W): this {type(model).__name__} has none of its own.")
     given: Any = input_shape if isinstance(input_shape, Sequence) and input_shape else ()
     several = bool(given) and all(isinstance(shape, Sequence) and shape for shape in given)
     if not given or isinstance(given, str) or any(isinstance(shape, str) for shape in given):

@@ -185,7 +185,10 @@ class Optimizer:
         check_names(self, state, own)
         groups, buffers = state["param_groups"], {name: state[name] for name in own if name != "param_groups"}
         if [group["params"] for group in groups] != [group["params"] for group in own["param_groups"]]:
-            raise ValueError(f"The state's groups have the parameters {[group['params'] for group in groups]}.")
+            raise ValueError(
+                f"The state's groups have the parameters {[group['params'] for group in groups]} but must have "
+                f"{[group['params'] for group in own['param_groups']]}."
+            )
         for group, kept in zip(groups, self.param_groups, strict=True):
             check_names(self, group, kept)
         settings = [self._checked(group) for group in groups]

@@ -60,7 +60,7 @@ def gradcheck(layer: Module, x: np.ndarray, *, step: float = 1e-5, seed: int = 0
     Raises
     ------
     TypeError
-        If `x` or a parameter is not float64: in float32, differences say nothing.
+        If `x` or a parameter is not float64; float32 is too inexact for central differences.
     AssertionError
         If a gradient is missing, or is not the derivative.
 

@@ -53,7 +53,7 @@ def _check_arguments(trial: Trial) -> None:
 
 
 def _check_gradients(trial: Trial) -> None:
-    if trial.x.dtype == np.float64:  # in float32, differences say nothing
+    if trial.x.dtype == np.float64:  # float32 is too inexact for differences
         try:
             with use_backend(trial.backend):
                 gradcheck(trial.copy(), trial.x, step=trial.step)
