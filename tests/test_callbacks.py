@@ -108,7 +108,7 @@ def test_exit_comes_after_an_error_too_and_fit_end_does_not():
 
 
 def test_what_is_no_callback_is_refused():
-    with pytest.raises(TypeError, match="`callbacks` must hold Callbacks only, not function"):
+    with pytest.raises(TypeError, match="`callbacks` must hold only Callbacks, not function"):
         make_trainer(fit)
 
 

@@ -1,4 +1,4 @@
-"""Training a model: the loop, what it is for, what it records, evaluation, checkpoints and weights on disk."""
+"""Training: the training loop, tasks, callbacks, history, evaluation, checkpoints and saved weights."""
 
 from fastcnn.training.callbacks import BestWeights, Callback, ClipGradients, EarlyStopping, WeightAverage
 from fastcnn.training.checkpoint import (

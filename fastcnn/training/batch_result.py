@@ -1,21 +1,21 @@
-"""What a model made of a batch."""
+"""Loss and counts of a batch."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What a task found in a batch, in a part of one or in several: the loss, and what its metrics come from.
+    """Loss of one batch, part of a batch, or several batches, and the counts that its metrics are computed from.
 
     Attributes
     ----------
     loss : float
-        Mean; 0 where no image counts.
+        Mean loss; 0 if no image counts.
     weight : float
-        What the mean is over: what the loss's ``mean_over`` says, or images.
+        Denominator of the mean: the loss's ``mean_over``, or the number of images.
     images : int
     sums : dict of str to float or ndarray
-        What `fastcnn.training.Task.count` counted; empty where nothing counts.
+        Result of `fastcnn.training.Task.count`; empty if no image counts.
     """
 
     loss: float = 0.0
@@ -25,5 +25,5 @@ class BatchResult:
 
     @property
     def counts(self) -> bool:
-        """Whether anything does."""
+        """Whether any target counts."""
         return self.weight > 0 and bool(self.sums)

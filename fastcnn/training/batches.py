@@ -1,4 +1,4 @@
-"""What a model is evaluated on: arrays, or batches one after the other."""
+"""Data for evaluation: a pair of arrays, or an iterable of batches."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -7,11 +7,11 @@ import numpy as np
 
 from fastcnn._inputs import each
 
-BATCH_SIZE = 1000  # images of arrays that a model is shown at a time
+BATCH_SIZE = 1000  # images per forward pass when the data are arrays
 
 
 def as_pair(data, name: str = "it") -> tuple[Any, Any] | None:
-    """Images and targets, where these are arrays; None for a loader or a list of batches.
+    """Return images and targets if ``data`` is a pair of arrays, or None if it is a loader or a list of batches.
 
     Raises
     ------
@@ -19,7 +19,7 @@ def as_pair(data, name: str = "it") -> tuple[Any, Any] | None:
         If it is neither.
     """
     if isinstance(data, tuple | list) and len(data) == 2 and not all(isinstance(part, tuple | list) for part in data):
-        return data[0], data[1]  # and not two batches
+        return data[0], data[1]  # two tuples or lists are two batches
     if isinstance(data, np.ndarray | str | bytes | dict) or not isinstance(data, Iterable):
         has_length = hasattr(data, "__len__")
         what = f"{type(data).__name__} of length {len(data)}" if has_length else repr(data)
@@ -28,7 +28,7 @@ def as_pair(data, name: str = "it") -> tuple[Any, Any] | None:
 
 
 def batches_of(data, batch_size: int = BATCH_SIZE) -> Iterator[tuple[Any, np.ndarray]]:
-    """The batches of arrays, or those that a loader gives."""
+    """Yield slices of a pair of arrays, or the batches of a loader."""
     if pair := as_pair(data):
         images, targets = pair
         for i in range(0, len(targets), batch_size):
@@ -40,12 +40,12 @@ def batches_of(data, batch_size: int = BATCH_SIZE) -> Iterator[tuple[Any, np.nda
 
 
 def rows(images, where: slice):
-    """Some of the images, of each input where a model has several."""
+    """Slice the images; if the model has several inputs, slice each of them."""
     return each(lambda array: array[where], images)
 
 
 def checked_pair(batch, number: int) -> tuple[Any, np.ndarray]:
-    """Images and targets of a batch."""
+    """Return images and targets of a batch; raise a TypeError if it is not a pair."""
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         has_length = hasattr(batch, "__len__")
         what = f"{type(batch).__name__} of length {len(batch)}" if has_length else repr(batch)

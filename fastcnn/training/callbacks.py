@@ -1,4 +1,4 @@
-"""What a training run does besides training: stop early, keep the best weights, average them, clip gradients."""
+"""Callbacks: early stopping, best weights, weight averaging and gradient clipping."""
 
 import copy
 import math
@@ -15,18 +15,18 @@ from fastcnn.training.weights import save_weights
 
 
 class Callback:
-    """Something that a `Trainer` calls while it trains; each method does nothing unless a subclass defines it.
+    """Base class of callbacks: a `Trainer` calls the methods while it trains. By default they do nothing.
 
-    All find what they need in the trainer: ``model``, ``optimizer``, ``scheduler``, ``history``, ``progress`` (the
-    epoch so far, None between epochs), ``task``, ``loader``, ``validation``, ``evaluation`` (the last one) and
-    ``rank``. ``trainer.stop(reason)`` ends the run after the batch or epoch that was just trained, in all processes.
+    The methods read the trainer's attributes: ``model``, ``optimizer``, ``scheduler``, ``history``, ``progress`` (the
+    current epoch, None between epochs), ``task``, ``loader``, ``validation``, ``evaluation`` (the last one) and
+    ``rank``. ``trainer.stop(reason)`` ends the run after the current batch or epoch, in all processes.
 
     Attributes
     ----------
     runs_last : bool
-        Whether it is called after all others, wherever it stands among them.
+        Whether it is called after all other callbacks, regardless of its position in the list.
     first_rank_only : bool
-        Whether the first process alone calls it where several train together: if all it does is to write or to print.
+        Whether only rank 0 calls it in distributed training: for callbacks that only write files or print.
 
     Examples
     --------
@@ -44,65 +44,65 @@ class Callback:
     first_rank_only = False
 
     def on_fit_start(self, trainer) -> None:
-        """Before the first batch."""
+        """Called before the first batch."""
 
     def on_backward_end(self, trainer) -> None:
-        """When the gradients of a batch are there, before the step of the optimizer."""
+        """Called after the backward pass of a batch, before the optimizer's step."""
 
     def on_batch_end(self, trainer) -> None:
-        """After the step of the optimizer and of the schedule."""
+        """Called after the steps of the optimizer and the schedule."""
 
     def evaluating(self, trainer) -> AbstractContextManager:
-        """What holds while the model is evaluated after an epoch."""
+        """Return a context manager that is active while the model is evaluated after an epoch."""
         return nullcontext()
 
     def on_evaluation_end(self, trainer) -> None:
-        """After the evaluation, with the weights that were evaluated; the epoch's record is in the history."""
+        """Called after the evaluation, while the evaluated weights are in the model; the history has the epoch."""
 
     def on_epoch_end(self, trainer) -> None:
-        """After an epoch with all that belongs to it."""
+        """Called after an epoch, including its evaluation and the schedule's step."""
 
     def on_fit_end(self, trainer) -> None:
-        """After the last epoch, or after a stop, but not after an exception."""
+        """Called after the last epoch or after a stop, but not after an exception."""
 
     def on_exit(self, trainer) -> None:
-        """When `Trainer.fit` is left, in whatever way: to put back what was changed outside of the trainer."""
+        """Called when `Trainer.fit` ends, also by an exception: undo changes outside the trainer here."""
 
     def state_dict(self) -> dict:
-        """What a checkpoint must hold of it: numbers, texts, None and arrays, in dictionaries and lists."""
+        """Return the state to save in checkpoints: numbers, strings, None and arrays, in dictionaries and lists."""
         return {}
 
     def load_state_dict(self, state: Mapping, trainer) -> None:
-        """Go on from a state.
+        """Restore a state that `state_dict` returned.
 
         Raises
         ------
         ValueError
-            If it is the state of something else; nothing has changed.
+            If the state does not fit; nothing is changed then.
         """
         state_tree.check(self.state_dict(), state, type(self).__name__)
 
 
 class EarlyStopping(Callback):
-    """Stop when a number has not improved for some epochs.
+    """Stop when a metric has not improved for some epochs.
 
     Parameters
     ----------
     patience : int
-        Epochs without improvement after which to stop, at least 1.
+        Number of epochs without improvement after which training stops, at least 1.
     monitor : str, optional
-        A number of the epoch's record, as "validation_accuracy" or "train_loss"; its task knows whether it improves
-        upwards or downwards. By default what the task calls the best, of the validation or, where there is none, of the
-        training: "validation_loss" or "train_loss".
+        A metric of the epoch's record, such as "validation_accuracy" or "train_loss"; the task defines whether higher
+        or lower is better. By default the metric that the task's ``best`` names, usually the loss: on the validation
+        data if there are any, else on the training data.
     min_delta : float, default 0
-        What is not more than this is no improvement.
+        A change counts as an improvement only if it is larger than this.
 
     Attributes
     ----------
     best : float or None
-        The best so far.
+        Best value so far.
     waited : int
-        Epochs since then. A `Trainer.fit` that begins with no patience left stops at once.
+        Epochs since the best value. If no patience is left when `Trainer.fit` begins, it stops at once.
 
     Raises
     ------
@@ -124,12 +124,12 @@ class EarlyStopping(Callback):
         self.waited = 0
 
     def on_fit_start(self, trainer) -> None:
-        """See that there will be such a number; stop if the patience ended before."""
+        """Check that the metric will be measured; stop if no patience is left."""
         _monitored(self, trainer)
         self._stop_if_impatient(trainer)
 
     def on_epoch_end(self, trainer) -> None:
-        """Count."""
+        """Compare the metric with the best value so far; stop if the patience is used up."""
         name, kind = _monitored(self, trainer)
         value = trainer.history.epochs[-1].metrics[name]
         if _improves(kind, value, self.best, self.min_delta):
@@ -139,7 +139,7 @@ class EarlyStopping(Callback):
         self._stop_if_impatient(trainer)
 
     def state_dict(self) -> dict:
-        """The best number and the epochs since."""
+        """Return the best value and the epochs since then."""
         return {"best": self.best, "waited": self.waited}
 
     def load_state_dict(self, state: Mapping, trainer) -> None:
@@ -156,28 +156,28 @@ class EarlyStopping(Callback):
 
 
 class BestWeights(Callback):
-    """Keep the weights of the best epoch, and give them back to the model at the end.
+    """Keep the weights of the best epoch, and load them into the model at the end.
 
-    The optimizer, too, has then what it remembered after that epoch, as momentum: another `Trainer.fit` goes on from
-    there. Its settings, the schedule, the history and a `WeightAverage` go on from the last epoch.
+    The optimizer's buffers of that epoch, such as momentum, are restored too, so that another `Trainer.fit` continues
+    from there. The optimizer's settings, the schedule, the history and a `WeightAverage` stay as after the last epoch.
 
     Parameters
     ----------
     monitor : str, optional
-        A number of the epoch's record, as "validation_accuracy" or "train_loss"; its task knows whether it improves
-        upwards or downwards, and of equals the first epoch counts. By default what the task calls the best, of the
-        validation or, where there is none, of the training: "validation_loss" or "train_loss".
+        A metric of the epoch's record, such as "validation_accuracy" or "train_loss"; the task defines whether higher
+        or lower is better. Of epochs with equal values the first one is kept. By default the metric that the task's
+        ``best`` names, usually the loss: on the validation data if there are any, else on the training data.
     path : path, optional
-        Where to write them, too, whenever they are better; see `fastcnn.training.save_weights`.
+        File to which the weights are written after each improvement; see `fastcnn.training.save_weights`.
 
     Attributes
     ----------
     best : float or None
-        The best so far.
+        Best value so far.
     weights : dict of str to ndarray
-        The model's ``state_dict`` as it was evaluated, averaged by a `WeightAverage` too; empty before the first epoch.
+        The model's ``state_dict`` as evaluated, averaged if there is a `WeightAverage`; empty before the first epoch.
     buffers : dict of str to list
-        The optimizer's after that epoch, see `fastcnn.optim.Optimizer.buffers`.
+        The optimizer's buffers after that epoch; see `fastcnn.optim.Optimizer.buffers`.
 
     Raises
     ------
@@ -199,11 +199,11 @@ class BestWeights(Callback):
         self.buffers: dict[str, list] = {}
 
     def on_fit_start(self, trainer) -> None:
-        """See that there will be such a number."""
+        """Check that the metric will be measured."""
         _monitored(self, trainer)
 
     def on_evaluation_end(self, trainer) -> None:
-        """Copy the weights if they are better, and what the optimizer remembers."""
+        """Copy the weights and the optimizer's buffers if this epoch is the best so far."""
         name, kind = _monitored(self, trainer)
         value = trainer.history.epochs[-1].metrics[name]
         if _improves(kind, value, self.best):
@@ -212,13 +212,13 @@ class BestWeights(Callback):
                 save_weights(trainer.model, self.path)
 
     def on_fit_end(self, trainer) -> None:
-        """Give the model its best weights, and the optimizer what it remembered with them."""
+        """Load the best weights into the model, and the buffers of that epoch into the optimizer."""
         if self.weights:
             trainer.model.load_state_dict(self.weights)
             trainer.optimizer.load_state_dict(trainer.optimizer.state_dict() | self.buffers)
 
     def state_dict(self) -> dict:
-        """The best number, its weights and the optimizer's buffers."""
+        """Return the best value, its weights and the optimizer's buffers."""
         return {"best": self.best, "weights": self.weights, "buffers": self.buffers}
 
     def load_state_dict(self, state: Mapping, trainer) -> None:
@@ -240,13 +240,13 @@ class BestWeights(Callback):
 class WeightAverage(Callback):
     """Average the weights over the batches, and evaluate with the average.
 
-    The model trains on with its own weights and has them at the end, too: ``with ema.applied():`` is for using the
-    average, and a `BestWeights` keeps the best of the averages.
+    Training continues with the model's own weights, and the model has these at the end. ``with ema.applied():`` puts
+    the average into the model, and a `BestWeights` keeps the best averaged weights.
 
     Parameters
     ----------
     ema : fastcnn.optim.ExponentialMovingAverage
-        Of the model's parameters.
+        Moving average of the model's parameters.
 
     Examples
     --------
@@ -261,15 +261,15 @@ class WeightAverage(Callback):
         self.ema = ema
 
     def on_batch_end(self, trainer) -> None:
-        """Take the new weights into the average."""
+        """Update the average with the new weights."""
         self.ema.update()
 
     def evaluating(self, trainer) -> AbstractContextManager:
-        """Put the average in the place of the weights."""
+        """Return a context manager that replaces the weights by their average."""
         return self.ema.applied()
 
     def state_dict(self) -> dict:
-        """The average."""
+        """Return the state of the average."""
         return self.ema.state_dict()
 
     def load_state_dict(self, state: Mapping, trainer) -> None:
@@ -279,12 +279,12 @@ class WeightAverage(Callback):
 
 
 class ClipGradients(Callback):
-    """Make the gradients of each batch smaller where their norm is too large; see `fastcnn.optim.clip_grad_norm`.
+    """Clip the norm of each batch's gradients; see `fastcnn.optim.clip_grad_norm`.
 
     Parameters
     ----------
     max_norm : float
-        Of all gradients together, at least 0.
+        Maximum norm of all gradients together, at least 0.
 
     Raises
     ------
@@ -296,24 +296,24 @@ class ClipGradients(Callback):
         self.max_norm = _validate.number("max_norm", max_norm, 0, math.inf)
 
     def on_backward_end(self, trainer) -> None:
-        """Clip."""
+        """Clip the gradients."""
         optim.clip_grad_norm(trainer.optimizer.params, self.max_norm)
 
 
 def _checked(monitor: str | None) -> str | None:
-    """The name of a number of a record, as far as that can be said without its task."""
+    """Check the name of a metric as far as possible without the task."""
     if monitor is not None and not (isinstance(monitor, str) and monitor.startswith(("train_", "validation_"))):
-        raise ValueError(f"`monitor` is {monitor!r} but must begin with 'train_' or 'validation_', as 'train_loss'.")
+        raise ValueError(f"`monitor` is {monitor!r} but must begin with 'train_' or 'validation_', like 'train_loss'.")
     return monitor
 
 
 def _monitored(callback, trainer) -> tuple[str, Metric]:
-    """What a callback monitors: the number's name in an epoch's record, and its kind."""
+    """Return the monitored metric: its name in an epoch's record, and its description."""
     name, whose = callback.monitor or trainer.monitored, f"`monitor` of {callback!r}"
     part, _, metric = name.partition("_")
     if part == "validation" and trainer.validation is None:
         raise ValueError(
-            f"{whose} needs `validation`, which `fit` was not given; monitor 'train_{metric}', or give it."
+            f"{whose} needs validation data, but `fit` got no `validation`; pass it, or monitor 'train_{metric}'."
         )
     for kind in trainer.task.kinds:
         if kind.name == metric:
@@ -323,5 +323,5 @@ def _monitored(callback, trainer) -> tuple[str, Metric]:
 
 
 def _improves(kind: Metric, value: float, best: float | None, min_delta: float = 0.0) -> bool:
-    """Whether ``value`` is better than ``best``; NaN never is."""
+    """Whether ``value`` is better than ``best`` by more than ``min_delta``; NaN never is."""
     return value == value if best is None else kind.gain(value, best) > min_delta

@@ -1,8 +1,8 @@
-"""A training run on disk, from which it goes on bit for bit as if it had never been stopped.
+"""Checkpoints: a resumed run is bit-identical to one that was never stopped.
 
-A checkpoint is a safetensors file: the arrays of the run's state, and in its metadata, under "fastcnn_checkpoint", JSON
-with the format's version, the model's architecture, settings, versions and the rest of the state. Nothing in it is
-executed, and a sum over all of it tells when it was damaged.
+A checkpoint is a safetensors file. It holds the arrays of the run's state and, in its metadata under
+"fastcnn_checkpoint", JSON with the format's version, the model's architecture, settings, versions and the state
+without its arrays. Reading it executes no code, and a checksum over all of it detects damage.
 """
 
 import hashlib
@@ -20,34 +20,34 @@ from fastcnn.training import state, state_tree
 from fastcnn.training.environment import environment
 from fastcnn.training.history import History
 
-FORMAT = 1  # a reader refuses any other
-_HEADER, _SUM = "fastcnn_checkpoint", "sha256"  # in the file's metadata
-_ENTRIES = {"format", "architecture", "settings", "versions", "state"}  # of the header
-_MISFITS = ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError  # of JSON that lies
+FORMAT = 1  # `load_checkpoint` accepts no other
+_HEADER, _SUM = "fastcnn_checkpoint", "sha256"  # keys in the file's metadata
+_ENTRIES = {"format", "architecture", "settings", "versions", "state"}  # keys of the header
+_MISFITS = ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError  # due to wrong JSON
 _NAME = re.compile(r"checkpoint-\d{8,}\.safetensors")
 
 
 class CheckpointError(FileError):
-    """A file is not a whole checkpoint, or not one of this model, optimizer, schedule, loader and callbacks."""
+    """A file is not a complete checkpoint, or does not fit the model, optimizer, schedule, loader or callbacks."""
 
 
 class SavedRun:
-    """A checkpoint that was read; see `load_checkpoint`.
+    """A loaded checkpoint; see `load_checkpoint`.
 
     Attributes
     ----------
     path : Path
     architecture : dict or None
-        What the model is, as it was given: ``{"name": "lenet5", "options": {...}}``.
+        Description of the model that was passed to `save_checkpoint`: ``{"name": "lenet5", "options": {...}}``.
     settings : dict or None
-        As they were given.
+        Settings that were passed to `save_checkpoint`.
     versions : dict
-        Of fastcnn, Python and NumPy, with backend and threads; see `environment`.
+        Versions of fastcnn, Python and NumPy, with backend and threads; see `environment`.
     weights : dict of str to ndarray
         The model's parameters and buffers, for ``model.load_state_dict``.
     history : History
     steps : int
-        Batches trained.
+        Number of batches trained.
     """
 
     def __init__(self, path: Path, header: dict, run: dict):
@@ -61,23 +61,23 @@ class SavedRun:
         self._run = run
 
     def restore(self, trainer, loader) -> None:
-        """Let a run go on from here: the next ``trainer.fit(loader, ...)`` begins with the next batch.
+        """Restore the run: the next ``trainer.fit(loader, ...)`` continues with the next batch.
 
-        Weights, losses and history (but for the seconds) are from then on those of a run that was not stopped, where
-        the backend is the same, on any number of threads.
+        With the same backend, weights, losses and history (except the seconds) are then bit-identical to those of a
+        run that was not stopped, on any number of threads.
 
         Parameters
         ----------
         trainer : Trainer
-            Made as that of the run: a model of the same layers in the same modes, the same kinds of optimizer, schedule
-            and callbacks.
+            Built like the trainer of the saved run: a model of the same layers in the same modes, and the same classes
+            of optimizer, schedule and callbacks.
         loader : DataLoader
-            Made as that of the run, with the same images.
+            Built like the loader of the saved run, with the same images.
 
         Raises
         ------
         CheckpointError
-            If something does not fit; it names it, and nothing has changed.
+            If something does not fit. The message names it, and nothing is changed.
         """
         try:
             state.apply(self._run, trainer, loader)
@@ -89,29 +89,30 @@ class SavedRun:
 
 
 def save_checkpoint(path, trainer, loader, architecture: dict | None = None, settings: dict | None = None) -> None:
-    """Write the whole state of a run, between two batches: from a callback, or when `Trainer.fit` is done.
+    """Write the complete state of a run between two batches: from a callback, or after `Trainer.fit`.
 
-    Weights and buffers, optimizer, schedule, callbacks with a state, the order of the data, all random generators, the
-    history and the sums of the running epoch. The file is whole or not there; see `save_weights`.
+    The state has weights and buffers, optimizer, schedule, callbacks with a state, the order of the data, all random
+    generators, the history and the sums of the current epoch. The write is atomic; see `save_weights`.
 
     Parameters
     ----------
     path : path
-        A file that is there is replaced.
+        An existing file is replaced.
     trainer : Trainer
     loader : DataLoader
-        What it trains on; anything with ``state_dict`` and ``load_state_dict``.
+        The training data: any object with ``state_dict`` and ``load_state_dict``.
     architecture : dict, optional
-        What the model is: ``{"name": "lenet5", "options": {...}}``.
+        Description of the model, as JSON: ``{"name": "lenet5", "options": {...}}``.
     settings : dict, optional
-        Whatever else is to be known of the run. Both are JSON.
+        Any other information about the run, as JSON.
 
     Raises
     ------
     OSError
-        If the file cannot be written; what was there before is as it was.
+        If the file cannot be written; an existing file is unchanged then.
     TypeError, ValueError
-        If `architecture`, `settings` or the state of a callback holds what cannot be saved, as NaN in settings.
+        If `architecture`, `settings` or the state of a callback holds a value that cannot be saved, such as NaN in
+        `settings`.
 
     Examples
     --------
@@ -153,7 +154,7 @@ def load_checkpoint(path: str | os.PathLike) -> SavedRun:
     Parameters
     ----------
     path : path
-        As from `save_checkpoint`.
+        A file that `save_checkpoint` wrote.
 
     Returns
     -------
@@ -164,7 +165,7 @@ def load_checkpoint(path: str | os.PathLike) -> SavedRun:
     OSError
         If the file cannot be read.
     CheckpointError
-        If it is not a whole checkpoint, or one of another format.
+        If it is not a complete checkpoint, or has another format.
     """
     path = Path(path)
     try:
@@ -172,15 +173,15 @@ def load_checkpoint(path: str | os.PathLike) -> SavedRun:
     except FileError as error:
         raise CheckpointError(str(error)) from None
     if _HEADER not in metadata:
-        raise CheckpointError(f"{path} holds arrays but is not a checkpoint; load_weights reads weights alone.")
+        raise CheckpointError(f"{path} holds arrays but is not a checkpoint; to read weights, use load_weights.")
     try:
         header = json.loads(metadata[_HEADER])
         if header["format"] != FORMAT:
-            raise CheckpointError(f"{path} is a checkpoint of format {header['format']!r} but this reads {FORMAT}.")
+            raise CheckpointError(f"{path} has checkpoint format {header['format']!r} but must have {FORMAT}.")
         if unknown := header.keys() - _ENTRIES:
-            raise CheckpointError(f"{path} has what this version does not know: {', '.join(sorted(unknown))}.")
+            raise CheckpointError(f"{path} has entries that this version does not know: {', '.join(sorted(unknown))}.")
         if metadata.get(_SUM) != _sum(metadata[_HEADER], arrays):
-            raise CheckpointError(f"{path} is damaged: its content does not have the SHA-256 sum that stands in it.")
+            raise CheckpointError(f"{path} is damaged: its content does not match the SHA-256 sum that it holds.")
         return SavedRun(path, header, state_tree.join(header["state"], arrays))
     except CheckpointError:
         raise
@@ -189,7 +190,7 @@ def load_checkpoint(path: str | os.PathLike) -> SavedRun:
 
 
 def latest_checkpoint(folder: str | os.PathLike) -> SavedRun | None:
-    """The newest checkpoint in a folder of a `Checkpoint` that can be read, with a warning for each that cannot.
+    """Load the newest readable checkpoint from the folder of a `Checkpoint`, with a warning for each damaged one.
 
     Parameters
     ----------
@@ -198,14 +199,14 @@ def latest_checkpoint(folder: str | os.PathLike) -> SavedRun | None:
     Returns
     -------
     SavedRun or None
-        None if there is no checkpoint, or no folder.
+        None if the folder has no checkpoint or does not exist.
 
     Raises
     ------
     OSError
         If a file cannot be read.
     CheckpointError
-        If there are checkpoints but none that is whole.
+        If there are checkpoints, but all are damaged.
     """
     damaged = []
     for path in reversed(checkpoints(folder)):
@@ -213,24 +214,24 @@ def latest_checkpoint(folder: str | os.PathLike) -> SavedRun | None:
             return load_checkpoint(path)
         except CheckpointError as error:
             damaged.append(error)
-            warnings.warn(f"{error} The one before is taken.", stacklevel=2)
+            warnings.warn(f"{error} The previous checkpoint is tried.", stacklevel=2)
     if damaged:
         raise CheckpointError(f"None of the {len(damaged)} checkpoints in {folder} can be read: {damaged[0]}")
     return None
 
 
 def checkpoints(folder: str | os.PathLike) -> list[Path]:
-    """Files of a folder that have the name of a checkpoint, the oldest first."""
+    """Return the files in a folder that are named like checkpoints, oldest first."""
     return sorted((p for p in Path(folder).glob("checkpoint-*") if _NAME.fullmatch(p.name)), key=steps)
 
 
 def checkpoint_path(folder: str | os.PathLike, steps: int) -> Path:
-    """Where the checkpoint after so many batches is."""
+    """Path of the checkpoint after so many batches."""
     return Path(folder, f"checkpoint-{steps:08d}.safetensors")
 
 
 def steps(path: Path) -> int:
-    """Batches trained, by the name of a checkpoint."""
+    """Number of batches trained, from the file name of a checkpoint."""
     return int(path.stem.removeprefix("checkpoint-"))
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints while a run goes on, and on Ctrl-C."""
+"""Checkpoints during a run, and after Ctrl-C."""
 
 import math
 import os
@@ -19,20 +19,22 @@ from fastcnn.training.checkpoint import (
 
 
 class Checkpoint(Callback):
-    """Write a checkpoint at the end of each epoch, and more often if asked; see `save_checkpoint`.
+    """Write a checkpoint after each epoch, and optionally more often; see `save_checkpoint`.
 
-    Ctrl-C ends the batch, writes a checkpoint and raises KeyboardInterrupt; a second Ctrl-C leaves at once.
+    After Ctrl-C the current batch is completed, a checkpoint is written and KeyboardInterrupt is raised. A second
+    Ctrl-C stops at once.
 
     Parameters
     ----------
     folder : path
-        Made if it is not there. The files are named by the batches trained, as ``checkpoint-00000469.safetensors``.
+        Created if it does not exist. Files are named after the number of batches trained, such as
+        ``checkpoint-00000469.safetensors``.
     every_steps : int, optional
-        Batches between checkpoints.
+        Also write a checkpoint every so many batches.
     every_seconds : float, optional
-        Seconds between checkpoints, at least.
+        Also write a checkpoint after a batch if the last one is at least so many seconds old.
     keep : int, default 2
-        So many stay, the newest; with more than one, a damaged one is no great loss.
+        Number of newest checkpoints to keep. With more than one, an older one is left if the newest is damaged.
     architecture, settings : dict, optional
         See `save_checkpoint`.
 
@@ -41,14 +43,13 @@ class Checkpoint(Callback):
     TypeError, ValueError
         If an argument is out of range, or `architecture` or `settings` is not JSON, which has no NaN and no infinity.
     FileExistsError
-        From `Trainer.fit`, if the folder has checkpoints of a run that has come further: this one did not go on from
-        there.
+        From `Trainer.fit`, if the folder has checkpoints of a run that has trained more batches than this one.
     OSError
         From `Trainer.fit`, if the folder cannot be written to.
 
     Examples
     --------
-    A run that goes on from where it was, if it was:
+    A run that resumes from its latest checkpoint, if there is one:
 
     >>> import tempfile
     >>> import numpy as np
@@ -69,7 +70,7 @@ class Checkpoint(Callback):
     epoch 2: ...
     """
 
-    runs_last = True  # so that it saves what the other callbacks did
+    runs_last = True  # so that a checkpoint includes the effects of the other callbacks
     first_rank_only = True
 
     def __init__(
@@ -87,27 +88,27 @@ class Checkpoint(Callback):
             every_seconds = _validate.number("every_seconds", every_seconds, 0, math.inf)
         self.every_seconds = every_seconds
         self.keep = _validate.count("keep", keep)
-        _strict_json.check(architecture=architecture, settings=settings)  # is said now, not after hours
+        _strict_json.check(architecture=architecture, settings=settings)  # raise now, not after hours of training
         self.architecture, self.settings = architecture, settings
 
     def on_fit_start(self, trainer) -> None:
-        """Make the folder, see that it can be written to, and begin to wait for Ctrl-C."""
+        """Create the folder, check that it is writable, and begin to catch Ctrl-C."""
         for method in ("state_dict", "load_state_dict"):
             if not hasattr(trainer.loader, method):
                 raise TypeError(
-                    f"`train` must have state_dict and load_state_dict, as a DataLoader, for a Checkpoint; "
-                    f"{type(trainer.loader).__name__} has not."
+                    f"`train` must have state_dict and load_state_dict for a Checkpoint, as a DataLoader has; "
+                    f"{type(trainer.loader).__name__} has no {method}."
                 )
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self.folder):
-            pass  # what cannot be written is said now
+            pass  # raises now if the folder is not writable
         _files.remove_parts(self.folder)
         self._refuse_another_run(len(trainer.history.step_losses))
         self._saved = time.monotonic()
         trainer.interrupt.catch()
 
     def on_batch_end(self, trainer) -> None:
-        """Save if it is time."""
+        """Save if a checkpoint is due, after Ctrl-C, or after a stop."""
         if (
             trainer.interrupt.came
             or trainer.stopped
@@ -117,11 +118,11 @@ class Checkpoint(Callback):
             self._save(trainer)
 
     def on_epoch_end(self, trainer) -> None:
-        """Save."""
+        """Save a checkpoint."""
         self._save(trainer)
 
     def on_exit(self, trainer) -> None:
-        """Let Ctrl-C do what it did."""
+        """Restore the previous handling of Ctrl-C."""
         trainer.interrupt.release()
 
     def _save(self, trainer) -> None:
@@ -138,8 +139,8 @@ class Checkpoint(Callback):
                 try:
                     load_checkpoint(path)
                 except CheckpointError:
-                    continue  # damaged: this run goes on from one before it
+                    continue  # damaged: this run resumed from an earlier one
                 raise FileExistsError(
-                    f"{path} is of a run that has come further than this one ({done} batches): restore the latest "
+                    f"{path} is from a run that has trained more batches than this one ({done}): restore the latest "
                     f"checkpoint, or choose another folder."
                 )
