@@ -103,7 +103,7 @@ def test_training_labels_that_do_not_fit(labels, error, message):
 @pytest.mark.parametrize(
     ("train", "message"),
     [
-        pytest.param(make(batch_size=20, drop_last=True)[1], "`drop_last` leaves out the only one, as 16 images are "
+        pytest.param(make(batch_size=20, drop_last=True)[1], "`drop_last` drops the only one, as it has 16 images, "
                      "fewer than 20", id="fewer than a batch"),
         pytest.param(make(x=X[:0], y=Y[:0])[1], "it has no images", id="no images"),
         pytest.param([], "its length is 0", id="a list"),
@@ -227,4 +227,4 @@ def test_an_optimizer_may_leave_parameters_out_and_train_those_of_the_loss():
 def test_a_schedule_of_another_optimizer():
     trainer, loader = make()
     trainer.scheduler = optim.StepLR(optim.SGD(trainer.model.parameters(), 0.1), 1)
-    refused(trainer, loader, None, ValueError, "`scheduler` sets the learning rates of another optimizer")
+    refused(trainer, loader, None, ValueError, "`scheduler` must set the learning rates of `optimizer`, not")

@@ -42,7 +42,7 @@ def _backend(backend):
 def test_the_images():
     images = IMAGES.copy()
     images[3, 0, 2, 2] = np.nan
-    assert explain(make_model(), images) == "The images hold values that are not finite, first image 3 of the batch."
+    assert explain(make_model(), images) == "The images hold values that are not finite, first in image 3 of the batch."
 
 
 def test_a_parameter():

@@ -217,7 +217,7 @@ def test_ctrl_c_on_one_rank_is_raised_on_all_after_a_checkpoint(results, folders
 def test_a_loss_that_is_not_finite_is_explained_alike_on_all_ranks(results):
     errors = {found["error"] for found in results[2]["not_finite"]}
     assert len(errors) == 1
-    assert "Rank 1: The images hold values that are not finite, first image 0 of the batch." in errors.pop()
+    assert "Rank 1: The images hold values that are not finite, first in image 0 of the batch." in errors.pop()
 
 
 @needs_mpi

@@ -89,10 +89,10 @@ def test_a_number_that_is_not_finite_is_null_and_comes_back_as_nan(tmp_path):
     ("text", "message"),
     [
         pytest.param("", "Expecting value", id="empty"),
-        pytest.param("[]", "has `epochs`, `step_losses` and `metrics`", id="a list"),
+        pytest.param("[]", "must have `epochs`, `step_losses` and `metrics`", id="a list"),
         pytest.param('{"epochs": [], "step_losses": 3}', "must be lists", id="a number for a list"),
         pytest.param('{"epochs": [], "step_losses": ["a"]}', "`step_losses` is 'a' but must be", id="text"),
-        pytest.param('{"epochs": [{"epoch": 1}], "step_losses": []}', "Epoch must have epoch", id="half an epoch"),
+        pytest.param('{"epochs": [{"epoch": 1}], "step_losses": []}', "An epoch must have epoch", id="half an epoch"),
         pytest.param('{"epochs": [], "step_losses": [], "more": 1}', "nothing else", id="more"),
     ],
 )  # fmt: skip

@@ -51,7 +51,9 @@ def test_an_epoch_is_one_unless_it_is_said():
 def test_what_is_not_measured_cannot_be_monitored():
     for callback in (training.BestWeights("validation_accuracy"), training.EarlyStopping(3, "validation_accuracy")):
         trainer, loader = make(callback)
-        with pytest.raises(ValueError, match=r"`monitor` of \w+\(.*\) needs `validation`, .* monitor 'train_accuracy'"):
+        with pytest.raises(
+            ValueError, match=r"`monitor` of \w+\(.*\) needs validation data, .* monitor 'train_accuracy'"
+        ):
             trainer.fit(loader, epochs=1)
         assert not trainer.history.step_losses
         callback.monitor = "validation_mae"
@@ -88,7 +90,7 @@ def test_a_loader_that_varies_its_images_measures_nothing():
     varied = data.DataLoader(X, Y, 8, augment=lambda images, rng: images, rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="`validation` cannot be evaluated: its loader has `augment`, but every"):
         trainer.fit(loader, varied, 1)
-    with pytest.raises(ValueError, match="`validation` cannot be evaluated: it gives no batch: `drop_last` leaves out"):
+    with pytest.raises(ValueError, match="`validation` cannot be evaluated: it gives no batch: `drop_last` drops the"):
         trainer.fit(loader, data.DataLoader(X, Y, 80, drop_last=True), 1)
     with pytest.raises(ValueError, match="`validation` cannot be evaluated: `labels` holds 7, but its values must be"):
         trainer.fit(loader, data.DataLoader(X, Y * 7, 8), 1)
@@ -96,7 +98,7 @@ def test_a_loader_that_varies_its_images_measures_nothing():
 
 def test_a_generator_is_used_up():
     trainer, loader = make()
-    with pytest.raises(ValueError, match="There is no batch to evaluate; a generator can be used once only"):
+    with pytest.raises(ValueError, match="There is no batch to evaluate; a generator can be used only once"):
         trainer.fit(loader, (batch for batch in [(X, Y)]), 2)
     assert len(trainer.history.epochs) == 1
 
@@ -157,5 +159,5 @@ def test_a_model_of_two_inputs_is_trained_and_measured():
     with pytest.raises(ValueError, match="`labels` has length 40 but must have one label for each of 39 images"):
         training.evaluate(one.model, (X, X[1:, :2]), labels)
     batches[2][0][1][3] = np.nan
-    with pytest.raises(FloatingPointError, match="The images hold values that are not finite, first image 3"):
+    with pytest.raises(FloatingPointError, match="The images hold values that are not finite, first in image 3"):
         one.fit(batches, epochs=1)

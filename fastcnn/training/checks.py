@@ -1,4 +1,4 @@
-"""What is wrong with the data of a run is said before its first batch, not after its first epoch."""
+"""Checks of a run's data before the first batch, so that errors do not appear only after the first epoch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,34 +18,34 @@ from fastcnn.training.tasks import Classification, Task
 
 
 def check(model: Module, loss, train, validation, strategy: Strategy, task: Task | None = None) -> None:
-    """Raise what training and evaluation would raise later; the model is afterwards as it was.
+    """Raise now what training and evaluation would raise later; the model is left unchanged.
 
-    The model sees one or two images, as many as there are in the smallest batch that it will be shown: batch
-    normalization cannot train on a single number of a channel. The task sees all targets that are in memory.
+    The model is evaluated on one or two images. If the smallest batch has a single image, the model also runs on one
+    image in training mode: batch normalization cannot train on a single value per channel. The task checks all targets
+    that are in memory.
 
     Parameters
     ----------
     model : Module
     loss : callable
     train : iterable
-        The batches of an epoch. What is in them can only be checked in a `DataLoader`: all labels where it knows
-        them, else the first.
+        The batches of an epoch. Only a `DataLoader` is checked: all labels if it knows them, else the first two.
     validation : (images, labels), iterable of such batches, or None
-        As `train`, or arrays.
+        A pair of arrays, or batches.
     strategy : Strategy
-        Which says what part of each batch, and of the validation, is for this process.
+        Defines the part of each batch and of the validation data that this process gets.
     task : Task, optional
         By default `Classification`.
 
     Raises
     ------
     TypeError, ValueError
-        If there is no batch, or something does not fit the model, the loss, the task or the other.
+        If there is no batch, or images and targets do not fit the model, the loss, the task or each other.
     """
     if hasattr(train, "__len__") and len(train) == 0:
         raise ValueError(f"`train` gives no batch{_why_none(train)}.")
     task, loss, output = task or Classification(), loss_for(task or Classification(), loss), None
-    with use_backend("numpy"), np.errstate(all="ignore"):  # nothing to compile; NaN in images is said by the record
+    with use_backend("numpy"), np.errstate(all="ignore"):  # no compilation; training itself reports NaN
         if validation is not None:
             with _named("`validation` cannot be evaluated"):
                 output = _check_validation(model, loss, validation, strategy, task)
@@ -60,24 +60,24 @@ def check(model: Module, loss, train, validation, strategy: Strategy, task: Task
 
 
 def check_optimizer(model: Module, optimizer: Optimizer, loss, scheduler: Schedule | None) -> None:
-    """Raise if the optimizer trains what is not in the model in the place of what is, or the schedule sets another's.
+    """Raise if the optimizer's parameters are not the model's, or the schedule is for another optimizer.
 
     Raises
     ------
     ValueError
-        As when a layer was exchanged after the optimizer was made. Parameters may be left out, and those of a loss may
-        be trained, too.
+        For example, if a layer was replaced after the optimizer was created. The optimizer may leave parameters out,
+        and may also train those of the loss.
     """
     if getattr(scheduler, "optimizer", optimizer) is not optimizer:
-        raise ValueError("`scheduler` sets the learning rates of another optimizer than `optimizer`.")
+        raise ValueError("`scheduler` must set the learning rates of `optimizer`, not those of another optimizer.")
     trained = set(optimizer.params)
     own = dict(model.named_parameters())
     known = {*own.values(), *(loss.parameters() if hasattr(loss, "parameters") else ())}
     left_out = [name for name, held in own.items() if held.requires_grad and held not in trained]
     if left_out and not trained <= known:
         raise ValueError(
-            f"`optimizer` has parameters that are not the model's, and leaves out {_few(left_out)}: make it of the "
-            "model's parameters, after the last layer was exchanged."
+            f"`optimizer` has parameters that are not the model's, and leaves out {_few(left_out)}: create it from "
+            "the model's parameters after all layers have been replaced."
         )
 
 
@@ -86,7 +86,7 @@ def _few(names: list[str]) -> str:
 
 
 def _check_validation(model: Module, loss, validation, strategy: Strategy, task: Task) -> np.ndarray | None:
-    """Raise if it does not fit; return what the model gives for one or two of its images, if they are in memory."""
+    """Raise if the data do not fit; return the model's output for one or two images, if they are in memory."""
     if pair := as_pair(validation):
         images, targets = pair
         check_pair(task, images, targets)
@@ -101,7 +101,7 @@ def _check_validation(model: Module, loss, validation, strategy: Strategy, task:
         if validation.shuffle or validation.augment:
             raise ValueError(
                 f"its loader has {'`shuffle=True`' if validation.shuffle else '`augment`'}, but every epoch must be "
-                "measured in the same way."
+                "evaluated in the same way."
             )
         images, targets = validation.sample(min(validation.smallest(), 2))
         check_pair(task, images, targets)
@@ -122,12 +122,12 @@ def _check_validation(model: Module, loss, validation, strategy: Strategy, task:
 
 
 def _targets(loader: DataLoader) -> np.ndarray:
-    """All labels, where they are known without looking at each item; else those of the first two."""
+    """All labels if they are known without reading each item, else those of the first two."""
     return loader.sample(2)[1] if loader.labels is None else loader.labels
 
 
 def _shown(model: Module, images) -> np.ndarray:
-    """What the model gives for images, as it will be evaluated."""
+    """Output of the model for images, in evaluation mode."""
     with unchanged(model):
         return outputs_of(model, images)
 
@@ -139,23 +139,23 @@ def _check_one_image(model: Module, train: DataLoader) -> None:
             model(train.sample(1)[0])
         except ValueError as error:
             raise ValueError(
-                f"a batch, or a rank's part of it, has one image. {error} Another `batch_size` helps, or "
-                "`drop_last=True` where it is the last batch."
+                f"a batch, or a rank's part of it, has one image. {error} Choose another `batch_size`, or "
+                "`drop_last=True` if it is the last batch."
             ) from error
 
 
 def _why_none(train) -> str:
-    """The end of a sentence on what gives no batch."""
+    """Explain why a loader gives no batch, as the end of a sentence."""
     if not isinstance(train, DataLoader):
         return ": its length is 0"
     if len(train.dataset) == 0:
         return ": it has no images"
-    return f": `drop_last` leaves out the only one, as {len(train.dataset)} images are fewer than {train.batch_size}"
+    return f": `drop_last` drops the only one, as it has {len(train.dataset)} images, fewer than {train.batch_size}"
 
 
 @contextmanager
 def _named(what: str) -> Iterator[None]:
-    """Let an error say what it is about."""
+    """Prefix the message of an error."""
     try:
         yield
     except (TypeError, ValueError) as error:

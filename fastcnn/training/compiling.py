@@ -1,4 +1,4 @@
-"""The time that kernels take to compile: no time of training, shown while it goes by, and said once it is over."""
+"""Compilation time of kernels: shown while it passes, reported afterwards, and not counted as training time."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ from fastcnn.training.bar import tqdm
 
 
 class Compiling:
-    """What the current backend compiles in this thread from now on; nothing, but for "numba"."""
+    """Tracks what the current backend compiles in this thread from now on; only "numba" compiles anything."""
 
     def __init__(self) -> None:
         backend = backends.load()
@@ -19,7 +19,7 @@ class Compiling:
         self._said: Any = self._backend and self._backend.compiled()
 
     def clock(self) -> float:
-        """Seconds from some moment on, without those in which this thread waited for its kernels."""
+        """Like `time.perf_counter`, without the time in which this thread waited for kernels to compile or load."""
         now = time.perf_counter()
         if self._backend:
             done = self._backend.compiled()
@@ -28,7 +28,7 @@ class Compiling:
 
     @contextmanager
     def shown(self, bar: tqdm) -> Iterator[None]:
-        """Within this, a progress bar shows that a kernel is being compiled."""
+        """Show in the progress bar when a kernel is being compiled."""
         if not self._backend:
             yield
             return
@@ -36,7 +36,7 @@ class Compiling:
             yield
 
     def say(self) -> None:
-        """Print on stderr what was compiled since the last time, if anything was."""
+        """Print to stderr what was compiled since the last call, if anything was."""
         if not self._backend:
             return
         kernels, seconds = self._new()
@@ -45,6 +45,6 @@ class Compiling:
             tqdm.write(f"fastcnn: compiled {kernels} kernel{'s' * (kernels > 1)} in {seconds:.1f} s.", file=sys.stderr)
 
     def _new(self) -> tuple[int, float]:
-        """Kernels since the last time, and the seconds that they took."""
+        """Number of kernels compiled since the last report, and the seconds that they took."""
         now, before = self._backend.compiled(), self._said
         return now.kernels - before.kernels, now.seconds - before.seconds

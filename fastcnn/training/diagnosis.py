@@ -1,4 +1,4 @@
-"""Where the first value that is not finite came from."""
+"""Finding the source of the first non-finite value."""
 
 import numpy as np
 
@@ -9,20 +9,20 @@ from fastcnn.training.generators import unchanged
 
 
 def explain(model: Module, images) -> str:
-    """Say in a sentence what first holds a value that is not finite: the images, a parameter or a layer's output.
+    """Return a sentence that names the first non-finite value: in the images, a parameter or a layer's output.
 
-    The images go through the model once more, layer by layer. Afterwards its buffers and its generators are what they
-    were; a gradient of the batch there is none any more.
+    The model runs on the images once more, layer by layer. Its buffers and generators are restored afterwards, but a
+    backward pass for the batch is no longer possible.
 
     Parameters
     ----------
     model : Module
     images : ndarray, or tuple of ndarray where the model takes several
-        A batch whose loss was not finite.
+        A batch with a non-finite loss.
     """
     bad = [n for array in listed(images) for n, image in enumerate(array) if not np.isfinite(image).all()]
     if bad:
-        return f"The images hold values that are not finite, first image {bad[0]} of the batch."
+        return f"The images hold values that are not finite, first in image {bad[0]} of the batch."
     for name, parameter in model.named_parameters():
         if not np.isfinite(parameter.data).all():
             return f"The parameter `{name}` holds values that are not finite."
@@ -44,7 +44,7 @@ def explain(model: Module, images) -> str:
 
 
 class _Found(Exception):
-    """Its text names a layer."""
+    """Stops the forward pass; its text names a layer."""
 
 
 def _described(name: str, module: Module) -> str:

@@ -1,4 +1,4 @@
-"""Where a run took place: without it, a time means nothing."""
+"""Environment of a run; without it, timings are meaningless."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -8,7 +8,7 @@ from fastcnn import _processors
 
 
 def environment() -> dict:
-    """Versions, processor, backend and threads, as a dictionary for JSON.
+    """Return versions, processor, backend and threads as a dictionary for JSON.
 
     Returns
     -------

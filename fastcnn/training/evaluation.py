@@ -1,4 +1,4 @@
-"""How good a model is."""
+"""Evaluation of a model."""
 
 import copy
 import itertools
@@ -49,38 +49,39 @@ def evaluate(
     loss: Callable[[np.ndarray, np.ndarray], float] | None = None,
     task: Task | None = None,
 ) -> Any:
-    """Show all images to a model in evaluation mode, and say how good it is.
+    """Evaluate a model on images and targets, in evaluation mode.
 
     Parameters
     ----------
     model : Module
-        Each of its modules is afterwards in the mode, training or evaluation, that it was in.
+        Afterwards each module is back in its previous mode, training or evaluation.
     images : ndarray of shape (N, ...), float32 or float64, or iterable of (images, labels)
-        Images of the form that the model takes, a tuple of arrays where it takes several inputs; or, without `labels`,
-        batches with their targets, as `fastcnn.data.DataLoader`, of which one at a time is in memory.
+        Images in the form that the model takes, or a tuple of arrays if it takes several inputs. Without `labels`, an
+        iterable of batches (images, labels) such as a `fastcnn.data.DataLoader`: one batch at a time is in memory.
     labels : ndarray of shape (N, ...), optional
-        The targets, as the task has them: for a classification integers of shape (N,).
+        The targets of the task; for a classification, integers of shape (N,).
     batch_size : int, optional
-        Images of an array that the model is shown at a time, by default 1000; it does not matter for the result, but
-        for rounding.
+        Images per forward pass if `images` is an array, by default 1000. It changes the result by rounding only.
     loss : callable, optional
-        Mean over a batch, from what the model gives and the targets; by default the task's, for a classification
-        `fastcnn.functional.cross_entropy`. A classification's gets all images at once. Images whose label is
-        ``loss.ignore_index``, by default -100, do not count. A loss of `fastcnn.nn` remembers the batch it had before.
+        ``loss(output, target)`` is the mean over a batch; by default the task's loss, for a classification
+        `fastcnn.functional.cross_entropy`. A classification computes it for all images at once. Images with the label
+        ``loss.ignore_index``, by default -100, do not count. A loss of `fastcnn.nn` is copied, so that its ``backward``
+        still refers to its own last batch.
     task : Task, optional
         By default `Classification`.
 
     Returns
     -------
     Evaluation or Scores
-        Loss, accuracy, confusion matrix, and more, of a classification; what another task says, `Scores` or one with
-        more than these.
+        An `Evaluation` with loss, accuracy, confusion matrix and more for a classification. For another task the result
+        of its ``conclude``, usually `Scores` or a subclass.
 
     Raises
     ------
     TypeError, ValueError
-        If there are no images, there is not one target for each, they do not fit the model, the loss or the task, or
-        none counts; if the task has no loss and none is given, or the loss is not for the task.
+        If there are no images, or not one target for each; if images or targets do not fit the model, the loss or the
+        task; if no target counts; if the task has no default loss and none is given; or if no task is given and the
+        loss is not one for classification.
 
     Examples
     --------
@@ -98,22 +99,22 @@ def evaluate(
     if pair := as_pair(whole, "`images`, without `labels`,"):
         check_pair(task, *pair)
     elif batch_size is not None:
-        raise ValueError("`batch_size` is for arrays; a loader has batches of its own.")
+        raise ValueError("`batch_size` must be None for a loader, which has batches of its own.")
     size = BATCH_SIZE if batch_size is None else _validate.count("batch_size", batch_size)
     with held(for_evaluation(model)):
         return judged(task, found(model, batches_of(whole, size), criterion, task), criterion)
 
 
 def loss_for(task: Task, loss: Callable | None) -> Callable:
-    """What is asked in the place of a loss, which remembers the batch that it had before; the task's, if it is None."""
+    """Return the loss, or the task's if it is None; copy a loss that keeps the state of its last batch."""
     asked = task.default_loss if loss is None else loss
     if asked is None:
-        raise ValueError(f"`loss` must be given: {type(task).__name__} has none that it takes by default.")
+        raise ValueError(f"`loss` must be given, as {type(task).__name__} has no default loss.")
     return copy.copy(asked) if isinstance(asked, _Loss) else asked
 
 
 def check_pair(task: Task, images, labels: np.ndarray) -> None:
-    """Raise what `evaluate` raises before it shows images to the model."""
+    """Check images and targets before the model runs."""
     for array in listed(images):
         _validate.floats("images", array)
     task.check_targets(labels)
@@ -125,19 +126,19 @@ def check_pair(task: Task, images, labels: np.ndarray) -> None:
 
 
 def found(model: Module, batches: Iterable, loss: Callable, task: Task) -> Iterator:
-    """What the task finds in each batch, as the model is."""
+    """Yield the task's findings for each batch, with the model in its current mode."""
     return (task.find(model(images), labels, loss) for images, labels in batches)
 
 
 def judged(task: Task, findings: Iterable, loss: Callable):
-    """The evaluation, from what was found in all batches; see `evaluate`."""
+    """Combine the findings of all batches into the result of `evaluate`."""
     findings = iter(findings)
     for first in findings:
         return task.evaluation(itertools.chain([first], findings), loss)
-    raise ValueError("There is no batch to evaluate; a generator can be used once only.")
+    raise ValueError("There is no batch to evaluate; a generator can be used only once.")
 
 
 def outputs_of(model: Module, images) -> np.ndarray:
-    """What a model in evaluation mode gives for images."""
+    """Output of a model for images, in evaluation mode."""
     with held(for_evaluation(model)):
         return model(images)

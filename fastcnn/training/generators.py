@@ -1,4 +1,4 @@
-"""The random generators in a model."""
+"""Random generators of a model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from fastcnn.nn import Module
 
 
 def named_generators(model: Module) -> Iterator[tuple[str, np.random.Generator]]:
-    """Dotted names and generators that modules draw from, as `Dropout`; one that several share comes several times."""
+    """Yield dotted names and generators of modules such as `Dropout`; a shared generator is repeated."""
     for name, module in model.named_modules(remove_duplicate=False):
         for attribute, value in vars(module).items():
             if isinstance(value, np.random.Generator):
@@ -18,7 +18,7 @@ def named_generators(model: Module) -> Iterator[tuple[str, np.random.Generator]]
 
 @contextmanager
 def unchanged(model: Module) -> Iterator[None]:
-    """A model's buffers and generators are after this what they were before."""
+    """Restore the model's buffers and generators on exit."""
     buffers = [(buffer, buffer.data.copy()) for _, buffer in model.named_buffers()]
     generators = [(rng.bit_generator, rng.bit_generator.state) for _, rng in named_generators(model)]
     try:

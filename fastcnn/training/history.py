@@ -1,4 +1,4 @@
-"""What a training run records."""
+"""Record of a training run."""
 
 import csv
 import io
@@ -18,25 +18,25 @@ from fastcnn.training.metric import ACCURACY, LOSS, Metric
 class Epoch:
     """Record of one epoch.
 
-    Its metrics are attributes, too: ``epoch.validation_loss`` is ``epoch.metrics["validation_loss"]``.
+    Its metrics are also attributes: ``epoch.validation_loss`` is ``epoch.metrics["validation_loss"]``.
 
     Attributes
     ----------
     epoch : int
-        From 1.
+        Number of the epoch, from 1.
     batches : int
     seconds : float
-        Time of the training, without the evaluation and without the time that kernels took to compile.
+        Training time, without evaluation and without compilation of kernels.
     metrics : dict of str to float
-        The loss and the task's metrics. Those whose names begin with ``train_`` are over the epoch's images, each by
-        the model as it was when it saw them; those with ``validation_`` are of the model after the epoch, and are
-        missing where nothing was held out. The loss is weighted as the loss function says, and what it ignores counts
-        in none of them. Accuracies are from 0 to 1.
+        The loss and the task's metrics. Those named ``train_...`` are over the training images of the epoch, each batch
+        measured before its optimizer step. Those named ``validation_...`` are measured after the epoch, and are missing
+        without validation data. The loss is weighted as the loss function defines, and targets that it ignores count in
+        no metric. Accuracies are from 0 to 1.
     lr : float
         Learning rate of the first batch.
     images_per_second : float
     kinds : tuple of Metric
-        What the metrics are; by default those of a classification, loss and accuracy.
+        Descriptions of the metrics; by default loss and accuracy, those of a classification.
     """
 
     epoch: int
@@ -55,12 +55,12 @@ class Epoch:
 
     @staticmethod
     def named(train: Mapping[str, float], validation: Mapping[str, float]) -> dict[str, float]:
-        """Metrics by the names that they have in a record."""
+        """Return the metrics by their names in a record."""
         parts = {"train": train, "validation": validation}
         return {f"{part}_{name}": value for part, values in parts.items() for name, value in values.items()}
 
     def to_dict(self) -> dict[str, float]:
-        """The numbers by name, as they are in files: ``{"epoch": 1, ..., "train_loss": ..., "lr": ...}``."""
+        """Return the numbers by name, as in files: ``{"epoch": 1, ..., "train_loss": ..., "lr": ...}``."""
         first, last = (("epoch", "batches", "seconds"), ("lr", "images_per_second"))
         return {**{n: getattr(self, n) for n in first}, **self.metrics, **{n: getattr(self, n) for n in last}}
 
@@ -78,7 +78,7 @@ class Epoch:
 class History:
     """Record of a run: its finished epochs, and the training loss of every batch.
 
-    ``print(history)`` shows a table, as a notebook does where a cell ends with it.
+    ``print(history)`` shows a table; so does a notebook cell that ends with ``history``.
 
     Attributes
     ----------
@@ -105,11 +105,11 @@ class History:
 
     @property
     def kinds(self) -> tuple[Metric, ...]:
-        """What the metrics of the epochs are; none where there is no epoch."""
+        """Descriptions of the epochs' metrics; empty if there is no epoch."""
         return self.epochs[-1].kinds if self.epochs else ()
 
     def to_dict(self) -> dict:
-        """Everything, for JSON: ``{"metrics": [...], "epochs": [{"epoch": 1, ...}, ...], "step_losses": [...]}``."""
+        """Return a dict for JSON: ``{"metrics": [...], "epochs": [{"epoch": 1, ...}, ...], "step_losses": [...]}``."""
         return {
             "metrics": [asdict(kind) for kind in self.kinds],
             "epochs": [epoch.to_dict() for epoch in self.epochs],
@@ -117,41 +117,41 @@ class History:
         }
 
     def to_json(self, path: str | os.PathLike) -> None:
-        """Write everything; see `to_dict`.
+        """Write everything as JSON; see `to_dict`.
 
-        A number that is not finite is null: JSON has no other.
+        Numbers that are not finite are written as null, because JSON has no NaN and no infinity.
         """
         _files.write(path, _strict_json.dumps(self.to_dict()).encode())
 
     @classmethod
     def from_json(cls, path: str | os.PathLike) -> "History":
-        """Read what `to_json` wrote; every number is exactly what it was, but that null is NaN.
+        """Read a file that `to_json` wrote; numbers are exact, and null becomes NaN.
 
         Raises
         ------
         OSError
             If the file cannot be read.
         FileError
-            If it holds something else.
+            If it is not a history.
         """
         with open(path, "rb") as file:
             content = file.read()
         try:
             return cls.from_dict(json.loads(content))
-        except (ValueError, OverflowError, RecursionError) as error:  # JSON's and Unicode's are ValueErrors, too
+        except (ValueError, OverflowError, RecursionError) as error:  # errors of JSON and Unicode are ValueErrors
             raise FileError(f"{path} is not a history: {error}") from None
 
     @classmethod
     def from_dict(cls, record: Mapping) -> "History":
-        """The history of which ``record`` is the `to_dict`, checked.
+        """Build a history from what `to_dict` returned, and check it.
 
         Raises
         ------
         ValueError
-            If it is not that of a history.
+            If ``record`` is not a history.
         """
         if not isinstance(record, dict) or not {"epochs", "step_losses"} <= record.keys() <= _PARTS:
-            raise ValueError("A history has `epochs`, `step_losses` and `metrics` and nothing else.")
+            raise ValueError("A history must have `epochs`, `step_losses` and `metrics`, and nothing else.")
         if not all(isinstance(value, list) for value in record.values()):
             raise ValueError("`epochs`, `step_losses` and `metrics` must be lists.")
         kinds = tuple(map(_kind, record["metrics"])) if "metrics" in record else (LOSS, ACCURACY)
@@ -161,7 +161,7 @@ class History:
         return cls(epochs, [number("step_losses", loss, float) for loss in record["step_losses"]])
 
     def to_csv(self, path: str | os.PathLike) -> None:
-        """Write the epochs, one line each, with the names of the columns in the first."""
+        """Write the epochs as CSV, one row each, below a header with the names of the columns."""
         names = ["epoch", "batches", "seconds", *self._names(), "lr", "images_per_second"]
         text = io.StringIO()
         writer = csv.DictWriter(text, names, lineterminator="\n")
@@ -170,12 +170,12 @@ class History:
         _files.write(path, text.getvalue().encode())
 
     def _names(self) -> list[str]:
-        """Of all metrics of all epochs: of some there may have been no validation."""
+        """Names of the metrics of all epochs; some epochs may have no validation metrics."""
         names = dict.fromkeys(name for epoch in self.epochs for name in epoch.metrics)
         return sorted(names, key=lambda name: not name.startswith("train_"))
 
     def _table(self) -> list[list[str]]:
-        """What people are shown: the heads of the columns, and a line for each epoch."""
+        """Rows of the printed table: the headings, then one row for each epoch."""
         kinds = {f"{part}_{kind.name}": (part, kind) for part in ("train", "validation") for kind in self.kinds}
         shown = {name: kinds[name] for name in self._names() if name in kinds}
         heads = [f"{'validation ' * (part == 'validation')}{kind.label}" for part, kind in shown.values()]
@@ -207,19 +207,19 @@ class History:
 
 _PARTS = {"metrics", "epochs", "step_losses"}
 _PLAIN = {"epoch": int, "batches": int, "seconds": float, "lr": float, "images_per_second": float}
-_ONCE = {"test_loss": "validation_loss", "test_accuracy": "validation_accuracy"}  # names that files had before
+_ONCE = {"test_loss": "validation_loss", "test_accuracy": "validation_accuracy"}  # names in files of earlier versions
 
 
 def _kind(record) -> Metric:
-    """A metric of a history, or a ValueError."""
+    """Build a metric of a history, or raise a ValueError."""
     try:
         return Metric(**record)
     except TypeError as error:
-        raise ValueError(f"`metrics` holds {record!r:.100}, which is no metric: {error}") from None
+        raise ValueError(f"`metrics` holds {record!r:.100}, which is not a metric: {error}") from None
 
 
 def _epoch(record, kinds: tuple[Metric, ...]) -> Epoch:
-    """An epoch of a history from its numbers by name, or a ValueError."""
+    """Build an epoch of a history from its numbers by name, or raise a ValueError."""
     if isinstance(record, dict):
         record = {_ONCE.get(name, name): value for name, value in record.items()}
     train, held_out = ([f"{part}_{kind.name}" for kind in kinds] for part in ("train", "validation"))
@@ -227,7 +227,7 @@ def _epoch(record, kinds: tuple[Metric, ...]) -> Epoch:
     if not isinstance(record, dict) or record.keys() not in (whole, whole | set(held_out)):
         names = ", ".join([*_PLAIN, *train])
         raise ValueError(
-            f"Epoch must have {names}, perhaps {', '.join(held_out)}, and nothing else, not {record!r:.100}."
+            f"An epoch must have {names}, optionally {', '.join(held_out)}, and nothing else, not {record!r:.100}."
         )
     plain = {name: number(name, record[name], kind) for name, kind in _PLAIN.items()}
     metrics = {name: number(name, record[name], float) for name in [*train, *held_out] if name in record}
@@ -235,7 +235,7 @@ def _epoch(record, kinds: tuple[Metric, ...]) -> Epoch:
 
 
 def number(name: str, value, kind: type):
-    """``value`` as ``kind``, int or float; a float may be written without its point, or be null, which is NaN."""
+    """Convert ``value`` to ``kind``, int or float; a float may be given as an int, or as None, which becomes NaN."""
     if value is None and kind is float:
         return math.nan
     if type(value) not in ((int, float) if kind is float else (kind,)):

@@ -1,13 +1,13 @@
-"""Ctrl-C that waits for the end of a batch."""
+"""Deferring Ctrl-C to the end of a batch."""
 
 import signal
 import threading
 
 
 class Interrupt:
-    """Ctrl-C that is noted: the first sets `came`, the next ones do what they did before.
+    """Handler of Ctrl-C: the first one sets `came`; after that the previous handler is back.
 
-    Only the main thread hears signals, and where Ctrl-C is ignored it stays so.
+    Only the main thread can handle signals. If Ctrl-C was ignored before, it stays ignored.
     """
 
     def __init__(self):
@@ -15,7 +15,7 @@ class Interrupt:
         self._before = None
 
     def catch(self) -> None:
-        """Begin to note it."""
+        """Install the handler."""
         if self._before is not None:
             return
         self.came = False
@@ -25,7 +25,7 @@ class Interrupt:
             signal.signal(signal.SIGINT, self._note)
 
     def release(self) -> None:
-        """Put back what was there."""
+        """Restore the previous handler."""
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
             self._before = None

@@ -1,4 +1,4 @@
-"""A number that says how good a model is, and how it is written."""
+"""Description of a metric and of how it is printed."""
 
 from dataclasses import dataclass
 
@@ -7,23 +7,23 @@ from fastcnn import _validate
 
 @dataclass(frozen=True)
 class Metric:
-    """What a metric of a `Task` is.
+    """Description of a metric of a `Task`.
 
     Parameters
     ----------
     name : str
-        An identifier, as "accuracy": the record of an epoch has ``train_accuracy`` and ``validation_accuracy``.
+        An identifier such as "accuracy": the record of an epoch has ``train_accuracy`` and ``validation_accuracy``.
     better : {"higher", "lower"}, default "higher"
-        Which of two values is the better one.
+        Whether higher or lower values are better.
     percent : bool, default False
-        Whether it is a part of 1 that people read in percent.
+        Whether it is a fraction of 1 that is printed in percent.
     label : str, optional
-        How people write it; by default its name with spaces.
+        Name for printing; by default `name` with spaces for underscores.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is something else.
+        If an argument is invalid.
 
     Examples
     --------
@@ -39,7 +39,7 @@ class Metric:
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not self.name.isidentifier():
-            raise ValueError(f"`name` is {self.name!r} but must be an identifier, as 'accuracy'.")
+            raise ValueError(f"`name` is {self.name!r} but must be an identifier such as 'accuracy'.")
         if not isinstance(self.label, str):
             raise TypeError(f"`label` must be a str, not {type(self.label).__name__}.")
         object.__setattr__(self, "better", _validate.choice("better", self.better, ("higher", "lower")))
@@ -48,19 +48,19 @@ class Metric:
 
     @property
     def title(self) -> str:
-        """The label at the beginning of a sentence or of a plot, with its unit."""
+        """The capitalized label with its unit, for headings and plots."""
         return f"{self.label[:1].upper()}{self.label[1:]}{' (%)' * self.percent}"
 
     def written(self, value: float) -> str:
-        """A value, as text."""
+        """Format a value."""
         return f"{value:.2%}" if self.percent else f"{value:.4f}"
 
     def shown(self, value: float) -> str:
-        """A value with its label."""
+        """Format a value with its label."""
         return f"{self.label} {self.written(value)}"
 
     def gain(self, value: float, other: float) -> float:
-        """How much better ``value`` is than ``other``; below 0 if it is worse."""
+        """How much better ``value`` is than ``other``; negative if it is worse."""
         return value - other if self.better == "higher" else other - value
 
 

@@ -1,4 +1,4 @@
-"""The modes of a model's modules, training or evaluation, which belong to the user."""
+"""Training and evaluation modes of a model's modules, which the user may have set one by one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ Modes = list[tuple[Module, bool]]  # each module, and whether it is to be in tra
 
 
 def for_training(model: Module) -> Modes:
-    """The modes to train a model in: its own, or training mode for all modules where none is in it."""
+    """Modes for training: the current ones, or training mode for all modules if none is in training mode."""
     own = [(module, module.training) for module in model.modules()]
     return own if any(training for _, training in own) else [(module, True) for module, _ in own]
 
@@ -20,14 +20,14 @@ def for_evaluation(model: Module) -> Modes:
 
 
 def put_into(modes: Modes) -> None:
-    """Let each module have its mode."""
+    """Set the mode of each module."""
     for module, training in modes:
         module.training = training
 
 
 @contextmanager
 def held(modes: Modes) -> Iterator[None]:
-    """Each module has its mode within this, and afterwards the one that it had before."""
+    """Set the mode of each module, and restore the previous modes on exit."""
     before = [(module, module.training) for module, _ in modes]
     put_into(modes)
     try:

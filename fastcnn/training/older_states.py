@@ -1,23 +1,23 @@
-"""States that earlier versions saved, as this one has them."""
+"""Conversion of states that earlier versions saved."""
 
 from fastcnn.training.tasks import Classification
 
 
 def as_now(state: dict, own: dict) -> dict:
-    """The state of a run as this version saves it; what is of this version already is as it is.
+    """Convert the state of a run to the form of this version; a current state is returned as it is.
 
     Parameters
     ----------
     state : dict
-        What was saved.
+        The saved state.
     own : dict
-        The state of the run that is to go on from it.
+        The current state of the run that is to be resumed.
     """
     return _with_groups(_with_task(state), own)
 
 
 def _with_task(state: dict) -> dict:
-    """All that was trained before there were tasks were classifiers."""
+    """Add the task, which was always a classification before there were tasks."""
     match state:
         case {"progress": {"counted": counted, "right": right, **others}}:
             state = state | {"progress": others | {"sums": {"counted": counted, "right": right}}}
@@ -25,7 +25,7 @@ def _with_task(state: dict) -> dict:
 
 
 def _with_groups(state: dict, own: dict) -> dict:
-    """From before optimizers had groups of parameters."""
+    """Convert a state from before optimizers had parameter groups."""
     match state:
         case {"optimizer": {"class": kind, "state": {} as old}} if kind == own["optimizer"]["class"]:
             if "param_groups" in old:
@@ -46,7 +46,7 @@ def _with_groups(state: dict, own: dict) -> dict:
 
 
 def _grouped(old: dict, own: dict) -> dict:
-    """The settings in one group; one that SGD once had is left out where it did nothing."""
+    """Put the settings into one group; leave out ``decay_per_step``, which SGD once had, if it is 0."""
     rest = {name: value for name, value in old.items() if (name, value) != ("decay_per_step", 0)}
     group = own["param_groups"][0]
     settings = {name: rest.pop(name, value) for name, value in group.items()}
@@ -55,7 +55,7 @@ def _grouped(old: dict, own: dict) -> dict:
 
 
 def _listed(old: dict, own: dict) -> dict:
-    """A list of one where there is one number for each group now; what there was not is as it is by default."""
+    """Make one-element lists of numbers that now exist for each group; take missing entries from ``own``."""
     rest = dict(old)
     if "first_lr" in rest:
         rest["base_lrs"] = [rest.pop("first_lr")]

@@ -1,4 +1,4 @@
-"""The epoch that is being trained."""
+"""Progress of the current epoch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -11,23 +11,23 @@ from fastcnn.training.tasks import Task
 
 @dataclass
 class Progress:
-    """An epoch so far.
+    """Running sums of the current epoch.
 
     Attributes
     ----------
     task : Task
     epoch : int
-        From 1.
+        Number of the epoch, from 1.
     lr : float
         Learning rate of the first batch.
     batches, images : int
-        Trained on.
+        Number trained so far.
     weight : float
-        What the mean loss is over: see `BatchResult`.
+        Denominator of the mean loss; see `BatchResult`.
     loss : float
-        Sum over these.
+        Numerator of the mean loss.
     sums : dict of str to float or ndarray
-        What the task counted.
+        Sums of the task's counts.
     seconds : float
     """
 
@@ -42,7 +42,7 @@ class Progress:
     seconds: float = 0.0
 
     def add(self, batch: BatchResult, seconds: float) -> None:
-        """Count a batch; ``seconds`` is the time of the epoch up to here."""
+        """Add a batch; ``seconds`` is the epoch's time so far."""
         self.batches += 1
         self.images += batch.images
         self.weight += batch.weight
@@ -51,11 +51,11 @@ class Progress:
         self.seconds = seconds
 
     def numbers(self) -> dict[str, float]:
-        """The loss and the metrics of the training, by name."""
+        """Training loss and metrics, by name."""
         return self.task.numbers_of(self.loss / self.weight, self.sums)
 
     def record(self, evaluation=None) -> Epoch:
-        """Record of the finished epoch; without an evaluation where there was none."""
+        """Return the record of the finished epoch, with validation metrics if there was an evaluation."""
         validation = {} if evaluation is None else self.task.numbers(evaluation)
         return Epoch(
             epoch=self.epoch,
@@ -68,12 +68,12 @@ class Progress:
         )
 
     def state_dict(self) -> dict:
-        """All of it but the task."""
+        """Return everything except the task."""
         return {column.name: getattr(self, column.name) for column in fields(self)[1:]}
 
     @classmethod
     def from_state(cls, task: Task, state: Mapping) -> "Progress":
-        """What `state_dict` gave, checked; a ValueError if it is something else."""
+        """Build it from what `state_dict` returned; raise a ValueError if that is invalid."""
         kinds: dict[str, Any] = {column.name: column.type for column in fields(cls)[1:]}
         if not isinstance(state, dict) or state.keys() != kinds.keys() or not isinstance(state["sums"], dict):
             raise ValueError(f"Progress must have {', '.join(kinds)} and nothing else, not {state!r:.100}.")

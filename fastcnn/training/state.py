@@ -1,4 +1,4 @@
-"""All that decides how a training run goes on, taken from a trainer and given to one."""
+"""Complete state of a training run: captured from a trainer, or restored into one."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,11 +8,11 @@ from fastcnn.training.history import History
 from fastcnn.training.older_states import as_now
 from fastcnn.training.progress import Progress
 
-_FIXED = ("model", "generators", "optimizer", "scheduler", "task")  # parts whose form a run never changes
+_FIXED = ("model", "generators", "optimizer", "scheduler", "task")  # their structure never changes during a run
 
 
 def capture(trainer, loader) -> dict:
-    """The state of a run between two batches, as a tree of `fastcnn.training.state_tree`."""
+    """Return the state of a run between two batches, as a tree of `fastcnn.training.state_tree`."""
     resumption = trainer.resumption
     progress = resumption.progress if resumption else trainer.progress
     return {
@@ -29,12 +29,12 @@ def capture(trainer, loader) -> dict:
 
 
 def apply(state: dict, trainer, loader) -> None:
-    """Let a run go on from a state; all of it is applied or nothing.
+    """Restore a state into a run, either all of it or nothing.
 
     Raises
     ------
     ValueError
-        If the state is that of something else. It lists what does not fit, and nothing has changed.
+        If the state does not fit. The message lists what does not fit, and nothing is changed.
     """
     before = capture(trainer, loader) | {"generators": generator_states(trainer.model)}
     state = as_now(state, before)
@@ -45,7 +45,7 @@ def apply(state: dict, trainer, loader) -> None:
     progress = None if state["progress"] is None else Progress.from_state(trainer.task, state["progress"])
     here, there = _classes(before["callbacks"]), _classes(state["callbacks"])
     if here != there:
-        raise ValueError(f"The callbacks with a state are {there} but here they are {here}.")
+        raise ValueError(f"The callbacks with a state are {there} in the saved state but {here} in the trainer.")
     try:
         _load(state, trainer)
         loader.load_state_dict(state["loader"])
@@ -58,24 +58,24 @@ def apply(state: dict, trainer, loader) -> None:
 
 
 class Resumption:
-    """An epoch that goes on.
+    """An unfinished epoch to be continued.
 
     Parameters
     ----------
     progress : Progress
     model : Module
     generators : dict
-        States of its generators at that moment.
+        States of the model's generators when the state was saved.
     """
 
     def __init__(self, progress: Progress, model, generators: dict):
         self.progress, self.generators, self._model = progress, generators, model
 
     def batches(self, loader: Iterable) -> Iterator:
-        """The batches that are left.
+        """Yield the remaining batches.
 
-        A model's generator may be the loader's, too, which draws the order of the epoch from it once more: what the
-        layers draw begins after that.
+        The loader draws the order of the epoch once more, possibly from a generator that it shares with the model. So
+        the states of the model's generators are restored after that.
         """
         batches = iter(loader)
         first = next(batches, None)
@@ -86,7 +86,7 @@ class Resumption:
 
 
 def _load(state: dict, trainer) -> None:
-    """Apply all but what the trainer itself holds, and the loader."""
+    """Restore everything except the loader and the trainer's own attributes."""
     for callback, part in zip(_stateful(trainer), state["callbacks"], strict=True):
         callback.load_state_dict(part["state"], trainer)
     trainer.optimizer.load_state_dict(state["optimizer"]["state"])
@@ -97,12 +97,12 @@ def _load(state: dict, trainer) -> None:
 
 
 def generator_states(model) -> dict:
-    """States of the generators that modules draw from, by name."""
+    """States of the modules' generators, by name."""
     return {name: rng.bit_generator.state for name, rng in named_generators(model)}
 
 
 def load_generators(model, states: dict) -> None:
-    """Let them go on from these states."""
+    """Set the states of the modules' generators."""
     for name, rng in named_generators(model):
         rng.bit_generator.state = states[name]
 
@@ -116,7 +116,7 @@ def _classes(callbacks) -> list[str]:
     if not isinstance(callbacks, list) or not all(
         isinstance(part, dict) and {key: type(value) for key, value in part.items()} == fields for part in callbacks
     ):
-        raise ValueError(f"`callbacks` must be a list of class and state, not {callbacks!r:.100}.")
+        raise ValueError(f"`callbacks` must be a list of dicts with class and state, not {callbacks!r:.100}.")
     return [part["class"] for part in callbacks]
 
 

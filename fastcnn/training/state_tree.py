@@ -1,7 +1,7 @@
-"""A run's state as a tree of dictionaries, lists, tuples, numbers, texts, None and arrays.
+"""A run's state as a tree of dictionaries, lists, tuples, numbers, strings, None and arrays.
 
-`split` parts it into JSON and arrays, `join` puts it together again, exactly; `faults` holds two trees against each
-other before one takes the other's place.
+`split` separates it into JSON and arrays, and `join` puts it together again exactly. `faults` compares two trees before
+one replaces the other.
 """
 
 import math
@@ -11,15 +11,15 @@ import numpy as np
 
 
 def split(tree, arrays: dict[str, np.ndarray], name: str):
-    """The tree for JSON; its arrays go to ``arrays``, under dotted names that begin with ``name``.
+    """Return the tree for JSON; its arrays are added to ``arrays``, under dotted names that begin with ``name``.
 
-    An array's place is taken by ``{"$array": its name}``, a tuple becomes ``{"$tuple": [...]}``, and a number that is
-    not finite, which JSON has not, ``{"$float": "nan"}``, "inf" or "-inf".
+    An array becomes ``{"$array": name}``, a tuple ``{"$tuple": [...]}``, and a number that is not finite, which JSON
+    cannot hold, ``{"$float": "nan"}``, "inf" or "-inf".
 
     Raises
     ------
     TypeError
-        If something in it is of another kind.
+        If it holds a value of another type.
     """
     if isinstance(tree, np.generic):
         tree = tree.item()
@@ -35,16 +35,16 @@ def split(tree, arrays: dict[str, np.ndarray], name: str):
         return items if isinstance(tree, list) else {"$tuple": items}
     if isinstance(tree, Mapping) and all(isinstance(key, str) and not key.startswith("$") for key in tree):
         return {key: split(item, arrays, _dotted(name, key)) for key, item in tree.items()}
-    raise TypeError(f"`{name}` cannot be saved: {type(tree).__name__}, {tree!r:.60}.")
+    raise TypeError(f"`{name}` is {tree!r:.60}, and a {type(tree).__name__} cannot be saved.")
 
 
 def join(tree, arrays: Mapping[str, np.ndarray]):
-    """The tree that `split` parted.
+    """Return the tree that `split` separated.
 
     Raises
     ------
     ValueError
-        If an array is missing, or a number none.
+        If an array is missing, or a ``$float`` is not a number.
     """
     if isinstance(tree, list):
         return [join(item, arrays) for item in tree]
@@ -69,10 +69,9 @@ def check(own, given, name: str) -> None:
 
 
 def faults(own, given, name: str) -> Iterator[str]:
-    """Why ``given`` cannot take the place of ``own``: keys, lengths, shapes, dtypes, kinds of numbers, texts.
+    """Yield why ``given`` cannot replace ``own``: keys, lengths, shapes, dtypes, types of numbers, strings.
 
-    Numbers may have other values, and None may be where a float is. A text or a bool is a choice that was made and must
-    be the same.
+    Numbers may have other values, and None may replace a float. Strings and bools are settings and must be the same.
     """
     if isinstance(own, np.ndarray):
         if not isinstance(given, np.ndarray):
@@ -104,7 +103,7 @@ def faults(own, given, name: str) -> Iterator[str]:
 
 
 def _may_be(own, given) -> bool:
-    """Whether a number may take another's place; None is a float that is not known yet."""
+    """Whether one number may replace another; None is a float that is not known yet."""
     whole = isinstance(given, (int, np.integer)) and not isinstance(given, bool)
     if isinstance(own, (int, np.integer)):
         return whole
