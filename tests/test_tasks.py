@@ -445,10 +445,10 @@ def test_a_schedule_gets_what_the_task_calls_best():
     trainer, loader, _ = make("regression", schedule=Seeing)
     trainer.fit(loader, epochs=2)
     assert trainer.scheduler.seen == tuple(epoch.train_loss for epoch in trainer.history.epochs)
-    near = r"`scheduler` has mode='min', .* Median\(.*\), whose near is better when it is higher: give .* mode='max'"
+    near = r"`scheduler` has mode='min', but a higher near is better .* Median\(.*\): give .* mode='max'"
     with pytest.raises(ValueError, match=near):
         make("own", schedule=Seeing)
-    with pytest.raises(ValueError, match="whose loss is better when it is lower: give the schedule mode='min'"):
+    with pytest.raises(ValueError, match=r"but a lower loss is better for the task .*: give the schedule mode='min'"):
         make("classification", schedule=lambda o: Seeing(o, "max"))
 
 
@@ -476,14 +476,14 @@ def regression(**options) -> training.Trainer:
         pytest.param(lambda: training.evaluate(nn.Sequential(), X, (X[:, 0] > 0) + 0), ValueError,
                      r"its shape is \(24, 4, 4\); for a label of each pixel pass task=training.Segm", id="pixels"),
         pytest.param(lambda: training.evaluate(nn.Sequential(), X, np.arange(N), task=training.Segmentation()),
-                     ValueError, r"its shape is \(24,\); for one label of each image pass task=train", id="images"),
+                     ValueError, r"its shape is \(24,\); for one label for each image pass task=train", id="images"),
         pytest.param(lambda: training.evaluate(nn.Sequential(), MEANS, MEANS * 2, task=training.MultiLabel(),
                                                loss=functional.mse_loss), ValueError,
-                     "`target` holds .*, but must be 1 for each label that an image has, and 0 else", id="no labels"),
+                     "`target` holds .*, but must be 1 for each label that an image has, else 0", id="no labels"),
         pytest.param(lambda: training.evaluate(nn.Sequential(), MEANS), TypeError,
                      r"`images`, without `labels`, must be a pair \(images, labels\) or an iterable", id="targets"),
         pytest.param(lambda: training.evaluate(nn.Sequential(), [(MEANS, MEANS)], batch_size=3), ValueError,
-                     "`batch_size` is for arrays; a loader has batches of its own", id="batch size"),
+                     "`batch_size` must be None for a loader, which has batches of its own", id="batch size"),
         pytest.param(lambda: training.evaluate(nn.Sequential(), iter([])), ValueError,
                      "There is no batch to evaluate", id="no batch"),
         pytest.param(lambda: training.Regression(best="accuracy"), ValueError,
@@ -503,7 +503,7 @@ def test_a_loss_is_asked_for_where_a_task_has_none():
     class Own(training.Task):
         pass
 
-    with pytest.raises(ValueError, match="`loss` must be given: Own has none that it takes by default"):
+    with pytest.raises(ValueError, match="`loss` must be given, as Own has no default loss"):
         training.evaluate(nn.Sequential(), MEANS, MEANS, task=Own())
     scores = training.evaluate(nn.Sequential(), MEANS, MEANS, loss=functional.mse_loss, task=Own())
     assert repr(scores) == "Scores(images=24, loss=0.0000)"
@@ -513,7 +513,7 @@ def test_a_loss_is_asked_for_where_a_task_has_none():
 
 def test_nothing_counts():
     target = np.full((N, 4, 4), -100)
-    with pytest.raises(ValueError, match="None of 24 targets counts, by `loss`"):
+    with pytest.raises(ValueError, match="`loss` ignores all of the 24 targets"):
         training.evaluate(nn.Sequential(), np.repeat(X, 2, axis=1), target, loss=Pixels(), task=training.Segmentation())
     assert training.Task().together([]) == BatchResult()
 
@@ -522,7 +522,7 @@ def test_nothing_counts():
     ("name", "change", "error", "message"),
     [
         pytest.param("regression", lambda y: y[:, 0], ValueError, r"shape \(24,\) but must have \(N, 2\)", id="column"),
-        pytest.param("regression", np.float64, TypeError, "float64 but the model gives float32", id="float64"),
+        pytest.param("regression", np.float64, TypeError, "float64 but the model returns float32", id="float64"),
         pytest.param("regression", np.int64, TypeError,
                      "`target` must be float32 or float64, not int64", id="integers"),
         pytest.param("multi label", lambda y: y[:, 1:], ValueError,
@@ -531,7 +531,7 @@ def test_nothing_counts():
         pytest.param("segmentation", lambda y: y + 2, ValueError,
                      "holds .*, but its values must be from 0 to 1", id="class"),
         pytest.param("segmentation", lambda y: y[:, 1:], ValueError,
-                     r"shape \(24, 3, 4\) but the model gives log", id="size"),
+                     r"shape \(24, 3, 4\) but the model returns log", id="size"),
         pytest.param("segmentation", lambda y: y * 0 - 100, ValueError, "holds nothing but -100", id="ignored"),
         pytest.param("classification", lambda y: y + 0.5, TypeError, "for several labels training.Multi", id="floats"),
         pytest.param("own", lambda y: y[:, :, None], ValueError, "`target` has shape .* the shape of `x`", id="own"),

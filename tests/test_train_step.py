@@ -268,9 +268,9 @@ def test_what_cannot_be_recorded_is_called_and_says_why():
 
     for change, why in (
         (own_layer, "layer 0: Doubled is a user-defined class"),
-        (own_optimizer, "the optimizer is of a class of its own, Slower"),
-        (own_class, "the optimizer is of a class of its own, Same"),
-        (own_loss, "the loss is of a class of its own, Mine"),
+        (own_optimizer, "the optimizer is of a user-defined class, Slower"),
+        (own_class, "the optimizer is of a user-defined class, Same"),
+        (own_loss, "the loss is of a user-defined class, Mine"),
         (shared, "layers share a parameter"),
     ):
         step, by_hand = steps(change)

@@ -1,8 +1,8 @@
-"""A step of training as a whole: forward pass, loss, backward pass and the optimizer's step.
+"""A whole training step: forward pass, loss, backward pass and the optimizer's step.
 
-The first step on batches of a form goes from one to the next, and the backend writes down what they do; the following
-ones run its program in one launch, with nothing between but what the optimizer works out in Python, as a learning rate.
-What they compute is the same, bit for bit, as that of the calls one by one.
+The first step on batches of a given shape makes these calls one by one, and the backend records them as a program.
+Later steps run the program in one launch; only the optimizer's settings, such as the learning rate, are computed in
+Python in between. The results are bit-identical to those of the separate calls.
 """
 
 import math
@@ -21,33 +21,33 @@ from fastcnn.nn.parameter import collected
 from fastcnn.optim import Optimizer
 
 _Learned = tuple[np.ndarray, float, float]
-_KEPT = 4  # forms of batches: the whole and the last one, and two in reserve
+_KEPT = 4  # programs kept: for full batches, for a smaller last batch, and two more
 
 
 class TrainStep:
-    """Take steps of training: ``loss = step(x, target)``.
+    """A training step in one call: ``loss = step(x, target)``.
 
-    It does what ``value = loss(model(x), target)``, ``optimizer.zero_grad()``, ``model.backward(loss.backward(),
-    input_grad=False)`` and ``optimizer.step()`` do, with the same result; gradients are there afterwards, too. In the
-    "numba" backend all of it is one program, for models of fastcnn's layers with its losses and optimizers.
+    It does the same as ``value = loss(model(x), target)``, ``optimizer.zero_grad()``, ``model.backward(loss.backward(),
+    input_grad=False)`` and ``optimizer.step()``, with the same result and the same gradients. In the "numba" backend
+    the whole step is one program if the model's layers, the loss and the optimizer are fastcnn's.
 
     Parameters
     ----------
     model : Module
     optimizer : Optimizer
-        Of the parameters of `model`.
+        Optimizer of the parameters of `model`.
     loss : callable
-        As `fastcnn.nn.CrossEntropyLoss`; a mean or a sum.
+        A loss such as `fastcnn.nn.CrossEntropyLoss`; its reduction must be a mean or a sum.
 
     Attributes
     ----------
     output : ndarray of shape (N, ...), or None
-        Of the model for the last batch, before it learned from that.
+        Output of the model for the last batch, from before the optimizer's step.
 
     Raises
     ------
     ValueError
-        If the loss is not summed.
+        If the loss has ``reduction="none"``.
 
     Examples
     --------
@@ -68,25 +68,25 @@ class TrainStep:
         self.output: np.ndarray | None = None
         self._lock = threading.Lock()
         self._state: Any = None  # a recording.State
-        self._why: str | None = None  # it cannot be recorded
+        self._why: str | None = None  # why the model cannot be recorded
         self._made: dict[tuple, _Recorded] = {}
         self._memory = np.empty(0, np.uint8)
 
     def __call__(self, x: Batch, target: np.ndarray) -> float:
-        """Learn from a batch; returns its loss before.
+        """Train on a batch; return its loss from before the optimizer's step.
 
         Parameters
         ----------
         x, target : ndarray
-            As the model and the loss take them; of a model with several inputs, `x` is a tuple of these.
+            In the form that the model and the loss take; `x` is a tuple if the model has several inputs.
 
         Raises
         ------
         FloatingPointError
-            If the loss is not finite. Parameters, gradients and optimizer are as they were before; the running
-            statistics of a batch normalization have seen the batch.
+            If the loss is not finite. Parameters, gradients and optimizer are unchanged then, but the running
+            statistics of batch normalization include the batch.
         TypeError, ValueError
-            As the model, the loss and the optimizer.
+            If the model, the loss or the optimizer raises it.
         """
         self.output, value, _ = self.learn(x, target)
         if not math.isfinite(value):
@@ -94,9 +94,9 @@ class TrainStep:
         return value
 
     def learn(self, x: Batch, target: np.ndarray) -> _Learned:
-        """Learn from a batch if its loss is finite.
+        """Train on a batch if its loss is finite.
 
-        Returns the model's output, the loss, and what that is a mean over, 1 for a sum.
+        Return the model's output, the loss, and the denominator of its mean (1 for a sum).
         """
         backend = backends.load()
         with self._lock:
@@ -108,12 +108,12 @@ class TrainStep:
 
     @property
     def programs(self) -> list:
-        """The program of each form of batch, that of the last batch last: ``print`` of one shows its steps."""
+        """Programs for the shapes of batches so far, the last used one last; ``print(program)`` shows its steps."""
         return [made.program for made in self._made.values()]
 
     @property
     def unrecorded(self) -> str | None:
-        """Why its steps are no program where the backend has programs; None if they are."""
+        """Why the steps cannot be recorded as a program in a backend that has programs; None if they can."""
         with self._lock:
             return self._why_unrecorded()
 
@@ -128,7 +128,7 @@ class TrainStep:
             return self._why
         for role, thing in (("loss", self.loss), ("optimizer", self.optimizer)):
             if not recording.is_fastcnns(type(thing)):
-                return f"the {role} is of a class of its own, {type(thing).__name__}"
+                return f"the {role} is of a user-defined class, {type(thing).__name__}"
             if any(map(callable, vars(thing).values())):
                 return f"a method of the {role} was replaced"
         return None
@@ -181,7 +181,7 @@ class TrainStep:
             terms = self.loss._terms(y, target)
             for array in _arrays(terms):
                 shared = any(np.may_share_memory(array, one) for one in inputs)
-                inputs.append(array.copy() if shared else array)  # they will be two
+                inputs.append(array.copy() if shared else array)  # in later steps they are separate arrays
             *arrays, weights = inputs[len(given) :]
             terms = terms._replace(x=y, given=tuple(arrays), weights=weights)
             loss = terms.total(backend)
@@ -201,7 +201,7 @@ class TrainStep:
 
         known = [*self._state.arrays, *self.optimizer._arrays()]
         try:
-            with backend.Pool():  # which takes along what the first step computes in: the others share memory
+            with backend.Pool():  # frees the memory of the first step; later ones use `_room`
                 program, (y, loss, *_) = backend.record(first, inputs, known)
         except _NotFinite as stopped:
             y, value, mean_over = stopped.args
@@ -214,13 +214,13 @@ class TrainStep:
         return y, float(loss), mean_over
 
     def _room(self, size: int) -> np.ndarray:
-        """The memory of all programs, of which one runs at a time; another for the next, if it is too small."""
+        """Memory shared by all programs, as only one runs at a time; replaced by a larger block if it is too small."""
         if size > self._memory.size:
             self._memory = np.empty(size, np.uint8)
         return self._memory
 
     def _keep(self, gradients: Iterable[tuple[Parameter, np.ndarray]]) -> None:
-        """Let the parameters have their gradients, those of the optimizer no older ones."""
+        """Replace the gradients of the optimizer's parameters by these."""
         self.optimizer.zero_grad()
         for parameter, grad in gradients:
             parameter.accumulate(grad)
@@ -233,12 +233,12 @@ class _Recorded:
 
     def __init__(self, output: np.ndarray, parameters: list[Parameter], count, places, arrays, grads):
         self.output, self.parameters = output, parameters
-        self._count = count  # of the optimizer's parameters
-        self.places, self._arrays, self._grads = places, arrays, grads  # of those that have a gradient
-        self._settings: list = []  # of the optimizer, at the last `renew`
+        self._count = count  # number of the optimizer's parameters
+        self.places, self._arrays, self._grads = places, arrays, grads  # of the parameters that have a gradient
+        self._settings: list = []  # the optimizer's, at the last `renew`
 
     def renew(self, optimizer: Optimizer, backend) -> bool:
-        """Give the program the optimizer's settings as they are now; False if it does something else with these."""
+        """Update the program to the optimizer's current settings; False if these need a different program."""
         if len(optimizer.params) != self._count:
             return False
         settings = optimizer._settings()
@@ -249,19 +249,19 @@ class _Recorded:
         return self.program.renew(lambda: self.update(optimizer, backend))
 
     def update(self, optimizer: Optimizer, backend) -> None:
-        """The optimizer's step with the gradients of the program."""
+        """Apply the optimizer's step to the gradients of the program."""
         optimizer._update(backend, self.places, self._arrays, self._grads)
 
 
 class _NotFinite(Exception):
-    """The first loss of a program is not finite; with the model's output, the loss, and what it is a mean over."""
+    """The loss of the first step is not finite; holds the model's output, the loss and the mean's denominator."""
 
 
 def _arrays(terms: Terms) -> list[np.ndarray]:
-    """What a program is given of a loss in each run."""
+    """Arrays of a loss that are inputs of the program."""
     return [*terms.given, terms.weights]
 
 
 def _form(terms: Terms) -> tuple:
-    """What a program depends on of a loss."""
+    """Properties of a loss that a program depends on."""
     return terms.operation, terms.options, *((array.shape, array.dtype) for array in _arrays(terms))

@@ -32,64 +32,65 @@ _BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} batches{postfix}"
 
 
 class Trainer:
-    """Train a model and record how it goes.
+    """Train a model and record its progress.
 
     Parameters
     ----------
     model : Module
     optimizer : Optimizer
-        Of the parameters of `model`.
+        Optimizer of the parameters of `model`.
     loss : callable
-        ``loss(output, target)`` is the mean over a batch, and ``loss.backward()`` its gradient by what the model gave,
-        as `fastcnn.nn.CrossEntropyLoss`. What a mean is over is ``loss.mean_over``, or its images. Those whose label is
-        ``loss.ignore_index`` do not count, neither in losses nor in accuracies.
+        ``loss(output, target)`` is the mean over a batch, and ``loss.backward()`` its gradient with respect to the
+        output, as for `fastcnn.nn.CrossEntropyLoss`. The mean's denominator is ``loss.mean_over`` if there is one, else
+        the number of images. Images with the label ``loss.ignore_index`` count neither in losses nor in accuracies.
     scheduler : Schedule, optional
-        Stepped after each batch or after each epoch, as its attribute ``every`` says; with the number that `monitored`
-        names, if it says ``needs_metric``.
+        Stepped after each batch or each epoch, according to its attribute ``every``. If its ``needs_metric`` is true,
+        it gets the metric that `monitored` names.
     callbacks : iterable of Callback
-        Called in this order, those that run last (`Checkpoint`) after the others.
+        Called in this order, except that those with ``runs_last``, such as `Checkpoint`, come last.
     distributed : mpi4py.MPI.Intracomm or Strategy, optional
-        The processes that train together, as ``MPI.COMM_WORLD`` under ``mpiexec -n 4 python ...``; see
+        The processes that train together, such as ``MPI.COMM_WORLD`` under ``mpiexec -n 4 python ...``; see
         `fastcnn.distributed.DataParallel`.
     task : Task, optional
-        What the model is trained for: `Classification`, which it is by default, `Regression`, `MultiLabel`,
-        `Segmentation`, or one of your own.
+        What the model is trained for: `Classification` (the default), `Regression`, `MultiLabel`, `Segmentation`, or a
+        task of your own.
     verbose : bool, default True
-        Whether to say how training goes: see `fit`. Without it, neither stdout nor stderr has a word of that.
+        Whether to print the progress; see `fit`. If False, nothing is printed to stdout or stderr.
 
     Attributes
     ----------
     history : History
-        Grows while `fit` runs, so that it is there after an exception too.
+        Grows while `fit` runs, so that it is also available after an exception.
     progress : Progress or None
-        The epoch that is being trained; None between epochs.
+        The current epoch; None between epochs.
     evaluation : Evaluation, Scores or None
-        Of the validation data after the last epoch; None where there are none.
+        Result for the validation data after the last epoch; None without validation data.
     loader, validation : iterable or None
-        What `fit` trains on, and what it evaluates.
+        Training and validation data of `fit`.
     stopped : str or None
         Why a callback stopped the last `fit`.
     rank : int
-        Of this process among those that train together, from 0.
+        Rank of this process, from 0.
     interrupt : Interrupt
-        Ctrl-C, where it is to wait for the end of a batch.
+        Defers Ctrl-C to the end of a batch while its ``catch`` is active, as with a `Checkpoint`.
 
     Raises
     ------
     TypeError
-        If a callback is not a `Callback`, `distributed` neither a communicator nor a strategy, `task` not a `Task`, or
-        `verbose` no flag.
+        If a callback is not a `Callback`, `distributed` is neither a communicator nor a strategy, `task` is not a
+        `Task`, or `verbose` is not a bool.
     ValueError
-        If the loss is no mean; if no task is given and the loss is one of fastcnn's that does not classify; or if a
-        schedule that needs a metric waits for a higher one where a lower one is better, or the other way round.
+        If the loss is not a mean; if no task is given and the loss is one of fastcnn's that is not for classification;
+        or if a schedule that needs a metric has the ``mode`` "max" for a metric that is better when lower, or the other
+        way round.
     ImportError
-        If processes train together and there is no mpi4py, or no MPI library for it.
+        If `distributed` is given and mpi4py or its MPI library is missing.
 
     Notes
     -----
-    What is frozen stays so: in every epoch each module trains in the mode that it has when `fit` begins. After
-    ``model[1].eval()`` that batch normalization goes on with its running statistics, which do not change. A model none
-    of whose modules is in training mode, as after ``model.eval()``, trains as a whole.
+    In every epoch each module trains in the mode that it has when `fit` begins. For example, after ``model[1].eval()``
+    a batch normalization ``model[1]`` uses its running statistics and does not change them. If no module is in training
+    mode, as after ``model.eval()``, all modules are put into training mode.
 
     Examples
     --------
@@ -118,7 +119,7 @@ class Trainer:
         verbose: bool = True,
     ):
         if getattr(loss, "reduction", "mean") != "mean":
-            raise ValueError(f"`loss` is {loss!r} but must be a mean: the record has means over images.")
+            raise ValueError(f"`loss` is {loss!r} but must be a mean: the history records means over images.")
         self.task: Task = chosen(task, loss)
         self.model = model
         self.optimizer = optimizer
@@ -136,8 +137,8 @@ class Trainer:
         self.stopped: str | None = None
         self.interrupt = Interrupt()
         self._train_step: TrainStep | None = None
-        self._modes: Modes = []  # to train in
-        self.resumption: Resumption | None = None  # where a checkpoint left an epoch; see SavedRun.restore
+        self._modes: Modes = []  # for training
+        self.resumption: Resumption | None = None  # an epoch that a checkpoint left unfinished; see SavedRun.restore
 
     def fit(
         self,
@@ -145,36 +146,36 @@ class Trainer:
         validation: tuple[Any, np.ndarray] | Iterable[tuple[Any, np.ndarray]] | None = None,
         epochs: int = 1,
     ) -> History:
-        """Train; if `verbose`, with a progress bar in a terminal or a notebook and one line on stdout for each epoch.
+        """Train; if `verbose`, show a progress bar in a terminal or notebook, and print one line for each epoch.
 
         Parameters
         ----------
         train : iterable of (images, labels)
-            The batches of an epoch, as `fastcnn.data.DataLoader`.
+            The batches of an epoch, such as a `fastcnn.data.DataLoader`.
         validation : (images, labels) or iterable of such batches, optional
-            What is held out: evaluated after each epoch, see `fastcnn.training.evaluate`. Without it, nothing is.
+            Held-out data, evaluated after each epoch; see `fastcnn.training.evaluate`. By default nothing is evaluated.
         epochs : int, default 1
-            How many more. Where a checkpoint was restored, the epoch that it finds begun is the first of them: for 10
-            in all, ``10 - len(trainer.history.epochs)``.
+            Number of further epochs. After a checkpoint was restored, an unfinished epoch is the first of them: for 10
+            in all, pass ``10 - len(trainer.history.epochs)``.
 
         Returns
         -------
         History
-            The attribute `history`; it goes on from earlier calls.
+            The attribute `history`, which also has the epochs of earlier calls.
 
         Raises
         ------
         FloatingPointError
-            If the loss of a batch is not finite. It says what first held such a value: the images, a parameter, or
-            which layer's output. The parameters are those before that batch, but the running statistics of a batch
-            normalization have seen it.
+            If the loss of a batch is not finite. The message names the first such value: in the images, a parameter or
+            the output of a layer. The parameters are those from before that batch, but the running statistics of batch
+            normalization include it.
         TypeError, ValueError
-            Before the first batch, if there is none, or the images and labels, those for validation too, do not fit the
-            model, the loss or the task, down to a last batch of one image, or a callback monitors what is not measured;
-            if the optimizer trains other parameters than the model's, or the schedule sets another optimizer's rates;
-            and if no image of a batch counts.
+            Before the first batch: if there is no batch; if the training or validation data do not fit the model, the
+            loss or the task, which includes a batch of one image that batch normalization cannot train on; if a
+            callback monitors a metric that is not measured; if the optimizer's parameters are not the model's; or if
+            the schedule is for another optimizer. Later, if no image of a batch counts.
         KeyboardInterrupt
-            After Ctrl-C: at once, or with a `Checkpoint` after the batch, when that is written.
+            After Ctrl-C: at once, or with a `Checkpoint` after the current batch, when the checkpoint is written.
         """
         self.loader, self.validation, self.stopped, self.progress = train, validation, None, None
         with self._strategy.fitting(self):
@@ -194,30 +195,30 @@ class Trainer:
                 self._call("on_fit_end")
                 self._heed_interrupt()
             finally:
-                with ExitStack() as stack:  # every callback's, whatever those of others raise
+                with ExitStack() as stack:  # calls every `on_exit`, even if some of them raise
                     for callback in reversed(self.callbacks):
                         stack.callback(callback.on_exit, self)
         return self.history
 
     @property
     def monitored(self) -> str:
-        """The number of an epoch's record by which it is the best: the task's, of the validation where there is one."""
+        """Name of the metric that decides which epoch is best: on the validation data if there are any."""
         return f"{'train' if self.validation is None else 'validation'}_{self.task.best}"
 
     def stop(self, reason: str) -> None:
-        """End `fit` after this batch or, from a callback at the end of an epoch, after this epoch.
+        """End `fit` after the current batch or, if called at the end of an epoch, after that epoch.
 
-        An epoch that is not trained to its end is not evaluated and has no record but the losses of its batches.
+        An unfinished epoch is not evaluated, and only the losses of its batches are recorded.
         """
         self.stopped = reason
 
     def _train_epoch(self, train) -> Progress | None:
-        """Train on all batches; None where a callback stopped it."""
+        """Train on all batches; return None if a callback stopped the run."""
         put_into(self._modes)
         progress, batches = self._begin(train)
         self.progress, clock = progress, self._compiling.clock
         start = clock() - progress.seconds
-        with tqdm(  # which shows that kernels are compiled, but does not count it
+        with tqdm(  # shows when kernels are compiled, but does not count that time
             batches, f"epoch {progress.epoch}", _length(train), leave=False, bar_format=_BAR,
             initial=progress.batches, disable=not self._shows_bar(),
         ) as bar, self._compiling.shown(bar):  # fmt: skip
@@ -230,18 +231,18 @@ class Trainer:
                 if not bar.disable:
                     bar.set_postfix_str(str(progress), refresh=False)
         if not progress.batches:
-            raise ValueError(f"`train` gave no batch in epoch {progress.epoch}; a generator can be used once only.")
+            raise ValueError(f"`train` gave no batch in epoch {progress.epoch}; a generator can be used only once.")
         return progress
 
     def _step(self, images, labels: np.ndarray) -> BatchResult:
-        """Train on one batch; return how it was before the step."""
+        """Train on one batch; return its result from before the step."""
         batch = self._whole_step(images, labels) if self._takes_whole_steps() else self._parts_of_step(images, labels)
         if self.scheduler and self.scheduler.every == "batch":
             self.scheduler.step()
         return batch
 
     def _takes_whole_steps(self) -> bool:
-        """Whether nobody comes between the parts of a step."""
+        """Whether no strategy and no callback intervenes between the parts of a step."""
         strategy = type(self._strategy)
         return (
             recording.is_fastcnns(type(self.loss))
@@ -271,12 +272,12 @@ class Trainer:
         return batch
 
     def _note(self, batch: BatchResult, images) -> None:
-        """Write down the loss of a batch from which something can be learned."""
+        """Record the loss of a batch; raise if no image counts or the loss is not finite."""
         number = len(self.history.step_losses) + 1
         if not batch.counts:
             raise ValueError(
                 f"No image of batch {number} counts: the weight of each is 0, or its label is the loss's "
-                "`ignore_index`. There is nothing to learn from such a batch; leave it out."
+                "`ignore_index`. Leave out such a batch."
             )
         if not math.isfinite(batch.loss):
             raise FloatingPointError(
@@ -286,7 +287,7 @@ class Trainer:
         self.history.step_losses.append(batch.loss)
 
     def _end_epoch(self, progress: Progress) -> None:
-        """Evaluate, if there is something to evaluate, and record."""
+        """Evaluate if there are validation data, and record the epoch."""
         with ExitStack() as stack:
             for callback in self.callbacks:
                 stack.enter_context(callback.evaluating(self))
@@ -306,7 +307,7 @@ class Trainer:
         self._heed_interrupt()
 
     def _begin(self, train) -> tuple[Progress, Iterable]:
-        """A new epoch, or one that a checkpoint found begun, and its batches."""
+        """Return a new epoch, or one that a checkpoint left unfinished, and its batches."""
         resumption, self.resumption = self.resumption, None
         if resumption:
             return resumption.progress, resumption.batches(train)
@@ -317,7 +318,7 @@ class Trainer:
             getattr(callback, method)(self)
 
     def _heed_interrupt(self) -> None:
-        """After Ctrl-C, when everything is in order and saved."""
+        """Raise after Ctrl-C, now that everything is consistent and saved."""
         if self.interrupt.came:
             raise KeyboardInterrupt
 
@@ -329,28 +330,28 @@ class Trainer:
         return self._talks and somebody_looks()
 
     def _say(self, text: str) -> None:
-        """Print a line, once, where there is somewhere to print: Python has no stdout where a daemon closed it."""
+        """Print a line in the main process only; sys.stdout is None if a daemon closed it."""
         if self._talks and sys.stdout:
             tqdm.write(text)
 
 
 def _checked(callbacks: Iterable[Callback]) -> list[Callback]:
-    """The callbacks, or a TypeError where something else is among them."""
+    """Return the callbacks; raise a TypeError if one is something else."""
     callbacks = list(callbacks)
     for callback in callbacks:
         if not isinstance(callback, Callback):
-            raise TypeError(f"`callbacks` must hold Callbacks only, not {type(callback).__name__}.")
+            raise TypeError(f"`callbacks` must hold only Callbacks, not {type(callback).__name__}.")
     return callbacks
 
 
 def _fitting(scheduler: Schedule | None, task: Task) -> Schedule | None:
-    """The schedule, or a ValueError where it takes the task's best number for its worst."""
+    """Return the schedule; raise a ValueError if its mode is opposite to the direction of the task's best metric."""
     mode, better = getattr(scheduler, "mode", None), next(kind for kind in task.kinds if kind.name == task.best).better
     wanted = {"higher": "max", "lower": "min"}[better]
     if scheduler and scheduler.needs_metric and mode in ("min", "max") and mode != wanted:
         raise ValueError(
-            f"`scheduler` has mode={mode!r}, but the task is {task!r}, whose {task.best} is better when it is "
-            f"{better}: give the schedule mode={wanted!r}, or the task another `best`."
+            f"`scheduler` has mode={mode!r}, but a {better} {task.best} is better for the task {task!r}: give the "
+            f"schedule mode={wanted!r}, or the task another `best`."
         )
     return scheduler
 

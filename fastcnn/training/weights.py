@@ -1,4 +1,4 @@
-"""Weights on disk, as safetensors."""
+"""Saving and loading weights as safetensors."""
 
 import os
 
@@ -10,13 +10,13 @@ from fastcnn.nn import Module
 def save_weights(model: Module, path: str | os.PathLike) -> None:
     """Write the parameters and buffers of ``model`` to a safetensors file, under PyTorch's names.
 
-    The file is complete or it is not there: it is written beside its place, flushed to the disk, then renamed.
+    The write is atomic: a temporary file beside it is written, flushed to disk and then renamed.
 
     Parameters
     ----------
     model : Module
     path : path
-        A file that is there is replaced.
+        An existing file is replaced.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def load_weights(model: Module, path: str | os.PathLike) -> None:
     ----------
     model : Module
     path : path
-        As from `save_weights`, or from PyTorch with safetensors.
+        A file from `save_weights`, or from PyTorch with safetensors.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def load_weights(model: Module, path: str | os.PathLike) -> None:
         If the file cannot be read.
     FileError
         If it is not a complete safetensors file, or its arrays do not fit the model (see `Module.load_state_dict`).
-        Nothing has changed.
+        The model is unchanged then.
     """
     state, _ = _files.read_arrays(path)
     try:

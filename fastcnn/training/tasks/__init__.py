@@ -1,4 +1,4 @@
-"""What models are trained for: classes of images or of pixels, several labels, numbers, or something of one's own."""
+"""Tasks that models are trained for: classification, segmentation, multi-label classification and regression."""
 
 from fastcnn.training.tasks.classification import Classification
 from fastcnn.training.tasks.evaluation import Evaluation

@@ -1,11 +1,11 @@
-"""The task that is meant where none is said: a classification, but for losses that classify nothing."""
+"""The default task: classification, unless the loss is for another task."""
 
 from fastcnn.training.tasks.classification import Classification
 from fastcnn.training.tasks.multi_label import MultiLabel
 from fastcnn.training.tasks.regression import Regression
 from fastcnn.training.tasks.task import Task
 
-_NO_CLASSES = {  # losses of `fastcnn.nn` and `fastcnn.functional` whose targets are no labels of images
+_NO_CLASSES = {  # losses of `fastcnn.nn` and `fastcnn.functional` for other tasks than classification
     "MSELoss": Regression,
     "L1Loss": Regression,
     "SmoothL1Loss": Regression,
@@ -20,14 +20,14 @@ _NO_CLASSES = {  # losses of `fastcnn.nn` and `fastcnn.functional` whose targets
 
 
 def chosen(task: Task | None, loss) -> Task:
-    """The task, where it is one.
+    """Return the task, or a `Classification` if it is None.
 
     Raises
     ------
     TypeError
-        If it is none.
+        If `task` is not a Task.
     ValueError
-        If none is given, and the loss is one of fastcnn's that does not classify.
+        If no task is given and the loss is one of fastcnn's that is not for classification.
     """
     if isinstance(task, Task):
         return task
@@ -36,7 +36,7 @@ def chosen(task: Task | None, loss) -> Task:
     named = loss if hasattr(loss, "__name__") else type(loss)
     if named.__module__.startswith("fastcnn.") and named.__name__ in _NO_CLASSES:
         raise ValueError(
-            f"`loss` is {named.__name__}, which does not learn classes of images, and no `task` is given: pass "
+            f"`loss` is {named.__name__}, which is not for classification, and no `task` is given: pass "
             f"task=training.{_NO_CLASSES[named.__name__].__name__}()."
         )
     return Classification()

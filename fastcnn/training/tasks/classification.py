@@ -1,4 +1,4 @@
-"""One class for each image."""
+"""Classification: one class for each image."""
 
 from collections.abc import Callable, Iterable
 
@@ -11,20 +11,20 @@ from fastcnn.training.tasks.task import Task, ignored_label
 
 
 class Classification(Task):
-    """Each image is of one class: the model gives (N, classes) logits, and the targets are (N,) labels.
+    """Each image has one class: the model returns (N, classes) logits, and the targets are (N,) labels.
 
-    The metric is the accuracy, of the images that the loss does not ignore; `evaluate` returns an `Evaluation`, which
-    has more.
+    The metric is the accuracy over the images that the loss does not ignore. `evaluate` returns an `Evaluation`, which
+    has more metrics.
 
     Parameters
     ----------
     best : {"loss", "accuracy"}, default "loss"
-        By which metric an epoch is the best; see `Task`.
+        Metric that decides which epoch is best; see `Task`.
 
     Raises
     ------
     ValueError
-        If `best` is no metric.
+        If `best` is not a metric.
 
     Examples
     --------
@@ -43,7 +43,7 @@ class Classification(Task):
         return functional.cross_entropy
 
     def check_targets(self, target) -> None:
-        """One whole number for each image."""
+        """Check that there is one integer for each image."""
         if not isinstance(target, np.ndarray) or target.dtype.kind not in "iu":
             what = target.dtype if isinstance(target, np.ndarray) else type(target).__name__
             raise TypeError(f"`labels` must be a numpy array of integers, not {what}{_hint(target)}.")
@@ -54,10 +54,10 @@ class Classification(Task):
             )
 
     def check(self, output, target, loss) -> None:
-        """Classes that the model knows, and a loss that takes them all."""
+        """Check that the model knows the classes and that the loss accepts all of them."""
         if output.ndim != 2:
             raise ValueError(
-                f"the model gives {output.shape[1:]} numbers for each image, but must give one for each class"
+                f"the model returns {output.shape[1:]} numbers for each image, but must return one for each class"
                 f"{'; for classes of pixels pass task=training.Segmentation()' if output.ndim == 4 else ''}."
             )
         check_labels(target, len(target), output.shape[1], ignored_label(loss))
@@ -65,7 +65,7 @@ class Classification(Task):
         loss(np.repeat(output[-1:], len(known), axis=0), known)
 
     def count(self, output, target, loss):
-        """Images that count, and of these, those whose largest logit is that of their label."""
+        """Count the images that the loss does not ignore, and those classified correctly."""
         counted = target != ignored_label(loss)
         right = np.count_nonzero((output.argmax(axis=1) == target) & counted)
         number = int(np.count_nonzero(counted))
@@ -76,16 +76,16 @@ class Classification(Task):
         return {"accuracy": sums["right"] / sums["counted"]}
 
     def find(self, output, target, loss) -> tuple[np.ndarray, np.ndarray]:
-        """Logits and labels, which an `Evaluation` has of all images."""
+        """Return logits and labels; `evaluation` joins those of all batches."""
         return output, target
 
     def evaluation(self, findings: Iterable, loss) -> Evaluation:
-        """The loss sees all images at once: no mean of means, where some weigh more than others or do not count."""
+        """Compute the loss for all images at once: a mean of batch means would weight the images wrongly."""
         logits, labels = (np.concatenate(parts) for parts in zip(*findings, strict=True))
         return Evaluation(float(loss(logits, labels)), logits, labels, ignored_label(loss))
 
 
 def _hint(target) -> str:
-    """What floats may be meant for."""
+    """Suggest other tasks if the targets are floats."""
     floats = isinstance(target, np.ndarray) and target.dtype.kind == "f"
     return "; for numbers pass task=training.Regression(), for several labels training.MultiLabel()" if floats else ""

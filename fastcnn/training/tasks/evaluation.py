@@ -1,4 +1,4 @@
-"""How good a classifier is."""
+"""Evaluation of a classifier."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,45 +12,46 @@ from fastcnn.functional.class_losses import checked_index, checked_labels
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
-    """What a classifier said of images whose classes are known, and all that follows from it.
+    """Predictions of a classifier for labelled images, and the metrics computed from them.
 
     ``print(evaluation)`` shows a table.
 
     Parameters
     ----------
     loss : float
-        Mean over the images that count.
+        Mean loss over the images that count.
     logits : ndarray of shape (N, classes), float32 or float64
-        What the model gave.
+        Output of the model.
     labels : ndarray of shape (N,), integers from 0 to classes - 1, or `ignore_index`
-        What is true.
+        True labels.
     ignore_index : int, default -100
-        Images with this label do not count, in none of the numbers.
+        Images with this label do not count in any metric.
 
     Attributes
     ----------
     counted : ndarray of shape (N,), bool
         Which images count.
     predictions : ndarray of shape (N,), int64
-        The class of the largest logit, the first of equals.
+        Class of the largest logit; the first one if several are equal.
     probabilities : ndarray of shape (N, classes)
         Softmax of the logits.
     accuracy : float
-        Part of the images that count whose prediction is their label, from 0 to 1.
+        Fraction of the counted images that are predicted correctly, from 0 to 1.
     confusion : ndarray of shape (classes, classes), int64
-        Images by their label (row) and prediction (column).
+        Number of counted images by label (row) and prediction (column).
     precision : ndarray of shape (classes,)
-        Part of the predictions of a class that are right; NaN for a class that was never predicted.
+        Fraction of the predictions of a class that are correct; NaN for a class that was never predicted.
     recall : ndarray of shape (classes,)
-        Part of the images of a class that were found; NaN for a class without images.
+        Fraction of the images of a class that are predicted correctly; NaN for a class without images.
     f1 : ndarray of shape (classes,)
-        Harmonic mean of both, ``2 * right / (images + predictions)``; NaN for a class with neither.
+        Harmonic mean of precision and recall, ``2 * right / (images + predictions)``; NaN for a class with neither
+        images nor predictions.
 
     Raises
     ------
     TypeError, ValueError
-        If the logits are not a float array of two axes, there is not one label in their range for each row, or no image
-        counts.
+        If the logits are not a two-dimensional float array, if there is not one valid label for each row, or if no
+        image counts.
 
     Examples
     --------
@@ -121,25 +122,25 @@ class Evaluation:
         return ratio(2 * self.confusion.diagonal(), self.confusion.sum(axis=0) + self.confusion.sum(axis=1))
 
     def top_k(self, k: int = 5) -> float:
-        """Part of the images that count whose label is among the ``k`` classes of the largest logits.
+        """Fraction of the counted images whose label is among the ``k`` classes with the largest logits.
 
-        Of equal logits the first class counts as larger.
+        If logits are equal, the class that comes first counts as larger.
 
         Raises
         ------
         TypeError, ValueError
-            If `k` is not a whole number of at least 1.
+            If `k` is not an integer of at least 1.
         """
         best = np.argsort(-self.logits, axis=1, kind="stable")[:, : _validate.count("k", k)]
         return float(np.mean((best == self.labels[:, None]).any(axis=1)[self.counted]))
 
     def table(self, class_names: Sequence[str] | None = None) -> str:
-        """Loss, accuracy and, where there are more than 5 classes, top-5; then a line for each class and their mean.
+        """Format loss, accuracy and, for more than 5 classes, top-5; then a row for each class, and their mean.
 
         Parameters
         ----------
         class_names : sequence of str, optional
-            One for each class; by default their numbers.
+            One name for each class; by default the class numbers.
 
         Returns
         -------
@@ -175,18 +176,18 @@ class Evaluation:
 
 
 def check_labels(labels: np.ndarray, N: int, classes: int, ignore_index: int) -> None:
-    """Raise if they are not N of so many classes, or no image counts."""
+    """Raise if there are not N labels of so many classes, or if no image counts."""
     _, kept = checked_labels("labels", labels, (N,), classes, ignore_index)
     if not kept.any():
         raise ValueError(f"`labels` holds nothing but {ignore_index}, the label of images that do not count.")
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """``part / whole``, NaN where both are 0."""
+    """Return ``part / whole``, NaN where ``whole`` is 0."""
     return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
 
 
 def known_mean(values: np.ndarray) -> float:
-    """Mean of those that are not NaN, NaN if there are none."""
+    """Mean of the values that are not NaN; NaN if there are none."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else np.nan

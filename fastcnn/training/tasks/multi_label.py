@@ -1,4 +1,4 @@
-"""Several labels for each image."""
+"""Multi-label classification: any number of labels for each image."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,16 +14,16 @@ from fastcnn.training.tasks.task import Task, check_outputs
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MultiLabelScores(Scores):
-    """What a `MultiLabel` task finds; ``print(scores)`` shows a table.
+    """Metrics of a `MultiLabel` task; ``print(scores)`` shows a table.
 
-    It has the attributes of `Scores`, too.
+    It also has the attributes of `Scores`.
 
     Attributes
     ----------
     present, said, right : ndarray of shape (labels,), int64
-        For each label, the images that have it, those of which the model says so, and those of which both is true.
+        For each label, the number of images that have it, of images that it is predicted for, and of images with both.
     agreed : ndarray of shape (labels,), int64
-        For each label, the images of which the model says what is true, whether they have it or not.
+        For each label, the number of images with a correct prediction, whether they have it or not.
     """
 
     present: np.ndarray = field()
@@ -33,31 +33,31 @@ class MultiLabelScores(Scores):
 
     @property
     def accuracies(self) -> np.ndarray:
-        """For each label, the part of the images of which the model says what is true."""
+        """For each label, the fraction of the images with a correct prediction."""
         return self.agreed / self.images
 
     @property
     def precisions(self) -> np.ndarray:
-        """For each label, the part of what the model says that is true; NaN where it never says so."""
+        """For each label, the fraction of its predictions that are correct; NaN if it is never predicted."""
         return ratio(self.right, self.said)
 
     @property
     def recalls(self) -> np.ndarray:
-        """For each label, the part of the images that have it of which the model says so; NaN where none has it."""
+        """For each label, the fraction of the images with it that it is predicted for; NaN if no image has it."""
         return ratio(self.right, self.present)
 
     @property
     def f1s(self) -> np.ndarray:
-        """For each label, the harmonic mean of both, ``2 * right / (present + said)``; NaN where both are 0."""
+        """For each label, the harmonic mean of precision and recall, ``2 * right / (present + said)``; NaN for 0/0."""
         return ratio(2 * self.right, self.present + self.said)
 
     def table(self, label_names: Sequence[str] | None = None) -> str:
-        """The metrics, and a line for each label.
+        """Format the metrics, then a row for each label.
 
         Parameters
         ----------
         label_names : sequence of str, optional
-            One for each label; by default their numbers.
+            One name for each label; by default the label numbers.
 
         Returns
         -------
@@ -82,20 +82,19 @@ class MultiLabelScores(Scores):
 
 
 class MultiLabel(Task):
-    """Each image has any number of labels: the model gives (N, labels) logits, the targets are 1.0 or 0.0 for each.
+    """Each image has any number of labels: the model returns (N, labels) logits, and targets are 1.0 or 0.0 for each.
 
-    The model says that an image has a label where its logit is above a threshold. The metrics are the part of the
-    images all of whose labels are right (`exact_match`), the part of all labels of all images that are right
-    (`label_accuracy`), and precision, recall and F1 of all labels of all images together, as scikit-learn's
-    ``average="micro"``: NaN where there is nothing to divide by. `evaluate` returns a `MultiLabelScores`, which has
-    them for each label.
+    A label is predicted if its logit is above a threshold. The metrics are the fraction of images with all labels
+    correct (`exact_match`), the fraction of correct labels over all images (`label_accuracy`), and precision, recall
+    and F1 over all labels of all images, like scikit-learn's ``average="micro"``; they are NaN where the denominator is
+    0. `evaluate` returns a `MultiLabelScores`, which also has the metrics of each label.
 
     Parameters
     ----------
     threshold : float, default 0
-        Of the logits: 0 is a probability of a half.
+        Threshold of the logits; 0 is a probability of 0.5.
     best : {"loss", "exact_match", "label_accuracy", "precision", "recall", "f1"}, default "loss"
-        By which metric an epoch is the best; see `Task`.
+        Metric that decides which epoch is best; see `Task`.
 
     Raises
     ------
@@ -134,19 +133,19 @@ class MultiLabel(Task):
         return functional.binary_cross_entropy_with_logits
 
     def check_targets(self, target) -> None:
-        """Ones and zeros, for each label of each image."""
+        """Check that there is a 1 or a 0 for each label of each image."""
         _validate.floats("target", target, 2)
         if not ((target == 0) | (target == 1)).all():
             wrong = target[(target != 0) & (target != 1)][0]
-            raise ValueError(f"`target` holds {wrong}, but must be 1 for each label that an image has, and 0 else.")
+            raise ValueError(f"`target` holds {wrong}, but must be 1 for each label that an image has, else 0.")
 
     def check(self, output, target, loss) -> None:
-        """As many labels as the model gives logits, and a loss that takes them."""
+        """Check that there is a target for each logit, and that the loss accepts them."""
         check_outputs(output, target)
         super().check(output, target, loss)
 
     def count(self, output, target, loss):
-        """For each label, what a `MultiLabelScores` has; and the images of which all labels are right."""
+        """Count the attributes of `MultiLabelScores` for each label, and the images with all labels correct."""
         present, said = target > 0.5, output > self.threshold
         agreed = present == said
         return {

@@ -1,4 +1,4 @@
-"""Numbers that are to be learned."""
+"""Regression: numbers for each image."""
 
 from collections.abc import Callable
 
@@ -10,23 +10,23 @@ from fastcnn.training.tasks.task import Task, check_outputs
 
 
 class Regression(Task):
-    """The targets are numbers, as many for each image as the model gives: coordinates, ages, another picture.
+    """The targets are numbers, as many for each image as the model returns: coordinates, ages, another image.
 
-    The metrics are over all numbers of all images: MAE, the mean absolute error; RMSE, the root of the mean squared
-    error; and R2, the coefficient of determination: 1 - (sum of squared errors) / (sum of squared deviations of the
-    targets from their mean), for each of the numbers of an image, and then their mean, as
-    ``sklearn.metrics.r2_score``. R2 is 1 where all is right, 0 for a model that always says the mean, or that is wrong
-    where all targets are the same, and NaN for a single image.
+    The metrics are over all numbers of all images: MAE, the mean absolute error; RMSE, the root mean squared error; and
+    R2, the coefficient of determination, 1 - (sum of squared errors) / (sum of squared deviations of the targets from
+    their mean). R2 is computed for each of the numbers of an image and then averaged, as in
+    ``sklearn.metrics.r2_score``. It is 1 for a perfect model, 0 for a model that always predicts the mean, also 0 for
+    wrong predictions if all targets are the same, and NaN for a single image.
 
     Parameters
     ----------
     best : {"loss", "mae", "rmse", "r2"}, default "loss"
-        By which metric an epoch is the best; see `Task`.
+        Metric that decides which epoch is best; see `Task`.
 
     Raises
     ------
     ValueError
-        If `best` is no metric.
+        If `best` is not a metric.
 
     Examples
     --------
@@ -49,16 +49,16 @@ class Regression(Task):
         return functional.mse_loss
 
     def check_targets(self, target) -> None:
-        """Floats."""
+        """Check that the targets are floats."""
         _validate.floats("target", target)
 
     def check(self, output, target, loss) -> None:
-        """As many numbers for each image as the model gives, and a loss that takes them."""
+        """Check that there are as many targets for each image as outputs, and that the loss accepts them."""
         check_outputs(output, target)
         super().check(output, target, loss)
 
     def count(self, output, target, loss):
-        """Errors and their squares; number, mean and squared deviations of the targets, for each number of an image."""
+        """Sum errors and squared errors, and the targets' mean and squared deviations, for each number of an image."""
         target = target.astype(np.float64)
         errors = output - target
         mean = target.mean(axis=0)
@@ -71,7 +71,7 @@ class Regression(Task):
         }
 
     def merge(self, one, other):
-        """The deviations from the common mean, as T. Chan, G. Golub and R. LeVeque add up variances (1979)."""
+        """Add up two counts; combine the deviations as T. Chan, G. Golub and R. LeVeque do variances (1979)."""
         images, apart = one["images"] + other["images"], other["mean"] - one["mean"]
         between = np.square(apart) * (one["images"] * other["images"] / images)
         return super().merge(one, other) | {

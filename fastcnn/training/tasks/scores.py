@@ -1,4 +1,4 @@
-"""How good a model is, in numbers by name."""
+"""Metrics of an evaluated model, by name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from fastcnn.training.metric import LOSS, Metric
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Scores:
-    """What `fastcnn.training.evaluate` returns for a `Task`; ``print(scores)`` shows it.
+    """Result of `fastcnn.training.evaluate` for a `Task`; ``print(scores)`` shows it.
 
-    Each metric is an attribute, too: ``scores.mae`` is ``scores.metrics["mae"]``.
+    Each metric is also an attribute: ``scores.mae`` is ``scores.metrics["mae"]``.
 
     Attributes
     ----------
@@ -18,7 +18,7 @@ class Scores:
     loss : float
     metrics : mapping of str to float
     kinds : tuple of Metric
-        What the metrics are.
+        Descriptions of the metrics.
 
     Examples
     --------
@@ -51,7 +51,7 @@ class Scores:
 
 
 def table(names: list[str], head: str, columns: Mapping[str, list[str]]) -> list[str]:
-    """Lines of a table: the names to the left under ``head``, the columns to the right of them."""
+    """Lines of a table: the names on the left under ``head``, then the columns."""
     width = max(len(name) for name in [head, *names])
     widths = {title: max(len(title), *map(len, texts)) for title, texts in columns.items()}
     lines = ["  ".join([f"{head:<{width}}", *(f"{title:>{widths[title]}}" for title in columns)])]

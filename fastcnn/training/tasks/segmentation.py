@@ -1,4 +1,4 @@
-"""A class for each pixel."""
+"""Segmentation: one class for each pixel."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,38 +14,38 @@ from fastcnn.training.tasks.task import Task, ignored_label
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SegmentationScores(Scores):
-    """What a `Segmentation` task finds; ``print(scores)`` shows a table.
+    """Metrics of a `Segmentation` task; ``print(scores)`` shows a table.
 
-    It has the attributes of `Scores`, too.
+    It also has the attributes of `Scores`.
 
     Attributes
     ----------
     confusion : ndarray of shape (classes, classes), int64
-        Pixels that count by their label (row) and prediction (column).
+        Number of counted pixels by label (row) and prediction (column).
     """
 
     confusion: np.ndarray = field()
 
     @property
     def iou(self) -> np.ndarray:
-        """Of each class, intersection over union: pixels that are and are said to be of it, of those that are either.
+        """For each class, intersection over union of the pixels with this label and of those with this prediction.
 
-        NaN for a class of which there is no pixel, and of which none is said to be.
+        NaN for a class that neither occurs nor is predicted.
         """
         return _iou(self.confusion)
 
     @property
     def accuracies(self) -> np.ndarray:
-        """Of each class, the part of its pixels that are said to be of it; NaN for a class without pixels."""
+        """For each class, the fraction of its pixels that are predicted correctly; NaN for a class without pixels."""
         return ratio(self.confusion.diagonal(), self.confusion.sum(axis=1))
 
     def table(self, class_names: Sequence[str] | None = None) -> str:
-        """The metrics, and a line for each class.
+        """Format the metrics, then a row for each class.
 
         Parameters
         ----------
         class_names : sequence of str, optional
-            One for each class; by default their numbers.
+            One name for each class; by default the class numbers.
 
         Returns
         -------
@@ -70,24 +70,23 @@ class SegmentationScores(Scores):
 
 
 class Segmentation(Task):
-    """Each pixel is of one class: the model gives (N, classes, H, W) logits, and the targets are (N, H, W) labels.
+    """Each pixel has one class: the model returns (N, classes, H, W) logits, and the targets are (N, H, W) labels.
 
-    The metrics are the part of the pixels whose label is that of the largest logit (`pixel_accuracy`), and the mean
-    over classes of intersection over union (`mean_iou`; M. Everingham et al., "The PASCAL Visual Object Classes
-    Challenge: A Retrospective", IJCV 111, 2015). Pixels whose label is ``loss.ignore_index``, by default -100, count in
-    neither; nor does a class of which there is no pixel, and of which none is said to be. `evaluate` returns a
-    `SegmentationScores`, which has the confusion matrix, too. Label maps of any number of axes are taken: (N, L) for
-    (N, classes, L).
+    The metrics are the fraction of pixels that are predicted correctly (`pixel_accuracy`), and the mean over classes of
+    intersection over union (`mean_iou`; M. Everingham et al., "The PASCAL Visual Object Classes Challenge: A
+    Retrospective", IJCV 111, 2015). Pixels with the label ``loss.ignore_index``, by default -100, count in neither. A
+    class that neither occurs nor is predicted is left out of the mean. `evaluate` returns a `SegmentationScores`, which
+    also has the confusion matrix. Label maps may have any number of axes: (N, L) for (N, classes, L).
 
     Parameters
     ----------
     best : {"loss", "pixel_accuracy", "mean_iou"}, default "loss"
-        By which metric an epoch is the best; see `Task`.
+        Metric that decides which epoch is best; see `Task`.
 
     Raises
     ------
     ValueError
-        If `best` is no metric.
+        If `best` is not a metric.
 
     Examples
     --------
@@ -111,21 +110,21 @@ class Segmentation(Task):
         return functional.cross_entropy
 
     def check_targets(self, target) -> None:
-        """Whole numbers, of more than one axis."""
+        """Check that the targets are integers, with more than one axis."""
         if not isinstance(target, np.ndarray) or target.dtype.kind not in "iu":
             what = target.dtype if isinstance(target, np.ndarray) else type(target).__name__
             raise TypeError(f"`target` must be a numpy array of integers, a label for each pixel, not {what}.")
         if target.ndim < 2:
             raise ValueError(
                 f"`target` must have a label for each pixel, (N, H, W), but its shape is {target.shape}; for one label "
-                "of each image pass task=training.Classification()."
+                "for each image pass task=training.Classification()."
             )
 
     def check(self, output, target, loss) -> None:
-        """A label for each pixel of the output, of a class that the model knows; and a loss that takes them."""
+        """Check that there is a known class for each pixel of the output, and that the loss accepts them."""
         if output.ndim != target.ndim + 1 or output.shape[2:] != target.shape[1:]:
             raise ValueError(
-                f"`target` has shape {target.shape} but the model gives logits of shape (N, "
+                f"`target` has shape {target.shape} but the model returns logits of shape (N, "
                 f"{', '.join(map(str, output.shape[1:]))}): there must be one label for each pixel."
             )
         wrong = (target != ignored_label(loss)) & ((target < 0) | (target >= output.shape[1]))
@@ -141,7 +140,7 @@ class Segmentation(Task):
         super().check(output, target, loss)
 
     def count(self, output, target, loss):
-        """Pixels by label and prediction."""
+        """Count the pixels by label and prediction."""
         classes, counted = output.shape[1], target != ignored_label(loss)
         pairs = (target.astype(np.int64) * classes + output.argmax(axis=1))[counted]
         confusion = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)

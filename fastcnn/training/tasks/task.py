@@ -1,4 +1,4 @@
-"""What a model is trained for: the numbers that say how good it is, and what its targets must be."""
+"""Base class of tasks: they define the metrics of a model and check its targets."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
@@ -11,34 +11,35 @@ from fastcnn.training.batch_result import BatchResult
 from fastcnn.training.metric import LOSS, Metric
 from fastcnn.training.tasks.scores import Scores
 
-Sums = dict[str, Any]  # by name, numbers or arrays that are added up
+Sums = dict[str, Any]  # numbers or arrays by name, which are added up
 
 
 class Task:
-    """What a `Trainer` trains a model for, and `evaluate` asks: metrics, beside the loss.
+    """Base class of what a `Trainer` trains a model for: it defines metrics besides the loss, and checks targets.
 
-    A subclass says which metrics there are, counts in each batch what they come from, and computes them from the sums.
-    Those of batches, and of processes that train together, are added up, so that no number is a mean of means.
+    A subclass lists its metrics in `metrics`, counts in each batch what they are computed from (`count`), and computes
+    them from the sums of these counts (`measure`). Counts are summed over batches and ranks first, so that no metric is
+    a mean of batch means.
 
     Parameters
     ----------
     best : str, default "loss"
-        By which metric an epoch is the best, of the validation data where there are some: what `EarlyStopping` and
-        `BestWeights` monitor unless they are told, and what a schedule that needs a metric gets.
+        Metric that decides which epoch is best, on the validation data if there are any. `EarlyStopping` and
+        `BestWeights` monitor it by default, and a schedule that needs a metric gets it.
 
     Attributes
     ----------
     metrics : tuple of Metric
-        Of the class.
+        Metrics besides the loss; an attribute of the class.
 
     Raises
     ------
     ValueError
-        If `best` is no metric.
+        If `best` is not a metric.
 
     Examples
     --------
-    How often is the true class among the three that the model thinks most likely?
+    How often is the true class among the three most likely ones?
 
     >>> import numpy as np
     >>> from fastcnn import functional as F, nn, training
@@ -68,53 +69,54 @@ class Task:
 
     @property
     def default_loss(self) -> Callable | None:
-        """The loss that `evaluate` takes where none is given; None if there must be one."""
+        """The loss that `evaluate` uses by default; None if it must be given."""
         return None
 
-    # What a subclass defines
+    # Methods that a subclass defines
 
     def count(self, output: np.ndarray, target: np.ndarray, loss) -> Sums:
-        """Count in a batch what the metrics come from: numbers or arrays by name, which are added up over batches.
+        """Count in a batch what the metrics are computed from: numbers or arrays by name, summed over batches.
 
-        ``output`` is what the model gave for the batch and ``target`` what is true; ``loss``, that of the run, may say
-        which targets do not count. Names and shapes are the same in all batches. Where nothing counts, there is nothing
-        in the dictionary.
+        ``output`` is the model's output for the batch and ``target`` the true values; ``loss``, the loss of the run,
+        may define which targets do not count. Names and shapes must be the same in all batches. If no target counts,
+        return an empty dictionary.
         """
         return {"images": len(target)}
 
     def measure(self, sums: Sums) -> dict[str, float]:
-        """The metrics, by name, from the sums of all batches."""
+        """Compute the metrics, by name, from the sums of all batches."""
         return {}
 
-    # What it may define
+    # Methods that it may define
 
     def merge(self, one: Sums, other: Sums) -> Sums:
-        """The sums of two batches together."""
+        """Add up the sums of two batches."""
         return {name: value + other[name] for name, value in one.items()}
 
     def check_targets(self, target: np.ndarray) -> None:
-        """Raise a TypeError or a ValueError if these are no targets of this task, whatever the model."""
+        """Raise a TypeError or a ValueError if these cannot be targets of this task, whatever the model."""
         if not isinstance(target, np.ndarray) or target.ndim == 0:
             raise TypeError(f"`target` must be a numpy array, not {type(target).__name__}.")
 
     def check(self, output: np.ndarray, target: np.ndarray, loss) -> None:
-        """Raise a TypeError or a ValueError if targets do not fit what the model gave for a few other images.
+        """Raise a TypeError or a ValueError if the targets do not fit the model's output for a few other images.
 
-        It is called before the first batch, with all targets that are in memory. This one tries the last ones.
+        It is called before the first batch, with all targets that are in memory. By default it tries the last output
+        with the last target.
         """
         self.batch(output[-1:], target[-1:], loss)
 
     def conclude(self, total: BatchResult) -> Any:
-        """What `evaluate` returns, from the result of all batches together: ``total.images``, ``loss`` and ``sums``.
+        """Return the result of `evaluate` from the total of all batches: ``total.images``, ``loss`` and ``sums``.
 
         It must have the loss and each metric as attributes.
         """
         return Scores(total.images, total.loss, self.measure(total.sums), self.metrics)
 
-    # What a trainer and `evaluate` call
+    # Methods that a trainer and `evaluate` call
 
     def batch(self, output: np.ndarray, target: np.ndarray, loss) -> BatchResult:
-        """The result of a batch for which the model gave ``output``."""
+        """Return the result of a batch from the model's output."""
         try:
             mean = float(loss(output, target))
             weight = float(getattr(loss, "mean_over", len(target)))
@@ -123,7 +125,7 @@ class Task:
         return BatchResult(mean, weight, len(target), self.count(output, target, loss))
 
     def together(self, results: Iterable[BatchResult]) -> BatchResult:
-        """The result of several batches, or of the parts of one."""
+        """Combine the results of several batches, or of the parts of one."""
         loss, weight, images, sums = 0.0, 0.0, 0, Sums()
         for result in results:
             if result.weight > 0:
@@ -132,30 +134,30 @@ class Task:
         return BatchResult(loss / weight if weight else 0.0, weight, images, sums)
 
     def added(self, sums: Sums, more: Sums) -> Sums:
-        """Sums with those of another batch; either may be empty."""
+        """Add the sums of another batch; either may be empty."""
         return self.merge(sums, more) if sums and more else sums or more
 
     def find(self, output: np.ndarray, target: np.ndarray, loss) -> Any:
-        """What `evaluation` needs of a batch."""
+        """Return what `evaluation` needs from a batch."""
         return self.batch(output, target, loss)
 
     def evaluation(self, findings: Iterable, loss) -> Any:
-        """What `evaluate` returns, from what was found in all batches, in their order."""
+        """Return the result of `evaluate` from the findings of all batches, in order."""
         total = self.together(findings)
         if not total.counts:
-            raise ValueError(f"None of {total.images} targets counts, by `loss`.")
+            raise ValueError(f"`loss` ignores all of the {total.images} targets.")
         return self.conclude(total)
 
     def numbers(self, measured: Any) -> dict[str, float]:
-        """The loss and the metrics, by name, of an evaluation."""
+        """Return the loss and the metrics of an evaluation, by name."""
         return {kind.name: float(getattr(measured, kind.name)) for kind in self.kinds}
 
     def numbers_of(self, loss: float, sums: Sums) -> dict[str, float]:
-        """The loss and the metrics, by name, of a loss and of sums."""
+        """Return the loss and the metrics, by name, from a loss and sums."""
         return {LOSS.name: loss, **{name: float(value) for name, value in self.measure(sums).items()}}
 
     def shown(self, numbers: dict[str, float]) -> str:
-        """What `numbers` and `numbers_of` give, for people."""
+        """Format the result of `numbers` or `numbers_of`."""
         return ", ".join(kind.shown(numbers[kind.name]) for kind in self.kinds)
 
     def __repr__(self) -> str:
@@ -164,14 +166,14 @@ class Task:
 
 
 def ignored_label(loss) -> int:
-    """The label of images that do not count, as a loss has it; `fastcnn.functional.cross_entropy`'s for one without."""
+    """Return the ``ignore_index`` of a loss, or the default of `fastcnn.functional.cross_entropy`."""
     return getattr(loss, "ignore_index", -100)
 
 
 def check_outputs(output: np.ndarray, target: np.ndarray) -> None:
-    """Raise if there is not one target of the output's dtype for each number of it; more images may have targets."""
+    """Raise unless targets have the output's dtype and its shape, except for the number of images."""
     if target.dtype != output.dtype:
-        raise TypeError(f"`target` is {target.dtype} but the model gives {output.dtype}; give both the same dtype.")
+        raise TypeError(f"`target` is {target.dtype} but the model returns {output.dtype}; both need the same dtype.")
     if target.shape[1:] != output.shape[1:]:
         wanted = "(N" + "".join(f", {size}" for size in output.shape[1:]) + (",)" if output.ndim == 1 else ")")
-        raise ValueError(f"`target` has shape {target.shape} but must have {wanted}, as what the model gives.")
+        raise ValueError(f"`target` has shape {target.shape} but must have {wanted}, like the model's output.")
