@@ -12,7 +12,7 @@ from fastcnn import data, nn, optim, training
 from fastcnn.data import ArrayDataset, DataLoader, Dataset, ImageFolder
 from tests.test_loader import arrays, equal, noise
 
-Image = pytest.importorskip("PIL.Image", reason='Pillow comes with pip install "fastcnn[data]"')
+Image = pytest.importorskip("PIL.Image", reason="reading pictures needs Pillow: pip install Pillow")
 
 
 class Numbers:
@@ -213,7 +213,7 @@ def test_pictures_are_transformed(folder):
     prepare = data.Preprocessing(8, [0.5] * 3, [0.5] * 3)
     pictures = ImageFolder(folder, prepare)
     np.testing.assert_array_equal(pictures[3][0], prepare(ImageFolder(folder)[3][0][None])[0], strict=True)
-    with pytest.raises(ValueError, match="has a `transform`, but what is loaded are the pictures as they are"):
+    with pytest.raises(ValueError, match="`transform` must be None for `load`, which returns the pictures unchanged"):
         pictures.load()
     with pytest.raises(TypeError, match=re.escape("`transform` must be callable, transform(image), not 'flip'.")):
         ImageFolder(folder, "flip")

@@ -11,7 +11,7 @@ import pytest
 from fastcnn.data import DataError, image_folder, read_image
 from fastcnn.data.image_folder import read_pictures
 
-Image = pytest.importorskip("PIL.Image", reason='Pillow comes with pip install "fastcnn[data]"')
+Image = pytest.importorskip("PIL.Image", reason="reading pictures needs Pillow: pip install Pillow")
 
 
 def save(path, pixels, mode=None, **options):
@@ -80,7 +80,7 @@ def test_train_and_test_folders(tmp_path):
     train, test = image_folder(tmp_path)
     assert (levels(train), levels(test), test.labels.tolist(), test.classes) == ([10, 11], [50, 51], [0, 1], ("a", "b"))
     (tmp_path / "test" / "c").mkdir()
-    with pytest.raises(DataError, match="is empty; there must be pictures of the class in it"):
+    with pytest.raises(DataError, match="is empty; it must hold the pictures of the class"):
         image_folder(tmp_path)
     save(tmp_path / "test" / "c" / "x.png", level(0))
     with pytest.raises(
@@ -102,7 +102,7 @@ def test_the_first_picture_of_another_size_is_named(tmp_path):
         for i in range(3):
             save(tmp_path / part / "a" / f"{i}.png", level(i))
     odd = save(tmp_path / "test" / "a" / "1.png", level(0, (5, 4)))
-    sentence = f"{odd} has 5x4 pixels (height x width) but those before it have 4x5; give `size`, to which"
+    sentence = f"{odd} has 5x4 pixels (height x width) but the pictures before it have 4x5; pass `size` to"
     with pytest.raises(DataError, match=re.escape(sentence)):
         image_folder(tmp_path)
     odd = save(tmp_path / "train" / "a" / "2.png", level(0, (4, 4)))  # which is read before
@@ -180,7 +180,7 @@ def bad_folder(tmp_path, what):
         return tmp_path / "a" / "more", f"is a folder, but {tmp_path / 'a'} must hold the pictures of the class"
     if what == "an empty class":
         (tmp_path / "b").mkdir()
-        return tmp_path / "b", "is empty; there must be pictures of the class in it."
+        return tmp_path / "b", "is empty; it must hold the pictures of the class."
     save(tmp_path / "b" / "1.png", level(1))
     return tmp_path / "b", "has only one picture, but one for training and one for testing are needed."
 
@@ -212,7 +212,7 @@ def test_folders_that_are_none(tmp_path):
 
 BAD_ARGUMENTS = {
     "no generator": ({"rng": None}, TypeError, "`rng` is None but"),
-    "a seed": ({"rng": 3}, TypeError, "has no subfolders train and test, and to hold out test images needs a numpy."),
+    "a seed": ({"rng": 3}, TypeError, "has no subfolders train and test, and holding out test images needs a numpy."),
     "two channels": ({"channels": 2}, ValueError, "`channels` is 2 but must be 1 (grey) or 3 (red, green, blue)."),
     "no height": ({"size": (0, 3)}, ValueError, "`size` is 0 but must be at least 1."),
     "three sizes": ({"size": (1, 2, 3)}, TypeError, "`size` must be a whole number, not (1, 2, 3)."),
@@ -257,9 +257,7 @@ def test_modes_of_pillow(tmp_path, mode, channels):
 def test_16_bits_keep_their_upper_eight(tmp_path):
     path = save(tmp_path / "deep.png", np.array([[0, 255, 256, 65535]], np.uint16))
     assert read_image(path).tolist() == [[[0, 0, 1, 255]]]
-    with pytest.raises(
-        DataError, match=re.escape("holds numbers of 32 bits (F) but must hold grey levels or colours.")
-    ):
+    with pytest.raises(DataError, match=re.escape("holds 32-bit numbers (F) but must hold grey levels or colours.")):
         read_image(save(tmp_path / "float.tif", np.zeros((2, 2), np.float32)))
 
 
@@ -386,11 +384,9 @@ def test_a_missing_file_is_missing(tmp_path):
 
 def test_without_pillow_the_error_says_how_to_get_it(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(
-        ImportError, match=re.escape('Pictures need Pillow; install it with pip install "fastcnn[data]".')
-    ):
+    with pytest.raises(ImportError, match=re.escape("Reading pictures needs Pillow: pip install Pillow.")):
         image_folder(folder, rng=rng())
-    with pytest.raises(ImportError, match=re.escape('pip install "fastcnn[data]".')):
+    with pytest.raises(ImportError, match=re.escape("pip install Pillow.")):
         read_image(folder / "cat" / "0.png")
-    with pytest.raises(ImportError, match=re.escape('pip install "fastcnn[data]".')):
+    with pytest.raises(ImportError, match=re.escape("pip install Pillow.")):
         image_folder(folder, channels=1, rng=rng())

@@ -86,7 +86,7 @@ def test_what_is_wrong_is_said_before_the_first_batch(folder, tmp_path, capsys):
     for given in (without_size, (*without_size, "--no-lazy")):
         code, _, stderr = call(capsys, "train", *given)
         assert code == 1
-        said = f"{odd} has 9x12 pixels (height x width) but those before it have 12x12; give --image-size, to which all"
+        said = f"{odd} has 9x12 pixels (height x width) but the pictures before it have 12x12; pass --image-size"
         assert said in stderr
     for path in (odd, *sorted((folder / "dark").iterdir())):  # some are trained on, some held out
         _damaged(capsys, path, *without_size, "--image-size", 12)

@@ -69,9 +69,9 @@ BAD = {
     "a root for digits": (
         ("digits", "data"),
         {},
-        "`root` is data but is only for mnist, fashion-mnist, kmnist, cifar10,",
+        "`root` is data but applies only to mnist, fashion-mnist, kmnist, cifar10,",
     ),
-    "a size for MNIST": (("mnist",), {"size": 32}, "`size` is only for a folder of images, which mnist is not."),
+    "a size for MNIST": (("mnist",), {"size": 32}, "`size` applies only to a folder of images, which mnist is"),
 }
 
 

@@ -48,11 +48,11 @@ def test_classes_may_be_called_so(tmp_path):
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [
-        (["train", "val", "valid"], "{root} has both val and valid, but only one can be its validation."),
-        (["train", "TEST", "test"], "{root} has both TEST and test, but only one can be its test."),
-        (["train"], "{root} has train, with folders in it, but no folder val, valid, validation or test beside it. For "
-                    "a part of train to be held out, name {root}/train."),
-        (["training", "test"], "{root} has test, with folders in it, but no folder train beside it."),
+        (["train", "val", "valid"], "{root} has both val and valid, but only one can be validation."),
+        (["train", "TEST", "test"], "{root} has both TEST and test, but only one can be test."),
+        (["train"], "{root} has the folder train with folders in it, but no val, valid, validation or test beside it. "
+                    "To hold out a part of train, pass {root}/train."),
+        (["training", "test"], "{root} has the folder test with folders in it, but no train beside it."),
     ],
     ids=["two for validation", "two that differ in case", "train alone", "no train"],
 )  # fmt: skip

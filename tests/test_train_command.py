@@ -335,7 +335,7 @@ def test_pictures_of_ones_own(tmp_path, capsys):
     model = ("--model", "conv4_conv8", "--lr", "0.01", "--out", tmp_path / "run")
     code, _, stderr = call(capsys, "train", *options, *model)
     assert code == 1
-    assert "give --image-size, to which all are resized" in stderr
+    assert "pass --image-size to resize all of them" in stderr
     code, stdout, stderr = call(capsys, "train", *options, *model, "--image-size", 16)
     assert code == 0
     assert "16 training, 4 test images of 3x16x16; 2 classes." in stderr

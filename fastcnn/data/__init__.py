@@ -1,4 +1,4 @@
-"""Data: sets by name, one's own pictures, and what turns them into batches."""
+"""Data: known data sets, folders of pictures, and loaders that make batches of them."""
 
 from typing import TYPE_CHECKING
 
@@ -54,5 +54,5 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # else every name would be there
+if not TYPE_CHECKING:  # otherwise type checkers would accept every name
     __getattr__ = _absent.say(__name__)

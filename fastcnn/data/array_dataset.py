@@ -1,4 +1,4 @@
-"""Images with their labels, in memory."""
+"""Images and labels in memory."""
 
 from dataclasses import dataclass, field
 
@@ -6,12 +6,12 @@ import numpy as np
 
 from fastcnn import _validate
 
-MOST_UNNAMED = 10_000  # classes that are named by their numbers: labels without names are small numbers
+MOST_UNNAMED = 10_000  # largest number of classes without names; larger labels are taken for an error
 
 
 @dataclass(frozen=True, eq=False)
 class ArrayDataset:
-    """Images, their labels, and a sentence that says where they come from.
+    """Images with labels, the names of the classes, and a text that says where they come from.
 
     Parameters
     ----------
@@ -20,16 +20,16 @@ class ArrayDataset:
     labels : ndarray of int64, shape (N,)
         The class of each image, from 0.
     source : str
-        What data this is, for people to read: "MNIST from /data/mnist".
+        Description of the data for printing, such as "MNIST from /data/mnist".
     classes : tuple of str
-        The names of the classes, by label; without them, "0", "1" and so on up to the highest label.
+        Names of the classes, by label; by default "0", "1" and so on up to the highest label.
     files : tuple of str
-        The names of the images' files, of images that are files.
+        File names of the images, if they come from files.
 
     Raises
     ------
     TypeError, ValueError
-        An array has another dtype or shape, there are not as many labels as images, or a label is that of no class.
+        If an array has the wrong dtype or shape, there is not one label for each image, or a label has no class.
 
     Examples
     --------
@@ -61,7 +61,7 @@ class ArrayDataset:
             raise ValueError(f"`files` has {len(self.files)} names but there are {len(self.images)} images.")
         low, high = int(self.labels.min()), int(self.labels.max())
         if not self.classes and high < MOST_UNNAMED:
-            object.__setattr__(self, "classes", tuple(map(str, range(high + 1))))  # the one way into a frozen dataclass
+            object.__setattr__(self, "classes", tuple(map(str, range(high + 1))))  # the dataclass is frozen
         if low < 0 or high >= len(self.classes):
             raise ValueError(
                 f"`labels` holds {low if low < 0 else high}, but its values must be from 0 to "
@@ -73,29 +73,29 @@ class ArrayDataset:
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """(C, H, W) of each image."""
+        """Shape (C, H, W) of each image."""
         return self.images.shape[1:]
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, int]:
-        """An image and its label."""
+        """Return an image and its label."""
         return self.images[i], int(self.labels[i])
 
     def take(self, which: np.ndarray, source: str | None = None) -> "ArrayDataset":
-        """Images by their numbers, as copies; ``source`` says what they are, by default what the data set is."""
+        """Return the images with these indices, as copies; ``source`` describes them, by default like the data set."""
         files = tuple(self.files[i] for i in which) if self.files else ()
         return ArrayDataset(self.images[which], self.labels[which], source or self.source, self.classes, files)
 
     def limit(self, n: int, rng: np.random.Generator) -> "ArrayDataset":
-        """``n`` images, drawn at random, in their order; the data set itself if it has no more than that.
+        """Return ``n`` images drawn at random, in their original order, or the data set itself if it has no more.
 
-        Each class has about its share of them, and at least one where there is room for all classes.
+        Each class keeps about its share of the images, and at least one image if ``n`` allows it.
 
         Parameters
         ----------
         n : int
-            At least 1.
+            Number of images, at least 1.
         rng : numpy.random.Generator
-            What draws them. Of two numbers, the smaller draws a part of what the larger does from the same state.
+            Source of randomness. From the same state, a smaller ``n`` draws a subset of what a larger ``n`` draws.
 
         Returns
         -------
@@ -106,14 +106,14 @@ class ArrayDataset:
 
 
 def drawn(labels: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray | None:
-    """The numbers of the images that `ArrayDataset.limit` takes; None if those are all."""
+    """Return the indices of the images that `ArrayDataset.limit` keeps, or None if it keeps all."""
     _validate.generator("rng", rng)
     if _validate.count("n", n, least=1) >= len(labels):
         return None
     shuffled = rng.permutation(len(labels))
     labels = labels[shuffled]
     by_class, counts = np.argsort(labels, kind="stable"), np.bincount(labels)
-    place = np.empty(len(labels))  # of each image in its class, spread from 0 to 1: the nearest to 0 are taken
+    place = np.empty(len(labels))  # rank of each image in its class, scaled to 0 to 1; the smallest are kept
     place[by_class] = np.concatenate([(np.arange(count) + 0.5) / count for count in counts])
-    place[by_class[np.cumsum(counts)[counts > 0] - counts[counts > 0]]] = 0  # the first of each class
+    place[by_class[np.cumsum(counts)[counts > 0] - counts[counts > 0]]] = 0  # the first of each class comes first
     return np.sort(shuffled[np.argsort(place, kind="stable")[:n]])

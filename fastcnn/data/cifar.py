@@ -1,4 +1,4 @@
-"""CIFAR-10 in its binary form: from a folder, from the cache, or from the network."""
+"""CIFAR-10 in its binary version: from a folder, the cache or the network."""
 
 import gzip
 import os
@@ -21,7 +21,7 @@ MOST = 10_000  # records in a file
 CHUNK = 1 << 20  # bytes read at a time
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-# The sum is that of TensorFlow Datasets (url_checksums) and of torchvision for Ruby.
+# TensorFlow Datasets (url_checksums) and torchvision for Ruby have the same checksum.
 CIFAR10 = Source(
     "CIFAR-10",
     "cifar-10",
@@ -31,16 +31,16 @@ CIFAR10 = Source(
 
 
 def cifar10(root=None, *, download: bool = True) -> tuple[ArrayDataset, ArrayDataset]:
-    """CIFAR-10 [1]_: 50,000 training and 10,000 test photographs of ten kinds of things, 32x32 in colour.
+    """Load CIFAR-10 [1]_: 50,000 training and 10,000 test photographs of ten classes, 32x32 in colour.
 
-    The binary version, ``cifar-10-binary.tar.gz`` (170 MB) or the six ``.bin`` files that it holds, which need not be
-    extracted; the Python version is pickled and is not read, for a pickle can execute anything. They come from the
-    places of `mnist`'s files, in the subfolder ``cifar-10``, the ``.bin`` files also in ``cifar-10-batches-bin``.
+    It reads the binary version: the archive ``cifar-10-binary.tar.gz`` (170 MB), or the six extracted ``.bin`` files.
+    The Python version is not read, because it is pickled and a pickle can execute code. Files are looked for in the
+    same places as those of `mnist`, in the subfolder ``cifar-10``, and ``.bin`` files also in ``cifar-10-batches-bin``.
 
     Parameters
     ----------
     root : str or path-like
-        The folder, see `mnist`.
+        The folder; see `mnist`.
     download : bool
         See `mnist`.
 
@@ -54,7 +54,7 @@ def cifar10(root=None, *, download: bool = True) -> tuple[ArrayDataset, ArrayDat
     FileNotFoundError, DownloadError
         See `mnist`.
     DataError
-        A file is damaged or is not CIFAR-10's: its length, its labels, the archive. A ValueError.
+        If a file is damaged or is not CIFAR-10's: its length, its labels or the archive is wrong. A ValueError.
 
     References
     ----------
@@ -75,7 +75,7 @@ def cifar10(root=None, *, download: bool = True) -> tuple[ArrayDataset, ArrayDat
 
 
 def _locate(folder: Path, name: str) -> Path:
-    """The folder that holds the six files, or the archive."""
+    """Return the folder that holds the six files, or the path of the archive."""
     outer = (folder / CIFAR10.folder, folder)
     for place in (place for out in outer for place in (out / EXTRACTED, out)):
         if all((place / file).is_file() for file in TRAIN + TEST):
@@ -89,7 +89,7 @@ def _locate(folder: Path, name: str) -> Path:
 
 
 def _from_folder(folder: Path) -> dict[str, np.ndarray]:
-    """File name -> its records, from the files."""
+    """Read the records of each file, by file name, from a folder."""
     batches = {}
     for name in TRAIN + TEST:
         with open(folder / name, "rb") as file:
@@ -98,7 +98,7 @@ def _from_folder(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _from_archive(path: Path) -> dict[str, np.ndarray]:
-    """File name -> its records, from the archive; nothing is written to the disk."""
+    """Read the records of each file, by file name, from the archive, without extracting it to disk."""
     batches = {}
     with open(path, "rb") as file:
         try:
@@ -107,7 +107,7 @@ def _from_archive(path: Path) -> dict[str, np.ndarray]:
                     name = member.name.rpartition("/")[2]
                     if name in TRAIN + TEST and member.isfile() and name not in batches:
                         batches[name] = _records(archive.extractfile(member), member.size, f"{path}, {member.name}")
-                while stream.read(CHUNK):  # only at its very end does gzip compare the checksum of it all
+                while stream.read(CHUNK):  # gzip compares the checksum only at the very end
                     pass
         except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
             raise DataError(f"{path}: the archive is damaged ({error}); get the file again.") from error
@@ -117,13 +117,13 @@ def _from_archive(path: Path) -> dict[str, np.ndarray]:
 
 
 class _InChunks(gzip.GzipFile):
-    """What is decompressed, in as much memory as it takes, where ``gzip`` takes first what is asked for.
+    """A gzip file that allocates memory only for what it has decompressed.
 
-    A header in the archive may say that a name has 2**40 bytes.
+    `gzip.GzipFile` allocates the requested size first, and a damaged archive may request 2**40 bytes for a name.
     """
 
-    def read(self, size: int = -1) -> bytes:  # type: ignore[override]  # tarfile never gives None
-        """The next ``size`` bytes; less than that only at the end."""
+    def read(self, size: int = -1) -> bytes:  # type: ignore[override]  # tarfile never passes None
+        """Return the next ``size`` bytes, or fewer at the end."""
         content = bytearray()
         while piece := super().read(CHUNK if size < 0 else min(CHUNK, size - len(content))):
             content += piece
@@ -131,7 +131,7 @@ class _InChunks(gzip.GzipFile):
 
 
 def _records(file, size: int, name: str) -> np.ndarray:
-    """The records of one file, (N, RECORD). ``size`` is checked before memory is taken."""
+    """Return the records of one file, (N, RECORD). ``size`` is checked before memory is allocated."""
     if size == 0 or size % RECORD or size > MOST * RECORD:
         raise DataError(
             f"{name} has {size} bytes but must have {RECORD} for each image, and from 1 to {MOST:,} images."

@@ -1,4 +1,4 @@
-"""What a data loader takes batches from."""
+"""The interface of data sets for a `DataLoader`."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -9,10 +9,9 @@ from fastcnn._inputs import each, joined, listed
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Anything with a length, whose items are pairs of an image and its label, as a dataset of PyTorch's.
+    """Protocol of data sets: a length, and items that are pairs (image, label), as for a PyTorch ``Dataset``.
 
-    A class need not be derived from this one; that it may is for those who like to say so. `ImageFolder` and
-    `ArrayDataset` are such.
+    A class need not inherit from it, but it may. `ImageFolder` and `ArrayDataset` follow this protocol.
 
     Examples
     --------
@@ -29,17 +28,17 @@ class Dataset(Protocol):
     """
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of items."""
 
     def __getitem__(self, i: int, /) -> tuple[Any, Any]:
-        """The image, an array of one shape for all, and the label of number ``i``, from 0.
+        """Return image and label number ``i``, from 0; all images must have the same shape.
 
-        For a model with several inputs the image is a tuple of an array for each.
+        For a model with several inputs the image is a tuple with an array for each input.
         """
 
 
 def stacked(dataset: Dataset, which: np.ndarray) -> tuple[Any, np.ndarray]:
-    """Images and labels of these numbers, each in one array; of several inputs, each input's in one."""
+    """Stack the images with these indices into one array, or one for each input, and their labels into another."""
     pairs = [_pair(dataset, int(i)) for i in which]
     images, labels = [each(np.asarray, image) for image, _ in pairs], [np.asarray(label) for _, label in pairs]
     for what, found in (("images", images), ("labels", labels)):
@@ -55,7 +54,7 @@ def stacked(dataset: Dataset, which: np.ndarray) -> tuple[Any, np.ndarray]:
 
 
 def _pair(dataset: Dataset, i: int) -> tuple:
-    """An item, which must be a pair."""
+    """Return an item, which must be a pair."""
     try:
         item = dataset[i]
     except Exception as error:
@@ -67,6 +66,6 @@ def _pair(dataset: Dataset, i: int) -> tuple:
 
 
 def _named(dataset: Dataset, i: int) -> str:
-    """An item as an error names it: by its file, where it is one."""
-    samples = getattr(dataset, "samples", None)  # as ImageFolder's, and torchvision's
+    """Name of an item for an error message: its file if it has one."""
+    samples = getattr(dataset, "samples", None)  # like those of ImageFolder and torchvision
     return str(samples[i][0]) if samples else f"dataset[{i}]"

@@ -1,4 +1,4 @@
-"""A photographed or drawn digit, as MNIST's digits are."""
+"""Conversion of a photographed or drawn digit to MNIST's format."""
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -8,26 +8,26 @@ from fastcnn import _validate
 from .errors import DataError
 
 BOX, SIZE = 20, 28  # pixels: the digit fits into the box, the box lies in the image
-LARGE = 400  # pixels: larger pictures are averaged down first, which also takes noise away
-CONTRAST = 24  # grey levels that ink must differ from its background by
-DUST = 0.003  # of the ink, which may lie beyond the digit on each of its four sides
-THIN = 2.0  # pixels of the box: thinner strokes than those of MNIST are made as thick as its thin ones
+LARGE = 400  # pixels: larger pictures are first reduced by averaging, which also removes noise
+CONTRAST = 24  # least difference between ink and background, in grey levels
+DUST = 0.003  # fraction of the ink that may lie outside the digit on each of the four sides
+THIN = 2.0  # pixels of the box: strokes are thickened to at least this, as thin as those of MNIST
 
 
 def digit_image(picture: np.ndarray) -> np.ndarray:
-    """Cut a digit out of a picture and put it where MNIST's digits are, light on dark.
+    """Cut a digit out of a picture and centre it as in MNIST, light on dark.
 
     MNIST's were "size normalized to fit in a 20x20 pixel box while preserving their aspect ratio", and "centered in a
     28x28 image by computing the center of mass of the pixels, and translating the image so as to position this point at
-    the center of the 28x28 field" [1]_. Before that, what is no digit is taken away: the background, which may be
-    lighter to one side than to the other, is a plane through the picture's margin; ink is what differs from it, by more
-    than half the threshold of Otsu [2]_; strokes that are too thin are thickened.
+    the center of the 28x28 field" [1]_. This function does the same after three steps. The background, which may be
+    lighter on one side, is estimated as a plane through the picture's margin. Ink is what differs from it by more than
+    half of Otsu's threshold [2]_. Strokes that are too thin are thickened.
 
     Parameters
     ----------
     picture : ndarray of uint8, shape (1, H, W)
-        Grey levels of one digit, in ink that is darker or lighter than all around it; from `read_image` with
-        ``channels=1``. There should be some background on all sides, and nothing else on it but specks.
+        Grey levels of one digit that is darker or lighter than its background, as from `read_image` with
+        ``channels=1``. There should be some background on all sides, and nothing else in the picture but specks.
 
     Returns
     -------
@@ -37,9 +37,9 @@ def digit_image(picture: np.ndarray) -> np.ndarray:
     Raises
     ------
     DataError
-        There is no ink: everything is of about one level. A ValueError.
+        If there is no ink, because all grey levels are about the same. A ValueError.
     TypeError, ValueError
-        `picture` is not such an array.
+        If `picture` is not such an array.
 
     References
     ----------
@@ -68,16 +68,16 @@ def digit_image(picture: np.ndarray) -> np.ndarray:
 
 
 def _averaged(picture: np.ndarray) -> np.ndarray:
-    """Grey levels of blocks of pixels, at most `LARGE` of them along a side."""
+    """Average blocks of pixels, so that at most `LARGE` are left along a side."""
     k = -(-max(picture.shape) // LARGE)
     H, W = (max(extent // k, 1) for extent in picture.shape)
     return picture[: H * k, : W * k].reshape(H, min(k, picture.shape[0]), W, min(k, picture.shape[1])).mean(axis=(1, 3))
 
 
 def _ink(picture: np.ndarray) -> np.ndarray:
-    """How much ink there is in each pixel, from 0 to 1."""
+    """Amount of ink in each pixel, from 0 to 1."""
     difference = picture - _background(picture)
-    if (difference * np.abs(difference)).sum() < 0:  # what differs much is darker
+    if (difference * np.abs(difference)).sum() < 0:  # the ink is darker than the background
         difference = -difference
     difference = np.maximum(difference, 0)
     threshold = _otsu(difference)
@@ -85,14 +85,14 @@ def _ink(picture: np.ndarray) -> np.ndarray:
     full = np.median(difference[is_ink]) if is_ink.any() else 0
     if full < CONTRAST:
         raise DataError(f"The picture shows no digit: ink and background differ by {full:.0f} of 255 grey levels.")
-    near = sliding_window_view(np.pad(is_ink, 1), (3, 3)).any(axis=(2, 3))  # what is faint must lie beside what is not
+    near = sliding_window_view(np.pad(is_ink, 1), (3, 3)).any(axis=(2, 3))  # faint ink counts only beside strong ink
     return near * np.clip((difference - threshold / 2) / (full - threshold / 2), 0, 1)
 
 
 def _background(picture: np.ndarray) -> np.ndarray:
-    """The plane through the margin, by least squares; what differs from it most, such as ink that touches, is left out.
+    """Fit a plane to the margin by least squares, without the outliers, such as ink that touches the margin.
 
-    The margin is as wide as a sixteenth of the picture.
+    The margin is a sixteenth of the picture wide.
     """
     H, W = picture.shape
     y, x = np.mgrid[-1 : 1 : H * 1j, -1 : 1 : W * 1j]
@@ -108,7 +108,7 @@ def _background(picture: np.ndarray) -> np.ndarray:
 
 
 def _otsu(levels: np.ndarray) -> float:
-    """The level that parts the pixels in two with the most variance between them; 0 where all have the same."""
+    """Threshold that splits the levels into two classes with the largest variance between them; 0 if all are equal."""
     if levels.min() == levels.max():
         return 0.0
     counts, edges = np.histogram(levels, 256)
@@ -120,15 +120,15 @@ def _otsu(levels: np.ndarray) -> float:
 
 
 def _between_dust(profile: np.ndarray) -> tuple[int, int]:
-    """First and last-but-one place of all ink but `DUST` on either side."""
+    """Start and stop of the ink, without the fraction `DUST` on either side."""
     mass = profile.cumsum() / profile.sum()
     return int(np.searchsorted(mass, DUST, "right")), int(np.searchsorted(mass, 1 - DUST)) + 1
 
 
 def _thickened(ink: np.ndarray, least: float) -> np.ndarray:
-    """Ink whose strokes are ``least`` pixels thick or more, by taking the maximum of a disc around each pixel."""
+    """Thicken strokes to at least ``least`` pixels, by the maximum over a disc around each pixel."""
     edges = [np.abs(np.diff(ink, axis=axis, prepend=0, append=0)).sum() for axis in (0, 1)]
-    thickness = 2 * ink.sum() / np.hypot(*edges)  # of a straight stroke: area / length, which has an edge on each side
+    thickness = 2 * ink.sum() / np.hypot(*edges)  # for a straight stroke, area / length, with an edge on each side
     reach = int((least - thickness) / 2 + 0.5)
     if reach < 1:
         return ink
@@ -142,16 +142,16 @@ def _thickened(ink: np.ndarray, least: float) -> np.ndarray:
 
 
 def _resampled(ink: np.ndarray) -> np.ndarray:
-    """The ink (SIZE, SIZE), its longer side as long as the box, moved by whole pixels as MNIST's was."""
+    """Scale the ink so that its longer side fills the box, and centre it by whole pixels as in MNIST: (SIZE, SIZE)."""
     scale = BOX / max(ink.shape)
     rows, columns = (_weights(ink.sum(axis=1 - axis), scale) for axis in (0, 1))
     return rows @ ink @ columns.T
 
 
 def _weights(profile: np.ndarray, scale: float) -> np.ndarray:
-    """The matrix (SIZE, extent) that scales one axis and moves its centre of mass to the pixel SIZE / 2.
+    """Return the matrix (SIZE, extent) that scales one axis and moves its centre of mass to the pixel SIZE / 2.
 
-    Each is how much of a pixel of the image a pixel of the picture covers.
+    Each element is the part of an output pixel that an input pixel covers.
     """
     extent = len(profile)
     edges = np.arange(extent + 1) * scale

@@ -1,7 +1,7 @@
-"""The embedded data set: handwritten-looking digits, drawn from nothing but a seed.
+"""The embedded data set: digits that look handwritten, drawn from a seed alone.
 
-A digit is written as a pen would: a path through a few knots, with this writer's knots a little elsewhere, then bent,
-slanted and turned, drawn with ink, and fitted and centred as MNIST's digits were.
+A digit is drawn like a pen stroke: a path through a few knots, which are moved a little at random. The path is bent,
+slanted and rotated, drawn with ink, and then scaled and centred like MNIST's digits.
 """
 
 from functools import cache
@@ -12,9 +12,9 @@ from fastcnn import _validate
 
 from .array_dataset import ArrayDataset
 
-# How each digit is written, on a grid ten wide and ten high: x to the right, y down. A path runs smoothly through its
-# knots; a knot given twice is a sharp corner; "/" lifts the pen. The number after a path says how often it is written,
-# relative to the other paths of its digit.
+# Paths of each digit on a grid of 10 x 10: x to the right, y down. A path runs smoothly through its knots; a knot given
+# twice is a sharp corner; "/" lifts the pen. The number after a path is its frequency relative to the other paths of
+# the digit.
 PEN_PATHS = {
     0: {
         "5,0 2,1.5 1,5 2,8.5 5,10 8,8.5 9,5 8,1.5 5,0": 3,
@@ -93,36 +93,37 @@ PEN_PATHS = {
     },
 }
 
-POINTS = 80  # along a path: up to 1 pixel apart, which even the thinnest pen hides
-CHUNK = 512  # images drawn at a time: twice 400 pixels of them, as float32, stay in a 2 MB cache
+POINTS = 80  # along a path: at most 1 pixel apart, so that even the thinnest pen leaves no gaps
+CHUNK = 512  # images drawn at a time: two float32 arrays of 400 pixels each fit into a 2 MB cache
 BOX = 20  # pixels: MNIST fits its digits into a box of 20x20 ...
 SIZE = 28  # ... and centres them in 28x28 by their centre of mass
 
-# How far hands differ, as standard deviations. Lengths are in digit heights where no unit is given. These and the paths
-# were found by eye beside MNIST's training images, and by what a LeNet-5 taught with these digits got wrong in those.
-KNOT = 0.04  # a knot's place
-WAVE = 0.08  # the height of each of two waves that bend the whole digit
-WAVE_FREQUENCY = 0.7  # the most waves in a digit's width or height
+# Variation between writers, as standard deviations. Lengths are in digit heights if no unit is given. These values and
+# the paths were chosen by comparison with MNIST's training images, by eye and by the errors that a LeNet-5 trained on
+# these digits made on them.
+KNOT = 0.04  # position of a knot
+WAVE = 0.08  # height of each of the two waves that bend the whole digit
+WAVE_FREQUENCY = 0.7  # maximum number of waves in a digit's width or height
 ASPECT = 0.22  # logarithm of width / height
-SLANT, SLANT_MEAN = 0.25, 0.12  # shear: most people lean to the right
+SLANT, SLANT_MEAN = 0.25, 0.12  # shear: most handwriting leans to the right
 ROTATION = 0.1  # radians
 PEN, PEN_MEDIAN = 0.25, 1.25  # logarithm of the pen's radius; pixels
 PEN_RANGE = (0.7, 2.5)  # pixels
 PRESSURE = 0.2  # relative change of the pen's radius along the path
-EDGE = 1.0  # pixels from full ink to none
+EDGE = 1.0  # pixels between full ink and none
 
 
 def digits(n_train: int = 60_000, n_test: int = 10_000, *, seed: int = 0) -> tuple[ArrayDataset, ArrayDataset]:
-    """Handwritten-looking digits of MNIST's form, for machines with neither MNIST nor a network.
+    """Draw digits that look handwritten, in MNIST's format, for machines without MNIST and without a network.
 
-    The images follow from the seed alone (to a grey level here and there, where machines round float32 differently),
-    and the first ``n`` are the same however many are drawn. Training and test images come from independent streams.
-    A LeNet-5 that has only seen these digits gets about 97 % of MNIST's test set right.
+    The images depend on the seed alone (except for single grey levels on machines that round float32 differently), and
+    the first ``n`` are the same however many are drawn. Training and test images come from independent streams. A
+    LeNet-5 trained only on these digits classifies about 97 % of MNIST's test set correctly.
 
     Parameters
     ----------
     n_train, n_test : int
-        Images to draw, each at least 1. About 35,000 a second on one core.
+        Number of images to draw, at least 1 each. One core draws about 35,000 per second.
     seed : int
         Another seed gives other digits.
 
@@ -134,7 +135,7 @@ def digits(n_train: int = 60_000, n_test: int = 10_000, *, seed: int = 0) -> tup
     Raises
     ------
     TypeError, ValueError
-        ``n_train`` or ``n_test`` is not a whole number of at least 1, or ``seed`` of at least 0.
+        If ``n_train`` or ``n_test`` is not an integer of at least 1, or ``seed`` is not an integer of at least 0.
 
     Examples
     --------
@@ -152,7 +153,7 @@ def digits(n_train: int = 60_000, n_test: int = 10_000, *, seed: int = 0) -> tup
 
 
 def _draw(n: int, stream: np.random.SeedSequence) -> tuple[np.ndarray, np.ndarray]:
-    """``n`` images (n, 1, 28, 28) and their labels (n,). Each chunk is drawn whole, from a stream of its own."""
+    """Draw ``n`` images (n, 1, 28, 28) and their labels (n,), in whole chunks that have their own streams."""
     images, labels = np.empty((n, 1, SIZE, SIZE), np.uint8), np.empty(n, np.int64)
     for first, seed in zip(range(0, n, CHUNK), stream.spawn(-(-n // CHUNK)), strict=True):
         x, y, pen, digit = _write(np.random.default_rng(seed), CHUNK)
@@ -163,7 +164,7 @@ def _draw(n: int, stream: np.random.SeedSequence) -> tuple[np.ndarray, np.ndarra
 
 
 def _write(rng: np.random.Generator, n: int):
-    """The pen's path for ``n`` digits: x, y and the pen's radius (n, POINTS) in pixels of the box; the digits (n,)."""
+    """Paths of ``n`` digits: x, y and the pen's radius, each (n, POINTS) in pixels of the box; the digits (n,)."""
 
     def normal(std, *shape):
         return np.float32(std) * rng.standard_normal((n, *shape), np.float32)
@@ -195,10 +196,10 @@ def _write(rng: np.random.Generator, n: int):
 
 
 def _ink(x: np.ndarray, y: np.ndarray, pen: np.ndarray) -> np.ndarray:
-    """Ink from 0 to 1 on the pixels of the box, (BOX, BOX, n), by the distance of each from the path's nearest point.
+    """Ink from 0 to 1 on the pixels of the box, (BOX, BOX, n), from each pixel's distance to the nearest path point.
 
-    "Nearest" is by d**2 - radius**2, so that a thick point reaches further. It is a term of x plus a term of y: one
-    addition and one minimum for each point and pixel. Images are innermost, for SIMD.
+    The nearest point minimizes d**2 - radius**2, so that a thick point reaches further. This is a term of x plus a term
+    of y: one addition and one minimum for each point and pixel. The images are the innermost axis, for SIMD.
     """
     n = len(x)
     mean = pen.mean(1)
@@ -215,7 +216,7 @@ def _ink(x: np.ndarray, y: np.ndarray, pen: np.ndarray) -> np.ndarray:
 
 
 def _centre(ink: np.ndarray) -> np.ndarray:
-    """Grey levels (n, SIZE, SIZE) of ink (BOX, BOX, n), moved by whole pixels so that the centre of mass is central."""
+    """Grey levels (n, SIZE, SIZE) of ink (BOX, BOX, n), shifted by whole pixels to centre the centre of mass."""
     n = ink.shape[2]
     box = np.arange(BOX)
     mass = ink.sum((0, 1))
@@ -234,7 +235,7 @@ def _centre(ink: np.ndarray) -> np.ndarray:
 def _alphabet():
     """All pen paths: digit (V,), frequency (V,), knots (V, K, 2) in digit heights, splines (V, POINTS, K).
 
-    Shorter paths have knots that no spline uses.
+    Shorter paths are padded with knots of weight 0.
     """
     digit = np.array([digit for digit, paths in PEN_PATHS.items() for _ in paths])
     frequency = np.array([f / sum(paths.values()) / 10 for paths in PEN_PATHS.values() for f in paths.values()])
@@ -251,7 +252,7 @@ def _alphabet():
 def _spline(path: str) -> tuple[np.ndarray, np.ndarray]:
     """The knots (K, 2) of a path, and the matrix (POINTS, K) that turns them into points evenly spaced along it."""
     knots: list[tuple[float, ...]] = []
-    pieces: list[list[int]] = []  # indices of the knots between one corner or lift of the pen and the next
+    pieces: list[list[int]] = []  # indices of the knots between two corners or lifts of the pen
     for stroke in path.split("/"):
         pieces.append([])
         for text in stroke.split():
@@ -264,12 +265,12 @@ def _spline(path: str) -> tuple[np.ndarray, np.ndarray]:
 
     fine = [_catmull_rom(np.eye(len(knots))[piece]) for piece in pieces]
     steps = [np.hypot(*np.diff(rows @ knots, axis=0, prepend=rows[:1] @ knots).T) for rows in fine]
-    along = np.concatenate(steps).cumsum()  # length of the path up to here; from piece to piece it costs nothing
+    along = np.concatenate(steps).cumsum()  # length of the path so far; gaps between pieces do not count
     return np.array(knots), np.concatenate(fine)[np.searchsorted(along, np.linspace(0, along[-1], POINTS))]
 
 
 def _catmull_rom(p: np.ndarray, fine: int = 50) -> np.ndarray:
-    """A smooth curve through the rows of ``p``: the uniform Catmull-Rom spline [1]_, in ``fine`` steps from row to row.
+    """Smooth curve through the rows of ``p``: a uniform Catmull-Rom spline [1]_ with ``fine`` steps between two rows.
 
     .. [1] E. Catmull, R. Rom, "A class of local interpolating splines", Computer Aided Geometric Design, 1974.
     """

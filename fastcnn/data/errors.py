@@ -1,19 +1,19 @@
-"""What goes wrong with data."""
+"""Errors of data files and downloads."""
 
 from fastcnn._errors import FileError
 
 
 class DataError(FileError):
-    """A data file is not what it must be; the sentence names the file, the field, its value and what was needed."""
+    """A data file is invalid; the message names the file, the field, its value and what was needed."""
 
 
 class DownloadError(OSError):
-    """A data set is not on this machine and could not be downloaded; ``reason`` says why in a few words.
+    """A data set is not on this machine and could not be downloaded; the attribute ``reason`` says why.
 
     Parameters
     ----------
     reason : str
-        Why, as a clause without a full stop.
+        The reason, as a clause without a full stop.
     advice : str
         What to do about it, as a sentence.
     """

@@ -1,11 +1,11 @@
-"""How folders of pictures are laid out: parts, classes, files."""
+"""Layout of folders of pictures: parts, classes, files."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 from .errors import DataError
 
-# What systems leave in folders, in lower case; all else that they leave has a dot in front: .DS_Store, ._1.jpg.
+# Files that operating systems leave in folders, in lower case. Others begin with a dot, such as .DS_Store and ._1.jpg.
 LEFT_BY_SYSTEMS = {
     "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information",  # Windows
     "icon\r", "__macosx",  # macOS
@@ -14,7 +14,7 @@ LEFT_BY_SYSTEMS = {
 }  # fmt: skip
 
 PARTS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
-"""Names of folders, in lower case, and what part of the data is in each."""
+"""Part of the data in a folder, by the folder's name in lower case."""
 
 
 class Parts(NamedTuple):
@@ -26,49 +26,49 @@ class Parts(NamedTuple):
 
 
 def parts_of(root: Path) -> Parts | None:
-    """The parts that a folder has; None where it has none, so that a part of its pictures is to be held out.
+    """Return the parts of a folder, or None if it has none, so that some of its pictures must be held out.
 
     Raises
     ------
     DataError
-        If two folders are the same part, or there are other parts than ``train`` but not that.
+        If two folders are the same part, or there is only ``train``, or another part without it.
     """
     found: dict[str, Path] = {}
     for folder in subfolders(root):
         if (part := PARTS.get(folder.name.lower())) is None:
             continue
         if part in found:
-            raise DataError(f"{root} has both {found[part].name} and {folder.name}, but only one can be its {part}.")
+            raise DataError(f"{root} has both {found[part].name} and {folder.name}, but only one can be {part}.")
         found[part] = folder
     others = found.keys() - {"train"}
     if "train" in found and others:
         return Parts(found["train"], found.get("validation"), found.get("test"))
-    for part, folder in found.items():  # a class may be called so; but it holds pictures, not classes
+    for part, folder in found.items():  # a class may have such a name, but then it has no subfolders
         if subfolders(folder):
             missing = "val, valid, validation or test beside it" if part == "train" else "train beside it"
             raise DataError(
-                f"{root} has {folder.name}, with folders in it, but no folder {missing}. For a part of "
-                f"{folder.name} to be held out, name {folder}."
+                f"{root} has the folder {folder.name} with folders in it, but no {missing}. To hold out a part of "
+                f"{folder.name}, pass {folder}."
             )
     return None
 
 
 def pictures_by_class(folder: Path) -> dict[str, list[Path]]:
-    """Class -> its files, both sorted."""
+    """Return the files of each class, by its name, both sorted."""
     classes = subfolders(folder)
     if not classes:
         raise DataError(f"{folder} has no subfolders; there must be one for each class, with its pictures.")
     files = {path.name: listed(path) for path in classes}
     for path in classes:
         if not files[path.name]:
-            raise DataError(f"{path} is empty; there must be pictures of the class in it.")
+            raise DataError(f"{path} is empty; it must hold the pictures of the class.")
         if folders := [file for file in files[path.name] if file.is_dir()]:
-            raise DataError(f"{folders[0]} is a folder, but {path} must hold the pictures of the class themselves.")
+            raise DataError(f"{folders[0]} is a folder, but {path} must hold the pictures of the class itself.")
     return files
 
 
 def pictures_of_parts(parts: Parts) -> dict[str, dict[str, list[Path]]]:
-    """Part -> class -> its files, of those parts that there are; all must have the same classes."""
+    """Return the files of each existing part and class; all parts must have the same classes."""
     found = {part: pictures_by_class(path) for part, path in parts._asdict().items() if path is not None}
     for part, files in found.items():
         for one, other in ((found["train"], files), (files, found["train"])):
@@ -83,11 +83,11 @@ def pictures_of_parts(parts: Parts) -> dict[str, dict[str, list[Path]]]:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder."""
+    """Subfolders of a folder."""
     return [path for path in listed(folder) if path.is_dir()]
 
 
 def listed(folder: Path) -> list[Path]:
-    """What lies in a folder but was not left there by a system, by name; paths themselves sort otherwise on Windows."""
+    """Return the contents of a folder, without files of the system, sorted by name: on Windows paths sort otherwise."""
     found = (path for path in folder.iterdir() if path.name[0] != "." and path.name.lower() not in LEFT_BY_SYSTEMS)
     return sorted(found, key=lambda path: path.name)

@@ -1,4 +1,4 @@
-"""The IDX format, in which MNIST and its relatives come."""
+"""The IDX format of MNIST and similar data sets."""
 
 import gzip
 import math
@@ -10,7 +10,7 @@ import numpy as np
 
 from .errors import DataError
 
-# Third byte of the file -> type of the items, big-endian. From "The IDX file format", http://yann.lecun.com/exdb/mnist
+# Type of the items, big-endian, by the third byte of the file. "The IDX file format", http://yann.lecun.com/exdb/mnist
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 GZIP = b"\x1f\x8b"
 CHUNK = 1 << 20  # bytes read at a time
@@ -19,8 +19,8 @@ CHUNK = 1 << 20  # bytes read at a time
 def read_idx(path) -> np.ndarray:
     """Read an IDX file, plain or compressed with gzip.
 
-    Which of the two it is follows from the file's first bytes, not from its name. The file's length must be exactly
-    what its header promises, and is known to be before memory is taken: a header that claims 2**40 items costs nothing.
+    The file's first bytes decide which of the two it is, not its name. Its length must be exactly what the header says.
+    Memory is allocated only for existing data, so that a wrong header with 2**40 items is harmless.
 
     Parameters
     ----------
@@ -36,10 +36,10 @@ def read_idx(path) -> np.ndarray:
     Raises
     ------
     DataError
-        The magic number, type code, number of dimensions, a dimension or the length is wrong, or the gzip stream is
+        If the magic number, type code, number of dimensions, a dimension or the length is wrong, or the gzip stream is
         damaged.
     OSError
-        The file is missing or cannot be read.
+        If the file is missing or cannot be read.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def read_idx(path) -> np.ndarray:
 
 
 def _read(stream, path: Path, size: int | None) -> np.ndarray:
-    """The array in ``stream``; ``size`` is the stream's length in bytes where it is known beforehand."""
+    """Read the array in ``stream``; ``size`` is the stream's length in bytes if it is known beforehand."""
     magic = _header(stream, path, 4, "magic number")
     if magic[:2] != b"\0\0":
         raise DataError(f"{path}: the magic number is 0x{magic.hex()} but an IDX file begins with two zero bytes.")
@@ -82,8 +82,8 @@ def _read(stream, path: Path, size: int | None) -> np.ndarray:
 
     if size is not None and size != (held := len(magic) + len(sizes)) + promised:
         raise DataError(f"{items} but {size - held} follow it.")
-    body = bytearray()  # grows with what is really there
-    while chunk := stream.read(min(CHUNK, promised + 1 - len(body))):  # one byte more shows that there are too many
+    body = bytearray()  # grows with the data that really exist
+    while chunk := stream.read(min(CHUNK, promised + 1 - len(body))):  # one byte more reveals a file that is too long
         body += chunk
     if len(body) != promised:
         follow = f"only {len(body)}" if len(body) < promised else "more"
@@ -96,7 +96,7 @@ def _read(stream, path: Path, size: int | None) -> np.ndarray:
 
 
 def _header(stream, path: Path, n: int, field: str) -> bytes:
-    """The next ``n`` bytes, which hold ``field``."""
+    """Return the next ``n`` bytes, which hold ``field``."""
     data = stream.read(n)
     if len(data) != n:
         raise DataError(f"{path}: the file ends within the {field}: {len(data)} bytes of {n}.")

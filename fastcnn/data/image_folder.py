@@ -1,4 +1,4 @@
-"""One's own pictures: a folder with a subfolder for each class."""
+"""Folders of pictures with one subfolder for each class."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,49 +14,49 @@ from .pictures import _channels, _pair, _read, has_colour
 
 
 class ImageFolder:
-    """Pictures in a folder with one subfolder for each class, each decoded when it is asked for.
+    """Pictures in a folder with one subfolder for each class, decoded when they are accessed.
 
-    A `DataLoader` takes it, and so pictures that are larger than the memory; with ``num_workers`` several are decoded
-    at a time. `image_folder` reads all of them into memory.
+    With a `DataLoader` it handles data sets that are larger than the memory; ``num_workers`` threads decode pictures in
+    parallel. `image_folder` reads all pictures into memory instead.
 
     Parameters
     ----------
     root : str or path-like
-        The folder. Classes are its subfolders, sorted by name, and so are their pictures; see `image_folder`.
+        The folder. The classes are its subfolders, sorted by name; their pictures are sorted too. See `image_folder`.
     transform : callable, optional
-        What is done to each picture, a uint8 array (C, H, W), before it is handed out; a `Preprocessing`, for instance.
-        What is random is for the ``augment`` of a `DataLoader`.
+        Applied to each picture, a uint8 array (C, H, W), before it is returned; for example a `Preprocessing`. For
+        random changes use the ``augment`` of a `DataLoader`.
     size : int or (int, int), optional
-        Height and width, to which each is resized, see `read_image`. Without it, each keeps its own.
+        Height and width to which each picture is resized; see `read_image`. By default each keeps its own size.
     channels : 1 or 3, optional
-        Grey, or red, green, blue. Without it, 1 if no file can hold colour, otherwise 3.
+        Grey, or red, green, blue. By default 1 if no file can hold colour, otherwise 3.
 
     Attributes
     ----------
     classes : tuple of str
         Names of the classes, by label.
     class_to_idx : dict of str to int
-        Labels, by the name of the class.
+        Labels, by class name.
     samples : list of (str, int)
         Path and label of each picture.
     labels : ndarray of int64, shape (N,)
         The label of each picture.
     source : str
-        What these are, for people to read.
+        Description of the data for printing.
     files : tuple of str
-        Names of the pictures' files, below the folder.
+        File names of the pictures, relative to the folder.
 
     Raises
     ------
     FileNotFoundError
-        There is no such folder.
+        If there is no such folder.
     DataError
-        There are no subfolders, or one is empty or has a folder in it. From ``folder[i]``, and from a `DataLoader` with
-        the batch that it belongs to, if a picture is none or is damaged; the sentence names the file. A ValueError.
+        If there are no subfolders, or one is empty or has a folder in it. From ``folder[i]``, and from a `DataLoader`
+        at the batch with this picture, if a file is not a picture or is damaged; the message names it. A ValueError.
     ImportError
-        Pillow is not installed.
+        If Pillow is not installed.
     TypeError, ValueError
-        Another argument is wrong.
+        If another argument is invalid.
 
     Examples
     --------
@@ -83,14 +83,14 @@ class ImageFolder:
 
     @classmethod
     def of(cls, root: Path, files: dict[str, list[Path]], size, channels: int | None, source: str) -> "ImageFolder":
-        """Some files below a folder, by their class."""
+        """Build it from some of the files below a folder, by class."""
         folder = cls.__new__(cls)
         folder._set(root, files, size, channels, source, None)
         return folder
 
     def _set(self, root: Path, files: dict[str, list[Path]], size, channels: int | None, source: str, transform):
         self.root, self.size, self.source, self.transform = root, size, source, transform
-        self.expected: tuple[int, ...] | None = None  # height and width that all must have
+        self.expected: tuple[int, ...] | None = None  # height and width that all pictures must have
         self.classes = tuple(files)
         self.class_to_idx = {name: label for label, name in enumerate(files)}
         self.samples = [(str(path), label) for label, paths in enumerate(files.values()) for path in paths]
@@ -109,14 +109,14 @@ class ImageFolder:
         return len(self.samples)
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, int]:
-        """A picture, transformed, and its label."""
+        """Return a picture, transformed, and its label."""
         path, label = self.samples[i]
         image = _read(Path(path), self.size, self.channels)
         if self.expected and image.shape[1:] != self.expected:
             found = "x".join(map(str, image.shape[1:]))
             raise DataError(
-                f"{path} has {found} pixels (height x width) but those before it have "
-                f"{'x'.join(map(str, self.expected))}; give `size`, to which all are resized."
+                f"{path} has {found} pixels (height x width) but the pictures before it have "
+                f"{'x'.join(map(str, self.expected))}; pass `size` to resize all of them."
             )
         return image if self.transform is None else self.transform(image), label
 
@@ -125,17 +125,17 @@ class ImageFolder:
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """(C, H, W) of the first picture."""
+        """Shape (C, H, W) of the first picture."""
         return self[0][0].shape
 
     def alike(self, size: tuple[int, ...] | None = None) -> "ImageFolder":
-        """The same pictures, of which one of another height and width than these, or than the first's, is an error."""
+        """Return the same pictures, which must all have this height and width, by default that of the first one."""
         folder = self.take(np.arange(len(self)))
         folder.expected = size or folder.image_shape[1:]
         return folder
 
     def load(self) -> ArrayDataset:
-        """All of them in memory; all must have the same size.
+        """Read all pictures into memory; all must have the same size.
 
         Returns
         -------
@@ -145,18 +145,18 @@ class ImageFolder:
         Raises
         ------
         ValueError
-            If there is a `transform`: these are the pictures as they are.
+            If there is a `transform`, which would not be applied.
         DataError
-            See the class; and if pictures differ in size.
+            See the class; also if pictures differ in size.
         """
         if self.transform is not None:
-            raise ValueError("The folder has a `transform`, but what is loaded are the pictures as they are.")
+            raise ValueError("`transform` must be None for `load`, which returns the pictures unchanged.")
         folder = self if self.expected else self.alike()
         images = [folder[i][0] for i in range(len(self))]
         return ArrayDataset(np.stack(images), self.labels, self.source, self.classes, self.files)
 
     def take(self, which: np.ndarray, source: str | None = None) -> "ImageFolder":
-        """Some of the pictures, by their numbers; ``source`` says what they are, by default what the folder is."""
+        """Return the pictures with these indices; ``source`` describes them, by default like the folder."""
         part = ImageFolder.__new__(ImageFolder)
         vars(part).update(vars(self))
         part.samples, part.labels = [self.samples[i] for i in which], self.labels[which]
@@ -164,13 +164,13 @@ class ImageFolder:
         return part
 
     def transformed(self, transform: Callable) -> "ImageFolder":
-        """The same pictures, each handed out as ``transform`` gives it."""
+        """Return the same pictures with this transform."""
         folder = self.take(np.arange(len(self)))
         folder.transform = transform
         return folder
 
     def limit(self, n: int, rng: np.random.Generator) -> "ImageFolder":
-        """``n`` of the pictures, drawn at random; see `ArrayDataset.limit`."""
+        """Return ``n`` pictures drawn at random; see `ArrayDataset.limit`."""
         which = drawn(self.labels, n, rng)
         return self if which is None else self.take(which, f"{self.source}, {n} of {len(self)} images")
 
@@ -178,27 +178,26 @@ class ImageFolder:
 def image_folder(
     root, size=None, *, channels: int | None = None, test_fraction: float = 0.2, rng=None
 ) -> tuple[ArrayDataset, ArrayDataset]:
-    """Pictures from a folder with one subfolder for each class, whose name is the class's.
+    """Read pictures from a folder with one subfolder for each class, named after the class.
 
-    A ``root`` with the subfolders ``train`` and ``test``, written in any case, holds the classes in each of these; for
-    want of ``test``, ``val``, ``valid`` or ``validation`` is the second. (Where there are both, `ImageFolder` reads
-    ``root/val``.) Otherwise a part of each class's pictures, drawn at random, becomes test data. Classes are sorted by
-    name, pictures too, by code points, as on all systems. All that lies in a class's folder must be a picture, and what
-    lies beside those folders is not looked at. Hidden files and folders and those that systems leave are ignored.
+    If ``root`` has the subfolders ``train`` and ``test``, in any case, each of these holds the classes. If ``test`` is
+    missing, ``val``, ``valid`` or ``validation`` takes its place. (If there are both, read ``root/val`` with
+    `ImageFolder`.) Without such subfolders, a random part of each class's pictures becomes test data. Classes and
+    pictures are sorted by name, by code points on every system. Everything in a class's folder must be a picture, and
+    files beside these folders are ignored, as are hidden files and folders and those of the operating system.
 
     Parameters
     ----------
     root : str or path-like
         The folder.
     size : int or (int, int)
-        Height and width, to which all are resized, see `read_image`. Without it, all must have the same already.
+        Height and width to which all pictures are resized; see `read_image`. By default all must have the same size.
     channels : 1 or 3
-        Grey, or red, green, blue. Without it, 1 if no file can hold colour, otherwise 3.
+        Grey, or red, green, blue. By default 1 if no file can hold colour, otherwise 3.
     test_fraction : float
-        Which part of each class is held out where there is no ``test`` folder: between 0 and 1, and at least one
-        picture.
+        Fraction of each class, between 0 and 1, that is held out if there is no ``test`` folder; at least one picture.
     rng : numpy.random.Generator
-        What draws them; needed where there is no ``test`` folder. A new generator of the same seed holds out the same.
+        Draws the held-out pictures; required if there is no ``test`` folder. The same seed holds out the same pictures.
 
     Returns
     -------
@@ -208,15 +207,15 @@ def image_folder(
     Raises
     ------
     FileNotFoundError
-        There is no such folder.
+        If there is no such folder.
     DataError
-        There are no subfolders, one of them is empty, holds something else than pictures or one that is damaged,
-        pictures differ in size, the parts have other classes, or there are two folders for one part or none for
-        training; the sentence names the file. A ValueError.
+        If there are no subfolders; if one is empty, or holds a file that is damaged or not a picture; if pictures
+        differ in size; if the parts have different classes; or if there are two folders for one part, or none for
+        training. The message names the file. A ValueError.
     ImportError
-        Pillow is not installed.
+        If Pillow is not installed.
     TypeError, ValueError
-        Another argument is wrong, or ``rng`` is missing.
+        If another argument is invalid, or ``rng`` is missing.
 
     Examples
     --------
@@ -240,9 +239,9 @@ def image_folder(
 def find_parts(
     root, size=None, *, channels: int | None = None, test_fraction: float = 0.2, rng=None
 ) -> dict[str, ImageFolder]:
-    """The parts of a folder, "train" and one or both of "validation" and "test", no picture read; see `image_folder`.
+    """Return the parts of a folder: "train", and "validation" or "test" or both; no picture is read.
 
-    What is held out for want of parts is "test".
+    If the folder has no parts, the held-out pictures are "test". See `image_folder`.
     """
     root = existing(root)
     size, channels = _pair(size), _channels(channels)
@@ -262,7 +261,7 @@ def find_parts(
 
 
 def read_pictures(root: Path, names: Iterable[str], size: tuple[int, int], channels: int, source: str) -> ArrayDataset:
-    """Those pictures below ``root`` that are named as `ArrayDataset.files` names them; see `image_folder`."""
+    """Read the pictures below ``root`` with names as in `ArrayDataset.files`; see `image_folder`."""
     files: dict[str, list[Path]] = {}
     for name in sorted(names, key=lambda name: name.split("/")):
         files.setdefault(name.split("/")[0], []).append(root / name)
@@ -270,7 +269,7 @@ def read_pictures(root: Path, names: Iterable[str], size: tuple[int, int], chann
 
 
 def existing(root) -> Path:
-    """The folder, which must exist."""
+    """Return the folder, which must exist."""
     root = Path(root).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"`root` is {root}, but there is no such folder.")
@@ -278,16 +277,16 @@ def existing(root) -> Path:
 
 
 def channels_of(paths: Iterable[Path]) -> int:
-    """How many channels pictures need."""
+    """Number of channels that the pictures need."""
     return 3 if any(map(has_colour, paths)) else 1
 
 
 def _split(root: Path, files: dict[str, list[Path]], test_fraction: float, rng) -> tuple[dict, dict]:
-    """Training and test files of each class."""
+    """Split the files of each class into training and test files."""
     test_fraction = _validate.number("test_fraction", test_fraction, 0, 1)
     if not isinstance(rng, np.random.Generator):
         raise TypeError(
-            f"`rng` is {rng!r:.60} but {root} has no subfolders train and test, and to hold out test images needs a "
+            f"`rng` is {rng!r:.60} but {root} has no subfolders train and test, and holding out test images needs a "
             "numpy.random.Generator, such as numpy.random.default_rng(0)."
         )
     train, test = {}, {}

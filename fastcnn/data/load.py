@@ -1,4 +1,4 @@
-"""Data by name or path, as it is written on a command line."""
+"""Loading data by name or path, as on a command line."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ BY_NAME = {"mnist": mnist, "fashion-mnist": fashion_mnist, "kmnist": kmnist, "ci
 
 
 def names() -> tuple[str, ...]:
-    """The data sets that `load` knows by name.
+    """Names of the data sets that `load` knows.
 
     Returns
     -------
@@ -29,15 +29,15 @@ def names() -> tuple[str, ...]:
 
 
 def load(name, root=None, **options) -> tuple[ArrayDataset, ArrayDataset]:
-    """Training and test data by the name of a data set, or from a path.
+    """Load training and test data by the name of a data set or from a path.
 
     Parameters
     ----------
     name : str or path-like
-        One of `names`, an ``.npz`` archive (see `npz`) or a folder of pictures (see `image_folder`). A name goes before
-        a folder that is called so; write ``./mnist`` for that.
+        One of `names`, an ``.npz`` archive (see `npz`) or a folder of pictures (see `image_folder`). A name takes
+        precedence over a folder of the same name; write ``./mnist`` for the folder.
     root : str or path-like
-        The folder of a data set that is downloaded otherwise, see `mnist`.
+        The folder of a data set that would otherwise be downloaded; see `mnist`.
     **options
         Those of `image_folder`, for a folder of pictures only.
 
@@ -48,9 +48,9 @@ def load(name, root=None, **options) -> tuple[ArrayDataset, ArrayDataset]:
     Raises
     ------
     ValueError
-        There is nothing of that name, or ``root`` or an option is given that it does not take.
+        If there is nothing of that name, or if ``root`` or an option does not apply to it.
     FileNotFoundError
-        It is a path, and there is nothing.
+        If it is a path that does not exist.
     FileNotFoundError, DownloadError, DataError, ImportError, TypeError
         See the functions named above.
 
@@ -68,9 +68,9 @@ mnist, fashion-mnist, kmnist, cifar10, digits.
     path = Path(name).expanduser()
     is_folder = str(name) not in names() and path.is_dir()
     if options and not is_folder:
-        raise ValueError(f"`{next(iter(options))}` is only for a folder of images, which {name} is not.")
+        raise ValueError(f"`{next(iter(options))}` applies only to a folder of images, which {name} is not.")
     if root is not None and str(name) not in BY_NAME:
-        raise ValueError(f"`root` is {root} but is only for {', '.join(BY_NAME)}, not for {name}.")
+        raise ValueError(f"`root` is {root} but applies only to {', '.join(BY_NAME)}, not to {name}.")
     if str(name) in BY_NAME:
         return BY_NAME[str(name)](root)
     if str(name) == "digits":
