@@ -108,14 +108,14 @@ BAD = {
         ([1, 2], Y[:2], 2),
         {},
         TypeError,
-        "`dataset` must be a numpy array of images beside `labels`",
+        "`dataset` must be a numpy array of images to go with `labels`",
     ),
     "a label for all": ((X, np.array(3), 2), {}, TypeError, "`labels` must be a numpy array of labels, one for each"),
     "no labels": ((X,), {}, TypeError, "`labels` must be a numpy array of labels, one for each image, of at least 1"),
     "no labels but a number": ((X, 32), {}, TypeError, "`labels` must be a numpy array of labels, one for each image"),
     "a generator": ((iter("ab"),), {}, TypeError, "`dataset` must have a length and items (image, label), or be a"),
     "a dictionary": (({0: X},), {}, TypeError, "`dataset` must have a length and items (image, label), or be a numpy"),
-    "a dataset and labels": (([(X[0], 1)], Y, 2), {}, TypeError, "`dataset` must be a numpy array of images beside"),
+    "a dataset and labels": (([(X[0], 1)], Y, 2), {}, TypeError, "`dataset` must be a numpy array of images to go"),
     "a number for shuffle": (([(X[0], 1)], 2, 5), {}, TypeError, "`shuffle` must be True or False, not 5."),
     "half a thread": (
         ([(X[0], 1)],),
@@ -212,7 +212,7 @@ def test_augmentation_that_writes_to_its_batch_does_not_change_the_data(shuffle)
 def test_augmentation_must_return_as_many_images():
     bad = loader(augment=lambda images, rng: images[:1])
     with pytest.raises(
-        ValueError, match=re.escape("must return an array of 3 images, as it was given, not (1, 1, 2, 3)")
+        ValueError, match=re.escape("must return an array of 3 images, like its argument, not (1, 1, 2, 3)")
     ):
         next(iter(bad))
 
@@ -312,9 +312,9 @@ BAD_STATES = {
     "a part of it": ({"batches": 1}, "`state` must be a dictionary with rng, batches, images, batch_size, not {'b"),
     "other data": ({**STATE, "images": 11}, "`state` has images 11 but this loader has 10."),
     "other batches": ({**STATE, "batch_size": 4}, "`state` has batch_size 4 but this loader has 3."),
-    "more batches than there are": ({**STATE, "batches": 5}, "`state` has handed out 5 batches but an epoch has 4."),
+    "more batches than there are": ({**STATE, "batches": 5}, "`state` has returned 5 batches but an epoch has 4."),
     "fewer than none": ({**STATE, "batches": -1}, "`state['batches']` is -1 but must be at least 0."),
-    "no generator": ({**STATE, "rng": None}, "`state` is of a loader without a generator, but this one has one."),
+    "no generator": ({**STATE, "rng": None}, "`state` is from a loader without a generator, but this loader has"),
     "another generator": (
         loader(bits=np.random.MT19937).state_dict(),
         "`state['rng']` is not the state of a PCG64, this loader's generator.",

@@ -154,16 +154,16 @@ BAD = {
     "images and labels swapped": (
         {NAMES[0]: small_mnist()[NAMES[1]], NAMES[1]: small_mnist()[NAMES[0]]},
         NAMES[0],
-        "the shape is (5,) and the type uint8 but MNIST's images are (N, 28, 28) and uint8",
+        "the shape is (5,) and the dtype uint8 but must be (N, 28, 28), with at least one image, and uint8",
     ),
     "images in the place of the labels": (
         {NAMES[3]: small_mnist()[NAMES[2]]},
         NAMES[3],
-        "the shape is (3, 28, 28) and the type uint8 but MNIST's labels are (N,) and uint8",
+        "the shape is (3, 28, 28) and the dtype uint8 but must be (N,) and uint8",
     ),
     "other images": ({NAMES[2]: idx(np.zeros((3, 32, 32), np.uint8))}, NAMES[2], "the shape is (3, 32, 32)"),
     "no images": ({NAMES[2]: idx(np.zeros((0, 28, 28), np.uint8))}, NAMES[2], "the shape is (0, 28, 28)"),
-    "another type": ({NAMES[1]: b"\0\0\x09\1\0\0\0\5" + bytes(5)}, NAMES[1], "the type int8 but"),
+    "another type": ({NAMES[1]: b"\0\0\x09\1\0\0\0\5" + bytes(5)}, NAMES[1], "the dtype int8 but"),
     "test labels with training images": (
         {NAMES[1]: small_mnist()[NAMES[3]]},
         NAMES[0],
@@ -197,7 +197,7 @@ def test_a_bad_file_is_named_and_never_replaced_by_digits(tmp_path, files, name,
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """An empty cache folder in the place of the user's."""
-    pooch = pytest.importorskip("pooch", reason='pooch, which downloads, comes with pip install "fastcnn[data]"')
+    pooch = pytest.importorskip("pooch", reason="downloading needs pooch: pip install pooch")
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
     return tmp_path / "cache" / "fastcnn" / "mnist"
 
@@ -337,10 +337,10 @@ def test_without_a_network_there_are_digits_and_the_source_says_why(offline, mon
 
 def test_without_pooch_the_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
-    with pytest.raises(DownloadError, match=re.escape('Install it with pip install "fastcnn[data]", or name a folder')):
+    with pytest.raises(DownloadError, match=r"Downloading MNIST needs pooch: pip install pooch\. Or name a f"):
         mnist()
     monkeypatch.setattr(module, "digits", few_digits)
-    source = "embedded digits (no MNIST folder given; pooch, which downloads MNIST, is not installed)"
+    source = "embedded digits (no MNIST folder given; pooch is not installed)"
     assert mnist_or_digits()[0].source == source
 
 

@@ -68,22 +68,22 @@ class Malice:
 
 
 BAD = {
-    "floats": ({"x_train": GREY / 255}, "x_train is float64 but must be of whole numbers."),
-    "other whole numbers": ({"x_train": GREY.astype(int)}, "x_train: the shape is (6, 4, 5) and the type int64 but"),
-    "one image": ({"x_test": GREY[0]}, "x_test: the shape is (4, 5) and the type uint8 but images must be"),
-    "no images": ({"x_test": GREY[:0]}, "x_test: the shape is (0, 4, 5) and the type uint8 but images must be"),
+    "floats": ({"x_train": GREY / 255}, "x_train is float64 but must be of integers."),
+    "other whole numbers": ({"x_train": GREY.astype(int)}, "x_train: the shape is (6, 4, 5) and the dtype int64 but"),
+    "one image": ({"x_test": GREY[0]}, "x_test: the shape is (4, 5) and the dtype uint8 but must be (N, H"),
+    "no images": ({"x_test": GREY[:0]}, "x_test: the shape is (0, 4, 5) and the dtype uint8 but must be (N, "),
     "no channels": (
         {"x_train": np.zeros((6, 4, 5, 2), np.uint8)},
-        "x_train: the shape is (6, 4, 5, 2), from which it does not follow where the channels are",
+        "x_train: the shape is (6, 4, 5, 2) but must have 1 or 3 channels on either the second or the last axis",
     ),
     "channels on either side": ({"x_train": np.zeros((6, 3, 5, 3), np.uint8)}, "either the second or the last"),
-    "test images of another size": ({"x_test": GREY[:2, 1:]}, "the images of x_train are (1, 4, 5) but those of"),
+    "test images of another size": ({"x_test": GREY[:2, 1:]}, "the images of x_train have shape (1, 4, 5) but"),
     "a label too few": ({"y_train": LABELS[:5]}, "y_train: the shape is (5,) but must be (6,), one label for each"),
     "one-hot labels": ({"y_train": np.eye(6, dtype=int)}, "y_train: the shape is (6, 6) but must be (6,)"),
     "a negative label": ({"y_train": LABELS - 1}, "y_train holds -1, but labels must be from 0 to 9999."),
     "a huge label": ({"y_test": np.array([0, 2**63], np.uint64)}, "y_test holds 9223372036854775808, but labels"),
-    "labels in words": ({"y_test": np.array(["cat", "dog"])}, "y_test is <U3 but must be of whole numbers."),
-    "objects": ({"y_train": np.array([Malice()] * 6, object)}, "y_train is object but must be of whole numbers."),
+    "labels in words": ({"y_test": np.array(["cat", "dog"])}, "y_test is <U3 but must be of integers."),
+    "objects": ({"y_train": np.array([Malice()] * 6, object)}, "y_train is object but must be of integers."),
 }  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def test_arrays_that_are_missing_are_named_and_those_that_are_there(tmp_path):
 def test_what_is_no_archive(tmp_path):
     for content in (b"", b"text", bytes(1000), pickle_of_nothing()):
         (tmp_path / "a.npz").write_bytes(content)
-        refuses(tmp_path / "a.npz", "the archive is damaged or no .npz")
+        refuses(tmp_path / "a.npz", "the archive is damaged or not an .npz")
     with pytest.raises(FileNotFoundError, match="nowhere"):
         npz(tmp_path / "nowhere.npz")
 
@@ -133,11 +133,11 @@ BAD_MEMBERS = {
     "code in the header": (member("__import__('os').abort()", b""), "the array's header is damaged"),
     "a shape that is none": (member(header("'six'"), b""), "the array's header is damaged"),
     "a long header": (member(header((6,)) + " " * 60_000, b""), "the array's header is damaged"),
-    "a byte too few": (member(header((6,)), bytes(5)), "the header promises 6 bytes (uint8, (6,)) but 5 follow."),
-    "a byte too many": (member(header((6,)), bytes(7)), "the header promises 6 bytes (uint8, (6,)) but 7 follow."),
-    "a terabyte promised": (member(header((1 << 40,)), bytes(7)), "the header promises 1099511627776 bytes (uint8,"),
+    "a byte too few": (member(header((6,)), bytes(5)), "the header says 6 bytes (uint8, (6,)) but 5 follow."),
+    "a byte too many": (member(header((6,)), bytes(7)), "the header says 6 bytes (uint8, (6,)) but 7 follow."),
+    "a terabyte promised": (member(header((1 << 40,)), bytes(7)), "the header says 1099511627776 bytes (uint8,"),
     "negative sizes": (member(header((-2, -3)), bytes(6)), "y_train"),
-    "records": (member(header((6,), [("a", "|u1")]), bytes(6)), "but must be of whole numbers."),
+    "records": (member(header((6,), [("a", "|u1")]), bytes(6)), "but must be of integers."),
 }
 
 
@@ -194,4 +194,4 @@ def test_damage_to_any_byte_is_found_or_harmless(tmp_path, save):
                 np.testing.assert_array_equal(part.labels, same.labels)
     assert found > 0.5 * len(whole)
     path.write_bytes(whole[: len(whole) // 2])
-    refuses(path, "the archive is damaged or no .npz")
+    refuses(path, "the archive is damaged or not an .npz")

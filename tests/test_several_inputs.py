@@ -111,7 +111,7 @@ def test_augmentation_takes_and_gives_all_inputs():
     ids=["one of two", "too few rows", "none"],
 )
 def test_augmentation_must_return_as_many_arrays(augment, found):
-    said = f"must return a tuple of 2 arrays of 16 images, as it was given, not {found}."
+    said = f"must return a tuple of 2 arrays of 16 images, like its argument, not {found}."
     for loader in both(augment=augment):
         with pytest.raises(ValueError, match=re.escape(said)):
             next(iter(loader))
@@ -121,12 +121,12 @@ def test_augmentation_must_return_as_many_arrays(augment, found):
     ("dataset", "error", "sentence"),
     [
         ((np.zeros(3), np.zeros(2)), ValueError, "`dataset[1]` has 2 images (shape (2,)) but `labels` has length 3"),
-        ((np.zeros(3), [1, 2, 3]), TypeError, "`dataset[1]` must be a numpy array of images beside `labels`"),
+        ((np.zeros(3), [1, 2, 3]), TypeError, "`dataset[1]` must be a numpy array of images to go with `labels`"),
         ((), ValueError, "`dataset` is an empty tuple"),
         (
             [np.zeros(3), np.zeros(3)],
             TypeError,
-            "of at least 1 dimension, or a tuple of such, one for each input, not [",
+            "of at least 1 dimension, or a tuple of such arrays, one for each input, not [",
         ),
     ],
     ids=["lengths", "a list", "nothing", "a list of arrays"],

@@ -102,7 +102,7 @@ BAD_SCALES = {
         0.0,
         np.float32,
         ValueError,
-        "`std` is 0.0 but must be finite and positive; images of one",
+        "`std` is 0.0 but must be finite and positive; images of a",
     ),
     "one channel of one level": (0.5, [1.0, 0.0], np.float32, ValueError, "`std` is [1.0, 0.0] but must be finite and"),
     "means of three channels": (

@@ -245,7 +245,7 @@ def test_predict_without_pillow_says_so_before_all_else(tmp_path, monkeypatch, c
     monkeypatch.setitem(sys.modules, "PIL", None)
     code, stdout, stderr = call(capsys, "predict", tmp_path / "no run", tmp_path / "no picture.png")
     assert (code, stdout) == (1, "")
-    assert stderr == 'fastcnn predict: error: Pictures need Pillow; install it with pip install "fastcnn[data]".\n'
+    assert stderr == "fastcnn predict: error: Reading pictures needs Pillow: pip install Pillow.\n"
 
 
 def test_summary(capsys):

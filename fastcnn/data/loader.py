@@ -1,4 +1,4 @@
-"""Batches."""
+"""Loading data in batches."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -13,55 +13,55 @@ from .array_dataset import ArrayDataset
 from .dataset import Dataset, stacked
 from .prefetch import in_order
 
-Batch = tuple[Any, np.ndarray]  # images, a tuple of arrays where there are several inputs, and labels
+Batch = tuple[Any, np.ndarray]  # images (a tuple of arrays for several inputs) and labels
 Augment = Callable[[Any, np.random.Generator], Any]
 
 
 class DataLoader:
     """Iterate over images and labels in batches; each iteration is one epoch.
 
-    ``DataLoader(images, labels, 32)`` takes them from two arrays, ``DataLoader(dataset, 32)`` from a `Dataset`:
-    anything with a length whose items are pairs (image, label), as `ImageFolder`. For a model with several inputs,
-    ``DataLoader((a, b), labels, 32)``, or items ``((a, b), label)``, give batches ``((a, b), labels)``.
+    ``DataLoader(images, labels, 32)`` takes them from two arrays, ``DataLoader(dataset, 32)`` from a `Dataset`: any
+    object with a length and items that are pairs (image, label), such as an `ImageFolder`. For a model with several
+    inputs, ``DataLoader((a, b), labels, 32)``, or items ``((a, b), label)``, give batches ``((a, b), labels)``.
 
     Parameters
     ----------
     dataset : Dataset, or ndarray of shape (N, ...), or tuple of such
-        What batches are made of; or images, of any dtype, where there are `labels`: in a tuple, those of each input.
+        The data set; or, with `labels`, the images as an array of any dtype, or a tuple of arrays for several inputs.
     labels : ndarray, shape (N, ...), or sequence of int
-        As many labels as there are images. With a `Dataset` there are none here.
+        One label for each image. Omit it for a `Dataset`.
     batch_size : int, default 1
         Images in a batch, at least 1.
     shuffle : bool, default False
         Take the images in a new random order each epoch. Batches are then copies; without it, C-contiguous arrays give
         batches that are views.
     num_workers : int, default 0
-        Threads that make batches ahead of the one that is in use, two each at most. It does not matter for what is in
-        them. They help where an item takes long, as a picture that is decoded, whose decoder lets others work.
+        Threads that prepare batches ahead of the current one, at most two each. Their number does not change the
+        batches. Threads help if items are slow and release the GIL, as decoding of pictures does.
     rng : numpy.random.Generator
-        Where randomness comes from: one permutation an epoch for ``shuffle``, then one number for ``augment``. Give the
-        loader a generator of its own, which nothing else draws from, if its state is to be saved.
+        Source of randomness: one permutation per epoch for ``shuffle``, then one number for ``augment``. If its state
+        is to be saved, give the loader its own generator, from which nothing else draws.
     drop_last : bool, default False
-        Leave out the last batch if it is not full.
+        Drop the last batch if it is not full.
     augment : callable
-        ``augment(images, rng)`` gives the images of a batch another form, see `fastcnn.data.augment`. What it draws
-        depends on the epoch and on the batch's place in it (see `parts`, too), and on nothing else. Of several inputs
-        it takes and returns the tuple: ``lambda inputs, rng: (shift(inputs[0], rng), inputs[1])``.
+        ``augment(images, rng)`` returns the images of a batch with random changes; see `fastcnn.data.augment`. Its
+        random numbers depend only on the epoch and the batch's position in it (and on the part, see `parts`). For
+        several inputs it takes and returns the tuple: ``lambda inputs, rng: (shift(inputs[0], rng), inputs[1])``.
 
     Attributes
     ----------
     dataset : Dataset
-        What batches are made of.
+        The data set that batches are taken from.
     labels : ndarray of shape (N, ...) or None
-        Of all images, where they are known without looking at each: those that were given, or the dataset's `labels`.
+        Labels of all images if they are known without reading each item: the argument, or the dataset's `labels`.
 
     Raises
     ------
     TypeError, ValueError
-        ``dataset`` is none and no array, ``labels`` is not an array or one of another length, ``batch_size`` is not a
-        whole number of at least 1, nor ``num_workers`` one of at least 0, ``augment`` is not callable, or ``rng`` is
-        missing. When a batch is made: an item of the dataset is no pair, or images differ in shape. What a dataset
-        raises itself is raised in the place of the batch.
+        If ``dataset`` is neither a data set nor an array, ``labels`` is not an array or has another length,
+        ``batch_size`` is not an integer of at least 1, ``num_workers`` is not an integer of at least 0, ``augment`` is
+        not callable, or ``rng`` is missing. While iterating: if an item of the dataset is not a pair, or images differ
+        in shape. An error that the dataset raises is raised in place of the batch.
 
     Examples
     --------
@@ -99,7 +99,7 @@ class DataLoader:
         augment: Augment | None = None,
     ): ...
 
-    def __init__(  # type: ignore[misc]  # what stands second is told by what it is
+    def __init__(  # type: ignore[misc]  # the second argument is labels or batch_size, by its type
         self,
         dataset,
         labels=None,
@@ -111,7 +111,7 @@ class DataLoader:
         drop_last: bool = False,
         augment: Augment | None = None,
     ):
-        if _validate.is_whole(labels):  # DataLoader(dataset, 32, True): without labels all stands one place before
+        if _validate.is_whole(labels):  # DataLoader(dataset, 32, True): without labels, all arguments move forward
             third: Any = batch_size
             shuffle = third if isinstance(third, bool) or third != 1 else shuffle
             labels, batch_size = None, labels
@@ -129,14 +129,14 @@ class DataLoader:
         self.batch_size = _validate.count("batch_size", batch_size, least=1)
         self.shuffle = shuffle
         self.num_workers = _validate.count("num_workers", num_workers, least=0)
-        self.rng: Any = rng  # not None wherever it draws, as checked above; and so is `augment`, where it is called
+        self.rng: Any = rng  # checked above: neither `rng` nor `augment` is None where it is used
         self.drop_last = drop_last
         self.augment: Any = augment
-        self._epoch: dict[str, Any] | None = None  # the epoch that is going on: as `state_dict` has it
-        self._skip = 0  # batches that the next iteration leaves out, as they were handed out before
+        self._epoch: dict[str, Any] | None = None  # the current epoch, as in `state_dict`
+        self._skip = 0  # batches that the next iteration skips, as they were already returned
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
+        """Number of batches in an epoch."""
         full, rest = divmod(len(self.dataset), self.batch_size)
         return full if self.drop_last or rest == 0 else full + 1
 
@@ -144,17 +144,17 @@ class DataLoader:
         return self.parts(0, 1)
 
     def parts(self, part: int, parts: int) -> Iterator[Batch]:
-        """One epoch, but of each batch one of several parts only, as even as can be.
+        """Iterate over one epoch, but only over one part of each batch; the parts are as even as possible.
 
-        The order of the images is that of whole batches, and so is `state_dict`. Augmentation draws for each part by
-        itself.
+        The order of the images and `state_dict` are the same as for whole batches. Augmentation draws separately for
+        each part.
 
         Parameters
         ----------
         part : int
-            From 0.
+            Index of the part, from 0.
         parts : int
-            Where a batch has fewer images, some parts have none.
+            Number of parts. If a batch has fewer images, some parts are empty.
 
         Examples
         --------
@@ -173,44 +173,44 @@ class DataLoader:
             places = self._places(i, part, parts)
             images, labels = self._batch(places if order is None else order[places])
             if seed is not None and len(labels):
-                images = self._augmented(images, (seed, i, part))  # a 0 at the end is no other seed than without it
+                images = self._augmented(images, (seed, i, part))  # part 0 is seeded like a whole batch
             return images, labels
 
         with closing(in_order(batch, range(epoch["batches"], len(self)), self.num_workers)) as made:
             for images, labels in made:
                 epoch["batches"] += 1
                 yield images, labels
-        if self._epoch is epoch:  # and not one that another iteration has begun since
+        if self._epoch is epoch:  # unless another iteration has begun since
             self._epoch = None
 
     def smallest(self, part: int = 0, parts: int = 1) -> int:
-        """Images in the smallest batch of an epoch, or in the smallest such part of a batch; 0 where all are empty."""
-        ends = {0, len(self) - 1} if len(self) else set()  # all but the last batch have as many
+        """Number of images in the smallest batch of an epoch, or in its smallest nonempty part; 0 if all are empty."""
+        ends = {0, len(self) - 1} if len(self) else set()  # all batches but the last have the same size
         places = [self._places(i, part, parts) for i in ends]
         return min((place.stop - place.start for place in places if place.stop > place.start), default=0)
 
     def sample(self, count: int) -> Batch:
-        """The first images in the form in which batches have them, and their labels; nothing is drawn for that."""
+        """Return the first images as in a batch, and their labels, without drawing random numbers."""
         images, labels = self._batch(slice(0, count))
         return self._augmented(images, (0, 0, 0)) if self.augment else images, labels
 
     def _places(self, i: int, part: int, parts: int) -> slice:
-        """Where a batch's images, or a part of them, stand in the order of the epoch."""
+        """Positions of a batch's images, or of a part of them, in the order of the epoch."""
         first = i * self.batch_size
         size = min(self.batch_size, len(self.dataset) - first)
         return slice(first + size * part // parts, first + size * (part + 1) // parts)
 
     def state_dict(self) -> dict:
-        """Where the loader is: what `load_state_dict` needs to go on from here, fit for JSON.
+        """Return the loader's position, as JSON types, for `load_state_dict`.
 
-        Within an epoch that is the generator's state at its start and how many of its batches have been handed out, the
-        one in use included; after it, nothing but the generator's state.
+        Within an epoch this is the generator's state at the start of the epoch and the number of batches returned so
+        far, including the current one; after an epoch, only the generator's state.
 
         Returns
         -------
         dict
-            ``"rng"``, the state of the generator or None without one; ``"batches"``; and, to be checked, ``"images"``
-            and ``"batch_size"``.
+            ``"rng"``, the state of the generator or None without one; ``"batches"``; and, for checks, ``"images"`` and
+            ``"batch_size"``.
 
         Examples
         --------
@@ -230,10 +230,10 @@ class DataLoader:
         return {**epoch, "images": len(self.dataset), "batch_size": self.batch_size}
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from where another loader of the same images and settings was.
+        """Continue from the position of another loader with the same images and settings.
 
-        The next iteration hands out what was left of its epoch, which may be nothing, and computes no batch before
-        that; those that follow are its next epochs.
+        The next iteration returns the remaining batches of that epoch, possibly none, and does not compute the skipped
+        ones. Later iterations are the epochs after it.
 
         Parameters
         ----------
@@ -243,7 +243,7 @@ class DataLoader:
         Raises
         ------
         TypeError, ValueError
-            It is not of such a loader. Nothing has changed.
+            If the state is not from such a loader. Nothing is changed then.
         """
         own = self.state_dict()
         if not isinstance(state, dict) or state.keys() != own.keys():
@@ -253,15 +253,15 @@ class DataLoader:
                 raise ValueError(f"`state` has {name} {state[name]} but this loader has {own[name]}.")
         batches = _validate.count("state['batches']", state["batches"], least=0)
         if batches > len(self):
-            raise ValueError(f"`state` has handed out {batches} batches but an epoch has {len(self)}.")
+            raise ValueError(f"`state` has returned {batches} batches but an epoch has {len(self)}.")
         if state["rng"] is None and self.rng is not None:
-            raise ValueError("`state` is of a loader without a generator, but this one has one.")
+            raise ValueError("`state` is from a loader without a generator, but this loader has one.")
         if state["rng"] is not None and self.rng is None:
-            raise ValueError("`state` is of a loader with a generator, but this one has none.")
+            raise ValueError("`state` is from a loader with a generator, but this loader has none.")
         if self.rng is not None:
             bits = self.rng.bit_generator
             try:
-                type(bits)().state = state["rng"]  # a bad state stops here
+                type(bits)().state = state["rng"]  # raises if the state is invalid
             except (KeyError, TypeError, ValueError, OverflowError) as error:
                 kind = type(bits).__name__
                 raise ValueError(f"`state['rng']` is not the state of a {kind}, this loader's generator.") from error
@@ -272,17 +272,17 @@ class DataLoader:
         return None if self.rng is None else _plain(self.rng.bit_generator.state)
 
     def _batch(self, which: slice | np.ndarray) -> Batch:
-        """The images of these numbers, as they are, with their labels."""
+        """Return the images with these indices, not augmented, and their labels."""
         if isinstance(self.dataset, _Arrays):
             return self.dataset.batch(which)
         numbers = np.arange(len(self.dataset))[which] if isinstance(which, slice) else which
         if len(numbers):
             return stacked(self.dataset, numbers)
-        images, labels = stacked(self.dataset, np.array([0]))  # of a rank's part without images the first says what
+        images, labels = stacked(self.dataset, np.array([0]))  # an empty part gets its shapes from the first item
         return each(lambda array: array[:0], images), labels[:0]
 
     def _augmented(self, images, seed: tuple[int, int, int]):
-        """The images of one batch, which the augmentation may write to if they are no view of all images."""
+        """Augment the images of a batch; copy views of the data set first, as the augmentation may write to them."""
         if isinstance(self.dataset, _Arrays):
             pairs = zip(listed(images), listed(self.dataset.images), strict=True)
             images = joined(tuple(part.copy() if np.may_share_memory(part, all_) else part for part, all_ in pairs))
@@ -291,13 +291,13 @@ class DataLoader:
             what = each(lambda array: getattr(array, "shape", type(array).__name__), result)
             arrays = f"a tuple of {len(wanted)} arrays" if isinstance(wanted, tuple) else "an array"
             raise ValueError(
-                f"`augment` must return {arrays} of {listed(wanted)[0]} images, as it was given, not {what}."
+                f"`augment` must return {arrays} of {listed(wanted)[0]} images, like its argument, not {what}."
             )
         return result
 
 
 class _Arrays:
-    """Images and labels in two arrays; of several inputs, as many arrays of images."""
+    """A data set of two arrays, images and labels; for several inputs, an array of images for each."""
 
     def __init__(self, images: Any, labels: np.ndarray):
         self.images, self.labels = images, labels
@@ -309,20 +309,20 @@ class _Arrays:
         return each(lambda array: array[i], self.images), self.labels[i]
 
     def batch(self, which: slice | np.ndarray) -> Batch:
-        """Several at a time; of a slice, views."""
+        """Return several items at a time; a slice gives views."""
         images = each(lambda array: np.ascontiguousarray(array[which]), self.images)
         return images, np.ascontiguousarray(self.labels[which])
 
 
 def _dataset(dataset, labels) -> Dataset:
-    """What was given, as a dataset."""
+    """Return the arguments of a `DataLoader` as a data set."""
     if isinstance(dataset, ArrayDataset) and labels is None:
         dataset, labels = dataset.images, dataset.labels
     if labels is None and not isinstance(dataset, np.ndarray):
         if not isinstance(dataset, Dataset) or isinstance(dataset, dict | str | bytes):
             raise TypeError(
-                "`dataset` must have a length and items (image, label), or be a numpy array of images with `labels` "
-                f"beside it, not {type(dataset).__name__}."
+                "`dataset` must have a length and items (image, label), or be a numpy array of images together with "
+                f"`labels`, not {type(dataset).__name__}."
             )
         return dataset
     labels = np.array(labels) if isinstance(labels, list | tuple) else labels
@@ -332,8 +332,8 @@ def _dataset(dataset, labels) -> Dataset:
     names = [f"dataset[{i}]" for i in range(len(inputs))] if isinstance(dataset, tuple) else ["dataset"]
     for name, array in zip((*names, "labels"), (*inputs, labels), strict=True):
         if not isinstance(array, np.ndarray) or array.ndim == 0:
-            what = "labels, one for each image," if name == "labels" else "images beside `labels`"
-            more = ", or a tuple of such, one for each input" if name == "dataset" else ""
+            what = "labels, one for each image," if name == "labels" else "images to go with `labels`"
+            more = ", or a tuple of such arrays, one for each input" if name == "dataset" else ""
             raise TypeError(
                 f"`{name}` must be a numpy array of {what} of at least 1 dimension{more}, not {array!r:.60}."
             )
@@ -347,12 +347,12 @@ def _dataset(dataset, labels) -> Dataset:
 
 
 def _length(array) -> int | None:
-    """Of an array, how many images it has."""
+    """Number of images in an array, or None if it is something else."""
     return len(array) if isinstance(array, np.ndarray) and array.ndim else None
 
 
 def _plain(state):
-    """A generator's state as JSON takes it: some hold arrays."""
+    """Convert a generator's state to JSON types, as some states hold arrays."""
     if isinstance(state, dict):
         return {key: _plain(value) for key, value in state.items()}
     return state.tolist() if isinstance(state, np.ndarray | np.generic) else state

@@ -1,4 +1,4 @@
-"""MNIST and the data sets in its form: from a folder, from the cache, or from the network."""
+"""MNIST and data sets in its format: from a folder, the cache or the network."""
 
 from pathlib import Path
 
@@ -15,11 +15,11 @@ TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
 def _sums(*sha256: str) -> dict[str, str]:
-    """The four files with their SHA-256 sums."""
+    """Return the SHA-256 sums of the four files, by file name."""
     return {f"{file}.gz": sum for file, sum in zip(TRAIN + TEST, sha256, strict=True)}
 
 
-# The sums are those of TensorFlow Datasets (url_checksums) and of torchvision for Ruby.
+# TensorFlow Datasets (url_checksums) and torchvision for Ruby have the same checksums.
 MNIST = Source(
     "MNIST",
     "mnist",
@@ -67,19 +67,19 @@ HIRAGANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 
 
 def mnist(root=None, *, download: bool = True) -> tuple[ArrayDataset, ArrayDataset]:
-    """The MNIST handwritten digits [1]_: 60,000 training and 10,000 test images of 28x28 grey levels.
+    """Load the MNIST handwritten digits [1]_: 60,000 training and 10,000 test images of 28x28 grey levels.
 
-    The four IDX files, plain or .gz, come from the folder ``root``; without it, from the folder that the environment
-    variable FASTCNN_DATA names; without that, from the user's cache folder, into which they are downloaded first if
-    need be (11 MB, checked by SHA-256). They may lie in the folder itself or in its subfolder ``mnist``. A folder that
-    was named must hold them: nothing is downloaded in its place.
+    The four IDX files, plain or .gz, are read from the folder ``root``, by default from the folder that the environment
+    variable FASTCNN_DATA names. Without both they are read from the user's cache folder, and downloaded to it first if
+    necessary (11 MB, checked by SHA-256). The files may be in the folder itself or in its subfolder ``mnist``. A folder
+    named by ``root`` or FASTCNN_DATA must hold the files: nothing is downloaded then.
 
     Parameters
     ----------
     root : str or path-like
         The folder.
     download : bool
-        Download the files if no folder was named and the cache has none.
+        Download the files if no folder is named and the cache does not have them.
 
     Returns
     -------
@@ -89,11 +89,12 @@ def mnist(root=None, *, download: bool = True) -> tuple[ArrayDataset, ArrayDatas
     Raises
     ------
     FileNotFoundError
-        The folder lacks files; the sentence names it and them.
+        If the folder lacks files; the message names them.
     DownloadError
-        No folder was named and the download failed, or pooch, which downloads, is not installed. An OSError.
+        If no folder is named and the download failed, or pooch is not installed. An OSError.
     DataError
-        A file is damaged or is not MNIST's: its format, shape, type, labels, or number of labels. A ValueError.
+        If a file is damaged or is not MNIST's: its format, shape, dtype, labels or number of labels is wrong. A
+        ValueError.
 
     References
     ----------
@@ -111,15 +112,15 @@ def mnist(root=None, *, download: bool = True) -> tuple[ArrayDataset, ArrayDatas
 
 
 def fashion_mnist(root=None, *, download: bool = True) -> tuple[ArrayDataset, ArrayDataset]:
-    """Fashion-MNIST [1]_: 60,000 training and 10,000 test images of clothes, bags and shoes, 28x28 grey levels.
+    """Load Fashion-MNIST [1]_: 60,000 training and 10,000 test images of clothes, bags and shoes, 28x28 grey levels.
 
-    The files have the names of `mnist`'s and come from the same places (31 MB), in the subfolder ``fashion-mnist``.
-    Below FASTCNN_DATA, which is one folder for all data sets, only that subfolder counts.
+    The files have the same names as those of `mnist` and are looked for in the same places, in the subfolder
+    ``fashion-mnist`` (31 MB). In FASTCNN_DATA, a folder for all data sets, they must be in that subfolder.
 
     Parameters
     ----------
     root : str or path-like
-        The folder, see `mnist`.
+        The folder; see `mnist`.
     download : bool
         See `mnist`.
 
@@ -149,15 +150,15 @@ def fashion_mnist(root=None, *, download: bool = True) -> tuple[ArrayDataset, Ar
 
 
 def kmnist(root=None, *, download: bool = True) -> tuple[ArrayDataset, ArrayDataset]:
-    """Kuzushiji-MNIST [1]_: 60,000 training and 10,000 test images of ten cursive hiragana, 28x28 grey levels.
+    """Load Kuzushiji-MNIST [1]_: 60,000 training and 10,000 test images of ten cursive hiragana, 28x28 grey levels.
 
-    The files have the names of `mnist`'s and come from the same places (21 MB), in the subfolder ``kmnist``. Below
-    FASTCNN_DATA, which is one folder for all data sets, only that subfolder counts.
+    The files have the same names as those of `mnist` and are looked for in the same places, in the subfolder ``kmnist``
+    (21 MB). In FASTCNN_DATA, a folder for all data sets, they must be in that subfolder.
 
     Parameters
     ----------
     root : str or path-like
-        The folder, see `mnist`.
+        The folder; see `mnist`.
     download : bool
         See `mnist`.
 
@@ -187,15 +188,15 @@ def kmnist(root=None, *, download: bool = True) -> tuple[ArrayDataset, ArrayData
 
 
 def mnist_or_digits(root=None) -> tuple[ArrayDataset, ArrayDataset]:
-    """What a run without options trains on: MNIST where it can be had, otherwise the embedded digits.
+    """Load MNIST if it is available, otherwise the embedded digits; the default data of the command line.
 
-    The ``source`` of what is returned says which, and why. Only a failed download leads to the digits: a folder that
-    was named (by ``root`` or FASTCNN_DATA) and is wrong, or a damaged file, is an error as in `mnist`.
+    The ``source`` of the returned data says which of them it is, and why. Only a failed download leads to the digits. A
+    wrong folder (``root`` or FASTCNN_DATA) or a damaged file is an error, as in `mnist`.
 
     Parameters
     ----------
     root : str or path-like
-        MNIST's folder, see `mnist`.
+        MNIST's folder; see `mnist`.
 
     Returns
     -------
@@ -223,17 +224,17 @@ def mnist_or_digits(root=None) -> tuple[ArrayDataset, ArrayDataset]:
 
 
 def _load(source: Source, classes: tuple[str, ...], root, download: bool) -> tuple[ArrayDataset, ArrayDataset]:
-    """Training and test data from the four files."""
+    """Load training and test data from the four files."""
     files = source.find(root, download, lambda folder, name: _locate(source, folder, name))
     train, test = (_read_pair(source.title, classes, *(files[file] for file in pair)) for pair in (TRAIN, TEST))
     return train, test
 
 
 def _locate(source: Source, folder: Path, name: str) -> dict[str, Path]:
-    """The paths of the four files, all in ``folder`` or all in its subfolder."""
+    """Find the four files, all in ``folder`` or all in its subfolder."""
     places = [folder / source.folder, folder]
     if name == "FASTCNN_DATA" and source is not MNIST:
-        places.pop()  # files of these names in the folder itself would be MNIST's
+        places.pop()  # files with these names in the folder itself are MNIST's
     lacks = []
     for place in places:
         candidates = {file: (place / file, place / f"{file}.gz") for file in TRAIN + TEST}
@@ -253,14 +254,14 @@ def _read_pair(title: str, classes: tuple[str, ...], images_path: Path, labels_p
     images = read_idx(images_path)
     if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28) or len(images) == 0:
         raise DataError(
-            f"{images_path}: the shape is {images.shape} and the type {images.dtype} but {title}'s images are "
-            "(N, 28, 28) and uint8, at least one."
+            f"{images_path}: the shape is {images.shape} and the dtype {images.dtype} but must be (N, 28, 28), with "
+            f"at least one image, and uint8 for {title}."
         )
     labels = read_idx(labels_path)
     if labels.dtype != np.uint8 or labels.ndim != 1:
         raise DataError(
-            f"{labels_path}: the shape is {labels.shape} and the type {labels.dtype} but {title}'s labels are (N,) and "
-            "uint8."
+            f"{labels_path}: the shape is {labels.shape} and the dtype {labels.dtype} but must be (N,) and uint8 for "
+            f"{title}."
         )
     if len(labels) != len(images):
         raise DataError(

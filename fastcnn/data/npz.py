@@ -1,4 +1,4 @@
-"""NumPy's .npz archives, as Keras writes MNIST."""
+"""NumPy's .npz archives with the keys that Keras uses for MNIST."""
 
 import math
 import tokenize
@@ -12,18 +12,18 @@ from .array_dataset import MOST_UNNAMED, ArrayDataset
 from .errors import DataError
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
-DEFLATE = 1032  # the most bytes that deflate makes of one, https://zlib.net/zlib_tech.html
+DEFLATE = 1032  # maximum compression factor of deflate, https://zlib.net/zlib_tech.html
 MALFORMED = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError)
-"""What reading a header may raise: NumPy's own errors, `ast.literal_eval`'s, and the tokenizer's."""
+"""Errors that reading a header may raise: those of NumPy, `ast.literal_eval` and the tokenizer."""
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def npz(path) -> tuple[ArrayDataset, ArrayDataset]:
-    """Images and labels from a NumPy archive with the arrays ``x_train``, ``y_train``, ``x_test`` and ``y_test``.
+    """Load images and labels from a NumPy archive with the arrays ``x_train``, ``y_train``, ``x_test`` and ``y_test``.
 
-    Images are uint8: (N, H, W) are grey; of (N, C, H, W) and (N, H, W, C) it is that which has 1 or 3 channels.
-    Labels are integers from 0, (N,) or (N, 1). Nothing is unpickled, and no memory is taken for sizes that a file
-    claims but cannot hold.
+    Images are uint8. (N, H, W) are grey images; (N, C, H, W) and (N, H, W, C) are told apart by the axis that has 1 or
+    3 channels. Labels are integers from 0, of shape (N,) or (N, 1). Nothing is unpickled, and no memory is allocated
+    for sizes that the file cannot hold.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ def npz(path) -> tuple[ArrayDataset, ArrayDataset]:
     Raises
     ------
     DataError
-        It is not such an archive: damaged, an array missing, or of another type or shape. A ValueError.
+        If the archive is damaged, or an array is missing or has the wrong dtype or shape. A ValueError.
     OSError
-        The file is missing or cannot be read.
+        If the file is missing or cannot be read.
 
     Examples
     --------
@@ -63,12 +63,12 @@ def npz(path) -> tuple[ArrayDataset, ArrayDataset]:
         except DataError:
             raise
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
-            raise DataError(f"{path}: the archive is damaged or no .npz ({error!s:.200}).") from error
+            raise DataError(f"{path}: the archive is damaged or not an .npz ({error!s:.200}).") from error
     images = _images(x_train, f"{path}, x_train"), _images(x_test, f"{path}, x_test")
     if images[0].shape[1:] != images[1].shape[1:]:
         raise DataError(
-            f"{path}: the images of x_train are {images[0].shape[1:]} but those of x_test are {images[1].shape[1:]} "
-            "(channels, height, width)."
+            f"{path}: the images of x_train have shape {images[0].shape[1:]} but those of x_test have "
+            f"{images[1].shape[1:]} (channels, height, width)."
         )
     labels = _labels(y_train, len(x_train), f"{path}, y_train"), _labels(y_test, len(x_test), f"{path}, y_test")
     classes = tuple(map(str, range(max(int(part.max()) for part in labels) + 1)))
@@ -77,7 +77,7 @@ def npz(path) -> tuple[ArrayDataset, ArrayDataset]:
 
 
 def _arrays(archive: zipfile.ZipFile, path: Path) -> list[np.ndarray]:
-    """The four arrays."""
+    """Read the four arrays."""
     held = archive.namelist()
     if missing := [key for key in KEYS if f"{key}.npy" not in held]:
         names = ", ".join(name.removesuffix(".npy") for name in held[:10]) or "nothing"
@@ -86,7 +86,7 @@ def _arrays(archive: zipfile.ZipFile, path: Path) -> list[np.ndarray]:
 
 
 def _array(archive: zipfile.ZipFile, key: str, size: int, name: str) -> np.ndarray:
-    """One array. Its header, the archive's directory and the file's size must agree before memory is taken."""
+    """Read one array; header, archive directory and file size must agree before memory is allocated."""
     info = archive.getinfo(f"{key}.npy")
     most = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: DEFLATE}.get(info.compress_type)
     if most is None:
@@ -100,10 +100,10 @@ def _array(archive: zipfile.ZipFile, key: str, size: int, name: str) -> np.ndarr
         except MALFORMED as error:
             raise DataError(f"{name}: the array's header is damaged ({error!s:.200}).") from error
         if dtype.kind not in "iu":
-            raise DataError(f"{name} is {dtype} but must be of whole numbers.")
+            raise DataError(f"{name} is {dtype} but must be of integers.")
         promised, follow = math.prod(shape) * dtype.itemsize, info.file_size - stream.tell()
         if promised != follow:
-            raise DataError(f"{name}: the header promises {promised} bytes ({dtype}, {shape}) but {follow} follow.")
+            raise DataError(f"{name}: the header says {promised} bytes ({dtype}, {shape}) but {follow} follow.")
         if info.compress_size > size or info.file_size > most * info.compress_size:
             raise DataError(f"{name}: {info.compress_size} of the file's {size} bytes cannot hold {info.file_size}.")
         stream.seek(0)
@@ -114,25 +114,25 @@ def _array(archive: zipfile.ZipFile, key: str, size: int, name: str) -> np.ndarr
 
 
 def _images(x: np.ndarray, name: str) -> np.ndarray:
-    """The images as (N, C, H, W)."""
+    """Return the images as (N, C, H, W)."""
     if x.dtype != np.uint8 or x.ndim not in (3, 4) or x.size == 0:
         raise DataError(
-            f"{name}: the shape is {x.shape} and the type {x.dtype} but images must be (N, H, W), (N, C, H, W) or "
-            "(N, H, W, C) and uint8, at least one."
+            f"{name}: the shape is {x.shape} and the dtype {x.dtype} but must be (N, H, W), (N, C, H, W) or "
+            "(N, H, W, C), with at least one image, and uint8."
         )
     if x.ndim == 3:
         return np.ascontiguousarray(x[:, None])
     first, last = (x.shape[axis] in (1, 3) for axis in (1, 3))
     if first == last:
         raise DataError(
-            f"{name}: the shape is {x.shape}, from which it does not follow where the channels are: either the second "
-            "or the last number must be 1 or 3."
+            f"{name}: the shape is {x.shape} but must have 1 or 3 channels on either the second or the last axis, not "
+            "on both."
         )
     return np.ascontiguousarray(x if first else np.moveaxis(x, 3, 1))
 
 
 def _labels(y: np.ndarray, n: int, name: str) -> np.ndarray:
-    """The labels as (N,) of int64."""
+    """Return the labels as int64 of shape (N,)."""
     if y.shape not in ((n,), (n, 1)):
         raise DataError(f"{name}: the shape is {y.shape} but must be {(n,)}, one label for each image.")
     if y.min() < 0 or y.max() >= MOST_UNNAMED:

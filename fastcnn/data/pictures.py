@@ -1,4 +1,4 @@
-"""Picture files."""
+"""Reading picture files."""
 
 import warnings
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from fastcnn import _validate
 
 from .errors import DataError
 
-GREY = ("1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes that hold no colour
-SIXTEEN_BITS = ("PNG", "PPM")  # whose grey levels are 16 bits where Pillow, by its version, keeps them in 32 ("I")
-ORIENTATION = 0x112  # EXIF's tag; what it says is called as in Pillow, which turns counterclockwise
+GREY = ("1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes without colour
+SIXTEEN_BITS = ("PNG", "PPM")  # formats with 16-bit grey levels, which some versions of Pillow read as 32 bits ("I")
+ORIENTATION = 0x112  # EXIF tag; its values are mapped to Pillow's names, which rotate counterclockwise
 TURNS = {
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
@@ -27,20 +27,20 @@ TURNS = {
 
 
 def read_image(path, size=None, *, channels: int | None = None) -> np.ndarray:
-    """A picture file as an array: PNG, JPEG and whatever else Pillow reads without running a program.
+    """Read a picture file as an array: PNG, JPEG and all other formats that Pillow reads without running a program.
 
-    It stands as its EXIF orientation says, where that can be read; what is transparent lies on white; of an animation
-    it is the first picture; 16-bit grey levels lose their lower eight.
+    The EXIF orientation is applied if it can be read. Transparent pixels are put on white. An animation gives its first
+    picture. Of 16-bit grey levels the upper eight bits are kept.
 
     Parameters
     ----------
     path : str or path-like
         The file.
     size : int or (int, int)
-        Height and width in pixels, to which it is resized (bilinear, antialiased; its proportions are not kept).
-        Without it, it keeps its own.
+        Height and width in pixels to which the picture is resized (bilinear, antialiased; proportions are not kept). By
+        default it keeps its size.
     channels : 1 or 3
-        Grey, or red, green, blue. Without it, 1 for files that cannot hold colour, otherwise 3.
+        Grey, or red, green, blue. By default 1 for files that cannot hold colour, otherwise 3.
 
     Returns
     -------
@@ -49,13 +49,13 @@ def read_image(path, size=None, *, channels: int | None = None) -> np.ndarray:
     Raises
     ------
     DataError
-        It is not a picture, is damaged, or has more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``. A ValueError.
+        If it is not a picture, is damaged, or has more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``. A ValueError.
     OSError
-        The file is missing or cannot be read.
+        If the file is missing or cannot be read.
     ImportError
-        Pillow is not installed.
+        If Pillow is not installed.
     TypeError, ValueError
-        ``size`` or ``channels`` is not one.
+        If ``size`` or ``channels`` is invalid.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def read_image(path, size=None, *, channels: int | None = None) -> np.ndarray:
 
 
 def has_colour(path: Path) -> bool:
-    """Whether the file can hold colour, from its header."""
+    """Whether the file can hold colour, according to its header."""
     with _open(path) as image:
         return image.mode not in GREY
 
@@ -92,33 +92,33 @@ def _read(path: Path, size: tuple[int, int] | None, channels: int | None) -> np.
             if size is not None and image.size != size[::-1]:
                 image = image.resize(size[::-1], Image.Resampling.BILINEAR)
             pixels = np.array(image)
-        except Exception as error:  # what decoders raise: OSError, SyntaxError, ValueError, struct.error, ...
+        except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, ...
             raise DataError(f"{path} is damaged: {error}.") from error
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def pillow() -> ModuleType:
-    """Pillow's module Image, which reads and resizes pictures; an ImportError that says how to get it."""
+    """Return Pillow's module Image; raise an ImportError that says how to install it."""
     try:
         from PIL import Image
     except ImportError as error:
-        raise ImportError('Pictures need Pillow; install it with pip install "fastcnn[data]".') from error
+        raise ImportError("Reading pictures needs Pillow: pip install Pillow.") from error
     return Image
 
 
 def _upright(image):
-    """The picture as its EXIF orientation says. No other tag is read: a damaged one says nothing of the pixels."""
-    image.load()  # a TIFF turns itself, and some formats have EXIF behind the pixels
+    """Apply the EXIF orientation; no other tag is read, as a damaged one does not affect the pixels."""
+    image.load()  # rotates a TIFF by itself; some formats have EXIF after the pixels
     try:
         with warnings.catch_warnings(action="ignore"):
             turn = TURNS.get(image.getexif().get(ORIENTATION))
-    except Exception:  # where nothing of it can be read, there is no orientation
+    except Exception:  # unreadable EXIF: no orientation
         turn = None
     return image if turn is None else image.transpose(getattr(pillow().Transpose, turn))
 
 
 def _eight_bits(image):
-    """The upper eight of 16 bits; white where the picture has the level that its file calls transparent."""
+    """Keep the upper eight of 16 bits, and make pixels white that have the transparent level of the file."""
     levels = np.asarray(image)
     seen = (levels >> 8).astype(np.uint8)
     seen[levels == image.info.get("transparency", -1)] = 255
@@ -127,11 +127,11 @@ def _eight_bits(image):
 
 @contextmanager
 def _open(path: Path) -> Iterator:
-    """The picture, its pixels not yet decoded."""
+    """Open a picture without decoding its pixels."""
     Image = pillow()
     with open(path, "rb") as file:
         try:
-            with warnings.catch_warnings(action="ignore"):  # of damaged EXIF, which does not matter
+            with warnings.catch_warnings(action="ignore"):  # about damaged EXIF, which does not matter
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
                 image = Image.open(file)
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -141,15 +141,15 @@ def _open(path: Path) -> Iterator:
         except Exception as error:  # see `_read`
             raise DataError(f"{path} is damaged: {error}.") from error
         with image:
-            if image.format == "EPS":  # a program, which Pillow would let Ghostscript execute
-                raise DataError(f"{path} is PostScript, which is not read: it is a program. Convert it to PNG.")
+            if image.format == "EPS":  # Pillow would let Ghostscript execute it
+                raise DataError(f"{path} is PostScript, which is a program and is not read. Convert it to PNG.")
             if image.mode == "F" or (image.mode == "I" and image.format not in SIXTEEN_BITS):
-                raise DataError(f"{path} holds numbers of 32 bits ({image.mode}) but must hold grey levels or colours.")
+                raise DataError(f"{path} holds 32-bit numbers ({image.mode}) but must hold grey levels or colours.")
             yield image
 
 
 def _pair(size) -> tuple[int, int] | None:
-    """Height and width."""
+    """Return height and width, or None."""
     if size is None:
         return None
     height, width = size if isinstance(size, tuple | list) and len(size) == 2 else (size, size)

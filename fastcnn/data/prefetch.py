@@ -1,20 +1,20 @@
-"""Batches that threads make ahead of the one in use."""
+"""Preparing batches ahead in threads."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-AHEAD = 2  # batches that each thread may be ahead by, as PyTorch's prefetch_factor
+AHEAD = 2  # batches that each thread prepares ahead, like PyTorch's prefetch_factor
 
 Made = TypeVar("Made")
 
 
 def in_order(make: Callable[[int], Made], numbers: Iterable[int], workers: int) -> Generator[Made, None, None]:
-    """``make(i)`` for each of the numbers, in their order, by so many threads; without any, when it is asked for.
+    """Yield ``make(i)`` for each number, in order, computed ahead by ``workers`` threads, or on demand if that is 0.
 
-    What ``make`` raises is raised when its turn comes. However the iteration ends, at its end, by an exception or by
-    being closed, its threads have ended then.
+    An exception of ``make`` is raised at its position in the order. Whether the iteration is exhausted, raises or is
+    closed, its threads have ended afterwards.
     """
     if not workers:
         yield from map(make, numbers)

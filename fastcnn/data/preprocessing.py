@@ -1,4 +1,4 @@
-"""What is done to images between a data set and a network, in training and whenever the network is used again."""
+"""Preprocessing of images for a network, the same in training and in later use."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,10 @@ from .transforms import mean_and_std, standardize
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From uint8 images to what a network takes: fitted into a square, see `fit_square`, then standardized.
+    """Turn uint8 images into the input of a network: fit them into a square, then standardize them.
 
-    Two of the same numbers do the same; ``dataclasses.asdict`` of it is JSON.
+    Images that are larger than the square are shrunk, smaller ones are padded with zeros. Two objects with the same
+    settings are equal, and ``dataclasses.asdict`` gives JSON types.
 
     Parameters
     ----------
@@ -49,30 +50,30 @@ class Preprocessing:
 
     @classmethod
     def of(cls, images: np.ndarray | Dataset, size: int) -> "Preprocessing":
-        """What the training images need; their mean and standard deviation are taken before anything is padded."""
+        """Build it from training images, with their mean and standard deviation before padding."""
         return cls(size, *(values.tolist() for values in mean_and_std(images)))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Images (N, C, H, W) of uint8, or one (C, H, W), as float32, (N, C, size, size) or (C, size, size)."""
+        """Convert uint8 images (N, C, H, W), or one (C, H, W), to float32 (N, C, size, size) or (C, size, size)."""
         if isinstance(images, np.ndarray) and images.ndim == 3:
             return self(images[None])[0]
         return standardize(fit_square(images, self.size), self.mean, self.std)
 
     @property
     def black(self) -> tuple[float, ...]:
-        """What black becomes, in each channel."""
+        """Value of black in each channel after standardizing."""
         return tuple((0 - mean) / std for mean, std in zip(self.mean, self.std, strict=True))
 
 
 def fit_square(images: np.ndarray, size: int) -> np.ndarray:
-    """Shrink images to a square if they are larger, then pad them to it, with zeros.
+    """Shrink images that are larger than a square, then pad them to the square with zeros.
 
     Parameters
     ----------
     images : ndarray of uint8, shape (N, C, H, W)
     size : int
-        Height and width of the square in pixels. Images keep their proportions, and are in its middle; of an odd number
-        of rows or columns that are padded, the last ones have one more.
+        Height and width of the square in pixels. Images keep their proportions and are centred; if the number of padded
+        rows or columns is odd, the bottom or the right side gets one more.
 
     Returns
     -------
@@ -81,9 +82,9 @@ def fit_square(images: np.ndarray, size: int) -> np.ndarray:
     Raises
     ------
     ImportError
-        Images are to be shrunk and Pillow, which does that, is not installed.
+        If images must be shrunk and Pillow is not installed.
     TypeError, ValueError
-        `images` is not uint8 or has not 4 dimensions, or `size` is not a whole number of at least 1.
+        If `images` is not uint8 or does not have 4 dimensions, or `size` is not an integer of at least 1.
 
     Examples
     --------
@@ -108,7 +109,7 @@ def fit_square(images: np.ndarray, size: int) -> np.ndarray:
 
 
 def _resized(images: np.ndarray, H: int, W: int) -> np.ndarray:
-    """Images (N, C, H, W), as `read_image` resizes a picture."""
+    """Resize images (N, C, H, W) in the same way as `read_image`."""
     Image = pillow()
     out = np.empty((*images.shape[:2], H, W), np.uint8)
     for place in np.ndindex(images.shape[:2]):

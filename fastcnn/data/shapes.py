@@ -1,30 +1,30 @@
-"""Drawn pictures with a class for each pixel."""
+"""Synthetic images with a class for each pixel."""
 
 import numpy as np
 
 from fastcnn import _validate
 
 CLASSES = "background", "disc", "square", "triangle"
-"""Names of the labels that `shapes` gives pixels."""
+"""Names of the pixel labels of `shapes`."""
 
-_MOST = 3  # shapes in a picture
+_MOST = 3  # shapes in an image
 
 
 def shapes(n: int, size: int = 64, *, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw discs, squares and triangles on noisy backgrounds, and say for each pixel which of them it is.
+    """Draw discs, squares and triangles on noisy backgrounds, with a label for each pixel.
 
-    A picture has one to three of them, anywhere, turned and with a radius from an eighth to a quarter of the picture;
-    later ones cover earlier ones. The background grows lighter or darker to one side; all shapes are lighter
-    or darker than what is around them, so that a grey level alone says nothing.
+    An image has one to three shapes with random positions and angles and a radius from an eighth to a quarter of the
+    image; later ones cover earlier ones. The background gets lighter or darker towards one side. Each shape is lighter
+    or darker than its surroundings, so that the grey level alone does not give the label.
 
     Parameters
     ----------
     n : int
-        Pictures.
+        Number of images.
     size : int, default 64
-        Their height and width, in pixels, at least 16.
+        Height and width of the images in pixels, at least 16.
     rng : numpy.random.Generator
-        Draws them.
+        Source of randomness.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def shapes(n: int, size: int = 64, *, rng: np.random.Generator) -> tuple[np.ndar
     Raises
     ------
     TypeError, ValueError
-        If an argument is not what it must be.
+        If an argument is invalid.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def shapes(n: int, size: int = 64, *, rng: np.random.Generator) -> tuple[np.ndar
     """
     n, size = _validate.count("n", n), _validate.count("size", size, 16)
     rng = _validate.generator("rng", rng)
-    y, x = (np.mgrid[:size, :size] + 0.5) / size  # of the pixels' centres, from 0 to 1
+    y, x = (np.mgrid[:size, :size] + 0.5) / size  # centres of the pixels, from 0 to 1
     levels, labels = np.empty((n, size, size)), np.zeros((n, size, size), np.int64)
     for level, label in zip(levels, labels, strict=True):
         slope = rng.uniform(-80, 80, 2)
@@ -62,12 +62,12 @@ def shapes(n: int, size: int = 64, *, rng: np.random.Generator) -> tuple[np.ndar
 
 
 def _inside(kind: int, y: np.ndarray, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The pixels of one shape, anywhere and turned."""
+    """Return the pixels of one shape at a random position and angle."""
     centre, radius, angle = rng.uniform(0.1, 0.9, 2), rng.uniform(1 / 8, 1 / 4), rng.uniform(0, 2 * np.pi)
     y, x = y - centre[0], x - centre[1]
     if CLASSES[kind] == "disc":
         return np.hypot(y, x) <= radius
     corners = {"square": 4, "triangle": 3}[CLASSES[kind]]
-    sides = angle + 2 * np.pi * np.arange(corners) / corners  # the directions in which they lie
+    sides = angle + 2 * np.pi * np.arange(corners) / corners  # directions of the sides from the centre
     away = np.max([np.cos(side) * x + np.sin(side) * y for side in sides], axis=0)
-    return away <= radius * np.cos(np.pi / corners)  # the corners are on the circle
+    return away <= radius * np.cos(np.pi / corners)  # puts the corners on the circle

@@ -1,4 +1,4 @@
-"""Drawn signals: waves of five forms, with noise."""
+"""Synthetic signals: noisy waves of five forms."""
 
 import numpy as np
 
@@ -11,27 +11,27 @@ WAVEFORMS = "sine", "square", "triangle", "sawtooth", "chirp"
 def waveforms(
     n: int, length: int = 256, noise: float = 0.3, *, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw noisy waves and say which form each has.
+    """Draw noisy waves, labelled by their form.
 
-    A wave is a sine, a square wave, a triangle or a sawtooth of 2 to 8 periods, or a chirp: a sine whose frequency
-    rises from half of that to twice it. Form, periods, phase and amplitude, from 0.5 to 1.5, are drawn uniformly.
+    A wave is a sine, a square wave, a triangle or a sawtooth with 2 to 8 periods, or a chirp: a sine whose frequency
+    rises from half of that to twice that. Form, periods, phase and amplitude (0.5 to 1.5) are drawn uniformly.
 
     Parameters
     ----------
     n : int
-        How many, at least 1.
+        Number of signals, at least 1.
     length : int, default 256
-        Places of a signal, at least 1.
+        Samples in a signal, at least 1.
     noise : float, default 0.3
-        Standard deviation of the normally distributed noise on each place, at least 0.
+        Standard deviation of the normally distributed noise on each sample, at least 0.
     rng : numpy.random.Generator
-        What draws them.
+        Source of randomness.
 
     Returns
     -------
     signals : ndarray of shape (N, 1, L), float32
     labels : ndarray of shape (N,), int64
-        The form of each: its place in `fastcnn.data.WAVEFORMS`.
+        Form of each signal: its index in `fastcnn.data.WAVEFORMS`.
 
     Raises
     ------
@@ -52,8 +52,8 @@ def waveforms(
     periods, phase, amplitude = (rng.uniform(low, high, (n, 1)) for low, high in ((2, 8), (0, 1), (0.5, 1.5)))
     t = np.arange(length) / length
     rising = labels[:, None] == WAVEFORMS.index("chirp")
-    # periods until t, whose slope is the frequency: of a chirp periods * (0.5 + 1.5 * t)
-    part = (np.where(rising, periods * t * (0.5 + 0.75 * t), periods * t) + phase) % 1  # of a period, (n, L)
+    # number of periods until t; its slope is the frequency, periods * (0.5 + 1.5 * t) for a chirp
+    part = (np.where(rising, periods * t * (0.5 + 0.75 * t), periods * t) + phase) % 1  # fraction of a period, (n, L)
     sine = np.sin(2 * np.pi * part)
     forms = np.stack([sine, np.where(part < 0.5, 1, -1), 4 * np.abs(part - 0.5) - 1, 2 * part - 1, sine])
     signals = amplitude * forms[labels, np.arange(n)] + noise * rng.standard_normal((n, length))

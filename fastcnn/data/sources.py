@@ -1,4 +1,4 @@
-"""Where a data set's files are: in a folder that was named, in the cache, or on a mirror."""
+"""Finding the files of a data set: in a given folder, in the cache, or on a mirror."""
 
 import os
 import sys
@@ -12,25 +12,25 @@ from fastcnn import _validate
 
 from .errors import DownloadError
 
-TIMEOUT = 10  # seconds to wait for a mirror to connect, and for each further piece of a file
+TIMEOUT = 10  # seconds to wait for a connection to a mirror, and for each further piece of a file
 
 Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set's files and where they may be had.
+    """The files of a data set and the places to get them from.
 
     Parameters
     ----------
     title : str
-        Its name, for people to read: "Fashion-MNIST".
+        Name for printing: "Fashion-MNIST".
     folder : str
-        The subfolder that it may lie in, within a folder of several data sets: "fashion-mnist".
+        Its subfolder within a folder of several data sets: "fashion-mnist".
     sha256 : dict
-        The files to download, with their SHA-256 sums. Each is known from two places that do not copy one another.
+        SHA-256 sums of the files to download, by file name. Two independent sources confirm each of them.
     mirrors : tuple of str
-        Addresses that the files' names are put behind, in the order in which they are asked.
+        URLs to which the file names are appended, in the order in which they are tried.
     """
 
     title: str
@@ -39,10 +39,10 @@ class Source:
     mirrors: tuple[str, ...]
 
     def find(self, root, download: bool, locate: Callable[[Path, str], Found]) -> Found:
-        """What ``locate(folder, name of the folder)`` gives for the folder that is to be used.
+        """Return ``locate(folder, name of the folder)`` for the folder to use.
 
-        That is ``root``; without it, FASTCNN_DATA; without that, the cache, into which the files are downloaded if
-        ``locate`` does not find them there, which it says by a FileNotFoundError.
+        This is ``root``, else FASTCNN_DATA, else the cache. If ``locate`` raises a FileNotFoundError for the cache, the
+        files are downloaded to it.
         """
         download = _validate.flag("download", download)
         if root is not None:
@@ -59,39 +59,39 @@ class Source:
         return locate(cache, "The cache folder")
 
     def _cache(self) -> Path:
-        """The data set's folder in the user's cache, whether or not it exists."""
+        """Path of the data set's folder in the user's cache, whether or not it exists."""
         try:
             import pooch
         except ImportError as error:
             raise DownloadError(
-                f"pooch, which downloads {self.title}, is not installed",
-                f'Install it with pip install "fastcnn[data]", or name a folder that holds {self.title} by `root` or '
-                "FASTCNN_DATA.",
+                "pooch is not installed",
+                f"Downloading {self.title} needs pooch: pip install pooch. Or name a folder that holds {self.title} by "
+                "`root` or FASTCNN_DATA.",
             ) from error
         return Path(pooch.os_cache("fastcnn")) / self.folder
 
     def _download(self, folder: Path) -> None:
-        """Put the files that ``folder`` lacks into it, from the first mirror that has them; a file is whole or absent.
+        """Download the files that ``folder`` lacks, from the first mirror that has them; no file is left incomplete.
 
-        After an interruption the files that are there stay, so that only the rest is downloaded.
+        Files that exist are kept, so that after an interruption only the missing ones are downloaded.
         """
         import pooch
 
         failures = []
         log = pooch.get_logger()
         level = log.level
-        log.setLevel("ERROR")  # at INFO, it prints a paragraph a file
+        log.setLevel("ERROR")  # at INFO, it prints a paragraph for each file
         try:
             for mirror in self.mirrors:
                 try:
                     for file, sha256 in self.sha256.items():
-                        # labels are gone before a bar could be read
+                        # labels are downloaded too fast for a progress bar
                         bar = "labels" not in file and sys.stderr is not None and sys.stderr.isatty()
                         downloader = pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT)
                         pooch.retrieve(mirror + file, f"sha256:{sha256}", file, folder, downloader=downloader)
                     return
                 except (OSError, ValueError) as error:
-                    # pooch's one ValueError here is a wrong hash; what requests raises is an OSError
+                    # a ValueError from pooch means a wrong hash; requests raises OSErrors
                     what = f"the SHA-256 of {file} is wrong" if isinstance(error, ValueError) else type(error).__name__
                     failures.append(f"{urlsplit(mirror).netloc}: {what}")
                     cause = error
@@ -106,7 +106,7 @@ class Source:
 
 
 def _folder(path, name: str) -> Path:
-    """A folder that exists."""
+    """Return a folder that exists, or raise."""
     folder = Path(path).expanduser()
     if not folder.is_dir():
         raise FileNotFoundError(f"{name} is {folder}, but there is no such folder.")

@@ -1,4 +1,4 @@
-"""From uint8 images to what a network takes."""
+"""Conversion of uint8 images to the input of a network."""
 
 import numpy as np
 
@@ -10,15 +10,15 @@ CHUNK = 256  # images at a time: the temporaries stay in the cache
 
 
 def mean_and_std(images: np.ndarray | Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of ``images / 255``, of each channel by itself.
+    """Mean and standard deviation of ``images / 255`` for each channel.
 
-    Computed from the histogram of the 256 levels, in whole numbers: exact, and without a copy of the images. Take them
-    from the training images only: the test images must not tell anything before the test.
+    They are computed from the histogram of the 256 levels in integers: exactly, and without a copy of the images. Use
+    the training images only, so that the test images have no influence on the training.
 
     Parameters
     ----------
     images : ndarray of uint8, shape (N, C, H, W), or Dataset
-        Images; those of a dataset, as `fastcnn.data.ImageFolder`, are looked at one after the other.
+        Images; those of a data set such as `fastcnn.data.ImageFolder` are read one after the other.
 
     Returns
     -------
@@ -28,7 +28,7 @@ def mean_and_std(images: np.ndarray | Dataset) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     TypeError, ValueError
-        ``images`` is not uint8, has not 4 dimensions (of a dataset, each has not 3), or is empty.
+        If ``images`` is not uint8, is empty, or does not have 4 dimensions (3 for each image of a data set).
 
     Examples
     --------
@@ -46,7 +46,7 @@ def mean_and_std(images: np.ndarray | Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def level_counts(images) -> np.ndarray:
-    """How often each of the 256 levels occurs in each channel, (C, 256); those of several sets add up."""
+    """Count each of the 256 levels in each channel, (C, 256); the counts of several arrays may be added."""
     C = _validate.uint8_images(images).shape[1]
     counts = np.zeros((C, 256), np.int64)
     for chunk in _chunks(images):
@@ -64,14 +64,14 @@ def moments(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def standardize(images: np.ndarray, mean, std, dtype=np.float32) -> np.ndarray:
     """``(images / 255 - mean) / std`` as floats.
 
-    There are only 256 levels, so each is computed once, in float64, and looked up for every pixel.
+    Each of the 256 levels is computed once, in float64, and looked up for every pixel.
 
     Parameters
     ----------
     images : ndarray of uint8, shape (N, C, H, W)
         Images.
     mean, std : float or array of float, shape (C,)
-        As from `mean_and_std` of the training images; ``std`` must be positive.
+        Those of the training images, see `mean_and_std`; ``std`` must be positive.
     dtype : dtype
         float32 or float64.
 
@@ -83,8 +83,8 @@ def standardize(images: np.ndarray, mean, std, dtype=np.float32) -> np.ndarray:
     Raises
     ------
     TypeError, ValueError
-        ``images`` is not uint8 or has not 4 dimensions, ``mean`` or ``std`` has another shape or is not finite, ``std``
-        is not positive, or ``dtype`` is another one.
+        If ``images`` is not uint8 or does not have 4 dimensions, ``mean`` or ``std`` has another shape or is not
+        finite, ``std`` is not positive, or ``dtype`` is not float32 or float64.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def standardize(images: np.ndarray, mean, std, dtype=np.float32) -> np.ndarray:
     if not np.isfinite(mean).all():
         raise ValueError(f"`mean` is {_shown(mean)} but must be finite.")
     if not (np.isfinite(std) & (std > 0)).all():
-        raise ValueError(f"`std` is {_shown(std)} but must be finite and positive; images of one level have none.")
+        raise ValueError(f"`std` is {_shown(std)} but must be finite and positive; images of a single level have 0.")
     tables = np.broadcast_to(((np.arange(256) / 255 - mean) / std).astype(dtype), (C, 256))
     out = np.empty(images.shape, dtype)
     for chunk in _chunks(images):
@@ -112,7 +112,7 @@ def standardize(images: np.ndarray, mean, std, dtype=np.float32) -> np.ndarray:
 
 
 def pad_images(images: np.ndarray, padding: int) -> np.ndarray:
-    """Add ``padding`` rows and columns of zeros on each side: LeNet-5 takes MNIST's 28x28 as 32x32, so ``padding=2``.
+    """Add ``padding`` rows and columns of zeros on each side; LeNet-5 needs 2 for MNIST, from 28x28 to 32x32.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def pad_images(images: np.ndarray, padding: int) -> np.ndarray:
     Raises
     ------
     TypeError, ValueError
-        ``images`` is not uint8 or has not 4 dimensions, or ``padding`` is not a whole number of at least 0.
+        If ``images`` is not uint8 or does not have 4 dimensions, or ``padding`` is not an integer of at least 0.
 
     Examples
     --------
@@ -153,15 +153,15 @@ def _chunks(images: np.ndarray):
 
 
 def _moments(counts: list[int]) -> tuple[float, float]:
-    """Mean and standard deviation, on the scale from 0 to 1, of the levels that occur so often."""
+    """Mean and standard deviation of levels with these counts, on the scale from 0 to 1."""
     n = sum(counts)
     total = sum(level * count for level, count in enumerate(counts))
     squares = sum(level * level * count for level, count in enumerate(counts))
-    return total / n / 255, (squares * n - total * total) ** 0.5 / n / 255  # integers up to the root: nothing cancels
+    return total / n / 255, (squares * n - total * total) ** 0.5 / n / 255  # integers up to the root: exact
 
 
 def _per_channel(name: str, values, C: int) -> np.ndarray:
-    """Floats of shape (C, 1) or (1, 1)."""
+    """Return the values as floats of shape (C, 1) or (1, 1)."""
     array = np.asarray(values, np.float64)
     if array.shape not in ((), (1,), (C,)):
         raise ValueError(f"`{name}` has shape {array.shape} but must be a number, or {C}, one for each channel.")
@@ -169,5 +169,5 @@ def _per_channel(name: str, values, C: int) -> np.ndarray:
 
 
 def _shown(values: np.ndarray) -> str:
-    """One number, or all of them."""
+    """Format one number, or all of them."""
     return str(values.item() if values.size == 1 else values.ravel().tolist())
