@@ -241,13 +241,13 @@ BAD_CALLS = {
     "one image": (augment.Cutout(1), BATCH[0], RNG, ValueError, "`images` must have 4 dimensions, (N, C, H, W), but"),
     "one image of bytes": (augment.Cutout(1), BATCH[0].astype(np.uint8), RNG, ValueError, "must have 4 dimensions"),
     "a channel without fill": (augment.Rotation(1, (1, 2)), BATCH, RNG, ValueError, "`fill` has 2 numbers but"),
-    "half a grey level": (augment.Shift(1, 0.5), BATCH.astype(np.uint8), RNG, ValueError, "must be whole numbers"),
+    "half a grey level": (augment.Shift(1, 0.5), BATCH.astype(np.uint8), RNG, ValueError, "must be integers"),
     "too large a window": (
         augment.PadAndCrop(1, 7),
         BATCH,
         RNG,
         ValueError,
-        "`size` is (7, 7) but `images`, with their padding, are only (6, 6).",
+        "`size` is (7, 7) but must be at most (6, 6), the size of the padded `images`.",
     ),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Augmentations that take pixels from between pixels."""
+"""Augmentations that interpolate between pixels."""
 
 import numpy as np
 
@@ -9,19 +9,19 @@ from .resample import resample
 
 
 class Rotation(Augment):
-    """Turn each image about its centre, by an angle of up to ``degrees`` either way, all equally likely.
+    """Rotate each image about its centre, by an angle drawn uniformly from ``-degrees`` to ``degrees``.
 
     Parameters
     ----------
     degrees : float
-        The most, from 0 to 180.
+        Largest angle, from 0 to 180.
     fill : float or sequence of float, default 0
-        What comes from outside of the image; one number, or one for each channel.
+        Value of pixels from outside of the image; one number, or one for each channel.
 
     Raises
     ------
     TypeError, ValueError
-        ``degrees`` or ``fill`` is not that.
+        If ``degrees`` or ``fill`` is invalid.
 
     Examples
     --------
@@ -41,19 +41,19 @@ class Rotation(Augment):
 
 
 class Scale(Augment):
-    """Make each image larger or smaller about its centre, by a factor from ``low`` to ``high``, all equally likely.
+    """Scale each image about its centre, by a factor drawn uniformly from ``low`` to ``high``.
 
     Parameters
     ----------
     low, high : float
-        From 0.1 to 10; 1 leaves an image as it is, 2 makes what it shows twice as high and wide.
+        Factors from 0.1 to 10; 1 leaves an image unchanged, 2 makes its content twice as high and wide.
     fill : float or sequence of float, default 0
-        What comes from outside of the image; one number, or one for each channel.
+        Value of pixels from outside of the image; one number, or one for each channel.
 
     Raises
     ------
     TypeError, ValueError
-        ``low``, ``high`` or ``fill`` is not that.
+        If ``low``, ``high`` or ``fill`` is invalid.
 
     Examples
     --------
@@ -73,9 +73,9 @@ class Scale(Augment):
 
 
 def _about_the_centre(images: np.ndarray, along, across, fill) -> np.ndarray:
-    """Take the pixel (y, x), both from the centre, from (along * y - across * x, across * y + along * x).
+    """Take the pixel at (y, x), relative to the centre, from (along * y - across * x, across * y + along * x).
 
-    ``along`` and ``across`` are a scalar or (N,): the cosine and sine of an angle, divided by a scale.
+    ``along`` and ``across`` are scalars or of shape (N,): cosine and sine of an angle, divided by a scale.
     """
     N, _, H, W = images.shape
     along, across = (np.broadcast_to(np.float32(part), N)[:, None, None] for part in (along, across))

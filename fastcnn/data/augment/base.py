@@ -1,4 +1,4 @@
-"""What all augmentations share: their checks, and doing one after another."""
+"""Base class of augmentations, and their composition."""
 
 from collections.abc import Callable
 
@@ -8,18 +8,18 @@ from fastcnn import _validate
 
 
 class Compose:
-    """Augmentations one after another.
+    """Apply several augmentations one after another.
 
     Parameters
     ----------
     *augments : callable
-        Each ``augment(images, rng)``. Any function of that form will do: put ``lambda images, rng:
-        standardize(images, mean, std)`` last and a `DataLoader` may keep its images as uint8, a quarter of the memory.
+        Functions ``augment(images, rng)``. With ``lambda images, rng: standardize(images, mean, std)`` as the last one,
+        a `DataLoader` can keep its images as uint8, which takes a quarter of the memory.
 
     Raises
     ------
     TypeError
-        One is not callable.
+        If one is not callable.
 
     Examples
     --------
@@ -47,7 +47,7 @@ class Compose:
 
 
 class Augment:
-    """A batch is checked, then changed by `_apply`; the representation shows the settings, which are its attributes."""
+    """Base class: check a batch, then change it by `_apply`; the attributes are the settings shown by ``repr``."""
 
     def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Augment a batch.
@@ -65,7 +65,7 @@ class Augment:
         Raises
         ------
         TypeError, ValueError
-            ``images`` or ``rng`` is not that.
+            If ``images`` or ``rng`` is invalid.
         """
         if isinstance(images, np.ndarray) and images.dtype == np.uint8:
             _validate.uint8_images(images)
@@ -81,7 +81,7 @@ class Augment:
 
 
 def checked_fill(fill):
-    """A float, or a tuple of floats, one for each channel."""
+    """Return ``fill`` as a float, or as a tuple of floats, one for each channel."""
     values = np.asarray(fill)
     if values.dtype.kind not in "iuf" or values.ndim > 1 or values.size == 0 or not np.isfinite(values).all():
         raise ValueError(f"`fill` is {fill!r:.60} but must be a finite number, or one for each channel.")
@@ -89,10 +89,10 @@ def checked_fill(fill):
 
 
 def fill_for(fill, images: np.ndarray) -> np.ndarray:
-    """``fill`` in the dtype of ``images``, of shape (1 or C, 1, 1)."""
+    """Return ``fill`` in the dtype of ``images``, of shape (1 or C, 1, 1)."""
     values = np.atleast_1d(np.asarray(fill))
     if len(values) not in (1, images.shape[1]):
         raise ValueError(f"`fill` has {len(values)} numbers but `images` have {images.shape[1]} channels.")
     if images.dtype == np.uint8 and not ((values >= 0) & (values <= 255) & (values == np.rint(values))).all():
-        raise ValueError(f"`fill` is {fill} but must be whole numbers from 0 to 255, as `images` are uint8.")
+        raise ValueError(f"`fill` is {fill} but must be integers from 0 to 255, as `images` are uint8.")
     return values.astype(images.dtype)[:, None, None]

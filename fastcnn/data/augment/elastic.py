@@ -11,23 +11,23 @@ from .resample import resample
 class Elastic(Augment):
     """Distort each image as if it were drawn on rubber [1]_.
 
-    Every pixel is taken from elsewhere: by ``alpha`` times a random field, uniform from -1 to 1 in height and in width,
+    Every pixel is displaced by ``alpha`` times a random field, uniform from -1 to 1 in height and in width, which is
     smoothed by a Gaussian of standard deviation ``sigma``. A typical displacement is 0.16 * alpha / sigma pixels: the
     field's standard deviation, 1 / sqrt(3), shrinks by 1 / (2 sqrt(pi) sigma). Towards the borders it is smaller.
 
     Parameters
     ----------
     alpha : float, default 34
-        Strength, at least 0, in pixels before smoothing; the paper's for MNIST.
+        Strength in pixels before smoothing, at least 0; the default is the paper's value for MNIST.
     sigma : float, default 4
-        Smoothness in pixels, from 0.5 to 1000; the paper's for MNIST.
+        Smoothness in pixels, from 0.5 to 1000; the default is the paper's value for MNIST.
     fill : float or sequence of float, default 0
-        What comes from outside of the image; one number, or one for each channel.
+        Value of pixels from outside of the image; one number, or one for each channel.
 
     Raises
     ------
     TypeError, ValueError
-        An argument is not that.
+        If an argument is invalid.
 
     References
     ----------
@@ -50,8 +50,8 @@ class Elastic(Augment):
     def _apply(self, images, rng):
         N, _, H, W = images.shape
         field = rng.random((2, N, H, W), np.float32) * np.float32(2 * self.alpha) - np.float32(self.alpha)
-        # A small gemm for each image and axis: up to 64x64 pixels BLAS starts no threads for one, which would take the
-        # processors from the kernels. Beyond the borders the field is 0.
+        # One small gemm for each image and axis. Up to 64x64 pixels BLAS starts no threads, which would compete with
+        # the kernels for processors. Beyond the borders the field is 0.
         dy, dx = _gaussian(H, self.sigma) @ field @ _gaussian(W, self.sigma)
         return resample(
             images, dy + np.arange(H, dtype=np.float32)[:, None], dx + np.arange(W, dtype=np.float32), self.fill
@@ -59,7 +59,7 @@ class Elastic(Augment):
 
 
 def _gaussian(extent: int, sigma: float) -> np.ndarray:
-    """The matrix (extent, extent) that convolves with a Gaussian whose weights sum to 1; it is symmetric."""
+    """Return the symmetric matrix (extent, extent) that convolves with a Gaussian with weights that sum to 1."""
     distance = np.arange(extent)[:, None] - np.arange(extent)
     tail = np.arange(-np.ceil(5 * sigma), np.ceil(5 * sigma) + 1)
     return (np.exp(-0.5 * (distance / sigma) ** 2) / np.exp(-0.5 * (tail / sigma) ** 2).sum()).astype(np.float32)

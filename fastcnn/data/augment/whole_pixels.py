@@ -9,19 +9,19 @@ from .base import Augment, checked_fill, fill_for
 
 
 class Shift(Augment):
-    """Move each image by up to ``pixels`` whole pixels in height and in width, all moves equally likely.
+    """Shift each image by up to ``pixels`` whole pixels in height and in width, with equal probabilities.
 
     Parameters
     ----------
     pixels : int
-        The most, at least 0.
+        Largest shift, at least 0.
     fill : float or sequence of float, default 0
-        What comes from outside of the image; one number, or one for each channel.
+        Value of pixels from outside of the image; one number, or one for each channel.
 
     Raises
     ------
     TypeError, ValueError
-        ``pixels`` or ``fill`` is not that.
+        If ``pixels`` or ``fill`` is invalid.
 
     Examples
     --------
@@ -44,7 +44,7 @@ class Shift(Augment):
 
 
 class PadAndCrop(Augment):
-    """Pad each image on all sides, then cut a window out of it, all places equally likely [1]_.
+    """Pad each image on all sides, then crop a window at a random position [1]_.
 
     Parameters
     ----------
@@ -53,12 +53,12 @@ class PadAndCrop(Augment):
     size : int or (int, int)
         Height and width of the window in pixels.
     fill : float or sequence of float, default 0
-        What the padding is; one number, or one for each channel.
+        Value of the padding; one number, or one for each channel.
 
     Raises
     ------
     TypeError, ValueError
-        An argument is not that, or, when it is called, the window is larger than the padded image.
+        If an argument is invalid, or, in a call, if the window is larger than the padded image.
 
     References
     ----------
@@ -82,22 +82,22 @@ class PadAndCrop(Augment):
     def _apply(self, images, rng):
         H, W = (extent + 2 * self.padding for extent in images.shape[2:])
         if self.size[0] > H or self.size[1] > W:
-            raise ValueError(f"`size` is {self.size} but `images`, with their padding, are only {(H, W)}.")
+            raise ValueError(f"`size` is {self.size} but must be at most {(H, W)}, the size of the padded `images`.")
         return _random_crops(images, self.padding, self.size, self.fill, rng)
 
 
 class HorizontalFlip(Augment):
-    """Mirror each image, left to right, with probability ``p``. Not for digits and letters.
+    """Flip each image from left to right with probability ``p``; not suitable for digits and letters.
 
     Parameters
     ----------
     p : float, default 0.5
-        From 0 to 1.
+        Probability, from 0 to 1.
 
     Raises
     ------
     TypeError, ValueError
-        ``p`` is not that.
+        If ``p`` is invalid.
 
     Examples
     --------
@@ -118,19 +118,19 @@ class HorizontalFlip(Augment):
 
 
 class Cutout(Augment):
-    """Replace a square of each image [1]_. Its centre is anywhere in the image, so that a part of it may lie outside.
+    """Replace a square of each image [1]_; its centre is anywhere in the image, so a part of it may lie outside.
 
     Parameters
     ----------
     size : int
         Height and width of the square in pixels, at least 1.
     fill : float or sequence of float, default 0
-        What it is replaced by; one number, or one for each channel.
+        Value of the square; one number, or one for each channel.
 
     Raises
     ------
     TypeError, ValueError
-        ``size`` or ``fill`` is not that.
+        If ``size`` or ``fill`` is invalid.
 
     References
     ----------
@@ -162,7 +162,7 @@ class Cutout(Augment):
 
 
 def _random_crops(images, padding, size, fill, rng):
-    """A window of ``size`` (height, width) from each padded image, at a place of its own."""
+    """Crop a window of ``size`` (height, width) from each padded image, each at its own random position."""
     N, C, H, W = images.shape
     padded = np.empty((N, C, H + 2 * padding, W + 2 * padding), images.dtype)
     padded[:] = fill_for(fill, images)
