@@ -255,7 +255,7 @@ def test_share_of_the_processors(own, of_all, quota, expected):
 def test_an_exception_on_one_rank_ends_all_with_its_traceback(tmp_path):
     code, said = fails(tmp_path, "raises")
     assert code == 1
-    assert "Rank 1 of 2 failed, which ends them all:" in said
+    assert "Rank 1 of 2 failed, which ends all ranks:" in said
     assert "RuntimeError: the disk is full of eels" in said
 
 
@@ -374,13 +374,15 @@ def test_the_example_does_it_too(mnist_folder, tmp_path):
         check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr.startswith('lenet5.py: Training on several ranks needs mpi4py and an MPI library: pip install "')
+    assert done.stderr.startswith(
+        "lenet5.py: Training on several ranks needs mpi4py and an MPI library: pip install mp"
+    )
     assert done.stderr.count("\n") == 1
 
 
 def test_without_mpi4py_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py", None)
-    with pytest.raises(ImportError, match=r'needs mpi4py and an MPI library: pip install "fastcnn\[mpi\]"'):
+    with pytest.raises(ImportError, match="needs mpi4py and an MPI library: pip install mpi4py, and pip install mpich"):
         distributed.world()
 
 

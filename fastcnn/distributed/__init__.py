@@ -1,14 +1,15 @@
-"""Training on several processes and machines by MPI, which clusters have, through mpi4py.
+"""Training with several processes, on one or more machines, by MPI through mpi4py.
 
-Processes are called ranks. ``Trainer(..., distributed=MPI.COMM_WORLD)`` does the rest; see `DataParallel`. What it is
-made of is here: sums in the order of the ranks, processors shared out among the ranks of a machine, random streams,
-batch normalization over all ranks, and an end of all when one fails. A program for ``mpiexec -n 4 python program.py``::
+Processes are called ranks. ``Trainer(..., distributed=MPI.COMM_WORLD)`` trains on all of them; see `DataParallel`. This
+module has its parts: sums in the order of the ranks, sharing of a machine's processors among its ranks, random streams,
+synchronized batch normalization, and ending all ranks when one fails. A program for
+``mpiexec -n 4 python program.py``::
 
     from fastcnn import distributed, training
 
     def main(comm):
-        ...  # model, optimizer, loss and loader as ever, the loader with the size of the whole batch
-        distributed.convert_sync_batch_norm(model, comm)  # if it is to be so
+        ...  # model, optimizer, loss and loader as usual; batch_size is that of the whole batch
+        distributed.convert_sync_batch_norm(model, comm)  # optional
         trainer = training.Trainer(model, optimizer, loss, distributed=comm)
         trainer.fit(loader, validation, epochs=5)
 

@@ -1,4 +1,4 @@
-"""All ranks stop after the same batch."""
+"""Stopping all ranks after the same batch."""
 
 import numpy as np
 
@@ -7,9 +7,9 @@ from fastcnn.training.callbacks import Callback
 
 
 class Agreement(Callback):
-    """What stops one rank, a callback or Ctrl-C, stops all after the same batch; before those callbacks that run last.
+    """Stop all ranks after the same batch if a callback or Ctrl-C stops one of them.
 
-    There is no way to know but to ask after each batch: two numbers of each rank.
+    It runs before the callbacks that run last. The ranks exchange two numbers each after every batch.
 
     Attributes
     ----------
@@ -24,20 +24,20 @@ class Agreement(Callback):
         self.reached = False
 
     def on_fit_start(self, trainer) -> None:
-        """Begin to note Ctrl-C; a callback may have stopped already."""
+        """Begin to catch Ctrl-C; a callback may have stopped the run already."""
         trainer.interrupt.catch()
         self._agree(trainer)
 
     def on_batch_end(self, trainer) -> None:
-        """Ask the others."""
+        """Exchange the stops of all ranks."""
         self._agree(trainer)
 
     def on_epoch_end(self, trainer) -> None:
-        """Ask the others."""
+        """Exchange the stops of all ranks."""
         self._agree(trainer)
 
     def on_exit(self, trainer) -> None:
-        """Let Ctrl-C do what it did."""
+        """Restore the previous handling of Ctrl-C."""
         trainer.interrupt.release()
 
     def _agree(self, trainer) -> None:

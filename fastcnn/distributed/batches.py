@@ -1,4 +1,4 @@
-"""Which images of each batch a rank trains on."""
+"""The part of each batch that a rank trains on."""
 
 from collections.abc import Iterator
 
@@ -12,9 +12,9 @@ from fastcnn.training import state
 
 
 class Batches:
-    """A rank's part of each batch of a loader that is on every rank; in each epoch all begin where rank 0's is.
+    """A rank's part of each batch; every rank has the same loader, and each epoch begins at the position of rank 0's.
 
-    What layers draw, as `Dropout`, comes from each rank's own stream; see `fastcnn.distributed.streams`.
+    Layers such as `Dropout` draw from each rank's own stream; see `fastcnn.distributed.streams`.
     """
 
     def __init__(self, loader: DataLoader, model: Module, ranks: Ranks):
@@ -26,7 +26,7 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         self._loader.load_state_dict(self._ranks.broadcast(self._loader.state_dict()))
         batches = self._loader.parts(self._ranks.rank, self._ranks.size)
-        first = next(batches, None)  # draws the order; a model's generator may be the loader's, too
+        first = next(batches, None)  # draws the order, possibly from a generator of the model
         states = self._ranks.broadcast(state.generator_states(self._model))
         state.load_generators(self._model, jumped(states, self._ranks.rank))
         if first is not None:

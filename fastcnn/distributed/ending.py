@@ -1,4 +1,4 @@
-"""One rank that fails ends them all: the others would wait for it for ever."""
+"""Ending all ranks when one fails, as the others would wait for it forever."""
 
 import traceback
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from fastcnn.distributed.ranks import mpi
 
 @contextmanager
 def abort_on_error(comm=None) -> Iterator[None]:
-    """Around what ranks do together: an exception on one of them prints its traceback there and ends all ranks.
+    """Context manager: an exception on one rank prints its traceback and ends all ranks.
 
-    `fastcnn.training.Trainer.fit` does this by itself. Around a whole program it does so for the rest, too, as for a
-    rank that cannot read its data, and for ``sys.exit`` with an exit code, which ``mpiexec`` then has. After Ctrl-C
-    there is no traceback, and the exit code is 130.
+    `fastcnn.training.Trainer.fit` does this by itself. Put it around a whole program to handle errors outside of `fit`
+    too, such as a rank that cannot read its data, and ``sys.exit`` with an exit code, which ``mpiexec`` then returns.
+    After Ctrl-C there is no traceback, and the exit code is 130.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def abort_on_error(comm=None) -> Iterator[None]:
     Raises
     ------
     ImportError
-        If there is no mpi4py, or no MPI library for it.
+        If mpi4py or its MPI library is missing.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def abort_on_error(comm=None) -> Iterator[None]:
 
 
 def abort(comm, error: BaseException) -> None:
-    """Say what happened and end all ranks; alone, raise it."""
+    """Print the error and end all ranks; if there is only one rank, raise it."""
     if comm.Get_size() == 1:
         raise error
     code = 1
@@ -55,6 +55,6 @@ def abort(comm, error: BaseException) -> None:
         code, text = 130, f"Rank {comm.Get_rank()} of {comm.Get_size()} was interrupted.\n"
     else:
         said = "".join(traceback.format_exception(error))
-        text = f"Rank {comm.Get_rank()} of {comm.Get_size()} failed, which ends them all:\n{said}"
+        text = f"Rank {comm.Get_rank()} of {comm.Get_size()} failed, which ends all ranks:\n{said}"
     last_words.say(text)
     comm.Abort(code)

@@ -1,4 +1,4 @@
-"""The sum of all ranks' gradients."""
+"""Summing gradients over the ranks."""
 
 from collections.abc import Iterable
 
@@ -9,21 +9,21 @@ from fastcnn.nn import Parameter
 
 
 def sum_gradients(ranks: Ranks, params: Iterable[Parameter]) -> None:
-    """Let each parameter's gradient be the sum of those of all ranks, all of them in one array and one sum.
+    """Replace each parameter's gradient by its sum over all ranks, in a single sum of one array.
 
-    A rank may have none, as one that saw no image; a parameter that has none on any rank has none afterwards. Those
-    that require no gradient stay as they are.
+    A rank may lack a gradient, for example if it had no image. If a parameter has no gradient on any rank, it has none
+    afterwards. Parameters that do not require a gradient are skipped.
 
-    It comes after the backward pass, not beside it. Beside it, MPI would need a processor of its own to make progress,
-    while the kernels use them all, and a model would have to go back layer by layer, where now its recorded kernels
-    run in one launch (`fastcnn.nn.recording`). ``bench/scaling.py`` says what there is to gain at most.
+    The sum follows the backward pass and does not overlap with it. To overlap, MPI would need a processor of its own
+    while the kernels use all of them, and the backward pass would have to run layer by layer instead of as recorded
+    kernels in one launch (`fastcnn.nn.recording`). ``bench/scaling.py`` shows how much could be gained at most.
     """
     params = [parameter for parameter in params if parameter.requires_grad]
     if not params:
         return
     dtype = np.result_type(*(parameter.dtype for parameter in params))
     sizes = [parameter.size for parameter in params]
-    flat = np.zeros(sum(sizes) + len(params), dtype)  # the gradients, then for each whether there is one
+    flat = np.zeros(sum(sizes) + len(params), dtype)  # the gradients, then a flag for each that exists
     places = np.split(flat, np.cumsum(sizes))
     for i, (parameter, place) in enumerate(zip(params, places, strict=False)):
         if parameter.grad is not None:

@@ -1,4 +1,4 @@
-"""What a rank says before it ends all ranks: MPI ends also those that carry it to the terminal."""
+"""Printing a message before all ranks end: MPI also ends the processes that forward it to the terminal."""
 
 import contextlib
 import os
@@ -7,16 +7,16 @@ import struct
 import sys
 import time
 
-_PATIENCE = 10.0  # seconds, after which a reader counts as gone
+_PATIENCE = 10.0  # seconds to wait for a reader
 
 
 def say(text: str) -> None:
-    """Write to stderr, and wait until that, and what stdout holds, has left this process.
+    """Write to stderr, and wait until stdout and stderr have been read.
 
-    ``mpiexec`` reads what ranks write from pipes. On a busy machine it may hear that a rank ends them all before it has
-    looked there, and what is in a pipe is lost then.
+    ``mpiexec`` reads the output of ranks from pipes. On a busy machine it may notice the abort of a rank before it has
+    read the pipes, and their content is lost then.
     """
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or not there: nobody is to be told
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # closed or missing: nobody reads it
         sys.stderr.write(text)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -25,7 +25,7 @@ def say(text: str) -> None:
 
 
 def _wait_until_read(descriptor: int) -> None:
-    """Wait until a pipe is empty; what is none is as good as read."""
+    """Wait until a pipe is empty; return at once if it is not a pipe."""
     try:
         import fcntl
         import termios

@@ -1,4 +1,4 @@
-"""The processors of a machine, shared out among its ranks."""
+"""Sharing the processors of a machine among its ranks."""
 
 import math
 from collections import Counter
@@ -8,16 +8,16 @@ from fastcnn.distributed.ranks import Ranks, mpi
 
 
 def share_processors(ranks: Ranks) -> int:
-    """Let each rank compute on its share of the processors of its machine, and return how many threads it has now.
+    """Set the number of threads of each rank to its share of the machine's processors, and return it.
 
-    A processor that several ranks may run on counts as that part of one for each of them; so ranks that ``mpiexec``
-    bound to processors of their own keep these. What was set by `fastcnn.set_num_threads` or ``FASTCNN_NUM_THREADS``
-    stays. Results of the "numba" backend do not depend on it.
+    If n ranks may run on a processor, it counts as 1 / n for each of them. So ranks that ``mpiexec`` bound to their own
+    processors keep these. A number set by `fastcnn.set_num_threads` or ``FASTCNN_NUM_THREADS`` is kept. The results of
+    the "numba" backend do not depend on it.
 
     Parameters
     ----------
     ranks : Ranks
-        All of them call this.
+        All ranks must call this function.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def share_processors(ranks: Ranks) -> int:
 
 
 def threads(own: frozenset[int], of_all: list[frozenset[int]], quota: float) -> int:
-    """A rank's share of the processors it may run on, where ``of_all`` says which each rank of the machine may.
+    """Number of threads of a rank that may run on ``own`` processors; ``of_all`` lists those of each rank.
 
     Examples
     --------

@@ -1,28 +1,28 @@
-"""The ranks of a communicator, and what they say to each other."""
+"""The ranks of a communicator and their collective operations."""
 
 import numpy as np
 
 
 def mpi():
-    """The module ``mpi4py.MPI``; the first import starts MPI.
+    """Return the module ``mpi4py.MPI``; the first import initializes MPI.
 
     Raises
     ------
     ImportError
-        If there is no mpi4py, or no MPI library for it.
+        If mpi4py or its MPI library is missing.
     """
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # without a library, mpi4py raises a RuntimeError
         raise ImportError(
-            'Training on several ranks needs mpi4py and an MPI library: pip install "fastcnn[mpi]", and where the '
-            f"machine has no MPI of its own, pip install mpich. ({error})"
+            "Training on several ranks needs mpi4py and an MPI library: pip install mpi4py, and pip install mpich "
+            f"where the machine has no MPI. ({error})"
         ) from error
     return MPI
 
 
 def world():
-    """The communicator of all ranks that ``mpiexec`` started, ``mpi4py.MPI.COMM_WORLD``; without it, of this one.
+    """Return ``mpi4py.MPI.COMM_WORLD``: all ranks that ``mpiexec`` started, or this process alone without it.
 
     Returns
     -------
@@ -31,39 +31,39 @@ def world():
     Raises
     ------
     ImportError
-        If there is no mpi4py, or no MPI library for it; it says what to install.
+        If mpi4py or its MPI library is missing; the message says what to install.
     """
     return mpi().COMM_WORLD
 
 
 class Ranks:
-    """All ranks of a communicator; what one of them is told, all are told in the same order.
+    """All ranks of a communicator, with collective operations that give the same bits in every run.
 
-    Every method is for all ranks at once: where one does not call it, the others wait.
+    Every rank must call each method, in the same order: if one does not, the others wait.
 
-    Sums do not come from ``Allreduce``, because the MPI standard (version 4.1, section 6.9.1) only recommends that it
-    give the same sum each time, and libraries choose the order of a sum by message size, machine and who came first.
-    Here a sum has one owner that adds in the order of the ranks, so that it is the same, bit for bit, in every run on
-    so many ranks, with any library, however they lie on the machines. `sum` moves as many bytes as the best Allreduce,
+    Sums do not use ``Allreduce``. The MPI standard (version 4.1, section 6.9.1) only recommends that it give the same
+    sum each time, and libraries choose the order of additions by message size, machine and arrival. Here one rank owns
+    each part of a sum and adds in the order of the ranks. So the sum is bit-identical in every run on the same number
+    of ranks, with any library and any placement on machines. `sum` moves as many bytes as the best Allreduce,
     ``2 (n - 1) / n`` of the array to and from each of n ranks (R. Thakur, R. Rabenseifner, W. Gropp, "Optimization of
-    collective communication operations in MPICH", IJHPCA 19, 2005), in more messages. Of LeNet-5's gradients it took
-    0.06 ms where MPICH's Allreduce took 0.05, two ranks on one machine.
+    collective communication operations in MPICH", IJHPCA 19, 2005), but in more messages. For LeNet-5's gradients, on
+    two ranks of one machine, it took 0.06 ms and MPICH's Allreduce 0.05 ms.
 
     Parameters
     ----------
     comm : mpi4py.MPI.Intracomm
-        Such as ``MPI.COMM_WORLD``.
+        A communicator such as ``MPI.COMM_WORLD``.
 
     Attributes
     ----------
     comm : mpi4py.MPI.Intracomm
     rank, size : int
-        The number of this rank, from 0, and how many there are.
+        Index of this rank, from 0, and number of ranks.
 
     Raises
     ------
     ImportError
-        If there is no mpi4py, or no MPI library for it.
+        If mpi4py or its MPI library is missing.
     TypeError
         If `comm` is not a communicator.
     """
@@ -77,16 +77,16 @@ class Ranks:
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
 
     def allgather_numbers(self, values) -> np.ndarray:
-        """The numbers of each rank, which all have as many: float64 of shape (ranks, numbers), the same on all."""
+        """Gather equally many numbers from each rank: float64 of shape (ranks, numbers), the same on all ranks."""
         own = np.ascontiguousarray(values, np.float64)
         table = np.empty((self.size, len(own)))
         self.comm.Allgather(own, table)
         return table
 
     def sum(self, array: np.ndarray) -> np.ndarray:
-        """Sum of the ranks' arrays, of one axis, added in the order of the ranks: the same on all.
+        """Sum one-dimensional arrays in the order of the ranks; the result is the same on all ranks.
 
-        Each rank owns a part of the sum: it is sent this part by all, adds, and sends the sum to all.
+        Each rank owns a part of the sum: it receives this part from all ranks, adds, and sends the sum to all ranks.
         """
         part = -(-len(array) // self.size)
         own = np.zeros((self.size, part), array.dtype)  # row r is what rank r adds
@@ -100,15 +100,15 @@ class Ranks:
         return total.reshape(-1)[: len(array)]
 
     def broadcast(self, thing):
-        """What rank 0 has, anything that can be pickled."""
+        """Return the object of rank 0, which must be picklable."""
         return self.comm.bcast(thing)
 
     def allgather(self, thing) -> list:
-        """What each rank has, anything that can be pickled."""
+        """Return the objects of all ranks, which must be picklable."""
         return self.comm.allgather(thing)
 
     def slice(self, count: int) -> slice:
-        """Which of ``count`` things in a row are for this rank: parts as even as can be."""
+        """Return this rank's share of ``count`` items as a slice; the shares are as even as possible."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def __repr__(self) -> str:
