@@ -1,6 +1,6 @@
-"""Convolutional networks as scikit-learn's estimators: for its pipelines, grid searches and cross-validation.
+"""Convolutional networks as scikit-learn estimators, for pipelines, grid searches and cross-validation.
 
-scikit-learn, the extra ``sklearn``, is imported when an estimator is first used.
+scikit-learn is imported when an estimator is first used.
 """
 
 import importlib
@@ -21,7 +21,7 @@ else:
         try:
             importlib.import_module("sklearn")
         except ImportError as error:
-            raise ImportError(f'{name} needs scikit-learn; install it with pip install "fastcnn[sklearn]".') from error
+            raise ImportError(f"{name} needs scikit-learn: pip install scikit-learn.") from error
         return getattr(importlib.import_module(f"fastcnn.sklearn.{_FILES[name]}"), name)
 
 

@@ -1,4 +1,4 @@
-"""A classifier."""
+"""The classifier."""
 
 from typing import Self
 
@@ -11,52 +11,54 @@ from fastcnn.sklearn.estimator import Estimator
 
 
 class CNNClassifier(ClassifierMixin, Estimator):
-    """A convolutional network that classifies images, signals or rows of features, as an estimator of scikit-learn.
+    """Scikit-learn classifier for images, signals or rows of features, by a convolutional network.
 
-    It learns by `fastcnn.nn.CrossEntropyLoss`, from labels of any kind, one for each row of X. Parameters that
-    scikit-learn's ``MLPClassifier`` has, too, have their names, meanings and defaults from there.
+    It minimizes `fastcnn.nn.CrossEntropyLoss` on labels of any kind, one for each row of X. Parameters that
+    scikit-learn's ``MLPClassifier`` also has have the same names, meanings and defaults.
 
-    Rows of X are images (C, H, W), signals (C, L) or features. The network computes in float64 where X is float64, and
-    else in float32, which is about twice as fast. It is shown inputs that are standardized: minus the mean, over the
-    standard deviation, of each channel or feature of the rows that the network first learns from.
+    Rows of X are images (C, H, W), signals (C, L) or features. The network computes in float64 if X is float64, else in
+    float32, which is about twice as fast. Inputs are standardized: the mean is subtracted and the result divided by the
+    standard deviation, for each channel or feature, as computed from the first training rows.
 
     Parameters
     ----------
     model : str or callable, optional
-        A name of `fastcnn.models.NAMES`, as "lenet5" or "resnet20"; or a function ``model(input_shape, outputs, rng)``
-        that returns a new `fastcnn.nn.Module`, defined in a module if the estimator is to be pickled. By default two
-        3x3 convolutions of 16 and 32 filters, each with ReLU and max-pooling, and a linear layer; for features, a
+        A name from `fastcnn.models.NAMES`, such as "lenet5" or "resnet20"; or a function ``model(input_shape, outputs,
+        rng)`` that returns a new `fastcnn.nn.Module`, defined in a module if the estimator is to be pickled. By default
+        two 3x3 convolutions with 16 and 32 filters, each with ReLU and max-pooling, and a linear layer; for features, a
         hidden layer of 100 with ReLU, and a linear one.
     input_shape : sequence of int, optional
-        Of one input: (C, H, W), (C, L) or (features,). Rows of X may then be flat, as pipelines have them, or leave out
-        a single channel. It is needed where they have two axes, (H, W) or (C, L); flat rows are features without it.
+        Shape of one input: (C, H, W), (C, L) or (features,). Rows of X may then be flat, as in pipelines, or without
+        the axis of a single channel. It is required for rows with two axes, (H, W) or (C, L). Without it, flat rows are
+        features.
     solver : str or callable, default "adam"
-        The name of an optimizer of `fastcnn.optim` in small letters, as "sgd"; or its class, perhaps with options:
+        The name of an optimizer of `fastcnn.optim` in lower case, such as "sgd"; or its class, possibly with options:
         ``functools.partial(optim.SGD, momentum=0.9)``.
     learning_rate_init : float, default 0.001
-        The learning rate, which stays as it is.
+        The learning rate, which is constant.
     weight_decay : float, optional
-        Of the optimizer, by default its own.
+        Weight decay of the optimizer; by default the optimizer's own default.
     batch_size : int or "auto", default "auto"
-        Rows in a batch, drawn in a new order in each epoch. "auto" is 200, or all rows where there are fewer. A last
-        batch of a single row is left out of its epoch: batch normalization cannot learn from one.
+        Rows in a batch, drawn in a new order in each epoch. "auto" is 200, or all rows if there are fewer. A last batch
+        with a single row is dropped, because batch normalization cannot train on it.
     max_iter : int, default 200
-        Epochs at most.
+        Maximum number of epochs.
     tol : float or None, default 1e-4
-        What is not more than this is no improvement. With None, as in ``SGDClassifier``, there are `max_iter` epochs.
+        A change counts as an improvement only if it is larger than this. With None, as in ``SGDClassifier``, training
+        always takes `max_iter` epochs.
     n_iter_no_change : int, default 10
         Epochs without improvement after which training stops.
     early_stopping : bool, default False
-        Whether what is to improve is the score of rows that are held out, the same part of each class, and not the loss
-        of those that are trained on. The network then has the weights of its best epoch.
+        Whether to monitor the score on held-out rows (stratified by class) instead of the training loss. The network
+        then gets the weights of its best epoch.
     validation_fraction : float, default 0.1
-        Part of the rows that is held out if `early_stopping`.
+        Fraction of the rows that is held out if `early_stopping` is True.
     random_state : int, RandomState or None, default None
-        Where initial weights, order of rows and what is held out come from; an int makes `fit` the same again.
+        Determines the initial weights, the order of rows and the held-out rows; pass an int for reproducible results.
     warm_start : bool, default False
-        Whether `fit` goes on from what was fitted before.
+        Whether `fit` continues from the previous fit.
     backend : {"naive", "numpy", "numba"}, optional
-        What computes; by default the current backend, see `fastcnn.get_backend`.
+        The backend that computes; by default the current one, see `fastcnn.get_backend`.
     verbose : bool, default False
         Whether to print a line for each epoch.
 
@@ -65,24 +67,24 @@ class CNNClassifier(ClassifierMixin, Estimator):
     classes_ : ndarray of shape (classes,)
         The labels, sorted.
     model_ : Module
-        The network, without softmax. Predictions come from a compiled copy.
+        The network, without softmax. Predictions use a compiled copy.
     history_ : History
-        Record of all epochs since the network was new.
+        Record of all epochs since the network was created.
     loss_curve_ : list of float
-        The training loss of each of these.
+        Training loss of each of these epochs.
     n_iter_ : int
-        How many these are.
+        Number of these epochs.
     input_shape_ : tuple of int
-        Of one input.
+        Shape of one input.
     n_features_in_ : int
-        Numbers in one input.
+        Number of features, or of values in one input.
     feature_names_in_ : array of str
-        Names of the columns of X, where it had such names.
+        Names of the columns of X, if it had names.
 
     Notes
     -----
-    There are no sample weights. Every process computes on all processors: where scikit-learn has several of them
-    (``n_jobs=2``), set the environment variable FASTCNN_NUM_THREADS to the threads of each.
+    Sample weights are not supported. Every process uses all processors: if scikit-learn starts several processes
+    (``n_jobs=2``), set the environment variable FASTCNN_NUM_THREADS to the number of threads of each.
 
     Examples
     --------
@@ -106,14 +108,14 @@ class CNNClassifier(ClassifierMixin, Estimator):
     _loss, _task, _better = nn.CrossEntropyLoss, training.Classification, "accuracy"
 
     def partial_fit(self, X, y, classes=None) -> Self:
-        """Train for an epoch; the first call makes the network, and is what inputs are standardized by.
+        """Train for one epoch; the first call creates the network and sets the standardization of inputs.
 
         Parameters
         ----------
         X : array-like of shape (N, C, H, W), (N, C, L) or (N, features)
         y : array-like of shape (N,)
         classes : array-like of shape (classes,), optional
-            All labels that there will be: needed in the first call.
+            All labels that may occur; required in the first call.
 
         Returns
         -------
@@ -122,17 +124,18 @@ class CNNClassifier(ClassifierMixin, Estimator):
         Raises
         ------
         TypeError, ValueError
-            As `fit`; if `classes` are missing in the first call, or others in a later one; if `early_stopping`.
+            Like `fit`; also if `classes` is missing in the first call or differs in a later one, or if `early_stopping`
+            is True.
         """
         known = self.__sklearn_is_fitted__()
         if classes is None and not known:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         if classes is not None and known and not np.array_equal(np.unique(classes), self.classes_):
-            raise ValueError(f"`classes` is {classes!r:.100} but was {self.classes_!r:.100} in the first call.")
+            raise ValueError(f"`classes` is {classes!r:.100} but must be {self.classes_!r:.100}, as in the first call.")
         return self._partial_fit(X, y, classes=classes)
 
     def predict(self, X) -> np.ndarray:
-        """The most probable label of each row.
+        """Predict the most probable label of each row.
 
         Parameters
         ----------
@@ -146,7 +149,7 @@ class CNNClassifier(ClassifierMixin, Estimator):
         return self.classes_[output.argmax(axis=1)]
 
     def predict_proba(self, X) -> np.ndarray:
-        """How probable each class is, in the order of `classes_`.
+        """Predict the probability of each class, in the order of `classes_`.
 
         Parameters
         ----------
@@ -161,7 +164,7 @@ class CNNClassifier(ClassifierMixin, Estimator):
             return functional.softmax(output)
 
     def predict_log_proba(self, X) -> np.ndarray:
-        """Logarithms of `predict_proba`, of which none is too small for a float.
+        """Predict the logarithms of the probabilities, without underflow.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What both estimators are: scikit-learn's conventions around a `fastcnn.training.Trainer`."""
+"""Base class of both estimators: scikit-learn's conventions around a `fastcnn.training.Trainer`."""
 
 import math
 import warnings
@@ -22,15 +22,15 @@ _SOLVERS = {
     if isinstance(kind, type) and optim.Optimizer in kind.__mro__[1:]
 }
 Pair = tuple[np.ndarray, np.ndarray]  # inputs and targets
-_FLOATS = (np.float32, np.float64)  # the first is that of what has another dtype
+_FLOATS = (np.float32, np.float64)  # X of any other dtype is converted to the first
 
 
 class Estimator(BaseEstimator):
-    """Base of the two: one defines what its targets are to the network, and back.
+    """Base class; a subclass defines how targets are converted for the network.
 
-    ``_start_targets(y)`` learns what there is to know of the first targets, ``_encoded(y)`` are those that the network
-    learns, ``_outputs()`` their number; `_loss` and `_task` are classes, and `_better` is the task's metric by which an
-    early stop is decided.
+    ``_start_targets(y)`` learns the encoding from the first targets, ``_encoded(y)`` returns the encoded targets, and
+    ``_outputs()`` the number of outputs. `_loss` and `_task` are classes, and `_better` names the task's metric that
+    early stopping monitors.
     """
 
     _loss: Any
@@ -45,7 +45,7 @@ class Estimator(BaseEstimator):
     _rng: np.random.Generator
     _scale: Scale
     _dtype: np.dtype
-    _infer: nn.Inference  # of the trained network: there is one where something is fitted
+    _infer: nn.Inference  # of the trained network; exists only if the estimator is fitted
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class Estimator(BaseEstimator):
         TypeError, ValueError
             If a parameter is out of range, or `X` and `y` do not fit each other, the parameters or the network.
         FloatingPointError
-            If the loss is not finite. Nothing is fitted then, but with `warm_start` what was before.
+            If the loss is not finite. The estimator is not fitted then, or with `warm_start` still has its last fit.
         """
         starts = self._starts(again=_validate.flag("warm_start", self.warm_start))
         max_iter = _validate.count("max_iter", self.max_iter)
@@ -112,8 +112,8 @@ class Estimator(BaseEstimator):
             trainer = self._trained(starts, train, held_out, max_iter, self._stops(early_stopping))
         if self.tol is not None and not trainer.stopped:
             warnings.warn(
-                f"{type(self).__name__} was still improving after `max_iter`={max_iter} epochs. More may help; with "
-                "`tol`=None it trains for so many without this warning.",
+                f"{type(self).__name__} was still improving after `max_iter`={max_iter} epochs. More epochs may help; "
+                "with `tol`=None it trains for `max_iter` epochs without this warning.",
                 ConvergenceWarning,
                 stacklevel=2,
             )
@@ -126,7 +126,7 @@ class Estimator(BaseEstimator):
 
     @property
     def n_iter_(self) -> int:
-        """Epochs since the network was new."""
+        """Number of epochs since the network was created."""
         return len(self.history_.epochs)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -138,9 +138,9 @@ class Estimator(BaseEstimator):
         return tags
 
     def _partial_fit(self, X, y, **known) -> Self:
-        """An epoch more."""
+        """Train for one more epoch."""
         if self.early_stopping:
-            raise ValueError("partial_fit has no validation data, so that `early_stopping` must be False.")
+            raise ValueError("`early_stopping` must be False for partial_fit, which has no validation data.")
         starts = self._starts(again=True)
         with self._computing():
             x, y = self._checked(X, y, starts)
@@ -150,7 +150,7 @@ class Estimator(BaseEstimator):
         return self
 
     def _starts(self, again: bool) -> bool:
-        """Whether a new network is to be trained; nothing is fitted any more then, should it fail."""
+        """Whether to train a new network; the previous fit is discarded then, even if training fails."""
         if self.__sklearn_is_fitted__() and not again:
             del self._infer
         return not self.__sklearn_is_fitted__()
@@ -159,7 +159,7 @@ class Estimator(BaseEstimator):
         return nullcontext() if self.backend is None else use_backend(self.backend)
 
     def _checked(self, X, y, starts: bool) -> tuple[np.ndarray, np.ndarray]:
-        """X as inputs of the network, not yet scaled, and y; both as scikit-learn checks them."""
+        """Check X and y as scikit-learn does; return X in the shape of inputs, not yet scaled, and y."""
         X, rows = _flat(X)
         X, y = validate_data(
             self, X, y, reset=starts, dtype=_FLOATS, multi_output=self._is_multi_output, y_numeric=self._is_multi_output
@@ -170,7 +170,7 @@ class Estimator(BaseEstimator):
         return X.reshape(len(X), *shape_of(rows or X.shape[1:], input_shape))
 
     def _split(self, x: np.ndarray, y: np.ndarray) -> tuple[Pair, Pair]:
-        """What is trained on and what is held out."""
+        """Split the rows into training and held-out rows."""
         part = _validate.number("validation_fraction", self.validation_fraction, 0, 1, below_high=True)
         state = check_random_state(self.random_state)
         x, held_x, y, held_y = train_test_split(x, y, test_size=part, random_state=state, stratify=self._strata(y))
@@ -182,7 +182,7 @@ class Estimator(BaseEstimator):
     def _stops(self, early_stopping: bool) -> list[training.Callback]:
         if self.tol is None:
             if early_stopping:
-                raise ValueError("`early_stopping` needs a `tol`: what counts as an improvement.")
+                raise ValueError("`tol` must be a number, not None, if `early_stopping` is True.")
             return []
         tol = _validate.number("tol", self.tol, 0, math.inf, below_high=True)
         patience = _validate.count("n_iter_no_change", self.n_iter_no_change)
@@ -192,7 +192,7 @@ class Estimator(BaseEstimator):
     def _trained(
         self, starts: bool, train: Pair, held_out: Pair | None, epochs: int, callbacks: list[training.Callback]
     ) -> training.Trainer:
-        """Train a new network, or the one that there is, and make it ready to predict."""
+        """Train a new network or the existing one, and compile it for prediction."""
         if starts:
             self._start(train[0])
         images, targets = self._standardized(*train)
@@ -210,7 +210,7 @@ class Estimator(BaseEstimator):
         return trainer
 
     def _start(self, x: np.ndarray) -> None:
-        """A new network for such inputs, and what goes with it."""
+        """Create a network for such inputs, with its scale, optimizer and history."""
         self._rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31, size=4))
         self._scale, self._dtype, self.input_shape_ = Scale(x), x.dtype, x.shape[1:]
         self.model_ = built(self.model, self.input_shape_, self._outputs(), self._rng, self._dtype)
@@ -231,7 +231,7 @@ class Estimator(BaseEstimator):
         return solver(model.parameters(), lr=rate, **options)
 
     def _output(self, X) -> np.ndarray:
-        """What the network gives."""
+        """Output of the network."""
         check_is_fitted(self)
         X, rows = _flat(X)
         X = self._shaped(validate_data(self, X, reset=False, dtype=_FLOATS), rows, self.input_shape_)
@@ -240,7 +240,7 @@ class Estimator(BaseEstimator):
 
 
 def _flat(X) -> tuple[Any, tuple[int, ...] | None]:
-    """X with a row of features for each input, as scikit-learn's checks know it; and the shape that inputs had."""
+    """Flatten the inputs in X to rows, as scikit-learn's checks need; also return the previous shape of an input."""
     X = np.asarray(X) if isinstance(X, list | tuple) else X
     if getattr(X, "ndim", 2) <= 2:
         return X, None

@@ -1,4 +1,4 @@
-"""What a row of X is: an image, a signal, or features."""
+"""Shapes and scales of inputs: images, signals or features."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from fastcnn import _validate
 
 
 def checked_shape(input_shape: Sequence[int] | None) -> tuple[int, ...] | None:
-    """An estimator's ``input_shape``, of whole numbers."""
+    """Check an estimator's ``input_shape``; return it as a tuple of int, or None."""
     if input_shape is None:
         return None
     if not isinstance(input_shape, Sequence) or isinstance(input_shape, str) or len(input_shape) not in (1, 2, 3):
@@ -18,15 +18,15 @@ def checked_shape(input_shape: Sequence[int] | None) -> tuple[int, ...] | None:
 
 
 def shape_of(rows: tuple[int, ...], input_shape: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The shape of an input, where rows of X have the shape ``rows``.
+    """Return the shape of an input if rows of X have the shape ``rows``.
 
-    That is `input_shape`, which rows may also have without an axis of a single channel, or flat. Where there is none,
-    images (C, H, W) and features say by themselves what they are.
+    This is `input_shape` if it is given. Rows may then also be flat, or lack the axis of a single channel. Without
+    `input_shape`, rows must be images (C, H, W) or features.
 
     Raises
     ------
     ValueError
-        If it is not known, or rows have another shape.
+        If the shape is ambiguous, or rows have another shape.
     """
     if input_shape is None:
         if len(rows) in (1, 3):
@@ -34,7 +34,7 @@ def shape_of(rows: tuple[int, ...], input_shape: tuple[int, ...] | None) -> tupl
         if len(rows) == 2:
             H, W = rows
             raise ValueError(
-                f"X has rows of shape {rows}, which may be grey images or signals: say input_shape=(1, {H}, {W}) or "
+                f"X has rows of shape {rows}, which may be grey images or signals: pass input_shape=(1, {H}, {W}) or "
                 f"input_shape=({H}, {W})."
             )
         raise ValueError(f"X has rows of shape {rows}, but must have (C, H, W), (C, L) or (features,).")
@@ -47,14 +47,15 @@ def shape_of(rows: tuple[int, ...], input_shape: tuple[int, ...] | None) -> tupl
 
 
 class Scale:
-    """What makes numbers of mean 0 and standard deviation 1, and takes that back.
+    """Standardize numbers to mean 0 and standard deviation 1, and undo it.
 
-    Both are over all axes but the second: of each channel of images and signals, of each feature, of each target.
+    Mean and standard deviation are over all axes except the second: for each channel of images and signals, each
+    feature or each target.
 
     Parameters
     ----------
     x : ndarray of shape (N, C, ...)
-        What they are taken from; where a channel has a single value, to rounding, its numbers become 0.
+        Data for the mean and the standard deviation. A channel that is constant up to rounding becomes 0.
     """
 
     def __init__(self, x: np.ndarray):
@@ -64,10 +65,10 @@ class Scale:
         self.deviation = np.where(deviation > 1e-12 * abs(self.mean), deviation, 1.0)
 
     def forward(self, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        """In this dtype."""
+        """Standardize, and convert to this dtype."""
         mean, deviation = self.mean[0].astype(x.dtype), self.deviation[0].astype(x.dtype)
         return np.asarray((x - mean) / deviation, dtype, order="C")
 
     def backward(self, x: np.ndarray) -> np.ndarray:
-        """In float64."""
+        """Undo the standardization, in float64."""
         return x * self.deviation[0] + self.mean[0]

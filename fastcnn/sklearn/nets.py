@@ -1,4 +1,4 @@
-"""The network of an estimator: the default one, one of `fastcnn.models` by its name, or one that a function builds."""
+"""Network of an estimator: the default one, one of `fastcnn.models` by name, or one built by a function."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,12 +13,13 @@ Build = Callable[[tuple[int, ...], int, np.random.Generator], nn.Module]
 def built(
     model: str | Build | None, input_shape: tuple[int, ...], outputs: int, rng: np.random.Generator, dtype: np.dtype
 ) -> nn.Module:
-    """The network that is meant by an estimator's ``model``, of so many outputs; checked.
+    """Build and check the network for an estimator's ``model``.
 
     Raises
     ------
     TypeError, ValueError
-        If `model` is none of the three, or the network is none, or not for such inputs and outputs.
+        If `model` is not a name, a function or None, or if the network is not a Module or does not fit the inputs and
+        outputs.
     """
     if model is None:
         return default_net(input_shape, outputs, rng, dtype)
@@ -40,9 +41,9 @@ def built(
 
 
 def default_net(input_shape: tuple[int, ...], outputs: int, rng: np.random.Generator, dtype: np.dtype) -> nn.Sequential:
-    """Two convolutions with ReLU and max-pooling and a linear layer; of features, one hidden layer of 100.
+    """Build two convolutions with ReLU and max-pooling and a linear layer; for features, one hidden layer of 100.
 
-    That is what scikit-learn's ``MLPClassifier`` has by default. Sides of a single pixel are not pooled.
+    The net for features is that of scikit-learn's ``MLPClassifier``. Sides of a single pixel are not pooled.
     """
     start: dict[str, Any] = {"rng": rng, "dtype": dtype}
     if len(input_shape) == 1:
@@ -61,8 +62,8 @@ def default_net(input_shape: tuple[int, ...], outputs: int, rng: np.random.Gener
 def _by_name(name: str, input_shape: tuple[int, ...], outputs: int, rng: np.random.Generator, dtype) -> nn.Module:
     if len(input_shape) != 3 or input_shape[1] != input_shape[2]:
         raise ValueError(
-            f"`model` is {name!r}, which takes images as high as wide, but a row of X has the shape {input_shape}; "
-            "`input_shape`=(C, H, H) says that rows are images."
+            f"`model` is {name!r}, which needs square images, but a row of X has shape {input_shape}; pass "
+            "input_shape=(C, H, H) if rows are images."
         )
     return models.build(
         name, num_classes=outputs, in_channels=input_shape[0], image_size=input_shape[1], rng=rng, dtype=dtype

@@ -1,4 +1,4 @@
-"""A regressor."""
+"""The regressor."""
 
 from typing import Self
 
@@ -11,38 +11,39 @@ from fastcnn.sklearn.inputs import Scale
 
 
 class CNNRegressor(RegressorMixin, Estimator):
-    """A convolutional network that says one or several numbers of each image, signal or row of features.
+    """Scikit-learn regressor for images, signals or rows of features, by a convolutional network.
 
-    It learns by `fastcnn.nn.MSELoss` numbers that are standardized, minus their mean, over their standard deviation, as
-    `fit` or the first `partial_fit` was given them; `predict` gives what they were before. So `history_` is of
-    standardized numbers. All else is as in `CNNClassifier`, and ``MLPRegressor``.
+    It predicts one or several numbers for each row and minimizes `fastcnn.nn.MSELoss`. Targets are standardized by the
+    mean and standard deviation of those in `fit` or in the first `partial_fit`, and `predict` undoes this. So the
+    losses in `history_` are those of standardized numbers. Everything else is as in `CNNClassifier` and
+    ``MLPRegressor``.
 
     Parameters
     ----------
     model, input_shape, solver, learning_rate_init, weight_decay, batch_size, max_iter, tol, n_iter_no_change
         As in `CNNClassifier`.
     early_stopping : bool, default False
-        Whether what is to improve is R2 of rows that are held out, at least two, and not the loss of those that are
-        trained on. The network then has the weights of its best epoch.
+        Whether to monitor R2 on held-out rows, at least two, instead of the training loss. The network then gets the
+        weights of its best epoch.
     validation_fraction, random_state, warm_start, backend, verbose
         As in `CNNClassifier`.
 
     Attributes
     ----------
     model_ : Module
-        The network. Predictions come from a compiled copy.
+        The network. Predictions use a compiled copy.
     history_ : History
-        Record of all epochs since the network was new.
+        Record of all epochs since the network was created.
     loss_curve_ : list of float
-        The training loss of each of these.
+        Training loss of each of these epochs.
     n_iter_ : int
-        How many these are.
+        Number of these epochs.
     input_shape_ : tuple of int
-        Of one input.
+        Shape of one input.
     n_features_in_ : int
-        Numbers in one input.
+        Number of features, or of values in one input.
     feature_names_in_ : array of str
-        Names of the columns of X, where it had such names.
+        Names of the columns of X, if it had names.
 
     Examples
     --------
@@ -66,7 +67,7 @@ class CNNRegressor(RegressorMixin, Estimator):
         return tags
 
     def partial_fit(self, X, y) -> Self:
-        """Train for an epoch; the first call makes the network, and is what inputs and targets are standardized by.
+        """Train for one epoch; the first call creates the network and sets the standardization.
 
         Parameters
         ----------
@@ -80,12 +81,12 @@ class CNNRegressor(RegressorMixin, Estimator):
         Raises
         ------
         TypeError, ValueError
-            As `fit`; if there are other outputs than in the first call; if `early_stopping`.
+            Like `fit`; also if the number of outputs differs from the first call, or if `early_stopping` is True.
         """
         return self._partial_fit(X, y)
 
     def predict(self, X) -> np.ndarray:
-        """The numbers of each row.
+        """Predict the numbers of each row.
 
         Parameters
         ----------
@@ -94,7 +95,7 @@ class CNNRegressor(RegressorMixin, Estimator):
         Returns
         -------
         ndarray of shape (N,) or (N, outputs), float64
-            As the targets had it.
+            In the shape of the targets.
         """
         output = self._output(X)
         output = self._target_scale.backward(output)
@@ -110,10 +111,10 @@ class CNNRegressor(RegressorMixin, Estimator):
     def _encoded(self, y, dtype) -> np.ndarray:
         columns = _columns(y)
         if columns.shape[1] != self._outputs():
-            raise ValueError(f"`y` has {columns.shape[1]} outputs, but {self._outputs()} were fitted.")
+            raise ValueError(f"`y` has {columns.shape[1]} outputs but must have {self._outputs()}, as before.")
         return self._target_scale.forward(columns, dtype)
 
 
 def _columns(y: np.ndarray) -> np.ndarray:
-    """Of shape (N, outputs)."""
+    """Return the targets as float64 of shape (N, outputs)."""
     return np.asarray(y, np.float64).reshape(len(y), -1)
