@@ -113,7 +113,7 @@ def drawn(labels: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray | 
     shuffled = rng.permutation(len(labels))
     labels = labels[shuffled]
     by_class, counts = np.argsort(labels, kind="stable"), np.bincount(labels)
-    place = np.empty(len(labels))  # rank of each image in its class, scaled to 0 to 1; the smallest are kept
+    place = np.empty(len(labels))  # position of each image within its class, from 0 to 1; the smallest are kept
     place[by_class] = np.concatenate([(np.arange(count) + 0.5) / count for count in counts])
     place[by_class[np.cumsum(counts)[counts > 0] - counts[counts > 0]]] = 0  # the first of each class comes first
     return np.sort(shuffled[np.argsort(place, kind="stable")[:n]])

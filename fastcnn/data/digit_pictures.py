@@ -11,7 +11,7 @@ BOX, SIZE = 20, 28  # pixels: the digit fits into the box, the box lies in the i
 LARGE = 400  # pixels: larger pictures are first reduced by averaging, which also removes noise
 CONTRAST = 24  # least difference between ink and background, in grey levels
 DUST = 0.003  # fraction of the ink that may lie outside the digit on each of the four sides
-THIN = 2.0  # pixels of the box: strokes are thickened to at least this, as thin as those of MNIST
+THIN = 2.0  # pixels of the box: strokes are thickened to this width, that of thin strokes in MNIST
 
 
 def digit_image(picture: np.ndarray) -> np.ndarray:

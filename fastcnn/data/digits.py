@@ -94,7 +94,7 @@ PEN_PATHS = {
 }
 
 POINTS = 80  # along a path: at most 1 pixel apart, so that even the thinnest pen leaves no gaps
-CHUNK = 512  # images drawn at a time: two float32 arrays of 400 pixels each fit into a 2 MB cache
+CHUNK = 512  # images drawn at a time: two float32 arrays of 400 pixels for each image fit into a 2 MB cache
 BOX = 20  # pixels: MNIST fits its digits into a box of 20x20 ...
 SIZE = 28  # ... and centres them in 28x28 by their centre of mass
 

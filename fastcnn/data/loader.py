@@ -173,7 +173,8 @@ class DataLoader:
             places = self._places(i, part, parts)
             images, labels = self._batch(places if order is None else order[places])
             if seed is not None and len(labels):
-                images = self._augmented(images, (seed, i, part))  # part 0 is seeded like a whole batch
+                # part 0 is seeded like a whole batch, as NumPy ignores zeros at the end of a seed
+                images = self._augmented(images, (seed, i, part))
             return images, labels
 
         with closing(in_order(batch, range(epoch["batches"], len(self)), self.num_workers)) as made:

@@ -108,7 +108,7 @@ def pillow() -> ModuleType:
 
 def _upright(image):
     """Apply the EXIF orientation; no other tag is read, as a damaged one does not affect the pixels."""
-    image.load()  # rotates a TIFF by itself; some formats have EXIF after the pixels
+    image.load()  # applies the orientation of a TIFF; some formats have EXIF after the pixels
     try:
         with warnings.catch_warnings(action="ignore"):
             turn = TURNS.get(image.getexif().get(ORIENTATION))

@@ -23,7 +23,7 @@ from fastcnn.training.history import History
 FORMAT = 1  # `load_checkpoint` accepts no other
 _HEADER, _SUM = "fastcnn_checkpoint", "sha256"  # keys in the file's metadata
 _ENTRIES = {"format", "architecture", "settings", "versions", "state"}  # keys of the header
-_MISFITS = ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError  # due to wrong JSON
+_MISFITS = ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError  # of malformed JSON
 _NAME = re.compile(r"checkpoint-\d{8,}\.safetensors")
 
 

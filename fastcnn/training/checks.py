@@ -77,7 +77,7 @@ def check_optimizer(model: Module, optimizer: Optimizer, loss, scheduler: Schedu
     if left_out and not trained <= known:
         raise ValueError(
             f"`optimizer` has parameters that are not the model's, and leaves out {_few(left_out)}: create it from "
-            "the model's parameters after all layers have been replaced."
+            "the model's parameters after replacing layers."
         )
 
 

@@ -11,7 +11,7 @@ from fastcnn.training.bar import tqdm
 
 
 class Compiling:
-    """Tracks what the current backend compiles in this thread from now on; only "numba" compiles anything."""
+    """Track what the current backend compiles in this thread from now on; only "numba" compiles anything."""
 
     def __init__(self) -> None:
         backend = backends.load()

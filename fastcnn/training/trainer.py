@@ -55,7 +55,7 @@ class Trainer:
         What the model is trained for: `Classification` (the default), `Regression`, `MultiLabel`, `Segmentation`, or a
         task of your own.
     verbose : bool, default True
-        Whether to print the progress; see `fit`. If False, nothing is printed to stdout or stderr.
+        Whether `fit` prints its progress. If False, it prints nothing to stdout or stderr.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Trainer:
     rank : int
         Rank of this process, from 0.
     interrupt : Interrupt
-        Defers Ctrl-C to the end of a batch while its ``catch`` is active, as with a `Checkpoint`.
+        Defers Ctrl-C to the end of a batch if a `Checkpoint` or several ranks need it.
 
     Raises
     ------

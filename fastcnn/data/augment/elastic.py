@@ -50,8 +50,8 @@ class Elastic(Augment):
     def _apply(self, images, rng):
         N, _, H, W = images.shape
         field = rng.random((2, N, H, W), np.float32) * np.float32(2 * self.alpha) - np.float32(self.alpha)
-        # One small gemm for each image and axis. Up to 64x64 pixels BLAS starts no threads, which would compete with
-        # the kernels for processors. Beyond the borders the field is 0.
+        # One small gemm for each image and axis. Up to 64x64 pixels BLAS starts no threads for it; they would take
+        # processors from the kernels. Beyond the borders the field is 0.
         dy, dx = _gaussian(H, self.sigma) @ field @ _gaussian(W, self.sigma)
         return resample(
             images, dy + np.arange(H, dtype=np.float32)[:, None], dx + np.arange(W, dtype=np.float32), self.fill

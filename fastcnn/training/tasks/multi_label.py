@@ -21,7 +21,7 @@ class MultiLabelScores(Scores):
     Attributes
     ----------
     present, said, right : ndarray of shape (labels,), int64
-        For each label, the number of images that have it, of images that it is predicted for, and of images with both.
+        For each label, the numbers of images that have it, for which it is predicted, and to which both apply.
     agreed : ndarray of shape (labels,), int64
         For each label, the number of images with a correct prediction, whether they have it or not.
     """
@@ -43,7 +43,7 @@ class MultiLabelScores(Scores):
 
     @property
     def recalls(self) -> np.ndarray:
-        """For each label, the fraction of the images with it that it is predicted for; NaN if no image has it."""
+        """For each label, the fraction of images with this label for which it is predicted; NaN if there are none."""
         return ratio(self.right, self.present)
 
     @property
