@@ -99,8 +99,8 @@ BOX = 20  # pixels: MNIST fits its digits into a box of 20x20 ...
 SIZE = 28  # ... and centres them in 28x28 by their centre of mass
 
 # Variation between writers, as standard deviations. Lengths are in digit heights if no unit is given. These values and
-# the paths were chosen by comparison with MNIST's training images, by eye and by the errors that a LeNet-5 trained on
-# these digits made on them.
+# the paths were chosen by comparison with MNIST's training images: by eye, and by the errors on those images of a
+# LeNet-5 that was trained on these digits.
 KNOT = 0.04  # position of a knot
 WAVE = 0.08  # height of each of the two waves that bend the whole digit
 WAVE_FREQUENCY = 0.7  # maximum number of waves in a digit's width or height

@@ -185,13 +185,13 @@ class DataLoader:
             self._epoch = None
 
     def smallest(self, part: int = 0, parts: int = 1) -> int:
-        """Number of images in the smallest batch of an epoch, or in its smallest nonempty part; 0 if all are empty."""
+        """Size of the smallest nonempty batch, or of the smallest nonempty ``part`` of a batch; 0 if all are empty."""
         ends = {0, len(self) - 1} if len(self) else set()  # all batches but the last have the same size
         places = [self._places(i, part, parts) for i in ends]
         return min((place.stop - place.start for place in places if place.stop > place.start), default=0)
 
     def sample(self, count: int) -> Batch:
-        """Return the first images as in a batch, and their labels, without drawing random numbers."""
+        """Return the first images as in a batch, and their labels, without drawing from `rng`."""
         images, labels = self._batch(slice(0, count))
         return self._augmented(images, (0, 0, 0)) if self.augment else images, labels
 

@@ -173,7 +173,7 @@ def ignored_label(loss) -> int:
 def check_outputs(output: np.ndarray, target: np.ndarray) -> None:
     """Raise unless targets have the output's dtype and its shape, except for the number of images."""
     if target.dtype != output.dtype:
-        raise TypeError(f"`target` is {target.dtype} but the model returns {output.dtype}; both need the same dtype.")
+        raise TypeError(f"`target` is {target.dtype} but the model returns {output.dtype}; give both the same dtype.")
     if target.shape[1:] != output.shape[1:]:
         wanted = "(N" + "".join(f", {size}" for size in output.shape[1:]) + (",)" if output.ndim == 1 else ")")
         raise ValueError(f"`target` has shape {target.shape} but must have {wanted}, like the model's output.")
