@@ -110,7 +110,7 @@ def test_a_folder_whose_name_is_not_utf8(folder, tmp_path):
         pytest.param(("--lr", "fast"), "'fast' is not a positive number", id="learning rate in words"),
         pytest.param(("--seed", "-1"), "'-1' is not a whole number of at least 0", id="seed"),
         pytest.param(("--threads", "100000"), "`n` is 100000 but must be at most", id="threads"),
-        pytest.param(("--out", __file__), "it is there already, and is no folder.", id="a file as folder"),
+        pytest.param(("--out", __file__), "it exists already and is not a folder.", id="a file as folder"),
         pytest.param(("--json", Path(__file__).parent), "it is a folder, but must be a file.", id="a folder as file"),
         pytest.param(("--colour", "red"), "unrecognized arguments: --colour red", id="unknown option"),
     ],

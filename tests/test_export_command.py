@@ -23,7 +23,7 @@ def test_a_run_as_onnx_takes_pixels_and_gives_probabilities(trained_run, mnist_f
     code, stdout, stderr = call(capsys, "export", trained_run, "--out", tmp_path / "a.onnx")
     assert (code, stdout) == (0, "")
     assert stderr == (
-        f'Written: {tmp_path / "a.onnx"}; "input" takes uint8 images (N, 1, 28, 28), "output" gives probabilities '
+        f'Wrote {tmp_path / "a.onnx"}: "input" takes uint8 images (N, 1, 28, 28), "output" gives probabilities '
         "(N, 10).\n"
     )
     _, test = data.mnist(mnist_folder)
@@ -52,7 +52,7 @@ def test_images_of_another_size_than_the_networks(size, takes, tmp_path, mnist_f
 def test_a_run_as_weights(trained_run, tmp_path, capsys):
     code, stdout, stderr = call(capsys, "export", trained_run, "--out", tmp_path / "a.safetensors")
     assert (code, stdout) == (0, "")
-    assert stderr.endswith("a.safetensors; 6 arrays, 4,842 numbers.\n")
+    assert stderr.endswith("a.safetensors: 6 arrays, 4,842 numbers.\n")
     assert (tmp_path / "a.safetensors").read_bytes() == (trained_run / "best.safetensors").read_bytes()
     checkpoint = sorted(trained_run.glob("checkpoint-*"))[0]
     code, _, _ = call(capsys, "export", checkpoint, "--format", "safetensors", "--out", tmp_path / "weights")
@@ -69,19 +69,20 @@ def test_a_model_with_options_and_weights(tmp_path, capsys, rng):
     options = ("--options", "image_size=9", "num_classes=3", "--out", tmp_path / "a.onnx")
     code, _, stderr = call(capsys, "export", "conv8", "--weights", tmp_path / "w.safetensors", *options)
     assert code == 0
-    assert stderr == f'Written: {tmp_path / "a.onnx"}; "input" takes float32 images (N, 1, 9, 9).\n'
+    assert stderr == f'Wrote {tmp_path / "a.onnx"}: "input" takes float32 images (N, 1, 9, 9).\n'
     x = rng.standard_normal((3, 1, 9, 9)).astype(np.float32)
     with use_backend("numpy"):
         np.testing.assert_allclose(computed(tmp_path / "a.onnx", x), model(x), atol=1e-5)
     code, _, stderr = call(capsys, "export", "conv8", *options)
     assert code == 0
-    assert stderr.startswith("Model: conv8, untrained; --weights gives it weights.\nWritten: ")
+    said = "The model conv8 has random weights; use --weights to load trained ones."
+    assert stderr.startswith(f"{said}\nWrote {tmp_path / 'a.onnx'}: ")
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        pytest.param(["conv8", "--out", "a.bin"], 2, "--out a.bin does not say what to write: add --format onnx or saf",
+        pytest.param(["conv8", "--out", "a.bin"], 2, "--out is a.bin, which has no suffix .onnx or .safetensors: add",
                      id="no format"),
         pytest.param(["conv8", "--out", "a.onnx", "--format", "pb"], 2, "invalid choice: 'pb'", id="another format"),
         pytest.param(["conv8"], 2, "the following arguments are required: --out", id="no file"),

@@ -98,7 +98,7 @@ def test_pictures_that_are_gone_or_others_by_now_are_said(own, capsys):
     record, stderr = evaluated(capsys, run, "--data", pictures)
     assert record["images"] == 14
     assert stderr.splitlines()[0] == (
-        f"2 of the 16 pictures that the run held out are not in {pictures} any more, or have changed, and are left "
+        f"2 of the 16 pictures that the run held out are no longer in {pictures} or have changed, and are left "
         f"out: {names[0]}, {names[1]}."
     )
 
@@ -132,7 +132,7 @@ def test_pictures_that_are_alike_are_counted_each(tmp_path):
 
 
 def test_a_run_that_does_not_say_what_it_held_out(trained, tmp_path):
-    with pytest.raises(DataError, match=r"The run does not say which pictures of .* it held out; --data"):
+    with pytest.raises(DataError, match=r"The run does not record which pictures of .* it held out; name other"):
         held_out.test_pictures(trained[0], None, True, (12, 12), 1)
     assert len(held_out.test_pictures(trained[0], None, False, (12, 12), 1)) == 80
 
@@ -144,7 +144,7 @@ def test_a_folder_without_any_of_them_is_an_error_if_it_is_the_runs_own(trained,
     away = trained[0].rename(trained[0].with_name("away"))
     try:
         shutil.copytree(pictures, trained[0])
-        assert f"16 of the 16 pictures that the run held out are not in {trained[0]} any more" in failed(capsys, run)
+        assert f"16 of the 16 pictures that the run held out are no longer in {trained[0]}" in failed(capsys, run)
     finally:
         shutil.rmtree(trained[0])
         away.rename(trained[0])
@@ -172,8 +172,8 @@ def test_of_a_folder_with_a_test_folder_that_is_taken(trained, tmp_path, capsys)
     ("names", "said"),
     [
         (("dog", "cat"), ""),  # two of four
-        (("Dog", "cat", "BEE"), "The class BEE of the data is taken for the model's bee.\n"
-                                "The class Dog of the data is taken for the model's dog.\n"),
+        (("Dog", "cat", "BEE"), "The class BEE of the data is matched with the model's class bee.\n"
+                                "The class Dog of the data is matched with the model's class dog.\n"),
     ],
     ids=["some", "another case"],
 )  # fmt: skip

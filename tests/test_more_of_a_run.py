@@ -113,7 +113,7 @@ def test_pictures_in_another_place(folder, tmp_path, capsys, monkeypatch):
     )
     code, _, stderr = call(capsys, "evaluate", out)
     assert code == 1
-    assert f"{folder}, which the run was trained on, is not there any more; --data says where it is." in stderr
+    assert f"{folder}, which the run was trained on, no longer exists; name its new place with --data." in stderr
     monkeypatch.chdir(tmp_path)
     train(capsys, "--resume", out, "--data", "moved")
     assert f'data = "{tmp_path / "moved"}"\n' in (out / "settings.toml").read_text()

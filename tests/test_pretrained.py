@@ -196,9 +196,9 @@ def test_a_name_within_a_block():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('freeze = "0"', "freeze: '0' is not a list of texts"),
-        ("freeze = [0]", "freeze: 0 is not a text"),
-        ('freeze = [""]', "freeze: '' is not a text"),
+        ('freeze = "0"', "freeze: '0' is not a list of strings"),
+        ("freeze = [0]", "freeze: 0 is not a non-empty string"),
+        ('freeze = [""]', "freeze: '' is not a non-empty string"),
     ],
 )
 def test_a_file_has_a_list_of_names(tmp_path, text, sentence):

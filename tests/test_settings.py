@@ -73,7 +73,7 @@ def changed(trained_run, tmp_path):
 
 UNKNOWN = {
     "a setting": (("settings", "mixup", 0.2), "has settings 'mixup' that "),
-    "a setting's value": (("settings", "optimizer", "lion"), "the setting optimizer is one that "),
+    "a setting's value": (("settings", "optimizer", "lion"), "the setting optimizer has a value that "),
     "preprocessing": (("preprocessing", "whiten", True), "has preprocessing 'whiten' that "),
     "data": (("data", "boxes", True), "has data 'boxes' that "),
     "architecture": (("architecture", "quantized", True), "has architecture 'quantized' that "),
@@ -88,6 +88,6 @@ def test_what_another_version_knew_is_refused(changed, tmp_path, capsys, command
     more = {"predict": [tmp_path / "a.png"], "export": ["--out", tmp_path / "a.onnx"]}.get(command, [])
     code, stdout, stderr = call(capsys, command, *(["--resume"] if command == "train" else []), run, *more)
     assert (code, stdout, stderr.count("\n")) == (1, "", 1)
-    whose = f"this fastcnn, {fastcnn.__version__}, does not know; it was written by fastcnn 9.1"
+    whose = f"fastcnn {fastcnn.__version__} does not know; it was written by fastcnn 9.1"
     assert f"{sentence}{whose}" in stderr
     assert {path: path.read_bytes() for path in run.iterdir()} == before

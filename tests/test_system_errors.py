@@ -24,7 +24,7 @@ def test_each_names_the_path_and_what_was_needed(tmp_path):
         (os.listdir, tmp_path / "none", "none: there is no such file or folder."),
         (open, tmp_path, f"{tmp_path}: it is a folder, but must be a file."),
         (open, tmp_path / "file" / "a", "file/a: a part of this path is a file, but must be a folder."),
-        (os.mkdir, tmp_path / "file", "file: it is there already, and is no folder."),
+        (os.mkdir, tmp_path / "file", "file: it exists already and is not a folder."),
         (open, tmp_path / ("a" * 300), f"{'a' * 300}: File name too long."),
     ):
         assert sentence(raised(call, *arguments)).endswith(said)
@@ -38,7 +38,7 @@ def test_words_of_ones_own_come_without_a_number(tmp_path):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (PermissionError(errno.EACCES, "Permission denied", "a"), "a: permission denied; this user may not read or wr"),
+        (PermissionError(errno.EACCES, "Permission denied", "a"), "a: permission denied; the current user may not re"),
         (PermissionError(errno.EACCES, "Permission denied", b"a\xe9"), "a\udce9: permission denied; "),
         (OSError(errno.ENOSPC, "No space left on device", "a"), "a: No space left on device."),
         (OSError(errno.EIO, "Input/output error"), "Input/output error."),

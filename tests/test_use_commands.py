@@ -215,7 +215,8 @@ def test_a_folder_that_may_not_be_read_is_not_empty(tmp_path, monkeypatch, capsy
     monkeypatch.setattr("os.scandir", refused)  # as for other users than root, who may read all
     code, stdout, stderr = call(capsys, "evaluate", tmp_path)
     assert (code, stdout) == (1, "")
-    assert stderr == f"fastcnn evaluate: error: {tmp_path}: permission denied; this user may not read or write it.\n"
+    said = f"{tmp_path}: permission denied; the current user may not read or write it."
+    assert stderr == f"fastcnn evaluate: error: {said}\n"
 
 
 def test_plot_draws_one_run_or_compares(trained_run, tmp_path, capsys):

@@ -1,1 +1,1 @@
-"""What ``python -m fastcnn`` does: one file for each command."""
+"""The commands of ``python -m fastcnn``, one module each, and what they share."""

@@ -1,4 +1,4 @@
-"""Arguments of commands: the parser, and what values may be, on the command line and in a file alike."""
+"""The argument parser of the commands, and checks of values that come from the command line or a settings file."""
 
 import argparse
 import math
@@ -9,7 +9,10 @@ from pathlib import Path
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage; takes no abbreviations, which break when options are added."""
+    """An argument parser that reports an error in one line, without the usage message.
+
+    Abbreviated options are not accepted: a new option could make them ambiguous.
+    """
 
     def __init__(self, prog: str, description: str, examples: str = ""):
         super().__init__(
@@ -26,10 +29,13 @@ class Parser(argparse.ArgumentParser):
 
 
 class Table(argparse.Action):
-    """``NAME=VALUE NAME=VALUE NAME``, as a dictionary; a name alone is true. Repeated, the option adds to it."""
+    """Parse ``NAME=VALUE NAME=VALUE NAME`` into a dictionary.
+
+    A name without a value is true. If the option is repeated, its values are added to the same dictionary.
+    """
 
     def __call__(self, parser, namespace, values, option_string=None):
-        """Take in the values."""
+        """Add the values to the dictionary."""
         table = dict(getattr(namespace, self.dest, None) or {})
         for value in values:
             name, equals, text = value.partition("=")
@@ -38,7 +44,7 @@ class Table(argparse.Action):
 
 
 def literal(text: str):
-    """The number, truth value, list or text that is meant; written as in TOML, but that texts need no quotes."""
+    """Parse a number, boolean, list, table or string, written as in TOML; strings need no quotes."""
     for kind in (int, float):
         try:
             return kind(text)
@@ -52,14 +58,14 @@ def literal(text: str):
 
 
 def path(text: str) -> Path:
-    """The type of an option that is a path; an empty text, as of a variable that is not set, is none."""
+    """Parse a path; an empty string, as from an unset shell variable, is an error."""
     if not text:
-        raise argparse.ArgumentTypeError("an empty text is not a path")
+        raise argparse.ArgumentTypeError("a path must not be empty")
     return Path(text)
 
 
 def from_text(check: Callable) -> Callable[[str], object]:
-    """The type of an option for argparse, from the check of its values."""
+    """Turn a check of values into a ``type`` for argparse."""
 
     def parse(text: str):
         try:
@@ -71,14 +77,14 @@ def from_text(check: Callable) -> Callable[[str], object]:
 
 
 def text_value(value) -> str:
-    """Check that it is a text that is not empty."""
+    """Check that a value is a string and not empty."""
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{value!r:.60} is not a text")
+        raise ValueError(f"{value!r:.60} is not a non-empty string")
     return value
 
 
 def whole(least: int) -> Callable:
-    """Check that it is a whole number from ``least``."""
+    """Return a check that a value is a whole number of at least ``least``."""
 
     def check(value) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -89,7 +95,7 @@ def whole(least: int) -> Callable:
 
 
 def number(low: float, high: float = math.inf) -> Callable:
-    """Check that it is a finite number from ``low`` to ``high``."""
+    """Return a check that a value is a finite number from ``low`` to ``high``."""
     needed = f"from {low:g} to {high:g}" if high < math.inf else f"of at least {low:g}"
 
     def check(value) -> float:
@@ -102,7 +108,7 @@ def number(low: float, high: float = math.inf) -> Callable:
 
 
 def choice(*names) -> Callable:
-    """Check that it is one of the names."""
+    """Return a check that a value is one of the names."""
 
     def check(value):
         if value not in names or isinstance(value, bool):
@@ -113,27 +119,28 @@ def choice(*names) -> Callable:
 
 
 def flag(value) -> bool:
-    """Check that it is true or false."""
+    """Check that a value is true or false."""
     if not isinstance(value, bool):
         raise ValueError(f"{value!r:.60} is not true or false")
     return value
 
 
 def texts(value) -> list[str]:
-    """Check that it is a list of texts."""
+    """Check that a value is a list of non-empty strings."""
     if not isinstance(value, list):
-        raise ValueError(f"{value!r:.60} is not a list of texts")
+        raise ValueError(f"{value!r:.60} is not a list of strings")
     return [text_value(item) for item in value]
 
 
 def table(value) -> dict:
-    """Check that it is a table of options."""
+    """Check that a value is a dictionary of options."""
     if not isinstance(value, dict) or not all(map(_plain, value.values())):
-        raise ValueError(f"{value!r:.100} is not a table of names with numbers, texts or lists of them")
+        raise ValueError(f"{value!r:.100} is not a table of names with numbers, strings or lists of these")
     return value
 
 
 def _plain(value) -> bool:
+    """Whether a value consists of booleans, numbers and strings only."""
     if isinstance(value, list):
         return all(map(_plain, value))
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The classes of data and those of a model: the same ones have the same names, wherever they stand."""
+"""Match the classes of a data set with those of a model, by name."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -11,9 +11,10 @@ from fastcnn.data import ArrayDataset, DataError
 
 
 def with_classes(data: ArrayDataset, known: Sequence[str], numbered: bool = False) -> ArrayDataset:
-    """The data with the labels of a model's classes, by name.
+    """Relabel data with the class numbers of a model; classes are matched by name.
 
-    Names that differ in case or in how accents are written are the same where only one can be meant; it is said.
+    Names that differ only in case or in the encoding of accents match if there is just one candidate. Each such match
+    is reported on stderr.
 
     Parameters
     ----------
@@ -21,12 +22,17 @@ def with_classes(data: ArrayDataset, known: Sequence[str], numbered: bool = Fals
     known : sequence of str
         The names of the model's classes.
     numbered : bool
-        Whether the names of the data's are nothing but their numbers. If none is a name of the model's, they count.
+        Whether the data's class names are just numbers. If none of them is a class of the model, labels are kept.
+
+    Returns
+    -------
+    ArrayDataset
+        The data with the model's classes.
 
     Raises
     ------
     DataError
-        If the data have a class that the model does not know, or of which it cannot be said which it is.
+        If the data have a class that the model does not know, or whose name matches several classes.
     """
     used = [data.classes[label] for label in np.unique(data.labels)]
     if numbered and not set(used) & set(known):
@@ -40,21 +46,21 @@ def with_classes(data: ArrayDataset, known: Sequence[str], numbered: bool = Fals
         meant = [k for k in free if folded(k) == folded(name)]
         if len(meant) == 1 and sum(folded(other) == folded(name) for other in others) == 1:
             label[name] = known.index(meant[0])
-            remark(f"The class {name} of the data is taken for the model's {meant[0]}.")
+            remark(f"The class {name} of the data is matched with the model's class {meant[0]}.")
     if unknown := [name for name in others if name not in label]:
         raise DataError(
             f"{data.source}: the model does not know the classes {listed_names(unknown)}; it knows "
             f"{listed_names(known)}."
         )
-    to_known = np.array([label.get(name, -1) for name in data.classes])  # -1 of a class without images
+    to_known = np.array([label.get(name, -1) for name in data.classes])  # -1 for a class without images
     return replace(data, labels=to_known[data.labels], classes=tuple(known))
 
 
 def folded(name: str) -> str:
-    """What names have in common that differ in case or in how accents are written."""
+    """Normalize a name: names that differ only in case or in the encoding of accents become equal."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def listed_names(names: Sequence[str]) -> str:
-    """The names for a sentence, the first of many."""
+    """Join names for a sentence; of more than 12, only the first 12."""
     return ", ".join(names[:12]) + ", ..." * (len(names) > 12)

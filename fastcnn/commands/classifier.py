@@ -1,4 +1,4 @@
-"""A trained network with all that belongs to it, ready for pictures."""
+"""A trained network with its preprocessing and class names, ready to classify pictures."""
 
 import json
 import os
@@ -22,36 +22,39 @@ KNOWN = {
     "preprocessing": tuple(field.name for field in fields(Preprocessing)),
     "data": DATA,
 }
-"""The parts of a run that fastcnn train describes in its checkpoints, and the names in each."""
+"""The parts that fastcnn train describes in a checkpoint, and the known names in each."""
 
 
 class Classifier:
-    """A model, what is done to images before it sees them, and the names of its classes.
+    """A trained model with the preprocessing of its images and the names of its classes.
 
     Parameters
     ----------
     run : path
-        A folder of ``fastcnn train``, for the weights of its best epoch, or one of its checkpoints, for those in there.
+        A folder written by ``fastcnn train``, or one of its checkpoints. A folder gives the weights of the best epoch,
+        a checkpoint its own weights.
 
     Attributes
     ----------
     model : Sequential
     classes : tuple of str
     settings : dict
-        Of the run.
+        The settings of the run.
     image_shape : (int, int, int)
-        Of the images it was trained on, (C, H, W).
+        Shape (C, H, W) of the images that the model was trained on.
     digits : bool
-        Whether these were digits that are centred as `fastcnn.data.digit_image` does.
+        Whether these images were digits, centred as by `fastcnn.data.digit_image`.
     held_out : dict or None
-        The pictures that were drawn as test images, see `fastcnn.commands.held_out`.
+        The pictures that were drawn as test images; see `fastcnn.commands.held_out`.
+    preprocess : Preprocessing
+        The preprocessing of images before the model.
 
     Raises
     ------
     OSError
-        If there is nothing, or it cannot be read.
+        If `run` does not exist or cannot be read.
     CheckpointError
-        If it is no checkpoint of ``fastcnn train``.
+        If it is not a checkpoint of ``fastcnn train``.
     """
 
     def __init__(self, run: str | os.PathLike):
@@ -75,19 +78,19 @@ class Classifier:
         self.model.eval()
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Of each class, (N, classes), by the run's backend; `images` are uint8 (N, C, H, W), as in the run."""
+        """Compute class probabilities (N, classes) of uint8 images (N, C, H, W), with the backend of the run."""
         with settings.in_use(self.settings):
             return functional.softmax(self.model(self.preprocess(images)))
 
     def read(self, path: str | os.PathLike, digit: bool | None = None) -> np.ndarray:
-        """A picture file as an image like those the model was trained on, (C, H, W) of uint8.
+        """Read a picture file as a uint8 image (C, H, W) like those that the model was trained on.
 
         Parameters
         ----------
         path : path
         digit : bool, optional
-            Whether it is a photographed or drawn digit, for `fastcnn.data.digit_image`; by default if the model was
-            trained on such.
+            Whether the picture shows a photographed or drawn digit, to be cut out by `fastcnn.data.digit_image`. By
+            default, true if the model was trained on such digits.
         """
         C, H, W = self.image_shape
         if not (self.digits if digit is None else digit):
@@ -99,11 +102,11 @@ class Classifier:
 
 
 def load(run: Path) -> SavedRun:
-    """The newest checkpoint of a run's folder, or a checkpoint itself, that ``fastcnn train`` wrote."""
+    """Load a checkpoint of ``fastcnn train``: a file, or the newest one in the folder of a run."""
     if not run.exists():
         raise FileNotFoundError(f"There is no run and no checkpoint {run}.")
     if run.is_dir():
-        os.scandir(run).close()  # a folder that may not be read is not one without checkpoints
+        os.scandir(run).close()  # raises PermissionError if the folder cannot be read, instead of finding no checkpoint
     saved = latest_checkpoint(run) if run.is_dir() else load_checkpoint(run)
     if saved is None:
         raise FileNotFoundError(f"There is no checkpoint in {run}.")
@@ -114,9 +117,9 @@ def load(run: Path) -> SavedRun:
 
 
 def _check(saved: SavedRun) -> None:
-    """Refuse a run of another version, of which this one knows a part only: it would be another run without a word."""
+    """Refuse a run with names or settings that this version does not know; dropping them would silently change it."""
     described: dict[str, dict] = {"architecture": saved.architecture or {}, **(saved.settings or {})}
-    whose = f"this fastcnn, {fastcnn.__version__}, does not know; it was written by fastcnn {saved.versions['fastcnn']}"
+    whose = f"fastcnn {fastcnn.__version__} does not know; it was written by fastcnn {saved.versions['fastcnn']}"
     for part, known in KNOWN.items():
         if unknown := [repr(name) for name in described[part] if name not in known]:
             raise CheckpointError(f"{saved.path} has {part} {', '.join(unknown)} that {whose}.")
@@ -124,4 +127,4 @@ def _check(saved: SavedRun) -> None:
         try:
             value is None or settings.SETTINGS[name].check(value)
         except ValueError as error:
-            raise CheckpointError(f"{saved.path}: the setting {name} is one that {whose}: {error}.") from None
+            raise CheckpointError(f"{saved.path}: the setting {name} has a value that {whose}: {error}.") from None

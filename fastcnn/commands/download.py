@@ -1,9 +1,9 @@
-"""``fastcnn download``: get data sets before they are needed."""
+"""``fastcnn download``: download data sets ahead of time."""
 
 from fastcnn import data
 from fastcnn.commands.arguments import Parser
 
-NAMES = tuple(name for name in data.names() if name != "digits")  # which fastcnn draws itself
+NAMES = tuple(name for name in data.names() if name != "digits")  # fastcnn draws these itself
 
 EXAMPLES = """\
   fastcnn download mnist
@@ -13,14 +13,14 @@ EXAMPLES = """\
 
 def parser() -> Parser:
     """Describe the options."""
-    about = "Download data sets into the cache, where they are not there or in the folder FASTCNN_DATA yet."
+    about = "Download data sets into the cache, unless they are already there or in the folder FASTCNN_DATA."
     parser = Parser("fastcnn download", about, EXAMPLES)
-    parser.add_argument("names", choices=NAMES, nargs="+", metavar="DATASET", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("names", choices=NAMES, nargs="+", metavar="DATASET", help=f"one or more of {', '.join(NAMES)}")
     return parser
 
 
 def run(args) -> int:
-    """Download, check and say where they are."""
+    """Download and check the data sets, and print where they are."""
     for name in args.names:
         train, test = data.load(name)
         print(f"{train.source}: {len(train):,} training and {len(test):,} test images.", flush=True)

@@ -1,4 +1,4 @@
-"""``fastcnn evaluate``: how good a trained network is."""
+"""``fastcnn evaluate``: evaluate a trained network on test images."""
 
 import glob
 from pathlib import Path
@@ -17,34 +17,34 @@ from fastcnn.data.folders import parts_of, subfolders
 from fastcnn.data.image_folder import find_parts
 
 EXAMPLES = """\
-  fastcnn evaluate runs/lenet5-mnist                        the weights of the best epoch, on the run's test images
+  fastcnn evaluate runs/lenet5-mnist                        the best epoch's weights on the run's test images
   fastcnn evaluate runs/lenet5-mnist --confusion confusion.png
   fastcnn evaluate runs/lenet5-mnist --data digits --json
-  fastcnn evaluate runs/vgg7-pictures --data new/pictures   all of them; of the run's own folder, those it held out
-  fastcnn evaluate runs/vgg7-pictures --data 'new/*/*.jpg'  pictures whose folder says the class, new/cat/1.jpg
+  fastcnn evaluate runs/vgg7-pictures --data new/pictures   all pictures (of the run's own folder: the held-out ones)
+  fastcnn evaluate runs/vgg7-pictures --data 'new/*/*.jpg'  the folder of each picture is its class: new/cat/1.jpg
   fastcnn evaluate runs/lenet5-mnist/checkpoint-00000938.safetensors
 """
-LIMIT = "take N of them only, drawn at random by the run's seed, of each class its share"
+LIMIT = "evaluate on only N of the images, drawn at random with the run's seed and in the proportions of the classes"
 
 
 def parser() -> Parser:
     """Describe the options."""
-    parser = Parser("fastcnn evaluate", "Show test images to a trained network; print how good it is.", EXAMPLES)
+    parser = Parser("fastcnn evaluate", "Evaluate a trained network on test images.", EXAMPLES)
     add = parser.add_argument
     add("run", type=path, metavar="RUN", help="a folder of fastcnn train, or a checkpoint")
-    what = "whose test images to take (default: the run's own); or pictures, folders or patterns of them, if not of a "
-    what += "folder of classes: the class of each is the name of a folder that it is in"
+    what = "the data set whose test images are used (default: the run's own); or pictures, folders of pictures or "
+    what += "patterns: then the name of the folder that a picture is in is its class"
     add("--data", type=from_text(text_value), nargs="+", metavar="DATA", help=what)
-    add("--data-root", type=from_text(text_value), metavar="DIR", help="where the named data set lies")
+    add("--data-root", type=from_text(text_value), metavar="DIR", help="the folder that holds the named data set")
     add("--limit", type=from_text(whole(1)), metavar="N", help=LIMIT)
-    add("--top", type=from_text(whole(1)), metavar="K", help="say how often the class is among the best K, too")
-    add("--confusion", type=path, metavar="FILE", help="draw the confusion matrix; the name's end says the format")
+    add("--top", type=from_text(whole(1)), metavar="K", help="also print the top-K accuracy")
+    add("--confusion", type=path, metavar="FILE", help="plot the confusion matrix; the file's suffix sets the format")
     add("--json", action="store_true", help="print JSON instead of a table")
     return parser
 
 
 def run(args) -> int:
-    """Evaluate."""
+    """Evaluate the network and print the result."""
     if args.confusion:
         check_figure("--confusion", args.confusion)
     classifier = Classifier(args.run)
@@ -56,7 +56,7 @@ def run(args) -> int:
         result = training.evaluate(classifier.model, classifier.preprocess(test.images), test.labels)
     if args.confusion:
         write_figure(plotting.plot_confusion(result.confusion, classifier.classes), args.confusion)
-        remark(f"Written: {args.confusion}")
+        remark(f"Wrote {args.confusion}.")
     if args.json:
         print(_strict_json.dumps(_record(result, classifier.classes, args.top)))
         return 0
@@ -67,7 +67,7 @@ def run(args) -> int:
 
 
 def _test_images(classifier: Classifier, names: list[str], root: str | None):
-    """Test images that fit the model."""
+    """Load the test images, with the classes and channels of the model."""
     settings, (C, H, W) = classifier.settings, classifier.image_shape
     if len(names) > 1 or any(map(_is_pictures, names)):
         pictures = labelled_files(map(Path, names), classifier.classes)
@@ -78,7 +78,7 @@ def _test_images(classifier: Classifier, names: list[str], root: str | None):
     else:
         name, root = settings["data"], root or settings["data_root"]
     if not names and name not in data.names() and not Path(name).exists():
-        raise CommandError(f"{name}, which the run was trained on, is not there any more; --data says where it is.")
+        raise CommandError(f"{name}, which the run was trained on, no longer exists; name its new place with --data.")
     if not prepare.is_folder(name):
         with prepare.said_of_options():
             _, test = data.load(name, root)
@@ -93,7 +93,7 @@ def _test_images(classifier: Classifier, names: list[str], root: str | None):
 
 
 def _is_pictures(name: str) -> bool:
-    """Whether that is no data set, but a pattern, a picture, or a folder with pictures and no classes."""
+    """Whether a name is a picture, a pattern, or a folder without subfolders for classes, and not a data set."""
     path = Path(name)
     if path.is_dir():
         return name not in data.names() and not subfolders(path)
@@ -101,7 +101,7 @@ def _is_pictures(name: str) -> bool:
 
 
 def _record(result: training.Evaluation, classes, top: int | None) -> dict:
-    """All of it, for JSON."""
+    """Return the whole result as a dictionary for JSON."""
     columns = {"precision": result.precision, "recall": result.recall, "f1": result.f1}
     return {
         "images": len(result.labels),

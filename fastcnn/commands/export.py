@@ -1,4 +1,4 @@
-"""``fastcnn export``: a trained network for other programs."""
+"""``fastcnn export``: export a trained network for other programs."""
 
 import json
 from pathlib import Path
@@ -12,16 +12,16 @@ from fastcnn.commands.errors import CommandError, UsageError, remark, usage
 FORMATS = ("onnx", "safetensors")
 
 EXAMPLES = """\
-  fastcnn export runs/lenet5-mnist --out lenet5.onnx                   the weights of the best epoch
+  fastcnn export runs/lenet5-mnist --out lenet5.onnx                   with the weights of the best epoch
   fastcnn export runs/lenet5-mnist/checkpoint-00000938.safetensors --out lenet5.onnx
-  fastcnn export runs/lenet5-mnist --out lenet5.safetensors            for PyTorch's load_state_dict, or fastcnn's
+  fastcnn export runs/lenet5-mnist --out lenet5.safetensors            for load_state_dict, PyTorch's or fastcnn's
   fastcnn export resnet20 --options num_classes=100 --weights my.safetensors --out resnet20.onnx
 
-The ONNX file of a run does what fastcnn predict does: "input" takes images like those it was trained on, as pixels,
-uint8 (N, C, H, W), pads and standardizes them; "output" gives a probability for each class. Images larger than the
-network's are to be shrunk to its size before. The names of the classes are in the metadata, under "classes", as JSON.
-That of a MODEL takes what the model takes, float32 and standardized, and gives what it gives. Any number of images
-may come at once.
+The ONNX file of a run predicts as fastcnn predict does. Its "input" takes images like those of the training, uint8
+(N, C, H, W), which it pads and standardizes; its "output" is a probability for each class. Images larger than the
+network's input must be shrunk to that size first. The metadata hold the names of the classes under "classes", as JSON.
+The ONNX file of a MODEL takes the model's own input, standardized float32, and returns the model's output. Both take
+any number of images at once.
 """
 
 
@@ -35,18 +35,18 @@ def parser() -> Parser:
         metavar="RUN_OR_MODEL",
         help=f"a folder of fastcnn train, a checkpoint, or one of {', '.join(models.NAMES)}",
     )
-    add("--out", type=path, required=True, metavar="FILE", help="what to write; a file that is there is replaced")
-    add("--format", choices=FORMATS, help="default: by the end of FILE")
-    add("--options", action=Table, nargs="+", default={}, metavar="NAME=VALUE", help="of a MODEL, all that it has")
-    add("--weights", type=path, metavar="FILE", help="of a MODEL, a safetensors file (default: newly drawn ones)")
+    add("--out", type=path, required=True, metavar="FILE", help="the file to write; an existing one is replaced")
+    add("--format", choices=FORMATS, help="the format of FILE (default: by its suffix)")
+    add("--options", action=Table, nargs="+", default={}, metavar="NAME=VALUE", help="any options of a MODEL")
+    add("--weights", type=path, metavar="FILE", help="a safetensors file for a MODEL (default: random weights)")
     return parser
 
 
 def run(args) -> int:
-    """Write it."""
+    """Write the file."""
     kind = args.format or args.out.suffix.removeprefix(".")
     if kind not in FORMATS:
-        raise UsageError(f"--out {args.out} does not say what to write: add --format {' or '.join(FORMATS)}.")
+        raise UsageError(f"--out is {args.out}, which has no suffix .onnx or .safetensors: add --format FORMAT.")
     if Path(args.source).exists():
         _export_run(args, kind)
     elif args.source in models.NAMES:
@@ -58,7 +58,7 @@ def run(args) -> int:
 
 
 def _export_run(args, kind: str) -> None:
-    """A trained network, in ONNX with all that is done to images before and with probabilities behind."""
+    """Export a trained network; an ONNX file includes the preprocessing and a softmax."""
     for option in ("options", "weights"):
         if getattr(args, option):
             raise UsageError(f"--{option} is for a model, one of {', '.join(models.NAMES)}; {args.source} is a run.")
@@ -71,29 +71,29 @@ def _export_run(args, kind: str) -> None:
     metadata = {"classes": json.dumps(classifier.classes)}
     interop.to_onnx(model, args.out, shape, preprocessing=classifier.preprocess, metadata=metadata)
     remark(
-        f'Written: {args.out}; "input" takes uint8 images {_batch(*shape)}, "output" gives probabilities '
+        f'Wrote {args.out}: "input" takes uint8 images {_batch(*shape)}, "output" gives probabilities '
         f"{_batch(len(classifier.classes))}."
     )
 
 
 def _export_model(args, kind: str) -> None:
-    """A model as it is."""
+    """Export a model as it is, without preprocessing and softmax."""
     with usage():
         model: Any = models.build(args.source, **args.options)
     if args.weights:
         training.load_weights(model, args.weights)
     else:
-        remark(f"Model: {args.source}, untrained; --weights gives it weights.")
+        remark(f"The model {args.source} has random weights; use --weights to load trained ones.")
     if kind == "safetensors":
         return _write_weights(model, args.out)
     interop.to_onnx(model, args.out)
-    remark(f'Written: {args.out}; "input" takes float32 images {_batch(*model.input_shape)}.')
+    remark(f'Wrote {args.out}: "input" takes float32 images {_batch(*model.input_shape)}.')
 
 
 def _write_weights(model: nn.Module, out: Path) -> None:
     training.save_weights(model, out)
     arrays = model.state_dict().values()
-    remark(f"Written: {out}; {len(arrays)} arrays, {sum(array.size for array in arrays):,} numbers.")
+    remark(f"Wrote {out}: {len(arrays)} arrays, {sum(array.size for array in arrays):,} numbers.")
 
 
 def _batch(*shape: int) -> str:

@@ -1,4 +1,4 @@
-"""The pictures of a folder that a run held out: they are written down, for the folder may have others by and by."""
+"""The pictures that a run held out of a folder: the run records them, because the folder may change later."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from fastcnn.data.image_folder import read_pictures
 
 
 def described(data: str, test: ArrayDataset | ImageFolder) -> dict[str, str] | None:
-    """Names of the pictures that were drawn as test images, with sums of their files; None if none were drawn."""
+    """Return names and file hashes of the pictures that were drawn as test images; None if none were drawn."""
     folder = Path(data)
     if not test.files or parts_of(folder):
         return None
@@ -19,25 +19,36 @@ def described(data: str, test: ArrayDataset | ImageFolder) -> dict[str, str] | N
 
 
 def test_pictures(folder: Path, held_out: Mapping[str, str] | None, own: bool, size, channels: int) -> ArrayDataset:
-    """Test images from a folder of classes: those that the run held out, and of a folder that has none of them all.
+    """Read test images from a folder of classes: the pictures that the run held out.
 
-    A picture that has another name by now is found by its content.
+    A picture that has been renamed is found by its content. Another folder than the run's own that holds none of these
+    pictures gives all of its pictures.
 
     Parameters
     ----------
     folder : Path
-        Without parts.
+        A folder with one subfolder for each class, without subfolders such as train and test.
     held_out : mapping or None
         As from `described`.
     own : bool
-        Whether the run was trained on this folder. Another one may be the same in another place: then it has pictures
-        that the run held out.
+        Whether the run was trained on this folder. Another folder may be a copy: then it has the held-out pictures.
     size, channels
         See `fastcnn.data.read_image`.
+
+    Returns
+    -------
+    ArrayDataset
+
+    Raises
+    ------
+    DataError
+        If it is not known which pictures were held out, or if none of them is left.
     """
     names = [path.relative_to(folder).as_posix() for paths in pictures_by_class(folder).values() for path in paths]
     if own and held_out is None:
-        raise DataError(f"The run does not say which pictures of {folder} it held out; --data names other ones.")
+        raise DataError(
+            f"The run does not record which pictures of {folder} it held out; name other pictures with --data."
+        )
     found, lost = _found(folder, names, held_out or {})
     if not (found or own):
         return read_pictures(folder, names, size, channels, f"{folder}, all {len(names):,} pictures")
@@ -45,17 +56,19 @@ def test_pictures(folder: Path, held_out: Mapping[str, str] | None, own: bool, s
         what = f"{len(lost):,} of the {len(found) + len(lost):,} pictures that the run held out"
         which = f"{', '.join(lost[:3])}{', ...' * (len(lost) > 3)}"
         if not found:
-            raise DataError(f"{what} are not in {folder} any more, or have changed: {which}; --data names other ones.")
-        remark(f"{what} are not in {folder} any more, or have changed, and are left out: {which}.")
+            raise DataError(
+                f"{what} are no longer in {folder} or have changed: {which}; name other pictures with --data."
+            )
+        remark(f"{what} are no longer in {folder} or have changed, and are left out: {which}.")
     source = f"{folder}, {len(found):,} held-out pictures of {len(names):,}"
     return read_pictures(folder, found, size, channels, source)
 
 
 def _found(folder: Path, names: Iterable[str], held_out: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """Those of a folder's pictures that were held out, by their names now; and those that are lost, by the old ones."""
+    """Return the present names of the held-out pictures in a folder, and the old names of those that are missing."""
     here = set(names)
     found = {name for name, digest in held_out.items() if name in here and _digest(folder / name) == digest}
-    lost: dict[str, list[str]] = {}  # of each content, for pictures may be alike
+    lost: dict[str, list[str]] = {}  # hash -> names; pictures may have the same content
     for name in sorted(held_out.keys() - found):
         lost.setdefault(held_out[name], []).append(name)
     for name in sorted(here - found) if lost else ():
@@ -66,5 +79,5 @@ def _found(folder: Path, names: Iterable[str], held_out: Mapping[str, str]) -> t
 
 
 def _digest(path: Path) -> str:
-    """A sum that another file does not have."""
+    """Return a hash of a file's content."""
     return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
