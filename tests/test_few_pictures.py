@@ -43,28 +43,28 @@ def test_it_is_said_and_written_down(tmp_path, capsys):
     root = pictures(tmp_path / "pictures", "train", count=30)
     pictures(root, "val")
     said = trained(capsys, root, tmp_path / "run")
-    free = "Batch size and epochs are chosen for 60 images; --batch-size and --epochs may say otherwise."
-    assert f"Batches: 8 images, 8 an epoch; 30 epochs. {free}" in said
+    free = "The batch size and epochs are chosen for 60 images; --batch-size and --epochs override this."
+    assert f"Batch size 8, 8 batches per epoch, 30 epochs. {free}" in said
     found = tomllib.loads((tmp_path / "run" / "settings.toml").read_text())
     assert (found["batch_size"], found["epochs"]) == (8, 30)
-    assert not any("an epoch: the weights" in line for line in said)
+    assert not any("the weights are updated" in line for line in said)
     said = trained(capsys, root, tmp_path / "run", "--resume")
-    assert "Batches: 8 images, 8 an epoch; 30 epochs." in said
+    assert "Batch size 8, 8 batches per epoch, 30 epochs." in said
 
 
 def test_few_batches_are_said(tmp_path, capsys):
     root = pictures(tmp_path / "pictures", "train", count=30)
     pictures(root, "val")
     said = trained(capsys, root, tmp_path / "run", "--batch-size", 50, "--epochs", 3)
-    assert "Batches: 50 images, 2 an epoch; 3 epochs." in said
-    hint = "2 batches an epoch: the weights change 6 times in all. --batch-size 8 suits 60 images better."
+    assert "Batch size 50, 2 batches per epoch, 3 epochs." in said
+    hint = "With 2 batches per epoch the weights are updated 6 times in all; --batch-size 8 suits 60 images better."
     assert hint in said
     said = trained(capsys, root, tmp_path / "other", "--batch-size", 60, "--epochs", 3)
     assert hint.replace("2 batches", "1 batch").replace("6 times", "3 times") in said
     said = trained(capsys, root, tmp_path / "third", "--batch-size", 7)
     said += trained(capsys, root, tmp_path / "fourth", "--epochs", 1)
-    only = "{} chosen for 60 images; {} may say otherwise."
-    assert "Batches: 8 images, 8 an epoch; 1 epoch. " + only.format("Batch size is", "--batch-size") in said
-    assert "Batches: 7 images, 9 an epoch; 30 epochs. " + only.format("Epochs are", "--epochs") in said
+    only = "The {} chosen for 60 images; {} override{} this."
+    assert "Batch size 8, 8 batches per epoch, 1 epoch. " + only.format("batch size is", "--batch-size", "s") in said
+    assert "Batch size 7, 9 batches per epoch, 30 epochs. " + only.format("epochs are", "--epochs", "s") in said
     said = trained(capsys, root, tmp_path / "fifth", "--batch-size", 60, "--epochs", 1)
-    assert any("1 batch an epoch: the weights change once in all." in line for line in said)
+    assert any("With 1 batch per epoch the weights are updated once in all;" in line for line in said)

@@ -319,9 +319,9 @@ def test_the_class_of_a_picture_is_its_folders_name(trained, tmp_path, capsys, m
 def test_a_picture_of_no_class_is_said(trained, tmp_path, capsys):
     write(tmp_path / "new", np.random.default_rng(3), 4, ("emu",))
     assert failed(capsys, trained[1], "--data", tmp_path / "new" / "emu" / "0*.png") == (
-        f"fastcnn evaluate: error: {tmp_path / 'new' / 'emu' / '00.png'} is in no folder that is called as a class of "
-        "the model: ant, bee, cat, dog."
+        f"fastcnn evaluate: error: {tmp_path / 'new' / 'emu' / '00.png'} is in no folder with the name of a class: "
+        "ant, bee, cat, dog."
     )
     pattern = tmp_path / "*.png"
-    said = f"fastcnn evaluate: error: There is no file {pattern}, and none that fits this as a pattern."
+    said = f"fastcnn evaluate: error: There is no file {pattern}, and no file matches this as a pattern."
     assert failed(capsys, trained[1], "--data", pattern) == said

@@ -40,7 +40,7 @@ def assert_same(one, other):
     assert found.settings["preprocessing"] == expected.settings["preprocessing"]
 
 
-SAID = "The pictures are decoded when they are needed; --no-lazy has all in memory.\n"
+SAID = "The pictures are decoded when they are needed; --no-lazy keeps all in memory.\n"
 
 
 @pytest.mark.parametrize("given", [(), ("--validation", 0.25), ("--limit", 13)], ids=["all", "validation", "limit"])

@@ -43,13 +43,13 @@ def test_a_run_that_has_ended_goes_on_with_a_schedule_of_its_own(folder, tmp_pat
     options = (*OPTIONS, "--data", folder, "--schedule", schedule)
     train(capsys, *options, "--epochs", 2, "--out", out)
     stdout, stderr = train(capsys, "--resume", out, "--epochs", 5)
-    assert f"After 2 epochs, 3 more, with a new {schedule} from the start." in stderr
+    assert f"Continuing after 2 epochs for 3 more, with a new {schedule} schedule." in stderr
     assert [line.split(":")[0] for line in stdout.splitlines()] == ["epoch 3", "epoch 4", "epoch 5", "best epoch"]
     train(capsys, *options, "--epochs", 3, "--out", alone)
     assert rates(out)[2:] == rates(alone)
     assert 'epochs = 5\n' in (out / "settings.toml").read_text()  # fmt: skip
     stdout, stderr = train(capsys, "--resume", out)
-    assert "more, with a new" not in stderr
+    assert "with a new" not in stderr
     assert stdout.startswith("best epoch")
     stdout, _ = train(capsys, "--resume", out, "--epochs", 8)
     assert stdout.startswith("epoch 6")
@@ -93,8 +93,8 @@ def test_what_cannot_be_is_said(folder, tmp_path, capsys):
     for epochs in (2, 9):
         assert refused(capsys, "--resume", out, "--epochs", epochs) == (
             f"--epochs is {epochs}, but the schedule 'one-cycle' of the run in {out} is made for 3 epochs, of which it "
-            f"has trained 2. Let it end first, with fastcnn train --resume '{out}'; then --epochs {max(epochs, 4)} "
-            "goes on with a new one-cycle."
+            f"has trained 2. Finish it first, with fastcnn train --resume '{out}'; then --epochs {max(epochs, 4)} "
+            "continues it with a new one-cycle schedule."
         )
 
 
@@ -108,8 +108,8 @@ def test_pictures_in_another_place(folder, tmp_path, capsys, monkeypatch):
     code, _, stderr = call(capsys, "train", "--resume", out)
     assert code == 1
     assert stderr.splitlines()[-1] == (
-        f"fastcnn train: error: There is no folder of images and no .npz archive {folder}. If it is in another place "
-        f"by now: fastcnn train --resume {out} --data DIR."
+        f"fastcnn train: error: There is no folder of images and no .npz archive {folder}. If the data have moved, run "
+        f"fastcnn train --resume {out} --data DIR."
     )
     code, _, stderr = call(capsys, "evaluate", out)
     assert code == 1
@@ -145,7 +145,8 @@ def test_overwrite_removes_a_run_and_nothing_else(folder, tmp_path, capsys):
     options = (*OPTIONS, "--data", folder, "--out", out)
     train(capsys, *options, "--epochs", 3)
     assert refused(capsys, *options, "--epochs", 1) == (
-        f"{out} holds a run already: go on with --resume '{out}', replace it with --overwrite, or choose another --out."
+        f"{out} already holds a run: continue it with --resume '{out}', replace it with --overwrite, or choose another "
+        "--out."
     )
     (out / "notes.txt").write_text("mine")
     (out / "checkpoint-mine.safetensors").write_text("mine")

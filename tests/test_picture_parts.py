@@ -109,14 +109,14 @@ def test_val_chooses_and_test_is_the_final_test(tmp_path, capsys):
     code, stdout, stderr = call(capsys, "train", *OPTIONS, "--data", root, "--out", tmp_path / "run")
     assert code == 0, stderr
     assert "12 training, 12 validation and 6 test images of 1x12x12; 2 classes." in stderr
-    assert "of the 6 test images 100.00%." in stdout
+    assert "test accuracy 100.00% on 6 images." in stdout
     code, _, stderr = call(capsys, "evaluate", tmp_path / "run")
     assert stderr == f"Data: {root / 'test'}; 6 test images.\n"
     code, _, stderr = call(
         capsys, "train", *OPTIONS, "--data", root, "--validation", 0.5, "--out", tmp_path / "other"
     )  # fmt: skip
     assert code == 2
-    assert f"--validation holds out a part of the training images, but {root / 'val'} is there." in stderr
+    assert f"--validation holds out training images, but {root / 'val'} has validation images." in stderr
 
 
 def test_val_alone_chooses_and_is_the_test_unless_more_is_held_out(tmp_path, capsys):

@@ -31,7 +31,7 @@ def predicted(capsys, run, *given):
 
 def test_a_folder_is_all_pictures_in_it(trained_run, folder, capsys, monkeypatch):
     expected = [str(folder / name) for name in NAMES]
-    said = f"{folder}: 1 file left out, by the end of the name no picture.\n"
+    said = f"{folder}: left out 1 file without the suffix of a picture.\n"
     assert predicted(capsys, trained_run, folder) == (0, [*expected[:2], expected[3], expected[2]], said)
     monkeypatch.setattr(predict, "AT_ONCE", 3)
     _, names, _ = predicted(capsys, trained_run, expected[2], folder, expected[0])
@@ -59,8 +59,8 @@ def test_a_file_that_looks_like_a_pattern_goes_before(trained_run, folder, capsy
 def test_what_fits_nothing_is_said(trained_run, folder, tmp_path, capsys):
     (tmp_path / "empty" / "er").mkdir(parents=True)
     for given, said in (
-        (folder / "*.webp", f"There is no file {folder / '*.webp'}, and none that fits this as a pattern."),
-        (tmp_path / "empty", f"{tmp_path / 'empty'} has no pictures in it: files whose names end in .jpg, .jpeg, "),
+        (folder / "*.webp", f"There is no file {folder / '*.webp'}, and no file matches this as a pattern."),
+        (tmp_path / "empty", f"{tmp_path / 'empty'} holds no pictures: no file has the suffix .jpg, .jpeg, "),
     ):
         code, stdout, stderr = call(capsys, "predict", trained_run, given)
         assert (code, stdout, stderr.count("\n")) == (1, "", 1)

@@ -61,9 +61,9 @@ def test_all_but_the_head_is_taken_and_the_body_stays(learned, tmp_path, capsys)
     said = train(capsys, "--weights", learned, "--freeze", "body", "--data", data, "--out", out)
     before, after = best(learned), weights(out)
     new = ["22.weight", "22.bias"]
-    taken = f"Weights: {len(before) - 2} of {len(before)} arrays are those of {learned}"
-    assert f"{taken}; new stay 22.weight, 22.bias, which have other shapes there." in said
-    assert any(re.fullmatch(r"Frozen: \d+ of \d+ parameters; 22.weight, 22.bias learn\.", line) for line in said)
+    taken = f"Weights: {len(before) - 2} of {len(before)} arrays come from {learned}"
+    assert f"{taken}; newly initialized, as their shapes differ: 22.weight, 22.bias." in said
+    assert any(re.fullmatch(r"Frozen: \d+ of \d+ parameters; trained: 22.weight, 22.bias\.", line) for line in said)
     assert [name for name in after if name not in before] == []
     for name, array in after.items():  # running means, running variances and their counts too
         if name not in new:
@@ -79,7 +79,7 @@ def test_what_is_not_frozen_learns_from_where_it_was(learned, tmp_path, capsys):
     data = colours(tmp_path / "two", "dark", "light")
     said = train(capsys, "--weights", learned, "--data", data, "--lr", "1e-30", "--out", tmp_path / "run")
     before, after = best(learned), weights(tmp_path / "run")
-    assert f"Weights: {len(before)} of {len(before)} arrays are those of {learned}." in said
+    assert f"Weights: {len(before)} of {len(before)} arrays come from {learned}." in said
     np.testing.assert_array_equal(after["22.weight"], before["22.weight"])  # all of it is taken
     train(capsys, "--weights", learned, "--data", data, "--out", tmp_path / "other")
     assert all(np.any(array != before[name]) for name, array in weights(tmp_path / "other").items())
@@ -106,23 +106,23 @@ def test_pictures_take_the_form_of_those_that_it_has_seen(learned, tmp_path, cap
     said = train(capsys, "--weights", learned, "--data", grey, "--out", tmp_path / "run")
     assert any("12 training, 12 test images of 3x16x16" in line for line in said)
     said = train(capsys, "--weights", learned, "--data", grey, "--channels", 1, "--out", tmp_path / "other")
-    assert any("new stay 0.weight" in line for line in said)
+    assert any("newly initialized, as their shapes differ: 0.weight" in line for line in said)
 
 
 def test_a_checkpoint_will_do(learned, tmp_path, capsys):
     data = colours(tmp_path / "two", "dark", "light")
     (checkpoint,) = learned.glob("checkpoint-*")
     said = train(capsys, "--weights", checkpoint, "--data", data, "--out", tmp_path / "run")
-    assert any(f"arrays are those of {checkpoint}." in line for line in said)
+    assert any(f"arrays come from {checkpoint}." in line for line in said)
 
 
 @pytest.mark.parametrize(
     ("given", "code", "sentence"),
     [
-        (["--model", "lenet5"], 2, "--model is 'lenet5', but that of --weights {run} is 'vgg7'."),
+        (["--model", "lenet5"], 2, "--model is 'lenet5', but the model of --weights {run} is 'vgg7'."),
         (["--freeze", "99"], 2, "--freeze: no layer or parameter is called '99'; there are 0.weight, "),
-        (["--freeze", "*"], 2, "--freeze * leaves nothing to learn."),
-        (["--weights", "{run}/best.safetensors"], 2, "but must be a run's folder, as {run}, or a checkpoint."),
+        (["--freeze", "*"], 2, "--freeze * leaves no parameter to train."),
+        (["--weights", "{run}/best.safetensors"], 2, "but must be a run's folder, such as {run}, or a checkpoint."),
         (["--weights", "{run}/none"], 1, "There is no run and no checkpoint {run}/none."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -141,7 +141,7 @@ def test_none_of_the_arrays_fits():
     model = models.LeNet5()
     before = model.state_dict()
     arrays = {"0.weight": np.zeros((6, 1, 3, 3), np.float32), "c1.weight": before["0.weight"]}
-    with pytest.raises(UsageError, match="--weights is runs/a, but none of its arrays has a name and a shape of this"):
+    with pytest.raises(UsageError, match="--weights is runs/a, but none of its arrays fits this model by name and sha"):
         take(model, Pretrained("runs/a", arrays, {}, None))
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
@@ -163,10 +163,10 @@ def test_names_of_what_is_frozen(names, learning):
     said = freeze(model, names)
     assert [name for name, parameter in model.named_parameters() if parameter.requires_grad] == learning
     frozen = [name for name, _ in model.named_parameters() if name not in learning]
-    which = f"all but {', '.join(frozen)} learn" if len(frozen) < 5 else f"{', '.join(learning)} learn"
-    assert said == f"Frozen: {len(frozen)} of 10 parameters; {which}."
+    which = f"all but {', '.join(frozen)}" if len(frozen) < 5 else ", ".join(learning)
+    assert said == f"Frozen: {len(frozen)} of 10 parameters; trained: {which}."
     assert frozen_at_random(model, None) == [
-        "What is frozen stays as it was drawn at random: --weights RUN would start from what a run has learned."
+        "The frozen parameters keep random initial values; --weights RUN would start from a trained run."
     ]
 
 
@@ -175,7 +175,7 @@ def test_what_no_run_has_trained_is_named_where_it_is_frozen():
     source = Pretrained("runs/a", other.state_dict(), {}, None)
     take(model, source)
     freeze(model, ["body"])
-    said = ["Frozen as drawn at random: 6.weight, as runs/a has nothing of the shape."]
+    said = ["Frozen with random initial values, as runs/a has none of the same shape: 6.weight."]
     assert frozen_at_random(model, source) == said
     assert frozen_at_random(other, source) == []
 

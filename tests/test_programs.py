@@ -180,7 +180,7 @@ def test_the_command_takes_the_model_of_a_run(trained_run, capsys):
     assert out.startswith("Conv4Conv8 and adam, a training step on 3 images of 1x28x28, on ")
     code, _, err = call(capsys, "program", trained_run, "--classes", 3)
     assert code == 2
-    assert "has a model of its own: leave out --model and what belongs to it" in err
+    assert "has a model already: leave out --model and the options of a model" in err
 
 
 @pytest.mark.parametrize(

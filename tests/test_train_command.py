@@ -69,8 +69,8 @@ def test_all_wishes_together(options, tmp_path, capsys):
     )  # fmt: skip
     assert code == 0
     assert "300 training, 100 validation and 500 test images" in stderr
-    assert re.search(r"validation accuracy [0-9.]+%; of the 500 test images [0-9.]+%\.$", stdout)
-    assert "Validation: the test images" not in stderr
+    assert re.search(r"validation accuracy [0-9.]+%; test accuracy [0-9.]+% on 500 images\.$", stdout)
+    assert "Validation uses the test images" not in stderr
     assert [epoch.lr for epoch in training.History.from_json(out / "history.json").epochs] == [0.05, 0.025]
     settings = tomllib.loads((out / "settings.toml").read_text())
     assert settings["optimizer_options"] == {"weight_decay": 5e-4, "nesterov": True}
@@ -156,7 +156,7 @@ def test_what_is_wrong_in_a_file_is_one_line(options, tmp_path, capsys, text, me
         pytest.param(["--channels", "3"], "--channels is for a folder of pictures, which mnist is not.", id="colours"),
         pytest.param(["--out", ""], "argument --out: a path must not be empty", id="no path"),
         pytest.param(["--model-options", "colour=red"], "has no option `colour`; it has num_classes,", id="option"),
-        pytest.param(["--model-options", "num_classes=3"], "num_classes: that is as the data are", id="data's"),
+        pytest.param(["--model-options", "num_classes=3"], "num_classes: it is set by the data", id="data's"),
         pytest.param(["--optimizer-options", "beta=1"], "'adam' has no option 'beta'; it has betas,", id="optimizer"),
         pytest.param(["--optimizer-options", "betas=3"], "'adam': `betas` must be a pair", id="optimizer's value"),
         pytest.param(["--schedule", "step"], "The schedule 'step' needs step_size.", id="missing"),
@@ -194,7 +194,7 @@ def test_wrong_options_are_one_line(options, tmp_path, capsys, given, message):
         pytest.param(["--data-root", "no/such"], "--data-root is ", id="no such folder"),
         pytest.param(["--out", __file__], "command.py: it exists already and is not a folder.", id="a file as folder"),
         pytest.param(["--resume"], "There is no run and no checkpoint ", id="nothing to go on from"),
-        pytest.param(["--validation", "0.001"], "of 400 images, 0 would be held out", id="nothing held out"),
+        pytest.param(["--validation", "0.001"], "--validation 0.001 would hold out 0 of 400", id="nothing held out"),
         pytest.param(["--lr", "1e9", "--optimizer", "sgd"], "The loss of batch ", id="the loss explodes"),
     ],
 )
@@ -214,7 +214,7 @@ def test_more_threads_than_processors_are_said(options, tmp_path, monkeypatch, c
             out = tmp_path / str(threads)
             code, _, stderr = call(capsys, "train", *options, "--epochs", 1, "--threads", threads, "--out", out)
             assert code == 0
-            said = "--threads is 3, but this process may use 2 processors: more threads are slower, and learn the same."
+            said = "--threads is 3, but this process may use 2 processors: more threads give the same results, slower."
             assert (said in stderr.splitlines()) == (threads == 3)
     finally:
         fastcnn.set_num_threads(before)
@@ -227,7 +227,7 @@ def test_a_folder_with_a_run_is_not_written_over(options, tmp_path, capsys):
     before = {path: path.read_bytes() for path in out.iterdir()}
     code, _, stderr = call(capsys, "train", *options, "--epochs", 2, "--out", out)
     assert code == 2
-    assert "holds a run already: go on with --resume" in stderr
+    assert "already holds a run: continue it with --resume" in stderr
     assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 
@@ -244,7 +244,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(mnist_folder, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     code, _, stderr = call(capsys, "train", "--resume", "killed")
     assert code == 0
-    assert "Going on after " in stderr
+    assert "Continuing after " in stderr
     assert_same_run(whole, killed)
     code, stdout, _ = call(capsys, "train", "--resume", "killed")  # it is done
     assert code == 0
@@ -259,7 +259,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(options, tmp_path, capsys):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert stderr.splitlines()[-1] == f"fastcnn train: interrupted; go on with: fastcnn train --resume '{out}'"
+    assert stderr.splitlines()[-1] == f"fastcnn train: interrupted; continue with: fastcnn train --resume '{out}'"
     assert "Traceback" not in stderr
     done = len(training.latest_checkpoint(out).history.step_losses)
     assert done >= 16
@@ -273,9 +273,9 @@ def test_ctrl_c_saves_and_says_how_to_go_on(options, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--lr", "0.5"], "--lr is 0.5, but the run in {out} has 0.003: it goes on as it began."),
+        (["--lr", "0.5"], "--lr is 0.5, but the run in {out} has 0.003, and a resumed run keeps its sett"),
         (["--model", "mlp"], "--model is 'mlp', but the run in {out} has 'conv8'"),
-        (["--out", "elsewhere"], "--out is elsewhere, but a run goes on in its own folder, {out}."),
+        (["--out", "elsewhere"], "--out is elsewhere, but a resumed run writes to its own folder, {out}."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -287,7 +287,7 @@ def test_a_run_goes_on_as_it_began_or_not(options, tmp_path, capsys, given, mess
     assert message.format(out=out) in stderr
     code, _, stderr = call(capsys, "train", "--resume", next(out.glob("checkpoint-*")))
     assert code == 2
-    assert f", a file, but must be the folder of a run, as {out} may be." in stderr
+    assert f", a file, but must be the folder of a run, such as {out}." in stderr
     assert call(capsys, "train", "--resume", out, "--lr", "0.003", "--checkpoint-every", "5")[0] == 0
 
 
@@ -319,7 +319,7 @@ def test_a_damaged_checkpoint_is_a_warning_of_one_line(options, tmp_path):
     code, _, stderr = run("train", "--resume", out)
     assert code == 0
     assert stderr.startswith(f"fastcnn train: warning: {newest}")
-    assert "Going on after 8 batches." in stderr
+    assert "Continuing after 8 batches." in stderr
 
 
 def test_pictures_of_ones_own(tmp_path, capsys):
@@ -339,8 +339,8 @@ def test_pictures_of_ones_own(tmp_path, capsys):
     code, stdout, stderr = call(capsys, "train", *options, *model, "--image-size", 16)
     assert code == 0
     assert "16 training, 4 test images of 3x16x16; 2 classes." in stderr
-    assert "validation accuracy 100.00% of the 4 test images, which served as validation.\n" in stdout
-    assert "Validation: the test images, for --validation holds none of the training images out." in stderr
+    assert "validation accuracy 100.00% on the 4 test images, which were the validation images.\n" in stdout
+    assert "Validation uses the test images, because --validation holds out no training images." in stderr
     for name in ("day", "größe"):
         picture = tmp_path / "pictures" / name / "1.png"
         code, stdout, _ = call(capsys, "predict", tmp_path / "run", picture, "--top", 1)

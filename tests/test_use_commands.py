@@ -231,7 +231,7 @@ def test_plot_draws_one_run_or_compares(trained_run, tmp_path, capsys):
     (tmp_path / "history.json").write_text('{"epochs": [], "step_losses": []}')
     code, _, stderr = call(capsys, "plot", tmp_path, "--out", tmp_path / "x.png")
     assert code == 1
-    assert "has no finished epoch to draw" in stderr
+    assert "has no finished epoch to plot" in stderr
     assert call(capsys, "plot", trained_run, "--out", tmp_path / "x.xyz")[0] == 2
 
 
@@ -239,7 +239,7 @@ def test_without_matplotlib(trained_run, tmp_path):
     (tmp_path / "matplotlib.py").write_text("raise ImportError('no matplotlib here')")
     code, _, stderr = run("plot", trained_run, "--out", tmp_path / "x.png", PYTHONPATH=f"{tmp_path}:{sys.path[0]}")
     assert code == 1
-    assert stderr == 'fastcnn plot: error: --out needs matplotlib, pip install "fastcnn[plot]".\n'
+    assert stderr == "fastcnn plot: error: --out needs matplotlib: pip install matplotlib.\n"
 
 
 def test_predict_without_pillow_says_so_before_all_else(tmp_path, monkeypatch, capsys):

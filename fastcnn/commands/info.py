@@ -1,4 +1,4 @@
-"""``fastcnn info``: what a report of a problem or of a measurement needs."""
+"""``fastcnn info``: print the facts about a machine that a bug report or a benchmark needs."""
 
 import platform
 from importlib.metadata import version
@@ -10,7 +10,7 @@ import fastcnn
 from fastcnn import _processors, _threads, backends
 from fastcnn.commands.arguments import Parser
 
-_FEATURES = ("sse2", "avx", "avx2", "fma", "avx512f", "neon")  # what kernels are made of
+_FEATURES = ("sse2", "avx", "avx2", "fma", "avx512f", "neon")  # processor features that kernels use
 
 
 def parser() -> Parser:
@@ -19,14 +19,14 @@ def parser() -> Parser:
 
 
 def run(args) -> int:
-    """Print it, a line for each thing."""
+    """Print one line for each fact."""
     for name, value in lines():
-        print(f"{name:<16} {value}", flush=True)  # the last are measured: they take a moment
+        print(f"{name:<16} {value}", flush=True)  # at once, because the measurements at the end take a moment
     return 0
 
 
 def lines():
-    """Names and values."""
+    """Yield the names and values of the facts."""
     yield "fastcnn", fastcnn.__version__
     yield "python", f"{platform.python_version()} on {platform.platform()}"
     for package in ("numpy", "numba", "llvmlite"):
@@ -47,13 +47,13 @@ def lines():
     yield "processors", f"{affinity} by affinity, {'no quota' if quota > affinity else f'{quota} by quota'}"
     yield "threads", f"{fastcnn.get_num_threads()} used; at most {_threads.most()}"
     folder = cache.folder()
-    yield "cache folder", "none that can be written" if folder is None else f"{folder}, {size(folder)}"
+    yield "cache folder", "none is writable" if folder is None else f"{folder}, {size(folder)}"
     yield "peak", f"{peak.peak_gflops():.0f} GFLOP/s in float32, measured on {_threads_of(fastcnn.get_num_threads())}"
-    yield "launch", f"{peak.launch_microseconds():.1f} us for a kernel on all threads, measured"
+    yield "launch", f"{peak.launch_microseconds():.1f} us for launching a kernel on all threads, measured"
 
 
 def size(folder: str) -> str:
-    """What the compiled kernels in a folder take."""
+    """Return the disk space of the compiled kernels in a folder, in MB."""
     files = [file for kind in ("nbi", "nbc") for file in Path(folder).glob(f"*.{kind}")]
     return f"{sum(file.stat().st_size for file in files) / 1e6:.1f} MB"
 

@@ -1,4 +1,4 @@
-"""A model by its name or that of a run, for commands that need one but no data."""
+"""A named model or the model of a run, for commands that need a model but no data."""
 
 from typing import Any
 
@@ -12,35 +12,36 @@ from fastcnn.commands.errors import UsageError
 from fastcnn.commands.parts import OPTIMIZERS, make_optimizer
 from fastcnn.optim import Optimizer
 
-_SIZES = {"image_size": "image_size", "channels": "in_channels", "classes": "num_classes"}  # options, and the model's
+# option of the command -> option of the model
+_SIZES = {"image_size": "image_size", "channels": "in_channels", "classes": "num_classes"}
 
 
 def add_to(parser: Parser) -> None:
-    """Add the options that choose it."""
+    """Add the options that choose the model."""
     add = parser.add_argument
     size: dict[str, Any] = {"type": from_text(whole(1)), "metavar": "N"}
-    add("run", type=path, nargs="?", metavar="RUN", help="a folder of fastcnn train, or a checkpoint, with its model")
+    add("run", type=path, nargs="?", metavar="RUN", help="a folder of fastcnn train, or a checkpoint: use its model")
     names = f"or one of {', '.join(models.NAMES)} (default: lenet5)"
     add("--model", type=from_text(choice(*models.NAMES)), metavar="NAME", help=names)
     add("--image-size", **size, help="height and width of the images")
-    add("--channels", **size, help="of the images")
-    add("--classes", **size, help="how many there are")
-    more = "others of the model, see `fastcnn summary --help`: pooling=avg"
+    add("--channels", **size, help="channels of the images")
+    add("--classes", **size, help="number of classes")
+    more = "further options of the model, such as pooling=avg"
     add("--model-options", action=Table, nargs="+", default={}, metavar="NAME=VALUE", help=more)
 
 
 def build(args, rng: np.random.Generator) -> nn.Sequential:
-    """The model, with new weights."""
+    """Build the model with new weights."""
     options = {name: getattr(args, option) for option, name in _SIZES.items() if getattr(args, option) is not None}
     options |= args.model_options
     if args.run is None:
         return prepare.build({"name": args.model or "lenet5", "options": options}, rng)
     if args.model or options:
-        raise UsageError(f"{args.run} has a model of its own: leave out --model and what belongs to it.")
+        raise UsageError(f"{args.run} has a model already: leave out --model and the options of a model.")
     return prepare.build(load(args.run).architecture, rng)
 
 
 def optimizer(name: str, model: nn.Sequential) -> Optimizer:
-    """One by its name, as ``fastcnn train`` has it if nothing else is said."""
+    """Make a named optimizer with the defaults of ``fastcnn train``."""
     _, lr, _ = OPTIMIZERS[name]
     return make_optimizer({"optimizer": name, "lr": lr, "optimizer_options": {}}, model.parameters())

@@ -1,4 +1,4 @@
-"""The parts of a training run that are chosen by name, and how each is made from its options."""
+"""The parts of a training run that are chosen by name (optimizer, schedule, augmentations), made from their options."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from fastcnn import optim
 from fastcnn.commands.errors import UsageError, usage
 from fastcnn.data import augment
 
-# name: class, learning rate, and what else is given to it unless the user says otherwise
+# name: class, default learning rate, further defaults
 OPTIMIZERS: dict[str, tuple[Callable, float, dict]] = {
     "adam": (optim.Adam, 0.003, {}),
     "adamw": (optim.AdamW, 0.003, {}),
@@ -30,8 +30,8 @@ AUGMENTS: dict[str, tuple[Callable, dict]] = {
 class _Schedule(NamedTuple):
     kind: Callable | None
     defaults: dict
-    fixed: Callable = lambda lr, batches: {}  # what the run says, by its learning rate and batches
-    needs_epochs: bool = False  # so that a run cannot be made longer
+    fixed: Callable = lambda lr, batches: {}  # arguments that follow from the learning rate and the number of batches
+    needs_epochs: bool = False  # the schedule depends on the number of epochs, which cannot change before it ends
 
 
 SCHEDULES = {
@@ -49,26 +49,26 @@ SCHEDULES = {
 
 
 def make_optimizer(settings: Mapping, parameters) -> optim.Optimizer:
-    """The optimizer."""
+    """Make the optimizer."""
     kind, _, defaults = OPTIMIZERS[settings["optimizer"]]
     fixed = {"params": parameters, "lr": settings["lr"]}
     return _make(f"The optimizer {settings['optimizer']!r}", kind, fixed, defaults | settings["optimizer_options"])
 
 
 def make_schedule(settings: Mapping, optimizer: optim.Optimizer, batches: int) -> optim.Schedule | None:
-    """The schedule for a run of so many batches; None keeps the learning rate."""
+    """Make the schedule for a run of ``batches`` batches in all; None keeps the learning rate constant."""
     name, options = settings["schedule"], settings["schedule_options"]
     schedule = SCHEDULES[name]
     if schedule.kind is None:
         if options:
-            raise UsageError(f"The schedule {name!r} has no option {next(iter(options))!r}; it has none.")
+            raise UsageError(f"The schedule {name!r} has no options, but {next(iter(options))!r} is given.")
         return None
     fixed = {"optimizer": optimizer, **schedule.fixed(settings["lr"], batches)}
     return _make(f"The schedule {name!r}", schedule.kind, fixed, schedule.defaults | options)
 
 
 def make_augment(table: Mapping, size: int, black) -> augment.Compose | None:
-    """The augmentation of images of ``size`` pixels along a side; None without any."""
+    """Make the augmentation for images of ``size`` x ``size`` pixels; None if the table names none."""
     parts = []
     for name, value in table.items():
         if name not in AUGMENTS:
@@ -81,7 +81,7 @@ def make_augment(table: Mapping, size: int, black) -> augment.Compose | None:
         if name == "crop":
             fixed["size"] = size
         free = [parameter for parameter in known if parameter not in fixed]
-        if not isinstance(value, dict):  # of true, nothing; else one number, or a list of them
+        if not isinstance(value, dict):  # true for the defaults, a number, or a list of numbers in the order of `free`
             values = [] if value is True else value if isinstance(value, list) else [value]
             if len(values) > len(free):
                 raise UsageError(f"The augmentation {name!r} takes {', '.join(free)}, not {len(values)} numbers.")
@@ -91,7 +91,7 @@ def make_augment(table: Mapping, size: int, black) -> augment.Compose | None:
 
 
 def _make(what: str, kind: Callable, fixed: dict, options: dict):
-    """``kind(**fixed, **options)``, and one sentence if that cannot be."""
+    """Call ``kind(**fixed, **options)``; unknown, missing and wrong options are a UsageError of one sentence."""
     known = {name: p for name, p in inspect.signature(kind).parameters.items() if name not in fixed}
     for name in options:
         if name not in known:

@@ -1,4 +1,4 @@
-"""Picture files as they are named on a command line: by themselves, by their folder, or by a pattern."""
+"""Find the picture files that a command line names: single files, folders and patterns."""
 
 import glob
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,20 +8,20 @@ from fastcnn.commands.classes import folded, listed_names
 from fastcnn.commands.errors import CommandError, remark
 from fastcnn.data.folders import listed
 
-# Of torchvision's `IMG_EXTENSIONS` and of what else is common: a folder may hold other files, too.
+# torchvision's `IMG_EXTENSIONS` and other common suffixes; other files in a folder are left out
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif", ".jfif", ".avif")
 
 
 def picture_files(given: Iterable[Path]) -> list[Path]:
-    """The files that are meant, in the order given; those of a folder, and of a pattern, by name.
+    """List the picture files that paths name, in the order given; those of a folder or a pattern are sorted by name.
 
-    A folder stands for the pictures in it and in its subfolders, known by the ends of their names; how many other files
-    were left out is said. A pattern is what the shell has left as one, as that of Windows does.
+    A folder names all pictures in it and in its subfolders, recognized by their suffixes. The number of other files is
+    reported on stderr. Patterns are expanded here if the shell has not done so, as on Windows.
 
     Raises
     ------
     CommandError
-        If a folder has no pictures, or a pattern fits nothing.
+        If a folder has no pictures, or no file matches a pattern.
     """
     files = []
     for path in unfolded(given):
@@ -29,9 +29,9 @@ def picture_files(given: Iterable[Path]) -> list[Path]:
             inside = list(_within(path))
             pictures = [file for file in inside if file.suffix.lower() in SUFFIXES]
             if not pictures:
-                raise CommandError(f"{path} has no pictures in it: files whose names end in {', '.join(SUFFIXES)}.")
+                raise CommandError(f"{path} holds no pictures: no file has the suffix {', '.join(SUFFIXES)}.")
             if others := len(inside) - len(pictures):
-                remark(f"{path}: {others:,} file{'s' * (others > 1)} left out, by the end of the name no picture.")
+                remark(f"{path}: left out {others:,} file{'s' * (others > 1)} without the suffix of a picture.")
             files += pictures
         else:
             files.append(path)
@@ -39,7 +39,7 @@ def picture_files(given: Iterable[Path]) -> list[Path]:
 
 
 def unfolded(given: Iterable[Path]) -> list[Path]:
-    """The paths, with all that fits in the place of a pattern; a file that has such a name goes before."""
+    """Replace each pattern by the paths that match it; the path of an existing file is never read as a pattern."""
     paths = []
     for path in given:
         if path.exists() or not glob.has_magic(str(path)):
@@ -47,13 +47,13 @@ def unfolded(given: Iterable[Path]) -> list[Path]:
             continue
         fitting = sorted(map(Path, glob.glob(str(path), recursive=True)))
         if not fitting:
-            raise CommandError(f"There is no file {path}, and none that fits this as a pattern.")
+            raise CommandError(f"There is no file {path}, and no file matches this as a pattern.")
         paths += fitting
     return paths
 
 
 def labelled_files(given: Iterable[Path], known: Sequence[str]) -> dict[str, list[Path]]:
-    """Class -> the files that are meant. The class is the name of the nearest folder that is called as a known one.
+    """Group picture files by class: the nearest enclosing folder that has the name of a known class.
 
     Raises
     ------
@@ -65,15 +65,15 @@ def labelled_files(given: Iterable[Path], known: Sequence[str]) -> dict[str, lis
     for file in picture_files(given):
         kind = next((folder.name for folder in file.absolute().parents if folded(folder.name) in names), None)
         if kind is None:
-            raise CommandError(f"{file} is in no folder that is called as a class of the model: {listed_names(known)}.")
+            raise CommandError(f"{file} is in no folder with the name of a class: {listed_names(known)}.")
         files.setdefault(kind, []).append(file)
     return files
 
 
 def _within(folder: Path) -> Iterator[Path]:
-    """All files in a folder and its subfolders, but what systems leave there."""
+    """Yield all files in a folder and its subfolders, except those that operating systems create."""
     for path in listed(folder):
         if not path.is_dir():
             yield path
-        elif not path.is_symlink():  # which may lead in a circle
+        elif not path.is_symlink():  # a link to a folder could form a cycle
             yield from _within(path)

@@ -1,4 +1,4 @@
-"""``fastcnn plot``: curves of runs."""
+"""``fastcnn plot``: plot the training curves of runs."""
 
 from pathlib import Path
 
@@ -8,44 +8,47 @@ from fastcnn.commands.errors import CommandError, remark
 from fastcnn.commands.records import HISTORY, check_figure, write_figure
 
 EXAMPLES = """\
-  fastcnn plot runs/lenet5-mnist --out curves.png           losses and accuracies of one run
+  fastcnn plot runs/lenet5-mnist --out curves.png           loss and accuracy of one run
   fastcnn plot runs/* --out runs.pdf                        several runs, compared
 """
 
 
 def parser() -> Parser:
     """Describe the options."""
-    parser = Parser("fastcnn plot", "Draw the curves of a run, or compare several.", EXAMPLES)
+    parser = Parser("fastcnn plot", "Plot the training curves of a run, or compare several runs.", EXAMPLES)
     parser.add_argument("runs", type=path, nargs="+", metavar="RUN", help="a folder of a run, or its history.json")
     parser.add_argument(
-        "--out", type=path, required=True, metavar="FILE", help="the picture; the end of its name says the format"
+        "--out", type=path, required=True, metavar="FILE", help="the file to write; its suffix sets the format"
     )
     return parser
 
 
 def run(args) -> int:
-    """Draw."""
+    """Plot the runs and write the figure."""
     check_figure("--out", args.out)
     histories = {name: _history(path) for name, path in zip(_names(args.runs), args.runs, strict=True)}
     for name, history in histories.items():
         if not history.epochs:
-            raise CommandError(f"The run {name} has no finished epoch to draw.")
+            raise CommandError(f"The run {name} has no finished epoch to plot.")
     if len(histories) == 1:
         figure = plotting.plot_history(*histories.values())
     else:
         figure = plotting.compare_histories(histories)
     write_figure(figure, args.out)
-    remark(f"Written: {args.out}")
+    remark(f"Wrote {args.out}.")
     return 0
 
 
 def _history(path: Path) -> training.History:
-    """Of a folder, or a file."""
+    """Read the history of a run from its folder or its history.json."""
     return training.History.from_json(path / HISTORY if path.is_dir() else path)
 
 
 def _names(runs: list[Path]) -> list[str]:
-    """The folders' own names, where these tell all apart; the same run twice is drawn once."""
+    """Name the runs: by their folders' names if these are unique, else by their paths.
+
+    A run that is given twice is plotted once.
+    """
     folders = [path if path.is_dir() else path.parent for path in runs]
     names = [folder.resolve().name for folder in folders]
     return names if len(set(names)) == len(names) else [str(path) for path in runs]

@@ -1,4 +1,4 @@
-"""``fastcnn predict``: what is in a picture."""
+"""``fastcnn predict``: predict the classes of pictures."""
 
 import argparse
 import csv
@@ -17,7 +17,7 @@ from fastcnn.commands.pictures import picture_files
 from fastcnn.data import DataError
 from fastcnn.data.pictures import pillow
 
-AT_ONCE = 256  # pictures that are in memory at a time
+AT_ONCE = 256  # pictures in memory at a time
 
 EXAMPLES = """\
   fastcnn predict runs/lenet5-mnist seven.png
@@ -25,32 +25,32 @@ EXAMPLES = """\
   fastcnn predict runs/vgg7-pictures cat.jpg --top 1
   fastcnn predict runs/vgg7-pictures photos --csv           all pictures in a folder and its subfolders
 
-A picture that cannot be read is said and left out, and the exit code is 1 then.
+A picture that cannot be read is reported and left out; the exit code is then 1.
 
-For a network that was trained on MNIST or the embedded digits a picture shows one digit, dark on light or light on
-dark, drawn or photographed: it is cut out, scaled and centred as MNIST's are. --digit and --no-digit decide otherwise.
+If the network was trained on MNIST or the built-in digits, each picture must show one digit, drawn or photographed,
+dark on light or light on dark. It is cut out, scaled and centred like MNIST's. --digit and --no-digit override this.
 """
 
 
 def parser() -> Parser:
     """Describe the options."""
-    parser = Parser("fastcnn predict", "Print the classes that a trained network sees in pictures.", EXAMPLES)
+    parser = Parser("fastcnn predict", "Predict the classes of pictures with a trained network.", EXAMPLES)
     add = parser.add_argument
     add("run", type=path, metavar="RUN", help="a folder of fastcnn train, or a checkpoint")
-    what = "a picture file, a folder for all pictures in it and its subfolders, or a pattern as 'photos/*.jpg'"
+    what = "a picture file, a folder (all pictures in it and its subfolders), or a pattern such as 'photos/*.jpg'"
     add("images", type=path, nargs="+", metavar="IMAGE", help=what)
-    shown = "classes to print of each (default: 3; as JSON all, as CSV 1)"
+    shown = "number of classes to print for each picture (default: 3; with --json all, with --csv 1)"
     add("--top", type=from_text(whole(1)), metavar="K", help=shown)
-    add("--digit", action=argparse.BooleanOptionalAction, help="cut out a digit (default: if trained on such)")
+    add("--digit", action=argparse.BooleanOptionalAction, help="cut out a digit (default: if trained on digits)")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print JSON instead of a table: all in one list")
-    form.add_argument("--csv", action="store_true", help="print CSV: image, class, probability")
+    form.add_argument("--json", action="store_true", help="print JSON instead of a table: one list for all pictures")
+    form.add_argument("--csv", action="store_true", help="print CSV instead of a table: image, class, probability")
     return parser
 
 
 def run(args) -> int:
-    """Predict."""
-    pillow()  # which cannot be done without is said at once
+    """Predict the classes and print them."""
+    pillow()  # fail at once if Pillow is missing
     classifier = Classifier(args.run)
     if args.digit and classifier.image_shape != (1, 28, 28):
         C, H, W = classifier.image_shape
@@ -81,7 +81,7 @@ def _has_terminal() -> bool:
 
 
 def _found(classifier: Classifier, files: list[Path], images: np.ndarray, top: int) -> list[dict]:
-    """What is in pictures, as JSON has it."""
+    """Predict the classes of pictures; return the records for JSON."""
     return [
         {
             "image": str(path),
@@ -95,7 +95,7 @@ def _found(classifier: Classifier, files: list[Path], images: np.ndarray, top: i
 
 
 def _csv(found: list[dict]) -> str:
-    """A row for each class of each picture."""
+    """Format the predictions as CSV, one row for each class of each picture."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("image", "class", "probability"))
@@ -105,7 +105,7 @@ def _csv(found: list[dict]) -> str:
 
 
 def _table(found: list[dict]) -> str:
-    """A line for each class, with the picture's name before its first."""
+    """Format the predictions as a table, one line for each class; a picture's name is on its first line only."""
     rows = [("image", "class", "probability")]
     for picture in found:
         for i, item in enumerate(picture["classes"]):

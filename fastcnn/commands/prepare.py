@@ -1,4 +1,4 @@
-"""From settings to the data and the model of a run."""
+"""Make the data, the preprocessing and the model of a run from its settings."""
 
 import re
 import zlib
@@ -15,22 +15,23 @@ from fastcnn.data import ArrayDataset, DataError, DataLoader, ImageFolder, Prepr
 from fastcnn.data.image_folder import find_parts
 from fastcnn.data.transforms import level_counts, moments
 
-DIGITS = ("mnist", "digits")  # data whose pictures are centred as `digit_image` does
-LEAST_SIZE = {"lenet5": 32, "lenet5_classic": 32}  # images that are smaller are padded, as in LeCun's paper
+DIGITS = ("mnist", "digits")  # data sets of digits that are centred as by `digit_image`
+LEAST_SIZE = {"lenet5": 32, "lenet5_classic": 32}  # smaller images are padded, as in LeCun's paper
 
-AT_ONCE = 256  # images that are looked at together
+AT_ONCE = 256  # images in a batch when the data are read through
 
-OPTIONS = {"`name`": "--data", "`root`": "--data-root", "`size`": "--image-size"}  # arguments of `fastcnn.data.load`
+# argument of `fastcnn.data.load` -> option of the command
+OPTIONS = {"`name`": "--data", "`root`": "--data-root", "`size`": "--image-size"}
 OPTION = re.compile("|".join(OPTIONS))
 
 
-Images = ArrayDataset | ImageFolder  # in memory or not
+Images = ArrayDataset | ImageFolder  # in memory, or decoded when needed
 
 
 class Parts(NamedTuple):
-    """The images of a run: trained on, looked at after each epoch, and looked at in the end.
+    """The images of a run: for training, for validation after each epoch, and for the test at the end.
 
-    The second and the third are the same where nothing is held out.
+    Validation and test images are the same if no validation images are held out.
     """
 
     train: Images
@@ -39,7 +40,7 @@ class Parts(NamedTuple):
 
 
 class Streams(NamedTuple):
-    """Independent random generators for all that is drawn in a run."""
+    """Independent random generators, one for each purpose in a run."""
 
     model: np.random.Generator
     loader: np.random.Generator
@@ -49,27 +50,25 @@ class Streams(NamedTuple):
 
     @classmethod
     def of(cls, seed: int) -> "Streams":
-        """Those of a run."""
+        """Make the generators of a run."""
         return cls(*np.random.default_rng(seed).spawn(5))
 
 
 def is_folder(name: str) -> bool:
-    """Whether data of this name is a folder of pictures."""
+    """Whether the name of a data set is that of a folder of pictures."""
     return name not in data.names() and Path(name).is_dir()
 
 
 def load(name: str, root=None, size=None, channels=None, rng=None) -> dict[str, Images]:
-    """The parts "train", "test" and, of a folder that has it, "validation"; see `fastcnn.data.load`.
+    """Load the parts "train", "test" and, if a folder has it, "validation"; see `fastcnn.data.load`.
 
-    Of a folder they are yet to be read.
-
-    What is only for folders of pictures goes to these only.
+    Pictures of a folder are not read yet. `size`, `channels` and `rng` are used for folders of pictures only.
     """
     with said_of_options():
         if not is_folder(name):
             return dict(zip(("train", "test"), data.load(name, root), strict=True))
         if root is not None:
-            data.load(name, root)  # which says that it is for named data only
+            data.load(name, root)  # raises the error that `root` is only for named data sets
         found = find_parts(name, size, channels=channels, rng=rng)
         expected = found["train"].image_shape[1:]
         return {part: folder.alike(expected) for part, folder in found.items()}
@@ -77,18 +76,18 @@ def load(name: str, root=None, size=None, channels=None, rng=None) -> dict[str, 
 
 @contextmanager
 def said_of_options() -> Iterator[None]:
-    """Let errors of `fastcnn.data` name options, not arguments."""
+    """Reword errors of `fastcnn.data`: they name options of the command instead of arguments."""
     try:
         yield
     except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the system's words name no argument
+        if isinstance(error, OSError) and error.errno is not None:  # an error of the system names no argument
             raise
         kind = CommandError if isinstance(error, DataError | OSError) else UsageError
         raise kind(OPTION.sub(lambda found: OPTIONS[found[0]], str(error))) from error
 
 
 def parts(settings: Mapping, streams: Streams) -> Parts:
-    """The data of a run."""
+    """Load the data of a run and hold out the validation images."""
     if settings["channels"] is not None and not is_folder(settings["data"]):
         raise UsageError(f"--channels is for a folder of pictures, which {settings['data']} is not.")
     if settings["lazy"] and not is_folder(settings["data"]):
@@ -97,12 +96,14 @@ def parts(settings: Mapping, streams: Streams) -> Parts:
     train, validation = found["train"], found.get("validation")
     test = found.get("test") or found["validation"]
     if validation is not None and "test" in found and settings["validation"]:
-        raise UsageError(f"--validation holds out a part of the training images, but {validation.source} is there.")
+        raise UsageError(f"--validation holds out training images, but {validation.source} has validation images.")
     if settings["limit"] is not None:
         train = train.limit(settings["limit"], streams.limit)
     held_out = round(settings["validation"] * len(train))
     if settings["validation"] and not 0 < held_out < len(train):
-        raise DataError(f"{train.source}: of {len(train)} images, {held_out} would be held out for validation.")
+        raise DataError(
+            f"{train.source}: --validation {settings['validation']:g} would hold out {held_out} of {len(train)} images."
+        )
     if held_out:
         order = streams.validation.permutation(len(train))
         train, validation = train.take(np.sort(order[held_out:])), train.take(np.sort(order[:held_out]))
@@ -118,17 +119,17 @@ def parts(settings: Mapping, streams: Streams) -> Parts:
 
 
 def _is_lazy(settings: Mapping, parts: Parts) -> bool:
-    """Whether pictures are decoded when they are needed: as is wished, else if they would fill half of the memory."""
+    """Whether pictures are decoded when needed: as the setting says, else if they would fill half of the memory."""
     if settings["lazy"] is not None:
         return settings["lazy"]
     C, H, W = parts.train.image_shape
     size = settings["image_size"] or max(H, W)
-    each = C * (H * W + 4 * size * size)  # bytes: of uint8, and of float32 as the network takes it
+    each = C * (H * W + 4 * size * size)  # bytes of the uint8 image and of the network's float32 input
     return each * sum({id(part): len(part) for part in parts}.values()) > _memory.total() / 2
 
 
 class Seen(NamedTuple):
-    """What follows from the training images, each looked at once."""
+    """A checksum and the statistics of the training images."""
 
     fingerprint: int
     mean: tuple[float, ...]
@@ -136,7 +137,7 @@ class Seen(NamedTuple):
 
 
 def look_at(train: Images, workers: int) -> Seen:
-    """Look at the training images: a sum that others, or other labels, hardly have; and their levels."""
+    """Read the training images once: compute a checksum of images and labels, and the mean and std of each channel."""
     checksum, counts = 0, np.zeros((train.image_shape[0], 256), np.int64)
     with said_of_options():
         for images, _ in DataLoader(train, AT_ONCE, num_workers=workers):
@@ -144,13 +145,13 @@ def look_at(train: Images, workers: int) -> Seen:
             counts += level_counts(images)
     mean, std = moments(counts)
     if not all(std):
-        raise DataError(f"{train.source}: all pixels of a channel have the same level, from which nothing is learned.")
+        raise DataError(f"{train.source}: all pixels of a channel have the same value, so there is nothing to learn.")
     checksum = zlib.crc32(np.ascontiguousarray(train.labels).data, checksum)
     return Seen(checksum, tuple(mean.tolist()), tuple(std.tolist()))
 
 
 def read_through(images: Images, workers: int) -> None:
-    """Let what cannot be read be said now, not after an epoch."""
+    """Decode all pictures of a folder once, so that a bad file is an error now and not after an epoch."""
     if isinstance(images, ImageFolder):
         with said_of_options():
             for _ in DataLoader(images, AT_ONCE, num_workers=workers):
@@ -158,7 +159,7 @@ def read_through(images: Images, workers: int) -> None:
 
 
 def preprocessing(settings: Mapping, train: Images, seen: Seen) -> Preprocessing:
-    """What is done to the images before the network sees them."""
+    """Make the preprocessing of the images for the network."""
     size = settings["image_size"]
     if size is None:
         size = max(*train.image_shape[1:], LEAST_SIZE.get(settings["model"], 1))
@@ -166,15 +167,15 @@ def preprocessing(settings: Mapping, train: Images, seen: Seen) -> Preprocessing
 
 
 def architecture(settings: Mapping, train: Images, prepare: Preprocessing) -> dict:
-    """The model, as `build` takes it."""
+    """Describe the model by its name and options, as `build` takes it."""
     shape = {"num_classes": len(train.classes), "in_channels": train.image_shape[0], "image_size": prepare.size}
     with usage():
         for name in shape.keys() & settings["model_options"].keys():
-            raise ValueError(f"--model-options {name}: that is as the data are" + " or --image-size" * ("size" in name))
+            raise ValueError(f"--model-options {name}: it is set by the data" + " or --image-size" * ("size" in name))
     return {"name": settings["model"], "options": shape | settings["model_options"]}
 
 
 def build(architecture: Mapping, rng=None) -> nn.Sequential:
-    """The model of an architecture."""
+    """Build the model that `architecture` describes."""
     with usage():
         return models.build(architecture["name"], rng=rng, **architecture["options"])

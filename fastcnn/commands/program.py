@@ -1,4 +1,4 @@
-"""``fastcnn program``: what a training step of a model consists of, and how long each part takes."""
+"""``fastcnn program``: show the kernels of a training step, and how long each takes."""
 
 import numpy as np
 
@@ -19,17 +19,18 @@ EXAMPLES = """\
 
 def parser() -> Parser:
     """Describe the options."""
-    about = "Print the compiled kernels that a training step of a model runs, and measure each."
+    about = "Print the compiled kernels that a training step of a model runs, with the time of each."
     parser = Parser("fastcnn program", about, EXAMPLES)
     network.add_to(parser)
-    parser.add_argument("--batch-size", type=from_text(whole(1)), metavar="N", default=128, help="default: 128")
-    names = f"one of {', '.join(OPTIMIZERS)}"
+    images = "images in the batch (default: 128)"
+    parser.add_argument("--batch-size", type=from_text(whole(1)), metavar="N", default=128, help=images)
+    names = f"one of {', '.join(OPTIMIZERS)} (default: adam)"
     parser.add_argument("--optimizer", type=from_text(choice(*OPTIMIZERS)), metavar="NAME", default="adam", help=names)
     return parser
 
 
 def run(args) -> int:
-    """Take a step, write down what it does, and print it."""
+    """Run one training step, time its kernels, and print them."""
     with fastcnn.use_backend("numba"):
         compiling, rng = Compiling(), np.random.default_rng(0)
         model, loss = network.build(args, rng), nn.CrossEntropyLoss()

@@ -1,4 +1,4 @@
-"""What a run writes for people, beside its checkpoints."""
+"""The files that a run writes for its user, besides the checkpoints."""
 
 import io
 from pathlib import Path
@@ -13,14 +13,14 @@ TABLE, CURVES = "history.csv", "curves.png"
 
 
 def remove_run(folder: Path) -> None:
-    """Remove what a run has written to its folder, and nothing else."""
+    """Remove the files that a run has written to its folder, and no others."""
     written = (folder / name for name in (BEST, HISTORY, SETTINGS, TABLE, CURVES))
     for path in (*checkpoints(folder), *written):
         path.unlink(missing_ok=True)
 
 
 class Records(training.Callback):
-    """The history, written after each epoch and whenever the run ends."""
+    """Write the history of a run after each epoch and when the run ends, for whatever reason."""
 
     first_rank_only = True
 
@@ -28,7 +28,7 @@ class Records(training.Callback):
         self.folder = folder
 
     def on_epoch_end(self, trainer) -> None:
-        """Write it."""
+        """Write the history as JSON and CSV."""
         trainer.history.to_json(self.folder / HISTORY)
         trainer.history.to_csv(self.folder / TABLE)
 
@@ -36,30 +36,30 @@ class Records(training.Callback):
 
 
 def write_curves(history: training.History, folder: Path) -> None:
-    """Draw curves.png, where there is an epoch to draw and something to draw with."""
+    """Write curves.png, if there is a finished epoch and matplotlib is installed."""
     if not history.epochs:
         return
     try:
         write_figure(plotting.plot_history(history), folder / CURVES)
     except ImportError:
-        remark('No curves.png: it needs matplotlib, pip install "fastcnn[plot]".')
+        remark("Did not write curves.png, which needs matplotlib: pip install matplotlib.")
 
 
 def check_figure(option: str, path: Path) -> None:
-    """Refuse a picture that could not be drawn or written, before there is any work to lose."""
+    """Check, before any work is done, that a figure can be drawn and written."""
     try:
         known = _style.file_types()
     except ImportError as error:
-        raise CommandError(f'{option} needs matplotlib, pip install "fastcnn[plot]".') from error
+        raise CommandError(f"{option} needs matplotlib: pip install matplotlib.") from error
     if path.suffix and path.suffix[1:].lower() not in known:
-        raise UsageError(f"{option} is {path}, whose end must be one of {', '.join(known)}, not {path.suffix[1:]}.")
+        raise UsageError(f"{option} is {path}, whose suffix must be one of {', '.join(known)}, not {path.suffix[1:]}.")
     if path.is_dir() or not path.parent.is_dir():
         why = "that is a folder" if path.is_dir() else f"there is no folder {path.parent}"
         raise CommandError(f"{option} is {path}, but {why}.")
 
 
 def write_figure(figure, path: Path) -> None:
-    """Write a picture, whole or not at all; the end of its name says the format, PNG where there is none."""
+    """Write a figure in the format of the path's suffix (by default PNG); a failure leaves no partial file."""
     content = io.BytesIO()
     figure.savefig(content, format=path.suffix[1:] or "png")
     _files.write(path, content.getvalue())

@@ -1,4 +1,4 @@
-"""``fastcnn summary``: what a model consists of and what it costs."""
+"""``fastcnn summary``: show the layers and costs of a model."""
 
 from fastcnn import models, nn
 from fastcnn.commands.arguments import Parser, Table
@@ -13,17 +13,17 @@ EXAMPLES = """\
 
 def parser() -> Parser:
     """Describe the options."""
-    about = "Print a model's layers, with shapes, parameters, multiply-adds and memory of one image."
+    about = "Print a model's layers with their shapes, parameters, multiply-adds and memory for one image."
     parser = Parser("fastcnn summary", about, EXAMPLES)
     parser.add_argument("model", choices=models.NAMES, metavar="MODEL", help=f"one of {', '.join(models.NAMES)}")
     parser.add_argument(
-        "--options", action=Table, nargs="+", default={}, metavar="NAME=VALUE", help="of the model, all that it has"
+        "--options", action=Table, nargs="+", default={}, metavar="NAME=VALUE", help="any options of the model"
     )
     return parser
 
 
 def run(args) -> int:
-    """Print it."""
+    """Print the summary."""
     with usage():
         model = models.build(args.model, **args.options)
     print(nn.summarize(model))

@@ -21,7 +21,7 @@ from fastcnn.data import DataError, DataLoader, ImageFolder, Preprocessing
 from fastcnn.training.checkpoint import SavedRun, checkpoints
 from fastcnn.training.checks import check
 
-FEW = 8  # batches an epoch
+FEW = 8  # with fewer batches per epoch, a smaller batch size is suggested
 
 EXAMPLES = """\
   fastcnn train                                            LeNet-5 on MNIST, into runs/lenet5-mnist
@@ -29,36 +29,36 @@ EXAMPLES = """\
   fastcnn train --model resnet20 --data cifar10 --optimizer sgd --optimizer-options weight_decay=5e-4 \\
                 --augment crop flip --epochs 60
   fastcnn train --model vgg7 --data my/pictures --image-size 32 --validation 0.1 --early-stopping 5
-  fastcnn train --weights runs/vgg7-pictures --freeze body --data other/pictures      another head on what it knows
-  fastcnn train --config run.toml --lr 0.01                 settings from a file, one of them another
-  fastcnn train --resume runs/lenet5-mnist                  go on after Ctrl-C, kill or a power cut
-  fastcnn train --resume runs/lenet5-mnist --epochs 10      5 more, after the 5 that it had
+  fastcnn train --weights runs/vgg7-pictures --freeze body --data other/pictures      train a new head only
+  fastcnn train --config run.toml --lr 0.01                 settings from a file, with another learning rate
+  fastcnn train --resume runs/lenet5-mnist                  continue after Ctrl-C, kill or a power cut
+  fastcnn train --resume runs/lenet5-mnist --epochs 10      5 epochs more, after the first 5
   mpiexec -n 4 fastcnn train --distributed                  four processes share each batch, on one machine or more
 
 A TOML file holds the same settings: epochs = 10, augment = {shift = 3, flip = true}; see a run's settings.toml.
-Into the output folder go checkpoints, best.safetensors, history.json and .csv, settings.toml and curves.png.
+The output folder holds checkpoints, best.safetensors, history.json, history.csv, settings.toml and curves.png.
 """
 
 
 def parser() -> Parser:
     """Describe the options."""
-    parser = Parser("fastcnn train", "Train a model, print how it goes, keep what it learned in a folder.", EXAMPLES)
-    parser.add_argument("--config", type=path, metavar="FILE", help="settings from a TOML file; options win over it")
-    parser.add_argument("--out", type=path, metavar="DIR", help="default: runs/MODEL-DATA")
+    parser = Parser("fastcnn train", "Train a model, print its progress and write the results to a folder.", EXAMPLES)
+    parser.add_argument("--config", type=path, metavar="FILE", help="settings from a TOML file; options override it")
+    parser.add_argument("--out", type=path, metavar="DIR", help="the output folder (default: runs/MODEL-DATA)")
     parser.add_argument(
         "--resume",
         type=path,
         nargs="?",
         const=False,
         metavar="RUN",
-        help="go on from the newest checkpoint in this folder (default: that of --out), with the run's own settings; "
-        "the result is that of a run that was never stopped, bit for bit; --epochs N for more than it had, --data DIR "
-        "if its pictures have moved",
+        help="continue from the newest checkpoint in this folder (default: that of --out), with the settings of the "
+        "run; the result is bit-identical to an uninterrupted run. Add --epochs N to train longer, and --data DIR if "
+        "the pictures have moved",
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="begin anew in a folder that has a run: its files are removed",
+        help="start a new run in a folder that holds a run: the old run's files are removed",
     )
     parser.add_argument(
         "--distributed", action="store_true", help="train together with the other processes that mpiexec started"
@@ -68,7 +68,7 @@ def parser() -> Parser:
 
 
 def run(args) -> int:
-    """Train."""
+    """Train, in this process or as one of several ranks."""
     if not args.distributed:
         return _run(args)
     ranks = distributed.world()
@@ -86,6 +86,7 @@ def run(args) -> int:
 
 @contextmanager
 def _only_first_speaks(rank: int) -> Iterator[None]:
+    """Silence stdout and stderr on all ranks but the first."""
     with open(os.devnull, "w", errors="replace") as nowhere:
         if rank == 0:
             yield
@@ -95,18 +96,18 @@ def _only_first_speaks(rank: int) -> Iterator[None]:
 
 
 def _run(args, ranks=None) -> int:
-    """Train, by oneself or together with other ranks."""
+    """Train with the given arguments; ``ranks`` is the communicator of a distributed run."""
     given = settings.read_file(args.config) if args.config else {}
     given = settings.absolute(given | {name: value for name, value in vars(args).items() if name in settings.SETTINGS})
     out = args.out
-    saved: Any = None  # or a SavedRun
-    source: Any = None  # or a Pretrained
+    saved: Any = None  # a SavedRun to resume
+    source: Any = None  # a Pretrained to start from
     if args.resume is not None:
         if args.overwrite:
-            raise UsageError("--resume goes on with a run, --overwrite removes it: give one of them.")
+            raise UsageError("--resume continues a run but --overwrite removes it: give only one of them.")
         out = _folder(args.resume, args.out, given)
         saved = load(out) if ranks is None or ranks.Get_rank() == 0 else None
-        saved = ranks.bcast(saved) if ranks else saved  # the others may not see the folder
+        saved = ranks.bcast(saved) if ranks else saved  # other ranks may not have access to the folder
         chosen = settings.resumed(saved.settings["settings"], given, out, len(saved.history.epochs))
     else:
         if given.get("weights"):
@@ -117,8 +118,8 @@ def _run(args, ranks=None) -> int:
         out = out or _default_folder(chosen)
         if checkpoints(out) and not args.overwrite:
             raise UsageError(
-                f"{out} holds a run already: go on with --resume {shlex.quote(str(out))}, replace it with --overwrite, "
-                "or choose another --out."
+                f"{out} already holds a run: continue it with --resume {shlex.quote(str(out))}, replace it with "
+                "--overwrite, or choose another --out."
             )
     if chosen["threads"] is not None:
         with usage("--threads: "):
@@ -126,29 +127,29 @@ def _run(args, ranks=None) -> int:
         if chosen["threads"] > (usable := _processors.usable()):
             remark(
                 f"--threads is {chosen['threads']}, but this process may use {usable} processor{'s' * (usable > 1)}: "
-                "more threads are slower, and learn the same."
+                "more threads give the same results, slower."
             )
     with settings.in_use(chosen):
         return Run(chosen, out, saved, source, ranks, args.overwrite).train()
 
 
 class Run:
-    """A trainer with all that belongs to it, made from settings alone.
+    """A training run made from its settings: data, model, optimizer, callbacks and trainer.
 
     Parameters
     ----------
     chosen : dict
-        The settings, all of them.
+        All settings.
     out : Path
-        The folder; made if it is not there.
+        The output folder; created if it does not exist.
     saved : SavedRun, optional
-        Where to go on.
+        The checkpoint to continue from.
     source : Pretrained, optional
-        Where to begin.
+        The weights to start from.
     ranks : mpi4py.MPI.Intracomm, optional
-        That train together.
+        The communicator of the ranks that train together.
     overwrite : bool
-        Whether a run that is in the folder is removed.
+        Whether to remove a run that is in the folder already.
     """
 
     def __init__(
@@ -183,7 +184,7 @@ class Run:
         self.preprocess = prepare.preprocessing(chosen, train, seen)
         if saved:
             self.preprocess = Preprocessing(**saved.settings["preprocessing"])
-        elif source and len(source.preprocessing.mean) == train.image_shape[0]:  # what the weights are used to
+        elif source and len(source.preprocessing.mean) == train.image_shape[0]:  # as the weights were trained
             self.preprocess = replace(source.preprocessing, size=self.preprocess.size)
         architecture = prepare.architecture(chosen, train, self.preprocess)
         self.model = prepare.build(architecture, streams.model)
@@ -212,7 +213,7 @@ class Run:
         strategy = distributed.DataParallel(ranks) if ranks else training.Strategy()
         self.ranks, self.first = ranks, strategy.is_main_process
         self.validation = self._prepared(validation)
-        with usage():  # `fit` checks it, too, but cannot know that the settings are to blame
+        with usage():  # `fit` checks this, too, but would not raise a UsageError
             check(self.model, loss, self.loader, self.validation, strategy)
         if self.first:
             out.mkdir(parents=True, exist_ok=True)
@@ -232,26 +233,27 @@ class Run:
         if saved:
             saved.restore(self.trainer, self.loader)
             self._go_on(saved)
-            if self.first and chosen["data"] != saved.settings["settings"]["data"]:  # who uses the run looks there
+            if self.first and chosen["data"] != saved.settings["settings"]["data"]:  # for later commands
                 training.save_checkpoint(saved.path, self.trainer, self.loader, architecture, described)
 
     def _prepared(self, images: prepare.Images) -> Any:
-        """Images as evaluation takes them: arrays, or what is decoded in batches no larger than those trained on."""
+        """Prepare images for evaluation: arrays, or for a lazy folder a loader with the batch size of training."""
         if isinstance(images, ImageFolder):
             pictures = images.transformed(self.preprocess)
             return DataLoader(pictures, self.chosen["batch_size"], num_workers=self._workers)
         return self.preprocess(images.images), images.labels
 
     def _go_on(self, saved: SavedRun) -> None:
-        """Of a schedule that is made for a number of epochs, begin another one for those that have come to it."""
+        """If epochs were added to a run whose schedule depends on their number, start a new schedule for these."""
         epochs, more = self.chosen["epochs"], self.chosen["epochs"] - saved.settings["settings"]["epochs"]
         if more and SCHEDULES[self.chosen["schedule"]].needs_epochs:
             self.trainer.optimizer.lr = self.chosen["lr"]
             self.trainer.scheduler = make_schedule(self.chosen, self.trainer.optimizer, more * len(self.loader))
-            remark(f"After {epochs - more} epochs, {more} more, with a new {self.chosen['schedule']} from the start.")
+            schedule = self.chosen["schedule"]
+            remark(f"Continuing after {epochs - more} epochs for {more} more, with a new {schedule} schedule.")
 
     def train(self) -> int:
-        """Train to the end, and say how good it is."""
+        """Train to the end and report the result; return the exit code."""
         self._announce()
         if self.first:
             _files.write(self.out / SETTINGS, settings.toml(self.chosen).encode())
@@ -267,11 +269,12 @@ class Run:
         return 0
 
     def _draw(self) -> None:
+        """Write curves.png, on the first rank."""
         if self.first:
             write_curves(self.trainer.history, self.out)
 
     def _wishes(self):
-        """The callbacks that were asked for."""
+        """Yield the callbacks that the settings ask for."""
         if self.chosen["clip_norm"] is not None:
             yield training.ClipGradients(self.chosen["clip_norm"])
         if self.chosen["ema"] is not None:
@@ -280,6 +283,7 @@ class Run:
             yield training.EarlyStopping(self.chosen["early_stopping"], self.chosen["monitor"])
 
     def _announce(self) -> None:
+        """Print the data, the model and the batches of the run."""
         train, validation, test = self.parts
         C, H, W = train.image_shape
         held = f"{len(validation):,} validation and " if validation is not test else ""
@@ -293,9 +297,9 @@ class Run:
             f"{len(train.classes)} classes."
         )
         if validation is test:
-            remark("Validation: the test images, for --validation holds none of the training images out.")
+            remark("Validation uses the test images, because --validation holds out no training images.")
         if isinstance(train, ImageFolder):
-            remark("The pictures are decoded when they are needed; --no-lazy has all in memory.")
+            remark("The pictures are decoded when they are needed; --no-lazy keeps all in memory.")
         threads, parameters = fastcnn.get_num_threads(), sum(p.size for p in self.model.parameters())
         each = f" on each of {self.ranks.Get_size()} ranks" if self.ranks and self.ranks.Get_size() > 1 else ""
         remark(
@@ -306,29 +310,30 @@ class Run:
             remark(text)
         self._announce_batches()
         if done := len(self.trainer.history.step_losses):
-            remark(f"Going on after {done:,} batches.")
+            remark(f"Continuing after {done:,} batches.")
 
     def _announce_batches(self) -> None:
-        """How many batches there are, and who chose that; and what else would be better, where there are few."""
+        """Print the batch size and epochs, whether they are defaults, and a better batch size if batches are few."""
         size, epochs, batches = self.chosen["batch_size"], self.chosen["epochs"], len(self.loader)
         options = {"batch size": "--batch-size", "epochs": "--epochs"}
         free = [what for what in options if self.given[what.replace(" ", "_")] is None]
         chosen = ""
         if free:
-            what, are = " and ".join(free).capitalize(), "is" if free == ["batch size"] else "are"
-            may = " and ".join(options[one] for one in free)
-            chosen = f" {what} {are} chosen for {len(self.parts.train):,} images; {may} may say otherwise."
-        remark(f"Batches: {size} images, {batches:,} an epoch; {epochs} epoch{'s' * (epochs > 1)}.{chosen}")
+            what, are = " and ".join(free), "is" if free == ["batch size"] else "are"
+            may = " and ".join(options[one] for one in free) + (" override" if len(free) > 1 else " overrides")
+            chosen = f" The {what} {are} chosen for {len(self.parts.train):,} images; {may} this."
+        per_epoch = f"{batches:,} batch{'es' * (batches > 1)} per epoch"
+        remark(f"Batch size {size}, {per_epoch}, {epochs} epoch{'s' * (epochs > 1)}.{chosen}")
         suits = settings.for_images({"batch_size": None, "epochs": None}, len(self.parts.train))
         if batches < FEW and suits["batch_size"] < size:
             times = f"{batches * epochs} times" if batches * epochs > 1 else "once"
             remark(
-                f"{batches} batch{'es' * (batches > 1)} an epoch: the weights change {times} in all. "
+                f"With {per_epoch} the weights are updated {times} in all; "
                 f"--batch-size {suits['batch_size']} suits {len(self.parts.train):,} images better."
             )
 
     def _report(self) -> None:
-        """The best epoch, whose weights the model has now; with validation, what the test images say of them."""
+        """Print the best epoch, whose weights the model has now, and their accuracy on the test images."""
         monitor, epochs = self.chosen["monitor"], self.trainer.history.epochs
         if not self.best.weights or not self.first:
             return
@@ -339,47 +344,49 @@ class Run:
             prepared = self._prepared(test)
             arrays = prepared if isinstance(prepared, tuple) else (prepared,)
             result = training.evaluate(self.model, *arrays)
-            print(f"; of the {len(test):,} test images {result.accuracy:.2%}.")
+            print(f"; test accuracy {result.accuracy:.2%} on {len(test):,} images.")
         else:
-            print(f" of the {len(test):,} test images, which served as validation.")
+            print(f" on the {len(test):,} test images, which were the validation images.")
         remark(f"Written to {self.out}: {', '.join(sorted(path.name for path in self.out.iterdir()))}.")
 
 
 @contextmanager
 def _moved(chosen: Mapping, out: Path, saved: SavedRun | None) -> Iterator[None]:
-    """Say what to do where the data of a run that goes on are not where they were."""
+    """Add to the error for missing data of a resumed run how to name their new place."""
     try:
         yield
     except (CommandError, UsageError) as error:
         if saved is None or chosen["data"] in data.names() or Path(chosen["data"]).exists():
             raise
         how = f"fastcnn train --resume {shlex.quote(str(out))} --data DIR"
-        raise CommandError(f"{error} If it is in another place by now: {how}.") from error
+        raise CommandError(f"{error} If the data have moved, run {how}.") from error
 
 
 def _differences(now: Mapping, before: Mapping) -> str:
-    """What data are no longer as they were, in words; the folder may be another."""
+    """Say in words what has changed in the data of a resumed run, apart from their place."""
     parts = {"fingerprint": "its images or labels", "classes": "its classes", "held_out": "the pictures held out"}
     differ = " and ".join(what for name, what in parts.items() if now[name] != before.get(name, now[name]))
     return differ and f"{differ} differ"
 
 
 def _folder(resume, out: Path | None, given: Mapping) -> Path:
-    """The folder of the run that goes on."""
+    """Return the folder of the run to resume."""
     if resume is False:
         return out or _default_folder(settings.complete(given))
     if resume.is_file():
-        raise UsageError(f"--resume is {resume}, a file, but must be the folder of a run, as {resume.parent} may be.")
+        raise UsageError(f"--resume is {resume}, a file, but must be the folder of a run, such as {resume.parent}.")
     if out is not None and out.resolve() != resume.resolve():
-        raise UsageError(f"--out is {out}, but a run goes on in its own folder, {resume}.")
+        raise UsageError(f"--out is {out}, but a resumed run writes to its own folder, {resume}.")
     return resume
 
 
 def _default_folder(chosen: Mapping) -> Path:
+    """Return the default output folder, runs/MODEL-DATA."""
     return Path("runs", f"{chosen['model']}-{Path(chosen['data']).stem}")
 
 
 def _how_to_go_on(folder: Path) -> str:
+    """Say how to resume an interrupted run."""
     if not checkpoints(folder):
         return "there is no checkpoint yet."
-    return f"go on with: fastcnn train --resume {shlex.quote(str(folder))}"
+    return f"continue with: fastcnn train --resume {shlex.quote(str(folder))}"

@@ -1,4 +1,4 @@
-"""``fastcnn warmup``: compile ahead."""
+"""``fastcnn warmup``: compile the kernels of a model ahead of time."""
 
 import time
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ EXAMPLES = """\
 
 def parser() -> Parser:
     """Describe the options."""
-    about = "Compile what a model needs in float32, to train and to answer, so that no program has to wait for it."
+    about = "Compile the float32 kernels of a model, for training and inference, so that no program has to wait."
     parser = Parser("fastcnn warmup", about, EXAMPLES)
     network.add_to(parser)
     parser.add_argument(
@@ -34,7 +34,7 @@ def parser() -> Parser:
         nargs="+",
         metavar="N",
         default=[128],
-        help="images in a batch of training, one or more numbers (default: 128)",
+        help="images in a training batch, one or more numbers (default: 128)",
     )
     parser.add_argument(
         "--optimizer",
@@ -42,41 +42,41 @@ def parser() -> Parser:
         nargs="+",
         metavar="NAME",
         default=[*OPTIMIZERS],
-        help=f"some of {', '.join(OPTIMIZERS)} (default: all)",
+        help=f"one or more of {', '.join(OPTIMIZERS)} (default: all)",
     )
     return parser
 
 
 def run(args) -> int:
-    """Find out which kernels there must be, without computing anything, and compile those that are not there."""
+    """Find out which kernels the model needs, without computing anything, and compile those that are missing."""
     start = time.perf_counter()
     backend = backends.load("numba")
     from fastcnn.backends.numba_direct.runtime import cache, compile, launch
 
     folder = cache.folder()
     if folder is None:
-        raise CommandError("No folder can be written to keep kernels in: set NUMBA_CACHE_DIR to one that can.")
+        raise CommandError("There is no writable folder for kernels: set NUMBA_CACHE_DIR to a folder that is writable.")
     print(f"Kernels are kept in {folder}.", flush=True)
     before = backend.compiled()
     with fastcnn.use_backend("numba"), compile.rehearsing() as needed, np.errstate(all="ignore"):
         model = network.build(args, np.random.default_rng(0))
-        with usage(), layer_by_layer():  # which keeps no memory, and needs no other kernels
+        with usage(), layer_by_layer():  # needs the same kernels, and keeps no memory
             _rehearse(model, args.batch_size, args.optimizer)
     launch.compile_all()
-    # The bar waits until there is something to wait for, and until compiling was announced.
+    # The bar appears late: not at all if nothing is compiled, and only after the announcement of compiling.
     for kernel, kinds in tqdm(needed, type(model).__name__, unit="kernel", delay=0.5):
         kernel.compile(kinds)
     done = backend.compiled()
     print(
         f"{type(model).__name__} is ready, after {time.perf_counter() - start:.1f} s: {len(needed) + 4} kernels, of "
         f"which {done.kernels - before.kernels} were compiled in {done.seconds - before.seconds:.1f} s. "
-        f"All that are kept take {size(folder)}."
+        f"All cached kernels take {size(folder)}."
     )
     return 0
 
 
 def _rehearse(model: nn.Sequential, batch_sizes: Sequence[int], optimizers: Sequence[str]) -> None:
-    """Do what training, evaluation and inference do, with batches of all sizes that differ in their kernels."""
+    """Call what training, evaluation and inference call, with every batch size that needs other kernels."""
     backend, losses = backends.load(), [nn.CrossEntropyLoss(), nn.CrossEntropyLoss(label_smoothing=0.1)]
     for N in _sizes(*batch_sizes):
         y, labels = model(_images(model, N)), np.zeros(N, np.int64)
@@ -86,11 +86,12 @@ def _rehearse(model: nn.Sequential, batch_sizes: Sequence[int], optimizers: Sequ
         model.backward(np.zeros_like(y), input_grad=False)
     for name in optimizers:
         network.optimizer(name, model).step()
-        if name == "sgd":  # which has momentum there
+        if name == "sgd":  # its default has momentum; compile plain SGD, too
             optim.SGD(model.parameters(), 0.1).step()
     optim.ExponentialMovingAverage(model).update()
     grads = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-    backend.squared_norm(grads)  # of the two `clip_grad_norm` consists, which would look at the numbers
+    # The two operations of `clip_grad_norm`, which cannot be called itself: it branches on the computed norm.
+    backend.squared_norm(grads)
     backend.scaled(grads, 1.0)
     model.eval()
     for N in _sizes(evaluation.BATCH_SIZE):
@@ -101,7 +102,7 @@ def _rehearse(model: nn.Sequential, batch_sizes: Sequence[int], optimizers: Sequ
 
 
 def _sizes(*largest: int) -> list[int]:
-    """All that fill other numbers of blocks, up to these sizes: tiles depend on that."""
+    """List one batch size for each number of blocks up to these sizes: tiles depend on the number of blocks."""
     from fastcnn.backends.numba_direct.runtime.processor import lanes
 
     block = lanes(np.float32)
