@@ -282,11 +282,11 @@ NORM = T.BatchNorm1d(3, affine=False)
         pytest.param(T.Sequential(T.Linear(2, 2), T.Linear(2, 2).double()), ValueError,
                      "1: The state does not fit this Linear: `weight` is float64 but must be float32", id="mixed"),
         pytest.param(T.Sequential(TIED, inside(TIED)), ValueError,
-                     "1.1.conv1: its `weight` is that of 0.weight, but in fastcnn each", id="a layer twice"),
+                     "1.1.conv1: it shares `weight` with 0.weight, but in fastcnn each", id="a layer twice"),
         pytest.param(T.Sequential(TIED, inside(LIKE)), ValueError,
-                     "1.1.conv1: its `weight` is that of 0.weight, but in fastcnn each", id="a parameter twice"),
+                     "1.1.conv1: it shares `weight` with 0.weight, but in fastcnn each", id="a parameter twice"),
         pytest.param(T.Sequential(NORM, inside(NORM)), ValueError,
-                     "1.1.conv1: its `running_mean` is that of 0.running_mean, but in fast", id="a buffer twice"),
+                     "1.1.conv1: it shares `running_mean` with 0.running_mean, but in fast", id="a buffer twice"),
     ],
 )  # fmt: skip
 def test_what_fastcnn_has_not_is_named_with_its_place(module, error, text):
@@ -314,7 +314,7 @@ def test_there_and_back_again():
 
 def test_without_pytorch(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ImportError, match=r"needs PyTorch; install it with pip install torch\."):
+    with pytest.raises(ImportError, match=r"needs PyTorch: pip install torch\."):
         interop.from_torch(T.Sequential())
 
 

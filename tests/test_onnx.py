@@ -371,22 +371,22 @@ PREPARE = data.Preprocessing(4, (0.5,), (0.5,))
     ("model", "options", "error", "text"),
     [
         pytest.param(np.tanh, {}, TypeError, "`model` must be a Module, not ufunc.", id="no module"),
-        pytest.param(Twice(), {}, TypeError, "`model`: Twice cannot be written as ONNX; what can be is A", id="own"),
+        pytest.param(Twice(), {}, TypeError, "`model`: Twice cannot be written as ONNX. Supported are A", id="own"),
         pytest.param(nn.Sequential(nn.ReLU(), nn.Residual(nn.Sequential(TwiceReLU()))), {}, TypeError,
                      "1.body.0: TwiceReLU cannot be written", id="own forward pass"),
         pytest.param(nn.ReLU(), {"input_shape": None}, ValueError, "`input_shape` must be given, as (C, H, W)",
                      id="no shape"),
         pytest.param(nn.Conv2d(3, 1, 1), {}, ValueError, "needs 3 input channels", id="another shape"),
         pytest.param(nn.ReLU(), {"preprocessing": PREPARE, "input_shape": (1, 5, 4)}, ValueError,
-                     "`input_shape` is (1, 5, 4), but images are to be at most 4x4: ONNX cannot", id="too large"),
+                     "`input_shape` is (1, 5, 4), but images must be at most 4x4: ONNX cannot", id="too large"),
         pytest.param(nn.ReLU(), {"preprocessing": PREPARE, "input_shape": (3, 4, 4)}, ValueError,
                      "`input_shape` has 3 channels, but `preprocessing` has 1 means", id="channels"),
         pytest.param(nn.ReLU(), {"preprocessing": PREPARE, "input_shape": (4,)}, ValueError,
-                     "must be that of images, (C, H, W), to be preprocessed, not (4,)", id="rows"),
+                     "must be (C, H, W), the shape of images, with `preprocessing`, not (4,)", id="rows"),
         pytest.param(nn.ReLU(), {"preprocessing": {"size": 4}}, TypeError,
                      "`preprocessing` must be a fastcnn.data.Preprocessing, not dict", id="no preprocessing"),
         pytest.param(nn.ReLU(), {"metadata": {"classes": ["cat"]}}, TypeError,
-                     "`metadata` must have texts for names and values, not ('classes', ['cat'])", id="no text"),
+                     "`metadata` must have strings as names and values, not ('classes', ['cat'])", id="no text"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_written_is_said_and_nothing_is_written(model, options, error, text, tmp_path):
@@ -398,7 +398,7 @@ def test_what_cannot_be_written_is_said_and_nothing_is_written(model, options, e
 
 def test_without_onnx(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ImportError, match=r'To write ONNX needs onnx; install it with pip install "fastcnn\[onnx\]"\.'):
+    with pytest.raises(ImportError, match=r"Writing ONNX needs the onnx package: pip install onnx\."):
         interop.to_onnx(nn.ReLU(), tmp_path / "a.onnx", (3,))
 
 

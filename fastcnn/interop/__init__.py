@@ -1,8 +1,8 @@
-"""Models that travel: to and from PyTorch, and ONNX.
+"""Convert models to and from PyTorch and ONNX.
 
-Weights travel as safetensors, both ways: `fastcnn.training.save_weights` and `load_weights` use PyTorch's names, dtypes
-and shapes, so that the same net in PyTorch loads them by name, bit for bit, and fastcnn loads what
-``safetensors.torch.save_file`` wrote of its ``state_dict()``.
+To exchange weights only, use safetensors files: `fastcnn.training.save_weights` and `load_weights` use PyTorch's names,
+dtypes and shapes. The same net in PyTorch loads such a file by name, bit for bit, and fastcnn loads a ``state_dict()``
+that ``safetensors.torch.save_file`` wrote.
 """
 
 from fastcnn.interop.onnx_export import to_onnx

@@ -1,4 +1,4 @@
-"""Layers that are an operator of ONNX by themselves: one entry for each, by which it is written and read."""
+"""Layers that are a single operator of ONNX: one table entry for each, used for writing and for reading."""
 
 from typing import NamedTuple
 
@@ -7,9 +7,10 @@ from fastcnn.interop.onnx_graph import Layer
 
 
 class Attribute(NamedTuple):
-    """An attribute of an operator: the layer's option of this name, or the number that it always is.
+    """An attribute of an operator.
 
-    The default is ONNX's: what an operator means that does not have the attribute.
+    ``value`` is the name of the layer's option, or a constant number. ``default`` is ONNX's default for an operator
+    without the attribute.
     """
 
     value: str | float
@@ -17,14 +18,14 @@ class Attribute(NamedTuple):
 
 
 class Operator:
-    """An operator, its attributes as pairs (value, default)."""
+    """An operator of ONNX with its attributes, given as pairs (value, default)."""
 
     def __init__(self, name: str, **attributes: tuple[str | float, float]):
         self.name = name
         self.attributes = {name: Attribute(*pair) for name, pair in attributes.items()}
 
     def write(self, layer: nn.Module, at: Layer, x: str) -> str:
-        """Add it to a graph."""
+        """Add the operator to a graph; return the name of its output."""
         values = {name: attribute.value for name, attribute in self.attributes.items()}
         options = {name: getattr(layer, v) if isinstance(v, str) else v for name, v in values.items()}
         return at.node(self.name, x, **options)
@@ -38,4 +39,4 @@ ALIKE: dict[type[nn.Module], Operator] = {
     nn.Sigmoid: Operator("Sigmoid"),
     nn.Tanh: Operator("Tanh"),
 }
-"""The operator that each layer is."""
+"""Layer -> its operator."""

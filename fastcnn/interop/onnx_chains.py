@@ -1,4 +1,4 @@
-"""A graph of ONNX as chains of layers that part and meet again."""
+"""Read an ONNX graph as chains of layers that branch and join."""
 
 import numpy as np
 
@@ -8,34 +8,34 @@ from fastcnn.interop.onnx_graph import Node
 from fastcnn.interop.onnx_operators import At, read_operator
 from fastcnn.interop.onnx_patterns import read_pattern
 
-_BEGINNING = ""  # before all inputs; no value has this name
+_BEGINNING = ""  # a virtual value before all inputs; no real value has this name
 
 
 class Reader:
-    """Reads a graph from its end to its beginning.
+    """Read a graph backwards, from its output to its inputs.
 
-    Where ways meet, they have parted at the last value through which all of them lead: the nearest one that dominates
-    them all (T. Lengauer, R. E. Tarjan, "A fast algorithm for finding dominators in a flowgraph", TOPLAS 1979; a graph
-    without circles needs one pass only).
+    Branches that join started at the last value that all of them pass through: their nearest common dominator
+    (T. Lengauer, R. E. Tarjan, "A fast algorithm for finding dominators in a flowgraph", TOPLAS 1979; a graph without
+    cycles needs one pass only).
 
     Parameters
     ----------
     content : Content
     rng : numpy.random.Generator
-        For the layers that draw.
+        For layers with random behaviour, such as dropout.
     """
 
     def __init__(self, content: Content, rng: np.random.Generator):
         self._content, self._rng = _with_nested_joins(content), rng
-        self._read: set[str] = set()  # operators that a layer has been made of
-        self._before = dict.fromkeys(content.inputs, _BEGINNING)  # the nearest dominator of each value
+        self._read: set[str] = set()  # operators that have been turned into layers
+        self._before = dict.fromkeys(content.inputs, _BEGINNING)  # value -> its nearest dominator
         self._depths = {_BEGINNING: 0} | dict.fromkeys(content.inputs, 1)
         for name, node in self._content.nodes.items():
             before = self._parting([value for value in node.inputs if value in self._depths])
             self._before[name], self._depths[name] = before, self._depths[before] + 1
 
     def model(self) -> nn.Sequential:
-        """The whole graph."""
+        """Read the whole graph."""
         inputs, shapes = self._content.inputs, [self._content.shapes[name][1:] for name in self._content.inputs]
         first = inputs[0] if len(inputs) == 1 else _BEGINNING
         model = nn.Sequential(*self._chain(first, self._content.y)).eval()
@@ -43,21 +43,21 @@ class Reader:
         return model
 
     def _chain(self, first: str, last: str) -> list[nn.Module]:
-        """The layers between two values, of which the first dominates the last."""
+        """Read the layers between two values; the first one must dominate the last one."""
         layers: list[nn.Module] = []
         while last != first:
             if last in self._content.inputs:
-                raise ValueError(f"the input {last!r} has no way of its own to a Concat, as each of several must have.")
+                raise ValueError(f"each of several inputs needs its own branch to a Concat, but {last!r} has none.")
             at = At(self._content, last, self._rng)
             made, last, read = read_pattern(at) or self._joined(at) or read_operator(at)
             if twice := self._read & read:
-                raise ValueError(f"{at.said(twice.pop())} is part of two ways, which no layer of fastcnn can say.")
+                raise ValueError(f"{at.said(twice.pop())} is part of two branches, which no layer of fastcnn allows.")
             self._read |= read
             layers = [*made, *layers]
         return layers
 
     def _joined(self, at: At) -> tuple[list[nn.Module], str, set[str]] | None:
-        """Ways that meet here, as one layer; None where there are not several."""
+        """Read branches that join here as one layer; None if there are no two branches."""
         ways = [name for name in at.node.inputs if name not in at.content.arrays]
         if at.node.operator not in _JOINS or not len(ways) == len(at.node.inputs) > 1:
             return None
@@ -65,19 +65,20 @@ class Reader:
         return [_JOINS[at.node.operator](self, at, ways, parting)], parting, {at.name}
 
     def _added(self, at: At, ways: list[str], parting: str) -> nn.Module:
+        """Read two branches that are added as a Residual."""
         if len(ways) > 2:
-            raise ValueError(f"{at.said()} adds {len(ways)} ways, but a Residual adds two.")
+            raise ValueError(f"{at.said()} adds {len(ways)} branches, but a Residual adds two.")
         body, shortcut = (nn.Sequential(*self._chain(parting, way)) for way in ways)
         body, shortcut = (body, shortcut) if len(body) else (shortcut, body)
         return nn.Residual(body, shortcut if len(shortcut) else None)
 
     def _concatenated(self, at: At, ways: list[str], parting: str) -> nn.Module:
-        """Neighbours that have something in common which the others have not are joined first."""
+        """Read branches that are concatenated; neighbours that share a later start form an inner Concat."""
         dim = at.option("axis", 1) % len(at.shape)
         if parting == _BEGINNING:
             inputs = self._content.inputs
             if len(inputs) != len(ways):
-                raise ValueError(f"{at.said()} joins {len(ways)} ways from {len(inputs)} inputs, not one from each.")
+                raise ValueError(f"{at.said()} joins {len(ways)} branches of {len(inputs)} inputs, not one of each.")
             return nn.Parallel(*(_one(self._chain(*way)) for way in zip(inputs, ways, strict=True)), dim=dim)
         groups: list[list[str]] = []
         for way in ways:
@@ -93,7 +94,7 @@ class Reader:
         return nn.Concat(*branches, dim=dim)
 
     def _parting(self, values: list[str]) -> str:
-        """The nearest value through which all ways to these lead."""
+        """Return the nearest common dominator of the values."""
         found = set(values)
         while len(found) > 1:
             deepest = max(found, key=lambda name: (self._depths[name], name))
@@ -105,12 +106,12 @@ _JOINS = {"Add": Reader._added, "Sum": Reader._added, "Concat": Reader._concaten
 
 
 def _one(layers: list[nn.Module]) -> nn.Module:
-    """A chain as one layer."""
+    """Turn a chain into one layer."""
     return layers[0] if len(layers) == 1 else nn.Sequential(*layers) if layers else nn.Identity()
 
 
 def _with_nested_joins(content: Content) -> Content:
-    """Concat of what another one joins already, and more, as that one and the rest: so a DenseNet grows."""
+    """Let a Concat whose first inputs are those of an earlier Concat use its output instead, as a DenseNet does."""
     nodes: dict[str, Node] = {}
     joins: dict[tuple, str] = {}
     for name, node in content.nodes.items():

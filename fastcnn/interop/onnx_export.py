@@ -1,4 +1,4 @@
-"""Models as ONNX files."""
+"""Write models as ONNX files."""
 
 import os
 from collections.abc import Mapping
@@ -23,29 +23,29 @@ def to_onnx(
     preprocessing: Preprocessing | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write what ``model`` does in evaluation mode to an ONNX file, for batches of any size.
+    """Write a model as an ONNX file that computes what it computes in evaluation mode, for batches of any size.
 
-    The graph takes "input" and gives "output", both (N, ...) with N free; of a model with several inputs it takes
-    "input0", "input1" and so on. Its weights have the names of ``state_dict``.
-    ``onnx.checker`` has checked it, shapes and all, before it is written. The file is whole or not there.
+    The graph has the input "input" and the output "output", both of shape (N, ...) with any N. The inputs of a model
+    with several inputs are "input0", "input1" and so on. The weights have their names in ``state_dict``. The graph is
+    checked by ``onnx.checker``, including shapes, before it is written. A failure leaves no partial file.
 
     Parameters
     ----------
     model : Module
-        Of fastcnn's own layers. It stays as it is, in training mode too.
+        A model of fastcnn's own layers. It is not changed, and may be in training mode.
     path : path
-        A file that is there is replaced.
+        The file to write; an existing one is replaced.
     input_shape : sequence of int, optional
-        Of one image, (C, H, W), or (C, L), or (features,); by default the model's own ``input_shape``. Of a model with
-        several inputs, the shape of each.
+        Shape of one image (C, H, W), one signal (C, L) or one row (features,); by default the ``input_shape`` of the
+        model. For a model with several inputs, a sequence with the shape of each.
     fold_batch_norm : bool, default True
-        Whether batch normalization behind a convolution or a linear layer goes into its weights: there is less to
-        compute, and it rounds differently. Else, and elsewhere, it stays a layer.
+        Whether a batch normalization right after a convolution or a linear layer is folded into its weights. This
+        saves computation but rounds differently. Other batch normalizations always remain operators.
     preprocessing : fastcnn.data.Preprocessing, optional
-        What the graph begins with, if given: it then takes uint8 images of `input_shape`, pads them to the
-        preprocessing's square and standardizes them. The model must have one input.
+        Preprocessing to put before the model. The graph then takes uint8 images of `input_shape`, pads them to the
+        square of the preprocessing and standardizes them. The model must have one input.
     metadata : mapping of str to str, optional
-        Texts for the file's ``metadata_props``.
+        Entries for the ``metadata_props`` of the file.
 
     Raises
     ------
@@ -54,14 +54,14 @@ def to_onnx(
     OSError
         If the file cannot be written.
     TypeError, ValueError
-        If a layer is none of fastcnn's own, `input_shape` does not fit, or its images are larger than the
-        preprocessing's square: ONNX does not shrink them as it does.
+        If a layer is not one of fastcnn's own, `input_shape` does not fit the model, or images are larger than the
+        square of `preprocessing`, which ONNX cannot shrink in the same way.
 
     Notes
     -----
-    Opset 17. Poolings that ONNX has not (windows of several sizes, ceil_mode, divisors) are written with other
-    operators that do the same but for rounding. Of infinities and NaN ONNX promises nothing. A float64 model stays one,
-    which ONNX Runtime's convolution does not take.
+    The file uses opset 17. Poolings that ONNX lacks (windows of several sizes, ``ceil_mode``, divisors) are written
+    with other operators, which differ by rounding only. ONNX does not specify results for infinities and NaN. A float64
+    model stays float64; ONNX Runtime has no float64 convolution.
 
     References
     ----------
@@ -82,7 +82,7 @@ def to_onnx(
         raise TypeError(f"`model` must be a Module, not {type(model).__name__}.")
     metadata = dict(metadata or {})
     if wrong := [item for item in metadata.items() if not all(isinstance(text, str) for text in item)]:
-        raise TypeError(f"`metadata` must have texts for names and values, not {wrong[0]!r}.")
+        raise TypeError(f"`metadata` must have strings as names and values, not {wrong[0]!r}.")
     shape: Any = getattr(model, "input_shape", None) if input_shape is None else input_shape
     takes, dtype = shape, None
     if preprocessing is not None:

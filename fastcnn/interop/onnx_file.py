@@ -1,4 +1,4 @@
-"""Between our graphs and those of `onnx`, checked: the only place that imports it."""
+"""Convert between our graphs and those of the onnx package, with checks; no other module imports onnx."""
 
 import os
 from collections.abc import Sequence
@@ -11,17 +11,32 @@ import fastcnn
 from fastcnn._errors import FileError
 from fastcnn.interop.onnx_graph import Graph, Node
 
-OPSET = 17  # of 2022, which all that reads ONNX today knows; it has all we need but Gelu and means of uneven windows
+OPSET = 17  # of 2022, which current readers of ONNX support; it lacks only Gelu and means of windows of several sizes
 INPUT, OUTPUT = "input", "output"
 
 
 def input_names(count: int) -> tuple[str, ...]:
-    """Of so many inputs: "input", or "input0", "input1", ..."""
+    """Name the inputs of a graph: "input", or "input0", "input1", ..."""
     return (INPUT,) if count == 1 else tuple(f"{INPUT}{i}" for i in range(count))
 
 
 def proto(graph: Graph, name: str, x: Sequence[tuple], y: tuple, metadata: dict[str, str]):
-    """The graph as ``onnx.ModelProto``; ``x`` has each input's dtype and shape, without the batch, ``y`` the output's.
+    """Convert a graph to an ``onnx.ModelProto`` and check it.
+
+    Parameters
+    ----------
+    graph : Graph
+    name : str
+        The name of the graph.
+    x : sequence of (dtype, shape)
+        The inputs; shapes without the batch axis.
+    y : (dtype, shape)
+        The output.
+    metadata : dict of str to str
+
+    Returns
+    -------
+    onnx.ModelProto
 
     Raises
     ------
@@ -31,7 +46,7 @@ def proto(graph: Graph, name: str, x: Sequence[tuple], y: tuple, metadata: dict[
     try:
         from onnx import checker, helper, numpy_helper, shape_inference
     except ImportError as error:
-        raise ImportError('To write ONNX needs onnx; install it with pip install "fastcnn[onnx]".') from error
+        raise ImportError("Writing ONNX needs the onnx package: pip install onnx.") from error
 
     def element_type(dtype: np.dtype) -> int:
         return helper.np_dtype_to_tensor_dtype(dtype)
@@ -65,22 +80,22 @@ def proto(graph: Graph, name: str, x: Sequence[tuple], y: tuple, metadata: dict[
 
 
 class Content(NamedTuple):
-    """What a file holds, for the smallest batch that it takes.
+    """The content of an ONNX file, with shapes for a batch of one image, or of its own fixed batch size.
 
     Attributes
     ----------
     inputs : tuple of str
-        Their names.
+        Names of the inputs.
     y : str
-        The output's.
+        Name of the output.
     nodes : dict of str to Node
-        By the names of their outputs, in the order in which they compute; none that depends on no input.
+        The operators that depend on an input, by the names of their outputs and in the order of execution.
     arrays : dict of str to ndarray
-        All that does not depend on the inputs.
+        All values that do not depend on the inputs.
     shapes : dict of str to tuple of int
-        Of the inputs and of all outputs, with the batch.
+        Shapes of the inputs and of the outputs of all operators, with the batch axis.
     dtype : dtype
-        Of the first input.
+        The dtype of the first input.
     """
 
     inputs: tuple[str, ...]
@@ -92,18 +107,18 @@ class Content(NamedTuple):
 
 
 def read(path: str | os.PathLike) -> Content:
-    """What an ONNX file holds; what is computed from constants alone, as sizes are, has been computed.
+    """Read an ONNX file; values that depend on constants only, such as sizes, are computed.
 
     Raises
     ------
     ImportError
         If onnx is not installed.
     FileError
-        If the file is no ONNX model, or a broken one.
+        If the file is not an ONNX model, or is broken.
     ValueError
-        If it has several outputs, or something of it is none of ONNX's operators or has several.
+        If the model has several outputs, or an operator is not ONNX's own or has several outputs that are used.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
     try:
         import onnx
@@ -111,7 +126,7 @@ def read(path: str | os.PathLike) -> Content:
         from onnx import helper, numpy_helper, shape_inference, version_converter
         from onnx.reference import ReferenceEvaluator
     except ImportError as error:
-        raise ImportError('To read ONNX needs onnx; install it with pip install "fastcnn[onnx]".') from error
+        raise ImportError("Reading ONNX needs the onnx package: pip install onnx.") from error
     data = Path(path).read_bytes()
     try:
         model = onnx.load_model_from_string(data)
@@ -126,10 +141,10 @@ def read(path: str | os.PathLike) -> Content:
             model, opset = version_converter.convert_version(model, OPSET), OPSET
         model = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except (DecodeError, onnx.checker.ValidationError, shape_inference.InferenceError, RuntimeError) as error:
-        raise FileError(f"{path} is no ONNX model: {(str(error) or 'it is empty').splitlines()[0]}") from error
+        raise FileError(f"{path} is not an ONNX model: {(str(error) or 'it is empty').splitlines()[0]}") from error
     names = tuple(value.name for value in model.graph.output)
     if len(names) > 1:
-        raise ValueError(f"{path} gives {', '.join(names)}, but a model of fastcnn has one output.")
+        raise ValueError(f"{path} has the outputs {', '.join(names)}, but a model of fastcnn has one output.")
     values = [*model.graph.input, *model.graph.value_info, *model.graph.output]
     shapes = {value.name: tuple(d.dim_value for d in value.type.tensor_type.shape.dim) for value in values}
     arrays = {array.name: numpy_helper.to_array(array) for array in model.graph.initializer}
@@ -138,14 +153,14 @@ def read(path: str | os.PathLike) -> Content:
     for proto in model.graph.node:
         given = [name for name in proto.input if name]
         if proto.domain not in ("", "ai.onnx"):
-            raise ValueError(f"{path} has {proto.op_type} of {proto.domain}; what is read are ONNX's own operators.")
+            raise ValueError(f"{path} has {proto.op_type} of {proto.domain}, but only ONNX's own operators are read.")
         if proto.op_type == "Shape" and all(shapes.get(given[0], (0,))):
             arrays[proto.output[0]] = np.array(shapes[given[0]], np.int64)
         elif all(name in arrays for name in given):
             found: Any = ReferenceEvaluator(proto, opsets={"": opset}).run(None, {name: arrays[name] for name in given})
             arrays |= zip(proto.output, found, strict=False)
         elif used & {*proto.output[1:]}:
-            raise ValueError(f"{path} has {proto.op_type}, of which several outputs are used; no layer has several.")
+            raise ValueError(f"{path} uses several outputs of {proto.op_type}, but a layer has only one output.")
         else:
             attributes = {item.name: helper.get_attribute_value(item) for item in proto.attribute}
             nodes[proto.output[0]] = Node(proto.op_type, tuple(proto.input), proto.output[0], attributes)

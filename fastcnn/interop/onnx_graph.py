@@ -1,4 +1,4 @@
-"""An ONNX graph in the making, as plain names, numbers and arrays: `onnx` itself is not needed yet."""
+"""An ONNX graph under construction, made of plain names, numbers and arrays; the onnx package is not needed here."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Node(NamedTuple):
-    """An operator, the names of its inputs, that of its output, and its attributes."""
+    """An operator with the names of its inputs and its output, and its attributes."""
 
     operator: str
     inputs: tuple[str, ...]
@@ -15,18 +15,18 @@ class Node(NamedTuple):
 
 
 class Graph:
-    """Operators in the order in which they compute, and arrays by their names.
+    """Operators in the order of execution, and arrays by name.
 
     Parameters
     ----------
     dtype : float32 or float64
-        Of the activations.
+        The dtype of the activations.
 
     Attributes
     ----------
     nodes : list of Node
     arrays : dict of str to ndarray
-        What ONNX calls initializers.
+        The constants, which ONNX calls initializers.
     """
 
     def __init__(self, dtype):
@@ -36,7 +36,7 @@ class Graph:
         self._outputs: set[str] = set()
 
     def node(self, place: str, operator: str, *inputs: str, **attributes) -> str:
-        """Add an operator; its output is named by the layer's place and the operator."""
+        """Add an operator and return the name of its output, which consists of the layer's name and the operator."""
         output, i = f"{place}/{operator}", 0
         while output in self._outputs:
             i += 1
@@ -46,14 +46,14 @@ class Graph:
         return output
 
     def finish(self, y: str, name: str) -> None:
-        """Give the output ``y`` of the last operator another name; where there is no operator, add one for it."""
+        """Rename the output ``y`` of the last operator to ``name``; add an Identity if there is no operator."""
         if not self.nodes:
             self.node("", "Identity", y)
         self.nodes[-1] = self.nodes[-1]._replace(output=name)
 
 
 class Layer(NamedTuple):
-    """A layer that is to be written: its dotted name and the shape of its input, (C, H, W), (C, L) or (features,)."""
+    """A layer to be written: its dotted name, and the shape (C, H, W), (C, L) or (features,) of its input."""
 
     graph: Graph
     name: str
@@ -68,11 +68,11 @@ class Layer(NamedTuple):
         return self.array(name, np.array(values, self.graph.dtype))
 
     def whole(self, name: str, values) -> str:
-        """Add an array of whole numbers: places, axes, sizes."""
+        """Add an array of integers, such as indices, axes and sizes."""
         return self.array(name, np.array(values, np.int64))
 
     def array(self, name: str, array: np.ndarray) -> str:
-        """Add an array as it is."""
+        """Add an array with its own dtype; return its full name."""
         full = f"{self.name}.{name}".lstrip(".")
         self.graph.arrays[full] = array
         return full

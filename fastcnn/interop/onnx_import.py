@@ -1,4 +1,4 @@
-"""Models from ONNX files."""
+"""Read models from ONNX files."""
 
 import os
 
@@ -10,35 +10,35 @@ from fastcnn.nn import Sequential, init
 
 
 def from_onnx(path: str | os.PathLike, *, rng: np.random.Generator | None = None) -> Sequential:
-    """The model in an ONNX file, as layers that can be trained further: the inverse of `to_onnx`.
+    """Read an ONNX file as a model of layers that can be trained further: the inverse of `to_onnx`.
 
-    What several operators compute together, as ``x * sigmoid(x)``, becomes the layer that it is. Ways that part and
-    meet again become a `Residual` where they are added, a `Concat` where they are joined, and a `Parallel` where they
-    begin with an input each. Files of any origin are read, as long as fastcnn has a layer for each operator.
+    Several operators that together are one layer, such as ``x * sigmoid(x)``, become this layer. Branches become a
+    `Residual` if they are added, a `Concat` if they are concatenated, and a `Parallel` if each has its own input. Files
+    of any origin can be read if fastcnn has a layer for each operator.
 
     Parameters
     ----------
     path : path
     rng : numpy.random.Generator, optional
-        Draws the masks of `Dropout`; by default a fresh one.
+        Generator for the masks of `Dropout`; by default a new one.
 
     Returns
     -------
     Sequential
-        In evaluation mode: it computes what the file says. ``model.train()`` before it is trained further. It has the
-        attribute ``input_shape``. Its arrays are its own.
+        The model in evaluation mode, in which it computes what the file computes. Call ``model.train()`` before
+        training it further. Its attribute ``input_shape`` is the shape of one input.
 
     Raises
     ------
     ImportError
         If onnx is not installed.
     fastcnn.FileError
-        If the file is no ONNX model, or a broken one.
+        If the file is not an ONNX model, or is broken.
     ValueError
-        If it has an operator, or an option of one, for which fastcnn has no layer; the error names the operator. Of a
-        file that takes no floats, as one that begins with the preprocessing of pictures.
+        If fastcnn has no layer for an operator or for its attributes; the error names the operator. Also if the input
+        is not float32 or float64, as in a file that starts with the preprocessing of pictures.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
 
     Examples
     --------
@@ -56,8 +56,8 @@ def from_onnx(path: str | os.PathLike, *, rng: np.random.Generator | None = None
     content = onnx_file.read(path)
     if content.dtype not in (np.float32, np.float64):
         raise ValueError(
-            f"{path} takes {content.dtype}, but fastcnn's layers float32 or float64; a model that begins with the "
-            "preprocessing of pictures can be written without it."
+            f"{path} takes {content.dtype}, but fastcnn's layers take float32 or float64. If it starts with the "
+            "preprocessing of pictures, export it without."
         )
     try:
         return Reader(content, init.generator(rng)).model()

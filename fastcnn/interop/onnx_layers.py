@@ -1,4 +1,4 @@
-"""Layers as ONNX operators, in evaluation mode."""
+"""Write layers as ONNX operators, as they compute in evaluation mode."""
 
 import math
 import operator
@@ -15,7 +15,7 @@ from fastcnn.interop.onnx_graph import Layer
 
 
 def conv(layer: nn.Conv1d | nn.Conv2d, at: Layer, x: str) -> str:
-    """Padding is written out: "same" is that of this size of image."""
+    """Write a convolution; the padding is explicit, that of "same" for the given size of image."""
     w, axes = layer.windows(at.shape[1:]), len(at.shape) - 1
     begin, end = onnx_pooling.sides(w, axes)
     if layer.padding_mode != "zeros":
@@ -25,7 +25,11 @@ def conv(layer: nn.Conv1d | nn.Conv2d, at: Layer, x: str) -> str:
 
 
 def conv_transpose(layer: nn.ConvTranspose1d | nn.ConvTranspose2d, at: Layer, x: str) -> str:
-    """Output padding of a stride or more, which ONNX Runtime refuses, as zeros behind the image, cut off again."""
+    """Write a transposed convolution.
+
+    ONNX Runtime refuses an output padding of a stride or more. Zeros are then appended to the image instead, and what
+    they add beyond the output padding is cut off.
+    """
     extra, ends = layer.output_padding, layer.padding
     if any(map(operator.ge, extra, layer.stride)):
         more = np.subtract(extra, ends)
@@ -38,12 +42,12 @@ def conv_transpose(layer: nn.ConvTranspose1d | nn.ConvTranspose2d, at: Layer, x:
 
 
 def linear(layer: nn.Linear, at: Layer, x: str) -> str:
-    """A matrix product."""
+    """Write a linear layer as a Gemm."""
     return at.node("Gemm", *_weighted(layer, at, x), transB=1)
 
 
 def batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, at: Layer, x: str) -> str:
-    """With the running statistics, or, where there are none, those of the batch."""
+    """Write a batch normalization with its running statistics, or, without these, the statistics of the batch."""
     C = layer.num_features
     weight = at.floats("weight", layer.weight.data if layer.weight else np.ones(C))
     bias = at.floats("bias", layer.bias.data if layer.bias else np.zeros(C))
@@ -62,23 +66,27 @@ def batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, at: Layer, x: str) -> str
 
 
 def layer_norm(layer: nn.LayerNorm, at: Layer, x: str) -> str:
-    """Over the last axes."""
+    """Write a layer normalization over the last axes."""
     weight = layer.weight.data if layer.weight else np.ones(layer.normalized_shape)
     given = x, at.floats("weight", weight), *([at.floats("bias", layer.bias.data)] if layer.bias else [])
     return at.node("LayerNormalization", *given, axis=-len(layer.normalized_shape), epsilon=layer.eps)
 
 
 def group_norm(layer: nn.GroupNorm, at: Layer, x: str) -> str:
-    """With a row in the place of each group: ONNX's own operator came with opset 18, and weights of groups only."""
+    """Write a group normalization as an InstanceNormalization of rows, one row for each group.
+
+    ONNX's GroupNormalization came with opset 18, with weights for groups instead of channels.
+    """
     return _grouped(layer, at, x, layer.num_groups)
 
 
 def instance_norm2d(layer: nn.InstanceNorm2d, at: Layer, x: str) -> str:
-    """One channel in each group."""
+    """Write an instance normalization: a group normalization with one channel in each group."""
     return _grouped(layer, at, x, layer.num_features)
 
 
 def _grouped(layer: nn.GroupNorm | nn.InstanceNorm2d, at: Layer, x: str, groups: int) -> str:
+    """Normalize each group of channels as a row, then scale and shift the channels."""
     C, *pixels = at.shape
     rows = at.node("Reshape", x, at.whole("groups", (0, groups, -1)))
     units = at.floats("ones", np.ones(groups)), at.floats("zeros", np.zeros(groups))
@@ -92,7 +100,7 @@ def _grouped(layer: nn.GroupNorm | nn.InstanceNorm2d, at: Layer, x: str, groups:
 
 
 def gelu(layer: nn.GELU, at: Layer, x: str) -> str:
-    """``x / 2 * (1 + erf(x / sqrt(2)))``; or with tanh of ``sqrt(2 / pi) * (x + 0.044715 * x^3)`` in erf's place."""
+    """Write ``x / 2 * (1 + erf(x / sqrt(2)))``, or with ``tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))`` for erf."""
     if layer.approximate == "tanh":
         cube = at.node("Mul", at.node("Mul", x, x), at.node("Mul", x, at.floats("cubic", 0.044715)))
         inner = at.node("Mul", at.node("Add", x, cube), at.floats("slope", math.sqrt(2 / math.pi)))
@@ -103,18 +111,18 @@ def gelu(layer: nn.GELU, at: Layer, x: str) -> str:
 
 
 def pad2d(layer: Any, at: Layer, x: str) -> str:
-    """Pixels around images."""
+    """Write the padding of images."""
     return _padded(at, x, layer.padding, layer.mode, layer.value)
 
 
 def scaled_tanh(layer: nn.ScaledTanh, at: Layer, x: str) -> str:
-    """``amplitude * tanh(slope * x)``."""
+    """Write ``amplitude * tanh(slope * x)``."""
     y = at.node("Tanh", at.node("Mul", x, at.floats("slope", layer.slope)))
     return at.node("Mul", y, at.floats("amplitude", layer.amplitude))
 
 
 def softplus(layer: nn.Softplus, at: Layer, x: str) -> str:
-    """``softplus(beta * x) / beta``; with `threshold` where it can be told from that."""
+    """Write ``softplus(beta * x) / beta``; `threshold` is left out if it changes nothing in this dtype."""
     beta, scaled = at.floats("beta", layer.beta), x
     if layer.beta != 1:
         scaled = at.node("Mul", x, beta)
@@ -127,13 +135,13 @@ def softplus(layer: nn.Softplus, at: Layer, x: str) -> str:
 
 
 def prelu(layer: nn.PReLU, at: Layer, x: str) -> str:
-    """One slope for all, or one for each channel, in a shape that broadcasts."""
+    """Write a PReLU; its slopes, one for all channels or one for each, get a shape that broadcasts."""
     slopes = layer.weight.data.reshape(-1, *(1,) * (len(at.shape) - 1))
     return at.node("PRelu", x, at.floats("weight", slopes))
 
 
 def resize_channels(layer: nn.ResizeChannels, at: Layer, x: str) -> str:
-    """The first channels, or zeros behind the last."""
+    """Write a Slice that keeps the first channels, or a Pad that appends channels of zeros."""
     C, more = at.shape[0], layer.channels - at.shape[0]
     if more > 0:
         return at.node("Pad", x, at.whole("pads", (0, 0, 0, 0, 0, more, 0, 0)), at.floats("padding", 0))
@@ -142,7 +150,10 @@ def resize_channels(layer: nn.ResizeChannels, at: Layer, x: str) -> str:
 
 
 def upsample(layer: nn.Upsample, at: Layer, x: str) -> str:
-    """Where the factor is not whole, the nearest pixels are gathered: ONNX counts them in another way."""
+    """Write an upsampling as a Resize, or, for nearest pixels and a factor that is no integer, as Gathers.
+
+    For such factors ONNX selects other pixels.
+    """
     w = layer.sampling((1, *at.shape))
     steps = [
         (w.H / w.OH if w.corners or w.OH == w.H else w.down),
@@ -161,7 +172,7 @@ def upsample(layer: nn.Upsample, at: Layer, x: str) -> str:
 
 
 def _scale(extent: int, outputs: int, step: float) -> np.float32:
-    """The factor in float32, so that the product with the extent, rounded down, is the output's."""
+    """Return the factor in float32, large enough that its product with the extent rounds down to the output size."""
     scale = np.float32(1 / step)
     while int(float(scale) * extent) < outputs:
         scale = np.nextafter(scale, np.float32(np.inf))
@@ -206,12 +217,12 @@ WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
     nn.ZeroPad2d: pad2d,
     **{kind: alike.write for kind, alike in ALIKE.items()},
 }
-"""How each layer is written: from the layer, its place in the graph and its input's name to its output's name."""
+"""Layer class -> function that writes it: from a layer, its place and its input's name to its output's name."""
 
 
 def _padded(at: Layer, x: str, sides: Sequence[int], mode: str, value: float = 0.0) -> str:
-    """ONNX's padding, which has no copies from the other side in this opset: their pixels are taken by places."""
-    left, right, top, bottom = (*sides, 0, 0)[:4]  # of a signal, left and right
+    """Write a padding as a Pad; a circular one as Gathers, because Pad has no such mode in this opset."""
+    left, right, top, bottom = (*sides, 0, 0)[:4]  # a signal has only left and right
     if mode == "circular":
         H, W = (1, *at.shape[1:])[-2:]
         places = padded((H, W), (left, right, top, bottom), mode)
@@ -225,13 +236,13 @@ def _padded(at: Layer, x: str, sides: Sequence[int], mode: str, value: float = 0
 
 
 def _weighted(layer, at: Layer, x: str) -> tuple[str, ...]:
-    """The input, the weights, and the bias where there is one."""
+    """Return the names of the input, the weight and, if the layer has one, the bias."""
     names = "weight", "bias" if layer.bias else ""
     return x, *(at.floats(name, getattr(layer, name).data) for name in names if name)
 
 
 def _options(layer: nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d) -> dict:
-    """What all convolutions have."""
+    """Return the attributes that all convolutions have."""
     return {
         "kernel_shape": layer.kernel_size,
         "strides": layer.stride,

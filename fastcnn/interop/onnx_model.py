@@ -1,4 +1,4 @@
-"""A model's way into an ONNX graph, layer by layer."""
+"""Write a model as an ONNX graph, layer by layer."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,13 +17,13 @@ _KINDS = {nn.Sequential, nn.Residual, nn.Concat, nn.Parallel, *IDLE, *WRITERS}
 
 
 class Writer:
-    """Writes a model.
+    """Write a model as an ONNX graph.
 
     Parameters
     ----------
     model : Module
     input_shape : sequence of int, or of such sequences
-        Of one image or row; of several inputs, of each.
+        Shape of one image or row; for several inputs, the shape of each.
     fold_batch_norm : bool
 
     Attributes
@@ -31,12 +31,12 @@ class Writer:
     graph : Graph
     input_shapes : tuple of tuple of int
     output_shape : tuple of int
-        Of one image or row.
+        Shape of the output for one image or row.
 
     Raises
     ------
     TypeError, ValueError
-        If `input_shape` does not fit.
+        If `input_shape` does not fit the model.
     """
 
     def __init__(self, model: nn.Module, input_shape, *, fold_batch_norm: bool):
@@ -49,17 +49,17 @@ class Writer:
         self.output_shape = _of_one(steps[0].y)
 
     def write(self, *inputs: str) -> str:
-        """Write all layers, for inputs of these names; returns the output's name.
+        """Write all layers for inputs with these names; return the name of the output.
 
         Raises
         ------
         TypeError
-            If a layer is none of fastcnn's own.
+            If a layer is not one of fastcnn's own.
         """
         return self._chain(self._model, "", joined(inputs), joined(self.input_shapes))
 
     def _chain(self, module: nn.Module, name: str, x: Any, shape: tuple) -> str:
-        """Layers that stand in a row; of several inputs, ``x`` and ``shape`` are those of each."""
+        """Write layers one after the other; for several inputs, ``x`` and ``shape`` are tuples."""
         rest = list(_layers(module, name))
         while rest:
             name, layer = rest.pop(0)
@@ -70,12 +70,12 @@ class Writer:
         return x
 
     def _layer(self, layer: Any, at: Layer, x: Any) -> str:
-        """One layer; of one with branches, all of them."""
+        """Write one layer, including its branches if it has any."""
         kind = kind_of(layer, _KINDS)
         if kind is None:
             known = ", ".join(sorted(kind.__name__ for kind in _KINDS))
             raise TypeError(
-                f"{at.name or '`model`'}: {type(layer).__name__} cannot be written as ONNX; what can be is {known}."
+                f"{at.name or '`model`'}: {type(layer).__name__} cannot be written as ONNX. Supported are {known}."
             )
         if kind is nn.Residual:
             ways = ("body", layer.body), ("shortcut", layer.shortcut)
@@ -91,7 +91,7 @@ class Writer:
 
 
 def _layers(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
-    """Names and layers that do something: those of a Sequential, and of the ones inside it; or the module itself."""
+    """Yield the layers of a (nested) Sequential with their names, or the module itself; skip layers without effect."""
     kind = kind_of(module, _KINDS)
     if kind is nn.Sequential:
         for child_name, child in module.named_children():
@@ -101,9 +101,10 @@ def _layers(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _of_one(batch: np.ndarray) -> tuple[int, ...]:
-    """The shape of one image or row."""
+    """Return the shape of one image or row of a batch."""
     return batch.shape[1:]
 
 
 def _dotted(name: str, child: str) -> str:
+    """Join the names of a module and its child."""
     return f"{name}.{child}".lstrip(".")

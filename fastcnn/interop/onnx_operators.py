@@ -1,4 +1,4 @@
-"""Operators of ONNX as layers."""
+"""Read operators of ONNX as layers."""
 
 import itertools
 import math
@@ -15,12 +15,12 @@ from fastcnn.interop.onnx_file import Content
 from fastcnn.interop.onnx_graph import Node
 from fastcnn.nn import Module
 
-Pads = Any  # tuples of numbers of pixels: top, left, bottom, right; or left, right
-Found = tuple[list[Module], str, set[str]]  # layers, the value that they take, and the operators that they are
+Pads = Any  # tuple of pixel counts: top, left, bottom, right for images; left, right for signals
+Found = tuple[list[Module], str, set[str]]  # layers, the name of their input, and the operators they were made from
 
 
 class At(NamedTuple):
-    """An operator that is to be read."""
+    """An operator to be read."""
 
     content: Content
     name: str
@@ -33,53 +33,54 @@ class At(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of its output, with the batch."""
+        """Shape of the output, with the batch axis."""
         return self.content.shapes[self.name]
 
     @property
     def x_shape(self) -> tuple[int, ...]:
-        """Of its first input, with the batch."""
+        """Shape of the first input, with the batch axis."""
         return self.content.shapes[self.node.inputs[0]]
 
     def array(self, i: int, what: str) -> np.ndarray:
-        """The constant that an input must be."""
+        """Return the input of this index, which must be a constant."""
         name = self.node.inputs[i]
         if name not in self.content.arrays:
-            raise ValueError(f"{self.said()} computes its {what}, which must be a constant.")
+            raise ValueError(f"{self.said()} takes computed {what}, but they must be constant.")
         return self.content.arrays[name]
 
     def has(self, i: int) -> bool:
-        """Whether an input is given."""
+        """Whether the input of this index is given."""
         return len(self.node.inputs) > i and bool(self.node.inputs[i])
 
     def option(self, name: str, default: Any) -> Any:
-        """An attribute."""
+        """Return an attribute."""
         value = self.node.attributes.get(name, default)
         return value.decode() if isinstance(value, bytes) else value
 
     def need(self, **values: Any) -> None:
-        """Refuse attributes with other values than these."""
+        """Raise a ValueError if an attribute has another value than the given one."""
         for name, value in values.items():
             if self.option(name, value) != value:
-                raise ValueError(f"{self.said()} has {name}={self.option(name, value)!r}, but fastcnn {value!r} only.")
+                found = self.option(name, value)
+                raise ValueError(f"{self.said()} has {name}={found!r}, but fastcnn has {value!r} only.")
 
     def said(self, name: str | None = None) -> str:
-        """The operator, for people."""
+        """Return the operator's kind and name for error messages."""
         name = self.name if name is None else name
         return f"{self.content.nodes[name].operator} ({name!r})"
 
 
 def read_operator(at: At) -> Found:
-    """The layers that an operator is by itself; none if it does nothing."""
+    """Read a single operator as a layer; an operator without effect gives no layer."""
     reader = READERS.get(at.node.operator)
     if reader is None:
-        raise ValueError(f"{at.said()} has no layer in fastcnn; what can be read is {', '.join(sorted(READERS))}.")
+        raise ValueError(f"{at.said()} has no layer in fastcnn. Supported are {', '.join(sorted(READERS))}.")
     layer = reader(at)
     return [layer] if layer else [], at.node.inputs[0], {at.name}
 
 
 def conv(at: At, before: Pads = (), padding_mode: str = "zeros") -> Module:
-    """Padding by hand before it is its own."""
+    """Read a convolution; ``before`` is the padding of a Pad operator in front of it."""
     weight, kind = at.array(1, "filters"), _of(at, Conv1d=3, Conv2d=4)
     kernel, stride, pads, dilation = slide(at.node, at.x_shape, weight.shape[2:])
     groups = at.option("group", 1)
@@ -90,7 +91,7 @@ def conv(at: At, before: Pads = (), padding_mode: str = "zeros") -> Module:
 
 
 def conv_transpose(at: At, zeros: tuple[int, ...] = ()) -> Module:
-    """Zeros behind the image, by hand before it, are output padding."""
+    """Read a transposed convolution; ``zeros``, appended to the image by a Pad in front, become output padding."""
     weight, kind = at.array(1, "filters"), _of(at, ConvTranspose1d=3, ConvTranspose2d=4)
     at.need(auto_pad="NOTSET", output_shape=None)
     kernel, stride, pads, dilation = slide(at.node, at.x_shape, weight.shape[2:])
@@ -108,32 +109,32 @@ def conv_transpose(at: At, zeros: tuple[int, ...] = ()) -> Module:
 
 
 def gemm(at: At) -> Module:
-    """A matrix product with a constant."""
+    """Read a matrix product with a constant."""
     at.need(transA=0, alpha=1.0, beta=1.0)
     weight = at.array(1, "weights")
     return linear(at, weight if at.option("transB", 0) else weight.T, at.array(2, "bias") if at.has(2) else None)
 
 
 def linear(at: At, weight: np.ndarray, bias: np.ndarray | None) -> Module:
-    """A fully connected layer, of weights (out_features, in_features)."""
+    """Make a linear layer from weights (out_features, in_features)."""
     O, features = weight.shape
     layer = nn.Linear(features, O, bias is not None, rng=at.rng, dtype=at.content.dtype)
     return _set(layer, weight=weight, bias=None if bias is None else np.broadcast_to(bias.ravel(), O))
 
 
 def batch_norm(at: At) -> Module:
-    """With the running statistics."""
+    """Read a batch normalization with its running statistics."""
     at.need(training_mode=0)
     names = "weight", "bias", "running_mean", "running_var"
     arrays = {name: at.array(i, name) for i, name in enumerate(names, 1)}
     kind: Any = nn.BatchNorm2d if len(at.x_shape) == 4 else nn.BatchNorm1d
-    momentum = round(1 - at.option("momentum", 0.9), 6)  # ONNX's is of the old statistics
+    momentum = round(1 - at.option("momentum", 0.9), 6)  # ONNX's momentum weights the old statistics
     layer = kind(len(arrays["weight"]), number(at.option("epsilon", 1e-5)), momentum, dtype=at.content.dtype)
     return _set(layer, **arrays)
 
 
 def instance_norm(at: At) -> Module:
-    """Each channel by itself."""
+    """Read a normalization of each channel by itself."""
     weight, bias, eps = at.array(1, "weight"), at.array(2, "bias"), number(at.option("epsilon", 1e-5))
     C, dtype = len(weight), at.content.dtype
     images = len(at.x_shape) == 4
@@ -142,10 +143,10 @@ def instance_norm(at: At) -> Module:
 
 
 def layer_norm(at: At) -> Module:
-    """Over the last axes, not that of the batch."""
+    """Read a layer normalization over the last axes, which must not include the batch axis."""
     axis = at.option("axis", -1) % len(at.x_shape)
     if axis == 0:
-        raise ValueError(f"{at.said()} is over the axis of the batch, too, but images are independent of each other.")
+        raise ValueError(f"{at.said()} includes the batch axis, but in fastcnn images are normalized independently.")
     shape, given = at.x_shape[axis:], {"weight": at.array(1, "weight")}
     if at.has(2):
         given["bias"] = at.array(2, "bias")
@@ -154,17 +155,17 @@ def layer_norm(at: At) -> Module:
 
 
 def prelu(at: At) -> Module:
-    """One slope for all, or one for each channel."""
+    """Read a PReLU with one slope, or one for each channel."""
     slopes, channels = at.array(1, "slopes"), (at.x_shape[1], *(1,) * (len(at.x_shape) - 2))
     if slopes.size != 1 and (slopes.size != channels[0] or slopes.shape[-len(channels) :] != channels):
         raise ValueError(
-            f"{at.said()} has slopes of shape {slopes.shape}, but fastcnn has one for all, or one for each channel."
+            f"{at.said()} has slopes of shape {slopes.shape}, but fastcnn has one slope, or one for each channel."
         )
     return _set(nn.PReLU(slopes.size, dtype=at.content.dtype), weight=slopes.ravel())
 
 
 def max_pool(at: At, before: Pads = ()) -> Module:
-    """The largest of each window; padding by hand, of minus infinities, is its own."""
+    """Read a max-pooling; ``before`` is the padding, with -inf, of a Pad operator in front of it."""
     kernel, stride, pads, dilation = slide(at.node, at.x_shape)
     image = at.x_shape[2:]
     if before:
@@ -176,7 +177,7 @@ def max_pool(at: At, before: Pads = ()) -> Module:
 
 
 def avg_pool(at: At) -> Module:
-    """The mean of each window."""
+    """Read an average-pooling."""
     kernel, stride, pads, _ = slide(at.node, at.x_shape)
     at.need(dilations=[1] * len(kernel))
     counts = bool(at.option("count_include_pad", 0)) or not any(pads)
@@ -186,26 +187,30 @@ def avg_pool(at: At) -> Module:
 
 
 def _of(at: At, **kinds: int) -> Any:
-    """The layer that takes what the operator does, of those with the axes that each takes."""
+    """Choose a layer class by the number of axes of the operator's input."""
     for name, axes in kinds.items():
         if len(at.x_shape) == axes:
             return getattr(nn, name)
-    raise ValueError(f"{at.said()} takes {at.x_shape}, but fastcnn reads it of signals and of images only.")
+    raise ValueError(
+        f"{at.said()} takes an input of shape {at.x_shape}, but fastcnn reads it only for signals and images."
+    )
 
 
 def flatten(at: At) -> Module | None:
-    """(N, C, H, W) to (N, C * H * W), by whatever operator, or back; nothing where it is so already."""
+    """Read any operator that reshapes (N, C, H, W) to (N, C * H * W) or back; no layer if shapes are equal."""
     if at.shape == at.x_shape:
         return None
     if (len(at.x_shape), len(at.shape)) == (2, 4) and at.shape[0] == at.x_shape[0]:
         return nn.Unflatten(1, at.shape[1:])
     if len(at.shape) != 2 or at.shape[0] != at.x_shape[0]:
-        raise ValueError(f"{at.said()} makes {at.shape} of {at.x_shape}, but fastcnn has Flatten and Unflatten only.")
+        raise ValueError(
+            f"{at.said()} reshapes {at.x_shape} to {at.shape}, but fastcnn has only Flatten and Unflatten."
+        )
     return nn.Flatten()
 
 
 def reduce_mean(at: At) -> Module:
-    """The mean over all axes of images, or of signals."""
+    """Read a mean over height and width of images, or over the length of signals."""
     axes = at.array(1, "axes").tolist() if at.has(1) else at.option("axes", [])
     ndim, keeps = len(at.x_shape), at.option("keepdims", 1)
     if sorted(axis % ndim for axis in axes) != [*range(2, ndim)] or ndim not in ((3, 4) if keeps else (4,)):
@@ -214,7 +219,7 @@ def reduce_mean(at: At) -> Module:
 
 
 def pad(at: At) -> Module:
-    """Pixels around images, or channels of zeros behind theirs."""
+    """Read a padding of images, or channels of zeros appended to them."""
     pads, mode = at.array(1, "pads"), at.option("mode", "constant")
     layers: Any = {"reflect": nn.ReflectionPad2d, "edge": nn.ReplicationPad2d, "wrap": nn.CircularPad2d}
     if len(at.x_shape) != 4 or len(pads) != 8 or pads.reshape(2, 4)[:, :2].any():
@@ -226,7 +231,7 @@ def pad(at: At) -> Module:
 
 
 def resize_channels(at: At) -> Module:
-    """Zeros behind the channels, or the first channels."""
+    """Read a Pad that appends channels of zeros, or a Slice of the first channels."""
     (_, channels, *image) = at.shape
     if at.node.operator == "Pad":
         at.need(mode="constant")
@@ -235,45 +240,53 @@ def resize_channels(at: At) -> Module:
     else:
         fits = (*image,) == at.x_shape[2:] and not at.array(1, "starts").any()
     if not fits or len(at.shape) != 4:
-        raise ValueError(f"{at.said()} makes {at.shape} of {at.x_shape}, but fastcnn reads it as ResizeChannels only.")
+        raise ValueError(
+            f"{at.said()} turns {at.x_shape} into {at.shape}, but fastcnn reads it only as padding of images or as "
+            "ResizeChannels."
+        )
     return nn.ResizeChannels(channels)
 
 
 def resize(at: At) -> Module:
-    """By factors, or to a size: the nearest pixels by whole factors, or means of four."""
+    """Read a Resize by factors or to a size: bilinear, or nearest pixels with integer factors."""
     linear, where = at.option("mode", "nearest") == "linear", at.option("coordinate_transformation_mode", "half_pixel")
     if len(at.x_shape) != 4 or at.shape[:2] != at.x_shape[:2]:
-        raise ValueError(f"{at.said()} makes {at.shape} of {at.x_shape}, but fastcnn resizes height and width only.")
+        raise ValueError(
+            f"{at.said()} resizes {at.x_shape} to {at.shape}, but fastcnn resizes height and width of images only."
+        )
     if at.has(3):
         options: dict[str, Any] = {"size": at.shape[2:]}
     else:
         options = {"scale_factor": tuple(at.array(2, "scales")[2:].tolist())}
     if linear:
         if where not in ("half_pixel", "pytorch_half_pixel", "align_corners"):
-            raise ValueError(f"{at.said()} has coordinate_transformation_mode {where!r}, which fastcnn has not.")
+            raise ValueError(f"{at.said()} has coordinate_transformation_mode {where!r}, which fastcnn lacks.")
         return nn.Upsample(**options, mode="bilinear", align_corners=where == "align_corners")
     at.need(mode="nearest")
     whole = all(end % start == 0 for start, end in zip(at.x_shape[2:], at.shape[2:], strict=True))
     if not whole or where != "asymmetric" or at.option("nearest_mode", "round_prefer_floor") != "floor":
-        raise ValueError(f"{at.said()} takes other pixels than fastcnn, which has whole factors, asymmetric and floor.")
+        raise ValueError(
+            f"{at.said()} takes other pixels than fastcnn, which needs integer factors, coordinate_transformation_mode "
+            "asymmetric and nearest_mode floor."
+        )
     return nn.Upsample(**options)
 
 
 def clip(at: At) -> Module:
-    """ReLU, where only what is below zero is cut off."""
+    """Read a Clip from 0 to infinity, which is ReLU."""
     low, high = (at.array(i, "bound").item() if at.has(i) else limit for i, limit in ((1, -math.inf), (2, math.inf)))
     if (low, high) == (0, math.inf):
         return nn.ReLU()
-    raise ValueError(f"{at.said()} is from {low} to {high}, for which fastcnn has no layer.")
+    raise ValueError(f"{at.said()} clips to {low} and {high}, for which fastcnn has no layer.")
 
 
 def dropout(at: At) -> Module:
-    """The layer, which does nothing in evaluation."""
+    """Read a dropout, which has no effect in evaluation mode."""
     return nn.Dropout(number(at.array(1, "ratio")) if at.has(1) else 0.5, rng=at.rng)
 
 
 def _alike(kind: Any, operator: Operator) -> Callable[[At], Module]:
-    """How a layer is read that is the operator by itself."""
+    """Make the reader of an operator that is a layer by itself."""
 
     def read(at: At) -> Module:
         options = {}
@@ -282,7 +295,8 @@ def _alike(kind: Any, operator: Operator) -> Callable[[At], Module]:
             if isinstance(value, str):
                 options[value] = given
             elif given != number(value):
-                raise ValueError(f"{at.said()} has {name}={given}, but fastcnn's {kind.__name__} {number(value)} only.")
+                only = f"fastcnn's {kind.__name__} has {number(value)} only"
+                raise ValueError(f"{at.said()} has {name}={given}, but {only}.")
         return kind(**options)
 
     return read
@@ -292,7 +306,7 @@ READERS: dict[str, Callable[[At], Module | None]] = {
     "AveragePool": avg_pool,
     "BatchNormalization": batch_norm,
     "Clip": clip,
-    "Concat": lambda at: None,  # of one
+    "Concat": lambda at: None,  # a Concat of one input
     "Conv": conv,
     "ConvTranspose": conv_transpose,
     "Dropout": dropout,
@@ -318,11 +332,14 @@ READERS: dict[str, Callable[[At], Module | None]] = {
     "Squeeze": flatten,
     **{operator.name: _alike(kind, operator) for kind, operator in ALIKE.items()},
 }
-"""How each operator is read that is a layer by itself; None is a layer that does nothing."""
+"""Operator -> function that reads it as a layer; None is a layer without effect."""
 
 
 def slide(node: Node, x: tuple[int, ...], kernel: tuple[int, ...] | None = None):
-    """Kernel, stride, padding (begin of each axis, end of each) and dilation of an operator over such an input."""
+    """Return kernel, stride, padding (begin of each axis, then end of each axis) and dilation of an operator.
+
+    ``x`` is the shape of its input.
+    """
     given, axes = node.attributes.get, len(x) - 2
     kernel = tuple(given("kernel_shape", kernel) or ())
     stride, dilation = tuple(given("strides", (1,) * axes)), tuple(given("dilations", (1,) * axes))
@@ -339,7 +356,10 @@ def slide(node: Node, x: tuple[int, ...], kernel: tuple[int, ...] | None = None)
 
 
 def pool_options(x, y, kernel, stride, pads: Pads, dilation=1) -> Iterator[dict[str, Any]]:
-    """`padding` and `ceil_mode` of each pooling with these windows: at the end of an axis, some may be ceil_mode's."""
+    """Yield `padding` and `ceil_mode` of every pooling layer with these windows.
+
+    Padding at the end of an axis may come from ``ceil_mode``.
+    """
     begins, ends = pads[: len(kernel)], pads[len(kernel) :]
     less = ((*begins, *own) for own in itertools.product(*(range(end, -1, -1) for end in ends)))
     for own, ceil_mode in ((pads, False), ((*begins, *begins), True), *((own, True) for own in less)):
@@ -352,21 +372,22 @@ def pool_options(x, y, kernel, stride, pads: Pads, dilation=1) -> Iterator[dict[
 
 
 def sides(pads: Pads) -> Any:
-    """Padding as layers take it: one for each axis where opposite sides are alike, else one for each side."""
+    """Convert padding to the form of layers: one number per axis if opposite sides are equal, else one per side."""
     begins, ends = np.reshape(pads, (2, -1)).tolist()
     return tuple(begins) if begins == ends else tuple(itertools.chain(*zip(begins, ends, strict=True)))
 
 
 def number(value: Any) -> float:
-    """A float32 of a file as the shortest float that rounds to it: 0.01, not 0.009999999776482582."""
+    """Convert a float32 of a file to the shortest decimal that rounds to it: 0.01, not 0.009999999776482582."""
     return float(str(np.float32(value.item() if isinstance(value, np.ndarray) else value)))
 
 
 def _with_arrays(at: At, layer: Module) -> Module:
+    """Set the weight and the bias of a convolution."""
     return _set(layer, weight=at.array(1, "filters"), bias=at.array(2, "bias") if at.has(2) else None)
 
 
 def _set(layer: Module, **arrays: np.ndarray | None) -> Module:
-    """Give a layer its arrays."""
+    """Set arrays of a layer, by their names in ``state_dict``."""
     layer.load_state_dict(layer.state_dict() | {name: array for name, array in arrays.items() if array is not None})
     return layer

@@ -1,4 +1,4 @@
-"""Several operators that are one layer."""
+"""Read several operators that together are one layer."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -22,12 +22,12 @@ from fastcnn.interop.onnx_operators import (
     slide,
 )
 
-_X = "x"  # what the layer takes; other names stand for constants
-Pattern = str | tuple  # a name, or an operator and the patterns of its inputs
+_X = "x"  # in a pattern, the input of the layer; other names are constants
+Pattern = str | tuple  # a name, or a tuple of an operator and the patterns of its inputs
 
 
 def read_pattern(at: At) -> Found | None:
-    """The layer that the operators which end here are together."""
+    """Read the operators that end here as one layer; None if no pattern matches."""
     for pattern, layers in PATTERNS:
         names: dict[str, str] = {}
         read: set[str] = set()
@@ -40,7 +40,7 @@ def read_pattern(at: At) -> Found | None:
 
 
 def _fits(at: At, pattern: Pattern, value: str, names: dict[str, str], read: set[str]) -> bool:
-    """Whether a value is computed so; notes what the names in the pattern stand for, and the operators."""
+    """Whether a value matches a pattern; on a match, add the values of its names to `names`, operators to `read`."""
     if isinstance(pattern, str):
         is_constant = value in at.content.arrays
         return is_constant == (pattern != _X) and names.setdefault(pattern, value) == value
@@ -58,7 +58,7 @@ def _fits(at: At, pattern: Pattern, value: str, names: dict[str, str], read: set
 
 
 def _writes(layer: nn.Module, x: tuple[int, ...], **constants: np.ndarray) -> bool:
-    """Whether a layer would be written with these constants, for an input of this shape."""
+    """Whether a layer is written with exactly these constants, for an input of this shape."""
     graph = Graph(np.float64)
     WRITERS[type(layer)](layer, Layer(graph, "", x[1:]), _X)
     expected = {name: graph.arrays.get(name, np.empty(0)) for name in constants}
@@ -69,26 +69,30 @@ def _writes(layer: nn.Module, x: tuple[int, ...], **constants: np.ndarray) -> bo
 
 
 def _gelu(at: At, x: tuple[int, ...], **constants: np.ndarray) -> Iterator[nn.Module]:
+    """GELU, in either approximation."""
     yield from (layer for layer in (nn.GELU(), nn.GELU("tanh")) if _writes(layer, x, **constants))
 
 
 def _gelu_of_quotient(at: At, x: tuple[int, ...], quotient: np.ndarray, **constants: np.ndarray) -> Iterator[nn.Module]:
+    """GELU that divides by sqrt(2) instead of multiplying with its inverse."""
     return _gelu(at, x, slope=1 / quotient, **constants)
 
 
 def _scaled_tanh(at: At, x: tuple[int, ...], amplitude: np.ndarray, slope: np.ndarray) -> Iterator[nn.Module]:
+    """``amplitude * tanh(slope * x)`` with scalar factors."""
     if amplitude.size == slope.size == 1:
         yield nn.ScaledTanh(amplitude.item(), slope.item())
 
 
 def _softplus(at: At, x: tuple[int, ...], beta=None, threshold=None) -> Iterator[nn.Module]:
+    """Softplus, with or without `beta` and `threshold`."""
     given = {"beta": beta, "threshold": threshold}
     if all(value is None or value.size == 1 for value in given.values()):
         yield nn.Softplus(**{name: number(value) for name, value in given.items() if value is not None})
 
 
 def _group_norm(at: At, x: tuple[int, ...], groups, ones, zeros, shape, weight=None, bias=None) -> Iterator[nn.Module]:
-    """Groups of channels as rows, normalized, and as channels again."""
+    """Group normalization: groups of channels are reshaped to rows, normalized, and reshaped back."""
     C, G = x[1], len(ones)
     if at.shape != x or C % G or groups.tolist()[1] != G or not (ones == 1).all() or zeros.any():
         return
@@ -104,17 +108,19 @@ def _group_norm(at: At, x: tuple[int, ...], groups, ones, zeros, shape, weight=N
 
 
 def _global_avg_pool(at: At, x: tuple[int, ...], **constants: np.ndarray) -> Iterator[nn.Module]:
+    """Mean over all pixels, as a row (N, C)."""
     if len(x) == 4 and at.shape == x[:2]:
         yield nn.GlobalAvgPool2d()
 
 
 def _softmax(at: At, x: tuple[int, ...], shape: np.ndarray) -> Iterator[nn.Module]:
-    """Of images of one pixel, as old files have it."""
+    """Softmax over the channels of 1x1 images, as older files write it."""
     if at.shape == x and math.prod(x[2:]) == 1:
         yield nn.Softmax(1)
 
 
 def _statistics_of_batch(at: At, x: tuple[int, ...], eps, weight, bias) -> Iterator[nn.Module]:
+    """Batch normalization without running statistics."""
     kind = nn.BatchNorm2d if len(x) == 4 else nn.BatchNorm1d
     layer = kind(x[1], float(eps.item()), track_running_stats=False, dtype=at.content.dtype)
     layer.load_state_dict({"weight": weight.ravel(), "bias": bias.ravel()})
@@ -122,13 +128,13 @@ def _statistics_of_batch(at: At, x: tuple[int, ...], eps, weight, bias) -> Itera
 
 
 def _scaled_average(at: At, x: tuple[int, ...], scale: np.ndarray) -> Iterator[nn.Module]:
-    """The average pooling with another divisor than the number of pixels."""
+    """Average-pooling whose divisor is not the number of pixels in the window."""
     (pool,) = (at.content.nodes[name] for name in at.node.inputs if name in at.content.nodes)
     if pool.attributes.get("count_include_pad", 0):
         return
     kernel, stride, pads, _ = slide(pool, x)
     for options in pool_options(x, at.shape, kernel, stride, pads):
-        if len(x) == 3:  # the pooling of signals has no divisor
+        if len(x) == 3:  # AvgPool1d has no divisor_override
             of_signals = nn.AvgPool1d(kernel, stride, **options)
             if _writes(of_signals, x, scale=scale):
                 yield of_signals
@@ -143,6 +149,7 @@ def _scaled_average(at: At, x: tuple[int, ...], scale: np.ndarray) -> Iterator[n
 
 
 def _adaptive_avg_pool(at: At, x: tuple[int, ...], rows, columns) -> Iterator[nn.Module]:
+    """Adaptive average-pooling of images, as two matrix products."""
     size: Any = at.shape[2:]
     layer = nn.AdaptiveAvgPool2d(size)
     if len(x) == 4 and _writes(layer, x, rows=rows, columns=columns):
@@ -150,6 +157,7 @@ def _adaptive_avg_pool(at: At, x: tuple[int, ...], rows, columns) -> Iterator[nn
 
 
 def _adaptive_max_pool(at: At, x: tuple[int, ...], rows, columns) -> Iterator[nn.Module]:
+    """Adaptive max-pooling of images, as Gathers and ReduceMaxes."""
     size: Any = at.shape[2:]
     layer = nn.AdaptiveMaxPool2d(size)
     if len(x) == 4 and _writes(layer, x, rows=rows, columns=columns):
@@ -157,6 +165,8 @@ def _adaptive_max_pool(at: At, x: tuple[int, ...], rows, columns) -> Iterator[nn
 
 
 def _adaptive_pool_of_signals(kind: Any) -> Callable[..., Iterator[nn.Module]]:
+    """Make the reader of an adaptive pooling of signals."""
+
     def layers(at: At, x: tuple[int, ...], columns: np.ndarray) -> Iterator[nn.Module]:
         if len(x) == len(at.shape) == 3:
             layer = kind(at.shape[2])
@@ -167,12 +177,13 @@ def _adaptive_pool_of_signals(kind: Any) -> Callable[..., Iterator[nn.Module]]:
 
 
 def _linear(at: At, x: tuple[int, ...], weight: np.ndarray, bias: np.ndarray) -> Iterator[nn.Module]:
+    """Linear layer, as a matrix product and an addition."""
     if weight.ndim == 2 and bias.size in (1, weight.shape[1]):
         yield linear(at, weight.T, bias)
 
 
 def _scaled_norm(at: At, x: tuple[int, ...], weight, bias, **constants: np.ndarray) -> Iterator[nn.Module]:
-    """A batch normalization whose factors and offsets stand behind it, as Caffe has them."""
+    """Batch normalization followed by its scale and shift as operators of their own, as in Caffe."""
     C = x[1]
     if weight.size == bias.size == C and at.shape == x:
         norm = next(
@@ -185,7 +196,7 @@ def _scaled_norm(at: At, x: tuple[int, ...], weight, bias, **constants: np.ndarr
 
 
 def _padded(at: At, x: tuple[int, ...], pads: np.ndarray, padding: np.ndarray | None = None, **constants: np.ndarray):
-    """A convolution or a pooling whose padding is an operator of its own."""
+    """Convolution or max-pooling whose padding is a Pad operator in front of it."""
     operator = at.node.operator
     nothing = -np.inf if operator == "MaxPool" else 0
     begins, ends = map(tuple, pads.reshape(2, -1)[:, 2:].tolist())
@@ -205,7 +216,7 @@ def _padded(at: At, x: tuple[int, ...], pads: np.ndarray, padding: np.ndarray | 
 
 
 def _circular_conv(at: At, x: tuple[int, ...], places: np.ndarray, **constants: np.ndarray) -> Iterator[nn.Module]:
-    """A convolution of signals that go on from their other end."""
+    """Convolution of signals with circular padding."""
     if len(x) != 3 or any(slide(at.node, at.x_shape)[2]) or places.size < x[2]:
         return
     before = -int(places[0]) % x[2]
@@ -215,7 +226,7 @@ def _circular_conv(at: At, x: tuple[int, ...], places: np.ndarray, **constants: 
 
 
 def _circular(at: At, x: tuple[int, ...], rows: np.ndarray, columns: np.ndarray) -> Iterator[nn.Module]:
-    """The image's own pixels from its other side."""
+    """Circular padding of images."""
     sides: list[int] = []
     for extent, places in ((x[3], columns), (x[2], rows)):
         before = -int(places[0]) % extent
@@ -230,7 +241,7 @@ def _circular(at: At, x: tuple[int, ...], rows: np.ndarray, columns: np.ndarray)
 
 
 def _nearest(at: At, x: tuple[int, ...], rows: np.ndarray, columns: np.ndarray) -> Iterator[nn.Module]:
-    """Images in another size, whose pixels are the nearest: to a size, or by a factor where that takes other pixels."""
+    """Resizing of images with nearest pixels: to a size, or by a factor if this selects other pixels."""
     inner = at.content.nodes[at.node.inputs[0]]
     axes = at.option("axis", 0), inner.attributes.get("axis", 0)
     if len(x) != 4 or axes != (3, 2):
@@ -242,9 +253,10 @@ def _nearest(at: At, x: tuple[int, ...], rows: np.ndarray, columns: np.ndarray) 
 
 
 def _factor(extent: int, pixels: np.ndarray) -> float:
-    """The shortest decimal number, if there is one, by which an axis has these pixels, each ``floor(place / factor)``.
+    """Return the shortest decimal factor that selects these pixels of an axis, ``floor(place / factor)`` at each place.
 
-    The last pixel is taken wherever it would be one behind it.
+    Places that would lie behind the last pixel take the last pixel. If no such decimal is found, the ratio of the
+    sizes is returned.
     """
     places, size = np.arange(pixels.size), pixels.size
     above = (places / (pixels + 1))[pixels < extent - 1].max(initial=0)
@@ -257,14 +269,14 @@ def _factor(extent: int, pixels: np.ndarray) -> float:
 
 
 def _above(at: At) -> Iterator[str]:
-    """The operators before one, the nearest first."""
+    """Yield the operators that an operator depends on, the nearest first."""
     for name in at.node.inputs:
         if name in at.content.nodes:
             yield name
             yield from _above(at._replace(name=name))
 
 
-_AROUND = {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}  # modes of Pad, and of `padding_mode`
+_AROUND = {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}  # mode of Pad -> `padding_mode`
 _CUBE = ("Mul", ("Mul", _X, _X), ("Mul", _X, "cubic"))
 _CENTRED = ("Sub", _X, ("ReduceMean", _X))
 _DEVIATION = ("Sqrt", ("Add", ("ReduceMean", ("Mul", _CENTRED, _CENTRED)), "eps"))
@@ -317,4 +329,4 @@ PATTERNS: list[tuple[Pattern, Callable[..., Iterator[nn.Module]]]] = [
     (("MatMul", _X, "columns"), _adaptive_pool_of_signals(nn.AdaptiveAvgPool1d)),
     (("ReduceMax", ("Gather", _X, "columns")), _adaptive_pool_of_signals(nn.AdaptiveMaxPool1d)),
 ]
-"""What operators compute together, and the layers that may be meant, none if it is something else after all."""
+"""Patterns of operators, each with a function that yields the possible layers, or none if constants do not fit."""

@@ -1,4 +1,4 @@
-"""Poolings as ONNX operators."""
+"""Write poolings as ONNX operators."""
 
 import operator
 
@@ -22,7 +22,10 @@ from fastcnn.nn import (
 
 
 def max_pool(layer: MaxPool1d | MaxPool2d, at: Layer, x: str) -> str:
-    """Padded by hand where it is wider than the kernel, which dilated windows may ask for and ONNX Runtime refuses."""
+    """Write a max-pooling.
+
+    Padding as wide as the kernel, which dilated windows allow, is written as a Pad: ONNX Runtime refuses it.
+    """
     windows, axes = layer.windows((1, *at.shape)), len(at.shape) - 1
     begin, end = sides(windows, axes)
     if any(map(operator.ge, (*begin, *end), 2 * layer.kernel_size)):
@@ -33,7 +36,11 @@ def max_pool(layer: MaxPool1d | MaxPool2d, at: Layer, x: str) -> str:
 
 
 def avg_pool(layer: AvgPool1d | AvgPool2d, at: Layer, x: str) -> str:
-    """The mean of each window's pixels, times what the layer makes of ones: by how much its divisor is another."""
+    """Write an average-pooling.
+
+    AveragePool divides by the number of pixels in the window. If the layer has another divisor, the result is
+    multiplied with the layer's output for an image of ones.
+    """
     windows, axes = layer.windows((1, *at.shape)), len(at.shape) - 1
     begin, end = sides(windows, axes)
     y = at.node("AveragePool", x, **_slide(windows, axes), pads=(*begin, *end), count_include_pad=0)
@@ -46,7 +53,7 @@ def avg_pool(layer: AvgPool1d | AvgPool2d, at: Layer, x: str) -> str:
 
 
 def adaptive_avg_pool(layer: AdaptiveAvgPool1d | AdaptiveAvgPool2d, at: Layer, x: str) -> str:
-    """Windows of several sizes as products with matrices: one takes the means of columns, one, of images, of rows."""
+    """Write an adaptive average-pooling; windows of several sizes become products with matrices, one for each axis."""
     windows, axes = layer.windows((1, *at.shape)), len(at.shape) - 1
     if windows.regular:
         return at.node("AveragePool", x, **_slide(windows.regular, axes))
@@ -57,34 +64,35 @@ def adaptive_avg_pool(layer: AdaptiveAvgPool1d | AdaptiveAvgPool2d, at: Layer, x
 
 
 def adaptive_max_pool(layer: AdaptiveMaxPool1d | AdaptiveMaxPool2d, at: Layer, x: str) -> str:
-    """Windows of several sizes: gather the rows of each, and take the largest; then the columns."""
+    """Write an adaptive max-pooling; for windows of several sizes, gather the pixels of each and reduce, per axis."""
     windows, axes = layer.windows((1, *at.shape)), len(at.shape) - 1
     if windows.regular:
         return at.node("MaxPool", x, **_slide(windows.regular, axes))
     for axis, (name, spans) in enumerate((("rows", windows.rows), ("columns", windows.columns))[-axes:], 2):
-        x = at.node("Gather", x, at.whole(name, _places(spans)), axis=axis)  # one more axis: the places in a window
+        x = at.node("Gather", x, at.whole(name, _places(spans)), axis=axis)  # adds an axis: the pixels of a window
         x = at.node("ReduceMax", x, axes=(axis + 1,), keepdims=0)
     return x
 
 
 def global_avg_pool2d(layer: GlobalAvgPool2d, at: Layer, x: str) -> str:
-    """The mean of each channel, in a row."""
+    """Write a global average-pooling with an output (N, C)."""
     return at.node("Flatten", at.node("GlobalAveragePool", x), axis=1)
 
 
 def _slide(w: Windows, axes: int) -> dict:
+    """Return the attributes for kernel and stride."""
     return {"kernel_shape": extents(w.KH, w.KW, axes), "strides": extents(w.SH, w.SW, axes)}
 
 
 def sides(w: Windows, axes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Padding before and behind along each axis, so that all windows fit, those of ``ceil_mode`` too, and no more."""
+    """Return the padding at the begin and at the end of each axis that just fits all windows, also of ``ceil_mode``."""
     bottom = (w.OH - 1) * w.SH + (w.KH - 1) * w.DH + 1 - w.H - w.top
     right = (w.OW - 1) * w.SW + (w.KW - 1) * w.DW + 1 - w.W - w.left
     return extents(w.top, w.left, axes), extents(max(bottom, 0), max(right, 0), axes)
 
 
 def _means(spans, extent: int) -> np.ndarray:
-    """Matrix (windows, pixels) that takes the mean of each window."""
+    """Return the matrix (windows, pixels) that computes the mean of each window."""
     matrix = np.zeros((len(spans), extent))
     for row, (start, stop) in zip(matrix, spans, strict=True):
         row[start:stop] = 1 / (stop - start)
@@ -92,6 +100,6 @@ def _means(spans, extent: int) -> np.ndarray:
 
 
 def _places(spans) -> list[list[int]]:
-    """The pixels of each window, its last repeated until all have as many."""
+    """List the pixels of each window; the last one is repeated so that all windows have equally many."""
     most = max(stop - start for start, stop in spans)
     return [[min(start + k, stop - 1) for k in range(most)] for start, stop in spans]

@@ -1,4 +1,4 @@
-"""A run's preprocessing as ONNX operators."""
+"""Write the preprocessing of images as ONNX operators."""
 
 from collections.abc import Sequence
 
@@ -10,26 +10,26 @@ from fastcnn.interop.onnx_graph import Graph, Layer
 
 
 def square(preprocessing: Preprocessing, shape) -> tuple[int, int, int]:
-    """Shape of what the preprocessing makes of images of ``shape``, checked: it must not have to shrink them."""
+    """Return the shape of preprocessed images; raise an error if images of ``shape`` would have to be shrunk."""
     if not isinstance(preprocessing, Preprocessing):
         what = type(preprocessing).__name__
         raise TypeError(f"`preprocessing` must be a fastcnn.data.Preprocessing, not {what}.")
     if not isinstance(shape, Sequence) or len(shape) != 3:
-        raise ValueError(f"`input_shape` must be that of images, (C, H, W), to be preprocessed, not {shape!r}.")
+        raise ValueError(f"`input_shape` must be (C, H, W), the shape of images, with `preprocessing`, not {shape!r}.")
     C, H, W = (_validate.count(f"input_shape[{i}]", extent) for i, extent in enumerate(shape))
     size = preprocessing.size
     if len(preprocessing.mean) != C:
         raise ValueError(f"`input_shape` has {C} channels, but `preprocessing` has {len(preprocessing.mean)} means.")
     if max(H, W) > size:
         raise ValueError(
-            f"`input_shape` is {tuple(shape)}, but images are to be at most {size}x{size}: ONNX cannot shrink them as "
+            f"`input_shape` is {tuple(shape)}, but images must be at most {size}x{size}: ONNX cannot shrink them as "
             "`preprocessing` does."
         )
     return C, size, size
 
 
 def write(preprocessing: Preprocessing, graph: Graph, shape, x: str) -> str:
-    """Pad uint8 images as `fastcnn.data.preprocessing.fit_square` does, and standardize them; returns their name."""
+    """Pad uint8 images like `fastcnn.data.preprocessing.fit_square` and standardize them; return the output's name."""
     (C, H, W), size, at = shape, preprocessing.size, Layer(graph, "preprocessing", tuple(shape))
     if (size, size) != (H, W):
         top, left = (size - H) // 2, (size - W) // 2

@@ -1,4 +1,4 @@
-"""Models from PyTorch and to it."""
+"""Convert models from and to PyTorch."""
 
 from fastcnn.interop.pytorch.reading import FIXED, from_torch, layers
 from fastcnn.interop.pytorch.writing import to_torch

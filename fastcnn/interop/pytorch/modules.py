@@ -1,4 +1,4 @@
-"""Layers that fastcnn has and PyTorch has not, as modules of PyTorch. PyTorch is imported with this file."""
+"""Modules of PyTorch for layers that fastcnn has and PyTorch lacks; importing this file imports PyTorch."""
 
 from collections import OrderedDict
 from typing import Any
@@ -17,7 +17,7 @@ class Residual(torch.nn.Module):
         self.body, self.shortcut = body, shortcut
 
     def forward(self, x):
-        """``body(x) + shortcut(x)``."""
+        """Compute ``body(x) + shortcut(x)``."""
         return self.body(x) + self.shortcut(x)
 
 
@@ -29,7 +29,7 @@ class Concat(torch.nn.Sequential):
         self.dim = dim
 
     def forward(self, input):
-        """What all branches make of the input, side by side."""
+        """Concatenate the outputs of all branches for the same input."""
         return torch.cat([branch(input) for branch in self], self.dim)
 
 
@@ -37,7 +37,7 @@ class Parallel(Concat):
     """See `fastcnn.nn.Parallel`."""
 
     def forward(self, input, *more):
-        """What each branch makes of its input, side by side; behind a Sequential, the inputs are a tuple."""
+        """Concatenate the branches' outputs, each for its own input; a Sequential passes the inputs as a tuple."""
         inputs = (input, *more) if more else input
         return torch.cat([branch(x) for branch, x in zip(self, inputs, strict=True)], self.dim)
 
@@ -46,7 +46,7 @@ class GlobalAvgPool2d(torch.nn.Module):
     """See `fastcnn.nn.GlobalAvgPool2d`."""
 
     def forward(self, x):
-        """The mean of each channel, in a row."""
+        """Compute the mean of each channel, (N, C)."""
         return x.mean((2, 3))
 
 
@@ -58,11 +58,11 @@ class ResizeChannels(torch.nn.Module):
         self.channels = channels
 
     def forward(self, x):
-        """The first channels, or zeros behind the last."""
+        """Keep the first channels, or append channels of zeros."""
         return functional.pad(x, (0, 0, 0, 0, 0, self.channels - x.shape[1]))
 
     def extra_repr(self) -> str:
-        """Number of channels."""
+        """Return the number of channels."""
         return f"channels={self.channels}"
 
 
@@ -74,32 +74,32 @@ class ScaledTanh(torch.nn.Module):
         self.amplitude, self.slope = amplitude, slope
 
     def forward(self, x):
-        """``amplitude * tanh(slope * x)``."""
+        """Compute ``amplitude * tanh(slope * x)``."""
         return self.amplitude * torch.tanh(self.slope * x)
 
     def extra_repr(self) -> str:
-        """Both factors."""
+        """Return both factors."""
         return f"amplitude={self.amplitude}, slope={self.slope}"
 
 
 class _Padded:
-    """A convolution whose sides are padded differently: by `pads`, or "same" with a stride, as fastcnn's can be."""
+    """A convolution with a padding that PyTorch lacks: `pads` that differ by side, or "same" with a stride."""
 
     def __init__(self, *arguments, pads: AnyPadding, **options):
         super().__init__(*arguments, **options)
         self.pads = pads
 
     def forward(self, x):
-        """Zeros around the signal or image, then the convolution."""
+        """Pad the signal or image with zeros, then convolve."""
         conv: Any = self
         w = conv_windows(tuple(x.shape[2:]), conv.kernel_size, conv.stride, self.pads, conv.dilation)
         bottom = (w.OH - 1) * w.SH + (w.KH - 1) * w.DH + 1 - w.H - w.top
         right = (w.OW - 1) * w.SW + (w.KW - 1) * w.DW + 1 - w.W - w.left
         sides = (w.left, right, w.top, bottom)[: 2 * (x.dim() - 2)]
-        return super().forward(functional.pad(x, sides))  # type: ignore[misc]  # that of the convolution
+        return super().forward(functional.pad(x, sides))  # type: ignore[misc]  # the convolution's forward
 
     def extra_repr(self) -> str:
-        """As that of PyTorch's, and the zeros on each side."""
+        """Return PyTorch's options and the padding of each side."""
         return f"{super().extra_repr()}, pads={self.pads!r}"  # type: ignore[misc]
 
 
@@ -112,7 +112,7 @@ class PaddedConv2d(_Padded, torch.nn.Conv2d):
 
 
 PADDED: dict[str, Any] = {"Conv1d": PaddedConv1d, "Conv2d": PaddedConv2d}
-"""Those in the place of PyTorch's layer of the same name."""
+"""Modules that replace PyTorch's layer of the same name."""
 
 OWN = {kind.__name__: kind for kind in (GlobalAvgPool2d, ResizeChannels, ScaledTanh)}
-"""Those whose options are the attributes of fastcnn's layer of the same name."""
+"""Modules whose options are attributes of fastcnn's layer of the same name."""

@@ -1,4 +1,4 @@
-"""Models from PyTorch."""
+"""Convert models from PyTorch."""
 
 import inspect
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from fastcnn.nn import Module, Sequential, init
 if TYPE_CHECKING:
     import torch
 
-# Options that PyTorch alone has, and the value that fastcnn's layers stand for.
+# Options that only PyTorch has, with the value that fastcnn's layers correspond to.
 FIXED: dict[str, dict[str, Any]] = {
     "AdaptiveMaxPool1d": {"return_indices": False},
     "AdaptiveMaxPool2d": {"return_indices": False},
@@ -25,31 +25,31 @@ FIXED: dict[str, dict[str, Any]] = {
 
 
 def from_torch(module: "torch.nn.Module", *, rng: np.random.Generator | None = None) -> Module:
-    """The model that a `torch.nn.Sequential` is, with the same weights: the inverse of `to_torch`.
+    """Convert a `torch.nn.Sequential` to a model with the same weights: the inverse of `to_torch`.
 
     Parameters
     ----------
     module : torch.nn.Sequential, or one of its layers
-        Of layers that fastcnn has under the same name, and of more Sequentials; float32 or float64. It stays as it is.
+        A module of layers that fastcnn has under the same name, and of nested Sequentials, in float32 or float64. It is
+        not changed.
     rng : numpy.random.Generator, optional
-        Draws the masks of `Dropout`; by default a fresh one.
+        Generator for the masks of `Dropout`; by default a new one.
 
     Returns
     -------
     Module
-        A `Sequential` of a Sequential. Its arrays are copies. Each layer is in training or evaluation mode as its
-        twin is. Layers have the names that they have in PyTorch, and so has what is in ``state_dict``. Parameters
-        require their gradients where their twins do.
+        The model, a `Sequential` if `module` is one. Its arrays are copies. Names of layers and of ``state_dict``,
+        training or evaluation mode and ``requires_grad`` are those of `module`.
 
     Raises
     ------
     ImportError
         If PyTorch is not installed.
     TypeError
-        If something in it is no layer that fastcnn has, or weights are neither float32 nor float64.
+        If fastcnn lacks a layer, or weights are neither float32 nor float64.
     ValueError
-        If a layer has an option that fastcnn's has not, forward hooks, or a parameter or buffer of another layer.
-        Errors begin with the place in `module`: "2.conv1: ...".
+        If a layer has an option that fastcnn's layer lacks, has forward hooks, or shares a parameter or buffer with
+        another layer. Errors start with the place in `module`: "2.conv1: ...".
 
     Examples
     --------
@@ -65,7 +65,7 @@ def from_torch(module: "torch.nn.Module", *, rng: np.random.Generator | None = N
     try:
         import torch
     except ImportError as error:
-        raise ImportError("To take a model from PyTorch needs PyTorch; install it with pip install torch.") from error
+        raise ImportError("Converting a model from PyTorch needs PyTorch: pip install torch.") from error
 
     if not isinstance(module, torch.nn.Module):
         raise TypeError(f"`module` must be a torch.nn.Sequential, not {type(module).__name__}.")
@@ -73,7 +73,7 @@ def from_torch(module: "torch.nn.Module", *, rng: np.random.Generator | None = N
 
 
 def layers(torch) -> list[str]:
-    """Names of the layers of both, all of whose options PyTorch's have too, with the same names and meanings."""
+    """Return the names of layers that both have, if PyTorch's layer has all options of fastcnn's."""
 
     def is_twin(name: str) -> bool:
         own, theirs = (inspect.signature(getattr(module, name)).parameters.keys() for module in (nn, torch.nn))
@@ -84,7 +84,7 @@ def layers(torch) -> list[str]:
 
 
 class _Reader:
-    """Makes layers, and remembers whose parameters and buffers it has seen."""
+    """Convert modules to layers, and check that no two of them share parameters or buffers."""
 
     def __init__(self, torch, dtype, rng: np.random.Generator):
         from fastcnn.interop.pytorch import modules
@@ -94,10 +94,10 @@ class _Reader:
         self.kinds |= {kind: name for own in (modules.OWN, modules.PADDED) for name, kind in own.items()}
         self.chain = torch.nn.Sequential
         self.given = {"dtype": dtype, "rng": rng}
-        self.owners: dict[int, str] = {}  # names of parameters and buffers by their identities
+        self.owners: dict[int, str] = {}  # id of a parameter or buffer -> its name
 
     def read(self, module, place: str) -> Module:
-        """The module's twin; ``place`` is its dotted name."""
+        """Convert a module; ``place`` is its dotted name."""
         ways = self.own.Residual, self.own.Concat, self.own.Parallel
         kind: Any = getattr(nn, type(module).__name__) if type(module) in ways else None
         try:
@@ -112,12 +112,13 @@ class _Reader:
             options = {"dim": module.dim} if isinstance(module, self.own.Concat) else {}
             try:
                 model = kind(*parts.values(), **options) if kind else Sequential(parts)
-            except ValueError as error:  # a name that is something else here
+            except ValueError as error:  # the name of a child is an attribute of Sequential
                 raise ValueError(f"{place or '`module`'}: {error}") from None
         model.training = module.training
         return model
 
     def _layer(self, module, place: str) -> Module:
+        """Convert a module that is a single layer."""
         name = self.kinds.get(type(module))
         if name is None:
             known = ", ".join(sorted(set(self.kinds.values())))
@@ -128,7 +129,7 @@ class _Reader:
         for own, tensor in (*module.named_parameters(), *module.named_buffers()):
             owner = self.owners.setdefault(id(tensor), f"{place}.{own}")
             if owner != f"{place}.{own}":
-                raise ValueError(f"its `{own}` is that of {owner}, but in fastcnn each layer has arrays of its own.")
+                raise ValueError(f"it shares `{own}` with {owner}, but in fastcnn each layer has its own arrays.")
         kind = getattr(nn, name)
         options = {
             option: self.given[option] if option in self.given else getattr(module, option)
@@ -146,19 +147,20 @@ class _Reader:
 
 
 def _dtype(torch, module) -> np.dtype:
-    """Of the weights; float32 where there are none."""
+    """Return the dtype of the weights; float32 if there are none."""
     dtypes: dict[Any, np.dtype] = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
     found = None
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point():
             if tensor.dtype not in dtypes:
                 raise TypeError(
-                    f"{name}: it is {tensor.dtype}, but fastcnn has float32 and float64; see module.float()."
+                    f"{name}: it is {tensor.dtype}, but fastcnn has float32 and float64; convert with module.float()."
                 )
             found = found or dtypes[tensor.dtype]
     return found or np.dtype(np.float32)
 
 
 def _full_name(module) -> str:
+    """Return the name of a module's class with its package."""
     kind = type(module)
     return f"{kind.__module__}.{kind.__qualname__}"

@@ -1,4 +1,4 @@
-"""Models to PyTorch."""
+"""Convert models to PyTorch."""
 
 import inspect
 from collections import OrderedDict
@@ -14,32 +14,31 @@ if TYPE_CHECKING:
 
 
 def to_torch(model: Module) -> "torch.nn.Module":
-    """The same model in PyTorch, with the same weights: the inverse of `from_torch`.
+    """Convert a model to PyTorch, with the same weights: the inverse of `from_torch`.
 
-    Layers have PyTorch's classes, and names of parameters stay as they are: the ``state_dict`` of one is that of the
-    other. What PyTorch has not (`Residual`, `Concat`, `ResizeChannels`, padding that differs by side) are modules of
+    Layers become PyTorch's classes and keep their names, so both models have the same ``state_dict``. Layers that
+    PyTorch lacks (`Residual`, `Concat`, `ResizeChannels`, padding that differs by side) become modules of
     ``fastcnn.interop.pytorch.modules``. A `Sequential` of PyTorch takes several inputs as a tuple: ``net((a, b))``.
 
     Parameters
     ----------
     model : Module
-        Of fastcnn's own layers. It stays as it is.
+        A model of fastcnn's own layers. It is not changed.
 
     Returns
     -------
     torch.nn.Module
-        Its tensors are copies, and require their gradients where their twins do. Each layer is in training or
-        evaluation mode as its twin is; what stands at several places of `model` does so there. Its `Dropout` draws from
-        PyTorch's generator.
+        The same model in PyTorch. Its tensors are copies. Training or evaluation mode and ``requires_grad`` are those
+        of `model`, and shared layers stay shared. Its `Dropout` draws from PyTorch's generator.
 
     Raises
     ------
     ImportError
         If PyTorch is not installed.
     TypeError
-        If a layer is none of fastcnn's own; the error begins with its place in `model`.
+        If a layer is not one of fastcnn's own; the error starts with its place in `model`.
     ValueError
-        If a layer has an option that PyTorch's has not.
+        If a layer has an option that PyTorch's layer lacks.
 
     Examples
     --------
@@ -51,14 +50,14 @@ def to_torch(model: Module) -> "torch.nn.Module":
     try:
         import torch
     except ImportError as error:
-        raise ImportError("To give a model to PyTorch needs PyTorch; install it with pip install torch.") from error
+        raise ImportError("Converting a model to PyTorch needs PyTorch: pip install torch.") from error
     if not isinstance(model, Module):
         raise TypeError(f"`model` must be a Module, not {type(model).__name__}.")
     return _Writer(torch).write(model, "")
 
 
 class _Writer:
-    """Makes modules of PyTorch, and remembers which it has made of what."""
+    """Convert layers to modules of PyTorch, each layer and array only once."""
 
     def __init__(self, torch) -> None:
         from fastcnn.interop.pytorch import modules
@@ -69,7 +68,7 @@ class _Writer:
         self._made: dict[Any, Any] = {}
 
     def write(self, layer: Any, place: str):
-        """The twin of a layer; ``place`` is its dotted name."""
+        """Convert a layer, or return the module it was converted to before; ``place`` is its dotted name."""
         if layer not in self._made:
             made = self._made[layer] = self._new(layer, place)
             for name, held in vars(layer).items():
@@ -79,11 +78,12 @@ class _Writer:
         return self._made[layer]
 
     def _new(self, layer: Any, place: str):
+        """Make the module of a layer and its children, without the layer's own arrays."""
         kind = kind_of(layer, self._kinds)
         if kind is None:
             known = ", ".join(sorted(kind.__name__ for kind in self._kinds))
             raise TypeError(
-                f"{place or '`model`'}: PyTorch has no {type(layer).__name__}; what can be given is {known}."
+                f"{place or '`model`'}: {type(layer).__name__} cannot be converted to PyTorch. Supported are {known}."
             )
         inside = OrderedDict((name, self.write(child, _dotted(place, name))) for name, child in layer.named_children())
         if kind is nn.Sequential:
@@ -103,13 +103,13 @@ class _Writer:
         return getattr(self._torch.nn, kind.__name__)(**options)
 
     def _options(self, layer: Any, kind: type) -> dict[str, Any]:
-        """Its arguments, by their names; arrays are set afterwards."""
+        """Return the arguments of a layer by name; its arrays are set afterwards."""
         names = inspect.signature(kind).parameters.keys()
         options = {name: getattr(layer, name) for name in names if name not in ("rng", "dtype", "bias")}
         return options | {"bias": layer.bias is not None} if "bias" in names else options
 
     def _tensor(self, held: Parameter | Buffer):
-        """A copy of an array, one for all that share it."""
+        """Copy a parameter or buffer to a tensor, once for all layers that share it."""
         if held not in self._made:
             tensor = self._torch.tensor(held.data)
             if isinstance(held, Parameter):
@@ -119,11 +119,12 @@ class _Writer:
 
 
 def _pads_as_pytorch(layer: Any) -> bool:
-    """Whether PyTorch's layer has such a padding: as much on opposite sides; of a convolution "same", too, by ones."""
+    """Whether PyTorch has the padding of a layer: equal on opposite sides, or "same" with stride 1 in a convolution."""
     if isinstance(layer.padding, str):
         return isinstance(layer, nn.Conv1d | nn.Conv2d) and (layer.padding == "valid" or {*layer.stride} == {1})
     return not isinstance(layer.padding, tuple) or len(layer.padding) == len(layer.kernel_size)
 
 
 def _dotted(place: str, name: str) -> str:
+    """Join the names of a module and its child."""
     return f"{place}.{name}".lstrip(".")
