@@ -1,4 +1,4 @@
-"""LeNet-5 and ResNet-20 as each library would run them: the same weights and images."""
+"""Inference of LeNet-5 and ResNet-20 in each library, with the same weights and images."""
 
 import warnings
 from pathlib import Path
@@ -11,7 +11,7 @@ from fastcnn import interop, models, nn, use_backend
 
 
 def model(name: str) -> nn.Module:
-    """The net with its first weights, its batch normalizations as if it had been trained, in evaluation mode."""
+    """Make the net in evaluation mode: initial weights, and running statistics as if it had been trained."""
     net, rng = models.build(name, rng=np.random.default_rng(0)), np.random.default_rng(1)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -21,23 +21,24 @@ def model(name: str) -> nn.Module:
 
 
 def images(name: str, N: int) -> np.ndarray:
+    """Draw N random images for the net."""
     return np.random.default_rng(2).standard_normal((N, *model(name).input_shape), np.float32)
 
 
 def compiled(name: str, N: int):
-    """Logits of N images by compiled inference."""
+    """Make a function that computes the logits of N images by compiled inference."""
     infer, x = model(name).compile_inference(), images(name, N)
     return lambda: infer(x)
 
 
 def as_it_is(name: str, N: int):
-    """Logits of N images by the model itself."""
+    """Make a function that computes the logits of N images by calling the model."""
     net, x = model(name), images(name, N)
     return lambda: net(x)
 
 
 def pytorch(name: str, N: int):
-    """The same in PyTorch, eager."""
+    """Make the same function in PyTorch, eager."""
     import torch
 
     net, x = twin(name), torch.from_numpy(images(name, N))
@@ -50,7 +51,7 @@ def pytorch(name: str, N: int):
 
 
 def pytorch_optimized(name: str, N: int):
-    """The same in PyTorch, traced, frozen and by its own word optimized for inference."""
+    """Make the same function in PyTorch, traced, frozen and passed to ``optimize_for_inference``."""
     import torch
 
     x = torch.from_numpy(images(name, N))
@@ -66,7 +67,7 @@ def pytorch_optimized(name: str, N: int):
 
 
 def onnx_runtime(name: str, N: int, threads: int):
-    """The same in ONNX Runtime."""
+    """Make the same function in ONNX Runtime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -77,18 +78,18 @@ def onnx_runtime(name: str, N: int, threads: int):
 
 
 def numpy_logits(name: str, N: int) -> np.ndarray:
-    """The logits that every library must find: those of the "numpy" backend."""
+    """Compute the expected logits with the "numpy" backend."""
     with use_backend("numpy"):
         return as_it_is(name, N)()
 
 
 def twin(name: str):
-    """The net in PyTorch, with the same weights, in evaluation mode."""
+    """Make the net in PyTorch, with the same weights, in evaluation mode."""
     return _nets.twin(name, model(name).state_dict()).eval()
 
 
 def onnx(name: str) -> bytes:
-    """The net as an ONNX model, as fastcnn exports it."""
+    """Export the net as an ONNX model."""
     with TemporaryDirectory() as folder:
         interop.to_onnx(model(name), Path(folder, "net.onnx"))
         return Path(folder, "net.onnx").read_bytes()

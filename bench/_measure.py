@@ -1,25 +1,25 @@
-"""Time libraries side by side, fairly: each in a process of its own, taking turns.
+"""Time libraries fairly, side by side: each runs in a process of its own, and the processes take turns.
 
-In every round each side has a turn: a few calls that do not count, then calls for a fixed time, of which the round's
-figure is the median; then it waits until its threads sleep. The order is reversed in every second round. The rounds are
-dealt out to several fresh processes, each of which first runs for half a second that does not count. A time is the
-median over the rounds, a ratio the median of the rounds' ratios. Before anything is timed the results are compared, and
-who disagrees gets no number.
+In every round each side has one turn: a few untimed calls, then timed calls for a fixed duration, then a wait until its
+threads sleep. The median of the timed calls is the time of the round. The order of the sides is reversed in every
+second round. The rounds are spread over several fresh processes, and each process first runs for half a second untimed.
+A reported time is the median over all rounds; a ratio is the median of the ratios in each round. Results are compared
+before anything is timed, and a side with a wrong result is not timed.
 
-Why so, by LeNet-5's training step on two processors of an Intel Xeon, 2 threads, Linux, PyTorch 2.13:
+The reasons, measured with LeNet-5's training step on two processors of an Intel Xeon, 2 threads, Linux, PyTorch 2.13:
 
-- In one process the sides share the heap. At batch 128 PyTorch took 6.5 to 7.4 ms by itself, with some 1,060 page
-  faults a step; beside fastcnn in one process 6.9 ms in one run and 9.7 to 10.4 ms in three, with up to 2,570 faults.
-  With malloc told to keep its memory (MALLOC_TRIM_THRESHOLD_, MALLOC_MMAP_THRESHOLD_) there were no faults, and it took
-  6.7 ms either way. fastcnn took 1.9 to 2.1 ms in all of them.
-- Processes differ, by themselves, too: at batch 512 PyTorch takes about 22 to 26 ms in some (no page faults) and 35 to
-  44 ms in others (13,300 faults a step). One process would be a toss of a coin. So tables show the lowest and the
-  highest of the processes where that matters.
-- Threads go on spinning when their work is done, about 3 ms on both sides, and would take the processors away from
-  whoever comes next: hence the wait until a side sleeps, and the calls that do not count, which wake its threads.
-- Other work on the machine spoils everything. Beside one busy loop, steps at batch 128 took 6 instead of 2 ms (fastcnn)
-  and 290 instead of 7 ms (PyTorch), see threads.py; beside other programs with threads, fastcnn's took up to 250 ms,
-  too. So a report says how many processors others kept busy meanwhile.
+- In one process the sides share the heap. At batch 128 PyTorch took 6.5 to 7.4 ms alone, with about 1,060 page faults
+  per step; with fastcnn in the same process it took 6.9 ms in one run and 9.7 to 10.4 ms in three, with up to 2,570
+  faults. When malloc was told to keep its memory (MALLOC_TRIM_THRESHOLD_, MALLOC_MMAP_THRESHOLD_), there were no
+  faults, and it took 6.7 ms either way. fastcnn took 1.9 to 2.1 ms in all cases.
+- Times also differ between processes of the same side: at batch 512 PyTorch takes about 22 to 26 ms in some (no page
+  faults) and 35 to 44 ms in others (13,300 faults per step). A single process would give a random one of these. Where
+  this matters, tables show the lowest and the highest median of the processes.
+- Threads keep spinning after their work is done, about 3 ms on both sides, and would occupy the processors during the
+  next side's turn. Hence the wait until a side sleeps, and the untimed calls, which wake its threads.
+- Other work on the machine distorts everything. Beside one busy loop, steps at batch 128 took 6 instead of 2 ms
+  (fastcnn) and 290 instead of 7 ms (PyTorch), see threads.py; beside other multithreaded programs, fastcnn's steps took
+  up to 250 ms, too. So a report states how many processors other processes kept busy.
 """
 
 import multiprocessing
@@ -32,21 +32,21 @@ from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
-_spawn = multiprocessing.get_context("spawn")  # a forked process would share the state of threads and memory
-_jobs: dict[str, Callable] = {}  # in a side's process: what it was told to prepare
+_spawn = multiprocessing.get_context("spawn")  # a fork would inherit the state of threads and memory
+_jobs: dict[str, Callable] = {}  # in the process of a side: name -> the function to time
 
 
 class NotInstalledError(Exception):
-    """What a setup raises where its library is not installed."""
+    """Raised by a setup whose library is not installed."""
 
 
 class Side:
-    """A process in which one library computes; ``side(function, *args)`` calls a module's function there.
+    """A process for one library; ``side(function, *args)`` calls a function of a module in that process.
 
     Attributes
     ----------
     about : dict
-        What ``setup()`` returned there: the library with its version, and its threads. Known after `start`.
+        The result of ``setup()``: the library with its version, and its number of threads. Set by `start`.
     """
 
     def __init__(self, setup: Callable[[], dict]):
@@ -57,12 +57,12 @@ class Side:
         self._pipe.send((setup, ()))
 
     def __call__(self, function: Callable, *args):
-        """Call the function there and return its result, or raise what it raised."""
+        """Call the function in the other process and return its result, or raise its exception."""
         self._pipe.send((function, args))
         return self.receive()
 
     def receive(self):
-        """Return what the other process answers, or raise what it raised."""
+        """Return the next answer of the other process, or raise its exception."""
         try:
             result, error = self._pipe.recv()
         except EOFError:
@@ -79,7 +79,7 @@ class Side:
 
 @contextmanager
 def start(setups: dict[str, Callable[[], dict]]) -> Iterator[dict[str, Side]]:
-    """Processes for all libraries that are installed, by their names."""
+    """Start a process for each library that is installed; yields the processes by name."""
     sides = {name: Side(setup) for name, setup in setups.items()}
     try:
         for name, side in list(sides.items()):
@@ -104,34 +104,35 @@ def race(
     reference: Callable,
     collect: str | None = None,
 ) -> dict:
-    """Time what the contenders do.
+    """Time the functions of all contenders in turns.
 
     Parameters
     ----------
     setups : dict of callable
-        Of the sides, by their names.
+        The setup of each side, by name.
     contenders : dict of (side's name, make, *args)
-        ``make(*args)`` is called on the side and returns the function that is timed there. If that has an attribute
-        ``warm_up``, this is called where calls do not count; an attribute ``beside``, such as `busy_loop`, makes a
-        context manager for each turn. Those whose side is not installed do not run.
+        ``make(*args)`` is called on the side and returns the function to time there. If this function has an attribute
+        ``warm_up``, this is called instead in untimed calls. If it has an attribute ``beside``, such as `busy_loop`,
+        this makes a context manager for each turn. Contenders whose side is not installed are skipped.
     rounds, processes : int
-        The rounds are dealt out to so many fresh processes of each side, one after the other.
+        Number of rounds, and of fresh processes of each side that these are spread over, one after the other.
     seconds : float
-        Of a turn; 0 is a single call.
+        Duration of a turn; 0 is a single call.
     length : int
-        Of the sums behind the results, for the tolerance.
+        Length of the sums behind the results, for the tolerance.
     reference : callable
-        Computes the right result if no contender is called "PyTorch".
+        Computes the expected result if no contender is called "PyTorch".
     collect : str, optional
-        Attribute of the functions that is returned, too, as it was in the last process.
+        Name of an attribute of the functions to return as well, from the last process.
 
     Returns
     -------
     dict
-        ``times[name]`` holds ``ms`` (median over the rounds), ``rounds_ms``, ``processes_ms`` (medians of the
-        processes), ``lowest_ms`` and ``highest_ms`` (of those), ``first_call_ms`` (in the first process: with
-        compilation) and ``error`` (the largest, relative to the largest right value); ``ratios[a][b]`` is the time of a
-        divided by that of b; ``wrong[name]`` says by how much a result is wrong; ``collected[name]``.
+        ``times[name]`` holds ``ms`` (median over the rounds), ``rounds_ms``, ``processes_ms`` (the median of each
+        process), ``lowest_ms`` and ``highest_ms`` (of these), ``first_call_ms`` (in the first process, with
+        compilation) and ``error`` (the largest one, relative to the largest expected value). ``ratios[a][b]`` is the
+        time of a divided by the time of b. ``wrong[name]`` is a sentence about a wrong result. ``collected[name]`` is
+        the attribute `collect`.
     """
     times, wrong, collected, expected = {}, {}, {}, None
     for process in range(processes):
@@ -145,8 +146,8 @@ def race(
             for name, (first_call, results) in prepared.items():
                 error = max(relative_error(a, b) for a, b in zip(results, expected, strict=True))
                 if error > tolerance(length):
-                    allowed = f"allowed are {tolerance(length):.1e}"
-                    wrong[name] = f"{name} gets no number: its error is {error:.1e}, {allowed}."
+                    allowed = f"but at most {tolerance(length):.1e} is allowed"
+                    wrong[name] = f"{name} is not timed: its error is {error:.1e}, {allowed}."
                     times.pop(name, None)
                 elif process == 0:
                     times[name] = {
@@ -160,7 +161,7 @@ def race(
                 for name in list(turns) if i % 2 == 0 else reversed(turns):
                     turns[name].append(running[name](_turn, name, seconds) * 1e3)
             for name, milliseconds in turns.items():
-                if milliseconds:  # fewer rounds than processes leave none for the last
+                if milliseconds:  # empty in the last processes if there are fewer rounds than processes
                     times[name]["rounds_ms"] += milliseconds
                     times[name]["processes_ms"].append(float(np.median(milliseconds)))
             if collect:
@@ -173,20 +174,21 @@ def race(
 
 
 def ratio(a: dict, b: dict) -> float:
-    """Median of the rounds' ratios."""
+    """Return the median over the rounds of the ratio of two times."""
     return float(np.median(np.divide(a["rounds_ms"], b["rounds_ms"])))
 
 
 def tolerance(length: int) -> float:
-    """Relative error allowed to a float32 sum of so many terms.
+    """Return the relative error allowed for a float32 sum of ``length`` terms.
 
-    Rounding errors walk at random: that of n terms grows as the root of n. A wrong pixel or tap is far beyond it.
+    Rounding errors behave like a random walk, so the error of n terms grows with the square root of n. A wrong pixel or
+    filter tap causes a much larger error.
     """
     return 4 * float(np.finfo(np.float32).eps) * max(length, 16) ** 0.5
 
 
 def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
-    """Largest difference, relative to the largest expected value; infinite if shapes differ or a number is not one."""
+    """Return the largest error relative to the largest expected value; infinite for NaN or if shapes differ."""
     if actual.shape != expected.shape:
         return float("inf")
     error = float(np.abs(actual - expected).max() / max(np.abs(expected).max(), np.finfo(np.float32).tiny))
@@ -194,14 +196,14 @@ def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
 
 
 def steady(make: Callable, args: tuple, seconds: float) -> float:
-    """Median milliseconds of the function that ``make(*args)`` returns, called and called; for a side by itself."""
+    """Return the median milliseconds of the function that ``make(*args)`` returns; for a side that runs alone."""
     function = make(*args)
     calls(function, seconds / 5)
     return 1e3 * float(np.median(calls(function, seconds)))
 
 
 def _serve(pipe) -> None:
-    """Do what the other end of the pipe asks for, until it is closed."""
+    """Answer the calls that arrive through the pipe, until it is closed."""
     while True:
         try:
             function, args = pipe.recv()
@@ -219,7 +221,7 @@ def _serve(pipe) -> None:
 
 
 def _prepare(name: str, settle: float, make: Callable, *args) -> tuple[float, list[np.ndarray]]:
-    """Seconds of the first call, with compilation, and its results; then calls for ``settle`` seconds."""
+    """Make the function and warm it up for ``settle`` seconds; return the seconds and results of the first call."""
     _jobs[name] = make(*args)
     warm_up = getattr(_jobs[name], "warm_up", _jobs[name])
     start = time.perf_counter()
@@ -230,11 +232,12 @@ def _prepare(name: str, settle: float, make: Callable, *args) -> tuple[float, li
 
 
 def _attribute(name: str, attribute: str):
+    """Return an attribute of a prepared function."""
     return getattr(_jobs[name], attribute)
 
 
 def _turn(name: str, seconds: float) -> float:
-    """Median seconds of the calls of one turn."""
+    """Run one turn; return the median seconds of its timed calls."""
     job = _jobs[name]
     with getattr(job, "beside", nullcontext)():
         calls(getattr(job, "warm_up", job), seconds / 5)
@@ -244,7 +247,7 @@ def _turn(name: str, seconds: float) -> float:
 
 
 def calls(function: Callable, seconds: float) -> list[float]:
-    """Seconds of each call, for so long, at least one."""
+    """Call the function for ``seconds`` seconds, at least once; return the seconds of each call."""
     times, end = [], time.perf_counter() + seconds
     while not times or time.perf_counter() < end:
         start = time.perf_counter()
@@ -255,9 +258,10 @@ def calls(function: Callable, seconds: float) -> list[float]:
 
 @contextmanager
 def busy_loop() -> Iterator[None]:
-    """Within this block, a process beside this one keeps a processor busy.
+    """Keep one processor busy with another process inside a ``with`` block.
 
-    The end of its standard input ends it: so it goes with this process, too, whatever ends that. Ctrl-C is not for it.
+    That process ends when its standard input is closed, so it also ends whenever this process ends, even if killed.
+    It does not receive Ctrl-C.
     """
     code = """
 import os, sys, threading
@@ -273,7 +277,7 @@ while True: pass
 
 
 def wait_for_sleep() -> None:
-    """Return when no thread of this process runs any more, or after half a second."""
+    """Wait until no thread of this process is running, at most half a second."""
     for _ in range(100):
         before = time.process_time()
         time.sleep(0.005)
@@ -282,7 +286,7 @@ def wait_for_sleep() -> None:
 
 
 def _arrays(result) -> list[np.ndarray]:
-    """The arrays of a result of any library: None is left out, a number is an array."""
+    """Convert a result of any library to a list of arrays; None gives none, a number gives one."""
     if result is None:
         return []
     if isinstance(result, (tuple, list)):

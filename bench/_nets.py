@@ -1,4 +1,4 @@
-"""Nets as each library would train them: the same initial weights, images and order. LeNet-5 by default."""
+"""Training of nets in each library, with the same initial weights, images and order. LeNet-5 by default."""
 
 from functools import cache
 
@@ -11,7 +11,7 @@ LEARNING_RATE, MOMENTUM = 0.01, 0.9
 
 @cache
 def training_data(folder: str | None, limit: int, net: str = "lenet5") -> tuple[np.ndarray, np.ndarray, str]:
-    """Images as the net wants them, in an order drawn once; labels; what data it is."""
+    """Return images that fit the net, in a fixed random order; their labels; and the name of the data."""
     if folder is None:
         train, _ = data.digits(limit, 1)
     else:
@@ -19,19 +19,19 @@ def training_data(folder: str | None, limit: int, net: str = "lenet5") -> tuple[
     train = train.limit(limit, np.random.default_rng(0))
     order = np.random.default_rng(0).permutation(len(train))
     C, size, _ = model(net).input_shape
-    pixels = np.repeat(train.images[order], C, axis=1)  # where it wants colours, all are the same grey
+    pixels = np.repeat(train.images[order], C, axis=1)  # for a net that takes colours, all channels are equal
     images = data.standardize(data.pad_images(pixels, (size - 28) // 2), *data.mean_and_std(pixels))
     return images, train.labels[order], train.source
 
 
 def model(net: str) -> nn.Sequential:
-    """The net with the initial weights of every side."""
+    """Make the net with the initial weights that all sides use."""
     rng = np.random.default_rng(0)
     return OWN[net](rng) if net in OWN else models.build(net, rng=rng)
 
 
 def conv8_conv16(rng: np.random.Generator) -> nn.Sequential:
-    """Two convolutions for 28x28 images, as tutorials of Keras have them."""
+    """Make a net of two convolutions for 28x28 images, as in tutorials of Keras."""
     net = nn.Sequential(
         nn.Conv2d(1, 8, 3, padding=1, rng=rng), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(8, 16, 3, padding=1, rng=rng), nn.ReLU(), nn.MaxPool2d(2),
@@ -42,7 +42,7 @@ def conv8_conv16(rng: np.random.Generator) -> nn.Sequential:
 
 
 def vgg_batch_norm(rng: np.random.Generator) -> nn.Sequential:
-    """Six 3x3 layers of 32, 64 and 128 filters with batch normalization, for 32x32 images."""
+    """Make a net of six 3x3 layers of 32, 64 and 128 filters with batch normalization, for 32x32 images."""
     layers: list[nn.Module] = []
     for C, O in ((3, 32), (32, 64), (64, 128)):
         for before in (C, O):
@@ -52,7 +52,7 @@ def vgg_batch_norm(rng: np.random.Generator) -> nn.Sequential:
 
 
 def six_layers(rng: np.random.Generator) -> nn.Sequential:
-    """Six 3x3 layers of 32 filters, nothing between but ReLU, for 32x32 images."""
+    """Make a net of six 3x3 layers of 32 filters with only ReLU between them, for 32x32 images."""
     layers: list[nn.Module] = []
     for C in (3, 32, 32, 32, 32, 32):
         layers += nn.Conv2d(C, 32, 3, padding=1, rng=rng), nn.ReLU()
@@ -60,7 +60,7 @@ def six_layers(rng: np.random.Generator) -> nn.Sequential:
 
 
 def separable(rng: np.random.Generator) -> nn.Sequential:
-    """Four pairs of a depthwise and a 1x1 layer of 32 channels with batch normalization, for 32x32 images."""
+    """Make a net of four pairs of a depthwise and a 1x1 layer, 32 channels, batch normalization, for 32x32 images."""
     layers: list[nn.Module] = [nn.Conv2d(3, 32, 3, padding=1, bias=False, rng=rng), nn.BatchNorm2d(32), nn.ReLU()]
     for _ in range(4):
         layers += nn.Conv2d(32, 32, 3, padding=1, groups=32, bias=False, rng=rng), nn.BatchNorm2d(32), nn.ReLU()
@@ -69,6 +69,7 @@ def separable(rng: np.random.Generator) -> nn.Sequential:
 
 
 def _for_colours(*layers: nn.Module) -> nn.Sequential:
+    """Make a Sequential for colour images of 32x32."""
     net = nn.Sequential(*layers)
     net.input_shape = (3, 32, 32)
     return net
@@ -80,7 +81,7 @@ OWN = {
 
 
 def twin(net: str, weights: dict[str, np.ndarray]):
-    """The net in PyTorch, with these weights."""
+    """Make the net in PyTorch with these weights."""
     import _torch_nets
     import torch
 
@@ -90,7 +91,7 @@ def twin(net: str, weights: dict[str, np.ndarray]):
 
 
 class FastcnnStep:
-    """Train on one batch; the result is the loss from before."""
+    """Train on one batch; return the loss before the step."""
 
     def __init__(self, net: str = "lenet5"):
         self.net, self.model = net, model(net)
@@ -110,7 +111,7 @@ class FastcnnStep:
 
 
 class TorchStep:
-    """The same in PyTorch, eager; with ``channels_last`` in the memory format that it recommends for images."""
+    """The same in PyTorch, eager; ``channels_last`` uses the memory format that PyTorch recommends for images."""
 
     def __init__(self, net: str = "lenet5", channels_last: bool = False):
         import torch
@@ -138,12 +139,12 @@ class TorchStep:
 
 
 class Walk:
-    """Train step after step on one batch after the other, round and round."""
+    """Train one step for each call, cycling through the batches."""
 
     def __init__(self, make_step, folder: str | None, limit: int, batch_size: int, *options):
         self.step = make_step(*options)
         self.batches = self.step.batches(folder, limit, batch_size)
-        self.batches = self.batches[: limit // batch_size]  # full ones
+        self.batches = self.batches[: limit // batch_size]  # only full batches
         self.steps = 0
 
     def __call__(self) -> float:
@@ -152,7 +153,7 @@ class Walk:
 
 
 class Epoch:
-    """Train one more epoch; ``losses`` is the loss of each step so far."""
+    """Train one epoch for each call; ``losses`` holds the losses of all steps."""
 
     def __init__(self, make_step, folder: str | None, limit: int, batch_size: int, *options):
         self.step, self.losses = make_step(*options), []
@@ -165,6 +166,6 @@ class Epoch:
 
 
 def numpy_loss(folder: str | None, limit: int, batch_size: int, net: str = "lenet5") -> float:
-    """The loss that every library must find in its first step of a `Walk`: that of the "numpy" backend."""
+    """Compute the expected loss of the first step of a `Walk` with the "numpy" backend."""
     with use_backend("numpy"):
         return Walk(FastcnnStep, folder, limit, batch_size, net)()

@@ -1,4 +1,4 @@
-"""What the ranks of scaling.py run: training steps and exchanges, timed; rank 0 prints JSON.
+"""Time training steps and exchanges on the ranks of scaling.py; rank 0 prints JSON.
 
 mpiexec -n 2 python bench/_ranks.py lenet5 64 128 --seconds 2
 """
@@ -14,20 +14,20 @@ import numpy as np
 from fastcnn import distributed, models, nn, optim
 from fastcnn.distributed.gradients import sum_gradients
 
-SIZES = (256, 61_706, 1_000_000)  # numbers in the arrays that are summed: a message's latency, LeNet-5, a bandwidth
+SIZES = (256, 61_706, 1_000_000)  # array sizes to sum: for latency, LeNet-5, bandwidth
 
 
 class Step:
-    """A training step on one batch of random images, as `fastcnn.training.Trainer` takes it.
+    """A training step on one batch of random images, like a step of `fastcnn.training.Trainer`.
 
     Parameters
     ----------
     name : str
-        Of the model.
+        Name of the model.
     N : int
-        Images of this rank.
+        Number of images on this rank.
     ranks : Ranks, optional
-        That train together.
+        The ranks that train together.
     """
 
     def __init__(self, name: str, N: int, ranks: distributed.Ranks | None = None):
@@ -39,7 +39,7 @@ class Step:
         self.optimizer = optim.SGD(self.model.parameters(), 1e-4, momentum=0.9)
 
     def forward(self) -> None:
-        """Only to the loss."""
+        """Compute only the forward pass and the loss."""
         self.loss(self.model(self.images), self.labels)
 
     def __call__(self) -> None:
@@ -57,10 +57,10 @@ class Step:
 
 
 def milliseconds(call, seconds: float) -> float:
-    """Median of a call, which all ranks make equally often."""
+    """Return the median milliseconds of a call; all ranks call it equally often."""
     comm = distributed.world()
     calls, times = 3, []
-    for turn in range(2):  # the first to see how long it takes
+    for turn in range(2):  # the first one estimates the time of a call
         for _ in range(calls):
             start = time.perf_counter()
             call()
@@ -74,8 +74,8 @@ def milliseconds(call, seconds: float) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
-    parser.add_argument("batches", type=int, nargs="+", help="images of each rank")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
+    parser.add_argument("batches", type=int, nargs="+", help="images on each rank")
+    parser.add_argument("--seconds", type=float, default=1.0, help="duration of each measurement")
     args = parser.parse_args()
     ranks = distributed.Ranks(distributed.world())
     threads = distributed.share_processors(ranks)

@@ -1,4 +1,4 @@
-"""What all programs share: their options, tables for people and JSON for programs, and where it was measured."""
+"""Options, tables, JSON reports and descriptions of the machine, shared by all programs."""
 
 import argparse
 import json
@@ -14,19 +14,19 @@ import fastcnn
 
 
 def options(description: str) -> argparse.ArgumentParser:
-    """Return the command line of a program."""
+    """Make the argument parser of a program."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     most = fastcnn.get_num_threads()
-    parser.add_argument("--quick", action="store_true", help="tiny shapes and two rounds: whether it works")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured there")
+    parser.add_argument("--quick", action="store_true", help="tiny shapes and two rounds, to check that it works")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements to this file")
     parser.add_argument("--threads", type=int, metavar="N", default=most, help="of every side (default: %(default)s)")
     parser.add_argument("--rounds", type=int, metavar="N", help="turns of every side (default: 15; quick: 2)")
-    parser.add_argument("--processes", type=int, metavar="N", help="fresh ones of every side (default: 3; quick: 1)")
+    parser.add_argument("--processes", type=int, metavar="N", help="processes of every side (default: 3; quick: 1)")
     return parser
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Read the options; adds ``timing``, what `_measure.race` wants to know of them."""
+    """Parse and check the options; add ``timing``, the arguments for `_measure.race`."""
     args = parser.parse_args()
     most = fastcnn.get_num_threads()
     if not 1 <= args.threads <= most:
@@ -44,18 +44,18 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def progress(rows, title: str) -> tqdm:
-    """Rows with a progress bar, where somebody sees it."""
+    """Iterate over rows with a progress bar, if stderr is a terminal."""
     return tqdm(rows, title, leave=False, disable=not sys.stderr.isatty())
 
 
 class Watch:
-    """Where and with what is measured, from now until `environment` is called.
+    """Record the machine and its load, from the creation of this object until `environment` is called.
 
     Parameters
     ----------
     sides : dict of Side
     fastcnn : str
-        The side that tells about the machine.
+        Name of the side that measures and describes the machine.
     """
 
     def __init__(self, sides: dict, fastcnn: str = "fastcnn"):
@@ -64,7 +64,7 @@ class Watch:
         self._start = self._seconds()
 
     def environment(self) -> dict:
-        """Return all of it for JSON; to be called at the end."""
+        """Return the description for JSON; call it at the end of the measurement."""
         others = self._others()
         return {
             "date": time.strftime("%Y-%m-%d"),
@@ -75,16 +75,16 @@ class Watch:
         }
 
     def _others(self) -> float | None:
-        """Processors that others kept busy: more than a few per cent of one, and the times mean little."""
+        """Return how many processors other programs kept busy; above a few per cent of one, times mean little."""
         if self._start is None:
             return None
         elapsed, busy, own = (now - then for now, then in zip(self._seconds(), self._start, strict=True))
         return max(0.0, (busy - own) / elapsed)
 
     def _seconds(self) -> tuple[float, float, float] | None:
-        """Now; processor time of everybody; processor time of this program, its sides and the processes it ended.
+        """Return wall time, processor time of all programs, and processor time of this program and its processes.
 
-        None where the system does not say it in a file.
+        None if the system has no /proc/stat.
         """
         try:
             jiffies = list(map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:8]))
@@ -96,10 +96,10 @@ class Watch:
 
 
 def table(title: str, columns: list[tuple[str, str, str]], rows: list[dict], notes=()) -> dict:
-    """Return a table for JSON: it says itself how it is shown.
+    """Return a table for JSON that includes how it is to be shown.
 
-    ``columns`` are (heading, place, format). The place "times/PyTorch/ms" is ``row["times"]["PyTorch"]["ms"]``; a cell
-    whose place does not exist stays empty.
+    ``columns`` are (heading, place, format). The place "times/PyTorch/ms" means ``row["times"]["PyTorch"]["ms"]``; if
+    it does not exist, the cell stays empty.
     """
     wrong = [sentence for row in rows for sentence in row.get("wrong", {}).values()]
     keys = ("heading", "place", "format")
@@ -112,7 +112,7 @@ def table(title: str, columns: list[tuple[str, str, str]], rows: list[dict], not
 
 
 def markdown(table: dict) -> str:
-    """Return a table as Markdown that is legible in a terminal, too."""
+    """Format a table as Markdown that is also legible in a terminal."""
     columns = table["columns"]
     lines = [[column["heading"] for column in columns]]
     lines += [[_cell(row, column) for column in columns] for row in table["rows"]]
@@ -129,7 +129,7 @@ def markdown(table: dict) -> str:
 
 
 def finish(args: argparse.Namespace, program: str, tables: list[dict], where: dict, **more) -> int:
-    """Print the tables, write the JSON; the exit code is 1 if a result was wrong."""
+    """Print the tables and write the JSON report; return the exit code, 1 if a result was wrong."""
     report = {
         "program": program,
         "settings": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
@@ -147,7 +147,7 @@ def finish(args: argparse.Namespace, program: str, tables: list[dict], where: di
 
 
 def machine(report: dict) -> str:
-    """Say in a few sentences where a report was measured; no folder names, for it is to be published."""
+    """Describe in a few sentences where a report was measured, without folder names, so that it can be published."""
     where = report["environment"]
     libraries = ", ".join(f"{side['library']} on {side['threads']}" for side in where["sides"].values())
     text = (
@@ -157,19 +157,20 @@ def machine(report: dict) -> str:
         f"Numba {where['numba']}; {where['date']}."
     )
     if report["settings"]["quick"]:
-        text += " Measured with --quick: the times mean nothing."
+        text += " Measured with --quick: the times are meaningless."
     busy = where["processors_busy_by_others"]
     if busy is not None and busy > 0.05:
-        text += f" Others kept {busy:.2f} processors busy meanwhile: the times mean little."
+        text += f" Other programs kept {busy:.2f} processors busy meanwhile: the times mean little."
     return text
 
 
 def missing(sides: dict, *names: str) -> list[str]:
-    """Sentences about the columns that stay empty."""
+    """Return sentences about the columns that stay empty."""
     return [f"The columns of {name} are empty: it is not installed." for name in names if name not in sides]
 
 
 def _cell(row: dict, column: dict) -> str:
+    """Format one cell."""
     value = row
     for key in column["place"].split("/"):
         value = value.get(key) if isinstance(value, dict) else None

@@ -1,6 +1,6 @@
-"""The libraries that are compared: how each is started in a process of its own, on so many threads.
+"""Setups of the compared libraries: each runs in its own process with a given number of threads.
 
-Where a library is not installed, its columns stay empty.
+If a library is not installed, its columns stay empty.
 """
 
 import importlib
@@ -13,12 +13,13 @@ from fastcnn.training import environment
 
 
 def on(threads: int, *names: str) -> dict[str, Callable[[], dict]]:
-    """Setups of the libraries on so many threads, by their names."""
+    """Return the setups of the named libraries with this number of threads."""
     setups = {"fastcnn": fastcnn, "PyTorch": pytorch, "ONNX Runtime": onnxruntime, "NumPy": numpy}
     return {name: partial(setups[name], threads) for name in names}
 
 
 def fastcnn(threads: int) -> dict:
+    """Set up fastcnn."""
     import fastcnn
 
     fastcnn.set_backend("numba")
@@ -27,18 +28,21 @@ def fastcnn(threads: int) -> dict:
 
 
 def pytorch(threads: int) -> dict:
+    """Set up PyTorch."""
     torch = installed("torch")
     torch.set_num_threads(threads)
     return {"library": f"PyTorch {torch.__version__}", "threads": torch.get_num_threads()}
 
 
 def onnxruntime(threads: int) -> dict:
-    installed("onnx")  # the model is built with it
+    """Set up ONNX Runtime."""
+    installed("onnx")  # needed to build the model
     library = installed("onnxruntime")
-    return {"library": f"ONNX Runtime {library.__version__}", "threads": threads}  # given to each session
+    return {"library": f"ONNX Runtime {library.__version__}", "threads": threads}  # set in each session
 
 
 def numpy(threads: int) -> dict:
+    """Set up NumPy's BLAS."""
     import numpy
     from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -48,7 +52,7 @@ def numpy(threads: int) -> dict:
 
 
 def installed(package: str):
-    """Import a package that somebody may not have."""
+    """Import a package, or raise a NotInstalledError."""
     try:
         return importlib.import_module(package)
     except ImportError as error:
@@ -56,12 +60,12 @@ def installed(package: str):
 
 
 def best(what: str, *args) -> float:
-    """Call a function of fastcnn's peak.py; to be called on fastcnn's side, for no other has Numba in its process."""
+    """Call a function of fastcnn's peak.py; only fastcnn's side may call this, as no other process loads Numba."""
     return getattr(importlib.import_module("fastcnn.backends.numba_direct.peak"), what)(*args)
 
 
 def machine() -> dict:
-    """Where fastcnn computes; to be called on its side."""
+    """Describe the machine; only fastcnn's side may call this."""
     from fastcnn.backends.numba_direct.runtime import cache, processor
 
     return {

@@ -1,4 +1,4 @@
-"""Nets of `_nets` in PyTorch, with the names of their weights; imports nothing else, so that a start can be timed."""
+"""The nets of `_nets` in PyTorch, with the same names of weights; imports only PyTorch, so that starts can be timed."""
 
 from torch.nn import (
     AdaptiveAvgPool2d,

@@ -353,7 +353,7 @@ def test_other_files(tmp_path):
     with pytest.raises(ValueError, match="has the outputs y, z, but a model of fastcnn has one output"):
         interop.from_onnx(path)
     save(path, [("Cast", ["x"], "c", {"to": 1}), ("Relu", ["c"], "y", {})], IMAGE, kind=TensorProto.UINT8)
-    with pytest.raises(ValueError, match="takes uint8, but fastcnn's layers take float32 or float64. If it starts"):
+    with pytest.raises(ValueError, match=r"takes uint8, but fastcnn's layers take float32 or float64\. If it starts"):
         interop.from_onnx(path)
 
 

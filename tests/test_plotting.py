@@ -337,7 +337,7 @@ def test_names_are_shown_as_they_are(tmp_path):
         pytest.param(lambda: plot_mistakes(DIGITS[:, 0], np.zeros(4, int), SURE), ValueError,
                      "`images` must be an array (N, C, H, W) with C of 1 or 3, not of shape (4, 5, 5)", id="images"),
         pytest.param(lambda: plot_mistakes(DIGITS, np.array([0, 1, 1, 0]), SURE), ValueError,
-                     "there is no mistake to draw", id="all right"),
+                     "there is no mistake to plot", id="all right"),
         pytest.param(lambda: plot_mistakes(DIGITS, np.zeros(4, int), SURE[:3]), ValueError,
                      "`probabilities` has 3 rows but there are 4 images", id="rows of probabilities"),
         pytest.param(lambda: plot_mistakes(DIGITS, np.full(4, 2), SURE), ValueError, "`labels` holds 2", id="label"),

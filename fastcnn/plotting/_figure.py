@@ -1,4 +1,4 @@
-"""A figure that shows itself as a notebook cell's value."""
+"""A figure that is displayed when it is the value of a notebook cell."""
 
 import io
 
@@ -6,10 +6,10 @@ import matplotlib.figure
 
 
 class Figure(matplotlib.figure.Figure):
-    """Matplotlib's, without pyplot, which would keep it."""
+    """Matplotlib's figure, made without pyplot, which would keep a reference to it."""
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
-        """The picture, and its size on the page in pixels of 1/96 inch: it has more, for sharp screens."""
+        """Return the PNG and its display size in CSS pixels of 1/96 inch; the PNG has more pixels than that."""
         picture = io.BytesIO()
         self.savefig(picture, format="png")
         width, height = (round(96 * inches) for inches in self.get_size_inches())

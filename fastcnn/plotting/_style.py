@@ -1,4 +1,4 @@
-"""What all figures have in common."""
+"""Colours and drawing functions that all figures share."""
 
 import itertools
 from collections.abc import Sequence
@@ -12,28 +12,28 @@ from fastcnn._text import unicode_text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Figure
 
-# M. Okabe and K. Ito's colours, which all eyes can tell apart, without black and the yellow that is faint on white
+# M. Okabe and K. Ito's colour-blind safe palette, without black, and without yellow, which is faint on white
 BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
 GREY, LIGHT, DARK = "#BCC6CE", "#E6E6E6", "#444444"
-AS_WRITTEN: dict[str, Any] = {"parse_math": False, "usetex": False}  # of texts with names: "$" is no mathematics
+AS_WRITTEN: dict[str, Any] = {"parse_math": False, "usetex": False}  # for names: "$" does not start mathematics
 
 
 def figure(width: float, height: float) -> "Figure":
-    """A new figure, its size in inches."""
+    """Make a figure; its size is in inches."""
     from fastcnn.plotting._figure import Figure
 
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 
 def file_types() -> tuple[str, ...]:
-    """The ends of names of files that a figure can be written to."""
+    """Return the suffixes of the file formats that matplotlib can write."""
     from matplotlib.backend_bases import FigureCanvasBase
 
     return tuple(FigureCanvasBase.get_supported_filetypes())
 
 
 def curves(axes, title: str, x_label: str) -> None:
-    """A plain frame for curves."""
+    """Set title, label and a plain frame for curves."""
     axes.set_title(title, loc="left", fontweight="bold")
     axes.set_xlabel(x_label)
     axes.set_xlim(left=0)
@@ -43,7 +43,7 @@ def curves(axes, title: str, x_label: str) -> None:
 
 
 def logarithmic(axes, bottom: float | None = None) -> None:
-    """A logarithmic scale with plain numbers on it, for curves that are there already and not all zero."""
+    """Make the y axis logarithmic with plain numbers, if there are positive values; call it after plotting."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
     if not any((np.asarray(line.get_ydata()) > 0).any() for line in axes.get_lines()):
@@ -57,7 +57,7 @@ def logarithmic(axes, bottom: float | None = None) -> None:
 
 
 def canvas(width: float, height: float, inches: float, title: str, least: float = 0):
-    """A figure and axes on which `tile` and ``text`` place things, in units of so many inches; y goes downwards."""
+    """Make a figure and axes for `tile`, `curve` and ``axes.text``: units of ``inches`` inches, y pointing down."""
     width = max(width, least / inches)
     whole = figure(inches * width + 0.1, inches * height + 0.4)
     axes = whole.subplots()
@@ -68,7 +68,7 @@ def canvas(width: float, height: float, inches: float, title: str, least: float 
 
 
 def tile(axes, pixels: np.ndarray, left: float, top: float, width: float = 1, height: float = 1, **how) -> None:
-    """A picture in a thin frame; ``how`` is for matplotlib's imshow."""
+    """Draw an image in a thin frame; ``how`` is passed to matplotlib's imshow."""
     from matplotlib.patches import Rectangle
 
     axes.imshow(pixels, extent=(left, left + width, top + height, top), **how)
@@ -76,7 +76,7 @@ def tile(axes, pixels: np.ndarray, left: float, top: float, width: float = 1, he
 
 
 def curve(axes, values: np.ndarray, left: float, top: float, width: float, height: float, low: float, high: float):
-    """A signal in a thin frame, which reaches from ``low`` to ``high``; several, (C, L), one over the other."""
+    """Draw a signal, or the channels (C, L) of one, in a thin frame that spans ``low`` to ``high``."""
     from matplotlib.patches import Rectangle
 
     values = np.atleast_2d(values)
@@ -88,9 +88,10 @@ def curve(axes, values: np.ndarray, left: float, top: float, width: float, heigh
 
 
 def picture(image: np.ndarray) -> tuple[np.ndarray, dict]:
-    """An image (C, H, W) as matplotlib draws it, and how: in colour if it has three channels, else the mean, in grey.
+    """Convert an image (C, H, W) for matplotlib; return the pixels and the options for imshow.
 
-    Bytes are drawn as they are, other numbers from their lowest to their highest.
+    Three channels are drawn in colour; otherwise the mean of the channels is drawn in grey. uint8 images are drawn as
+    they are, others are scaled from their minimum to their maximum.
     """
     if image.dtype != np.uint8:
         image = np.nan_to_num(image.astype(np.float64), posinf=0, neginf=0)
@@ -104,7 +105,7 @@ def picture(image: np.ndarray) -> tuple[np.ndarray, dict]:
 
 
 def class_names(classes: Sequence[str] | None, count: int) -> list[str]:
-    """Names for so many classes; without, their numbers."""
+    """Check the names of ``count`` classes; without names, return the numbers of the classes."""
     if classes is None:
         return [str(k) for k in range(count)]
     if len(classes) != count:
@@ -113,7 +114,7 @@ def class_names(classes: Sequence[str] | None, count: int) -> list[str]:
 
 
 def images(name: str, array) -> np.ndarray:
-    """An array (N, C, H, W) of 1 or 3 channels."""
+    """Check that an argument is an array (N, C, H, W) with 1 or 3 channels."""
     if not isinstance(array, np.ndarray) or array.ndim != 4 or array.shape[1] not in (1, 3):
         what = f"of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
         raise ValueError(f"`{name}` must be an array (N, C, H, W) with C of 1 or 3, not {what}.")

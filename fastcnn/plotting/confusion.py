@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Plot confusion matrices."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,14 +9,14 @@ from fastcnn.plotting import _style
 
 
 def plot_confusion(matrix: np.ndarray, classes: Sequence[str] | None = None) -> "_style.Figure":
-    """A confusion matrix: numbers of images by true class (rows) and predicted class (columns).
+    """Plot a confusion matrix: numbers of images by true class (rows) and predicted class (columns).
 
-    The colour is the share of the row, on a scale that shows small shares too: what is wrong is what matters.
+    The colour is the fraction of the row, on a scale on which small fractions, the mistakes, are visible too.
 
     Parameters
     ----------
     matrix : ndarray of shape (K, K), integers
-        Of each true class, how many images were taken for each class.
+        Number of images of each true class (rows) that are predicted as each class (columns).
     classes : sequence of str, optional
         Names of the classes; by default their numbers.
 
@@ -29,7 +29,7 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str] | None = None) -> 
     ImportError
         If matplotlib is not installed.
     ValueError
-        If `matrix` is not a square of numbers from 0, or there is not one name for each class.
+        If `matrix` is not a square matrix of non-negative integers, or `classes` has not K names.
 
     Examples
     --------
@@ -59,7 +59,7 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str] | None = None) -> 
     bar = figure.colorbar(drawn, shrink=0.85, ticks=marks, label="share of the true class")
     bar.ax.set_yticklabels([f"{100 * mark:g} %" for mark in marks])
     bar.outline.set_visible(False)
-    for k, j in np.argwhere(matrix) if cell > 0.3 else ():  # in smaller cells there is no room for numbers
+    for k, j in np.argwhere(matrix) if cell > 0.3 else ():  # smaller cells have no room for numbers
         color = "white" if shares[k, j] > 0.15 else _style.DARK
         number, weight = str(matrix[k, j]), "bold" if j == k else "normal"
         axes.text(j, k, number, ha="center", va="center", color=color, fontweight=weight, fontsize=12 - len(number))

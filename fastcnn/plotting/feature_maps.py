@@ -1,28 +1,28 @@
-"""What a model makes of an image, or of a signal."""
+"""Plot the feature maps of a model for an image or a signal."""
 
 import numpy as np
 
 from fastcnn import nn
 from fastcnn.plotting import _style
 
-_MAPS, _ACROSS = 64, 8  # as many as are drawn of one layer; as many as stand side by side
+_MAPS, _ACROSS = 64, 8  # maximum number of maps of one layer, and in one row
 
 
 def plot_feature_maps(model: nn.Module, image: np.ndarray, layer: str | int | None = None) -> "_style.Figure":
-    """An image and the maps that a layer makes of it; or its way through the whole model.
+    """Plot an image with the feature maps of one layer, or of all layers of a model.
 
-    Each map is drawn from its lowest value, dark, to its highest, bright; maps of one pixel together. At most 64 maps
-    of a layer are drawn, and on the way through the model the first 8 of each. Those of signals are curves.
+    Each map has its own colour scale, from its minimum (dark) to its maximum (bright); maps of a single pixel share
+    one scale. At most 64 maps of a single layer are drawn, or the first 8 of each layer. Maps of signals are curves.
 
     Parameters
     ----------
     model : fastcnn.nn.Module
-        As it is, in training or evaluation mode; it is not changed.
+        The model runs in its present mode, training or evaluation, and is not changed.
     image : ndarray of shape (C, H, W) or (C, L), float32 or float64
-        Prepared as for `model`.
+        One image or signal, preprocessed for `model`.
     layer : str or int, optional
-        Its name as in ``model.state_dict``, "3" or "3.0.body.1"; by default all directly inside the model that make
-        maps of more than one pixel.
+        Name of a layer as in ``model.state_dict``, such as "3" or "3.0.body.1"; by default all direct children of the
+        model whose maps have more than one pixel.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def plot_feature_maps(model: nn.Module, image: np.ndarray, layer: str | int | No
     ImportError
         If matplotlib is not installed.
     TypeError, ValueError
-        If `image` does not fit the model, or there is no such layer, or it makes no maps.
+        If `image` does not fit the model, `layer` does not exist, or its output has no maps.
 
     Examples
     --------
@@ -62,17 +62,19 @@ def plot_feature_maps(model: nn.Module, image: np.ndarray, layer: str | int | No
 
 
 def _has_maps(step: nn.Step) -> bool:
+    """Whether the output of a layer has maps of more than one pixel."""
     return step.y.ndim > 2 and step.y[0, 0].size > 1
 
 
 def _title(step: nn.Step) -> str:
+    """Return a title with the layer's name and class, and the number and size of its maps."""
     C, *size = step.y.shape[1:]
     of = " x ".join(map(str, size))
     return f"{step.name}: {type(step.module).__name__}, {C} map{'s' * (C > 1)} of {of}".removeprefix(": ")
 
 
 def _one(image: np.ndarray, step: nn.Step):
-    """The image on the left, the maps of a layer on the right."""
+    """Draw the image on the left, and the maps of one layer on the right."""
     maps = step.y[0][:_MAPS]
     across = min(_ACROSS, -(-len(maps) // 2))
     rows = -(-len(maps) // across)
@@ -86,7 +88,7 @@ def _one(image: np.ndarray, step: nn.Step):
 
 
 def _through(image: np.ndarray, steps: list[nn.Step]):
-    """A row for each layer, the image on top."""
+    """Draw the image in the first row, and the maps of each layer in a row below it."""
     names = ["input", *(f"{step.name}: {type(step.module).__name__}" for step in steps)]
     left = 0.4 + 0.072 * max(map(len, names))
     most = max(min(len(step.y[0]), _ACROSS) for step in steps)
@@ -105,6 +107,7 @@ def _through(image: np.ndarray, steps: list[nn.Step]):
 
 
 def _draw(axes, image: np.ndarray, left: float, top: float, size: float) -> None:
+    """Draw the image or signal into a square."""
     if image.ndim == 2:
         _style.curve(axes, image, left, top, size, size, image.min(), image.max())
         return
@@ -113,6 +116,7 @@ def _draw(axes, image: np.ndarray, left: float, top: float, size: float) -> None
 
 
 def _draw_map(axes, values: np.ndarray, left: float, top: float, **how) -> None:
+    """Draw one map."""
     if values.ndim == 1 and values.size > 1:
         _style.curve(axes, values, left, top, 1, 1, values.min(), values.max())
         return
@@ -120,6 +124,6 @@ def _draw_map(axes, values: np.ndarray, left: float, top: float, **how) -> None:
 
 
 def _fit(axes, pixels: np.ndarray, left: float, top: float, size: float, **how) -> None:
-    """In a square, the pixels stay square."""
+    """Draw pixels into a square; the pixels themselves stay square."""
     H, W = pixels.shape[:2]
     _style.tile(axes, pixels, left, top, size * W / max(H, W), size * H / max(H, W), **how)

@@ -1,20 +1,20 @@
-"""What a convolution looks for."""
+"""Plot the filters of a convolution."""
 
 import numpy as np
 
 from fastcnn.nn import Conv1d, Conv2d
 from fastcnn.plotting import _style
 
-_FILTERS, _CHANNELS, _ACROSS = 32, 16, 8  # as many as are drawn; as many as stand side by side in a grid
+_FILTERS, _CHANNELS, _ACROSS = 32, 16, 8  # maximum number of filters, of channels, and of filters in a row of a grid
 _COLORS = "RdBu_r"
 
 
 def plot_filters(layer: Conv1d | Conv2d) -> "_style.Figure":
-    """Filters of a convolution, all on one scale: blue is below zero, white zero, red above.
+    """Plot the filters of a convolution on one colour scale: blue is negative, white zero, red positive.
 
-    Filters of one channel stand in a grid, filters of three too, in colour (grey is zero). Of others each column is a
-    filter, and each row an input channel. At most 32 filters and 16 channels are drawn; the title says so. Filters of
-    signals are curves, all from the lowest value to the highest that the title names.
+    Filters of one channel form a grid, and so do filters of three channels, which are drawn in colour (grey is zero).
+    Otherwise each column is a filter and each row an input channel. At most 32 filters and 16 channels are drawn; the
+    title tells when there are more. Filters of signals are curves, on the scale that the title names.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def plot_filters(layer: Conv1d | Conv2d) -> "_style.Figure":
     ImportError
         If matplotlib is not installed.
     TypeError
-        If `layer` is neither.
+        If `layer` is not a Conv1d or a Conv2d.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def plot_filters(layer: Conv1d | Conv2d) -> "_style.Figure":
 
 
 def _grid(filters: np.ndarray, limit: float, title: str):
-    """Filters of one or, in colour, three channels."""
+    """Draw filters of one channel, or of three channels in colour, as a grid."""
     C, across = filters.shape[1], min(len(filters), _ACROSS)
     rows, tall = -(-len(filters) // across), _tall(filters)
     figure, axes = _style.canvas(across * 1.1, rows * (tall + 0.1), 0.9, title, least=3)
@@ -72,13 +72,13 @@ def _grid(filters: np.ndarray, limit: float, title: str):
 
 
 def _tall(filters: np.ndarray) -> float:
-    """The height of a filter that is drawn one wide."""
+    """Return the height of a filter whose width is one."""
     *_, H, W = filters.shape if filters.ndim == 4 else (0.6, 1)
     return H / W
 
 
 def _draw(axes, one: np.ndarray, left: float, top: float, width: float, height: float, limit: float) -> None:
-    """A filter of one channel."""
+    """Draw one channel of a filter."""
     if one.ndim == 1:
         _style.curve(axes, one, left, top, width, height, -limit, limit)
     else:
@@ -86,7 +86,7 @@ def _draw(axes, one: np.ndarray, left: float, top: float, width: float, height: 
 
 
 def _table(filters: np.ndarray, limit: float, title: str):
-    """Filters in columns, their channels in rows."""
+    """Draw filters as columns and their channels as rows."""
     (O, C), tall = filters.shape[:2], _tall(filters)
     figure, axes = _style.canvas(O * 1.15 + 0.8, C * (tall + 0.15) + 0.6, 0.4, title, least=5.5)
     for o, one in enumerate(filters):
@@ -101,7 +101,7 @@ def _table(filters: np.ndarray, limit: float, title: str):
 
 
 def _scale(figure, axes, inches: float) -> None:
-    """The colour bar, beside pictures of so many inches whose colours stand for numbers."""
+    """Add a colour bar beside images ``inches`` high, unless they are in colour or curves."""
     if not axes.images or axes.images[0].get_array().ndim == 3:
         return
     share = min(1, 2.5 / inches) * inches / (inches + 0.5)

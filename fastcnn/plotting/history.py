@@ -1,4 +1,4 @@
-"""Curves of training runs."""
+"""Plot the curves of training runs."""
 
 from collections.abc import Mapping
 from itertools import accumulate
@@ -8,14 +8,14 @@ from fastcnn.plotting import _style
 from fastcnn.plotting._style import AMBER, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
 
 _RUNS = ((BLUE, "s"), (ORANGE, "o"), (GREEN, "^"), (PURPLE, "D"), (SKY, "v"), (AMBER, "P"))
-_STROKES = ("-", "--", ":", "-.")  # after so many runs as there are colours
-_MOST_COLUMNS = 3  # of plots beside each other
+_STROKES = ("-", "--", ":", "-.")  # the next one is used when all colours have been used
+_MOST_COLUMNS = 3  # maximum number of plots side by side
 
 
 def plot_history(history) -> "_style.Figure":
-    """Curves of a training run: the losses first, then each metric of its task, such as the accuracies.
+    """Plot the curves of a training run: the losses, then each metric of its task, such as the accuracies.
 
-    The means over an epoch's training images stand in the middle of the epoch, those of the validation at its end.
+    Means over the training images of an epoch are plotted in the middle of the epoch, validation results at its end.
 
     Parameters
     ----------
@@ -24,14 +24,14 @@ def plot_history(history) -> "_style.Figure":
     Returns
     -------
     matplotlib.figure.Figure
-        ``figure.savefig(path)`` writes it.
+        The figure; ``figure.savefig(path)`` writes it to a file.
 
     Raises
     ------
     ImportError
         If matplotlib is not installed.
     ValueError
-        If no epoch was finished.
+        If `history` has no finished epoch.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def plot_history(history) -> "_style.Figure":
 
     epochs = history.epochs
     if not epochs:
-        raise ValueError("`history` has no finished epoch to draw.")
+        raise ValueError("`history` has no finished epoch to plot.")
     columns = min(len(history.kinds), _MOST_COLUMNS)
     rows = -(-len(history.kinds) // columns)
     figure = _style.figure(4.5 * columns, 3.6 * rows)
@@ -72,20 +72,21 @@ def plot_history(history) -> "_style.Figure":
 
     losses = [value for part in ("train", "validation") for value in _curve(history, part, history.kinds[0])[1]]
     positive = [value for value in losses if value > 0]
-    _style.logarithmic(loss, min(positive) / 10 if positive else None)  # lucky batches fall out
+    # The limit keeps single batches with a very small loss from stretching the axis.
+    _style.logarithmic(loss, min(positive) / 10 if positive else None)
     return figure
 
 
 def compare_histories(histories: Mapping) -> "_style.Figure":
-    """Several training runs side by side: losses and the first metric of their task, such as the accuracy.
+    """Plot several training runs together: the losses and the first metric of their task, such as the accuracy.
 
-    Both by epoch, the metric by seconds of training, too. They are those of the validation; where a run has none, those
-    of the training.
+    Both are plotted over the epochs, and the metric also over the seconds of training. They are those of the
+    validation, or, if a run has no validation, those of the training.
 
     Parameters
     ----------
     histories : mapping of str to fastcnn.training.History
-        Names of the runs, for the legend, and their records.
+        Name of each run, for the legend, and its history.
 
     Returns
     -------
@@ -96,7 +97,7 @@ def compare_histories(histories: Mapping) -> "_style.Figure":
     ImportError
         If matplotlib is not installed.
     ValueError
-        If there is no run, a run finished no epoch, or they have not the same metrics.
+        If there is no run, a run has no finished epoch, or runs have different metrics.
 
     Examples
     --------
@@ -111,10 +112,10 @@ def compare_histories(histories: Mapping) -> "_style.Figure":
     from matplotlib.ticker import MaxNLocator
 
     if not histories:
-        raise ValueError("`histories` has no run to draw.")
+        raise ValueError("`histories` has no run to plot.")
     for name, history in histories.items():
         if not history.epochs:
-            raise ValueError(f"The run {name!r} in `histories` has no finished epoch to draw.")
+            raise ValueError(f"The run {name!r} in `histories` has no finished epoch to plot.")
     kinds = next(iter(histories.values())).kinds
     for name, history in histories.items():
         if history.kinds != kinds:
@@ -149,13 +150,13 @@ def compare_histories(histories: Mapping) -> "_style.Figure":
     lines, places = loss.get_lines(), [str(i) for i in range(len(histories))]
     legend = figure.legend(lines, places, frameon=False, loc="outside lower center", ncols=min(len(histories), 4))
     for text, line in zip(legend.get_texts(), lines, strict=True):
-        # Only now, for a label that begins with "_" has no place in a legend.
+        # Set the names only now: matplotlib leaves labels that start with "_" out of a legend.
         text.set(text=line.get_label(), **_style.AS_WRITTEN)
     return figure
 
 
 def _curve(history, part: str, kind, places=()) -> tuple[list[float], list[float]]:
-    """Where the epochs stand that have a metric, and its values as they are drawn."""
+    """Return the x positions of the epochs that have a metric, and its values as plotted."""
     name, unit = f"{part}_{kind.name}", 100 if kind.percent else 1
     drawn = [
         (place, unit * epoch.metrics[name])
@@ -166,7 +167,7 @@ def _curve(history, part: str, kind, places=()) -> tuple[list[float], list[float
 
 
 def _places(history) -> list[float]:
-    """When each batch ended, in epochs; the batches of an unfinished epoch come last."""
+    """Return the x position of each batch in epochs, including the batches of an unfinished last epoch."""
     places = [epoch.epoch - 1 + (i + 1) / epoch.batches for epoch in history.epochs for i in range(epoch.batches)]
     last = history.epochs[-1]
     rest = len(history.step_losses) - len(places)

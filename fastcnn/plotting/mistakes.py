@@ -1,4 +1,4 @@
-"""What a classifier gets wrong."""
+"""Plot the mistakes of a classifier."""
 
 from collections.abc import Sequence
 
@@ -15,21 +15,22 @@ def plot_mistakes(
     classes: Sequence[str] | None = None,
     count: int = 16,
 ) -> "_style.Figure":
-    """The images of which a classifier is wrong, the surest first.
+    """Plot the images that a classifier gets wrong, those with the most confident predictions first.
 
-    Above each stand its class, the one it is taken for, and the probability of that.
+    Above each image are its true class, the predicted class and the probability of the prediction.
 
     Parameters
     ----------
     images : ndarray of shape (N, C, H, W), uint8, float32 or float64
-        C is 1 or 3. Bytes are drawn as they are, other images each from its lowest to its highest number.
+        C is 1 or 3. uint8 images are drawn as they are, others are scaled from their minimum to their maximum.
     labels : ndarray of shape (N,), integers
+        The true classes.
     probabilities : ndarray of shape (N, K), float32 or float64
-        As from `fastcnn.functional.softmax`.
+        The predicted probabilities, as from `fastcnn.functional.softmax`.
     classes : sequence of str, optional
         Names of the classes; by default their numbers.
     count : int, default 16
-        How many at most.
+        The maximum number of images to draw.
 
     Returns
     -------
@@ -40,7 +41,7 @@ def plot_mistakes(
     ImportError
         If matplotlib is not installed.
     TypeError, ValueError
-        If the arrays are not as described, or no image is taken for another class.
+        If the arrays are not as described, or no image is classified wrongly.
 
     Examples
     --------
@@ -62,7 +63,7 @@ def plot_mistakes(
     predicted, surety = probabilities.argmax(axis=1), probabilities.max(axis=1)
     (wrong,) = np.nonzero(predicted != labels)
     if not len(wrong):
-        raise ValueError("`probabilities` are highest for the right class of every image: there is no mistake to draw.")
+        raise ValueError("`probabilities` are highest for the true class of every image: there is no mistake to plot.")
     shown = wrong[np.argsort(-surety[wrong], kind="stable")[:count]]
 
     longest = max(map(len, names))
@@ -70,8 +71,8 @@ def plot_mistakes(
     across = min(len(shown), most)
     more = f"; the surest {len(shown)}" * (len(shown) < len(wrong))
     title = f"{len(wrong):,} of {len(images):,} images {'is' if len(wrong) == 1 else 'are'} wrong{more}"
-    inches = 9 / most  # an image's width
-    words, high = 0.27 / inches, images.shape[2] / images.shape[3]  # in units of it: the line above, and the height
+    inches = 9 / most  # width of an image
+    words, high = 0.27 / inches, images.shape[2] / images.shape[3]  # height of the text and of an image, in widths
     wide, tall = 1.1, words + high + 0.07
     figure, axes = _style.canvas(wide * across, tall * -(-len(shown) // across), inches, title, least=5)
     for i, n in enumerate(shown):
@@ -84,5 +85,5 @@ def plot_mistakes(
 
 
 def _percent(share: float) -> str:
-    """With one decimal, and never 100: nobody is that sure."""
+    """Format a probability in per cent with one decimal, at most 99.9 %."""
     return f"{min(100 * float(share), 99.9):.1f} %"
