@@ -1,16 +1,17 @@
-"""The largest rounding error of every operation in float32, in units in the last place, of fastcnn and of PyTorch.
+"""Measure the largest float32 rounding error of every operation of fastcnn and PyTorch, in units in the last place.
 
-What is exact is computed in float64 from the same float32 numbers, normally distributed. A unit in the last place of a
-number is the distance from it to the next float32 (`numpy.spacing`); an error of a half is rounding alone. There are
-two ways to say how large an error is:
+Exact results are computed in float64 from the same normally distributed float32 numbers. A unit in the last place of a
+number is the distance to the next float32 (`numpy.spacing`); an error of half a unit is the rounding of the result
+alone. Errors are given in two ways:
 
-* in units of the result: the number that is exact, rounded. Where a sum cancels, its result is small beside its terms,
-  and so many units are nobody's fault;
-* in units of the sum: the sum of the absolute values of the terms. Its error is at most about half as many of them as
-  there are terms, whatever the order (N. J. Higham, "Accuracy and stability of numerical algorithms", 2nd ed., SIAM
+* in units of the exact result. If the terms of a sum cancel, the result is small compared with the terms, and even a
+  good summation has an error of many such units;
+* in units of the sum of the absolute values of the terms. In these units the error is at most about half the number of
+  terms, whatever the order of summation (N. J. Higham, "Accuracy and stability of numerical algorithms", 2nd ed., SIAM
   2002, equation 3.5).
 
-A second table has what is no sum in float64: the activations, beside mpmath's numbers of 40 digits. PyTorch brings it.
+A second table shows the errors of the activations in float64, compared with 40-digit numbers of mpmath, which is
+installed with PyTorch.
 """
 
 import importlib.util
@@ -25,7 +26,7 @@ from fastcnn import functional as F
 from fastcnn import nn, use_backend, use_convolution
 from fastcnn.commands.parts import OPTIMIZERS
 
-LIBRARIES = {"numba": "fastcnn", "numpy": "NumPy", "PyTorch": "PyTorch"}  # and the sides they are on
+LIBRARIES = {"numba": "fastcnn", "numpy": "NumPy", "PyTorch": "PyTorch"}  # backend or library -> its side
 SEEDS = 5
 COLUMNS = [
     ("operation", "operation", ""),
@@ -34,7 +35,7 @@ COLUMNS = [
     *((f"{by}, of the sum", f"of_sum/{by}", ".3g") for by in LIBRARIES),
 ]
 
-# Sums of products: shapes of x and of the filters for N images, options. The rest is by name, as PyTorch calls it.
+# Sums of products: shape of one image, shape of the filters, options. The name starts with the function's name.
 SUMS = {
     "conv2d, 6→16, 5x5": ((6, 14, 14), (16, 6, 5, 5), {}),
     "conv2d, 64→64, 3x3": ((64, 14, 14), (64, 64, 3, 3), {"padding": 1}),
@@ -51,11 +52,11 @@ ACTIVATIONS = {
     "tanh": "y", "sigmoid": "y", "silu": "x", "elu": "x", "gelu": "x", "hardswish": "x", "softplus": "x", "mish": "x",
     "softmax": "y", "log_softmax": "y",
 }  # fmt: skip
-STEPS = {  # of the optimizers, with the command line's settings and a weight decay
+STEPS = {  # optimizers with the settings of the command line and a weight decay
     f"{kind.__name__}, ten steps": (kind, {"lr": lr, "weight_decay": 1e-4, **options})
     for kind, lr, options in OPTIMIZERS.values()
 }
-WEIGHTED = {  # operations with parameters of some shape, and what they take between x and these
+WEIGHTED = {  # operations with parameters: shape of these, and arguments between x and these
     "group_norm, 3 groups": ((6,), (3,)),
     "layer_norm": ((6, 14, 14), ((6, 14, 14),)),
     "prelu": ((6,), ()),
@@ -91,9 +92,9 @@ def main() -> int:
 
 
 def errors(sides: dict, name: str, N: int, seeds: int) -> list[dict]:
-    """Rows of the table: one for each result of an operation."""
+    """Return rows of the table, one for each result of an operation."""
     rows, sum_like = {}, name in SUMS or name in MEANS
-    # where all numbers are 1, a sum of products is the number of its terms
+    # if all numbers are 1, a sum of products is the number of its terms
     terms = results("numpy", name, N, 0, "ones") if name in SUMS else {}
     for seed in range(seeds):
         exact = results("numpy", name, N, seed, "float64")
@@ -113,7 +114,7 @@ def errors(sides: dict, name: str, N: int, seeds: int) -> list[dict]:
 
 
 def errors_64(sides: dict, name: str, N: int, seeds: int) -> dict:
-    """A row of the table for float64."""
+    """Return the row of an operation in the table for float64."""
     import mpmath
 
     row: dict = {"operation": f"{name}: y", "of_result": {}}
@@ -131,7 +132,7 @@ def errors_64(sides: dict, name: str, N: int, seeds: int) -> dict:
 
 
 def exactly(name: str, line: list[float]) -> list:
-    """An activation of ten numbers, which softmax takes together."""
+    """Compute an activation of ten numbers with mpmath; softmax is taken over the ten."""
     from mpmath import erfc, exp, expm1, log, mpf, sqrt, tanh
 
     numbers = [mpf(value) for value in line]
@@ -152,20 +153,21 @@ def exactly(name: str, line: list[float]) -> list:
 
 
 def units(array, exact, of) -> float:
-    """Largest distance of an array from the exact one, in units in the last place of ``of``."""
+    """Return the largest error of an array, in units in the last place of ``of``."""
     unit = np.spacing(np.maximum(np.abs(of).astype(np.float32), np.finfo(np.float32).tiny))
     return float((np.abs(array.astype(np.float64) - exact) / unit.astype(np.float64)).max())
 
 
 def results(by: str, name: str, N: int, seed: int, what: str) -> dict[str, np.ndarray]:
-    """Every result of an operation by its name; to be called where the library ``by`` is.
+    """Compute all results of an operation, by name; call it on the side of the library ``by``.
 
-    ``what`` is "float32", "float64" of the same numbers, "absolute", float64 of their absolute values, or "ones".
+    ``what`` is "float32", "float64" for the same numbers in float64, "absolute" for their absolute values in float64,
+    or "ones" for ones instead of them.
     """
     rng = np.random.default_rng(seed)
 
     def draw(*shape, form=np.asarray):
-        """``form`` of normally distributed numbers, rounded to float32 after it: the same numbers for all."""
+        """Draw normal numbers, apply ``form`` and round to float32, so that all libraries get the same numbers."""
         numbers = np.ones(shape) if what == "ones" else form(rng.standard_normal(shape)).astype(np.float32)
         wide = numbers if what == "float32" else numbers.astype(np.float64)
         return np.abs(wide) if what == "absolute" else wide
@@ -189,7 +191,7 @@ def results(by: str, name: str, N: int, seed: int, what: str) -> dict[str, np.nd
 
 
 def fastcnns(by, operation, arrays, draw, options, numbers=()) -> dict[str, np.ndarray]:
-    """An operation of `fastcnn.functional` and its gradients."""
+    """Compute an operation of `fastcnn.functional` and its gradients."""
     options = {**options, "backend": by}
     y = getattr(F, operation)(*arrays, *numbers, **options)
     dy, x = draw(*y.shape), arrays[0]
@@ -204,7 +206,7 @@ def fastcnns(by, operation, arrays, draw, options, numbers=()) -> dict[str, np.n
 
 
 def pytorchs(by, operation, arrays, draw, options, numbers=()) -> dict[str, np.ndarray]:
-    """The same of `torch.nn.functional`."""
+    """Compute an operation of `torch.nn.functional` and its gradients."""
     import torch
 
     leaves = [torch.from_numpy(array).requires_grad_() for array in arrays]
@@ -215,7 +217,7 @@ def pytorchs(by, operation, arrays, draw, options, numbers=()) -> dict[str, np.n
 
 
 def batch_norm(by, N, draw, rng) -> dict[str, np.ndarray]:
-    """In training."""
+    """Compute batch normalization in training mode and its gradients."""
     x, weight = draw(N, 6, 14, 14, form=lambda x: 2 * x + 3), draw(6)
     bias, dy = draw(6), draw(N, 6, 14, 14)
     if by == "PyTorch":
@@ -228,7 +230,7 @@ def batch_norm(by, N, draw, rng) -> dict[str, np.ndarray]:
 
 
 def weighted(name):
-    """Of an operation of `WEIGHTED`."""
+    """Make the function that computes an operation of `WEIGHTED` and its gradients."""
     operation, (shape, given) = name.partition(",")[0], WEIGHTED[name]
 
     def both(by, N, draw, rng) -> dict[str, np.ndarray]:
@@ -245,14 +247,14 @@ def weighted(name):
 
 
 def their(operation: str):
-    """PyTorch's function."""
+    """Return PyTorch's function for an operation."""
     import torch
 
     return getattr(torch.nn.functional, operation)
 
 
 def theirs(compute, arrays, dy) -> list[np.ndarray]:
-    """What a function of PyTorch's gives for arrays, and its gradients by all of them."""
+    """Call a function of PyTorch with arrays; return its output and its gradients with respect to all of them."""
     import torch
 
     leaves = [torch.from_numpy(array).requires_grad_() for array in arrays]
@@ -264,7 +266,7 @@ TARGETS = {"binary_cross_entropy_with_logits": lambda x: 1 / (1 + np.exp(-x))}  
 
 
 def loss(operation):
-    """Of a loss and its gradient, in the numbers' own type."""
+    """Make the function that computes a loss and its gradient, in the dtype of the numbers."""
 
     def both(by, N, draw, rng) -> dict[str, np.ndarray]:
         x = draw(N, 10, form=lambda x: 3 * x)
@@ -283,7 +285,7 @@ def loss(operation):
 
 
 def ten_steps(name):
-    """Of an optimizer of `STEPS`."""
+    """Make the function that takes ten steps with an optimizer of `STEPS`."""
     kind, options = STEPS[name]
 
     def steps(by, N, draw, rng) -> dict[str, np.ndarray]:
@@ -302,7 +304,7 @@ def ten_steps(name):
 
 
 def their_steps(kind: str, options: dict, parameter, grads) -> np.ndarray:
-    """The same steps of PyTorch's optimizer."""
+    """Take the same steps with PyTorch's optimizer."""
     import torch
 
     leaf = torch.from_numpy(parameter).requires_grad_()

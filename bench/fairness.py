@@ -1,6 +1,6 @@
-"""Whether taking turns is fair: LeNet-5 steps in turns beside the same steps of each library alone.
+"""Check that taking turns is fair: compare LeNet-5 steps timed in turns with steps of each library timed alone.
 
-Alone is a process that does nothing but the steps, one after the other, while all others sleep.
+Alone means in a process that does nothing else, while all other processes sleep.
 """
 
 import sys
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def steps_alone(args, name: str, N: int) -> dict[str, float]:
-    """Milliseconds of a step of a library in processes that do nothing else, while the others sleep."""
+    """Time a step of a library alone, in several processes; return median, lowest and highest milliseconds."""
     milliseconds = []
     for _ in range(args.timing["processes"]):
         with _measure.start(_sides.on(args.threads, name)) as sides:

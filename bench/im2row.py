@@ -1,15 +1,15 @@
-"""LeNet-5 in NumPy as write-ups of CNNs have it: im2row by index arrays, row2im by `numpy.add.at`, plain SGD.
+"""LeNet-5 in NumPy as in tutorials on CNNs: im2row with index arrays, row2im with `numpy.add.at`, plain SGD.
 
-Of the kind of zjZSTU/PyNet: rows of patches times filters stored as (C*KH*KW, O); max-pooling as an argmax over rows of
-patches. It is the baseline that fastcnn is measured against, so its faults that cost time are left out: it computes in
-float32, and not the gradient of the images.
+The design is that of zjZSTU/PyNet: rows of patches are multiplied with filters stored as (C*KH*KW, O), and max-pooling
+is an argmax over rows of patches. As a fair baseline, it avoids needless work of such programs: it computes in float32,
+and skips the gradient of the images.
 """
 
 import numpy as np
 
 
 class Conv:
-    """Convolution, stride 1, no padding."""
+    """Convolution with stride 1 and no padding."""
 
     def __init__(self, weight: np.ndarray, bias: np.ndarray, *, first: bool = False):
         self.shape, self.first = weight.shape, first
@@ -17,7 +17,7 @@ class Conv:
         self.bias = bias
 
     def forward(self, x):
-        """Images (N, C, H, W) to (N, O, OH, OW)."""
+        """Convolve images (N, C, H, W); returns (N, O, OH, OW)."""
         O, C, KH, KW = self.shape
         N, _, H, W = self.x_shape = x.shape
         OH, OW = H - KH + 1, W - KW + 1
@@ -27,7 +27,7 @@ class Conv:
         return y.reshape(N, OH, OW, O).transpose(0, 3, 1, 2)
 
     def backward(self, dy):
-        """Gradient of the images, but for the first layer; keeps those of the parameters."""
+        """Compute the gradients; returns that of the images, or None in the first layer."""
         O = len(self.bias)
         dy = dy.transpose(0, 2, 3, 1).reshape(-1, O)  # (N*OH*OW, O)
         self.dweight, self.dbias = self.rows.T @ dy, dy.sum(axis=0)
@@ -38,15 +38,15 @@ class Conv:
         return dx
 
     def gradients(self):
-        """Gradients of weight and bias, in PyTorch's shapes."""
+        """Return the gradients of weight and bias, in PyTorch's shapes."""
         return self.dweight.T.reshape(self.shape), self.dbias
 
 
 class MaxPool:
-    """Max-pooling, 2x2."""
+    """2x2 max-pooling."""
 
     def forward(self, x):
-        """Images (N, C, H, W) to (N, C, H/2, W/2)."""
+        """Pool images (N, C, H, W); returns (N, C, H/2, W/2)."""
         N, C, H, W = self.x_shape = x.shape
         _, iy, ix = patch_indices(1, 2, 2, H // 2, W // 2, stride=2)
         self.at = iy, ix
@@ -55,7 +55,7 @@ class MaxPool:
         return np.take_along_axis(rows, self.winners, axis=-1).reshape(N, C, H // 2, W // 2)
 
     def backward(self, dy):
-        """Gradient of the images."""
+        """Return the gradient of the images."""
         N, C, H, W = self.x_shape
         rows = np.zeros((N, C, H // 2 * (W // 2), 4), dy.dtype)
         np.put_along_axis(rows, self.winners, dy.reshape(self.winners.shape), axis=-1)
@@ -65,54 +65,54 @@ class MaxPool:
 
 
 class ReLU:
-    """max(x, 0)."""
+    """ReLU, max(x, 0)."""
 
     def forward(self, x):
-        """The positive part."""
+        """Return the positive part."""
         self.positive = x > 0
         return x * self.positive
 
     def backward(self, dy):
-        """Gradient of the input."""
+        """Return the gradient of the input."""
         return dy * self.positive
 
 
 class Flatten:
-    """(N, C, H, W) to (N, C*H*W)."""
+    """Reshape (N, C, H, W) to (N, C*H*W)."""
 
     def forward(self, x):
-        """All features of an image in one row."""
+        """Put all features of an image into one row."""
         self.x_shape = x.shape
         return x.reshape(len(x), -1)
 
     def backward(self, dy):
-        """The features in their shape again."""
+        """Restore the shape of the features."""
         return dy.reshape(self.x_shape)
 
 
 class Linear:
-    """Fully connected."""
+    """Fully connected layer."""
 
     def __init__(self, weight: np.ndarray, bias: np.ndarray):
         self.weight, self.bias = np.ascontiguousarray(weight.T), bias  # (inputs, outputs)
 
     def forward(self, x):
-        """Features (N, inputs) to (N, outputs)."""
+        """Map features (N, inputs) to (N, outputs)."""
         self.x = x
         return x @ self.weight + self.bias
 
     def backward(self, dy):
-        """Gradient of the input; keeps those of the parameters."""
+        """Compute the gradients; returns that of the input."""
         self.dweight, self.dbias = self.x.T @ dy, dy.sum(axis=0)
         return dy @ self.weight.T
 
     def gradients(self):
-        """Gradients of weight and bias, in PyTorch's shapes."""
+        """Return the gradients of weight and bias, in PyTorch's shapes."""
         return self.dweight.T, self.dbias
 
 
 class LeNet5:
-    """The net of `fastcnn.models.LeNet5`, from its weights."""
+    """The same net as `fastcnn.models.LeNet5`, with its weights."""
 
     def __init__(self, state: dict[str, np.ndarray]):
         conv1, conv2, conv3, linear1, linear2 = ((state[f"{i}.weight"], state[f"{i}.bias"]) for i in (0, 3, 6, 9, 11))
@@ -125,7 +125,7 @@ class LeNet5:
         self.trained = [layer for layer in self.layers if hasattr(layer, "weight")]
 
     def gradients(self, images, labels) -> tuple[float, list[np.ndarray]]:
-        """Mean cross-entropy of a batch, and its gradients by all parameters."""
+        """Return the mean cross-entropy of a batch and its gradients with respect to all parameters."""
         x = images
         for layer in self.layers:
             x = layer.forward(x)
@@ -140,14 +140,14 @@ class LeNet5:
         return -float(log_p[of_labels].mean()), [array for layer in self.trained for array in layer.gradients()]
 
     def update(self, lr: float) -> None:
-        """Plain SGD."""
+        """Take a step of plain SGD."""
         for layer in self.trained:
             layer.weight -= np.float32(lr) * layer.dweight
             layer.bias -= np.float32(lr) * layer.dbias
 
 
 def patch_indices(C: int, KH: int, KW: int, OH: int, OW: int, stride: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Channel, row and column of every tap of every window: three arrays (OH*OW, C*KH*KW)."""
+    """Return the channel, row and column of every tap of every window: three arrays (OH*OW, C*KH*KW)."""
     c, ky, kx = (grid.reshape(1, -1) for grid in np.indices((C, KH, KW)))
     oy, ox = (grid.reshape(-1, 1) for grid in np.indices((OH, OW)))
     return np.broadcast_arrays(c, oy * stride + ky, ox * stride + kx)

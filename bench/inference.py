@@ -1,4 +1,4 @@
-"""Inference by fastcnn, PyTorch and ONNX Runtime: LeNet-5 and ResNet-20, from one image to a thousand."""
+"""Time inference in fastcnn, PyTorch and ONNX Runtime: LeNet-5 and ResNet-20, on 1 to 1000 images."""
 
 import sys
 
@@ -8,7 +8,7 @@ import _report
 import _sides
 
 NETS = {"lenet5": (1, 16, 128, 1000), "resnet20": (1, 16, 128)}
-LENGTH = {"lenet5": 3000, "resnet20": 20_000}  # roundings from a pixel to a logit, about
+LENGTH = {"lenet5": 3000, "resnet20": 20_000}  # approximate number of roundings from a pixel to a logit
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
 
 
 def inference_table(args, name: str) -> dict:
-    """Logits of N images."""
+    """Time the logits of N images of a net; return a table."""
     rows = []
     for N in _report.progress((1, 16) if args.quick else NETS[name], name):
         contenders = {

@@ -1,4 +1,4 @@
-"""Convolutions one by one, forward and both gradients: in fastcnn's own layout, in NCHW, and in PyTorch."""
+"""Time single convolutions, forward and both gradients: in fastcnn's native layout, in NCHW, and in PyTorch."""
 
 import sys
 import tracemalloc
@@ -11,7 +11,7 @@ import numpy as np
 from fastcnn import backends, functional
 from fastcnn.testing import ConvCase
 
-OPERATIONS = ("forward", "input gradient", "filter gradient")  # the latter with that of the bias
+OPERATIONS = ("forward", "input gradient", "filter gradient")  # the last one includes the gradient of the bias
 
 LAYERS = (
     ConvCase("LeNet C1: 1→6, 5x5, 32x32", (128, 1, 32, 32), (6, 1, 5, 5)),
@@ -52,13 +52,13 @@ COLUMNS = [
 
 def main() -> int:
     parser = _report.options(__doc__)
-    parser.add_argument("--only", default="", metavar="TEXT", help="layers whose names contain this")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only layers whose names contain TEXT")
     args = _report.parse(parser)
     layers = [case for case in (QUICK_LAYERS if args.quick else LAYERS) if args.only in case.reason]
     if not layers:
-        parser.error(f"--only is {args.only!r}, but no layer's name contains that")
+        parser.error(f"--only is {args.only!r}, but no layer has a name that contains this text")
     setups = _sides.on(args.threads, "fastcnn", "PyTorch")
-    setups["PyTorch, channels_last"] = setups["PyTorch"]  # in a process of its own: the two are not to share a heap
+    setups["PyTorch, channels_last"] = setups["PyTorch"]  # another process, so that the two do not share a heap
     with _measure.start(setups) as sides:
         watch = _report.Watch(sides)
         bandwidth = sides["fastcnn"](_sides.best, "bandwidth_gbytes", 4 if args.quick else 128)
@@ -74,7 +74,7 @@ def main() -> int:
 
 
 def measure(setups, sides, case: ConvCase, operation: str, args) -> dict:
-    """One row: one operation of one layer."""
+    """Time one operation of one layer; return a row."""
     N, C, H, W = case.x
     O, Cg, KH, KW = case.weight
     outputs = N * case.windows.OH * case.windows.OW
@@ -104,7 +104,7 @@ def measure(setups, sides, case: ConvCase, operation: str, args) -> dict:
         **row,
         "gflops": {name: flop / time["ms"] / 1e6 for name, time in row["times"].items()},
         "flop_per_byte": flop / (x_and_y + 4 * O * Cg * KH * KW),
-        "native_ratio": min(pytorch_ratios, default=None),  # inside a model, arrays are as the library likes them
+        "native_ratio": min(pytorch_ratios, default=None),  # inside a model each library uses its own format
         "NCHW_ratio": row["ratios"].get("PyTorch", {}).get("NCHW"),
         "workspace_kb": workspace / 1e3,
         "workspace_share": workspace / x_and_y,
@@ -112,7 +112,7 @@ def measure(setups, sides, case: ConvCase, operation: str, args) -> dict:
 
 
 def native(case: ConvCase, operation: str):
-    """The operation inside a model: on arrays that are in the backend's own layout, and stay there."""
+    """Make the operation as it runs inside a model: on arrays in the native layout of the backend."""
     x, weight, bias, dy = case.arrays(np.random.default_rng(0), np.float32)
     backend = backends.load("numba")
     x, dy = backend.pack(x), backend.pack(dy)
@@ -123,7 +123,7 @@ def native(case: ConvCase, operation: str):
 
 
 def nchw(case: ConvCase, operation: str, backend: str = "numba"):
-    """The operation by itself: with checks, packing and unpacking."""
+    """Make the operation as a single function call: with checks, packing and unpacking."""
     x, weight, bias, dy = case.arrays(np.random.default_rng(0), np.float32)
     options = {**case.options, "backend": backend}
     if operation == "forward":
@@ -133,7 +133,7 @@ def nchw(case: ConvCase, operation: str, backend: str = "numba"):
 
 
 def pytorch(case: ConvCase, operation: str, channels_last: bool = False):
-    """The operation in PyTorch, on arrays in one of its memory formats."""
+    """Make the operation in PyTorch, on arrays in one of its memory formats."""
     import torch
 
     x, weight, bias, dy = (torch.from_numpy(array) for array in case.arrays(np.random.default_rng(0), np.float32))
@@ -148,21 +148,22 @@ def pytorch(case: ConvCase, operation: str, channels_last: bool = False):
 
 
 def which(operation: str) -> tuple[bool, bool]:
-    """Whether to compute the input's gradient, and whether the filters' and the bias's."""
+    """Return whether to compute the gradient of the input, and those of the filters and the bias."""
     return operation == "input gradient", operation == "filter gradient"
 
 
 def workspace_bytes(case: ConvCase, operation: str) -> int:
-    """The most that is allocated beside the result, in the backend's own layout; to be called on fastcnn's side.
+    """Return the peak of the bytes allocated besides the result, in the native layout; call it on fastcnn's side.
 
-    That is NumPy's arrays, and what threads take within a kernel: parts of the filters' gradient, some 50 KB for each.
+    These are NumPy's arrays, and memory that threads take inside a kernel: partial sums of the filters' gradient, about
+    50 KB for each.
     """
     from fastcnn.backends.numba_direct.runtime import memory
 
     job = native(case, operation)
     job()
     tracemalloc.start()
-    with memory.Pool():  # a new one: memory that was used before would be used again, unseen
+    with memory.Pool():  # a new pool, because reuse of memory would not be counted
         result = job()
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -171,7 +172,7 @@ def workspace_bytes(case: ConvCase, operation: str) -> int:
 
 
 def summary(rows: list[dict]) -> list[str]:
-    """First calls; geometric means and the worst row, of the rows that have a PyTorch beside them."""
+    """Say how long first calls took, and the geometric mean and the worst of the ratios to PyTorch."""
     first_calls = sum(
         row["times"][name]["first_call_ms"] for row in rows for name in ("native", "NCHW") if name in row["times"]
     )

@@ -1,6 +1,6 @@
-"""An epoch of LeNet-5 by fastcnn, PyTorch and a NumPy im2row network.
+"""Time an epoch of LeNet-5 in fastcnn, in PyTorch and in a NumPy im2row network.
 
-An MNIST epoch, where --data or FASTCNN_DATA says that MNIST is there, otherwise an epoch of as many embedded digits.
+The images are MNIST's if --data or FASTCNN_DATA names its folder, otherwise as many built-in digits.
 """
 
 import os
@@ -15,9 +15,9 @@ import im2row
 import numpy as np
 
 EPOCH, BATCH_SIZE = 60_000, 128
-LENGTH = 3000  # roundings from a pixel to a loss, about
-# How long, and how near to each other, two trainings of the same work stay. On MNIST, PyTorch in its two memory formats
-# is 1e-6 apart after 50 steps, where the loss falls fast, and 3e-2 after 100: rounding errors grow.
+LENGTH = 3000  # approximate number of roundings from a pixel to a loss
+# The losses of two libraries must agree to APART for SAME_STEPS steps. Rounding errors grow afterwards: on MNIST,
+# PyTorch's losses in its two memory formats differ by 1e-6 after 50 steps, while the loss falls, and 3e-2 after 100.
 SAME_STEPS, APART = 50, 1e-3
 
 
@@ -25,7 +25,7 @@ def main() -> int:
     parser = _report.options(__doc__)
     parser.add_argument("--data", type=Path, metavar="DIR", help="MNIST's folder (default: FASTCNN_DATA, or no MNIST)")
     parser.add_argument(
-        "--epochs", type=int, metavar="N", default=3, help="in each process (default: %(default)s; quick: 2)"
+        "--epochs", type=int, metavar="N", default=3, help="epochs in each process (default: %(default)s; quick: 2)"
     )
     args = _report.parse(parser)
     folder = args.data or os.environ.get("FASTCNN_DATA")
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def epoch_table(args, folder) -> tuple[dict, dict]:
-    """One epoch, several times in turns, each library going on from its last; and the losses of all steps."""
+    """Time epochs in turns; each library continues its own training. Return the table and the losses of all steps."""
     limit, epochs, processes = (512, 2, 1) if args.quick else (EPOCH, args.epochs, args.timing["processes"])
     contenders = {
         "fastcnn": ("fastcnn", _nets.Epoch, _nets.FastcnnStep, folder, limit, BATCH_SIZE),
@@ -75,7 +75,7 @@ def epoch_table(args, folder) -> tuple[dict, dict]:
             if "fastcnn" in curves:
                 record["apart"] = float(np.abs(curve / curves["fastcnn"] - 1)[:SAME_STEPS].max())
                 if record["apart"] > APART:
-                    record["wrong"] = {"curve": f"{record['library']} did other work: its losses are not fastcnn's."}
+                    record["wrong"] = {"curve": f"{record['library']} is wrong: its losses differ from fastcnn's."}
     columns = [
         ("library", "library", ""),
         ("epoch, s", "s", ".3f"),
@@ -91,7 +91,7 @@ def epoch_table(args, folder) -> tuple[dict, dict]:
 
 
 def im2row_table(args, folder, apart: float) -> dict:
-    """A part of the epoch, against a NumPy im2row network."""
+    """Time a part of an epoch in fastcnn and in the NumPy im2row network; return a table."""
     batches, limit = (1, 512) if args.quick else (20, EPOCH)
     part = batches * BATCH_SIZE
     contenders = {
@@ -110,13 +110,13 @@ def im2row_table(args, folder, apart: float) -> dict:
     columns = [("library", "library", ""), ("epoch, s", "s", ".2f"), ("times fastcnn's", "ratio", ".1f")]
     notes = [
         f"Timed on {batches} batches of {BATCH_SIZE} images and scaled to the {limit:,} of an epoch.",
-        f"NumPy's steps are plain SGD. Its gradients were compared with fastcnn's first: {apart:.1e} apart.",
+        f"NumPy's steps are plain SGD. Its gradients were first compared with fastcnn's: they differ by {apart:.1e}.",
     ]
     return _report.table("An epoch against a NumPy im2row network", columns, by_library(row, limit / part), notes)
 
 
 def by_library(row: dict, scale: float = 1.0) -> list[dict]:
-    """A row for each contender of a race, with its seconds times ``scale``."""
+    """Return a row for each contender of a race, with its seconds multiplied by ``scale``."""
     rows = [
         {"library": name, "s": scale * time["ms"] / 1e3, "ratio": row["ratios"][name].get("fastcnn"), **time}
         for name, time in row["times"].items()
@@ -133,19 +133,19 @@ class Im2rowStep:
         self.model = im2row.LeNet5(_nets.model(self.net).state_dict())
 
     def __call__(self, images, labels) -> float:
-        """Train on one batch; the result is the loss from before."""
+        """Train on one batch; return the loss before the step."""
         loss, _ = self.model.gradients(images, labels)
         self.model.update(_nets.LEARNING_RATE)
         return loss
 
 
 def compare_gradients(sides, folder) -> float:
-    """Largest relative error of the im2row network's gradients, held against fastcnn's."""
+    """Return the largest relative difference between the gradients of the im2row network and fastcnn's."""
     expected = sides["fastcnn"](fastcnn_gradients, folder)
     actual = sides["NumPy"](im2row_gradients, folder)
     apart = max(_measure.relative_error(a, b) for a, b in zip(actual, expected, strict=True))
     if apart > _measure.tolerance(LENGTH):
-        raise RuntimeError(f"The gradients of the im2row network are not fastcnn's: {apart:.1e} apart.")
+        raise RuntimeError(f"The gradients of the im2row network differ from fastcnn's by {apart:.1e}.")
     return apart
 
 

@@ -1,6 +1,6 @@
-"""How much memory one convolution takes, beside its input and filters: the resident set at its peak, on Linux.
+"""Measure the memory of one convolution besides its input and filters: the peak of the resident set, on Linux.
 
-Each backend computes in a fresh process, after a small convolution of the same kind, so that nothing is compiled.
+Each backend runs in a fresh process, after a small convolution of the same kind, so that compilation is not measured.
 """
 
 import sys
@@ -20,8 +20,8 @@ COLUMNS = [
     ("by", "by", ""),
     ("x, MB", "x_mb", ".1f"),
     ("y, MB", "y_mb", ".1f"),
-    ("more at the peak than before, MB", "peak_mb", ".1f"),
-    ("that is y and so many MB", "beside_y_mb", ".1f"),
+    ("increase at the peak, MB", "peak_mb", ".1f"),
+    ("of it besides y, MB", "beside_y_mb", ".1f"),
 ]
 CASE = ConvCase("64→64, 3x3, 56x56", (32, 64, 56, 56), (64, 64, 3, 3), padding=1)
 QUICK = ConvCase("4→4, 3x3, 8x8", (2, 4, 8, 8), (4, 4, 3, 3), padding=1)
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def figures(case: ConvCase, by: str, peak: int) -> dict:
-    """A row of the table."""
+    """Return a row of the table."""
     N, O, w = case.x[0], case.weight[0], case.windows
     x, y = 4 * np.prod(case.x), 4 * N * O * w.OH * w.OW
     sizes = {"x_mb": x / 1e6, "y_mb": y / 1e6, "peak_mb": peak / 1e6, "beside_y_mb": max(0, peak - y) / 1e6}
@@ -57,8 +57,8 @@ def figures(case: ConvCase, by: str, peak: int) -> dict:
 
 
 def more_at_the_peak(case: ConvCase, way: str) -> int:
-    """Bytes of memory that a convolution has at its peak and had not before; to be called in a fresh process."""
-    import layers  # PyTorch and Numba are imported there where they are needed
+    """Return by how many bytes a convolution increases the memory at its peak; call it in a fresh process."""
+    import layers  # which imports PyTorch and Numba only when they are used
 
     job = {
         "native": lambda case: layers.native(case, "forward"),
@@ -68,9 +68,9 @@ def more_at_the_peak(case: ConvCase, way: str) -> int:
     }[way]
     job(case._replace(x=(1, *case.x[1:])))()
     compute, numba_direct = job(case), sys.modules.get("fastcnn.backends.numba_direct")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _status("VmRSS")
-    with numba_direct.Pool() if numba_direct else nullcontext():  # a new one: y gets no memory that was used before
+    with numba_direct.Pool() if numba_direct else nullcontext():  # a new pool, so that y gets new memory
         y = compute()
         most = _status("VmHWM")
     del y
@@ -78,7 +78,7 @@ def more_at_the_peak(case: ConvCase, way: str) -> int:
 
 
 def _status(name: str) -> int:
-    """A number of /proc/self/status, in bytes."""
+    """Read a number of /proc/self/status, in bytes."""
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(lines[name].split()[0]) * 1024
 

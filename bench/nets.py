@@ -1,4 +1,4 @@
-"""A training step of whole nets by fastcnn and PyTorch, and how much of fastcnn's passes outside of kernels."""
+"""Time training steps of whole nets in fastcnn and PyTorch, and the share of fastcnn's time outside of kernels."""
 
 import sys
 import time
@@ -9,7 +9,7 @@ import _report
 import _sides
 import numpy as np
 
-# By name: batch sizes, images to walk over, and roundings from a pixel to a loss, about.
+# net: batch sizes, number of images to train on, approximate number of roundings from a pixel to a loss
 NETS = {
     "lenet5": ((1, 16, 32, 64, 128, 256, 512), 8192, 3000),
     "conv8_conv16": ((64,), 8192, 3000),
@@ -19,7 +19,7 @@ NETS = {
     "separable": ((128,), 1024, 5_000),
 }
 QUICK, QUICK_SIZES = ("lenet5", "conv8_conv16"), (16,)
-# PyTorch's two memory formats compute in processes of their own: they are not to share a heap.
+# PyTorch's two memory formats run in separate processes, so that they do not share a heap.
 SIDES = {"fastcnn": "fastcnn", "PyTorch": "PyTorch", "PyTorch, channels_last": "PyTorch"}
 STEPS = [
     ("net", "net", ""),
@@ -44,7 +44,7 @@ LAUNCHES = [
 def main() -> int:
     parser = _report.options(__doc__)
     quick = ", ".join(QUICK)
-    parser.add_argument("--nets", nargs="+", choices=NETS, help=f"default: all; quick: {quick}")
+    parser.add_argument("--nets", nargs="+", choices=NETS, help=f"nets to time (default: all; quick: {quick})")
     args = _report.parse(parser)
     on = _sides.on(args.threads, "fastcnn", "PyTorch")
     setups = {name: on[side] for name, side in SIDES.items()}
@@ -68,7 +68,7 @@ def main() -> int:
                 launches.append({"net": net, "N": N, **sides["fastcnn"](in_launches, seconds, *walk)})
         where = watch.environment()
     notes = [
-        "SGD with momentum; the ratio is that to the memory format in which PyTorch is the faster. fastcnn's step is a "
+        "SGD with momentum; the ratio is to PyTorch in its faster memory format. fastcnn's step is a "
         "`training.TrainStep`, PyTorch's is eager."
     ]
     tables = [
@@ -79,8 +79,8 @@ def main() -> int:
 
 
 def in_launches(seconds: float, *walk) -> dict:
-    """How many launches a step has, and its time in and outside of them; to be called on fastcnn's side."""
-    from fastcnn.backends.numba_direct.runtime import launches  # Numba is in no other process
+    """Count the launches of a step, and time it inside and outside of them; call it on fastcnn's side."""
+    from fastcnn.backends.numba_direct.runtime import launches  # here, because no other process loads Numba
 
     step, run, spent, steps = _nets.Walk(_nets.FastcnnStep, *walk), launches.run, [], []
 
@@ -99,7 +99,7 @@ def in_launches(seconds: float, *walk) -> dict:
     launches.run = timed_run
     try:
         _measure.calls(timed_step, seconds)
-        steps.clear()  # those compiled, and wrote programs down
+        steps.clear()  # the first steps include compiling and recording programs
         _measure.calls(timed_step, seconds)
     finally:
         launches.run = run

@@ -1,4 +1,4 @@
-"""Max- and average-pooling, forward and backward together, in fastcnn's own layout, in NCHW, and in PyTorch."""
+"""Time max- and average-pooling, forward and backward together: in fastcnn's native layout, in NCHW, and in PyTorch."""
 
 import sys
 
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def measure(case: PoolCase, kind: str, args) -> dict:
-    """One row: one kind of pooling of one shape."""
+    """Time one kind of pooling of one shape; return a row."""
     row = _measure.race(
         _sides.on(args.threads, "fastcnn", "PyTorch"),
         {
@@ -61,7 +61,7 @@ def measure(case: PoolCase, kind: str, args) -> dict:
 
 
 def native(case: PoolCase, kind: str):
-    """Both ways inside a model: on arrays that are in the backend's own layout, and stay there."""
+    """Make both passes as they run inside a model: on arrays in the native layout of the backend."""
     x, dy = case.arrays(np.random.default_rng(0), np.float32)
     backend, windows = backends.load("numba"), case.windows
     x, dy = backend.pack(x), backend.pack(dy)
@@ -77,7 +77,7 @@ def native(case: PoolCase, kind: str):
 
 
 def nchw(case: PoolCase, kind: str, backend: str = "numba"):
-    """Both ways as two calls, each with checks, packing and unpacking."""
+    """Make both passes as two function calls, each with checks, packing and unpacking."""
     x, dy = case.arrays(np.random.default_rng(0), np.float32)
     options = {**case.options, "backend": backend}
 
@@ -92,7 +92,7 @@ def nchw(case: PoolCase, kind: str, backend: str = "numba"):
 
 
 def pytorch(case: PoolCase, kind: str):
-    """Both ways in PyTorch."""
+    """Make both passes in PyTorch."""
     import torch
 
     x, dy = (torch.from_numpy(array) for array in case.arrays(np.random.default_rng(0), np.float32))

@@ -1,4 +1,4 @@
-"""Draw a roofline plot from the JSON of layers.py: how near to the machine's two limits each convolution runs.
+"""Draw a roofline plot from the JSON of layers.py: how close each convolution comes to the limits of the machine.
 
 S. Williams, A. Waterman, D. Patterson, "Roofline: an insightful visual performance model for multicore architectures",
 Communications of the ACM 52(4), 2009.
@@ -8,15 +8,15 @@ import sys
 
 import _plot
 
-STYLES = {"forward": ("o", 0.95), "input gradient": ("s", 1.0), "filter gradient": ("^", 1.05)}  # marker, side by side
+STYLES = {"forward": ("o", 0.95), "input gradient": ("s", 1.0), "filter gradient": ("^", 1.05)}  # marker, x factor
 COLOURS = {"native": "tab:blue", "PyTorch": "tab:orange"}
 NAMES = {"native": "fastcnn, native layout", "PyTorch": "PyTorch"}
 
 
 def draw(report: dict):
-    """A figure with all operations of the report as points under the two roofs.
+    """Make a figure with all operations of the report as points under the two roofs.
 
-    Layers that fit the cache may stand above the roof of the memory.
+    Points of layers that fit into the cache may lie above the roof of the memory.
     """
     from matplotlib.figure import Figure
 
@@ -24,7 +24,7 @@ def draw(report: dict):
     peak, bandwidth = where["peak_gflops"], report["bandwidth_gbytes"]
     figure = Figure(figsize=(11, 6), layout="constrained")
     axes = figure.subplots()
-    tops = {}  # by layer: where its number stands
+    tops = {}  # layer -> position of its number
     for row in rows:
         marker, aside = STYLES[row["operation"]]
         x = row["flop_per_byte"] * aside

@@ -1,4 +1,4 @@
-"""Run all benchmarks, collect their JSON in a folder, and draw the tables and the plots from it.
+"""Run all benchmarks, collect their JSON reports in a folder, and make the tables and plots from them.
 
 python bench/run_all.py --out runs/bench
 """
@@ -19,9 +19,9 @@ PROGRAMS = (
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], epilog="All other options are handed on to every benchmark: --quick, ..."
+        description=__doc__.splitlines()[0], epilog="Other options, such as --quick, are passed on to every benchmark."
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where everything is written")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder for all results")
     args, others = parser.parse_known_args()
     args.out.mkdir(parents=True, exist_ok=True)
     failed = []
@@ -36,7 +36,7 @@ def main() -> int:
     (args.out / "tables.md").write_text(tables, encoding="utf-8")
     print(tables)
     command = [sys.executable, str(HERE / "roofline.py"), str(args.out / "layers.json"), str(args.out / "roofline.png")]
-    subprocess.run(command, check=False)  # says itself what it needs
+    subprocess.run(command, check=False)  # prints its own error if matplotlib is missing
     command = [sys.executable, str(HERE / "scaling_plot.py")]
     subprocess.run([*command, str(args.out / "scaling.json"), str(args.out / "scaling.png")], check=False)
     if failed:

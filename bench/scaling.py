@@ -1,19 +1,19 @@
-"""How training scales over machines: a model of the step's time, with what was measured here, for up to 256 nodes.
+"""Predict how training scales to 256 nodes, with a model of the time of a step that uses measurements of this machine.
 
-A node is a machine as this one. Its step takes what the same step was measured to take here, for its part of the
-batch, and then the exchange. The sum of the gradients, G bytes, is an Alltoall and an Allgather of G / n bytes from
-each node to each (`fastcnn.distributed.Ranks`), with n nodes
+A node is a machine like this one. Its step takes as long as the step measured here for its part of the batch, plus the
+exchange. The sum of the gradients, G bytes, is an Alltoall and an Allgather in which each node sends G / n bytes to
+each node (`fastcnn.distributed.Ranks`). With n nodes these take
 
     (L + (n - 1) o + (n - 1) / n G / W) + (log2(n) (L + o) + (n - 1) / n G / W)
 
 with latency L, overhead o of a message and bandwidth W, as in the LogGP model (A. Alexandrov, M. Ionescu, K. Schauser,
-C. Scheiman, "LogGP: incorporating long messages into the LogP model", SPAA 1995), by the algorithms of R. Thakur, R.
+C. Scheiman, "LogGP: incorporating long messages into the LogP model", SPAA 1995), with the algorithms of R. Thakur, R.
 Rabenseifner and W. Gropp, "Optimization of collective communication operations in MPICH", IJHPCA 19 (2005): all
-messages at once, and recursive doubling. Two exchanges of a few numbers are log2(n) (L + o) each. What a node does to
-the gradients besides, copying and adding, was measured. The time of a step that hides the sum behind the backward pass
-as far as it can is there too: what there is to gain by that at most.
+messages at once, and recursive doubling. Two exchanges of a few numbers take log2(n) (L + o) each. The time to copy and
+add the gradients was measured. The model also gives the time of a step that overlaps the sum with the backward pass as
+far as possible, an upper bound on the gain from overlapping.
 
-Strong scaling shares out a batch of 1,024 images; weak scaling gives each node 128.
+Strong scaling divides a batch of 1,024 images among the nodes; weak scaling gives each node 128 images.
 """
 
 import json
@@ -37,16 +37,16 @@ MODELS = {"lenet5": "LeNet-5", "resnet20": "ResNet-20", "vgg7": "VGG7"}
 NETWORKS = {
     # TCP: J. Hurwitz, W. Feng, "Initial end-to-end performance evaluation of 10-Gigabit Ethernet", Hot Interconnects
     # 2003: 20 µs between applications. Of 1,538 bytes on the wire (IEEE 802.3, MTU 1500) 1,448 are payload. The
-    # overhead is half of the 10 µs of a lone message through both hosts' stacks, S. Larsen et al., "Architectural
-    # breakdown of end-to-end latency in a TCP/IP network", SBAC-PAD 2007.
+    # overhead is half of the 10 µs that a single message takes through the stacks of both hosts, S. Larsen et al.,
+    # "Architectural breakdown of end-to-end latency in a TCP/IP network", SBAC-PAD 2007.
     "10 Gbit/s": {"latency": 20e-6, "overhead": 5e-6, "bandwidth": 1.25e9 * 1448 / 1538},
-    # Past the system's TCP: J. Squyres, "MPI over 40Gb Ethernet", Cisco 2014: 1.93 µs between MPI processes and 37.23
-    # of 40 Gbit/s, the same part of 100 here. The overhead is a guess: half a microsecond in the MPI library.
+    # Bypassing TCP: J. Squyres, "MPI over 40Gb Ethernet", Cisco 2014: 1.93 µs between MPI processes, and 37.23 of 40
+    # Gbit/s; the same fraction of 100 Gbit/s is assumed here. The overhead of 0.5 µs in the MPI library is a guess.
     "100 Gbit/s": {"latency": 1.93e-6, "overhead": 0.5e-6, "bandwidth": 12.5e9 * 37.23 / 40},
 }
 STRONG, WEAK = 1024, 128
 NODES = tuple(2**i for i in range(9))
-MEASURED = 128  # images of the batch that one and two ranks share out here
+MEASURED = 128  # images in the batch that is divided among one and two ranks on this machine
 
 CONSTANTS = [
     ("model", "model", ""),
@@ -99,7 +99,7 @@ def main() -> int:
             try:
                 here += on_this_machine(name, measured, seconds)
             except OSError as error:
-                notes = [f"No ranks were timed: {error}."]
+                notes = [f"Ranks were not timed: {error}."]
         where = watch.environment()
     copying = {row["key"]: row["copy_ms"] / 1e3 for row in here if "copy_ms" in row}
     curves = [
@@ -108,20 +108,20 @@ def main() -> int:
         for kind, size in (("strong", strong), ("weak", weak))
         for network in NETWORKS
     ]
-    shown = f"{strong:,} images shared out (strong), {weak} on each (weak)"
+    shown = f"{strong:,} images in all (strong), {weak} on each node (weak)"
     tables = [
         _report.table("A training step here", CONSTANTS, constants),
-        _report.table(f"Ranks on this machine, sharing out {measured} images or with as many each", HERE_COLUMNS,
+        _report.table(f"Ranks on this machine, {measured} images in all or on each rank", HERE_COLUMNS,
                       here or [{"ranks": 0}], notes),
         _report.table(f"Nodes by the model: {shown}", SCALING, curves,
-                      ["The most useful nodes are the last whose number pays: with twice as many a step of strong "
-                       "scaling is no shorter, and one of weak scaling twice as long as on one node. Powers of two."]),
+                      ["The most useful nodes are the largest number, a power of two, that pays: with twice as many, a "
+                       "step is no shorter (strong scaling), or takes twice as long as on one node (weak scaling)."]),
     ]  # fmt: skip
     return _report.finish(args, "scaling", tables, where, networks=NETWORKS, strong=strong, weak=weak, curves=curves)
 
 
 def measure(side, name: str, batches: list[int], seconds: float) -> dict:
-    """What a model's step takes on this machine, by the images in a batch."""
+    """Time a model's step on this machine for each batch size; return a row."""
     parameters, flop, steps = side(step_times, name, batches, seconds)
     usual = 128 if 128 in steps else max(batches)
     return {
@@ -136,7 +136,7 @@ def measure(side, name: str, batches: list[int], seconds: float) -> dict:
 
 
 def step_times(name: str, batches: list[int], seconds: float) -> tuple[int, float, dict]:
-    """Parameters, operations of a step for an image, and milliseconds of steps; to be called on fastcnn's side."""
+    """Return the number of parameters, the operations per image, and the times of steps; call it on fastcnn's side."""
     model, steps = models.build(name), {}
     for N in batches:
         step = _ranks.Step(name, N)
@@ -144,12 +144,12 @@ def step_times(name: str, batches: list[int], seconds: float) -> tuple[int, floa
             "step_ms": _measure.steady(lambda step=step: step, (), seconds),
             "forward_ms": _measure.steady(lambda step=step: step.forward, (), seconds / 2),
         }
-    flop = 6 * nn.summarize(model).multiply_adds  # forward, and the gradients of the input and of the filters
+    flop = 6 * nn.summarize(model).multiply_adds  # forward, gradient of the input, gradient of the filters
     return sum(parameter.size for parameter in model.parameters()), flop, steps
 
 
 def on_this_machine(name: str, batch: int, seconds: float) -> list[dict]:
-    """One and two ranks of one thread: the same batch shared out, and as many images each."""
+    """Time one and two ranks of one thread each: with the same batch in all, and with as many images on each rank."""
     one, two = (ranks(n, name, [batch // 2, batch], seconds) for n in (1, 2))
     parameters = sum(parameter.size for parameter in models.build(name).parameters())
     rows = []
@@ -167,12 +167,12 @@ def on_this_machine(name: str, batch: int, seconds: float) -> list[dict]:
 
 
 def sum_ms(parameters: int, found: dict) -> float:
-    """What the sum of so many numbers takes, between those that were measured."""
+    """Interpolate the milliseconds of the sum of so many numbers from the measured sizes."""
     return float(np.interp(parameters, _ranks.SIZES, [found["sum_ms"][str(size)] for size in _ranks.SIZES]))
 
 
 def ranks(n: int, name: str, batches: list[int], seconds: float) -> dict:
-    """What _ranks.py says; OSError where there is no mpiexec or it fails."""
+    """Run _ranks.py on n ranks and return its report; raises OSError if mpiexec is missing or fails."""
     beside = Path(sys.executable).parent / "mpiexec"
     mpiexec = str(beside) if beside.exists() else shutil.which("mpiexec")
     if mpiexec is None:
@@ -188,7 +188,7 @@ def ranks(n: int, name: str, batches: list[int], seconds: float) -> dict:
 
 
 def curve(row: dict, network: str, kind: str, images: int, nodes: tuple[int, ...], copying: float) -> dict:
-    """A model's steps by the number of nodes."""
+    """Predict the steps of a model for each number of nodes."""
     seconds, hidden = {}, {}
     for n in nodes:
         times = row["steps"][str(-(-images // n) if kind == "strong" else images)]
@@ -197,7 +197,7 @@ def curve(row: dict, network: str, kind: str, images: int, nodes: tuple[int, ...
         seconds[n] = times["step_ms"] / 1e3 + gradients + rest
         hidden[n] = seconds[n] - min(gradients, max(0, times["step_ms"] - times["forward_ms"]) / 1e3)
     ideal = {n: seconds[1] / (n if kind == "strong" else 1) for n in nodes}
-    work = {n: seconds[1] * (1 if kind == "strong" else n) for n in nodes}  # of one node for the same images
+    work = {n: seconds[1] * (1 if kind == "strong" else n) for n in nodes}  # time of one node for the same images
     best = nodes[0]
     while 2 * best in seconds:
         pays = seconds[2 * best] < (seconds[best] if kind == "strong" else 2 * seconds[1])
@@ -219,7 +219,7 @@ def curve(row: dict, network: str, kind: str, images: int, nodes: tuple[int, ...
 
 
 def exchange(n: int, size: int, latency: float, overhead: float, bandwidth: float) -> tuple[float, float]:
-    """Seconds of the sum of the gradients, ``size`` bytes, and of the two gathers of a few numbers."""
+    """Predict the seconds of the sum of ``size`` bytes of gradients, and of the two gathers of a few numbers."""
     if n == 1:
         return 0.0, 0.0
     doublings = math.ceil(math.log2(n)) * (latency + overhead)

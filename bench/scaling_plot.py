@@ -1,21 +1,21 @@
-"""Draw how training scales over machines, from the JSON of scaling.py; a ring marks where more nodes stop helping."""
+"""Plot the predictions of scaling.py from its JSON report; a ring marks the last number of nodes that pays."""
 
 import sys
 
 import _plot
 
-COLOURS = ("tab:orange", "tab:blue")  # of the networks, the slowest first
+COLOURS = ("tab:orange", "tab:blue")  # one for each network, the slowest first
 
 
 def draw(report: dict):
-    """A figure: strong scaling above, weak scaling below, a column for each model."""
+    """Make a figure: strong scaling above, weak scaling below, one column for each model."""
     from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(curve["model"] for curve in report["curves"]))
     figure = Figure(figsize=(2.5 + 3.6 * len(names), 7.5), layout="constrained")
     grid = figure.subplots(2, len(names), sharex=True, sharey="row", squeeze=False)
     nodes = report["curves"][0]["nodes"]
-    titles = {"strong": f"{report['strong']:,} images shared out", "weak": f"{report['weak']:,} images on each node"}
+    titles = {"strong": f"{report['strong']:,} images in all", "weak": f"{report['weak']:,} images on each node"}
     for row, (kind, title) in zip(grid, titles.items(), strict=True):
         for axes, name in zip(row, names, strict=True):
             values = (lambda curve: curve["speedup"]) if kind == "strong" else efficiency
@@ -48,7 +48,7 @@ def draw(report: dict):
 
 
 def line(axes, curve: dict, values: list[float], colour: str, place: int) -> None:
-    """A network's curve, what it would be if the sum were hidden, and where more nodes stop helping."""
+    """Draw the curve of a network, the curve if the sum were hidden, and the ring."""
     nodes, best = curve["nodes"], curve["best"]
     hidden = [
         value * step / less for value, step, less in zip(values, curve["step_ms"], curve["hidden_step_ms"], strict=True)
@@ -64,12 +64,12 @@ def line(axes, curve: dict, values: list[float], colour: str, place: int) -> Non
 
 
 def efficiency(curve: dict) -> list[float]:
-    """Of each number of nodes."""
+    """Return the efficiency for each number of nodes."""
     return [curve["efficiency"][str(n)] for n in curve["nodes"]]
 
 
 def two_ranks(rows: list[dict], name: str, kind: str) -> float | None:
-    """How much faster two ranks of this machine are than one; None where that was not measured."""
+    """Return the measured speedup of two ranks over one on this machine; None if it was not measured."""
     one, *two = (row for row in rows if row.get("model") == name) if rows[0].get("model") else [None]
     if not two:
         return None

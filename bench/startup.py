@@ -1,4 +1,4 @@
-"""From the start of a process to the first finished training step of a net, with and without compiled kernels."""
+"""Time a process from its start to the end of its first training step, with and without compiled kernels."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ NETS = {
     },
 }
 
-# What a fresh process does.
+# The code that a fresh process runs.
 FASTCNN_STEP = """
 import numpy as np, fastcnn
 from fastcnn import models, nn, optim
@@ -94,7 +94,7 @@ def main() -> int:
 
 
 def seconds(code: str, cache: str) -> float:
-    """Wall-clock time from the start of a fresh process until it has done what the code says, not until its end."""
+    """Return the wall time from the start of a fresh process until it has run the code; its exit is not counted."""
     folders = str(Path(fastcnn.__file__).parents[1]), str(HERE), os.environ.get("PYTHONPATH")
     environment = {**os.environ, "NUMBA_CACHE_DIR": cache, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
     command = [sys.executable, "-c", f"{code}\nprint('done', flush=True)"]
@@ -104,7 +104,7 @@ def seconds(code: str, cache: str) -> float:
         elapsed = time.perf_counter() - start
         process.communicate()
     if line != "done\n" or process.returncode:
-        raise RuntimeError(f"A fresh process did not finish this: {code}")
+        raise RuntimeError(f"A fresh process failed to run this code: {code}")
     return elapsed
 
 

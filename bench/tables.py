@@ -1,4 +1,4 @@
-"""Print the tables of JSON files that the benchmarks wrote, as Markdown, the machine beneath them.
+"""Print the tables of JSON reports of the benchmarks as Markdown, followed by the machine.
 
 python bench/tables.py runs/bench/*.json
 """
@@ -13,7 +13,7 @@ import _report
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="JSON file of a benchmark")
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="JSON report of a benchmark")
     args = parser.parse_args()
     reports = []
     for file in args.files:

@@ -1,4 +1,4 @@
-"""LeNet-5's training step at batch 128 by the number of threads, and with one busy loop beside it; a launch's cost."""
+"""Time LeNet-5's training step at batch 128 for each number of threads and beside a busy loop, and a kernel launch."""
 
 import sys
 
@@ -21,7 +21,7 @@ COLUMNS = [
 
 
 class Disturbed(_nets.Walk):
-    """The same beside a process that keeps one processor busy."""
+    """A `Walk` beside another process that keeps one processor busy."""
 
     beside = staticmethod(_measure.busy_loop)
 
@@ -61,12 +61,12 @@ def main() -> int:
 
 
 def size(quick: bool) -> tuple[int, int]:
-    """Images to walk over, and images in a batch."""
+    """Return the number of images to train on, and the batch size."""
     return (64, 16) if quick else (IMAGES, BATCH_SIZE)
 
 
 def figures(row: dict, name: str, how: int | str) -> dict:
-    """Times of a library on so many threads or disturbed, and how much faster they are than on one thread."""
+    """Return the times of a library on ``how`` threads, or disturbed, with the speedup over one thread."""
     one, this = f"{name} 1", f"{name} {how}"
     if this not in row["times"]:
         return {}

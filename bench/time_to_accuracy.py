@@ -1,8 +1,8 @@
-"""Train to 99 % of MNIST by a recipe of examples/mnist_99.py, in fastcnn and in PyTorch, taking turns.
+"""Time training to 99 % on MNIST with a recipe of examples/mnist_99.py, in fastcnn and in PyTorch, in turns.
 
-Both start from the same weights and take the same batches, on as many threads. A time is that of the training: from raw
-images in memory to a trained net, kernels compiled. Whole processes are timed, too, with and without compiled kernels.
-Without MNIST (--data, FASTCNN_DATA) they train on embedded digits, which shows that all works and nothing else.
+Both use the same initial weights, batches and number of threads. The training is timed from raw images in memory to a
+trained net, with compiled kernels. Whole processes are timed, too, with and without compiled kernels. Without MNIST
+(--data, FASTCNN_DATA) both train on built-in digits, which only checks that the program works.
 """
 
 import os
@@ -41,8 +41,8 @@ COLUMNS = [
 def main() -> int:
     parser = _report.options(__doc__)
     parser.add_argument("--data", type=Path, metavar="DIR", help="MNIST's folder (default: FASTCNN_DATA, or no MNIST)")
-    parser.add_argument("--goal", choices=example.RECIPES, default="99", help="%% of the test images, as the example's")
-    parser.add_argument("--seeds", type=int, metavar="N", help="default: 10; quick: 1")
+    parser.add_argument("--goal", choices=example.RECIPES, default="99", help="the example's goal: %% of test images")
+    parser.add_argument("--seeds", type=int, metavar="N", help="number of seeds (default: 10; quick: 1)")
     args = _report.parse(parser)
     recipe, folder = example.RECIPES[args.goal], args.data or os.environ.get("FASTCNN_DATA")
     seeds = range(args.seeds or (1 if args.quick else 10))
@@ -68,18 +68,18 @@ def main() -> int:
 
 @cache
 def images_of(folder: str | None, quick: bool) -> tuple[data.ArrayDataset, data.ArrayDataset]:
-    """Training and test images."""
+    """Load the training and test images."""
     return data.digits(256, 100) if quick or folder is None else data.mnist(folder)
 
 
 def first(name: str, recipe, folder: str | None, quick: bool) -> None:
-    """Read the images, compile, wake the threads; to be called on each side."""
+    """Load the images, compile the kernels and wake the threads; call it on each side."""
     images_of(folder, quick)
     TRAIN[name](*example.noise(recipe), seed=0)
 
 
 def timed(name: str, seed: int, recipe, folder: str | None, quick: bool) -> tuple[float, float]:
-    """Seconds of one training, and accuracy; to be called on each side."""
+    """Train once; return the seconds and the test accuracy. Call it on each side."""
     train_set, test_set = images_of(folder, quick)
     start = time.perf_counter()
     model, moments = TRAIN[name](recipe, train_set.images, train_set.labels, seed)
@@ -96,7 +96,7 @@ def timed(name: str, seed: int, recipe, folder: str | None, quick: bool) -> tupl
 
 
 def train_torch(recipe, images: np.ndarray, labels: np.ndarray, seed: int):
-    """`example.train` in PyTorch: the same preparation, initial weights and batches."""
+    """Train like `example.train` in PyTorch, with the same preprocessing, initial weights and batches."""
     import torch
     from torch.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
 
@@ -126,7 +126,7 @@ TRAIN = {"fastcnn": example.train, "PyTorch": train_torch}
 
 
 def row(seed: int, run: dict, gflop: float, peak: float) -> dict:
-    """One seed."""
+    """Return the row of one seed."""
     seconds, accuracy = ({name: it[i] for name, it in run.items()} for i in (0, 1))
     gflops = gflop / seconds["fastcnn"]
     ratio = {"ratio": seconds["PyTorch"] / seconds["fastcnn"]} if "PyTorch" in seconds else {}
@@ -140,7 +140,7 @@ def row(seed: int, run: dict, gflop: float, peak: float) -> dict:
 
 
 def summary(rows: list[dict]) -> dict:
-    """Medians of the times and ratios, means of the accuracies."""
+    """Return a row with the medians of times and ratios, and the means of accuracies."""
     names = rows[0]["seconds"]
     return {
         "seconds": {name: float(np.median([row["seconds"][name] for row in rows])) for name in names},
@@ -150,7 +150,7 @@ def summary(rows: list[dict]) -> dict:
 
 
 def processes(args, folder) -> dict:
-    """Seconds of `python examples/mnist_99.py --seeds 1`, from start to end, with empty and with filled caches."""
+    """Time whole runs of `python examples/mnist_99.py --seeds 1`, with empty and with filled kernel caches."""
     command = [sys.executable, str(EXAMPLE), "--seeds", "1", "--goal", args.goal, "--threads", str(args.threads)]
     if folder:
         command += ["--data", str(folder)]
