@@ -1,4 +1,4 @@
-"""Draw a digit with the mouse and see what a network makes of it, while you draw.
+"""Draw a digit with the mouse and see a network's prediction while you draw.
 
 python examples/draw_digit.py runs/lenet5-mnist
 """
@@ -17,20 +17,20 @@ from fastcnn.commands.errors import sentence
 
 SIDE = 112  # pixels of the sheet along each side
 PEN = 4.5  # radius in pixels
-SHARP = 1.0  # pixels from full ink to none
-WITHOUT_WINDOWS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # matplotlib's backends
+SHARP = 1.0  # width of the pen's blurred edge in pixels
+WITHOUT_WINDOWS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # backends of matplotlib without windows
 BLUE, GREY, DARK = "#0072B2", "#BCC6CE", "#444444"
 
 
 def main() -> int:
-    """Open the window; the exit code is 1 where there can be none, or as from ``fastcnn train`` if that failed."""
-    parser = argparse.ArgumentParser("draw_digit.py", description="Draw a digit and see a network's opinion of it.")
+    """Open the window; return the exit code: 1 without a window or network, or that of a failed ``fastcnn train``."""
+    parser = argparse.ArgumentParser("draw_digit.py", description="Draw a digit and see a network's prediction.")
     parser.add_argument(
         "run",
         type=Path,
         nargs="?",
         default=Path("runs/draw_digit"),
-        help="a folder of fastcnn train, on MNIST or the embedded digits (default: %(default)s, trained if need be)",
+        help="a folder of fastcnn train, for MNIST or the built-in digits (default: %(default)s, trained if missing)",
     )
     args = parser.parse_args()
     from matplotlib import pyplot as plt
@@ -51,63 +51,64 @@ def main() -> int:
 
 
 def train(folder: Path) -> int:
-    """Train a LeNet-5 on MNIST where it can be had, otherwise on the embedded digits; return the exit code."""
+    """Train LeNet-5 on MNIST, or on the built-in digits if MNIST is not available; return the exit code."""
     try:
         data.mnist()
         name = "mnist"
     except data.DownloadError as error:
-        print(f"No MNIST: {error.reason}. The network learns from digits that fastcnn draws.", file=sys.stderr)
+        print(f"No MNIST: {error.reason}. The network is trained on digits drawn by fastcnn.", file=sys.stderr)
         name = "digits"
-    print(f"Training a network the first time, a minute or two; it is kept in {folder}.", file=sys.stderr)
-    options = ["--epochs", "4", "--augment", "shift=1", "rotation=15", "scale=[0.85,1.1]"]  # nobody draws as MNIST does
+    print(f"Training a network the first time, which takes a minute or two; it is kept in {folder}.", file=sys.stderr)
+    # Augmentation helps, because digits drawn with a mouse differ from MNIST's.
+    options = ["--epochs", "4", "--augment", "shift=1", "rotation=15", "scale=[0.85,1.1]"]
     return fastcnn(["train", "--data", name, *options, "--out", str(folder)])
 
 
 class Sheet:
-    """What was drawn: a square picture, and how the network would see it.
+    """A square sheet to draw on.
 
     Attributes
     ----------
     picture : ndarray of uint8, shape (1, SIDE, SIDE)
-        Ink 255 on 0.
+        The drawing: ink is 255, the background 0.
     """
 
     def __init__(self):
         self.clear()
 
     def clear(self) -> None:
-        """Take a new one."""
+        """Clear the sheet."""
         self.picture = np.zeros((1, SIDE, SIDE), np.uint8)
 
     def line(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        """Draw a straight line with a round pen, from one place (x, y) to another, both from 0 to 1; y goes down."""
+        """Draw a straight line with a round pen between two points (x, y), with coordinates from 0 to 1 and y down."""
         y, x = (np.mgrid[:SIDE, :SIDE] + 0.5) / SIDE
         (x0, y0), (dx, dy) = start, np.subtract(end, start)
-        t = np.clip(((x - x0) * dx + (y - y0) * dy) / max(dx**2 + dy**2, 1e-12), 0, 1)  # the nearest point of the line
+        t = np.clip(((x - x0) * dx + (y - y0) * dy) / max(dx**2 + dy**2, 1e-12), 0, 1)  # nearest point on the line
         distance = np.hypot(x - x0 - t * dx, y - y0 - t * dy) * SIDE
         ink = np.clip((PEN - distance) / SHARP + 0.5, 0, 1)
         np.maximum(self.picture[0], np.rint(255 * ink).astype(np.uint8), out=self.picture[0])
 
     def digit(self) -> np.ndarray | None:
-        """The digit as the network sees it, (1, 28, 28); None of an empty sheet."""
+        """Return the digit as the input of the network, (1, 28, 28); None if the sheet is empty."""
         return data.digit_image(self.picture) if self.picture.any() else None
 
 
 class Window:
-    """A figure with the sheet on the left and the network's opinion on the right.
+    """A figure with the sheet on the left and the network's prediction on the right.
 
     Parameters
     ----------
     classifier : Classifier
-        Trained on 28x28 grey digits.
+        A classifier of 28x28 grey digits.
 
     Attributes
     ----------
     figure : matplotlib.figure.Figure
-        It hears the mouse.
+        The figure, connected to the events of mouse and keyboard.
     sheet : Sheet
     probabilities : ndarray or None
-        What the bars show.
+        The predicted probabilities, as the bars show them.
     """
 
     def __init__(self, classifier: Classifier):
@@ -120,8 +121,8 @@ class Window:
         self.classifier, self.sheet, self.probabilities = classifier, Sheet(), None
         name = unicode_text(Path(classifier.settings["data"]).stem)
         self.title = f"{classifier.settings['model']}, trained on {name}"
-        self._last = None  # where the pen is, while it is down
-        classifier.probabilities(np.zeros((1, 1, 28, 28), np.uint8))  # so that the first stroke waits for no compiler
+        self._last = None  # position of the pen while the button is pressed
+        classifier.probabilities(np.zeros((1, 1, 28, 28), np.uint8))  # compiles before the first stroke
         self.figure = plt.figure("Draw a digit", figsize=(9.5, 5), layout="constrained")
         axes = self.figure.subplot_mosaic(
             [["sheet", "bars"], ["sheet", "seen"]], width_ratios=(1.35, 1), height_ratios=(2.6, 1)
@@ -143,9 +144,9 @@ class Window:
         self._say("Draw a digit")
         self._axes.set_xlabel("left button: draw     right button or c: clear", color=DARK)
         for text in self.figure.findobj(Text):  # no ticks but names
-            text.set_parse_math(False)  # "$" in the names of classes and data is no mathematics
+            text.set_parse_math(False)  # "$" in a name does not start mathematics
         self.figure.draw_without_rendering()
-        self.figure.set_layout_engine("none")  # laid out once; each drawing takes 33 ms instead of 56
+        self.figure.set_layout_engine("none")  # with a fixed layout a redraw takes 33 ms instead of 56
         for event, heard in (
             ("button_press_event", self._press),
             ("motion_notify_event", self._move),
@@ -181,7 +182,7 @@ class Window:
         self._show()
 
     def _show(self) -> None:
-        """Ask the network, and draw all anew."""
+        """Run the network and redraw the figure."""
         digit = self.sheet.digit()
         self.probabilities = None if digit is None else self.classifier.probabilities(digit[None])[0]
         shares = np.zeros(len(self._bars)) if digit is None else self.probabilities

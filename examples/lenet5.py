@@ -1,4 +1,4 @@
-"""Train LeNet-5 on MNIST, or on the embedded digits where there is neither MNIST nor a network.
+"""Train LeNet-5 on MNIST, or on the built-in digits if MNIST is neither on disk nor can be downloaded.
 
 python examples/lenet5.py --backend numba --out runs/lenet5
 mpiexec -n 4 python examples/lenet5.py --distributed
@@ -15,14 +15,14 @@ import fastcnn
 from fastcnn import data, distributed, models, nn, optim, training
 from fastcnn.commands.errors import sentence
 
-LEARNING_RATES = {"adam": 0.006, "sgd": 0.1}  # the highest of the one-cycle schedule
+LEARNING_RATES = {"adam": 0.006, "sgd": 0.1}  # maximum of the one-cycle schedule
 
 
 def main() -> int:
-    """Run the command line; the exit code is 0, 2 for wrong options, 1 if the loss explodes, 130 after Ctrl-C."""
+    """Run the command line; return the exit code: 2 for wrong options, 1 if the loss diverges, 130 after Ctrl-C."""
     parser = command_line()
     args = parser.parse_args()
-    sys.stdout.reconfigure(errors="replace")  # names of folders that the terminal cannot show
+    sys.stdout.reconfigure(errors="replace")  # a terminal may be unable to show a folder's name
     if not args.distributed:
         return run(parser, args)
     try:
@@ -34,7 +34,7 @@ def main() -> int:
 
 
 def run(parser: argparse.ArgumentParser, args: argparse.Namespace, ranks=None) -> int:
-    """Train, by oneself or together with the other ranks, of which the first alone prints and writes."""
+    """Train, in one process or together with other ranks, of which only the first prints and writes files."""
     first = ranks is None or ranks.Get_rank() == 0
     if not first:
         args.out = args.json = None
@@ -45,17 +45,17 @@ def run(parser: argparse.ArgumentParser, args: argparse.Namespace, ranks=None) -
         for folder in filter(None, (args.out, args.json and args.json.parent)):
             folder.mkdir(parents=True, exist_ok=True)
         if args.json:
-            args.json.open("a").close()  # what cannot be written is said now, not after the training
+            args.json.open("a").close()  # fail now, not after the training, if the file cannot be written
         train, test = data.mnist_or_digits(args.data)
         if args.limit is not None:
             train = train.limit(args.limit, np.random.default_rng(args.seed))
     except (ValueError, OSError) as error:
         parser.error(sentence(error))
     if first:
-        counts = f"{len(train):,} training images, {len(test):,} test images, which are the validation"
+        counts = f"{len(train):,} training images, {len(test):,} test images, also used for validation"
         print(f"Data: {train.source}; {counts}.")
 
-    # 28x28 is padded to LeNet-5's 32x32; the training images decide what mean 0 and standard deviation 1 are
+    # Pad 28x28 to LeNet-5's 32x32; standardize with the mean and standard deviation of the training images.
     mean, std = data.mean_and_std(train.images)
     images, test_images = (data.standardize(data.pad_images(part.images, 2), mean, std) for part in (train, test))
 
@@ -69,7 +69,7 @@ def run(parser: argparse.ArgumentParser, args: argparse.Namespace, ranks=None) -
     loader = data.DataLoader(images, train.labels, args.batch_size, shuffle=True, rng=rng)
     schedule = optim.OneCycleLR(optimizer, lr, total_steps=args.epochs * len(loader), cycle_momentum=False)
     trainer = training.Trainer(model, optimizer, nn.CrossEntropyLoss(), schedule, distributed=ranks)
-    threads = fastcnn.get_num_threads()  # each rank has its share of the processors now
+    threads = fastcnn.get_num_threads()  # read here, because ranks have divided the processors by now
     if first:
         each = f" on each of {ranks.Get_size()} ranks" if ranks and ranks.Get_size() > 1 else ""
         print(f"Backend: {args.backend}, {threads} thread{'s' * (threads > 1)}{each}.", flush=True)
@@ -79,7 +79,7 @@ def run(parser: argparse.ArgumentParser, args: argparse.Namespace, ranks=None) -
     except FloatingPointError as error:
         complaint, exit_code = str(error), 1
     except KeyboardInterrupt:
-        batches, saving = len(trainer.history.step_losses), ", saving what was learned" if args.out else ""
+        batches, saving = len(trainer.history.step_losses), "; saving the weights" if args.out else ""
         complaint, exit_code = f"interrupted after {batches:,} batches{saving}.", 130
     if exit_code and first:
         print(f"{parser.prog}: {complaint}", file=sys.stderr)
@@ -107,9 +107,9 @@ def save(folder: Path, model: nn.Module, history: training.History) -> None:
     try:
         fastcnn.plotting.plot_history(history).savefig(folder / "curves.png")
     except ImportError:
-        print('No curves.png: it needs matplotlib, pip install "fastcnn[plot]".', file=sys.stderr)
+        print("Did not write curves.png, which needs matplotlib: pip install matplotlib.", file=sys.stderr)
     except ValueError as error:  # interrupted in the first epoch
-        print(f"No curves.png: {error}", file=sys.stderr)
+        print(f"Did not write curves.png: {error}", file=sys.stderr)
     print(f"Written to {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}.")
 
 
@@ -117,23 +117,23 @@ def command_line() -> argparse.ArgumentParser:
     """Describe the options."""
     parser = OneLineParser(prog="lenet5.py", description="Train LeNet-5 on MNIST.")
     add = parser.add_argument
-    add("--backend", choices=("naive", "numpy", "numba"), default="numba", help="what computes (default: %(default)s)")
+    add("--backend", choices=("naive", "numpy", "numba"), default="numba", help="backend (default: %(default)s)")
     add("--data", type=Path, metavar="DIR", help="MNIST's folder (default: FASTCNN_DATA; else download; else digits)")
     add("--epochs", type=at_least(1), metavar="N", default=5, help="default: %(default)s")
     add("--batch-size", type=at_least(1), metavar="N", default=128, help="default: %(default)s")
     add("--optimizer", choices=("adam", "sgd"), default="adam", help="default: %(default)s")
-    add("--lr", type=positive, metavar="RATE", help="highest learning rate (default: adam 0.006, sgd 0.1)")
-    add("--seed", type=at_least(0), metavar="N", default=0, help="of weights and order (default: %(default)s)")
+    add("--lr", type=positive, metavar="RATE", help="maximum learning rate (default: adam 0.006, sgd 0.1)")
+    add("--seed", type=at_least(0), metavar="N", default=0, help="seed of weights and order (default: %(default)s)")
     add("--threads", type=at_least(1), metavar="N", help="default: one for each processor that this process may use")
     add("--distributed", action="store_true", help="train together with the other ranks that mpiexec started")
-    add("--limit", type=at_least(1), metavar="N", help="train on N images only, drawn at random by the seed")
-    add("--out", type=Path, metavar="DIR", help="write history, curves and weights there")
-    add("--json", type=Path, metavar="FILE", help="write the run's record there")
+    add("--limit", type=at_least(1), metavar="N", help="train on only N images, drawn at random with the seed")
+    add("--out", type=Path, metavar="DIR", help="write history, curves and weights to this folder")
+    add("--json", type=Path, metavar="FILE", help="write a record of the run to this file")
     return parser
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage."""
+    """An argument parser that reports an error in one line, without the usage message."""
 
     def error(self, message: str):
         """Print the message and exit with code 2."""
@@ -141,7 +141,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def at_least(least: int):
-    """Type of an option: a whole number from ``least``."""
+    """Make the type of an option that is a whole number of at least ``least``."""
 
     def whole(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
@@ -152,7 +152,7 @@ def at_least(least: int):
 
 
 def positive(text: str) -> float:
-    """Type of an option: a positive number."""
+    """Parse an option that is a positive number."""
     try:
         if 0 < float(text) < float("inf"):
             return float(text)

@@ -1,4 +1,4 @@
-"""Train on MNIST to 99 % in about a second, to 99.3 % and 99.5 % soon after: the shortest recipes that were found.
+"""Train on MNIST to 99 % in about a second, or to 99.3 % or 99.5 % in a few more, with the shortest recipes found.
 
 python examples/mnist_99.py --goal 99 --seeds 10
 """
@@ -19,11 +19,11 @@ from fastcnn.commands.errors import sentence
 
 @dataclass(frozen=True)
 class Recipe:
-    """A net of two convolutions, each with ReLU and 2x2 max-pooling, and one linear layer; and how it is trained.
+    """A net of two convolutions, each with ReLU and 2x2 max-pooling, and one linear layer, and how it is trained.
 
-    Images of 28x28 pixels become 12x12 through the first convolution, 5x5, and 5x5 through the second, 3x3. AdamW's
-    rate rises to `lr` in the first 30 % of the steps and falls to 0 in the others. Every epoch is a new permutation;
-    the last may be a part of one.
+    The first block, with 5x5 filters, reduces 28x28 pixels to 12x12; the second, with 3x3 filters, reduces them to 5x5.
+    The learning rate of AdamW rises to `lr` in the first 30 % of the steps and then falls to 0. Every epoch uses a new
+    permutation of the images; the last epoch may be incomplete.
     """
 
     filters: tuple[int, int]
@@ -33,10 +33,10 @@ class Recipe:
     weight_decay: float
     label_smoothing: float = 0.05
     betas: tuple[float, float] = (0.7, 0.9)
-    shift: int = 0  # pixels by which images are moved at random, at most
+    shift: int = 0  # images are shifted at random by up to this many pixels
 
     def steps(self, images: int) -> int:
-        """Batches in all."""
+        """Return the number of batches in all."""
         return round(self.epochs * (images // self.batch_size))
 
 
@@ -48,7 +48,7 @@ RECIPES = {
 
 
 def build(recipe: Recipe, rng: np.random.Generator) -> nn.Sequential:
-    """The net. ReLU and pooling are done in the convolutions' registers, and what they leave is stored once."""
+    """Build the net; ReLU and pooling run in the registers of the convolutions, and only their result is stored."""
     first, second = recipe.filters
     return nn.Sequential(
         nn.Conv2d(1, first, 5, rng=rng), nn.ReLU(), nn.MaxPool2d(2),
@@ -58,7 +58,7 @@ def build(recipe: Recipe, rng: np.random.Generator) -> nn.Sequential:
 
 
 def batches(recipe: Recipe, images: np.ndarray, labels: np.ndarray, moments: tuple, rng: np.random.Generator):
-    """The batches of all steps. Images stay bytes until they are used: floats of all would take longer to make."""
+    """Yield the batches of all steps; converting images to floats batch by batch is faster than all at once."""
     augment = data.augment.Shift(recipe.shift) if recipe.shift else None
     loader = data.DataLoader(images, labels, recipe.batch_size, shuffle=True, rng=rng, drop_last=True, augment=augment)
     left = recipe.steps(len(images))
@@ -71,19 +71,19 @@ def batches(recipe: Recipe, images: np.ndarray, labels: np.ndarray, moments: tup
 
 
 def floats(images: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
-    """What `fastcnn.data.standardize` gives, up to rounding: a batch takes 34 microseconds so, and 127 by its table."""
+    """Standardize images like `fastcnn.data.standardize`, up to rounding, in 34 instead of 127 microseconds a batch."""
     x = images * (1 / (255 * std)).astype(np.float32)
     x -= (mean / std).astype(np.float32)
     return x
 
 
 def moments_of(images: np.ndarray) -> tuple:
-    """Mean and deviation, of every tenth image: of all they take a tenth of a second."""
+    """Return mean and standard deviation of every tenth image; those of all images would take a tenth of a second."""
     return data.mean_and_std(images[::10])
 
 
 def train(recipe: Recipe, images: np.ndarray, labels: np.ndarray, seed: int) -> tuple[nn.Sequential, tuple]:
-    """From raw images to a trained net, which is returned with the mean and deviation of images."""
+    """Train a net on raw images; return it with the mean and standard deviation of the images."""
     rng = np.random.default_rng(seed)
     moments = moments_of(images)
     model, loss = build(recipe, rng), nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
@@ -97,14 +97,14 @@ def train(recipe: Recipe, images: np.ndarray, labels: np.ndarray, seed: int) -> 
 
 
 def main() -> int:
-    """Run the command line; the exit code is 0, 2 for wrong options, 130 after Ctrl-C."""
+    """Run the command line; return the exit code: 0, 2 for wrong options, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="mnist_99.py", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--goal", choices=RECIPES, default="99", help="test accuracy, %% (default: %(default)s)")
-    add("--seeds", type=int, metavar="N", default=10, help="train with so many (default: %(default)s)")
+    add("--seeds", type=int, metavar="N", default=10, help="number of seeds to train with (default: %(default)s)")
     add("--data", type=Path, metavar="DIR", help="MNIST's folder (default: FASTCNN_DATA; else download)")
     add("--threads", type=int, metavar="N", help="default: one for each processor that this process may use")
-    add("--json", type=Path, metavar="FILE", help="write the record there")
+    add("--json", type=Path, metavar="FILE", help="write a record to this file")
     args = parser.parse_args()
     try:
         if args.seeds < 1:
@@ -113,7 +113,7 @@ def main() -> int:
             fastcnn.set_num_threads(args.threads)
         train_set, test_set = data.mnist(args.data)
         if args.json:
-            args.json.open("a").close()  # what cannot be written is said now, not after the training
+            args.json.open("a").close()  # fail now, not after the training, if the file cannot be written
     except (ValueError, OSError) as error:
         parser.exit(2, f"{parser.prog}: {sentence(error)}\n")
     recipe = RECIPES[args.goal]
@@ -144,14 +144,14 @@ def main() -> int:
 
 
 def noise(recipe: Recipe) -> tuple[Recipe, np.ndarray, np.ndarray]:
-    """Two steps' worth, for `train`: kernels are compiled by it, or read from their cache."""
+    """Return arguments for `train` that make it take two steps on noise, so that kernels are compiled or loaded."""
     rng, N = np.random.default_rng(0), recipe.batch_size
     images = rng.integers(256, size=(N, 1, 28, 28), dtype=np.uint8)
     return replace(recipe, epochs=2), images, rng.integers(10, size=N)
 
 
 def figures(recipe: Recipe, goal: str, runs: list[dict], images: int) -> dict:
-    """What the runs come to."""
+    """Summarize the runs."""
     accuracies = [run["test_accuracy"] for run in runs]
     return {
         "mean_accuracy": float(np.mean(accuracies)),
@@ -162,7 +162,7 @@ def figures(recipe: Recipe, goal: str, runs: list[dict], images: int) -> dict:
 
 
 def gflop(recipe: Recipe, images: int) -> float:
-    """Operations of a training on so many images, two for a multiply-add, in 1e9."""
+    """Return the operations of a training on ``images`` images in 1e9, counting two for a multiply-add."""
     net = build(recipe, np.random.default_rng(0))
     per_image = nn.summarize(net, (1, 28, 28)).training_multiply_adds
     return 2 * per_image * recipe.steps(images) * recipe.batch_size / 1e9

@@ -1,8 +1,8 @@
-"""Gather the records of recipes and ladder into one report: what each write-up says, and what fastcnn does.
+"""Collect the records of recipes and ladder in one report that compares each write-up's figures with fastcnn's.
 
 python examples/report.py runs/recipes
 
-Writes report.md there, with its figures in the folder beside it.
+The program writes report.md and a folder of figures to the same folder.
 """
 
 import argparse
@@ -27,7 +27,7 @@ INTRODUCTIONS = {
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="report.py", description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="what examples/recipes and examples/ladder wrote to")
+    parser.add_argument("folder", type=Path, help="the output folder of examples/recipes and examples/ladder")
     folder = parser.parse_args().folder
     records = read(folder)
     if not records:
@@ -36,23 +36,23 @@ def main() -> int:
     figures.mkdir(exist_ok=True)
     text = report(records, read_json(folder / "ladder.json"), figures)
     (folder / "report.md").write_text(text, encoding="utf-8")
-    print(f"Written: {folder / 'report.md'} and {len(list(figures.iterdir()))} figures.")
+    print(f"Wrote {folder / 'report.md'} and {len(list(figures.iterdir()))} figures.")
     return 0
 
 
 def read(folder: Path) -> list[dict]:
-    """All records, by recipe, backend, run and seed; each knows its folder."""
+    """Read all records, sorted by recipe, backend, run and seed; add the folder of each."""
     records = [read_json(path) | {"folder": path.parent} for path in sorted(folder.glob("*/*/*/record.json"))]
     return sorted(records, key=lambda r: (r["settings"]["recipe"], r["environment"]["backend"] == "numpy"))
 
 
 def read_json(path: Path) -> dict | None:
-    """What a file holds, None if it is not there."""
+    """Read a JSON file; None if it does not exist."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def report(records: list[dict], ladder: dict | None, figures: Path) -> str:
-    """The whole report as Markdown."""
+    """Return the whole report as Markdown."""
     parts = ["# Five write-ups, reproduced", machine(records[0]), overview(records)]
     for recipe, group in groupby(records, lambda record: record["settings"]["recipe"]):
         mine = list(group)
@@ -64,19 +64,19 @@ def report(records: list[dict], ladder: dict | None, figures: Path) -> str:
 
 
 def machine(record: dict) -> str:
-    """Where, and on what."""
+    """Describe the data and the machine."""
     where, data = record["environment"], record["data"]
     source = data["source"].split(" from ")[0]
     return (
         f"{data['training_images']:,} training and {data['test_images']:,} test images ({source}). "
         f"{where['processor']}; Python {where['python']}, NumPy {where['numpy']}, Numba {where['numba']}, fastcnn "
-        f"{where['fastcnn']}. Seconds are of training, without evaluation, and those of an epoch are the median over "
-        "all; where other programs ran meanwhile they are too many."
+        f"{where['fastcnn']}. Seconds are those of training, without evaluation; the seconds of an epoch are the "
+        "median over all epochs. They are too high if other programs were running."
     )
 
 
 def overview(records: list[dict]) -> str:
-    """All runs in one table, and the sum of their times."""
+    """Return a table of all runs, and the sum of their times."""
     rows = [[
         record["settings"]["recipe"], record["settings"]["name"], str(record["settings"]["seed"]),
         record["environment"]["backend"], str(record["environment"]["threads"]), str(len(record["epochs"])),
@@ -86,11 +86,11 @@ def overview(records: list[dict]) -> str:
     ] for record in records]  # fmt: skip
     head = ["", "run", "seed", "backend", "threads", "epochs", "test accuracy", "best (epoch)", "s an epoch", "GFLOP/s"]
     total = sum(record["figures"]["seconds"] for record in records)
-    return table(head, rows) + f"\n\nAll of it: {total / 60:.0f} minutes of training."
+    return table(head, rows) + f"\n\nIn all, {total / 60:.0f} minutes of training."
 
 
 def claims(records: list[dict]) -> str:
-    """What the write-up says and what we have, a row for each claim and backend: means over the seeds."""
+    """Return a table with a row for each claim and backend: the write-up's figure and ours, the mean over the seeds."""
     rows = []
     for (backend, _), group in by_run(records):
         seeds = list(group)
@@ -103,7 +103,7 @@ def claims(records: list[dict]) -> str:
 
 
 def compared(claim: dict, ours: list[float]) -> list[str]:
-    """The cells of a claim: theirs, ours, the ratio and whether ours is as good."""
+    """Return the cells of a claim: the write-up's figure, ours, the ratio, and whether ours is at least as good."""
     said, mean = claim["said"], statistics.mean(ours)
     if "accuracy" in claim["ours"]:
         spread = f" ± {100 * statistics.stdev(ours):.2f}" if len(ours) > 1 else ""
@@ -116,12 +116,12 @@ def compared(claim: dict, ours: list[float]) -> list[str]:
 
 
 def by_run(records: list[dict]):
-    """Records of one run with all its seeds."""
+    """Group records by run, with all seeds of a run together."""
     return groupby(records, lambda record: (record["environment"]["backend"], record["settings"]["name"]))
 
 
 def curves(records: list[dict], figures: Path) -> list[str]:
-    """Test losses and accuracies of the runs by epoch and by time, and the losses of the log."""
+    """Plot test losses and accuracies of the runs over epochs and time, and the training losses of the log."""
     histories = {name(record): history(record) for record in records if record["environment"]["backend"] == "numba"}
     histories = histories or {name(record): history(record) for record in records}
     recipe = records[0]["settings"]["recipe"]
@@ -132,7 +132,7 @@ def curves(records: list[dict], figures: Path) -> list[str]:
 
 
 def s3(records: list[dict], figures: Path) -> list[str]:
-    """The table of the comparison, the curves, feature maps and filters, and what four digits are taken for."""
+    """Return the comparison of S3: table, curves, feature maps, filters and the predictions for four digits."""
     best = [record for record in records if record["environment"]["backend"] == "numba"] or records
     rows = [[
         name(record), f"{record['figures']['parameters']:,}", f"{record['figures']['multiply_adds']:,}",
@@ -154,7 +154,7 @@ def s3(records: list[dict], figures: Path) -> list[str]:
 
 
 def s4(records: list[dict], figures: Path) -> list[str]:
-    """The comparison with PyTorch."""
+    """Return the comparison of S4 with PyTorch."""
     parts = curves(records, figures)
     for record in records:
         theirs = record.get("pytorch")
@@ -173,8 +173,8 @@ def s4(records: list[dict], figures: Path) -> list[str]:
         ]
         parts += [
             f"### The same net in PyTorch, and the {backend} backend",
-            f"Identical net, initial weights, images and their order; threads: {theirs['threads']} each. The losses of "
-            f"the first 1,000 images differ by at most {gap:.1e}.",
+            f"The net, the initial weights, the images and their order are identical; threads: {theirs['threads']} "
+            f"each. The losses of the first 1,000 images differ by at most {gap:.1e}.",
             table(["", "seconds an epoch", "test accuracy"], rows),
             picture(
                 two_curves(f"fastcnn, {backend}", ours, other),
@@ -189,7 +189,7 @@ EXTRAS = {"S3": s3, "S4": s4}
 
 
 def rungs(ladder: dict) -> list[str]:
-    """The ladders of S0, with its own times in brackets."""
+    """Return the ladders of S0, with the write-up's times in brackets."""
     parts = [f"### Four convolutions and four max-poolings ({ladder['environment']['threads']} threads)"]
     for title, key in (("1→6, 5x5, 16 images of 28x28", "convolutions"), ("2x2, 64 images of 28x28", "poolings")):
         rows = []
@@ -199,14 +199,14 @@ def rungs(ladder: dict) -> list[str]:
             passes = zip((rung["forward_ms"], rung["backward_ms"]), said, strict=True)
             gflops = f"{rung['gflops']:.3g}" if "gflops" in rung else ""
             rows.append([rung["rung"], *(f"{ms:.3g}{there}" for ms, there in passes), speed, gflops])
-        parts.append(f"{key}: {title}; in brackets the write-up's.")
+        parts.append(f"{key}: {title}; the write-up's figures are in brackets.")
         parts.append(table(["rung", "forward, ms", "backward, ms", "times the loops", "GFLOP/s forward"], rows))
-    parts.append(f"Sharing the gradient among ties costs {ladder['ties_cost']:.0%} (the write-up: 40 %; S0-10).")
+    parts.append(f"Dividing the gradient among ties costs {ladder['ties_cost']:.0%} (the write-up: 40 %; S0-10).")
     return parts
 
 
 def log_figure(records: list[dict]):
-    """Training losses of each run's first seed, neighbouring lines of the log averaged to at most 200 points."""
+    """Plot the training losses of the first seed of each run, averaged to at most 200 points."""
     figure, axes = frame("training loss", "batches")
     drawn = set()
     for record in records:
@@ -222,7 +222,7 @@ def log_figure(records: list[dict]):
 
 
 def two_curves(label: str, ours: list[float], theirs: list[float]):
-    """Both losses, as means of 1,000 images."""
+    """Plot the losses of both libraries as means over 1,000 images."""
     figure, axes = frame("training loss, means of 1,000 images", "images")
     for losses, what, style in ((ours, label, "-"), (theirs, "PyTorch", "--")):
         window = min(1000, len(losses))
@@ -232,7 +232,7 @@ def two_curves(label: str, ours: list[float], theirs: list[float]):
 
 
 def frame(title: str, x_label: str):
-    """An empty figure."""
+    """Make an empty figure."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3.6), dpi=150, layout="constrained")
@@ -244,7 +244,7 @@ def frame(title: str, x_label: str):
 
 
 def finished(figure, axes):
-    """Logarithmic, with a legend."""
+    """Make the y axis logarithmic and add a legend."""
     axes.set_yscale("log")
     axes.legend(frameon=False, loc="upper right")
     return figure
@@ -257,34 +257,34 @@ def picture(figure, path: Path, title: str) -> str:
 
 
 def history(record: dict) -> training.History:
-    """Its epochs as `fastcnn.plotting` takes them, each with the median time: the first one may have compiled."""
+    """Return the epochs as a History, each with the median time, because the first epoch may include compilation."""
     epochs = [epoch | {"seconds": record["figures"]["seconds_an_epoch"]} for epoch in record["epochs"]]
     return training.History.from_dict({"epochs": epochs, "step_losses": []})
 
 
 def name(record: dict) -> str:
-    """Of a run: its name, and the seed where there are several."""
+    """Return the name of a run, with its seed if there are several."""
     settings = record["settings"]
     return settings["name"] + (f", seed {settings['seed']}" if len(settings["seeds"]) > 1 else "")
 
 
 def accuracy_after(record: dict, epochs: int) -> float:
-    """Test accuracy after so many epochs, or after the last."""
+    """Return the test accuracy after ``epochs`` epochs, or after the last one."""
     return history(record).epochs[min(epochs, len(record["epochs"])) - 1].validation_accuracy
 
 
 def median(seconds: list[float]) -> str:
-    """Of the epochs."""
+    """Format the median of the seconds of the epochs."""
     return f"{statistics.median(seconds):.1f}"
 
 
 def percent(part: float) -> str:
-    """Of a part from 0 to 1."""
+    """Format a fraction from 0 to 1 in per cent."""
     return f"{part:.2%}".replace("%", " %")
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """As Markdown, the first column to the left, the others to the right."""
+    """Format a Markdown table with the first column aligned left and the others right."""
     lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -1,9 +1,9 @@
-"""Say for each pixel what it is: a small U-Net finds discs, squares and triangles on noisy backgrounds.
+"""Classify every pixel: a small U-Net finds discs, squares and triangles on noisy backgrounds.
 
 python examples/segmentation.py --out runs/segmentation
 
-Trains for less than a minute on two processors and writes curves.png and segmentation.png: pictures that it has not
-seen, the truth, and what it says.
+Training takes less than a minute on two processors. The program writes curves.png, and segmentation.png with unseen
+pictures, the truth and the predictions.
 """
 
 import argparse
@@ -16,10 +16,10 @@ from fastcnn.data.shapes import CLASSES
 
 
 def main() -> None:
-    """Draw, train, show."""
+    """Draw the pictures, train the net, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/segmentation"), help="folder of the pictures")
-    parser.add_argument("--images", type=int, default=1536, help="training pictures")
+    parser.add_argument("--out", type=Path, default=Path("runs/segmentation"), help="output folder")
+    parser.add_argument("--images", type=int, default=1536, help="number of training pictures")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--size", type=int, default=48, help="height and width of pictures, in pixels")
     parser.add_argument("--seed", type=int, default=0)
@@ -30,7 +30,7 @@ def main() -> None:
     validation, truth_there = data.shapes(128, args.size, rng=rng)
     unseen, truth = data.shapes(256, args.size, rng=rng)
 
-    # A class for each pixel is what cross-entropy takes: logits (N, classes, H, W) and labels (N, H, W).
+    # Cross-entropy takes a class for each pixel: logits (N, classes, H, W) and labels (N, H, W).
     model, task = models.UNet(len(CLASSES), image_size=args.size, rng=rng), training.Segmentation()
     batches = data.DataLoader(standard(images), labels, 16, shuffle=True, rng=rng, drop_last=True)
     optimizer = optim.Adam(model.parameters(), lr=0.005)
@@ -44,16 +44,16 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     plotting.plot_history(history).savefig(args.out / "curves.png")
     draw(unseen[shown, 0], truth[shown], predicted, args.out / "segmentation.png")
-    print(f"Written: {args.out / 'segmentation.png'}, beside curves.png.")
+    print(f"Wrote curves.png and segmentation.png to {args.out}.")
 
 
 def standard(images: np.ndarray) -> np.ndarray:
-    """Grey levels around 0, as floats."""
+    """Convert grey levels to floats around 0."""
     return (images.astype(np.float32) - 128) / 64
 
 
 def draw(images: np.ndarray, truth: np.ndarray, predicted: np.ndarray, path: Path) -> None:
-    """Three columns: the picture, the truth, the prediction."""
+    """Draw three columns: the pictures, the truth and the predictions."""
     from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch

@@ -1,4 +1,4 @@
-"""Train a small 1-d network to tell forms of noisy waves apart, and draw what it makes of them.
+"""Train a small 1-d network to classify noisy waveforms, and plot its predictions.
 
 python examples/signals.py --out runs/signals
 """
@@ -13,14 +13,14 @@ import fastcnn
 from fastcnn import data, models, nn, optim, plotting, training
 from fastcnn.backends import names
 
-SHOWN = 4  # signals of each form in the picture
+SHOWN = 4  # signals of each form in the figure
 BLUE, ORANGE, DARK = "#0072B2", "#D55E00", "#444444"
 
 
 def main() -> int:
-    """Run the command line; the exit code is 0, or 2 for wrong options."""
+    """Run the command line; return the exit code: 0, or 2 for wrong options."""
     parser = argparse.ArgumentParser("signals.py", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("runs/signals"), help="folder for pictures and history")
+    parser.add_argument("--out", type=Path, default=Path("runs/signals"), help="output folder")
     parser.add_argument("--signals", type=int, default=4000, metavar="N", help="to train with (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=8, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--noise", type=float, default=0.3, metavar="STD", help="(default: %(default)s)")
@@ -41,18 +41,18 @@ def main() -> int:
         history = trainer.fit(batches, validation, epochs=args.epochs)
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    result = training.evaluate(model, *test)  # waves that nothing was measured on before
-    print(f"Right: {result.accuracy:.1%} of {len(test[0]):,} new waves of {len(data.WAVEFORMS)} forms.")
+    result = training.evaluate(model, *test)  # the test signals are used only here
+    print(f"Accuracy: {result.accuracy:.1%} of {len(test[0]):,} new signals of {len(data.WAVEFORMS)} forms.")
     history.to_json(args.out / "history.json")
     plotting.plot_history(history).savefig(args.out / "curves.png")
     plotting.plot_confusion(result.confusion, data.WAVEFORMS).savefig(args.out / "confusion.png")
     draw(*test, result.probabilities).savefig(args.out / "signals.png")
-    print(f"Written: confusion.png, curves.png, history.json, signals.png in {args.out}.")
+    print(f"Wrote confusion.png, curves.png, history.json and signals.png to {args.out}.")
     return 0
 
 
 def draw(signals: np.ndarray, labels: np.ndarray, probabilities: np.ndarray):
-    """A row for each form: its least certain signal first, then the first ones; what it was taken for above each."""
+    """Plot a row for each form, the least certain signal first, with the prediction above each signal."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(2.4 * SHOWN, 1.35 * len(data.WAVEFORMS)), dpi=150, layout="constrained")
@@ -69,7 +69,7 @@ def draw(signals: np.ndarray, labels: np.ndarray, probabilities: np.ndarray):
             axes.set(xticks=[], yticks=[], ylim=(-3, 3))
             axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
         row[0].set_ylabel(data.WAVEFORMS[label], rotation=0, ha="right", va="center", fontweight="bold")
-    title = "What each wave is taken for, orange where that is wrong; the most doubtful of each form on the left"
+    title = "Predictions, orange if wrong; the least certain signal of each form is on the left"
     figure.suptitle(title, fontsize="medium")
     return figure
 

@@ -1,4 +1,4 @@
-"""Learn two more classes from a few pictures: by a new head on a trained body, and from nothing.
+"""Learn two more classes from a few pictures: with a new head on a trained body, and from scratch.
 
 python examples/transfer.py --data cifar10 --epochs 10 --pictures 20 --seeds 5
 """
@@ -19,19 +19,19 @@ from fastcnn import data, models, nn, optim, training
 from fastcnn.commands.errors import sentence
 from fastcnn.data import augment
 
-NEW = 2  # classes that the body never sees: the last ones
+NEW = 2  # the last classes, which the body is not trained on
 
 
 class Pictures:
-    """Pictures, their labels, and how batches of them are made.
+    """Pictures of some classes of a data set, with their preprocessing and augmentation.
 
     Parameters
     ----------
     train, test : Dataset
     classes : range
-        The classes that are kept; the first becomes 0.
+        The classes to keep; the first one gets label 0.
     moments : (ndarray, ndarray)
-        Mean and deviation of the channels.
+        Mean and standard deviation of the channels.
     """
 
     def __init__(self, train: data.Dataset, test: data.Dataset, classes: range, moments: tuple):
@@ -39,7 +39,7 @@ class Pictures:
         self.first, self.moments = classes.start, moments
 
     def few(self, count: int, rng: np.random.Generator) -> "Pictures":
-        """So many training pictures of each class, drawn at random."""
+        """Draw ``count`` training pictures of each class at random."""
         labels = self.train.labels
         drawn = [rng.choice(np.flatnonzero(labels == label), count, replace=False) for label in np.unique(labels)]
         few = copy.copy(self)
@@ -47,7 +47,7 @@ class Pictures:
         return few
 
     def batches(self, size: int, epochs: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Batches of training pictures, each flipped at random and shifted by up to four pixels."""
+        """Yield batches of training pictures, each flipped at random and shifted by up to four pixels."""
         vary = augment.Compose(augment.HorizontalFlip(), augment.PadAndCrop(4, self.train.images.shape[2]))
         loader = data.DataLoader(self.train.images, self.train.labels, size, shuffle=True, rng=rng, augment=vary)
         for _ in range(epochs):
@@ -55,16 +55,16 @@ class Pictures:
                 yield self.floats(images), labels - self.first
 
     def accuracy(self, model: nn.Module) -> float:
-        """Of a model, on the test pictures."""
+        """Return the accuracy of a model on the test pictures."""
         return training.evaluate(model, self.floats(self.test.images), self.test.labels - self.first).accuracy
 
     def floats(self, images: np.ndarray) -> np.ndarray:
-        """What a model takes."""
+        """Standardize images for the model."""
         return data.standardize(images, *self.moments)
 
 
 def net(pictures: Pictures, classes: int, rng: np.random.Generator) -> nn.Sequential:
-    """ResNet-20."""
+    """Build a ResNet-20."""
     _, C, size, _ = pictures.train.images.shape
     return models.ResNet20(classes, C, size, rng=rng)
 
@@ -72,7 +72,7 @@ def net(pictures: Pictures, classes: int, rng: np.random.Generator) -> nn.Sequen
 def train(
     model: nn.Sequential, groups: list, lr, pictures: Pictures, size: int, epochs: int, rng, bar: str = ""
 ) -> float:
-    """Train with a rate that rises and falls; returns the seconds."""
+    """Train with a one-cycle schedule; return the seconds."""
     count = epochs * -(-len(pictures.train) // size)
     optimizer = optim.SGD(groups, momentum=0.9, weight_decay=5e-4, nesterov=True)
     schedule = optim.OneCycleLR(optimizer, lr, total_steps=count, cycle_momentum=False)
@@ -86,14 +86,14 @@ def train(
 
 
 def with_head(body: nn.Sequential, rng: np.random.Generator) -> nn.Sequential:
-    """A copy of the trained model with another last layer."""
+    """Copy the trained model with a new last layer."""
     model = copy.deepcopy(body)
     model.layers = (*model.layers[:-1], nn.Linear(model[-1].in_features, NEW, rng=rng))
     return model
 
 
 def head(body: nn.Sequential, pictures: Pictures, rng: np.random.Generator) -> tuple[nn.Sequential, list, list]:
-    """The body frozen, its batch normalization in evaluation mode: only the new head learns."""
+    """Freeze the body, with its batch normalization in evaluation mode: only the new head is trained."""
     model = with_head(body, rng).eval()
     for layer in model.layers[:-1]:
         layer.requires_grad_(False)
@@ -101,14 +101,14 @@ def head(body: nn.Sequential, pictures: Pictures, rng: np.random.Generator) -> t
 
 
 def both(body: nn.Sequential, pictures: Pictures, rng: np.random.Generator) -> tuple[nn.Sequential, list, list]:
-    """The body learns too, at a hundredth of the head's rate."""
+    """Train the body too, with a hundredth of the head's learning rate."""
     model = with_head(body, rng).train()
     parts = [parameter for layer in model.layers[:-1] for parameter in layer.parameters()]
     return model, [{"params": model[-1].parameters()}, {"params": parts}], [0.1, 0.001]
 
 
 def nothing(body: nn.Sequential, pictures: Pictures, rng: np.random.Generator) -> tuple[nn.Sequential, list, list]:
-    """The same net, drawn anew."""
+    """Train the same net from new initial weights."""
     model = net(pictures, NEW, rng)
     return model, [{"params": model.parameters()}], [0.1]
 
@@ -117,13 +117,13 @@ WAYS: dict[str, Callable] = {"head": head, "head and body": both, "from nothing"
 
 
 def compare(body: nn.Sequential, pictures: Pictures, count: int, epochs: int, seeds: int) -> list[dict]:
-    """Each way, on the same pictures, for each seed."""
+    """Train in each way on the same pictures, for each seed."""
     runs = []
     for seed in range(seeds):
         few = pictures.few(count, np.random.default_rng(seed))
         for way, make in WAYS.items():
             rng = np.random.default_rng(seed)
-            train(*make(body, few, rng), few, NEW * count, 2, rng)  # kernels are compiled by it
+            train(*make(body, few, rng), few, NEW * count, 2, rng)  # compiles the kernels
             model, groups, lr = make(body, few, rng)
             seconds = train(model, groups, lr, few, NEW * count, epochs, rng)
             runs.append({"way": way, "seed": seed, "seconds": seconds, "test_accuracy": few.accuracy(model)})
@@ -132,18 +132,18 @@ def compare(body: nn.Sequential, pictures: Pictures, count: int, epochs: int, se
 
 
 def main() -> int:
-    """Run the command line; the exit code is 0, 2 for wrong options, 130 after Ctrl-C."""
+    """Run the command line; return the exit code: 0, 2 for wrong options, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="transfer.py", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--data", default="cifar10", help="a data set or a folder of pictures (default: %(default)s)")
-    add("--limit", type=int, metavar="N", help="train the body on so many pictures (default: all)")
-    add("--epochs", type=int, metavar="N", default=10, help="of the body (default: %(default)s)")
-    add("--batch-size", type=int, metavar="N", default=128, help="of the body (default: %(default)s)")
-    add("--pictures", type=int, metavar="N", default=20, help="of each new class (default: %(default)s)")
-    add("--new-epochs", type=int, metavar="N", default=60, help="steps on all of these (default: %(default)s)")
-    add("--seeds", type=int, metavar="N", default=5, help="draw the pictures so often (default: %(default)s)")
+    add("--limit", type=int, metavar="N", help="train the body on N pictures (default: all)")
+    add("--epochs", type=int, metavar="N", default=10, help="epochs of the body (default: %(default)s)")
+    add("--batch-size", type=int, metavar="N", default=128, help="batch size of the body (default: %(default)s)")
+    add("--pictures", type=int, metavar="N", default=20, help="pictures of each new class (default: %(default)s)")
+    add("--new-epochs", type=int, metavar="N", default=60, help="epochs on these pictures (default: %(default)s)")
+    add("--seeds", type=int, metavar="N", default=5, help="number of draws of the pictures (default: %(default)s)")
     add("--threads", type=int, metavar="N", help="default: one for each processor that this process may use")
-    add("--json", type=Path, metavar="FILE", help="write the record there")
+    add("--json", type=Path, metavar="FILE", help="write a record to this file")
     args = parser.parse_args()
     try:
         for name in ("epochs", "batch_size", "pictures", "new_epochs", "seeds"):
@@ -153,7 +153,7 @@ def main() -> int:
             fastcnn.set_num_threads(args.threads)
         train_set, test_set = data.load(args.data)
         if args.json:
-            args.json.open("a").close()  # what cannot be written is said now, not after the training
+            args.json.open("a").close()  # fail now, not after the training, if the file cannot be written
         known = len(train_set.classes) - NEW
         if known < 2:
             raise ValueError(f"--data has {len(train_set.classes)} classes but needs at least {NEW + 2}")

@@ -56,7 +56,7 @@ def test_lenet5_writes_what_it_promises(backend, folder, tmp_path):
     code, stdout, stderr = run(*options, "--out", out, "--json", tmp_path / "run.json")
     assert (code, stderr) == (0, "")
     lines = stdout.splitlines()
-    images = "512 training images, 100 test images, which are the validation."
+    images = "512 training images, 100 test images, also used for validation."
     assert lines[0] == f"Data: MNIST from {folder}, 512 of 600 images; {images}"
     assert lines[1] == f"Backend: {backend}, 1 thread."
     assert [line.split(":")[0] for line in lines[2:4]] == ["epoch 1", "epoch 2"]
@@ -148,7 +148,7 @@ def test_lenet5_without_matplotlib_writes_the_rest(folder, tmp_path, monkeypatch
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     code, _, stderr = run("--backend", "numpy", "--data", folder, "--epochs", 1, "--out", tmp_path / "out")
     assert code == 0
-    assert stderr == 'No curves.png: it needs matplotlib, pip install "fastcnn[plot]".\n'
+    assert stderr == "Did not write curves.png, which needs matplotlib: pip install matplotlib.\n"
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "history.csv",
         "history.json",
@@ -247,7 +247,7 @@ def test_segmentation_learns_and_draws(tmp_path):
     assert head.startswith("256 images, loss ")
     assert [row.split()[0] for row in rows] == ["class", "background", "disc", "square", "triangle"]
     assert sum(int(row.split()[1]) for row in rows[1:]) == 256 * 16 * 16
-    assert written == f"Written: {tmp_path / 'out' / 'segmentation.png'}, beside curves.png."
+    assert written == f"Wrote curves.png and segmentation.png to {tmp_path / 'out'}."
     for name in ("segmentation.png", "curves.png"):
         assert (tmp_path / "out" / name).stat().st_size > 5_000
 
@@ -261,6 +261,6 @@ def test_signals_learns_and_draws(tmp_path):
     history = json.loads((tmp_path / "out" / "history.json").read_text())
     assert len(epochs) == len(history["epochs"]) == 2
     assert history["epochs"][1]["train_loss"] < 0.9 * history["epochs"][0]["train_loss"]
-    assert 20 < float(re.fullmatch(r"Right: (.*)% of 1,000 new waves of 5 forms\.", right)[1]) <= 100
-    names = written.removeprefix("Written: ").removesuffix(f" in {tmp_path / 'out'}.").split(", ")
+    assert 20 < float(re.fullmatch(r"Accuracy: (.*)% of 1,000 new signals of 5 forms\.", right)[1]) <= 100
+    names = re.split(", | and ", written.removeprefix("Wrote ").removesuffix(f" to {tmp_path / 'out'}."))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names

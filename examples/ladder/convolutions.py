@@ -1,7 +1,7 @@
-"""Four ways to compute a convolution and its gradients, from the plainest to the fastest.
+"""Four ways to compute a convolution and its gradients, from the simplest to the fastest.
 
-Each rung is a pair: ``forward(x, weight, bias, stride, padding)`` gives y, and ``backward(dy, x, weight, stride,
-padding)`` gives dx, dweight and dbias; images are (N, C, H, W), filters (O, C, K, K).
+Each rung is a pair of functions: ``forward(x, weight, bias, stride, padding)`` returns y, and ``backward(dy, x, weight,
+stride, padding)`` returns dx, dweight and dbias. Images are (N, C, H, W), filters (O, C, K, K).
 """
 
 import numpy as np
@@ -12,10 +12,10 @@ from fastcnn import functional
 
 
 class Loops:
-    """A loop for every index of the output; the window is multiplied by the filter and summed."""
+    """A loop over every index of the output; the window is multiplied by the filter and summed."""
 
     def forward(self, x, weight, bias, stride=1, padding=0):
-        """One number of y at a time."""
+        """Compute one number of y at a time."""
         x = padded(x, padding)
         O, _, K, _ = weight.shape
         N, OH, OW = len(x), outputs(x.shape[2], K, stride), outputs(x.shape[3], K, stride)
@@ -29,7 +29,7 @@ class Loops:
         return y
 
     def backward(self, dy, x, weight, stride=1, padding=0):
-        """Both gradients are convolutions: of x with dy, and of dy, spread out, with the filters turned round."""
+        """Compute both gradients as convolutions: of x with dy, and of spread-out dy with the rotated filters."""
         x = padded(x, padding)
         (N, C, H, W), (O, _, K, _), (OH, OW) = x.shape, weight.shape, dy.shape[2:]
         dweight = np.empty_like(weight)
@@ -50,10 +50,10 @@ class Loops:
 
 
 class Im2col:
-    """For each image, all windows side by side in one matrix; then one matrix product."""
+    """Copy all windows of an image to a matrix, then compute one matrix product for each image."""
 
     def forward(self, x, weight, bias, stride=1, padding=0):
-        """Filters (O, C*K*K) times windows (C*K*K, OH*OW)."""
+        """Multiply filters (O, C*K*K) by windows (C*K*K, OH*OW)."""
         x = padded(x, padding)
         O, _, K, _ = weight.shape
         OH, OW = outputs(x.shape[2], K, stride), outputs(x.shape[3], K, stride)
@@ -62,7 +62,7 @@ class Im2col:
         return np.stack(y).reshape(len(x), O, OH, OW)
 
     def backward(self, dy, x, weight, stride=1, padding=0):
-        """The product's two derivatives; `add_windows` puts the windows of dx back, overlaps added."""
+        """Compute both derivatives of the product; `add_windows` adds the windows of dx where they overlap."""
         x = padded(x, padding)
         (O, _, K, _), rows = weight.shape, weight.reshape(len(weight), -1)
         dx, dweight = np.zeros_like(x), np.zeros_like(rows)
@@ -74,15 +74,15 @@ class Im2col:
 
 
 class AsStrided:
-    """All windows of the batch as a view, without a copy; one tensor product for everything."""
+    """A view of all windows of the batch, without a copy, and a single tensor product."""
 
     def forward(self, x, weight, bias, stride=1, padding=0):
-        """Windows (N, C, OH, OW, K, K) times filters (O, C, K, K), summed over C, K, K."""
+        """Multiply windows (N, C, OH, OW, K, K) by filters (O, C, K, K), summed over C, K, K."""
         y = np.tensordot(windows(padded(x, padding), weight.shape[2], stride), weight, ((1, 4, 5), (1, 2, 3)))
         return np.ascontiguousarray((y + bias).transpose(0, 3, 1, 2))  # from (N, OH, OW, O)
 
     def backward(self, dy, x, weight, stride=1, padding=0):
-        """As in `Loops`: two convolutions."""
+        """Compute both gradients as convolutions, as in `Loops`."""
         x, K = padded(x, padding), weight.shape[2]
         dweight = np.tensordot(dy, windows(x, K, stride), ((0, 2, 3), (0, 2, 3)))  # (O, C, K, K)
         spread = windows(spread_out(dy, K, stride, *x.shape[2:]), K, 1)  # (N, O, H, W, K, K)
@@ -91,7 +91,7 @@ class AsStrided:
 
 
 class Direct:
-    """fastcnn's numba backend: no matrix, but tiles of lanes in registers (see the README)."""
+    """fastcnn's numba backend: register tiles instead of a matrix (see the README)."""
 
     def forward(self, x, weight, bias, stride=1, padding=0):
         """See `fastcnn.functional.conv2d`."""
@@ -106,34 +106,34 @@ RUNGS = {"loops": Loops(), "im2col": Im2col(), "as_strided": AsStrided(), "numba
 
 
 def outputs(extent: int, K: int, stride: int) -> int:
-    """Windows that fit: a rest of the image that holds none is left over."""
+    """Return the number of windows that fit; rows or columns left at the end belong to no window."""
     return (extent - K) // stride + 1
 
 
 def padded(x: np.ndarray, padding: int) -> np.ndarray:
-    """Zeros around the images."""
+    """Pad the images with zeros."""
     return np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding))) if padding else x
 
 
 def cropped(x: np.ndarray, padding: int) -> np.ndarray:
-    """Without what `padded` added."""
+    """Remove what `padded` added."""
     return np.ascontiguousarray(x[:, :, padding : x.shape[2] - padding, padding : x.shape[3] - padding])
 
 
 def taps(k: int, n: int, stride: int) -> slice:
-    """The rows (or columns) that tap k of n windows reads."""
+    """Return the rows (or columns) that tap k of n windows reads."""
     return slice(k, k + (n - 1) * stride + 1, stride)
 
 
 def spread_out(dy: np.ndarray, K: int, stride: int, H: int, W: int) -> np.ndarray:
-    """``dy`` with stride - 1 zeros between, K - 1 before, and after it so many that H x W windows of K x K fit."""
+    """Insert stride - 1 zeros between the elements of dy, K - 1 before, and enough after for H x W windows of K x K."""
     out = np.zeros((*dy.shape[:2], H + K - 1, W + K - 1), dy.dtype)
     out[:, :, taps(K - 1, dy.shape[2], stride), taps(K - 1, dy.shape[3], stride)] = dy
     return out
 
 
 def windows(x: np.ndarray, K: int, stride: int) -> np.ndarray:
-    """Read-only view of all windows: (N, C, OH, OW, K, K). Writing to it would write to several windows at once."""
+    """Return a view of all windows, (N, C, OH, OW, K, K); it is read-only because windows share pixels."""
     (N, C, H, W), (n, c, row, column) = x.shape, x.strides
     shape = (N, C, outputs(H, K, stride), outputs(W, K, stride), K, K)
     return as_strided(x, shape, (n, c, stride * row, stride * column, row, column), writeable=False)

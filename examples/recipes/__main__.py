@@ -1,8 +1,8 @@
-"""Train the nets of five write-ups with their settings, and record how far fastcnn comes.
+"""Train the nets of five write-ups with their settings, and record fastcnn's results.
 
 python examples/recipes --recipe S1 --backend numba --out runs/recipes
 
-A run that was stopped goes on from its last epoch. `python examples/report.py runs/recipes` shows all records.
+A run that was stopped continues after its last epoch. `python examples/report.py runs/recipes` shows all records.
 """
 
 import argparse
@@ -22,18 +22,18 @@ RECIPES = {module.RECIPE.name: module.RECIPE for module in (s0, s1, s2, s3, s4)}
 
 
 def main() -> int:
-    """Run the command line; the exit code is 0, 2 for wrong options, 130 after Ctrl-C."""
+    """Run the command line; return the exit code: 0, 2 for wrong options, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="recipes", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--recipe", choices=(*RECIPES, "all"), default="all", help="default: %(default)s")
     add("--run", metavar="NAME", help="only this run of the recipe, such as cnn of S3")
-    add("--backend", choices=("naive", "numpy", "numba"), default="numba", help="what computes (default: %(default)s)")
-    add("--threads", type=int, metavar="N", help="default: the run's own, else one for each processor")
-    add("--epochs", type=int, metavar="N", help="train at most so many, in place of the recipe's")
-    add("--seeds", type=int, metavar="N", help="train with at most so many of the recipe's seeds")
+    add("--backend", choices=("naive", "numpy", "numba"), default="numba", help="backend (default: %(default)s)")
+    add("--threads", type=int, metavar="N", help="default: the number of the run, else one for each processor")
+    add("--epochs", type=int, metavar="N", help="train for at most N epochs")
+    add("--seeds", type=int, metavar="N", help="train with at most N of the recipe's seeds")
     add("--data", type=Path, metavar="DIR", help="MNIST's folder (default: FASTCNN_DATA; else download)")
     add("--out", type=Path, metavar="DIR", default=Path("runs/recipes"), help="default: %(default)s")
-    add("--quick", action="store_true", help="256 embedded digits, two epochs: whether it works")
+    add("--quick", action="store_true", help="two epochs on 256 built-in digits, to check that it works")
     args = parser.parse_args()
     recipes = list(RECIPES.values()) if args.recipe == "all" else [RECIPES[args.recipe]]
     names = [run.name for recipe in recipes for run in recipe.runs]
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def go(recipe, run, args, datasets) -> None:
-    """Train one run with its seeds."""
+    """Train one run with each of its seeds."""
     epochs = min(run.epochs, args.epochs or run.epochs, 2 if args.quick else run.epochs)
     for seed in run.seeds[: args.seeds]:
         print(f"{recipe.name}, {run.name}, seed {seed}, {args.backend}: {epochs} of {run.epochs} epochs", flush=True)

@@ -1,4 +1,4 @@
-"""The same net in PyTorch: from the same weights, on the same batches in the same order, with as many threads."""
+"""Train the same net in PyTorch, with the same initial weights, batches and number of threads."""
 
 import time
 
@@ -9,17 +9,17 @@ from fastcnn import data
 
 
 def compare(run, epochs: int, initial: dict, train_set, test_set, seed: int) -> dict | None:
-    """Train in PyTorch as `train.py` does, and return its figures; None where PyTorch is not installed.
+    """Train in PyTorch like `train.py` and return the results; None if PyTorch is not installed.
 
     Parameters
     ----------
     run : Run
-        Of `fastcnn.models.Conv8` and plain SGD.
+        A run of `fastcnn.models.Conv8` with plain SGD.
     epochs : int
     initial : dict of str to ndarray
-        The weights that fastcnn's net began with.
+        The initial weights of fastcnn's net.
     train_set, test_set : (images, labels)
-        As prepared for fastcnn.
+        The images as prepared for fastcnn.
     seed : int
     """
     try:
@@ -55,7 +55,7 @@ def compare(run, epochs: int, initial: dict, train_set, test_set, seed: int) -> 
 
 
 def conv8(initial: dict):
-    """`fastcnn.models.Conv8` in PyTorch, with these weights: `fastcnn` has PyTorch's names."""
+    """Make `fastcnn.models.Conv8` in PyTorch with these weights, which have the same names."""
     import torch
 
     model = torch.nn.Sequential(

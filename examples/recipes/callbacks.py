@@ -1,25 +1,25 @@
-"""What the recipes need besides the training loop."""
+"""Callbacks of the recipes."""
 
 from fastcnn import training
 
 
 class DecayWeights(training.Callback):
-    """Weight decay that leaves biases alone: ``factor * weight`` is added to the gradient of each weight."""
+    """Weight decay without biases: add ``factor * weight`` to the gradient of each weight."""
 
     def __init__(self, factor: float):
         self.factor = factor
 
     def on_backward_end(self, trainer) -> None:
-        """Add it."""
+        """Add the decay to the gradients."""
         for parameter in trainer.optimizer.params:
             if parameter.data.ndim > 1:
                 parameter.grad += self.factor * parameter.data
 
 
 class Log(training.Callback):
-    """Mean loss and accuracy of every so many training batches, and of those that an epoch leaves over.
+    """Record the mean loss and accuracy of every ``every`` training batches, and of the rest at the end of an epoch.
 
-    Each line is ``{"steps", "loss", "accuracy"}``; a window is divided by what is in it.
+    Each line has "steps", "loss" and "accuracy"; the means are over the images of its batches.
     """
 
     def __init__(self, every: int):
@@ -27,7 +27,7 @@ class Log(training.Callback):
         self.lines = []
 
     def on_batch_end(self, trainer) -> None:
-        """Add a line where one is due."""
+        """Add a line after every ``every`` batches and after the last batch of an epoch."""
         if trainer.progress.batches % self.every == 0 or trainer.progress.batches == len(trainer.loader):
             self._line(trainer)
 
@@ -43,9 +43,9 @@ class Log(training.Callback):
         })  # fmt: skip
 
     def state_dict(self) -> dict:
-        """The lines, column by column."""
+        """Return the lines."""
         return {"lines": self.lines}
 
     def load_state_dict(self, state, trainer) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         self.lines = [dict(line) for line in state["lines"]]

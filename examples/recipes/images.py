@@ -1,4 +1,4 @@
-"""From MNIST's bytes to what each recipe's net is shown; the test images never tell anything about themselves."""
+"""Preprocessing of MNIST for each recipe; statistics are always those of the training images."""
 
 import numpy as np
 
@@ -6,23 +6,23 @@ from fastcnn import data
 
 
 def centred(train: np.ndarray, test: np.ndarray) -> list[np.ndarray]:
-    """``x / 255`` less the mean of the training images."""
+    """Compute ``x / 255`` minus the mean of the training images."""
     mean, _ = data.mean_and_std(train)
     return [data.standardize(images, mean, 1.0) for images in (train, test)]
 
 
 def halved(train: np.ndarray, test: np.ndarray) -> list[np.ndarray]:
-    """``x / 255 - 0.5``."""
+    """Compute ``x / 255 - 0.5``."""
     return [data.standardize(images, 0.5, 1.0) for images in (train, test)]
 
 
 def standardized(train: np.ndarray, test: np.ndarray) -> list[np.ndarray]:
-    """Mean 0 and deviation 1, over the training images."""
+    """Standardize to mean 0 and standard deviation 1 of the training images."""
     return [data.standardize(images, *data.mean_and_std(train)) for images in (train, test)]
 
 
 def resized(train: np.ndarray, test: np.ndarray) -> list[np.ndarray]:
-    """Enlarged to 32x32, then ``x / 255 - 0.5``."""
+    """Enlarge to 32x32, then compute ``x / 255 - 0.5``."""
     return halved(resize(train, 32), resize(test, 32))
 
 
@@ -30,10 +30,10 @@ PREPARE = {function.__name__: function for function in (centred, halved, standar
 
 
 def resize(images: np.ndarray, size: int) -> np.ndarray:
-    """Square images (N, C, H, H) of bytes enlarged to (N, C, size, size) by bilinear interpolation.
+    """Enlarge square uint8 images (N, C, H, H) to (N, C, size, size) by bilinear interpolation.
 
-    Both axes are multiplied by one matrix: pixel o of `size` lies at ``(o + 1/2) * H / size - 1/2`` of the old ones,
-    between two of them, whose weights are 1 less the distance; at the edge it is the outermost pixel.
+    Both axes are multiplied by the same matrix. The new pixel o lies at position ``(o + 1/2) * H / size - 1/2`` of the
+    old pixels, clipped to the outermost ones; the weight of each of its two neighbours is 1 minus the distance.
     """
     H = images.shape[-1]
     places = np.clip((np.arange(size) + 0.5) * H / size - 0.5, 0, H - 1)

@@ -1,4 +1,4 @@
-"""Models and losses as the write-ups have them, from fastcnn's parts."""
+"""Models and losses of the write-ups, made of fastcnn's layers."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from fastcnn import models, nn
 
 
 def conv12_conv24(rng: np.random.Generator) -> nn.Sequential:
-    """S2's net, of 8,938 parameters and 438,000 multiply-adds an image: wuziheng/CNN-Numpy, 2018."""
+    """Build the net of S2, with 8,938 parameters and 438,000 multiply-adds per image: wuziheng/CNN-Numpy, 2018."""
     model = nn.Sequential(
         nn.Conv2d(1, 12, 5, rng=rng),  # 12 @ 24x24
         nn.ReLU(),
@@ -25,7 +25,7 @@ NETS = {"conv12_conv24": conv12_conv24}
 
 
 def build(run, rng: np.random.Generator) -> nn.Sequential:
-    """The net of a run, with its initial weights; with dropout, its masks come from `rng`, too."""
+    """Build the net of a run with its initial weights; `rng` also draws the masks of dropout."""
     if run.model in NETS:
         model = NETS[run.model](rng)
     else:
@@ -42,18 +42,18 @@ def build(run, rng: np.random.Generator) -> nn.Sequential:
 
 
 def keep(model: nn.Module, rng: np.random.Generator) -> None:
-    """Weights and biases uniform in ±1 / sqrt(fan_in), which they are already."""
+    """Keep the default initialization: weights and biases uniform in ±1 / sqrt(fan_in)."""
 
 
 def over_fan_in(model: nn.Module, rng: np.random.Generator) -> None:
-    """Weights normal with deviation 1 / fan_in, biases 0."""
+    """Initialize weights from a normal distribution with standard deviation 1 / fan_in, biases with 0."""
     for parameter in model.parameters():
         many = parameter.data.ndim > 1
         parameter.data[...] = rng.normal(size=parameter.shape) / nn.init.fan_in(parameter) if many else 0
 
 
 def glorot(model: nn.Module, rng: np.random.Generator) -> None:
-    """Weights uniform in ±sqrt(6 / (fan_in + fan_out)), biases 0: what Keras's layers start with.
+    """Initialize weights uniformly in ±sqrt(6 / (fan_in + fan_out)), biases with 0, like the layers of Keras.
 
     X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010.
     """
@@ -69,18 +69,18 @@ INITS = {"default": keep, "he": nn.init.he_, "normal / fan_in": over_fan_in, "gl
 
 
 class EuclideanLoss:
-    """Half the squared distance between a row and the unit vector of its class, mean over the rows."""
+    """Half the squared distance between a row and the one-hot vector of its class, averaged over the rows."""
 
     def __init__(self):
         self._sum = nn.MSELoss(reduction="sum")
 
     def __call__(self, x: np.ndarray, labels: np.ndarray) -> float:
-        """The loss of a batch."""
+        """Return the loss of a batch."""
         self._half = 0.5 / len(x)
         return self._half * self._sum(x, np.eye(x.shape[1], dtype=x.dtype)[labels])
 
     def backward(self) -> np.ndarray:
-        """Its gradient by ``x``: ``(x - target) / N``."""
+        """Return the gradient with respect to ``x``: ``(x - target) / N``."""
         return self._half * self._sum.backward()
 
 

@@ -1,13 +1,12 @@
-"""The optimizers of the recipes by their names."""
+"""The optimizers of the recipes, by name."""
 
 from fastcnn import optim
 
 
 class DecayingSGD(optim.SGD):
-    """`fastcnn.optim.SGD` of parameters that lose a part of themselves in each step, too.
+    """`fastcnn.optim.SGD` that also shrinks the parameters by a constant fraction in each step.
 
-    Neither the gradient nor the momentum nor the learning rate matters to that part, so that a schedule does not change
-    it.
+    This decay is independent of gradient, momentum and learning rate, so a schedule does not change it.
     """
 
     def __init__(self, params, lr: float, momentum: float = 0.0, nesterov: bool = False, *, decay_per_step: float):

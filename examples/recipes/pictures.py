@@ -1,4 +1,4 @@
-"""What the course report shows of its CNN: the maps of a 0, 3, 6 and 9, the filters, and what it takes them for."""
+"""Figures that the course report shows of its CNN: feature maps of a 0, 3, 6 and 9, filters, and predictions."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ DIGITS = (0, 3, 6, 9)
 
 
 def draw(model: nn.Sequential, images: np.ndarray, labels: np.ndarray, out: Path) -> dict:
-    """Write the figures and return their names, and the probabilities of the four digits.
+    """Write the figures; return their file names, and the predicted probabilities of the four digits.
 
-    Each digit is the first of its class among the test images.
+    Each digit is the first one of its class among the test images.
     """
     convolutions = [i for i, layer in enumerate(model) if isinstance(layer, nn.Conv2d)]
     chosen = [int(np.argmax(labels == digit)) for digit in DIGITS]

@@ -1,4 +1,4 @@
-"""What a recipe is: plain data, so that a record can hold all of it."""
+"""Recipes as plain data, so that a record can include them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,18 +6,20 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Claim:
-    """A figure of a write-up, and where ours stands.
+    """A figure of a write-up, to be compared with a figure of ours.
 
     Parameters
     ----------
     row : str
-        Of the table of claims: "S1-10".
+        Row of the table of claims, such as "S1-10".
     what : str
+        Description of the figure.
     said : float or str
         The write-up's figure.
     ours : str
-        Name of a figure in a run's record: "test_accuracy".
+        Name of our figure in the record of a run, such as "test_accuracy".
     better : {"higher", "lower", "equal"}
+        Which value of our figure meets the claim.
     """
 
     row: str
@@ -29,45 +31,45 @@ class Claim:
 
 @dataclass(frozen=True)
 class Run:
-    """One training run of a recipe, by names that `train.py` looks up.
+    """One training run of a recipe; `train.py` looks up the names.
 
     Parameters
     ----------
     name : str
-        Of its records: "lenet5".
+        Name of the run in its records, such as "lenet5".
     model : str
         One of `fastcnn.models.NAMES` or `nets.NETS`.
     images : str
-        How they are prepared, one of `images.PREPARE`.
+        Preprocessing of the images, one of `images.PREPARE`.
     batch_size, epochs : int
     optimizer : str
         One of `optimizers.OPTIMIZERS`.
     optimizer_options : mapping
-        For a loss that is a mean over the batch.
+        Options for a loss that is a mean over the batch.
     model_options : mapping
     init : str
         One of `nets.INITS`.
     dropout : float
-        Probability that a feature before a linear layer is dropped; 0 is none.
+        Probability of dropout before each linear layer; 0 for no dropout.
     leaky : float
-        Slope of LeakyReLU in place of ReLU; 0 is ReLU.
+        Slope of LeakyReLU instead of ReLU; 0 for ReLU.
     weight_decay_of_weights : float
-        Weight decay that leaves the biases alone.
+        Weight decay of the weights but not the biases.
     schedule : str
         A class of `fastcnn.optim`, or "" for none.
     schedule_options : mapping
     loss : {"cross entropy", "euclidean"}
     log_every : int
-        Batches of a line in the record's log.
+        Number of batches for each line in the log of the record.
     seeds : sequence of int
-        One run for each.
+        The run is repeated for each seed.
     claims : sequence of Claim
     pictures : bool
-        Whether feature maps and filters are drawn afterwards.
+        Whether to draw feature maps and filters after the training.
     against_pytorch : bool
-        Whether the first seed is trained in PyTorch, too.
+        Whether to train the first seed in PyTorch, too.
     threads : int, optional
-        Unless others are asked for; by default one for each processor.
+        Number of threads unless the user asks for another; by default one for each processor.
     """
 
     name: str
@@ -95,7 +97,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The runs that answer one write-up, and what was decided where it is silent."""
+    """The runs that reproduce one write-up, with notes on what it leaves open."""
 
     name: str
     title: str

@@ -1,8 +1,8 @@
 """S0: LeNet on 28x28 images, made faster with im2col and as_strided.
 
-Its optimizer is ``v = 0.8 v + 0.2 g; w -= 1e-4 v + 3e-5 w`` with g summed over the batch of 64. For a mean over the
-batch that is SGD with lr 1e-4 * 64 * 0.2 = 1.28e-3, momentum 0.8, and a decay of 3e-5 in each step, of biases too,
-which the schedule does not change. 30,000 steps are 32 epochs of 938.
+The optimizer of the write-up is ``v = 0.8 v + 0.2 g; w -= 1e-4 v + 3e-5 w``, where g is the sum over the batch of 64.
+With the mean over the batch, this is SGD with lr 1e-4 * 64 * 0.2 = 1.28e-3, momentum 0.8, and a decay of 3e-5 in each
+step, which includes biases and is not changed by the schedule. 30,000 steps are 32 epochs of 938.
 """
 
 from recipe import Claim, Recipe, Run
@@ -23,13 +23,15 @@ RECIPE = Recipe(
     "S0",
     "LeNet, faster with im2col and as_strided",
     [
-        "It has dropout but does not say where, nor how much: here one feature in five, before each linear layer.",
-        "Images are /255 less the mean of the training images; He's initial weights, biases 0 (there: normal).",
-        "Every epoch is a new permutation; there, batches are contiguous slices of the data.",
-        "As written, its decay does not shrink with the learning rate: at a tenth and a hundredth of that it outweighs "
-        "the gradients, and accuracy falls. `decay_with_lr` begins with the same decay and scales both, "
-        "without dropout.",
-        "Without dropout it lost 20 points between training and test images; a right gradient does not (`no_dropout`).",
+        "The write-up has dropout but does not say where or how much; here it is 0.2 before each linear layer.",
+        "Images are divided by 255, and the mean of the training images is subtracted. Initial weights are He's and "
+        "biases 0; the write-up's are normal.",
+        "Every epoch is a new permutation; in the write-up, batches are contiguous slices of the data.",
+        "As written, the decay does not shrink with the learning rate. When the rate has fallen to a tenth or a "
+        "hundredth, the decay outweighs the gradients, and the accuracy falls. `decay_with_lr` starts with the same "
+        "decay and scales it with the rate, without dropout.",
+        "Without dropout the write-up's test accuracy is 20 points below its training accuracy; with a correct "
+        "gradient it is not (`no_dropout`).",
     ],
     [
         Run(

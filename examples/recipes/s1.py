@@ -1,8 +1,8 @@
 """S1: PyNet's LeNet-5 on images enlarged to 32x32.
 
-Its gradient is summed over the batch of 128, with lr 1e-3 and a decay of 1e-3 of the weights only. For a mean over the
-batch that is lr 0.128 and weight decay 7.8e-6. Its biases learn 128 (linear) to 128 * OH * OW (convolution) times
-slower than its weights, by mistake; here the gradient is right.
+In the write-up the gradient is summed over the batch of 128, with lr 1e-3 and a decay of 1e-3 of the weights only. With
+the mean over the batch, this is lr 0.128 and weight decay 7.8e-6. By mistake, its biases learn 128 (linear) to
+128 * OH * OW (convolution) times slower than its weights; here the gradient is correct.
 """
 
 from recipe import Claim, Recipe, Run
@@ -11,10 +11,11 @@ RECIPE = Recipe(
     "S1",
     "PyNet's LeNet-5",
     [
-        "The bias gradient is right here; there it is divided by the rows, and the weights' is not.",
-        "Accuracy counts all 60,000 and 10,000 images; there, the last, smaller batches are left out.",
-        "Every epoch is a new permutation; there, the order never changes.",
-        "Its time is that of an i7-8700 with 12 threads.",
+        "The gradient of the biases is correct here; the write-up divides it, but not that of the weights, by the "
+        "number of rows.",
+        "Accuracies include all 60,000 and 10,000 images; the write-up leaves out the last, smaller batches.",
+        "Every epoch is a new permutation; in the write-up, the order never changes.",
+        "The write-up's time is that of an i7-8700 with 12 threads.",
     ],
     [
         Run(

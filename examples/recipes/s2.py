@@ -1,9 +1,9 @@
-"""S2: notes on a CNN framework in NumPy, and its four optimizers for five epochs.
+"""S2: notes on a CNN framework in NumPy, and a comparison of four optimizers over five epochs.
 
-Its gradient is summed over the batch of 64: lr 5e-4 there is 0.032 for a mean, but for Adam, which does not see the
-scale. Its decay takes 4e-4 of the weights in every step, whatever the learning rate: `DecayingSGD`, and for AdamW,
-which decays by ``lr * weight_decay``, 0.8. Images there are (N, H, W, C) and filters (KH, KW, C, O); fastcnn's are
-NCHW, and both are a transposed view away, which `fastcnn.functional` takes as it is:
+In the write-up the gradient is summed over the batch of 64. Its lr of 5e-4 corresponds to 0.032 with the mean, except
+for Adam, which does not depend on the scale of gradients. Every step shrinks the weights by 4e-4, whatever the learning
+rate: hence `DecayingSGD`, and a weight decay of 0.8 for AdamW, which decays by ``lr * weight_decay``. The write-up's
+images are (N, H, W, C) and its filters (KH, KW, C, O). A transposed view converts both to fastcnn's layout:
 
     y = functional.conv2d(x.transpose(0, 3, 1, 2), weight.transpose(3, 2, 0, 1), padding="same").transpose(0, 2, 3, 1)
 """
@@ -21,7 +21,7 @@ SUMMED = {"lr": 5e-4 * 64, "decay_per_step": 4e-4}
 
 
 def compared(name: str, said: float, optimizer: str, options: dict) -> Run:
-    """One of the four."""
+    """Make the run of one of the four optimizers."""
     claims = (Claim("S2-9", f"test accuracy, {name}", said, "test_accuracy"),)
     return Run(name, epochs=5, leaky=0.01, optimizer=optimizer, optimizer_options=options, claims=claims, **SETTINGS)
 
@@ -30,10 +30,13 @@ RECIPE = Recipe(
     "S2",
     "A CNN framework in NumPy",
     [
-        "Images have mean 0 and deviation 1 here; there they are bytes from 0 to 255. Initial weights are He's.",
-        "The four optimizers use LeakyReLU(0.01), as its logs are named; `leaky_relu` is its best activation.",
-        "Momentum is 0.9 where it has one. The learning rate is constant: its own falls to a tenth after five epochs, "
-        "when the comparison is over; in more epochs accuracy then fell to 87 %, as the decay does not fall with it.",
+        "Images have mean 0 and standard deviation 1 here; in the write-up they are bytes from 0 to 255. Initial "
+        "weights are He's.",
+        "The four optimizers use LeakyReLU(0.01), as in the names of the write-up's logs; `leaky_relu` is its best "
+        "activation.",
+        "Momentum, where it is used, is 0.9. The learning rate is constant: in the write-up it falls to a tenth after "
+        "five epochs, when the comparison is over. With more epochs the accuracy then fell to 87 %, because the decay "
+        "does not fall with the rate.",
     ],
     [
         compared("sgd", 0.9676, "DecayingSGD", SUMMED),

@@ -1,7 +1,7 @@
-"""S4: a 3x3 convolution, a max-pooling and a softmax, trained image by image, against PyTorch.
+"""S4: a 3x3 convolution, a max-pooling and a softmax, trained image by image, compared with PyTorch.
 
-The write-up compares with a net 51 times as large. Here PyTorch trains the same net, from the same weights, on the same
-images in the same order, with as many threads.
+The write-up compares it with a net 51 times as large. Here PyTorch trains the same net, with the same initial weights,
+the same images in the same order and the same number of threads.
 """
 
 from recipe import Claim, Recipe, Run
@@ -14,14 +14,16 @@ SETTINGS = {
     "optimizer": "SGD",
     "optimizer_options": {"lr": 0.005},
     "seeds": (0, 1, 2, 3, 4),
-    "threads": 1,  # a step of one image is over before others can help: an epoch took 15 s on two, 9 s on one
+    "threads": 1,  # a step of one image is too short for two threads: an epoch took 15 s on two, 9 s on one
 }
 RECIPE = Recipe(
     "S4",
     "One convolution, image by image, against PyTorch",
     [
-        "Its accuracies are in pictures that are lost; the figures are those of its upstream's twin in Keras.",
-        "`conv8` starts with its initial weights: normal, divided by the fan_in; `glorot` with those of the twin.",
+        "The write-up shows its accuracies in images that are lost; the figures here are those of the Keras version of "
+        "the program that it is based on.",
+        "`conv8` uses the write-up's initial weights, normal numbers divided by the fan_in; `glorot` uses those of the "
+        "Keras version.",
     ],
     [
         Run(

@@ -1,4 +1,4 @@
-"""Train one run of a recipe, going on from its last checkpoint, and write its record."""
+"""Train one run of a recipe, continuing from its last checkpoint, and write its record."""
 
 import json
 import statistics
@@ -17,14 +17,14 @@ from fastcnn import data, nn, optim, training
 
 
 def load_data(folder: Path | None, quick: bool) -> tuple[data.ArrayDataset, data.ArrayDataset]:
-    """MNIST, or a few embedded digits."""
+    """Load MNIST, or a few built-in digits."""
     return data.digits(256, 100) if quick else data.mnist(folder)
 
 
 def train(recipe: Recipe, run: Run, seed: int, datasets, out: Path, epochs: int, quick: bool) -> dict:
-    """Train and return the record, which is in ``out`` then, beside the checkpoints and the weights.
+    """Train, write record, checkpoints and weights to ``out``, and return the record.
 
-    ``epochs`` may be fewer than the recipe's; the record's settings are the recipe's.
+    ``epochs`` may be fewer than in the recipe; the settings in the record are always those of the recipe.
 
     Raises
     ------
@@ -82,17 +82,17 @@ def train(recipe: Recipe, run: Run, seed: int, datasets, out: Path, epochs: int,
 
 
 def same_run(saved: dict | None, settings: dict) -> bool:
-    """Whether a checkpoint is of this run; what it is held against, and other seeds, do not matter."""
+    """Whether a checkpoint belongs to this run; claims and the list of seeds may differ."""
     free = ("claims", "seeds")
     return {**(saved or {}), **dict.fromkeys(free)} == {**settings, **dict.fromkeys(free)}
 
 
 def figures(run: Run, model: nn.Module, trainer, train_set, log: Log) -> dict:
-    """What the write-ups' figures are held against. The seconds are of training alone, without the evaluation."""
+    """Return the figures to compare with those of the write-ups; seconds are those of training without evaluation."""
     epochs, summary = trainer.history.epochs, nn.summarize(model)
     seconds = statistics.median(epoch.seconds for epoch in epochs)
     flop = 2 * summary.training_multiply_adds * len(train_set[0])
-    test = [epoch.validation_accuracy for epoch in epochs]  # the test images are looked at after each epoch
+    test = [epoch.validation_accuracy for epoch in epochs]  # the test images are the validation images
     return {
         "parameters": summary.parameters,
         "multiply_adds": summary.multiply_adds,
@@ -102,17 +102,17 @@ def figures(run: Run, model: nn.Module, trainer, train_set, log: Log) -> dict:
         "train_accuracy": training.evaluate(model, *train_set, loss=nets.LOSSES[run.loss]()).accuracy,
         "seconds_an_epoch": seconds,
         "seconds_for_30_epochs": 30 * seconds,
-        "seconds": seconds * len(epochs),  # not the sum: an epoch in which the machine was busy or asleep says nothing
+        "seconds": seconds * len(epochs),  # not the sum, as the machine may be busy or asleep during some epochs
         "training_gflops": flop / seconds / 1e9,
         "log_lines": len(log.lines),
     }
 
 
 def write(path: Path, record: dict) -> None:
-    """Write a record."""
+    """Write a record as JSON."""
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def place(out: Path, recipe: str, run: str, seed: int) -> Path:
-    """Where a run's files are."""
+    """Return the folder of a run."""
     return out / fastcnn.get_backend() / recipe / f"{run}-{seed}"
