@@ -1,6 +1,6 @@
-"""Kernels that read or write at the end of an array, one number further, and before it.
+"""A kernel that accesses an array at its end, one number beyond it, and before it.
 
-NUMBA_BOUNDSCHECK=1 python -m tests.bounds prints for each way of doing so what happens.
+NUMBA_BOUNDSCHECK=1 python -m tests.bounds prints what happens for each kind of access.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from fastcnn.backends.numba_direct.runtime.processor import lanes
 
 L = lanes(np.dtype(np.float32))
 SIZE = 8 * L
-TOUCHES = {  # how many numbers from one on each reads or writes, in its place in the kernel below
+TOUCHES = {  # kind of access -> how many consecutive numbers it accesses; in the order of `way` in the kernel below
     "x[i]": 1,
     "x[i] = ...": 1,
     "scratch": 1,
@@ -39,7 +39,7 @@ TOUCHES = {  # how many numbers from one on each reads or writes, in its place i
 
 @kernel
 def _touch(first, last, a, scratch):
-    """Touch some numbers in one of the ways, from the one at ``at`` on."""
+    """Access numbers from ``at`` on, in the given way."""
     x, small, far, way, at, row, columns = a.x, a.small, a.far, a.way, a.at, a.row, a.columns
     L = simd.lane_count(x)
     tile = simd.tile_zeros(row, columns, x)
@@ -87,13 +87,13 @@ def _touch(first, last, a, scratch):
             tile = simd.tile_outer(tile, x, 0, 0, x, at, far, 0)
         elif way == 19:
             other, which = simd.tile_max(other, which, x, at, L, 1)
-        if way == -1:  # so that nothing above may be left out
+        if way == -1:  # never true, but keeps the compiler from removing the code above
             simd.tile_spill(simd.tile_add(tile, other), x, 0)
             simd.tile_store_bytes(which, small, 0, 0, L, 0, 0)
 
 
 def touched(way: str, at: int, tasks: int) -> str:
-    """What happens."""
+    """Run the kernel; return the error message, or "nothing"."""
     x, small = np.zeros(SIZE, np.float32), np.zeros(SIZE, np.int8)
     try:
         _touch(
@@ -108,6 +108,6 @@ def touched(way: str, at: int, tasks: int) -> str:
 if __name__ == "__main__":
     for way, reach in TOUCHES.items():
         for at in (SIZE - reach, SIZE - reach + 1, -1, 0):
-            for tasks in (1, 5):  # on this thread, on all
+            for tasks in (1, 5):  # on this thread, on all threads
                 print(f"{way}: {touched(way, at, tasks)}")
     print(functional.relu(np.array([-1.0, 2.0]), backend="numba"))

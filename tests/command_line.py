@@ -1,4 +1,4 @@
-"""Calls of the command line, in this process and in others; and what they are called with."""
+"""Call the command line in this process or in another one, and write data for it."""
 
 import gzip
 import os
@@ -18,7 +18,7 @@ SMALL = ("--model", "conv8", "--backend", "numpy", "--batch-size", "50")
 
 
 def call(capsys, *argv) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command in this process."""
+    """Run a command in this process; return exit code, stdout and stderr."""
     capsys.readouterr()
     try:
         code = main([str(argument) for argument in argv])
@@ -29,7 +29,7 @@ def call(capsys, *argv) -> tuple[int, str, str]:
 
 
 def start(*argv, **environment) -> subprocess.Popen:
-    """A command in a process of its own."""
+    """Start a command in another process."""
     path = os.pathsep.join(filter(None, (str(Path(fastcnn.__file__).parents[1]), os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "PYTHONPATH": path, **environment}
     command = [sys.executable, "-u", "-m", "fastcnn", *map(str, argv)]
@@ -37,14 +37,14 @@ def start(*argv, **environment) -> subprocess.Popen:
 
 
 def run(*argv, **environment) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command in a process of its own."""
+    """Run a command in another process; return exit code, stdout and stderr."""
     process = start(*argv, **environment)
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
 
 def write_mnist(folder: Path, n_train: int, n_test: int) -> Path:
-    """Embedded digits in MNIST's files."""
+    """Write built-in digits as MNIST's four files."""
     train, test = digits(n_train, n_test)
     arrays = (train.images[:, 0], train.labels, test.images[:, 0], test.labels)
     for name, array in zip(FILES, arrays, strict=True):

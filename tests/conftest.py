@@ -8,7 +8,7 @@ from fastcnn import backends
 from tests.command_line import main, write_mnist
 from tests.profile import FULL
 
-# How much is drawn: a few cases, always the same; or, with FASTCNN_TEST_PROFILE=full, thousands, always new.
+# Hypothesis draws a few cases, the same in every run; with FASTCNN_TEST_PROFILE=full, thousands of new ones.
 _SLOW = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.filter_too_much]
 hypothesis.settings.register_profile("quick", max_examples=20, derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile(
@@ -16,13 +16,13 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("full" if FULL else "quick")
 
-# Windows have many kernels. In float64 they are those of float32 compiled once more: twice the time, for
-# little. So these run in full only. Layers, nets and all other operations are tested in float64 either way.
+# Convolutions and poolings have many kernels. Compiling all of them for float64, too, would double the time and add
+# little, so float64 tests of these files run only in full. Layers, nets and other operations are always tested in both.
 _TWICE = ("conv", "conv_transpose", "pooling", "adaptive_pooling", "threads", "guard_bands", "inference", "ladder")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out, but with FASTCNN_TEST_PROFILE=full, Numba's windows in float64: central differences are."""
+    """Deselect float64 tests of Numba's windows, which include central differences, unless in full."""
     if FULL:
         return
     twice = [item for item in items if _is_windows_in_float64_on_numba(item)]
@@ -32,6 +32,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _is_windows_in_float64_on_numba(item) -> bool:
+    """Whether a test runs convolutions or poolings of the numba backend in float64."""
     file, name = item.path.stem.removeprefix("test_"), item.name
     of_numba = "numba" in name or file in ("guard_bands", "inference")
     return file in _TWICE and of_numba and ("float64" in name or "central_difference" in name)
@@ -47,7 +48,7 @@ def backend(request) -> str:
 
 @pytest.fixture(params=[name for name in BACKENDS if name != "naive"])
 def fast_backend(request) -> str:
-    """A backend that is held against naive."""
+    """A backend that is compared with naive."""
     return request.param
 
 
@@ -63,7 +64,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture(params=["Fortran order", "every second column", "backwards", "read-only"])
 def memory_order(request):
-    """A function that gives an array's values another place in memory."""
+    """A function that copies an array to another memory layout."""
 
     def reordered(array: np.ndarray) -> np.ndarray:
         if request.param == "Fortran order":
@@ -81,13 +82,13 @@ def memory_order(request):
 
 @pytest.fixture(scope="session")
 def mnist_folder(tmp_path_factory):
-    """MNIST's files, with 3000 and 500 embedded digits."""
+    """A folder with MNIST's files, holding 3000 training and 500 test images of built-in digits."""
     return write_mnist(tmp_path_factory.mktemp("mnist"), 3000, 500)
 
 
 @pytest.fixture(scope="session")
 def trained_run(mnist_folder, tmp_path_factory):
-    """The folder of a run that ``fastcnn train`` made: a small network that knows digits well."""
+    """The folder of a run of ``fastcnn train``: a small network that classifies digits well."""
     out = tmp_path_factory.mktemp("runs") / "trained"
     options = ["--model", "conv4_conv8", "--backend", "numpy", "--batch-size", "50", "--lr", "0.01", "--epochs", "3"]
     assert main(["train", *options, "--data-root", str(mnist_folder), "--out", str(out)]) == 0

@@ -1,4 +1,4 @@
-"""The public interface, and what its docstrings state of arrays."""
+"""The public interface, and checks of the shapes and dtypes that its docstrings state."""
 
 import importlib
 import inspect
@@ -17,7 +17,7 @@ class Documented(NamedTuple):
     """A public function, class or method."""
 
     name: str
-    owner: object  # where it is an attribute
+    owner: object  # the module or class that has it as an attribute
     function: object
 
     @property
@@ -29,7 +29,7 @@ class Documented(NamedTuple):
 
 
 def public() -> Iterator[Documented]:
-    """All of them, each in the first module that exports it; methods where they are defined."""
+    """Yield the public functions, classes and methods, each in the first module that exports it."""
     seen = set()
     for module in map(importlib.import_module, MODULES):
         for name in module.__all__:
@@ -45,17 +45,17 @@ def public() -> Iterator[Documented]:
 
 
 def fault(text: str, value: np.ndarray, sizes: dict, arguments: dict) -> str | None:
-    """What is wrong with the type that a docstring states of an array, or None.
+    """Compare an array with the type that a docstring states; return what differs, or None.
 
     Parameters
     ----------
     text : str
-        As ``ndarray of shape (N, C, H, W) or (N, features), float32 or float64``.
+        A type such as ``ndarray of shape (N, C, H, W) or (N, features), float32 or float64``.
     value : ndarray of any shape and dtype
     sizes : dict of str to int
-        What the letters of shapes stand for in this call; those of this array are put in.
+        The sizes that the letters of shapes stand for in this call; those of this array are added.
     arguments : dict
-        Of the call, by name.
+        Arguments of the call, by name.
     """
     other = re.search(r"shape (?:and dtype )?(?:of )?`(\w+)`", text)
     if other:
@@ -82,6 +82,7 @@ def fault(text: str, value: np.ndarray, sizes: dict, arguments: dict) -> str | N
 
 
 def _fits(axes: list[str], shape: tuple[int, ...], known: dict) -> bool:
+    """Whether an array's shape is the one that the axes describe."""
     if axes[-1] == "...":
         return len(shape) >= len(axes) - 1
     return len(shape) == len(axes) and all(
@@ -90,7 +91,7 @@ def _fits(axes: list[str], shape: tuple[int, ...], known: dict) -> bool:
 
 
 def _size(axis: str, known: dict) -> float | None:
-    """Of an axis as "C", "3" or "C / groups"; None if that is not known."""
+    """Return the size of an axis such as "C", "3" or "C / groups"; None if it is unknown."""
     try:
         return eval(axis, {"__builtins__": {}}, known)
     except NameError:

@@ -1,7 +1,7 @@
-"""Operations of the numba backend whose arrays end, then begin, where the process may not read: any touch kills.
+"""Run operations of the numba backend with arrays next to inaccessible pages: any access outside kills the process.
 
-python -m tests.fences prints each call of `fastcnn.testing.operations` with a sum over what it leaves, and in the last
-line the kernels that were launched. This also sees what is read and thrown away, which no guard band shows.
+python -m tests.fences prints each call of `fastcnn.testing.operations` with a hash of its results, and in the last line
+the kernels that were launched. Unlike guard bands, fences also detect reads whose values are discarded.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ NOTHING = 0  # PROT_NONE
 
 
 class Fence:
-    """A copy of an array at the end, or at the beginning, of pages between two that cannot be touched."""
+    """A copy of an array at the end or the beginning of pages that lie between two inaccessible pages."""
 
     at_end = True
 
@@ -39,17 +39,17 @@ class Fence:
                 raise OSError(ctypes.get_errno(), "mprotect")
 
     def check(self, where: str) -> None:
-        """Nothing: who wrote beside it is dead."""
+        """Do nothing: a write outside has killed the process."""
 
 
 class FenceBefore(Fence):
-    """One whose array begins behind the fence."""
+    """A fence right before the array."""
 
     at_end = False
 
 
 def calls() -> Iterator[tuple]:
-    """All calls, each with the backend that it is made of."""
+    """Yield all calls, each with its backend."""
     batches = backends.load("numba")
     for call in operations.calls():
         yield call, batches
@@ -63,7 +63,7 @@ def calls() -> Iterator[tuple]:
 
 
 def digest(call, backend, place=None) -> str:
-    """A sum over the results of a call, and over its arguments."""
+    """Return a hash of the results of a call and its arguments."""
     given, copies = call.arguments(backend, np.random.default_rng(0), np.float32), []
     if place:
         given = placed(given, copies, place)
@@ -75,7 +75,7 @@ def digest(call, backend, place=None) -> str:
 
 
 def main() -> None:
-    """Print them all."""
+    """Run and print all calls."""
     faulthandler.enable()
     kernels = set()
     for call, backend in calls():

@@ -1,9 +1,8 @@
-"""Kernels at compiled speed, launched with copies of their arrays that have guards on both sides.
+"""Launch kernels, at compiled speed, with copies of their arrays that have guards on both sides.
 
-Within `guarded`, every kernel that Python launches is given copies that `place` makes, and what it leaves in them comes
-back only if the guards are as they were. Memory that is handed out for results, or as a thread's scratch, is filled
-with NaN first, so that an element that nobody writes shows. A kernel must have been compiled before, for arrays of the
-same types.
+Within `guarded`, every kernel that Python launches gets copies made by `place`. Its results are copied back only if the
+guards are unchanged. Memory for results and for scratch is filled with NaN first, so that elements that are never
+written become visible. A kernel must already be compiled for arrays of the same types.
 """
 
 import importlib
@@ -17,7 +16,7 @@ from fastcnn.backends import numba_direct
 from fastcnn.backends.numba_direct.runtime import launches, memory, recorder
 from fastcnn.backends.numba_direct.runtime.compile import Kernel
 
-BAND = 1 << 14  # bytes on either side: more than the largest image of the case tables has, but one
+BAND = 1 << 14  # bytes on either side; more than any image of the case tables has, except one
 ALIGNMENT = 64
 
 _PREFIX = f"{numba_direct.__name__}."
@@ -25,24 +24,24 @@ MODULES = [importlib.import_module(info.name) for info in pkgutil.walk_packages(
 
 
 def name_of(kernel: Kernel) -> str:
-    """Module and name of a kernel."""
+    """Return the module and name of a kernel."""
     return f"{kernel.__module__.removeprefix(_PREFIX)}.{kernel.name}"
 
 
 _FOUND = {name_of(value) for module in MODULES for value in vars(module).values() if isinstance(value, Kernel)}
 LAUNCHED = {name for name in _FOUND if not name.startswith("peak.")}
-"""All kernels, but for those that measure the machine."""
+"""All kernels except those that measure the machine."""
 
 
 def poison(dtype: np.dtype):
-    """What shows wherever it is read: NaN; of whole numbers, one that is no place, no index and no count."""
-    if dtype == np.uint8:  # memory for whatever comes: it is NaN in float32 and float64
+    """Return a value that is noticed when it is read: NaN, or an integer that is not a valid index or count."""
+    if dtype == np.uint8:  # untyped memory; these bytes are NaN in float32 and float64
         return 0xFF
     return np.nan if dtype.kind == "f" else -3
 
 
 class Band:
-    """A copy of an array between two stretches of poison."""
+    """A copy of an array between two bands of poison."""
 
     def __init__(self, array: np.ndarray):
         side = BAND // array.itemsize
@@ -56,7 +55,7 @@ class Band:
         self._before = [part.tobytes() for part in self._sides]
 
     def check(self, where: str) -> None:
-        """That nothing was written beside the array."""
+        """Check that nothing was written outside the array."""
         for part, before, name in zip(self._sides, self._before, ("before", "after"), strict=True):
             if part.tobytes() != before:
                 changed = np.flatnonzero(part.view(np.uint8) != np.frombuffer(before, np.uint8))
@@ -65,13 +64,13 @@ class Band:
 
 
 class _Copies:
-    """Guarded copies of the arrays that a kernel is given; one that is given twice stays one."""
+    """Guarded copies of the arrays of a kernel; an array that is passed twice gets one copy."""
 
     def __init__(self, place: Callable):
         self._place, self._copies = place, {}
 
     def of(self, value):
-        """What the kernel is given in the place of an argument."""
+        """Return the argument that the kernel gets instead."""
         if not isinstance(value, np.ndarray) or not value.size:
             return value
         key = value.__array_interface__["data"][0], value.size, value.dtype
@@ -80,16 +79,16 @@ class _Copies:
         return self._copies[key][1].array.reshape(value.shape)
 
     def bring_back(self, where: str) -> None:
-        """Check the guards; then what the kernel changed in the copies is changed in the arrays."""
+        """Check the guards, then copy the changes of the kernel back to the arrays."""
         for array, copy, before in self._copies.values():
             copy.check(where)
-            if copy.array.tobytes() != before:  # the array itself may have changed, by its address
+            if copy.array.tobytes() != before:  # else keep the array, which the kernel may have changed by its address
                 array[...] = copy.array
 
 
 @contextmanager
 def guarded(place: Callable = Band) -> Iterator[set]:
-    """Launch all kernels with guarded copies of their arrays; what is yielded gets the names of those that are."""
+    """Launch all kernels with guarded copies of their arrays; yield a set that collects the kernels' names."""
     launched, originals = set(), []
 
     def launch(kernel, tasks: int, scratch: int, arguments: dict) -> None:
@@ -126,7 +125,7 @@ def guarded(place: Callable = Band) -> Iterator[set]:
 
 
 class _PoisonedWorking(launches.Working):
-    """Scratch memory for one launch, with poison in it."""
+    """Scratch memory for one launch, filled with poison."""
 
     def of(self, steps: int, threads: int, scratch_bytes: int):
         counters, scratch = super().of(steps, threads, scratch_bytes)
@@ -135,16 +134,16 @@ class _PoisonedWorking(launches.Working):
         return counters, scratch
 
     def check(self, scratch: int, where: str) -> None:
-        """That no thread has written behind its scratch memory, which has a band there."""
+        """Check that no thread has written into the band after its scratch memory."""
         wrong = np.flatnonzero((self._each[:, scratch:] != poison(self._each.dtype)).any(0))
         if len(wrong):
             raise AssertionError(f"{where} writes after its scratch memory of {scratch} bytes: {wrong[:5]}")
 
 
 def placed(value, copies: list, place: Callable = Band):
-    """Arguments, with guards around their arrays but for batches in the backend's layout; ``copies`` gets what did it.
+    """Put guards around the arrays in arguments, except batches in the backend's layout; ``copies`` gets the guards.
 
-    Optimizers' kernels take addresses instead of arrays.
+    This is for the kernels of optimizers, which take addresses instead of arrays.
     """
     if isinstance(value, np.ndarray):
         copies.append(place(value))
@@ -155,7 +154,7 @@ def placed(value, copies: list, place: Callable = Band):
 
 
 def _poisoned(allocate: Callable) -> Callable:
-    """The function that hands out memory, with poison in it."""
+    """Wrap a function that allocates memory: fill the memory with poison."""
 
     def poisoned(*args, **options):
         array = allocate(*args, **options)

@@ -1,7 +1,8 @@
-"""A run that kills itself within the writing of a checkpoint: before each line of it, and after each of some bytes.
+"""Kill a run while it writes a checkpoint: before each line of the code that writes, and after some numbers of bytes.
 
-python tests/kills.py FOLDER: every kill is a fork; what it left behind is looked at, and the run goes on from there and
-must end as if nothing had been. Prints the number of kills of each kind. For test_loses_nothing.py.
+python tests/kills.py FOLDER kills a fork of the process each time. It checks the files that are left, and that the run,
+resumed from them, ends with the same result as an uninterrupted run. It prints the number of kills of each kind. For
+test_loses_nothing.py.
 """
 
 import itertools
@@ -17,11 +18,11 @@ from fastcnn.training import checkpoint, checkpoint_callback
 from tests.runs import BATCHES, EPOCHS, exact, make_run, outcome, remaining
 
 WRITING = {checkpoint_callback.Checkpoint._save.__code__, _files.write.__code__, _files._flush_folder.__code__}
-LAST = 3  # the batch after which it is killed while it saves
+LAST = 3  # the run is killed while it saves after this batch
 
 
 class At(training.Callback):
-    """Does something when so many batches are trained, before that is saved."""
+    """Call a function after a number of batches, before the checkpoint is written."""
 
     def __init__(self, batches: int, act):
         self.batches, self.act = batches, act
@@ -32,7 +33,7 @@ class At(training.Callback):
 
 
 def before_line(n: int):
-    """Kill this process when it has executed n - 1 lines of what writes."""
+    """Make a function that lets this process be killed after n - 1 lines of the code that writes."""
     lines = itertools.count(1)
 
     def trace(frame, event, arg):
@@ -44,7 +45,7 @@ def before_line(n: int):
 
 
 def at_byte(n: int):
-    """Let the system kill this process when it writes beyond n bytes of a file."""
+    """Make a function that lets the system kill this process when it writes more than n bytes to a file."""
 
     def limit():
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
@@ -64,7 +65,7 @@ def life(folder: Path, *callbacks, every_steps: int | None = None) -> dict:
 
 
 def killed(folder: Path, act) -> bool:
-    """Whether a fork of this process that does ``act`` before it saves was killed."""
+    """Train in a fork that calls ``act`` before it saves; return whether it was killed."""
     child = os.fork()
     if not child:
         try:
@@ -78,7 +79,7 @@ def killed(folder: Path, act) -> bool:
 
 
 def nothing_is_lost(folder: Path, whole) -> None:
-    """Every file under its own name is whole, at most one batch is lost, and the run ends as it must."""
+    """Check that all checkpoints are complete, at most one batch is lost, and the resumed run has the same result."""
     whole_files = [training.load_checkpoint(path) for path in checkpoint.checkpoints(folder)]
     assert whole_files[-1].steps in (LAST - 1, LAST)
     assert len(whole_files) >= 2
@@ -88,7 +89,7 @@ def nothing_is_lost(folder: Path, whole) -> None:
 
 
 def main(folder: Path) -> None:
-    """All kills."""
+    """Kill the run in all ways, and check each time that nothing is lost."""
     said, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: SIM115
     whole = life(folder / "whole")
     size = checkpoint.checkpoints(folder / "whole")[0].stat().st_size

@@ -1,9 +1,9 @@
-# ruff: noqa: E501  what is changed stays in one line
-"""Change one line of fastcnn at a time, and see whether the tests notice: proof that they can fail.
+# ruff: noqa: E501  a changed line is not wrapped
+"""Change one line of fastcnn at a time and check that tests fail: this shows that the tests can detect faults.
 
-python tests/mutants.py [WORD ...]: all mutants, or those whose file has one of the words in its name. Each is made in a
-copy of the tree, and the tests that are named with it must fail there; on the copy as it is they must pass. Prints a
-table; the exit code is 1 if a mutant survives, or the line that it changes is there no more.
+python tests/mutants.py [WORD ...] runs all mutants, or those whose file name contains one of the words. Each mutant is
+made in a copy of the tree. The tests named with it must fail on the mutant and pass on the unchanged copy. The program
+prints a table; its exit code is 1 if a mutant survives or the line that it changes no longer exists.
 """
 
 import os
@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-TIMEOUT = 900  # seconds; tests that hang have noticed, too
+TIMEOUT = 900  # seconds; tests that hang have detected the mutant, too
 NUMBA = "backends/numba_direct/"
 
 
 class Mutant(NamedTuple):
-    """A line of a file in fastcnn/, what it becomes, and arguments of pytest for tests that should notice."""
+    """A line of a file in fastcnn/, its replacement, and the tests that should detect it."""
 
     file: str
     old: str
     new: str
-    tests: str  # a line's, with | between arguments
+    tests: str  # arguments of pytest, separated by |
 
 
 FUSED = "tests/test_nn.py::test_fused_neighbours_change_no_bit|-k|numba and float32 and "
@@ -160,7 +160,7 @@ MUTANTS = [
 
 
 def run(tree: Path, cache: Path, arguments: list[str]) -> tuple[int, str]:
-    """Exit code of pytest in a tree, and the end of what it said."""
+    """Run pytest in a tree; return its exit code and the end of its output."""
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *arguments]
     try:
@@ -170,11 +170,11 @@ def run(tree: Path, cache: Path, arguments: list[str]) -> tuple[int, str]:
     return done.returncode, done.stdout[-3000:] + done.stderr[-1000:]
 
 
-passed = set()  # tests, on the tree as it is
+passed = set()  # tests that have passed on the unchanged tree
 
 
 def verdict(mutant: Mutant, tree: Path, cache: Path) -> str:
-    """What the tests say of a mutant; the tree is afterwards what it was."""
+    """Test a mutant and restore the tree; return "killed", "SURVIVED", or "STALE: ..." if it could not be tested."""
     file, tests = tree / "fastcnn" / mutant.file, mutant.tests.split("|")
     source = file.read_text(encoding="utf-8")
     if source.count(mutant.old) != 1:
@@ -184,7 +184,7 @@ def verdict(mutant: Mutant, tree: Path, cache: Path) -> str:
         if code != 0:
             return f"STALE: its tests do not pass without it (exit code {code})\n{said}"
         passed.add(mutant.tests)
-    spare = cache.with_name("mutant")  # what is compiled anew replaces files there, and these are the same as here
+    spare = cache.with_name("mutant")  # hard links: recompiled kernels replace them and leave the cache unchanged
     shutil.copytree(cache, spare, copy_function=os.link)
     try:
         file.write_text(source.replace(mutant.old, mutant.new), encoding="utf-8")
@@ -196,7 +196,7 @@ def verdict(mutant: Mutant, tree: Path, cache: Path) -> str:
 
 
 def main(words: list[str]) -> int:
-    """All that were asked for."""
+    """Test the chosen mutants and print a table; return the exit code."""
     chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant.file for word in words)]
     verdicts = []
     with tempfile.TemporaryDirectory() as folder:

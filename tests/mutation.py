@@ -1,4 +1,4 @@
-"""Files with something wrong, and what reading them must be like: a sentence, or a result; nothing else happens."""
+"""Make damaged files, and check that reading them gives a result or a clear error and has no side effects."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,12 +8,12 @@ import numpy as np
 
 from tests.profile import FULL
 
-FLIPS = (0x01, 0x80, 0xFF) if FULL else (0x81,)  # what a byte of the header is changed by, in turn
+FLIPS = (0x01, 0x80, 0xFF) if FULL else (0x81,)  # each byte of the header is XORed with each of these
 TAIL = 20  # truncation points behind the header
 
 
 def systematic(content: bytes, header: int) -> Iterator[tuple[str, bytes]]:
-    """Each of the first ``header`` bytes changed, the file cut after each, and cut at some points behind them."""
+    """Yield the file with each of the first ``header`` bytes changed, cut after each of them, and cut further on."""
     for at in range(header):
         for flip in FLIPS:
             yield f"byte {at} ^ {flip:#x}", content[:at] + bytes([content[at] ^ flip]) + content[at + 1 :]
@@ -24,7 +24,7 @@ def systematic(content: bytes, header: int) -> Iterator[tuple[str, bytes]]:
 
 
 def random(content: bytes, rng: np.random.Generator, count: int) -> Iterator[tuple[str, bytes]]:
-    """Bytes flipped, set, left out, put in, and stretches moved, at random places; near the beginning more often."""
+    """Yield the file with random changes (flips, replacements, deletions, insertions, moves), mostly near its start."""
     for number in range(count):
         mutant = bytearray(content)
         for _ in range(int(rng.integers(1, 6))):
@@ -56,7 +56,7 @@ _hooked = False
 
 @contextmanager
 def watched() -> Iterator[None]:
-    """No code is executed, nothing imported, unpickled, written, removed or connected to within the block."""
+    """Check that a block executes no code, and imports, unpickles, writes, removes and connects to nothing."""
     global _seen, _hooked
     if not _hooked:
         sys.addaudithook(_note)
@@ -70,13 +70,14 @@ def watched() -> Iterator[None]:
 
 
 def _note(event: str, args: tuple) -> None:
+    """Record a forbidden audit event."""
     if _seen is not None and (event in FORBIDDEN or (event == "open" and args[1] not in (None, "r", "rb"))):
         _seen.append(f"{event} {args!r:.80}")
 
 
 @contextmanager
 def little_memory(more: int) -> Iterator[None]:
-    """So many bytes more than the process has now may be mapped within the block, where the system can say so."""
+    """Limit the memory of a block to ``more`` bytes beyond what is mapped now, if the system supports it."""
     try:
         import resource
 
@@ -95,7 +96,7 @@ def little_memory(more: int) -> Iterator[None]:
 
 @contextmanager
 def no_hang(seconds: int) -> Iterator[None]:
-    """End the block by an error if it takes for ever, where the system can."""
+    """Raise an error if a block takes longer than ``seconds``, if the system supports it."""
     import signal
 
     if not hasattr(signal, "SIGALRM"):
@@ -115,7 +116,7 @@ def no_hang(seconds: int) -> Iterator[None]:
 
 
 def outcome(read: Callable, path, family: type[Exception]):
-    """What was read, or None after an error of the ``family`` that names the file in a sentence."""
+    """Read a file; return the result, or None after an error of the ``family``, which must name the file."""
     try:
         with watched():
             return read(path)

@@ -1,4 +1,4 @@
-"""The first image of every batch in `fastcnn.testing.operations`, for the backend whose lanes are channels."""
+"""Calls of `fastcnn.testing.operations` with only the first image of each batch, for the backend for one image."""
 
 from collections.abc import Iterator
 
@@ -15,22 +15,22 @@ OPERATIONS = (
     *(name for file in _FILES for name in backends.operations_by_file()[file] if not name.endswith("_backward")),
     "batch_norm", "batch_norm_relu", "flatten",
 )  # fmt: skip
-"""Those of forward passes."""
+"""The operations of forward passes."""
 
 
 class FirstAsNumbers(OneImage):
-    """Takes the first image of a batch, as it is outside."""
+    """Take the first image of a batch, in NCHW order."""
 
     def pack(self, x: np.ndarray) -> Image:
-        """The image of the first row of an array."""
+        """Pack the first image of an array."""
         return super().pack(x[:1])
 
 
 class FirstAsChannels(FirstAsNumbers):
-    """Takes it as vectors of channels, with NaN in lanes that hold none."""
+    """Take the first image as vectors of channels, with NaN in unused lanes."""
 
     def pack(self, x: np.ndarray) -> Image:
-        """The image of the first row of an array."""
+        """Pack the first image of an array."""
         image = super().pack(x)
         channels = BlockedArray(image.channels.blocks.copy(), image.channels.shape)
         L = channels.blocks.shape[-1]
@@ -39,5 +39,5 @@ class FirstAsChannels(FirstAsNumbers):
 
 
 def calls() -> Iterator[operations.Call]:
-    """All of these operations."""
+    """Yield the calls of these operations."""
     return (call for call in operations.calls() if call.operation in OPERATIONS)

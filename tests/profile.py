@@ -1,4 +1,4 @@
-"""How much the tests that draw or mutate do: little by default, much with FASTCNN_TEST_PROFILE=full."""
+"""The amount of random testing: little by default, much with FASTCNN_TEST_PROFILE=full."""
 
 import os
 

@@ -1,7 +1,7 @@
-"""What the ranks of test_distributed.py run: ``mpiexec -n N python ranks_program.py FOLDER SCENARIO ...``.
+"""Scenarios that the ranks of test_distributed.py run: ``mpiexec -n N python ranks_program.py FOLDER SCENARIO ...``.
 
-Each scenario gets a folder and a communicator, or None for one process that knows nothing of MPI, and returns what it
-found, for JSON.
+Each scenario gets a folder and a communicator, or None for a single process without MPI, and returns its results for
+JSON.
 """
 
 import json
@@ -20,7 +20,7 @@ from fastcnn.data import augment
 
 def make(comm=None, *, images=18, batch_size=8, model=None, callbacks=(), shift=False, lr=0.1, strategy=None,
          task=None, loss=None, inputs=lambda x: x, targets=None):  # fmt: skip
-    """A trainer, its loader and images to evaluate; every rank other than 0 has other weights and another order."""
+    """Make a trainer, its loader and validation images; initial weights and order of images differ between ranks."""
     rng = np.random.default_rng(3)
     x = rng.normal(size=(images, 1, 6, 6)).astype(np.float32)
     labels = rng.integers(3, size=images) if targets is None else targets(x)
@@ -42,12 +42,12 @@ def plain(rng):
 
 
 def with_dropout(rng):
-    """The layer draws from the generator of the loader."""
+    """Make a net whose dropout draws from the generator of the loader."""
     return nn.Sequential(nn.Flatten(), nn.Linear(36, 8, rng=rng), Dropout(0.5, rng=rng), nn.Linear(8, 3, rng=rng))
 
 
 class Dropout(nn.Dropout):
-    """Remembers the last mask of the training."""
+    """A dropout that keeps its last training mask."""
 
     def forward_native(self, x, backend):
         y = super().forward_native(x, backend)
@@ -62,14 +62,14 @@ def with_batch_norm(rng):
 
 
 def synchronized(comm):
-    """What makes such a model that takes the statistics of all ranks' images."""
+    """Return a function that makes such a model with statistics over the images of all ranks."""
     if comm is None:
         return with_batch_norm
     return lambda rng: distributed.convert_sync_batch_norm(with_batch_norm(rng), comm)
 
 
 def of_numbers(folder, comm, *, held_out=None, resume=None, **options):
-    """A regression: the mean is over the numbers of all ranks' images."""
+    """A regression, whose mean is over the numbers of the images on all ranks."""
 
     def model(rng):
         return nn.Sequential(nn.Flatten(), nn.Linear(36, 2, rng=rng))
@@ -84,7 +84,7 @@ def of_numbers(folder, comm, *, held_out=None, resume=None, **options):
 
 
 def of_pixels(folder, comm):
-    """A segmentation in which some ranks' parts have no pixel that counts."""
+    """A segmentation in which all pixels on some ranks are ignored."""
 
     def model(rng):
         return nn.Sequential(nn.Conv2d(1, 3, 3, padding=1, rng=rng))
@@ -100,7 +100,7 @@ def of_pixels(folder, comm):
 
 
 def by_loader(folder, comm):
-    """Ranks evaluate whole batches in turn: as many as there are, or fewer."""
+    """Ranks take turns to evaluate whole batches, of which there may be fewer than ranks."""
     return of_numbers(folder, comm, held_out=lambda x, target: data.DataLoader(x, target, 3))
 
 
@@ -111,21 +111,21 @@ def by_loader_of_classes(folder, comm):
 
 
 def unmeasured(folder, comm):
-    """Nothing is held out."""
+    """Training without validation."""
     trainer, loader, _ = make(comm, callbacks=[training.BestWeights()])
     trainer.fit(loader, epochs=2)
     return found(trainer)
 
 
 def numbers_resumed(folder, comm):
-    """Stopped in the middle of the second epoch, and gone on."""
+    """A run that stops in the middle of the second epoch and is resumed."""
     stop = StopAt(4, 0, lambda trainer: trainer.stop("enough"))
     of_numbers(folder, comm, callbacks=[stop, training.Checkpoint(folder / "numbers")])
     return of_numbers(folder, comm, callbacks=[training.Checkpoint(folder / "numbers")], resume=folder / "numbers")
 
 
 def found(trainer, **more) -> dict:
-    """All that must be the same on all ranks, and ``more``."""
+    """Return everything that must be equal on all ranks, and ``more``."""
     record = [epoch.to_dict() for epoch in trainer.history.epochs]
     return {
         "losses": trainer.history.step_losses,
@@ -144,12 +144,12 @@ def train(folder, comm, *, epochs=2, **options) -> dict:
 
 
 def uneven(folder, comm):
-    """Batches of 8, 8 and 2: with four ranks, some have none of the last."""
+    """Batches of 8, 8 and 2; with four ranks, some get no image of the last one."""
     return train(folder, comm, callbacks=[training.ClipGradients(0.5)])
 
 
 def frozen(folder, comm):
-    """As `uneven`, with a first layer that does not learn: nobody waits for its gradient."""
+    """Like `uneven`, but the first layer is frozen and its gradient is not exchanged."""
 
     def model(rng):
         net = plain(rng)
@@ -173,7 +173,7 @@ def of_two_inputs(folder, comm):
 
 
 def weighted(folder, comm):
-    """The mean is over weights, of which the ranks have not equally many."""
+    """A mean over class weights, whose sums differ between ranks."""
     trainer, loader, validation = make(comm)
     trainer.loss.weight = np.array([1, 5, 0.5], np.float32)
     trainer.fit(loader, validation, 1)
@@ -181,12 +181,12 @@ def weighted(folder, comm):
 
 
 def by_strategy(folder, comm):
-    """As `uneven`, with the strategy that a trainer makes of a communicator."""
+    """Like `uneven`, with the strategy that a trainer would make from the communicator."""
     return train(folder, comm, callbacks=[training.ClipGradients(0.5)], strategy=distributed.DataParallel(comm))
 
 
 class Watched(nn.CrossEntropyLoss):
-    """Counts batches in which no row counts."""
+    """A loss that counts batches in which all labels are ignored."""
 
     empty = 0
 
@@ -196,7 +196,7 @@ class Watched(nn.CrossEntropyLoss):
 
 
 def ignored(folder, comm):
-    """Labels that do not count: a rank's part of a batch may have nothing else, and others wait for it all the same."""
+    """Ignored labels; a rank all of whose labels in a batch are ignored must still take part in the exchange."""
     trainer, loader, validation = make(comm, model=synchronized(comm), images=20)
     trainer.loss = Watched(ignore_index=1)
     loader.labels[loader.labels == 2] = 1
@@ -207,7 +207,7 @@ def ignored(folder, comm):
 
 
 def ignored_all(folder, comm):
-    """No label of the second batch counts."""
+    """All labels of the second batch are ignored."""
     trainer, loader, _ = make(comm, images=16)
     loader.shuffle, loader.labels[8:] = False, -100
     try:
@@ -221,7 +221,7 @@ def dropout(folder, comm):
 
 
 def masks(folder, comm):
-    """What the ranks' layers drew last."""
+    """The last dropout masks of the ranks."""
     trainer, loader, validation = make(comm, model=with_dropout, images=8)
     trainer.fit(loader, validation, 1)
     return {"mask": trainer.model[2].drawn.tolist()}
@@ -232,7 +232,7 @@ def augmented(folder, comm):
 
 
 def batch_norm(folder, comm):
-    """Statistics of all ranks' images."""
+    """Batch normalization with statistics over the images of all ranks."""
     return train(folder, comm, model=synchronized(comm), images=20, batch_size=8)
 
 
@@ -250,7 +250,7 @@ def batch_norm_apart(folder, comm):
 
 
 class StopAt(training.Callback):
-    """Does something after some batches, on one rank."""
+    """Call a function after a number of batches, on one rank."""
 
     def __init__(self, batches, rank, what):
         self.batches, self.rank, self.what = batches, rank, what
@@ -261,7 +261,7 @@ class StopAt(training.Callback):
 
 
 def saved(folder, comm):
-    """Stopped by the last rank in the middle of an epoch, and written by rank 0."""
+    """A run that the last rank stops in the middle of an epoch, and that rank 0 writes."""
     last = comm.Get_size() - 1 if comm else 0
     stop = StopAt(4, last, lambda trainer: trainer.stop("enough"))
     best = training.BestWeights(path=folder / f"best-{comm.Get_rank() if comm else 0}.safetensors")
@@ -270,7 +270,7 @@ def saved(folder, comm):
 
 
 def resumed(folder, comm):
-    """Goes on from what `saved` wrote, in a folder that only rank 0 reads."""
+    """A run that continues from the checkpoint of `saved`, which only rank 0 reads."""
     callbacks = [training.BestWeights(), training.Checkpoint(folder / "checkpoints")]
     trainer, loader, validation = make(comm, model=with_dropout, images=24, callbacks=callbacks)
     if trainer.rank == 0:
@@ -280,12 +280,12 @@ def resumed(folder, comm):
 
 
 def whole(folder, comm):
-    """What `saved` and `resumed` do, in one."""
+    """The run of `saved` and `resumed` without interruption."""
     return train(folder, comm, model=with_dropout, images=24, callbacks=[training.BestWeights()])
 
 
 def interrupted(folder, comm):
-    """Ctrl-C is heard by one rank; all raise, after a checkpoint."""
+    """One rank receives Ctrl-C; all ranks raise an error after a checkpoint."""
     ctrl_c = StopAt(2, 1, lambda trainer: os.kill(os.getpid(), signal.SIGINT))
     trainer, loader, validation = make(comm, callbacks=[ctrl_c, training.Checkpoint(folder / "interrupted")])
     try:
@@ -307,7 +307,7 @@ def not_finite(folder, comm):
 
 
 def one_image(folder, comm):
-    """Rank 0's part of the last batch, of three, is one image."""
+    """A last batch of three images, of which rank 0 gets one."""
 
     def with_rows(rng):
         return nn.Sequential(nn.Flatten(), nn.Linear(36, 4, rng=rng), nn.BatchNorm1d(4), nn.Linear(4, 3, rng=rng))

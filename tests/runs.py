@@ -1,6 +1,6 @@
-"""A small run with everything in it that a checkpoint must hold; test_kill.py runs this file and kills it.
+"""A small run with everything that a checkpoint must save; test_kill.py runs this file and kills it.
 
-python tests/runs.py FOLDER: train, going on from the latest checkpoint of the folder, and write result.json there.
+python tests/runs.py FOLDER trains, continuing from the latest checkpoint in the folder, and writes result.json there.
 """
 
 import json
@@ -17,7 +17,7 @@ EPOCHS, BATCHES = 3, 7
 
 
 def make_run(*callbacks, optimizer="Adam", schedule="OneCycleLR", shared: bool = False, batch_size: int = 16):
-    """A trainer, its loader and its validation images: Dropout, BatchNorm, a shuffled loader and a part of a batch."""
+    """Make a trainer, its loader and validation images: with Dropout, BatchNorm, shuffling and an incomplete batch."""
     rng = np.random.default_rng(0)
     images = rng.standard_normal((BATCHES * 16 - 5, 1, 8, 8)).astype(np.float32)
     labels = (images[:, 0, :4].sum(axis=(1, 2)) > images[:, 0, 4:].sum(axis=(1, 2))).astype(np.int64)
@@ -39,12 +39,12 @@ def make_run(*callbacks, optimizer="Adam", schedule="OneCycleLR", shared: bool =
 
 
 def remaining(trainer) -> int:
-    """Epochs until the end of the run."""
+    """Return the number of epochs until the end of the run."""
     return EPOCHS - len(trainer.history.epochs)
 
 
 def outcome(trainer, loader) -> dict:
-    """All that the same run must have the same, bit for bit: everything but the times."""
+    """Return everything that must be bit-identical when a run is repeated, that is, all but the times."""
     result = capture(trainer, loader)
     for epoch in result["history"]["epochs"]:
         del epoch["seconds"], epoch["images_per_second"]
@@ -52,7 +52,7 @@ def outcome(trainer, loader) -> dict:
 
 
 def exact(tree):
-    """The tree as JSON that shows every bit of its arrays."""
+    """Convert a tree for JSON, with the exact bytes of its arrays."""
     if isinstance(tree, dict):
         return {key: exact(value) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):
@@ -61,7 +61,7 @@ def exact(tree):
 
 
 class Slowly(training.Callback):
-    """Leaves time to kill the process in between, and says where it is."""
+    """Print the number of steps after each batch, and wait so that the process can be killed in between."""
 
     def on_batch_end(self, trainer):
         print(len(trainer.history.step_losses), flush=True)
@@ -69,7 +69,7 @@ class Slowly(training.Callback):
 
 
 def main(folder: Path) -> None:
-    """One life of the run."""
+    """Train from the latest checkpoint to the end."""
     checkpoint = training.Checkpoint(folder, every_steps=2)
     trainer, loader, validation = make_run(checkpoint, training.EarlyStopping(50), training.BestWeights(), Slowly())
     saved = training.latest_checkpoint(folder)

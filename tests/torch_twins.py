@@ -1,4 +1,4 @@
-"""The same nets in PyTorch: layers of the same names, and what PyTorch has not, as modules of its own."""
+"""Make the same nets in PyTorch; layers that PyTorch lacks are modules defined here."""
 
 import inspect
 from collections import OrderedDict
@@ -32,7 +32,7 @@ class Branches(torch.nn.Module):
 
 
 class Chain(torch.nn.Sequential):
-    """Whose first layer may take several inputs."""
+    """A Sequential whose first layer may take several inputs."""
 
     def forward(self, *inputs):
         first, *others = self
@@ -56,9 +56,9 @@ def resized(channels):
 
 
 def twin(model: nn.Module, known: dict | None = None) -> torch.nn.Module:
-    """A model of PyTorch with the structure, options and mode of ``model``, and weights of its own.
+    """Make a model in PyTorch with the structure, options and mode of ``model``, but its own weights.
 
-    ``known`` has the twins of layers that stand there several times.
+    ``known`` maps layers to the modules already made, so that shared layers stay shared.
     """
     known = {} if known is None else known
     if model not in known:

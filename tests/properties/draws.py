@@ -1,7 +1,7 @@
-"""What hypothesis draws: arrays of every magnitude and memory order, batches around a vector's lanes, windows.
+"""Hypothesis strategies: arrays of every magnitude and memory order, batch sizes around the vector length, windows.
 
-Shapes are small, since naive goes over them number by number, and few channels and filters keep to the tiles that the
-tables of cases have compiled already. An array is drawn as the few facts that make it, which is what a failure shows.
+Shapes are small, because naive loops over all numbers, and the few numbers of channels and filters use tiles that the
+tables of cases have compiled already. An array is drawn as a few parameters, which a failure reports.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fastcnn.testing import AdaptivePoolCase, ConvCase, ConvTransposeCase, PoolCase
 from tests.profile import FULL
 
-FAST = ("numpy", "numba")  # the backends that are held against naive
+FAST = ("numpy", "numba")  # the backends that are compared with naive
 ODD = np.nan, np.inf, -np.inf, 0.0, -0.0
 
 CHANNELS = (1, 2, 3), (1, 1, 2), (1, 3, 1), (2, 2, 4), (2, 4, 2), (3, 3, 3)  # groups, channels, filters
@@ -21,7 +21,7 @@ dtypes = st.sampled_from([np.float32, np.float64])
 
 
 class Numbers(NamedTuple):
-    """An array to be: numbers around ``10**exponent``, or up to 10 ** ±spread of that; where they lie in memory."""
+    """Parameters of an array: numbers around ``10**exponent``, times up to 10 ** ±spread, in a memory order."""
 
     exponent: int
     spread: int
@@ -30,12 +30,12 @@ class Numbers(NamedTuple):
     seed: int
 
     def array(self, shape: tuple[int, ...], dtype) -> np.ndarray:
-        """C-contiguous; `laid_out` has the same numbers elsewhere in memory."""
+        """Make the C-contiguous array; `laid_out` returns the same numbers in another memory order."""
         rng = np.random.default_rng(self.seed)
         values = rng.standard_normal(shape)
         powers = np.clip(self.exponent + rng.uniform(-1, 1, shape) * self.spread, -40, 30)
         values = values * 10.0**powers
-        if self.odd == "whole":  # sums are exact, values are alike
+        if self.odd == "whole":  # exact sums and many ties
             values = rng.integers(-2, 3, shape).astype(float)
         elif self.odd != "none":
             chosen = rng.random(shape) < 0.1
@@ -44,7 +44,7 @@ class Numbers(NamedTuple):
         return values.astype(dtype)
 
     def laid_out(self, array: np.ndarray) -> np.ndarray:
-        """The numbers of ``array`` in this memory order."""
+        """Copy an array to this memory order."""
         if self.order == "Fortran":
             return np.asfortranarray(array)
         if self.order == "every second":
@@ -57,7 +57,7 @@ class Numbers(NamedTuple):
 
 
 def numbers(lowest: int = -40, highest: int = 30, odd: bool = True) -> st.SearchStrategy[Numbers]:
-    """Numbers of magnitudes between two powers of ten; ``odd`` ones may be among them."""
+    """Draw arrays with magnitudes between two powers of ten; with ``odd``, also NaN, infinities and small integers."""
     return st.builds(
         Numbers,
         st.one_of(st.just(0), st.integers(lowest, highest)),
@@ -69,7 +69,7 @@ def numbers(lowest: int = -40, highest: int = 30, odd: bool = True) -> st.Search
 
 
 def lanes(dtype) -> int:
-    """Images in a vector of the numba backend."""
+    """Return the number of images in a vector of the numba backend."""
     from fastcnn.backends.numba_direct.runtime import processor
 
     return processor.lanes(dtype)
@@ -77,7 +77,7 @@ def lanes(dtype) -> int:
 
 @st.composite
 def batches(draw, dtype) -> int:
-    """How many images: one, a vector of them but for one, and so on."""
+    """Draw a batch size around multiples of the vector length."""
     L = lanes(dtype)
     return draw(st.sampled_from([1, 2, L - 1, L, L + 1, 2 * L + 1]))
 
@@ -90,12 +90,13 @@ paddings = st.one_of(
 
 
 def _images(draw, N: int, channels: int) -> tuple[int, int, int, int]:
+    """Draw a shape of images."""
     extents = st.integers(1, 7 if N <= 2 else 5)
     return N, channels, draw(extents), draw(extents)
 
 
 def _possible(case):
-    """Whether the windows exist; the sentences of those that do not are tested elsewhere."""
+    """Whether the windows of a case are valid; errors of invalid ones are tested elsewhere."""
     try:
         case.windows  # noqa: B018
     except ValueError:
@@ -105,7 +106,7 @@ def _possible(case):
 
 @st.composite
 def conv_cases(draw, dtype) -> ConvCase:
-    """Convolutions, some of them grouped or depthwise."""
+    """Draw convolutions, some of them grouped or depthwise."""
     groups, channels, filters = draw(st.sampled_from(CHANNELS))
     x = _images(draw, draw(batches(dtype)), channels)
     kernel = draw(st.integers(1, 3)), draw(st.integers(1, 3))
@@ -115,7 +116,7 @@ def conv_cases(draw, dtype) -> ConvCase:
 
 @st.composite
 def conv_transpose_cases(draw, dtype) -> ConvTransposeCase:
-    """Transposed convolutions."""
+    """Draw transposed convolutions."""
     groups, channels, filters = draw(st.sampled_from(CHANNELS))
     N = draw(batches(dtype))
     extents = st.integers(1, 4 if N <= 2 else 3)
@@ -128,7 +129,7 @@ def conv_transpose_cases(draw, dtype) -> ConvTransposeCase:
 
 @st.composite
 def pool_cases(draw, dtype) -> PoolCase:
-    """Poolings; average-pooling has those without dilation."""
+    """Draw poolings; average-pooling uses those without dilation."""
     x = _images(draw, draw(batches(dtype)), draw(st.integers(1, 2)))
     dilation = draw(st.one_of(st.just(1), pairs))
     return PoolCase("drawn", x, draw(pairs), draw(st.one_of(st.none(), pairs)), draw(paddings), dilation,
@@ -137,7 +138,7 @@ def pool_cases(draw, dtype) -> PoolCase:
 
 @st.composite
 def adaptive_cases(draw, dtype) -> AdaptivePoolCase:
-    """Poolings to a given size."""
+    """Draw adaptive poolings."""
     size = st.integers(1, 6)
     x = _images(draw, draw(batches(dtype)), draw(st.integers(1, 2)))
     side = st.one_of(st.none(), size)
@@ -146,6 +147,6 @@ def adaptive_cases(draw, dtype) -> AdaptivePoolCase:
 
 @st.composite
 def of_some_dtype(draw, cases):
-    """A dtype, and a case of it whose windows exist."""
-    dtype = draw(dtypes if FULL else st.just(np.float32))  # as tests/conftest.py says why
+    """Draw a dtype and a case with valid windows."""
+    dtype = draw(dtypes if FULL else st.just(np.float32))  # see tests/conftest.py for the reason
     return dtype, draw(cases(dtype).filter(_possible))

@@ -1,7 +1,7 @@
-"""Programs that a user may write with models that share layers, and what each call of them must give.
+"""Programs that users may write with models that share layers, and the expected result of each call.
 
-The reference has no layers that remember: `answer` computes a module by `fastcnn.functional` on plain arrays and
-returns, beside the output, a function that goes back through just this call.
+The reference has no layers with state: `answer` computes a module with `fastcnn.functional` on plain arrays, and
+returns the output and a function for the backward pass of just this call.
 """
 
 import copy
@@ -18,11 +18,11 @@ DTYPE = np.float64
 
 
 class Broken(Exception):
-    """What `Breaks` raises."""
+    """The error that `Breaks` raises."""
 
 
 class Breaks(nn.Module):
-    """The identity, until it is told to raise."""
+    """The identity, until ``armed`` is set; then it raises."""
 
     armed = False
 
@@ -36,7 +36,7 @@ class Breaks(nn.Module):
 
 
 class Sine(nn.Module):
-    """sin(2 x) in NumPy, with private attributes that are none of a call's."""
+    """sin(2 x) in NumPy, with private attributes that do not belong to a call."""
 
     def __init__(self):
         self._factor = 2
@@ -52,7 +52,7 @@ class Sine(nn.Module):
 
 
 class Twice(nn.Module):
-    """inner(inner(x)) of an inner layer that is called twice in one pass."""
+    """inner(inner(x)), which calls the inner layer twice in one pass."""
 
     def __init__(self, inner):
         self.inner = inner
@@ -110,10 +110,10 @@ SHRINK = {"pool", "mean"}
 
 
 def structures(leaves: list[str], depth: int = 3) -> st.SearchStrategy:
-    """Nested tuples of ("chain" or "residual" or "twice" or "around", parts), whose leaves are places in ``leaves``."""
+    """Draw nested tuples ("chain" or "residual" or "twice" or "around", parts) with indices of ``leaves`` as leaves."""
     kept = [i for i, leaf in enumerate(leaves) if leaf not in SHRINK]
     flat = st.sampled_from(kept)
-    inside: st.SearchStrategy = flat  # what keeps an image's size
+    inside: st.SearchStrategy = flat  # structures that keep the size of images
     for _ in range(depth - 1):
         inside = st.one_of(
             flat,
@@ -125,7 +125,7 @@ def structures(leaves: list[str], depth: int = 3) -> st.SearchStrategy:
 
 
 def build(structure, leaves: list[nn.Module]) -> nn.Module:
-    """The model; leaves that stand there several times are shared."""
+    """Build the model; a leaf that occurs several times is shared."""
     if isinstance(structure, int):
         return leaves[structure]
     kind, parts = structure
@@ -140,7 +140,7 @@ def build(structure, leaves: list[nn.Module]) -> nn.Module:
 
 
 class State:
-    """What the reference has beside the parameters' own arrays: gradients, running statistics, generators."""
+    """State of the reference besides the arrays of parameters: gradients, running statistics, generators."""
 
     def __init__(self) -> None:
         self.grads: dict[nn.Parameter, np.ndarray] = {}
@@ -148,7 +148,7 @@ class State:
         self.generators: dict[nn.Dropout, np.random.Generator] = {}
 
     def see(self, model: nn.Module) -> None:
-        """Take over what is new in a model."""
+        """Copy the buffers and generators of a model that are new."""
         for _, buffer in model.named_buffers():
             self.buffers.setdefault(buffer, buffer.data.copy())
         for module in model.modules():
@@ -162,7 +162,7 @@ class State:
 
 
 def answer(module: nn.Module, x: np.ndarray, state: State) -> tuple[np.ndarray, Callable]:
-    """Output of a module, and a function that takes dy and gives dx, and adds the gradients of this call."""
+    """Return the output of a module, and a function that computes dx from dy and adds the gradients of this call."""
     if isinstance(module, nn.Sequential):
         return _chain(list(module), x, state)
     if isinstance(module, Twice):
