@@ -1,4 +1,4 @@
-"""Activations and dropout: values worked by hand -> naive -> central differences -> the other backends."""
+"""Activations and dropout: values computed by hand -> naive -> central differences -> the other backends."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from fastcnn.testing.activations import CASES, FROM_OUTPUT, GATES
 
 NAN, INF = np.nan, np.inf
 LOG2, LOG3 = np.log(2), np.log(3)
-ROOT2, ERF1 = np.sqrt(2), 0.8427007929497149  # erf(1) is in every table
+ROOT2, ERF1 = np.sqrt(2), 0.8427007929497149  # erf(1) from a table
 
 activations = pytest.mark.parametrize("name", CASES)
 
@@ -26,7 +26,7 @@ def backward(name, dy, x, backend):
 
 
 def magnitude(name, x, y):
-    """Where y is x times a small number, it is right to the digits of x."""
+    """Return x where y is x times a small number, else y: such a y has the relative precision of x."""
     return np.where(np.isfinite(x), x, 0) if CASES[name][0] in GATES else y
 
 

@@ -1,4 +1,4 @@
-"""Pooling to a given size: literals worked by hand -> naive -> central differences -> the other backends."""
+"""Adaptive pooling: literals computed by hand -> naive -> central differences -> the other backends."""
 
 import functools
 
@@ -69,7 +69,7 @@ def test_avg_by_hand(backend, dtype, x, output_size, y):
 
 
 def test_max_backward_by_hand(backend, dtype):
-    # two images of two channels, windows of columns 0 1 and 1 2; in the first plane one pixel wins both
+    # two images of two channels, windows of columns 0 1 and 1 2; in the first plane one pixel is the maximum of both
     dy = np.array([[[[1, 2]], [[3, 4]]], [[[5, 6]], [[7, 8]]]], dtype)
     indices = np.array([[[[1, 1]], [[0, 2]]], [[[0, 1]], [[1, 2]]]])
     dx = F.adaptive_max_pool2d_backward(dy, indices, (2, 2, 1, 3), backend=backend)
@@ -84,7 +84,7 @@ def test_max_backward_by_hand(backend, dtype):
         # windows of 2, 3 and 2 columns
         pytest.param([[2, 6, 4]], (1, 5), [[1, 3, 2, 4, 2]], id="neighbours share a column"),
         pytest.param([[8]], (2, 2), [[2, 2], [2, 2]], id="global"),
-        # every pixel is in two of the rows; of the columns the middle one takes halves of both
+        # both rows of windows contain both pixels; the middle column of windows takes the mean of the two
         pytest.param([[1, 2, 3], [10, 20, 30]], (1, 2), [[22, 44]], id="larger than the image"),
     ],
 )
@@ -95,14 +95,14 @@ def test_avg_backward_by_hand(backend, dtype, dy, size, dx):
 
 
 def max_results(case, arrays, backend):
-    """y, indices, dx."""
+    """Return y, indices and dx."""
     x, dy = arrays
     y, indices = of(F, "adaptive_max_pool{}d", case)(x, case.output_size, return_indices=True, backend=backend)
     return y, indices, of(F, "adaptive_max_pool{}d_backward", case)(dy, indices, x.shape, backend=backend)
 
 
 def avg_results(case, arrays, backend):
-    """y, dx."""
+    """Return y and dx."""
     x, dy = arrays
     y = of(F, "adaptive_avg_pool{}d", case)(x, case.output_size, backend=backend)
     return y, of(F, "adaptive_avg_pool{}d_backward", case)(dy, x.shape, backend=backend)
@@ -110,14 +110,14 @@ def avg_results(case, arrays, backend):
 
 @functools.cache
 def naive_max(case, dtype):
-    """What naive computes, and the sums of the absolute values of dx's terms."""
+    """Return naive's results, and the sums of the absolute values of the terms of dx."""
     x, dy = case.arrays(np.random.default_rng(0), dtype)
     return max_results(case, (x, dy), "naive"), max_results(case, (x, np.abs(dy)), "naive")[2]
 
 
 @functools.cache
 def naive_avg(case, dtype):
-    """What naive computes, and the means of the absolute values."""
+    """Return naive's results, and the means of the absolute values."""
     arrays = case.arrays(np.random.default_rng(0), dtype)
     return avg_results(case, arrays, "naive"), avg_results(case, [np.abs(array) for array in arrays], "naive")
 
@@ -141,7 +141,7 @@ def test_avg_agrees_with_naive(fast_backend, dtype, case, rng):
 
 @cases
 def test_the_layer_finds_the_same_winners(backend, case, rng):
-    # it tells the backend where the windows lie, which the function does not know
+    # the layer passes the positions of the windows to the backend, which the function cannot know
     x, dy = case.arrays(rng, np.float64)
     y, _, dx = max_results(case, (x, dy), backend)
     layer = of(nn, "AdaptiveMaxPool{}d", case)(case.output_size)

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md's way to add an activation, walked in a copy of the package."""
+"""Follow CONTRIBUTING.md's instructions for adding an activation, in a copy of the package."""
 
 import os
 import re
@@ -50,7 +50,7 @@ for given in ({}, {"alpha": 1 / 6}, {"alpha": 1 / 6, "beta": 0.5}):
 
 @pytest.fixture(scope="module")
 def added(tmp_path_factory) -> Path:
-    """A copy of the package with what the page says."""
+    """A copy of the package with the edits of the page."""
     if not (ROOT / "CONTRIBUTING.md").exists():
         pytest.skip("needs the checkout")
     copy = tmp_path_factory.mktemp("added")
@@ -100,7 +100,7 @@ def test_the_tests_find_it(added):
 
 
 def test_it_is_read_from_a_file_of_others(added):
-    """Without an attribute, the operator is what ONNX says, which here is no layer."""
+    """Without attributes, the operator has ONNX's defaults, for which there is no layer."""
     pytest.importorskip("onnx")
     other, *same = run(added, "-c", READ).splitlines()
     assert other == " ('y') has alpha=0.2, but fastcnn's Hardsigmoid 0.16666667 only."

@@ -1,4 +1,4 @@
-"""Augmentation: each against plain loops or what must hold, on every dtype, and that nothing else changes."""
+"""Augmentation: compared with plain loops or known properties, for every dtype; nothing else may change."""
 
 import math
 import re
@@ -24,7 +24,7 @@ ALL = {
 
 @pytest.fixture(params=[np.float32, np.float64, np.uint8], ids=["float32", "float64", "uint8"])
 def images(request):
-    """Twenty images of 9x7 pixels and three channels: more than two chunks."""
+    """Twenty images of 9x7 pixels and three channels, which are more than two chunks."""
     levels = np.random.default_rng(1).integers(0, 256, (20, 3, 9, 7))
     return levels.astype(request.param)
 
@@ -175,7 +175,7 @@ def test_twice_as_large_is_the_middle_drawn_out():
 def test_elastic_moves_pixels_smoothly_by_as_much_as_its_docstring_says():
     H = W = 41
     y = np.broadcast_to(np.arange(H, dtype=np.float64)[:, None], (300, 1, H, W))
-    moved = augment.Elastic(alpha=34, sigma=4)(y, np.random.default_rng(0)) - y  # what is taken is where it is from
+    moved = augment.Elastic(alpha=34, sigma=4)(y, np.random.default_rng(0)) - y  # pixels are their own positions
     middle = moved[:, 0, 15:26, 15:26]
     assert middle.std() == pytest.approx(0.16 * 34 / 4, rel=0.1)
     assert middle.mean() == pytest.approx(0, abs=0.2)

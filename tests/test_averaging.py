@@ -37,13 +37,13 @@ def test_the_average_of_a_short_run_is_good():
     images = rng.standard_normal((200, 4)).astype(np.float32)
     labels = (images[:, 0] > images[:, 1]).astype(np.int64)
     model = nn.Linear(4, 2, rng=rng)
-    model.weight.data[...] = [[-3, 3, 0, 0], [3, -3, 0, 0]]  # wrong of every image
+    model.weight.data[...] = [[-3, 3, 0, 0], [3, -3, 0, 0]]  # wrong for every image
     average = optim.ExponentialMovingAverage(model, 0.999)
     optimizer = optim.Adam(model.parameters(), 0.3)
     trainer = training.Trainer(model, optimizer, nn.CrossEntropyLoss(), callbacks=[training.WeightAverage(average)])
     history = trainer.fit(data.DataLoader(images, labels, 5), (images, labels), 1)
     assert training.evaluate(model, images, labels).accuracy > 0.95
-    assert history.epochs[0].validation_accuracy > 0.9  # of the average, after 40 updates
+    assert history.epochs[0].validation_accuracy > 0.9  # evaluated with the average after 40 updates
 
 
 def test_values_are_those_of_torch(rng):
@@ -55,12 +55,12 @@ def test_values_are_those_of_torch(rng):
     swa = torch.optim.swa_utils
 
     def ramp(averages, parameters, updates):
-        # PyTorch has no ramp: its function with a decay of its own for each update, of which ours is one behind
+        # PyTorch has no ramp, so its function gets another decay for each update; ours counts one update less
         decay = min(0.6, float(updates) / (9 + float(updates)))
         swa.get_ema_multi_avg_fn(decay)(averages, parameters, updates)
 
     twin = swa.AveragedModel(theirs, multi_avg_fn=ramp)
-    twin.update_parameters(theirs)  # PyTorch's first update takes the parameters as they are
+    twin.update_parameters(theirs)  # PyTorch's first update copies the parameters
     for _ in range(20):
         for parameter, tensor in zip(ours.parameters(), theirs.parameters(), strict=True):
             parameter.data += rng.standard_normal(parameter.shape)

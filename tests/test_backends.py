@@ -1,4 +1,4 @@
-"""How a backend is chosen, and that the three have the same operations."""
+"""The choice of the backend; all three have the same operations."""
 
 import re
 import threading
@@ -98,7 +98,7 @@ def test_a_backend_exports_the_operations_and_nothing_else(backend):
 def test_every_function_of_the_public_face_has_its_gradient():
     forward = {name for name in F.__all__ if not name.endswith("_backward")}
     assert {f"{name}_backward" for name in forward} == set(F.__all__) - forward
-    others = {"dropout2d": "dropout", "layer_norm": "group_norm"}  # what computes in their places
-    forward = {others.get(name, name.replace("1d", "2d")) for name in forward}  # signals have one row
+    others = {"dropout2d": "dropout", "layer_norm": "group_norm"}  # layer -> operation that computes it
+    forward = {others.get(name, name.replace("1d", "2d")) for name in forward}  # signals are images of one row
     assert forward <= set(backends.operations())
     assert {f"{name}_backward" for name in forward} <= set(backends.operations())

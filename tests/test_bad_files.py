@@ -1,4 +1,4 @@
-"""Every reader under mutation: a result, or an error of one family that names the file; and nothing else happens.
+"""Read mutated files with every reader: the outcome is a result or a clear error that names the file.
 
 By default each byte of a small file's header is changed, and the file is cut at each point; FASTCNN_TEST_PROFILE=full
 adds thousands of random mutants of each file.
@@ -27,7 +27,7 @@ from tests.profile import FULL
 
 Image = pytest.importorskip("PIL.Image")
 
-MUTANTS = 4000 if FULL else 0  # of each file, at random
+MUTANTS = 4000 if FULL else 0  # random mutants of each file
 SEED = int(os.environ.get("FASTCNN_TEST_SEED", "0"))
 MORE = 1 << 26  # bytes that reading a small file may take: 64 MB
 PICTURE_MORE = 1 << 30  # bytes, for pictures of at most PIL.Image.MAX_IMAGE_PIXELS
@@ -36,7 +36,7 @@ LABELS = np.array([0, 3, 1, 2, 0, 1], np.uint8)
 
 
 class File(NamedTuple):
-    """A kind of file: a small one, its name, how many bytes of it are header, how it is read, and what is an error."""
+    """A kind of file: a small example, its name, the length of its header, its reader, and the expected errors."""
 
     content: bytes
     name: str
@@ -44,7 +44,7 @@ class File(NamedTuple):
     read: object
     family: type[Exception] = fastcnn.FileError
     more: int = MORE
-    spoil: object = bytes  # what is done to a mutant before it is written
+    spoil: object = bytes  # applied to a mutant before it is written
 
 
 def idx(array) -> bytes:
@@ -76,7 +76,7 @@ def read_cifar(path: Path):
 
 
 def read_cifar_folder(path: Path):
-    """The extracted files, one of which is the mutant."""
+    """Read extracted files, one of which is the mutant."""
     for name, content in CIFAR.items():
         if not (path.parent / name).exists():
             (path.parent / name).write_bytes(content)
@@ -84,7 +84,7 @@ def read_cifar_folder(path: Path):
 
 
 def read_mnist(path: Path):
-    """The folder of MNIST's files, one of which is the mutant."""
+    """Read a folder of MNIST's files, one of which is the mutant."""
     for name, array in {
         "train-images-idx3-ubyte": np.zeros((6, 28, 28), np.uint8),
         "t10k-images-idx3-ubyte": np.zeros((6, 28, 28), np.uint8),
@@ -106,7 +106,7 @@ def trainer():
 
 
 def read_weights(path: Path):
-    """Either all of the model changes, or nothing."""
+    """Load weights; on an error the model must be unchanged."""
     net = model()
     before = {name: array.copy() for name, array in net.state_dict().items()}
     try:
@@ -183,7 +183,7 @@ def test_mutants(kind, tmp_path):
     file = FILES[kind]()
     path = tmp_path / file.name
     path.write_bytes(file.spoil(file.content))
-    file.read(path)  # it is a good one; and what is imported when it is first needed is there
+    file.read(path)  # the file is good; this also runs late imports
     if file.more == PICTURE_MORE:
         Image.init()
     header = min(file.header, len(file.content))
@@ -204,7 +204,7 @@ def test_mutants(kind, tmp_path):
 
 
 def pax(size: int, kind: bytes) -> bytes:
-    """A header of a tar file that says that so many bytes of some kind follow, and 1,000 of them."""
+    """Make a tar file whose header promises ``size`` bytes of some kind, followed by 1,000 bytes."""
     member = tarfile.TarInfo("name")
     member.type, member.size = kind, size
     return member.tobuf(tarfile.GNU_FORMAT) + bytes(1000)
@@ -220,7 +220,7 @@ def tensor(dtype="F32", shape=(4,), offsets=(0, 16)) -> dict:
 
 
 def npy(header: str) -> bytes:
-    """An archive whose first array has such a header."""
+    """Make an archive whose first array has this header."""
     stream = io.BytesIO(saved(np.savez, **{key: array for key, array in ARRAYS.items() if key != "x_train"}))
     with zipfile.ZipFile(stream, "a") as archive:
         text = header.encode()
@@ -230,7 +230,7 @@ def npy(header: str) -> bytes:
 
 GHOSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"
 DEEP = 100_000
-FORGED = {  # the reader's kind, and a file that no accident would leave
+FORGED = {  # kind of reader, and a deliberately forged file
     "a tar member of negative size": ("CIFAR's archive", tar(CIFAR).replace(
         b"00000006001\0", (b"\xff" * 8 + (-3073 & 0xFFFFFFFF).to_bytes(4, "big")), 1)),
     "2**40 bytes of attributes in a tar": ("CIFAR's archive", pax(1 << 40, tarfile.XHDTYPE)),
@@ -276,7 +276,7 @@ def test_forgeries(kind, content, tmp_path):
 
 
 def links(kind: bytes, name: str, target: str) -> bytes:
-    """CIFAR-10's archive, with one more member before all others."""
+    """Make CIFAR-10's archive with an additional first member."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:
         member = tarfile.TarInfo(name)
@@ -296,5 +296,5 @@ def test_nothing_leaves_an_archives_folder(kind, name, tmp_path):
     path.write_bytes(gzip.compress(links(kind, name, "../secret")))
     with mutation.watched():
         train, _ = data.cifar10(folder)
-    assert train.labels.tolist() == [1, 2, 3, 4, 5]  # from the files, whatever the link says
+    assert train.labels.tolist() == [1, 2, 3, 4, 5]  # from the files, not from the link
     assert sorted(item.name for item in tmp_path.rglob("*")) == ["cifar-10-binary.tar.gz", "data", "secret"]

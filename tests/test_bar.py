@@ -1,4 +1,4 @@
-"""Where a progress bar is shown: in a terminal or a notebook, and nowhere else."""
+"""A progress bar is shown only in a terminal or a notebook."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Batch normalization and its layers: literals worked by hand -> naive -> central differences -> other backends."""
+"""Batch normalization and its layers: literals computed by hand -> naive -> central differences -> other backends."""
 
 import copy
 
@@ -63,7 +63,7 @@ def test_evaluation_by_hand(backend, dtype):
 
 
 def results(case, arrays, training, backend):
-    """y, running_mean, running_var, dx, dweight, dbias."""
+    """Return y, running_mean, running_var, dx, dweight and dbias."""
     x, running_mean, running_var, weight, bias, dy = arrays
     running = running_mean.copy(), running_var.copy()
     options = {"training": training, "backend": backend}
@@ -72,7 +72,7 @@ def results(case, arrays, training, backend):
 
 
 def magnitudes(case, arrays, training):
-    """Sums of the absolute values of what each of the results is a sum of, in float64."""
+    """Return, for each result, the sum of the absolute values of its terms, in float64."""
     x, running_mean, running_var, weight, bias, dy = (
         None if array is None else np.abs(array.astype(np.float64)) for array in arrays
     )
@@ -120,10 +120,10 @@ def test_gradients_are_central_differences(backend, case, training, rng):
 
 
 def test_variance_of_large_numbers_that_differ_little(backend, rng):
-    """One float32 in 131,072 near 1000 is known to 6e-5, a hundredth of these numbers' standard deviation."""
+    """A float32 near 1000 is accurate to 6e-5, a hundredth of the standard deviation of these 131,072 numbers."""
     shape = (128, 2, 32, 32) if backend != "naive" else (16, 2, 16, 16)
     x = (1000 + 0.01 * rng.standard_normal(shape)).astype(np.float32)
-    x[:, 1, 0, 0] = 0  # a first pixel far from the others must not spoil them
+    x[:, 1, 0, 0] = 0  # a first pixel far from the others must not reduce the accuracy
     running_mean, running_var = np.zeros(2, np.float32), np.zeros(2, np.float32)
     F.batch_norm(x, running_mean, running_var, training=True, momentum=1.0, backend=backend)
     values = x.transpose(1, 0, 2, 3).reshape(2, -1).astype(np.float64)
@@ -132,7 +132,7 @@ def test_variance_of_large_numbers_that_differ_little(backend, rng):
 
 
 def test_variance_of_numbers_whose_mean_is_no_float32(backend):
-    """Half are one float32, half the next: deviations from a rounded mean alone would give twice the variance."""
+    """Half of the numbers are one float32, half the next; deviations from a rounded mean would double the variance."""
     x = np.float32(2**20) + np.float32(0.125) * (np.arange(256) % 2).astype(np.float32).reshape(16, 1, 4, 4)
     running_mean, running_var = np.zeros(1, np.float32), np.zeros(1, np.float32)
     F.batch_norm(x, running_mean, running_var, training=True, momentum=1.0, backend=backend)
@@ -230,7 +230,7 @@ def test_a_net_computes_the_same_on_all_backends(fast_backend, training, rng):
     for backend in (fast_backend, "naive"):
         model = small_net()
         with fastcnn.use_backend(backend):
-            model(2 * x)  # so that the running statistics are not the first ones
+            model(2 * x)  # changes the running statistics from their initial values
             model.train(training)
             y = model(x)
             dx = model.backward(dy)
@@ -253,7 +253,7 @@ NORMALIZED = {
 def test_relu_fused_with_it_changes_no_bit(make, shape, training, options, dtype, fast_backend, rng):
     x, dy = rng.standard_normal((2, *shape)).astype(dtype)
     x[-1, 0] = np.nan
-    x[:3, 1] = 0  # as are the first bias and, in evaluation, the mean
+    x[:3, 1] = 0  # like the first bias and, in evaluation, the mean
     found = []
     for fused in (False, True):
         norm = make(shape[1], dtype=dtype, **options).train(training)
@@ -294,7 +294,7 @@ def test_without_momentum_the_running_statistics_are_averages(rng):
 @pytest.mark.parametrize("affine", [True, False], ids=["affine", "plain"])
 @in_training
 def test_all_numbers_come_from_kernels(training, affine, momentum, dtype, rng):
-    """What was recorded of one batch does to another what a layer without recording does to it."""
+    """A program recorded on one batch gives the same result for another as a layer without recording."""
     x, dy = rng.standard_normal((2, 3, 19, 3, 4, 5)).astype(dtype)
     recorded, direct = (nn.BatchNorm2d(3, momentum=momentum, affine=affine, dtype=dtype) for _ in range(2))
     for layer in (recorded, direct):

@@ -14,7 +14,7 @@ TORCH_DTYPE = {np.float32: torch.float32, np.float64: torch.float64}
 
 
 def samples(dtype):
-    """PyTorch's sample inputs of two and of four axes: what fastcnn takes."""
+    """Return PyTorch's sample inputs of two and four axes, which fastcnn accepts."""
     op_db = pytest.importorskip("torch.testing._internal.common_methods_invocations").op_db  # it needs expecttest
     torch.manual_seed(0)
     [op] = [op for op in op_db if op.name == "nn.functional.batch_norm" and not op.variant_test_name]

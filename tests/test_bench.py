@@ -1,4 +1,4 @@
-"""The benchmarks run: each in its quick form, with whatever libraries are installed, and what it writes is complete."""
+"""Run every benchmark in quick mode with the installed libraries, and check that its report is complete."""
 
 import json
 import os
@@ -17,7 +17,7 @@ PROGRAMS = (
 
 
 def start(program: str, *options) -> subprocess.CompletedProcess:
-    """Run a program of bench/."""
+    """Start a program of bench/."""
     environment = {**os.environ, "PYTHONPATH": str(BENCH.parent)}
     environment.pop("FASTCNN_DATA", None)  # MNIST would take longer to prepare than to run
     command = [sys.executable, str(BENCH / f"{program}.py"), *map(str, options)]
@@ -32,7 +32,7 @@ def run(program: str, *options) -> str:
 
 
 def values(row, place: str):
-    """What is at a place such as "times/fastcnn/ms" of a row; None where it is empty."""
+    """Return the value at a place such as "times/fastcnn/ms" of a row; None if there is none."""
     for name in place.split("/"):
         row = row.get(name) if row else None
     return row
@@ -40,7 +40,7 @@ def values(row, place: str):
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory) -> dict[str, Path]:
-    """The JSON file of every program, in its quick form."""
+    """The JSON report of every program in quick mode."""
     folder = tmp_path_factory.mktemp("bench")
     files = {program: folder / f"{program}.json" for program in PROGRAMS}
     for program, file in files.items():
@@ -99,7 +99,7 @@ def test_nets_are_chosen(tmp_path):
 def test_a_busy_loop_ends_with_who_started_it(name):
     code = f"import os, signal, _measure\nwith _measure.busy_loop():\n    os.kill(os.getpid(), signal.{name})"
     command, environment = [sys.executable, "-c", code], {**os.environ, "PYTHONPATH": str(BENCH)}
-    # The busy loop has the same stderr: `run` returns when both have ended.
+    # The busy loop shares stderr, so `run` returns only when both have ended.
     done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, timeout=60, check=False)
     assert done.returncode == -getattr(signal, name)
 

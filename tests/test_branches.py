@@ -1,4 +1,4 @@
-"""Nets that branch: what `Concat` and `Parallel` compute, in whatever way they are run, and what they refuse."""
+"""Nets with branches: results of `Concat` and `Parallel` in all ways of running them, and their errors."""
 
 import copy
 import pickle
@@ -19,12 +19,12 @@ def conv(rng, dtype, *options, **more):
 
 
 def unit(rng, dtype, *options, **more):
-    """A convolution, its normalization, and ReLU."""
+    """Make a convolution with batch normalization and ReLU."""
     return conv(rng, dtype, *options, **more, bias=False), nn.BatchNorm2d(options[1], dtype=dtype), nn.ReLU()
 
 
 def inception(rng, dtype):
-    """Two blocks of four ways each, as those of GoogLeNet."""
+    """Make two blocks of four branches each, as in GoogLeNet."""
 
     def block(C):
         return nn.Concat(
@@ -39,7 +39,7 @@ def inception(rng, dtype):
 
 
 def dense(rng, dtype):
-    """A block of three layers, each of which sees what all before it made."""
+    """Make a block of three layers, each of which gets the outputs of all previous ones."""
 
     def layer(C):
         return nn.Concat(
@@ -52,14 +52,14 @@ def dense(rng, dtype):
 
 
 def two_inputs(rng, dtype):
-    """Images and rows."""
+    """Make a net for images and rows."""
     look = nn.Sequential(*unit(rng, dtype, 2, 5, 3), nn.MaxPool2d(2), nn.Flatten())
     ask = nn.Sequential(nn.Linear(4, 6, rng=rng, dtype=dtype), nn.ReLU())
     return nn.Sequential(nn.Parallel(look, ask), nn.Linear(45 + 6, CLASSES, rng=rng, dtype=dtype))
 
 
 def two_images(rng, dtype):
-    """Two images through the same layers, whose gradients add up; both ways of a residual connection see both."""
+    """Make a net that passes two images through shared layers, whose gradients add up, and a residual connection."""
     same = nn.Sequential(*unit(rng, dtype, 2, 4, 3, padding=1), nn.MaxPool2d(2))
     both = nn.Residual(nn.Parallel(same, same), nn.Parallel(*(conv(rng, dtype, 2, 4, 2, 2) for _ in range(2))))
     head = nn.GlobalAvgPool2d(), nn.Linear(8 + 3, CLASSES, rng=rng, dtype=dtype)
@@ -68,7 +68,7 @@ def two_images(rng, dtype):
 
 
 def unet(rng, dtype):
-    """Skip connections past a level that is pooled and grows again."""
+    """Make a U-Net with skip connections past a pooled level."""
     return nn.Sequential(
         models.UNet(CLASSES, 2, 4, (4, 6), rng=rng, dtype=dtype), nn.Upsample(scale_factor=2, mode="bilinear"),
         nn.GlobalAvgPool2d(), nn.Linear(CLASSES, CLASSES, rng=rng, dtype=dtype),
@@ -107,7 +107,7 @@ def tupled(dx):
 
 
 def passes(model, inputs, times=1):
-    """Output, gradients of all inputs and of all parameters, of the last of some passes."""
+    """Return the output and the gradients of all inputs and parameters, from the last of several passes."""
     for _ in range(times):
         model.zero_grad()
         y = model(*inputs)
@@ -224,17 +224,17 @@ def test_a_training_step_is_that_of_the_calls(name, backend):
 @nets
 @pytest.mark.parametrize("images", [1, 2, N, 2 * N])
 def test_inference_is_evaluation(name, fast_backend, images):
-    """With normalizations folded in every branch; for few images, channels in the lanes."""
+    """Normalizations are folded in every branch; for few images, lanes are channels."""
     with fastcnn.use_backend(fast_backend):
         model = net(name)
-        passes(model, batch(name))  # which gives the normalizations statistics
+        passes(model, batch(name))  # updates the running statistics
         infer = model.eval().compile_inference(batch_size=N)
         inputs = batch(name, images=images)
         expected = model(*inputs)
         assert_rounded([infer(*inputs), infer(inputs)], [expected] * 2)
     kinds = [type(layer).__name__ for layer in infer.layers.modules()]
     assert "BatchNorm2d" not in kinds
-    assert kinds.count("FixedBatchNorm") == (3 if name == "dense" else 0)  # there ReLU comes first
+    assert kinds.count("FixedBatchNorm") == (3 if name == "dense" else 0)  # in which ReLU comes first
 
 
 @nets
@@ -263,7 +263,7 @@ def test_the_way_to_pytorch_and_back(name):
     y = theirs(tuple(map(torch.tensor, inputs)) if len(inputs) > 1 else torch.tensor(inputs[0]))
     with fastcnn.use_backend("numpy"):
         assert_rounded([y.detach().numpy()], [model(*inputs)])
-        if name != "two images":  # shares layers, which do not come back
+        if name != "two images":  # shared layers do not come back as shared
             assert_equal(passes(interop.from_torch(interop.to_torch(model)), inputs), passes(model, inputs))
 
 
@@ -298,7 +298,7 @@ def test_summary_of_several_inputs(capsys):
 
 
 def test_one_array_may_be_several_inputs(backend):
-    """A program that was recorded for one array twice does not take the next two for one."""
+    """A program recorded with the same array as both inputs does not treat two different arrays as the same."""
     with fastcnn.use_backend(backend):
         model = nn.Sequential(nn.Parallel(nn.Identity(), nn.LeakyReLU(2.0)))
         a, b = np.array([[-1.0, 2.0]]), np.array([[-3.0, 5.0]])
@@ -314,7 +314,7 @@ def test_one_array_may_be_several_inputs(backend):
 
 
 class Difference(nn.Module):
-    """A layer of one's own that takes two inputs."""
+    """A custom layer with two inputs."""
 
     several_inputs = True
 

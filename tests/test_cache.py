@@ -1,4 +1,4 @@
-"""The folder of compiled kernels may be new, stale, broken or read-only: the results are the same, and it is said."""
+"""The folder of compiled kernels may be new, stale, broken or read-only: results are the same, with a message."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ COMPILING = "fastcnn: compiling kernels for this processor"
 
 
 def run(code: str, folder: Path, package: Path | None = None) -> str:
-    """What a fresh process that finds its results says on standard error."""
+    """Run code in a fresh process, which must succeed; return its stderr."""
     path = package or Path(fastcnn.__file__).parents[1]
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(path), "PYTHONWARNINGS": "default"}
     command = [sys.executable, "-c", code]
@@ -26,7 +26,7 @@ def run(code: str, folder: Path, package: Path | None = None) -> str:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory) -> Path:
-    """A folder with the kernels that `RELU` needs."""
+    """A folder with the kernels for `RELU`."""
     folder = tmp_path_factory.mktemp("cache")
     run(RELU, folder)
     return folder
@@ -34,7 +34,7 @@ def filled(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def folder(filled, tmp_path) -> Path:
-    """A copy of it."""
+    """A copy of the folder."""
     return shutil.copytree(filled, tmp_path / "cache")
 
 
@@ -98,7 +98,7 @@ def test_kernels_are_compiled_again_when_what_they_call_has_changed(tmp_path):
 
 
 def test_code_that_is_not_what_the_index_says_is_compiled_again(folder, tmp_path):
-    """So it is after two processes have compiled a kernel for two dtypes at once, as both number its file 1."""
+    """This happens if two processes compile a kernel for two dtypes at once, because both number their file 1."""
     other = tmp_path / "other"
     run(RELU.replace("2.0]", "2.0], np.float32"), other)
     code = [file for file in folder.rglob("*.nbc") if "relu" in file.name]

@@ -1,4 +1,4 @@
-"""Early stopping, best weights, averaged weights, and when callbacks are called."""
+"""Early stopping, best weights, averaged weights, and the times at which callbacks are called."""
 
 import contextlib
 import dataclasses
@@ -30,7 +30,7 @@ def fit(trainer: training.Trainer, epochs: int) -> training.History:
 
 
 class Results(Callback):
-    """Gives the epochs the results of a list, whatever they were."""
+    """A callback that replaces the results of the epochs by those of a list."""
 
     def __init__(self, **results):
         self.results = results
@@ -42,7 +42,7 @@ class Results(Callback):
 
 
 class Diary(Callback):
-    """Writes down when it is called."""
+    """A callback that records its calls."""
 
     def __init__(self, name: str, entries: list):
         self.name, self.entries = name, entries
@@ -190,7 +190,7 @@ def test_best_weights_come_back_and_lie_in_the_file(tmp_path):
     twin = make_trainer().model
     training.load_weights(twin, path)
     for state in (trainer.model.state_dict(), twin.state_dict(), best.weights):
-        np.testing.assert_array_equal(state["weight"], weights.seen[1]["weight"])  # the first of equals
+        np.testing.assert_array_equal(state["weight"], weights.seen[1]["weight"])  # the first one in case of a tie
     assert (weights.seen[1]["weight"] != weights.seen[3]["weight"]).any()
 
 
@@ -203,7 +203,7 @@ def test_another_fit_goes_on_from_the_best_epoch_with_the_optimizer_of_that_epoc
 
     trainer, expected = make(Results(validation_loss=[3, 1, 2, 2, 2]), training.BestWeights()), make()
     fit(trainer, 4), fit(expected, 2)
-    trainer.optimizer.lr = expected.optimizer.lr = 0.05  # a setting, which stays as it is
+    trainer.optimizer.lr = expected.optimizer.lr = 0.05  # a setting, which must be kept
     fit(trainer, 1), fit(expected, 1)
     assert trainer.history.step_losses[-3:] == expected.history.step_losses[-3:]
 
@@ -219,7 +219,7 @@ def test_best_weights_do_not_turn_a_schedule_back():
 
 
 class Half:
-    """An average of weights as `WeightAverage` wants one: half of the new, half of the old."""
+    """An average for `WeightAverage`: half of the new weights plus half of the old ones."""
 
     def __init__(self, parameters):
         self.parameters = list(parameters)

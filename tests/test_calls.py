@@ -1,4 +1,4 @@
-"""What a layer remembers belongs to a call: a gradient is that of its own forward pass, or refused in a sentence."""
+"""A layer keeps state for each call: a gradient belongs to its own forward pass, or is refused with an error."""
 
 import copy
 import gc
@@ -28,7 +28,7 @@ def linear(inputs, outputs, seed=0):
 
 
 def gradients(model, x, dy):
-    """Of the input and of all parameters."""
+    """Return the gradients of the input and of all parameters."""
     model.zero_grad()
     model(x)
     return [model.backward(dy), *(parameter.grad for parameter in model.parameters())]
@@ -40,7 +40,7 @@ def assert_equal(found, expected):
 
 
 class Add(nn.Module):
-    """x plus a number that ``__init__`` keeps in a private attribute; counts its calls in another one."""
+    """Add a number that ``__init__`` stores in a private attribute; another one counts the calls."""
 
     def __init__(self, number):
         self._number, self._calls, self.seen = number, 0, None
@@ -144,7 +144,7 @@ def test_two_threads_may_train_models_with_a_layer_in_common():
 
 
 class Fragile(nn.Identity):
-    """The identity, unless it is told to raise."""
+    """The identity, which raises on demand."""
 
     fails = False
 
@@ -173,11 +173,11 @@ def test_after_a_forward_that_failed_there_is_no_gradient(norm):
         model.backward(dy)
 
 
-# What a layer of one's own returns.
+# Return values of custom layers.
 
 
 class Returns(nn.Module):
-    """The identity, with a gradient of one's choice."""
+    """The identity, with any gradient."""
 
     def __init__(self, gradient):
         self.gradient = gradient
@@ -236,7 +236,7 @@ def test_a_gradient_that_does_not_fit_its_parameter_is_refused():
         parameter.accumulate(np.zeros(3))
 
 
-# Containers of one's own.
+# Custom containers.
 
 
 class CalledTwice(nn.Module):
@@ -286,7 +286,7 @@ def test_modules_in_a_list_are_refused():
             ):
                 ask()
     net.first = nn.ReLU()
-    net.blocks = [net.first]  # in an order of one's own: it is found
+    net.blocks = [net.first]  # allowed, because the module is also an attribute
     assert net.first in list(net.modules())
 
 
@@ -322,7 +322,7 @@ def test_attributes_that_init_sets_are_no_memories():
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), model.compile_inference()):
         np.testing.assert_array_equal(twin(x), y)
     assert nn.summarize(model, (3,)).rows[1].output_shape == (3,)
-    assert (model[0]._calls, model[0].seen) == (1, (4, 3))  # a copy's calls are not its own
+    assert (model[0]._calls, model[0].seen) == (1, (4, 3))  # calls of a copy are not counted
     model(x[:2])
     assert (model[0]._calls, model[0].seen) == (2, (2, 3))
 
@@ -348,7 +348,7 @@ def wrapped(method, calls):
 
 @pytest.mark.parametrize("at", range(4))
 def test_a_method_wrapped_on_the_layer_is_called_every_time(at):
-    """Whether the model was recorded before or not, and whether the layer had been fused with others."""
+    """This holds whether or not the model has been recorded before, and the layer has been fused with others."""
     rng = np.random.default_rng(0)
     model = nn.Sequential(
         nn.Conv2d(1, 2, 3, rng=rng), nn.ReLU(), nn.MaxPool2d(2), nn.Sequential(nn.Tanh(), nn.Flatten())
@@ -405,7 +405,7 @@ def test_a_model_is_gone_with_its_last_reference(norm):
             model.backward(np.ones_like(y))
         return weakref.ref(model), weakref.ref(model[0])
 
-    last()  # compiles: what that leaves behind is another's
+    last()  # compiles the kernels, which may leave other references
     gc.collect()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Chains: steps through which a block of images goes before the next one, with the same bits as one after the other."""
+"""Chains of steps that process one block of images after the other, with bit-identical results."""
 
 import itertools
 from contextlib import contextmanager
@@ -65,7 +65,7 @@ def net(name):
 
 
 def trained(name, *threads):
-    """A net that has taken a step on each of these numbers of threads, as one program, and that program."""
+    """Train a net for one step on each of these numbers of threads, as one program; return net and program."""
     model = net(name)
     step = training.TrainStep(model, optim.SGD(model.parameters(), 0.1, momentum=0.9), nn.CrossEntropyLoss())
     for number in threads:
@@ -97,7 +97,7 @@ def test_a_program_in_chains_has_the_bits_of_the_calls(name, threads):
 
 
 def test_a_concatenation_stands_in_chains():
-    """Forward the copy of each branch's output, backward that of its gradient."""
+    """The copies of the branches' outputs (forward) and gradients (backward) are part of chains."""
     _, program = trained("joined", BLOCKS)
     for kernel in (branches._put, branches._take):
         found = [len(part) for part in program.chains for step in part if step.kernel is kernel]
@@ -110,7 +110,7 @@ def test_there_are_none_where_threads_would_wait():
 
 
 def steps_of_passes(name):
-    """Those of a forward and a backward pass, whose arrays all have memory of their own."""
+    """Return the steps of a forward and a backward pass in which no arrays share memory."""
     model, loss = net(name), nn.CrossEntropyLoss()
     x, labels = batch()
     loss(model(x), labels)
@@ -129,7 +129,7 @@ def copies(arrays):
 
 @pytest.mark.parametrize("name", NETS)
 def test_kernels_write_what_they_say(name):
-    """A kernel that names what it writes leaves all other arrays as they are."""
+    """A kernel that names the arrays it writes changes no others."""
     named = [step for step in steps_of_passes(name) if step.kernel.writes is not None]
     assert len(named) > 20
     for step in named:
@@ -142,7 +142,7 @@ def test_kernels_write_what_they_say(name):
 
 @pytest.mark.parametrize("name", NETS)
 def test_a_block_has_what_it_needs(name):
-    """Tasks of one block compute the same whatever is in the other blocks, and leave these as they are."""
+    """Tasks of one block do not depend on the other blocks and do not change them."""
     divided = [step for step in steps_of_passes(name) if step.blocks]
     assert len(divided) > 10
     for step in divided:
@@ -161,7 +161,7 @@ def test_a_block_has_what_it_needs(name):
 
 
 def run_block(step, block, arrays):
-    """The tasks of one block, by a chain of one thread that has that block only."""
+    """Run the tasks of one block, as a chain on one thread with only this block."""
     each = step.tasks // step.blocks
     made = step.kernel.step((1, each), step.scratch, step.arguments | arrays)
     words = np.frombuffer(made.record, np.int64).copy()
@@ -205,7 +205,7 @@ def test_what_stands_in_the_way_is_moved():
 
 
 def test_what_a_chain_alone_needs_is_one_block_for_each_thread():
-    """Of the backward pass through convolutions and ReLU, whatever its length; forward, what it needs later is kept."""
+    """In the backward pass through convolutions and ReLU of any number; the forward pass keeps what backward needs."""
 
     def sizes(layers):
         rng = np.random.default_rng(0)
@@ -220,4 +220,4 @@ def test_what_a_chain_alone_needs_is_one_block_for_each_thread():
     (few, few_scratch), (many, many_scratch) = sizes(4), sizes(10)
     activation = 4 * 64 * BLOCKS * VECTOR_BYTES
     assert 6 * activation <= many - few < 8 * activation
-    assert abs(many_scratch - few_scratch) < activation / BLOCKS / 2  # the optimizer has longer lists
+    assert abs(many_scratch - few_scratch) < activation / BLOCKS / 2  # a longer net has longer lists in the optimizer

@@ -1,4 +1,4 @@
-"""Checkpoints as files: whole or not there, refused where they are damaged or of something else."""
+"""Checkpoint files are written completely or not at all, and refused if they are damaged or of another kind."""
 
 import json
 import math
@@ -41,7 +41,7 @@ def header(path: Path) -> dict:
 
 
 def forge(path: Path, change) -> None:
-    """Let ``change(header, arrays)`` change a checkpoint, and make its sum right again."""
+    """Let ``change(header, arrays)`` change a checkpoint, and update its checksum."""
     metadata, arrays = header(path), load_file(path)
     record = json.loads(metadata["fastcnn_checkpoint"])
     change(record, arrays)
@@ -104,7 +104,7 @@ def test_a_damaged_file_is_refused(path, spoil, message):
 
 
 def change(name: str, value):
-    """A forgery that puts ``value`` at a dotted place of the header."""
+    """Make a change for `forge` that sets ``value`` at a dotted place of the header."""
 
     def change(record, arrays):
         *outer, last = name.split(".")
@@ -223,7 +223,7 @@ def test_another_run_is_named(path, options, message):
 
 
 def in_an_earlier_version(record: dict, _) -> None:
-    """What a checkpoint held when optimizers had no groups."""
+    """Convert a checkpoint to the format of versions without parameter groups."""
     run = record["state"]
     for part in (run["optimizer"]["state"], *(callback["state"].get("buffers", {}) for callback in run["callbacks"])):
         part.pop("largest", None)
@@ -366,8 +366,8 @@ def test_the_latest_that_is_whole_is_taken(tmp_path):
     newest.write_bytes(newest.read_bytes()[:-5])
     with pytest.warns(UserWarning, match=r"00000021\.safetensors is not .* The previous checkpoint is tried"):
         assert training.latest_checkpoint(tmp_path).steps == 14
-    with pytest.warns(UserWarning, match="The previous checkpoint is tried"):
-        trainer = run(tmp_path, epochs=1)  # the damaged one is replaced
+    with pytest.warns(UserWarning, match="The one before is taken"):
+        trainer = run(tmp_path, epochs=1)  # replaces the damaged one
     assert (len(trainer.history.epochs), steps(tmp_path)) == (3, [14, 21])
     newest.write_bytes(b"")
     older.write_bytes(b"")
@@ -424,7 +424,7 @@ def test_a_failed_write_keeps_the_checkpoint_before(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(os.name != "posix", reason="limits of a process are POSIX's")
 def test_a_disk_that_is_really_full(tmp_path):
-    """A process that may not write files of more than 10 kB."""
+    """The process may not write files larger than 10 kB."""
     code = f"""
 import resource
 from pathlib import Path

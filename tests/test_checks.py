@@ -1,4 +1,4 @@
-"""What is wrong with the data of a run is said before its first batch."""
+"""Errors in the data of a run are reported before the first batch."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def _numpy(monkeypatch):
 
 
 class Diary(training.Callback):
-    """Whether it was called."""
+    """A callback that records whether it was called."""
 
     called = False
 
@@ -35,7 +35,7 @@ def make(
 
 
 def refused(trainer: training.Trainer, loader, validation, error, message: str) -> None:
-    """Before anything has changed."""
+    """Check that an error is raised before anything has changed."""
     model = trainer.model
     before = model.state_dict(), loader.state_dict() if hasattr(loader, "state_dict") else None
     modes = [module.training for module in model.modules()]
@@ -150,7 +150,7 @@ def test_nan_in_validation_images_is_a_number_of_the_record():
 
 def test_a_run_is_the_same_as_in_a_loop_without_checks():
     rng = np.random.default_rng(0)
-    for batch_size in (5, 8):  # with a last batch of one, which is tried, and without
+    for batch_size in (5, 8):  # with and without a last batch of one image, which is checked
         model, twin = (nn.Sequential(nn.Linear(6, 4), nn.Dropout(0.5, rng=np.random.default_rng(0)), nn.Linear(4, 3))
                        for _ in range(2))  # fmt: skip
         for parameter, other in zip(model.parameters(), twin.parameters(), strict=True):
@@ -200,12 +200,12 @@ def test_the_look_at_the_data_compiles_and_records_nothing():
 
 def test_an_optimizer_of_what_is_not_in_the_model():
     trainer, loader = make()
-    trainer.model[-1] = nn.Linear(4, 3)  # after the optimizer was made
+    trainer.model[-1] = nn.Linear(4, 3)  # replaced after the optimizer was made
     refused(
         trainer, loader, None, ValueError, "has parameters that are not the model's, and leaves out 2.weight, 2.bias:"
     )
     trainer.model[-1].requires_grad_(False)
-    trainer.fit(loader)  # nothing is left out that learns
+    trainer.fit(loader)  # all parameters that need gradients are in the optimizer
 
 
 def test_an_optimizer_may_leave_parameters_out_and_train_those_of_the_loss():

@@ -162,9 +162,7 @@ def test_a_member_that_claims_a_terabyte_costs_no_memory(tmp_path):
 
 @pytest.mark.parametrize("cut", [0, 1, 20, 100, -400, -9])
 def test_an_archive_that_was_cut_off(tmp_path, cut):
-    noise = (
-        np.random.default_rng(0).integers(0, 10, 3073, dtype=np.uint8).tobytes()
-    )  # which gzip cannot make nothing of
+    noise = np.random.default_rng(0).integers(0, 10, 3073, dtype=np.uint8).tobytes()  # hardly compressible
     path = archive(tmp_path / "cifar-10-binary.tar.gz", dict.fromkeys(NAMES, noise))
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(DataError, match=re.escape(str(path))):

@@ -1,4 +1,4 @@
-"""Clipping of gradients: by hand, beside PyTorch, and what it says to bad input."""
+"""Clipping of gradients: values computed by hand, comparison with PyTorch, and errors for bad input."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_the_norm_is_that_of_all_gradients_together(dtype):
     np.testing.assert_allclose(params[0].grad, [1, 1.5], rtol=1e-6)
     np.testing.assert_allclose(params[1].grad, [[3]], rtol=1e-6)
     assert params[0].grad.dtype == dtype
-    assert optim.clip_grad_norm(params, 100) == pytest.approx(3.5, rel=1e-6)  # no longer too large: as they are
+    assert optim.clip_grad_norm(params, 100) == pytest.approx(3.5, rel=1e-6)  # no longer too large, so unchanged
     np.testing.assert_allclose(params[1].grad, [[3]], rtol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""``python -m fastcnn``: what it prints, and that nothing is left to compile after a warm-up."""
+"""``python -m fastcnn``: its output, and that a warm-up leaves nothing to compile."""
 
 import os
 import re

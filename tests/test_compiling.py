@@ -1,4 +1,4 @@
-"""Kernels are compiled in the first steps of a run: that is counted, shown and said, and no time of training."""
+"""Compiling kernels in the first steps of a run is timed, shown and reported, and excluded from training time."""
 
 import os
 import re
@@ -48,7 +48,7 @@ print(end - start, training, compiling, history.epochs[0].seconds, backends.load
 
 
 def run(folder: Path, *arguments) -> tuple[list[float], str]:
-    """Seconds of the first epoch: in all, of training, of compiling, as recorded; kernels; and what is said."""
+    """Return the first epoch's seconds (total, training, compiling, recorded), the number of kernels, and stderr."""
     path = os.pathsep.join(filter(None, (str(Path(fastcnn.__file__).parents[1]), os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": path}
     command = [sys.executable, "-c", RUN, *arguments]
@@ -125,7 +125,7 @@ def test_a_rehearsal_computes_nothing_and_finds_what_must_be_compiled():
             assert nn.Softmax()(x).shape == x.shape
             assert infer(x).shape == (40, 7)
             assert backends.load().compiled() == before
-            with ThreadPoolExecutor(1) as thread:  # which does not rehearse
+            with ThreadPoolExecutor(1) as thread:  # another thread, which is not rehearsing
                 np.testing.assert_array_equal(thread.submit(F.relu, -x, backend="numba").result(), 0 * x)
         names = {kernel.name for kernel, _ in needed}
         assert {"_pack", "_silu", "_softmax", "_unpack"} < names

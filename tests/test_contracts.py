@@ -1,4 +1,4 @@
-"""Every layer and every backend keeps its contract, and what breaks it is caught, with the right sentence."""
+"""Every layer and backend meets its contract, and violations are detected with the right error message."""
 
 import re
 from types import ModuleType
@@ -28,14 +28,14 @@ def test_layers_keep_their_contract(make, shape):
 
 @pytest.mark.parametrize("make", [small_net, small_decoder, small_resnet])
 def test_nets_keep_it_too(make):
-    """Without naive, which takes a minute."""
+    """Without naive, which would take a minute."""
     rng = np.random.default_rng(0)
     check_layer(make(rng), rng.standard_normal((19, 2, 7, 6)), backends=["numpy", "numba"])
 
 
 @pytest.mark.parametrize("name", models.NAMES)
 def test_models_keep_it_too(name):
-    """By numba's kernels too, where other tests compile them."""
+    """On numba only for models whose kernels other tests compile as well."""
     rng = np.random.default_rng(0)
     model = models.build(name, num_classes=3, **MODELS[name], rng=rng)
     fast = ["numpy", "numba"] if FULL or name in ("lenet5", "mlp") else ["numpy"]
@@ -44,7 +44,7 @@ def test_models_keep_it_too(name):
 
 @pytest.mark.parametrize("file", backends.FILES)
 def test_backends_keep_their_contract(file, fast_backend):
-    """In float64, numba's kernels are those of float32 compiled once more: twice the time, for little."""
+    """Only float32 for numba: compiling its kernels for float64, too, would double the time and add little."""
     dtypes = ("float64", "float32") if FULL or fast_backend != "numba" else ("float32",)
     check_backend(backends.load(fast_backend), operations=backends.operations_by_file()[file], dtypes=dtypes)
 
@@ -54,7 +54,7 @@ def test_the_definition_agrees_with_itself():
 
 
 class Scale(nn.Module):
-    """Right; its heirs are wrong in one thing each."""
+    """A correct layer; each subclass has one fault."""
 
     def __init__(self):
         self.factor = nn.Parameter(np.array([2.0, -0.5]))
@@ -375,7 +375,7 @@ def test_gradcheck_is_one_of_float64():
 
 
 def changed(**operations) -> ModuleType:
-    """The numpy backend with other operations."""
+    """Make the numpy backend with some operations replaced."""
     package = ModuleType("changed")
     vars(package).update(vars(backends.load("numpy")) | operations)
     return package
@@ -413,7 +413,7 @@ def normalize_padded(x, mean, invstd, weight, bias):
 
 
 def padded_gradients(dy, x, weight, input_grad, weight_grad):
-    """The filters' gradient sums over the idle lane too, where that of the output is zero."""
+    """The gradient of the weights includes the idle lane, in which the gradient of the output is zero."""
     dx, *others = NUMPY.linear_backward(dy.array, x.array, weight, input_grad, weight_grad)
     return Padded(dx, x.shape), *others
 

@@ -1,4 +1,4 @@
-"""Convolution: literals worked by hand -> naive -> central differences -> the other backends."""
+"""Convolution: literals computed by hand -> naive -> central differences -> the other backends."""
 
 import functools
 import math
@@ -30,7 +30,7 @@ FILTER = np.array([[1, 2], [3, 4]], float)[None, None]
     [
         # 1*1 + 2*2 + 4*3 + 5*4 = 37, and so on
         pytest.param({}, [[37, 47], [67, 77]], id="filters are not flipped"),
-        # windows at the corners; the padding takes 1*0, 2*0 ...: 1*4, 2*3 + 3*4, 4*2 + 7*4, and 5 6 8 9 whole
+        # windows at the corners; taps on the padding give 0: 1*4, 2*3 + 3*4, 4*2 + 7*4, and all of 5 6 8 9
         pytest.param({"stride": 2, "padding": 1}, [[4, 18], [36, 77]], id="stride and padding"),
         # one column of padding on the left, one row at the bottom
         pytest.param(
@@ -46,7 +46,7 @@ FILTER = np.array([[1, 2], [3, 4]], float)[None, None]
         ),
         # the four corners: 1*1 + 3*2 + 7*3 + 9*4
         pytest.param({"dilation": 2}, [[64]], id="dilation"),
-        # taps two apart around the padded image: of every window one tap is inside for stride 3 ... 5*4, 5*3, 5*2, 5*1
+        # taps two apart on the padded image; with stride 3, one tap of every window is inside: 5*4, 5*3, 5*2, 5*1
         pytest.param({"dilation": 2, "padding": 1, "stride": 2}, [[5 * 4, 5 * 3], [5 * 2, 5 * 1]], id="all together"),
     ],
 )
@@ -73,7 +73,7 @@ def test_groups_by_hand(backend, dtype):
 def test_backward_by_hand(backend, dtype):
     dy = np.array([[[[1, 2], [3, 4]]]], dtype)
     dx, dweight, dbias = F.conv2d_backward(dy, IMAGE.astype(dtype), FILTER.astype(dtype), backend=backend)
-    # the middle pixel is read by all four windows, each time with another tap: 1*4 + 2*3 + 3*2 + 4*1 = 20
+    # all four windows read the middle pixel, each with another tap: 1*4 + 2*3 + 3*2 + 4*1 = 20
     np.testing.assert_array_equal(dx[0, 0], [[1, 4, 4], [6, 20, 16], [9, 24, 16]])
     np.testing.assert_array_equal(dweight[0, 0], [[37, 47], [67, 77]])  # dy slides over the image as FILTER does
     np.testing.assert_array_equal(dbias, [10])
@@ -85,7 +85,7 @@ def test_backward_with_stride_and_padding_by_hand(backend, dtype):
     dx, dweight, dbias = F.conv2d_backward(
         dy, IMAGE.astype(dtype), FILTER.astype(dtype), stride=2, padding=1, backend=backend
     )
-    # each pixel is read once: pixel 1 by tap 4, 2 and 3 by taps 3 and 4, 4 and 7 by taps 2 and 4, the rest by all
+    # each pixel is read once: pixel 1 by tap 4, 2 and 3 by taps 3 and 4, 4 and 7 by taps 2 and 4, the others by all
     np.testing.assert_array_equal(dx[0, 0], [[4, 30, 40], [200, 1000, 2000], [400, 3000, 4000]])
     np.testing.assert_array_equal(dweight[0, 0], [[5000, 6000 + 400], [8000 + 20, 9000 + 700 + 30 + 1]])
     np.testing.assert_array_equal(dbias, [1111])
@@ -102,7 +102,7 @@ def test_backward_of_groups_by_hand(backend, dtype):
 
 
 def results(case, arrays, backend):
-    """y, dx, dweight, dbias."""
+    """Return y, dx, dweight and dbias."""
     x, weight, bias, dy = arrays
     y = of(F, "conv{}d", case)(x, weight, bias, **case.options, backend=backend)
     return y, *of(F, "conv{}d_backward", case)(dy, x, weight, **case.options, backend=backend)
@@ -110,7 +110,7 @@ def results(case, arrays, backend):
 
 @functools.cache
 def naive(case, dtype):
-    """What naive computes, and the sums of the absolute values of its terms."""
+    """Return naive's results, and the sums of the absolute values of their terms."""
     arrays = case.arrays(np.random.default_rng(0), dtype)
     sizes = [None if array is None else np.abs(array) for array in arrays]
     return results(case, arrays, "naive"), results(case, sizes, "naive")
@@ -181,7 +181,7 @@ def test_infinities_make_nan_as_ieee_754_says_without_a_warning(backend, dtype):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
 def test_a_pixel_that_is_not_finite_spoils_its_windows_only(backend, dtype, value, rng):
-    # in the image at lane 17 of 20: images that share a vector with it stay clean
+    # only in image 17 of 20: other images in the same vector must stay finite
     x = rng.standard_normal((20, 2, 6, 6)).astype(dtype)
     weight = rng.standard_normal((3, 2, 3, 3)).astype(dtype)
     clean = F.conv2d(x, weight, padding=1, backend=backend)

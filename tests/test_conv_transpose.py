@@ -1,4 +1,4 @@
-"""Transposed convolution: literals worked by hand -> naive -> central differences -> the other backends."""
+"""Transposed convolution: literals computed by hand -> naive -> central differences -> the other backends."""
 
 import functools
 import math
@@ -61,7 +61,7 @@ def test_forward_by_hand(backend, dtype, options, y):
 
 def test_channels_bias_and_images_by_hand(backend, dtype):
     x = np.array([[[[2]], [[3]]], [[[-1]], [[1]]]], dtype)  # two images of one pixel, two channels
-    weight = np.array([[[[1]], [[10]]], [[[100]], [[1000]]]], dtype)  # of channel 0: to outputs 0 and 1; of channel 1
+    weight = np.array([[[[1]], [[10]]], [[[100]], [[1000]]]], dtype)  # channel 0 to outputs 0 and 1; channel 1
     y = F.conv_transpose2d(x, weight, np.array([0.5, -0.5], dtype), backend=backend)
     np.testing.assert_array_equal(y[:, :, 0, 0], [[2 + 300 + 0.5, 20 + 3000 - 0.5], [-1 + 100 + 0.5, -10 + 1000 - 0.5]])
 
@@ -76,7 +76,7 @@ def test_groups_by_hand(backend, dtype):
     x = np.array([3, 5], dtype).reshape(1, 2, 1, 1)
     weight = np.array([1, 2, 10, 20], dtype).reshape(2, 2, 1, 1)
     y = F.conv_transpose2d(x, weight, groups=2, backend=backend)
-    np.testing.assert_array_equal(y[0, :, 0, 0], [3, 6, 50, 100])  # each channel makes two
+    np.testing.assert_array_equal(y[0, :, 0, 0], [3, 6, 50, 100])  # each channel gives two
 
 
 def test_backward_by_hand(backend, dtype):
@@ -111,7 +111,7 @@ def test_backward_of_groups_by_hand(backend, dtype):
 
 
 def results(case, arrays, backend):
-    """y, dx, dweight, dbias."""
+    """Return y, dx, dweight and dbias."""
     x, weight, bias, dy = arrays
     y = of(F, "conv_transpose{}d", case)(x, weight, bias, **case.options, backend=backend)
     return y, *of(F, "conv_transpose{}d_backward", case)(dy, x, weight, **case.options, backend=backend)
@@ -119,7 +119,7 @@ def results(case, arrays, backend):
 
 @functools.cache
 def naive(case, dtype):
-    """What naive computes, and the sums of the absolute values of its terms."""
+    """Return naive's results, and the sums of the absolute values of their terms."""
     arrays = case.arrays(np.random.default_rng(0), dtype)
     sizes = [None if array is None else np.abs(array) for array in arrays]
     return results(case, arrays, "naive"), results(case, sizes, "naive")
@@ -214,7 +214,7 @@ def test_infinities_make_nan_as_ieee_754_says_without_a_warning(backend, dtype):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
 def test_a_pixel_that_is_not_finite_spoils_its_taps_only(backend, dtype, value, rng):
-    # in the image at lane 17 of 20: images that share a vector with it stay clean
+    # only in image 17 of 20: other images in the same vector must stay finite
     x = rng.standard_normal((20, 2, 5, 5)).astype(dtype)
     weight = rng.standard_normal((2, 3, 3, 3)).astype(dtype)
     clean = F.conv_transpose2d(x, weight, stride=2, padding=1, backend=backend)

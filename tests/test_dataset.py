@@ -1,4 +1,4 @@
-"""A loader of a dataset: items one by one, made by threads or not, always the same batches."""
+"""A loader of a dataset gives the same batches with any number of threads."""
 
 import gc
 import re
@@ -12,11 +12,11 @@ from fastcnn import data, nn, optim, training
 from fastcnn.data import ArrayDataset, DataLoader, Dataset, ImageFolder
 from tests.test_loader import arrays, equal, noise
 
-Image = pytest.importorskip("PIL.Image", reason="reading pictures needs Pillow: pip install Pillow")
+Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed: pip install Pillow")
 
 
 class Numbers:
-    """A dataset by its habits alone; where ``bad`` is, it fails."""
+    """A dataset by duck typing; reading item ``bad`` fails."""
 
     def __init__(self, n=10, bad=None, seconds=0.0):
         self.images, self.numbers = arrays(n)
@@ -60,7 +60,7 @@ def test_batches_are_those_of_arrays_whoever_makes_them(num_workers, shuffle):
 @pytest.mark.parametrize("num_workers", WORKERS)
 def test_parts_are_those_of_arrays(num_workers):
     images, labels = arrays(10)
-    for part in range(5):  # of batches of four and one of two, some have none
+    for part in range(5):  # with batches of four and a last one of two, some parts are empty
         expected = DataLoader(images, labels, 4, shuffle=True, rng=np.random.default_rng(0)).parts(part, 5)
         equal(list(loader(Numbers(), 4, augment=None, num_workers=num_workers).parts(part, 5)), list(expected))
 

@@ -1,4 +1,4 @@
-"""In the numba backend's kernels numbers too small to be normal are zeros, on every thread, and nowhere else."""
+"""Kernels of the numba backend treat denormal numbers as zero, on every thread; other code does not."""
 
 import platform
 
@@ -26,7 +26,7 @@ def numba_backend():
 
 
 def tiny(dtype) -> np.floating:
-    """A number a thousandth of the smallest normal one."""
+    """Return a thousandth of the smallest normal number."""
     return np.finfo(dtype).tiny / dtype(1000)
 
 

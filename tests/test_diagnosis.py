@@ -1,4 +1,4 @@
-"""A loss that is not finite: what is to blame."""
+"""The diagnosis of a loss that is not finite."""
 
 import numpy as np
 import pytest
@@ -11,14 +11,14 @@ IMAGES = np.random.default_rng(0).standard_normal((5, 1, 6, 6)).astype(np.float3
 
 
 class Overflow(nn.Module):
-    """Gives infinity."""
+    """A layer that returns infinity."""
 
     def forward_native(self, x, backend):
         return backend.pack(np.full_like(backend.unpack(x), np.inf))
 
 
 class Twice(nn.Module):
-    """Holds a layer under a name of its own."""
+    """A layer that contains another one, as an attribute."""
 
     def __init__(self, inner: nn.Module):
         self.inner = inner
@@ -54,7 +54,7 @@ def test_a_parameter():
 def test_a_convolution_that_is_fused_with_its_pooling_has_its_own_name():
     model = make_model()
     model[0].weight.data[...] = 3e38
-    model(IMAGES * 0)  # a recording is there
+    model(IMAGES * 0)  # makes a recording
     assert explain(model, IMAGES * 9).startswith("Layer 0 (Conv2d(1, 2, kernel_size=(3, 3)")
 
 

@@ -1,4 +1,4 @@
-"""`digit_image`: a digit lands where MNIST's do, whatever the picture."""
+"""`digit_image` centres and scales digits like MNIST's, for any picture."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The embedded digits: their form, their randomness, and that they can be learned from."""
+"""The built-in digits: their form and randomness; a network can be trained on them."""
 
 import importlib
 import os
@@ -49,7 +49,7 @@ def test_digits_fill_their_box_and_are_centred_by_mass(data):
 
 def test_a_seed_gives_the_same_images_and_another_gives_others(data):
     (again, test), other = digits(700, 600), digits(700, 1, seed=1)[0]
-    np.testing.assert_array_equal(again.images, data[0].images[:700])  # the first n, however many are drawn
+    np.testing.assert_array_equal(again.images, data[0].images[:700])  # the first n never differ
     np.testing.assert_array_equal(again.labels, data[0].labels[:700])
     np.testing.assert_array_equal(test.images, data[1].images[:600])
     assert (other.labels != again.labels).any()
@@ -71,7 +71,7 @@ INK = [25097, 38131, 24894, 28899, 22844, 38200, 35102, 13448, 19443, 39051, 229
 
 
 def nearest(train, test):
-    """Labels of the images of ``test``: that of the nearest image of ``train``."""
+    """Classify the images of ``test`` by the nearest image of ``train``."""
     a, b = (part.images.reshape(len(part), -1).astype(np.float32) / 255 for part in (train, test))
     return train.labels[((a * a).sum(1) - 2 * b @ a.T).argmin(1)]
 

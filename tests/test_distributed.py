@@ -1,4 +1,4 @@
-"""Several ranks train as one process does; run by a real mpiexec on this machine."""
+"""Several ranks train like one process; they are run by a real mpiexec on this machine."""
 
 import contextlib
 import importlib.util
@@ -38,8 +38,8 @@ SAME = (
     "by_loader",
     "by_loader_of_classes",
     "unmeasured",
-)  # what is that of one process, to rounding
-OWN = ("augmented", "dropout", "batch_norm_apart")  # what depends on the number of ranks
+)  # equal to a single process, up to rounding
+OWN = ("augmented", "dropout", "batch_norm_apart")  # results depend on the number of ranks
 MORE = (
     "by_strategy",
     "saved",
@@ -71,7 +71,7 @@ def start(ranks: int, folder: Path, *scenarios: str, threads: str | None = "1") 
 
 
 def wait(process: subprocess.Popen) -> tuple[str, str]:
-    """What ranks print until they end; none is left where they hang."""
+    """Wait until ranks end and return their output; terminate them if they hang."""
     try:
         return process.communicate(timeout=300)
     finally:
@@ -79,7 +79,7 @@ def wait(process: subprocess.Popen) -> tuple[str, str]:
 
 
 def run(ranks: int, folder: Path, *scenarios: str, **options) -> dict[str, list]:
-    """What each rank found in each scenario."""
+    """Run scenarios; return the results of each rank for each scenario."""
     process = start(ranks, folder, *scenarios, **options)
     _, err = wait(process)
     assert process.returncode == 0, err
@@ -88,7 +88,7 @@ def run(ranks: int, folder: Path, *scenarios: str, **options) -> dict[str, list]
 
 
 def fails(folder: Path, scenario: str) -> tuple[int, str]:
-    """Exit code of two ranks of which one fails, and what they say; a hang is a TimeoutExpired."""
+    """Run two ranks of which one fails; return exit code and output. A hang raises TimeoutExpired."""
     process = start(2, folder, scenario)
     out, err = wait(process)
     return process.returncode, out + err
@@ -101,7 +101,7 @@ def folders(tmp_path_factory) -> dict[int, Path]:
 
 @pytest.fixture(scope="module")
 def results(folders) -> dict[int, dict[str, list]]:
-    """By the number of ranks, all scenarios in which nobody fails."""
+    """Number of ranks -> results of all scenarios that succeed."""
     if MPIEXEC is None or importlib.util.find_spec("mpi4py") is None:
         pytest.skip("needs mpi4py and mpiexec")
     found, again = {2: run(2, folders[2], *SAME, *OWN, *MORE, threads=None)}, folders[2] / "again"
@@ -113,7 +113,7 @@ def results(folders) -> dict[int, dict[str, list]]:
 
 
 def assert_near(one, other, **tolerance) -> None:
-    """Two results are the same but for rounding."""
+    """Check that two results are equal up to rounding."""
     np.testing.assert_allclose(one["losses"], other["losses"], **tolerance)
     if other["evaluation"]:
         np.testing.assert_allclose(one["evaluation"], other["evaluation"], **tolerance)
@@ -275,7 +275,7 @@ def test_an_exit_of_one_rank_ends_all(tmp_path):
 
 
 class Comm:
-    """The second of two ranks, which notes what is unread in a pipe when it ends all."""
+    """The second of two ranks, which records what is unread in a pipe when it aborts all ranks."""
 
     def __init__(self, reader: int):
         self.reader, self.ended = reader, []
@@ -312,7 +312,7 @@ def test_the_last_words_of_a_rank_are_read_before_all_end(monkeypatch):
     ending.abort(comm, SystemExit("nobody is there"))
     with contextlib.suppress(BrokenPipeError):
         pipe.close()
-    for nowhere in (None, pipe, io.StringIO()):  # none, closed, no file
+    for nowhere in (None, pipe, io.StringIO()):  # no stream, a closed one, and one that is no file
         monkeypatch.setattr(sys, "stderr", nowhere)
         ending.abort(comm, SystemExit(3))
     os.close(comm.reader)

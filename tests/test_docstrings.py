@@ -1,4 +1,4 @@
-"""Docstrings of the public interface: complete, and true of the arrays that their examples show."""
+"""Docstrings of the public interface are complete, and true for the arrays in their examples."""
 
 import doctest
 import functools
@@ -37,14 +37,14 @@ def parsed(documented: Documented) -> NumpyDocString:
 
 
 def names(entries) -> list[str]:
-    """Of the parameters of a section, of which several may share a line."""
+    """List the names in a section; several parameters may share a line."""
     return [name.strip() for entry in entries for name in entry.name.split(",")]
 
 
 def signature(documented: Documented) -> list[str]:
-    """Names of the parameters, as numpydoc writes them."""
+    """List the names of the parameters in numpydoc's notation."""
     if inspect.isclass(documented.function) and documented.function.__init__ is ValueError.__init__:
-        return []  # Python knows no signature of it
+        return []  # Python has no signature for it
     stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     parameters = inspect.signature(documented.function).parameters.values()
     return [stars.get(p.kind, "") + p.name for p in parameters if p.name not in ("self", "cls")]
@@ -52,11 +52,11 @@ def signature(documented: Documented) -> list[str]:
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_numpydoc_finds_nothing(name):
-    """A method may say all in a sentence, without sections; and what only fastcnn makes has attributes alone."""
+    """A method may consist of one sentence without sections; a class that only fastcnn instantiates, of attributes."""
     doc, skipped = parsed(PUBLIC[name]), set(SKIPPED)
     if PUBLIC[name].is_method and not doc["Parameters"]:
         skipped |= {"PR01", "RT01"}
-    is_protocol = getattr(PUBLIC[name].function, "_is_protocol", False)  # of which there are no objects
+    is_protocol = getattr(PUBLIC[name].function, "_is_protocol", False)  # which has no instances
     if is_protocol or (doc["Attributes"] and not doc["Parameters"]):
         skipped |= {"PR01"}
     assert [error for error in validate(name)["errors"] if error[0] not in skipped] == []
@@ -64,7 +64,7 @@ def test_numpydoc_finds_nothing(name):
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_parameters_have_types_and_their_order(name):
-    """But those that are as in another function, which share a line in their own order."""
+    """Parameters described as in another function may share a line without types."""
     alike = [entry for entry in parsed(PUBLIC[name])["Parameters"] if not entry.type]
     for entry in alike:
         assert " ".join(entry.desc).startswith(("As in", "As given to", "Of the", "Those of")), f"no type: {entry.name}"
@@ -80,7 +80,7 @@ def in_order(entries, documented: Documented) -> bool:
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_arrays_have_shapes(name):
-    """Or come by name, as in a state."""
+    """Except for arrays by name, as in a state."""
     doc = parsed(PUBLIC[name])
     for section in ("Parameters", "Returns", "Yields", "Attributes"):
         for entry in doc[section]:
@@ -89,7 +89,7 @@ def test_arrays_have_shapes(name):
 
 
 def arrays_of(documented: Documented, sections=(("Parameters", ""), ("Returns", "returned "))):
-    """Names and types of the arrays that a docstring states, as `Watch` names them."""
+    """Yield names and types of the arrays that a docstring states, with the names of `Watch`."""
     doc = parsed(documented)
     for section, prefix in sections:
         for entry in doc[section]:
@@ -98,13 +98,13 @@ def arrays_of(documented: Documented, sections=(("Parameters", ""), ("Returns", 
 
 
 class Watch:
-    """Holds the arrays of calls against the docstrings of what is called."""
+    """Compares the arrays in calls with the docstrings of the called functions."""
 
     def __init__(self):
         self.faults, self.seen = [], set()
 
     def around(self, documented: Documented, function):
-        """The function, watched."""
+        """Wrap a function to check the arrays of each call."""
         known, stated = inspect.signature(function), dict(arrays_of(documented))
         returned = names(parsed(documented)["Returns"])
 
@@ -113,9 +113,7 @@ class Watch:
             found = function(*given, **options)
             bound, sizes = known.bind(*given, **options), {}
             bound.apply_defaults()
-            results = (
-                found if isinstance(found, tuple) else (found,)
-            )  # max_pool2d's second one is left out, if not asked
+            results = found if isinstance(found, tuple) else (found,)  # max_pool2d's second result is optional
             results = {f"returned {name}": result for name, result in zip(returned, results, strict=False)}
             for name, array in (bound.arguments | results).items():
                 if name in stated and isinstance(array, np.ndarray):
@@ -125,7 +123,7 @@ class Watch:
         return watched
 
     def look_at(self, thing):
-        """Hold the attributes of what is left of an example."""
+        """Check the attributes of an object that an example leaves."""
         documented = next((documented for documented in PUBLIC.values() if documented.function is type(thing)), None)
         stated = dict(arrays_of(documented, [("Attributes", "")])) if documented else {}
         values, sizes = {name: getattr(thing, name) for name in stated}, {}

@@ -1,4 +1,4 @@
-"""The drawing example, driven by a mouse that is not there."""
+"""The drawing example, with simulated mouse events."""
 
 import importlib.util
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Accuracy, confusion, precision, recall, F1 and top-k against numbers worked by hand."""
+"""Accuracy, confusion, precision, recall, F1 and top-k against numbers computed by hand."""
 
 import numpy as np
 import pytest
@@ -21,8 +21,8 @@ def test_confusion_has_labels_in_rows_and_predictions_in_columns():
 
 
 def test_precision_recall_and_f1_of_each_class():
-    np.testing.assert_allclose(evaluation().precision, [2 / 4, 3 / 4, np.nan, np.nan])  # nothing was said to be 2 or 3
-    np.testing.assert_allclose(evaluation().recall, [2 / 3, 3 / 4, 0, np.nan])  # and nothing is a 3
+    np.testing.assert_allclose(evaluation().precision, [2 / 4, 3 / 4, np.nan, np.nan])  # nothing is predicted as 2 or 3
+    np.testing.assert_allclose(evaluation().recall, [2 / 3, 3 / 4, 0, np.nan])  # there is no image of class 3
     np.testing.assert_allclose(evaluation().f1, [4 / 7, 6 / 8, 0, np.nan])
 
 

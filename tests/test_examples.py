@@ -1,4 +1,4 @@
-"""The examples run as a user runs them."""
+"""Run the examples like a user."""
 
 import gzip
 import json
@@ -24,7 +24,7 @@ FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Embedded digits in MNIST's files: 600 and 100 of them."""
+    """A folder of MNIST's files with 600 and 100 built-in digits."""
     folder = tmp_path_factory.mktemp("digits")
     train, test = digits(600, 100)
     arrays = (train.images[:, 0], train.labels, test.images[:, 0], test.labels)
@@ -46,7 +46,7 @@ def run(*options, example="lenet5") -> tuple[int, str, str]:
     process = start(*options, example=example)
     out, err = process.communicate(timeout=300)
     said = (line for line in err.splitlines(keepends=True) if not line.startswith("fastcnn: compil"))
-    return process.returncode, out, "".join(said)  # whether something is compiled depends on what ran before
+    return process.returncode, out, "".join(said)  # without lines about compiling, which depend on earlier runs
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
@@ -198,7 +198,7 @@ def test_mnist_99_wrong_options_are_one_line(options, text, folder):
 
 @pytest.fixture(scope="module")
 def four_classes(tmp_path_factory):
-    """Noise of another brightness for each class."""
+    """Four classes of noise with different brightness."""
     rng, file = np.random.default_rng(0), tmp_path_factory.mktemp("four") / "four.npz"
     labels = np.arange(80) % 4
     images = (rng.integers(60, size=(80, 8, 8)) + 60 * labels[:, None, None]).astype(np.uint8)

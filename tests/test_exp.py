@@ -1,4 +1,4 @@
-"""The numba backend's own exponential function and its relatives, beside wider numbers."""
+"""The numba backend's own exponential function and related ones, compared with higher precision."""
 
 import math
 from decimal import Decimal, localcontext
@@ -17,7 +17,7 @@ if numba.config.DISABLE_JIT:
 
 
 def over(body: str):
-    """A kernel that puts ``body``, an expression in v, into y for each v of x."""
+    """Make a kernel that computes y from ``body``, an expression in v, for each v of x."""
     scope = {"exp": exp}
     exec(f"def kernel(y, x):\n    for i in range(x.size):\n        v = x[i]\n        y[i] = {body}\n", scope)
     compiled = numba.njit(error_model="numpy")(scope["kernel"])
@@ -31,7 +31,7 @@ def over(body: str):
 
 
 def numbers(dtype):
-    """The whole range, the neighbourhood of 0, and both sides of every limit."""
+    """Return numbers over the whole range, near 0, and on both sides of every limit."""
     last = 1.1 * math.log(np.finfo(dtype).max)
     near = np.logspace(-12, 1, 30_001)
     x = np.concatenate([np.linspace(-last, last, 100_001), np.linspace(-3, 3, 100_001), near, -near]).astype(dtype)
@@ -93,7 +93,7 @@ def test_the_normal_distribution(dtype, error):
 
 
 def above(x: float) -> tuple[Decimal, Decimal]:
-    """How likely a normally distributed number above ``x >= 0`` is, and the density, to 20 digits and more."""
+    """Return the probability that a normal number exceeds ``x >= 0``, and the density, to at least 20 digits."""
     with localcontext() as context:
         context.prec = 60
         u = Decimal(x)
@@ -111,7 +111,7 @@ def above(x: float) -> tuple[Decimal, Decimal]:
 
 
 def units(found: float, exact: Decimal) -> float:
-    """Units in the last place of float64 between the two."""
+    """Return the difference in units in the last place of float64."""
     return float(abs(Decimal(found) - exact) / Decimal(float(np.spacing(float(exact)))))
 
 
@@ -126,7 +126,7 @@ def test_the_normal_distribution_in_float64_is_right_to_the_last_places():
 
 
 def test_gelu_in_float64_is_right_to_the_last_places():
-    """The gradient in units of its two terms' sizes: where they cancel, so many are nobody's fault."""
+    """The gradient is measured in units of the sizes of its two terms, which may cancel."""
     x = np.concatenate([np.linspace(-5, 5, 701), np.linspace(-37, -5, 101)])
     y, slope = F.gelu(x, backend="numba"), F.gelu_backward(np.ones_like(x), x, backend="numba")
     for k, v in enumerate(x.tolist()):

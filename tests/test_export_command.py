@@ -1,4 +1,4 @@
-"""``fastcnn export``: what it writes does what ``fastcnn predict`` does, elsewhere."""
+"""``fastcnn export``: its files give the same predictions as ``fastcnn predict`` in other programs."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Batch sizes and epochs by the number of images: what is chosen, what is said, what is written down."""
+"""Default batch sizes and epochs for few images: their choice, the messages, and the saved settings."""
 
 import tomllib
 
@@ -27,7 +27,7 @@ def test_what_is_given_stays():
     assert settings.for_images({"batch_size": 50, "epochs": 3, "lr": 1}, 100) == {
         "batch_size": 50, "epochs": 3, "lr": 1,
     }  # fmt: skip
-    assert settings.for_images({"batch_size": 100, "epochs": None}, 2000)["epochs"] == 20  # by the batches there are
+    assert settings.for_images({"batch_size": 100, "epochs": None}, 2000)["epochs"] == 20  # from the number of batches
     assert settings.for_images({"batch_size": None, "epochs": 3}, 192)["batch_size"] == 16
 
 

@@ -1,4 +1,4 @@
-"""Models from ONNX files: those of others, in all the forms that they have; see test_onnx.py for our own."""
+"""Models from ONNX files of other programs, in all their forms; see test_onnx.py for our own files."""
 
 import sys
 import warnings
@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def numpy_backend():
-    """Nothing to compile."""
+    """Use the numpy backend, so that nothing is compiled."""
     with use_backend("numpy"):
         yield
 
@@ -49,7 +49,7 @@ def rounded(actual, expected):
 
 
 def assert_read(path, *xs):
-    """The model computes what ONNX Runtime computes; returns it."""
+    """Read a file, check that the model computes what ONNX Runtime computes, and return it."""
     model = interop.from_onnx(path)
     rounded(model(*xs), runtime(path, *xs))
     return model
@@ -60,7 +60,7 @@ LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
 
 @pytest.mark.parametrize("name", ["squeezenet", "inception_v2", "resnet50"])
 def test_public_nets(name, rng):
-    """Whole structures of well-known nets, with weights that are alike, as the onnx package has them."""
+    """Well-known nets, as the onnx package includes them, with simplified weights."""
     path = LIGHT / f"light_{name}.onnx"
     if not path.exists():
         pytest.skip(f"this version of onnx has no {path.name}")
@@ -71,7 +71,7 @@ IMAGE = {"x": ["N", 3, 6, 7]}
 
 
 def forms(rng):
-    """Nodes, arrays and the layers that they are, of operators that fastcnn itself writes otherwise or not at all."""
+    """Return nodes, arrays and expected layers for operators that fastcnn writes differently or not at all."""
 
     def draw(*shape):
         return rng.standard_normal(shape).astype(np.float32)
@@ -298,13 +298,13 @@ def test_what_pytorch_writes(tmp_path, rng):
     ).eval()  # fmt: skip
     x = torch.tensor(rng.standard_normal((2, 3, 9, 9)), dtype=torch.float32)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that there is another exporter
+        warnings.simplefilter("ignore")  # the warning that there is a new exporter
         torch.onnx.export(net, (x,), tmp_path / "a.onnx", dynamo=False, dynamic_axes={"x": [0]}, input_names=["x"])
     rounded(assert_read(tmp_path / "a.onnx", x.numpy())(x.numpy()), net(x).detach().numpy())
 
 
 def scaled(rng):
-    """An image times a computed factor for each channel."""
+    """Nodes that multiply an image by a computed factor for each channel."""
     return [("GlobalAveragePool", ["x"], "g", {}), ("Mul", ["x", "g"], "y", {})]
 
 
@@ -413,7 +413,7 @@ def test_upsampling_comes_back(layer, tmp_path, rng):
 
 @pytest.mark.parametrize("image", [(5, 4), (6, 7), (20, 31)], ids=str)
 def test_a_factor_that_is_not_whole_is_found(image, tmp_path, rng):
-    """Another may take the same pixels; it is a short one, and as the operators say where they are, it takes those."""
+    """Several factors may select the same pixels; a short one that does is found."""
     x, several = rng.standard_normal((2, 3, *image)).astype(np.float32), 0
     for factor in (0.3, 0.45, 0.75, 1.1, 1.25, 1.7, 2.3, 2.5, 10 / 3):
         layer = nn.Upsample(scale_factor=factor)

@@ -21,7 +21,7 @@ T = torch.nn
 
 @pytest.fixture(autouse=True)
 def numpy_backend():
-    """Nothing to compile; and PyTorch's threads left to others."""
+    """Use the numpy backend, so that nothing is compiled, and one thread of PyTorch."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with use_backend("numpy"):
@@ -34,7 +34,7 @@ def rounded(actual, tensor):
     assert_close(actual, expected, 256, np.full(expected.shape, np.abs(expected).max()))
 
 
-# A layer with every option of its own another than the default, for images (N, 4, 9, 8), or for rows (N, 12). The last
+# Layers in which every option differs from its default, for images (N, 4, 9, 8) or rows (N, 12). The last
 # ones are for signals (N, 4, 9).
 SIGNALS = [
     T.Conv1d(4, 6, 3, 2, 1, 2, 2, bias=False),
@@ -159,7 +159,7 @@ def test_nested_with_names_and_modes(rng):
             head=T.Sequential(T.AdaptiveAvgPool2d(1), T.Flatten(), T.Linear(8, 4)),
         )
     )
-    module.stem.norm.eval()  # as is done with a net that is trained further
+    module.stem.norm.eval()  # as in fine-tuning
     model = interop.from_torch(module)
     assert [name for name, _ in model.named_parameters()] == [
         "stem.conv.weight", "stem.conv.bias", "stem.norm.weight", "stem.norm.bias", "head.2.weight", "head.2.bias",
@@ -238,12 +238,12 @@ class OwnConv(T.Conv2d):
 
 
 def own(name):
-    """A layer of somebody's own under a name of PyTorch's."""
+    """Make a custom layer with the name of a layer of PyTorch."""
     return type(name, (T.Module,), {"forward": lambda self, x: x + 1})()
 
 
 def inside(layer):
-    """At 1.conv1."""
+    """Put a layer at 1.conv1 of a net."""
     return T.Sequential(T.Identity(), T.Sequential(OrderedDict(conv1=layer)))
 
 

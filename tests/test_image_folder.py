@@ -1,4 +1,4 @@
-"""Folders of pictures, and picture files: what is read, and what is refused."""
+"""Reading folders of pictures and picture files, and the errors for bad ones."""
 
 import re
 import struct
@@ -11,11 +11,11 @@ import pytest
 from fastcnn.data import DataError, image_folder, read_image
 from fastcnn.data.image_folder import read_pictures
 
-Image = pytest.importorskip("PIL.Image", reason="reading pictures needs Pillow: pip install Pillow")
+Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed: pip install Pillow")
 
 
 def save(path, pixels, mode=None, **options):
-    """Write an array as a picture, in a folder that may be new."""
+    """Write an array as a picture; its folder is created if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(np.asarray(pixels))
     (image.convert(mode) if mode else image).save(path, **options)
@@ -28,7 +28,7 @@ def level(value, shape=(4, 5)):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Ten cats of levels 0 to 9, five dogs of levels 100 to 104, and what systems leave."""
+    """Ten cats of levels 0 to 9, five dogs of levels 100 to 104, and files that operating systems create."""
     for name, first, n in (("dog", 100, 5), ("cat", 0, 10)):
         for i in range(n):
             save(tmp_path / name / f"{i}.png", level(first + i))
@@ -105,7 +105,7 @@ def test_the_first_picture_of_another_size_is_named(tmp_path):
     sentence = f"{odd} has 5x4 pixels (height x width) but the pictures before it have 4x5; pass `size` to"
     with pytest.raises(DataError, match=re.escape(sentence)):
         image_folder(tmp_path)
-    odd = save(tmp_path / "train" / "a" / "2.png", level(0, (4, 4)))  # which is read before
+    odd = save(tmp_path / "train" / "a" / "2.png", level(0, (4, 4)))  # which is read first
     with pytest.raises(DataError, match=re.escape(f"{odd} has 4x4 pixels")):
         image_folder(tmp_path)
     assert image_folder(tmp_path, (4, 5))[1].images.shape == (3, 1, 4, 5)
@@ -162,7 +162,7 @@ def test_one_picture_in_colour_makes_all_so(folder):
 
 
 def bad_folder(tmp_path, what):
-    """What is wrong, in a folder that is good otherwise; the path that must be named."""
+    """Make one thing wrong in a good folder; return the path that the error must name."""
     save(tmp_path / "a" / "1.png", level(1))
     save(tmp_path / "a" / "2.png", level(2))
     if what == "a text file":
@@ -284,7 +284,7 @@ def test_a_transparent_level_of_16_bits_is_white(tmp_path):
 
 def test_what_is_transparent_lies_on_white(tmp_path):
     ink = np.zeros((1, 3, 4), np.uint8)
-    ink[0, :, 3] = [0, 255, 128]  # black everywhere, and nothing of it to be seen on the left
+    ink[0, :, 3] = [0, 255, 128]  # black everywhere, but fully transparent on the left
     assert read_image(save(tmp_path / "a.png", ink), channels=1)[0, 0].tolist() == [255, 0, 127]
 
 
@@ -296,7 +296,7 @@ def test_a_photograph_stands_upright(tmp_path):
 
 
 def damaged_exif(*tags):
-    """EXIF of tags (number, type, count, value); Pillow cannot write such values, nor read all types."""
+    """Make EXIF data of tags (number, type, count, value), some of which Pillow can neither write nor read."""
     entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
     return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4)
 
@@ -320,7 +320,7 @@ def test_a_damaged_tag_of_exif_does_not_matter(tmp_path, suffix, exif, orientati
     turned = {1: GREYS, 6: np.rot90(GREYS, -1), 8: np.rot90(GREYS)}[orientation]
     np.testing.assert_allclose(read_image(path, channels=1)[0, 4::8, 4::8], turned, atol=30)
     save(tmp_path / "a" / "2.png", GREYS)
-    train, test = image_folder(tmp_path, (8, 8), rng=rng())  # nor does it stop a folder
+    train, test = image_folder(tmp_path, (8, 8), rng=rng())  # a folder with it is also read
     assert (len(train), len(test)) == (1, 1)
 
 
@@ -331,7 +331,7 @@ def test_all_orientations(tmp_path):
     ):  # fmt: skip
         exif = Image.Exif()
         exif[0x112] = k
-        for name in ("a.png", "a.tif"):  # Pillow turns the second itself
+        for name in ("a.png", "a.tif"):  # Pillow itself rotates the second one
             path = save(tmp_path / name, GREYS, exif=exif)
             np.testing.assert_array_equal(read_image(path)[0], turned)
 
@@ -343,7 +343,7 @@ def test_resizing_averages(tmp_path):
 
 
 def png(width, height, data=b"", bits=1, *chunks):
-    """A grey picture whose header says any size."""
+    """Make a grey PNG whose header states any size."""
     chunks = [
         (b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)),
         *chunks,

@@ -1,4 +1,4 @@
-"""MNIST and its relatives from folders, from the cache and from mirrors, and the digits where there is none."""
+"""MNIST and similar data sets from folders, the cache and mirrors, and the built-in digits where they are missing."""
 
 import dataclasses
 import functools
@@ -131,7 +131,7 @@ def test_mnists_relatives_are_read_alike(tmp_path, monkeypatch, load, folder, ti
         assert (train.labels.tolist(), test.labels.tolist()) == ([5, 0, 4, 1, 9], [7, 2, 1])
     monkeypatch.setenv("FASTCNN_DATA", str(tmp_path))
     assert load()[0].source == f"{title} from {place}"
-    monkeypatch.setenv("FASTCNN_DATA", str(place))  # what lies there directly would be MNIST
+    monkeypatch.setenv("FASTCNN_DATA", str(place))  # files directly in this folder would be MNIST's
     with pytest.raises(FileNotFoundError, match=re.escape(f"FASTCNN_DATA is {place}, but {place / folder} lacks ")):
         load()
 
@@ -196,8 +196,8 @@ def test_a_bad_file_is_named_and_never_replaced_by_digits(tmp_path, files, name,
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """An empty cache folder in the place of the user's."""
-    pooch = pytest.importorskip("pooch", reason="downloading needs pooch: pip install pooch")
+    """An empty cache folder that replaces the user's."""
+    pooch = pytest.importorskip("pooch", reason="pooch, which downloads, is not installed: pip install pooch")
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
     return tmp_path / "cache" / "fastcnn" / "mnist"
 
@@ -209,7 +209,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def mirrors(tmp_path, monkeypatch):
-    """Two folders that are served from this machine in the place of the mirrors; the first is empty at first."""
+    """Two folders, served from this machine, that replace the mirrors; the first one is initially empty."""
     monkeypatch.setenv("NO_PROXY", "*")
     folders = [tmp_path / "first", write(tmp_path / "second", small_mnist(), compress=True)]
     folders[0].mkdir()

@@ -87,7 +87,7 @@ def test_what_cannot_be_is_said(folder, tmp_path, capsys):
     options = (*OPTIONS, "--data", folder, "--epochs", 3, "--out", out)
     train(capsys, *options)
     assert refused(capsys, "--resume", out, "--epochs", 2) == (
-        f"--epochs is 2, but the run in {out} has trained 3 epochs already."
+        f"--epochs is 2, but the run in {out} has already trained 3 epochs."
     )
     (out / sorted(path.name for path in out.glob("checkpoint-*"))[-1]).unlink()
     for epochs in (2, 9):
@@ -165,6 +165,6 @@ def test_overwrite_removes_nothing_where_no_run_begins(folder, tmp_path, capsys)
     before = {path: path.read_bytes() for path in out.iterdir()}
     for given in (("--data", tmp_path / "none"), ("--data", folder, "--model-options", "colour=3")):
         assert call(capsys, "train", *OPTIONS, "--out", out, "--overwrite", *given)[0] != 0
-    sentence = "--resume goes on with a run, --overwrite removes it: give one of them."
+    sentence = "--resume continues a run but --overwrite removes it: give only one of them."
     assert refused(capsys, "--resume", out, "--overwrite") == sentence
     assert {path: path.read_bytes() for path in out.iterdir()} == before

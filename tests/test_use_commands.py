@@ -100,7 +100,7 @@ def test_evaluate_draws_the_confusion_matrix(trained_run, tmp_path, capsys):
     assert call(capsys, "evaluate", trained_run, "--confusion", file)[0] == 0
     assert file.read_bytes().startswith(b"\x89PNG")
     for name, code, said in (
-        ("a.xyz", 2, f"--confusion is {tmp_path / 'a.xyz'}, whose end must be one of "),
+        ("a.xyz", 2, f"--confusion is {tmp_path / 'a.xyz'}, whose suffix must be one of "),
         ("none/a.png", 1, f"--confusion is {tmp_path / 'none' / 'a.png'}, but there is no folder {tmp_path / 'none'}."),
         ("", 1, f"--confusion is {tmp_path}, but that is a folder."),
     ):
