@@ -1,4 +1,4 @@
-"""A convolution, ReLU and a max-pooling as one: what the three say one by one, on every backend."""
+"""A convolution, ReLU and max-pooling fused into one operation give the same results as the three one by one."""
 
 import numpy as np
 import pytest
@@ -10,13 +10,13 @@ from fastcnn.testing.operations import FUSED
 
 
 def package(name, arrays):
-    """A backend, and the arrays packed for it."""
+    """Return a backend and the arrays packed for it."""
     loaded = backends.load(name)
     return loaded, [loaded.pack(array) for array in arrays]
 
 
 def one_by_one(case, pool, relu, x, weight, bias, dy):
-    """What naive makes of it: the output, the gradient of the convolution's output, and the gradients."""
+    """Compute with naive, one by one: the output, the gradient of the convolution's output, and the gradients."""
     naive, (native, gradient) = package("naive", (x, dy))
     before = naive.conv2d(native, weight, bias, case.windows, case.groups)
     rectified = naive.relu(before) if relu else before
@@ -32,7 +32,7 @@ def test_they_are_the_three_one_by_one(backend, case, size, stride, relu, other_
     w, relu = case.windows, relu != other_relu
     pool = pool_windows((w.OH, w.OW), size, stride)
     x, weight, bias, _ = case.arrays(rng, np.float32)
-    x, weight = (array if array.ndim == 4 else array[:, :, None] for array in (x, weight))  # signals have one row
+    x, weight = (array if array.ndim == 4 else array[:, :, None] for array in (x, weight))  # signals get one row
     dy = rng.standard_normal((len(x), len(weight), pool.OH, pool.OW)).astype(np.float32)
     expected, through, gradients = one_by_one(case, pool, relu, x, weight, bias, dy)
     sizes = [
@@ -62,7 +62,7 @@ def test_they_are_the_three_one_by_one(backend, case, size, stride, relu, other_
     ("image", "size"), [((30, 34), (2, 2)), ((30, 35), (2, 3)), ((32, 35), (3, 3)), ((14, 242), (2, 2))], ids=str
 )
 def test_filters_learn_the_same_of_large_images_with_a_gradient_of_them_and_without(image, size, padding, rng):
-    """With it the gradient of the convolution's output is written out, without it is made in patches of its sums."""
+    """With it, the gradient of the convolution's output is stored; without it, patches are computed when needed."""
     pytest.importorskip("numba")
     w = conv_windows(image, (3, 3), padding=padding)
     pool = pool_windows((w.OH, w.OW), size, size)

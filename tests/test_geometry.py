@@ -1,4 +1,4 @@
-"""Shape arithmetic: by hand, by counting, and as PyTorch has it."""
+"""Shape arithmetic, compared with values computed by hand, with counting, and with PyTorch."""
 
 import itertools
 import re
@@ -83,7 +83,7 @@ axis = st.fixed_dictionaries(
 )
 
 
-many = settings(max_examples=5 * settings.default.max_examples)  # each takes no time
+many = settings(max_examples=5 * settings.default.max_examples)  # each is fast
 
 
 @many
@@ -142,7 +142,7 @@ def test_ceil_mode_adds_windows_until_the_padded_image_is_read(a):
     arguments = (a["extent"], 1), (a["taps"], 1), (a["stride"], 1), sides, (a["dilation"], 1), True
     try:
         windows = pool_windows(*arguments)
-    except ValueError:  # too much padding, or too small an image; the sentences are tested below
+    except ValueError:  # too much padding, or too small an image; error messages are tested below
         return
     assert len(starts) == windows.OH
 

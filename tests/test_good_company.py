@@ -1,4 +1,4 @@
-"""fastcnn works where programs work: in pools of processes, without a home, a terminal or UTF-8, and from its wheel.
+"""fastcnn works in pools of processes, without a home folder, a terminal or UTF-8, and installed from its wheel.
 
 See also test_processes.py (two Python threads, forks), test_num_threads.py and test_processors.py (environment, control
 groups), test_cache.py (a folder of kernels that is broken, read-only or shared).
@@ -25,13 +25,13 @@ ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIO
 
 
 def run(*command, **options) -> str:
-    """What a command prints; see `execute`."""
+    """Run a command and return its output; see `execute`."""
     return execute(*command, **options).stdout.strip()
 
 
 def execute(*command, cwd=None, path=ROOT, **environment) -> subprocess.CompletedProcess:
-    """A command, which succeeds; an environment variable that is None is not set."""
-    alone = {"PYTHONPATH": str(path), "COVERAGE_PROCESS_CONFIG": None}  # coverage would write where nobody can
+    """Run a command, which must succeed; environment variables that are None are removed."""
+    alone = {"PYTHONPATH": str(path), "COVERAGE_PROCESS_CONFIG": None}  # coverage cannot write everywhere
     environment = {**os.environ, **alone, **environment}
     environment = {name: value for name, value in environment.items() if value is not None}
     command = [str(argument) for argument in command]
@@ -45,7 +45,7 @@ def execute(*command, cwd=None, path=ROOT, **environment) -> subprocess.Complete
 
 @pytest.fixture(scope="module")
 def digest() -> str:
-    """Of the weights that a small net has after some steps on the numba backend."""
+    """Hash of the weights of a small net after some steps on the numba backend."""
     return run(sys.executable, "-c", DIGEST + "print(digest)")
 
 
@@ -77,7 +77,7 @@ if __name__ == "__main__":
 
 @pytest.mark.skipif(os.name != "posix", reason="shells that close streams are POSIX's")
 def test_no_streams_at_all(mnist_folder, tmp_path):
-    """As a daemon: no stdin, stdout, stderr; and no file is opened under their numbers."""
+    """Like a daemon, without stdin, stdout and stderr; no file may get their descriptors."""
     closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable]
     out = tmp_path / "run"
     train = ["train", *SMALL, "--limit", "100", "--epochs", "1", "--data-root", mnist_folder, "--out", out]
@@ -91,7 +91,7 @@ def test_no_streams_at_all(mnist_folder, tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the names of files have an encoding of their own")
 def test_commands_where_nothing_is_utf8(tmp_path):
-    """Folders, classes and files with names that ASCII has not, and output that has only ASCII."""
+    """Names of folders, classes and files are not ASCII, but the output is limited to ASCII."""
     image = pytest.importorskip("PIL.Image")
     for n in range(24):
         folder = tmp_path / "größe" / ("día", "тень")[n % 2]
@@ -124,7 +124,7 @@ print(fastcnn.get_num_threads())
         assert run(*command, FASTCNN_NUM_THREADS=None) == "1"
 
     def test_a_system_that_is_read_only_and_a_home_that_is_not_there(self):
-        """Nothing can be written anywhere: no kernels are kept, and there is no folder for temporary files."""
+        """Nothing can be written: kernels are not cached, and there is no folder for temporary files."""
         code = (
             "import numpy; from fastcnn.functional import relu; print(relu(numpy.array([-1.0, 2.0]), backend='numba'))"
         )
@@ -151,7 +151,7 @@ print(digest, F.relu(np.array([-1.0, 2.0]), backend="numba"))
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> dict[str, Path]:
-    """The sdist, the wheel, and the wheel that is made from the sdist."""
+    """The sdist, the wheel, and the wheel built from the sdist."""
     pytest.importorskip("hatchling")
     folder = tmp_path_factory.mktemp("dist")
 
@@ -185,7 +185,7 @@ def test_an_sdist_holds_all_that_tests_need(built):
 
 
 def test_an_installed_wheel_trains_in_an_empty_folder(built, tmp_path):
-    """With NumPy; of Numba's kernels, one, as its place for what it compiles is new."""
+    """On the numpy backend, and only one kernel on numba, because the cache of the installed package is empty."""
     pytest.importorskip("pip")
     site, empty = tmp_path / "site", tmp_path / "empty"
     empty.mkdir()

@@ -1,4 +1,4 @@
-"""Gradients of every layer, every loss and every model: none can be left out.
+"""Gradients of every layer, loss and model; the tests fail if one is left out.
 
 Those of single layers are checked in test_contracts.py, those of losses in test_losses.py; the tables of them are held
 against `fastcnn.nn` here.
@@ -13,15 +13,15 @@ from fastcnn.testing import LOSS_CASES, central_difference
 from tests.profile import FULL
 from tests.test_nn import LAYERS
 
-# Layers with which <A x, y> = <x, A' y>, A' y being what `backward` gives: linear ones, after the output for x = 0 is
-# subtracted; and those that choose among their inputs or scale them, which are linear as long as they choose the same.
+# Layers for which <A x, y> = <x, A' y>, where A' y is the result of `backward`: linear ones, after the output for x = 0
+# is subtracted, and those that select or scale inputs, which are linear as long as the selection stays the same.
 LINEAR = (
     "Conv1d", "ConvTranspose1d", "AvgPool1d", "AdaptiveAvgPool1d", "MaxPool1d", "AdaptiveMaxPool1d",
     "Conv2d", "ConvTranspose2d", "Linear", "AvgPool2d", "AdaptiveAvgPool2d", "GlobalAvgPool2d", "MaxPool2d",
     "AdaptiveMaxPool2d", "ReLU", "LeakyReLU", "Flatten", "Identity", "ResizeChannels", "Dropout",
 )  # fmt: skip
 
-# Small images, or those of other tests, whose kernels are there already.
+# Small images, or sizes of other tests, whose kernels are compiled already.
 MODELS = {
     "lenet5": {"image_size": 32}, "lenet5_classic": {"image_size": 32}, "conv8": {"image_size": 6},
     "conv4_conv8": {"image_size": 8},
@@ -31,19 +31,19 @@ MODELS = {
 
 
 def kind(name: str) -> str:
-    """The class that a line of a table is about."""
+    """Return the name of the class in an entry of a table."""
     return name.replace(",", " ").split()[0]
 
 
 @pytest.fixture
 def backend(backend):
-    """Name of the backend that the test runs in."""
+    """Run the test in the backend; the value is its name."""
     with fastcnn.use_backend(backend):
         yield backend
 
 
 def public(has_backward_only: bool) -> set[str]:
-    """Names of the layers of `fastcnn.nn`, or of what has a ``backward`` but is no layer: the losses."""
+    """Return the names of the layers of `fastcnn.nn`, or of the losses, which have ``backward`` but are not layers."""
     classes = {name: getattr(nn, name) for name in nn.__all__ if isinstance(getattr(nn, name), type)}
     if has_backward_only:
         return {name for name, c in classes.items() if hasattr(c, "backward") and not issubclass(c, nn.Module)}
@@ -74,7 +74,7 @@ def test_backward_is_the_adjoint(name, backend):
     y = layer(x)
     dy = rng.standard_normal(y.shape)
     forward, backward = (y - level) * dy, x * layer.backward(dy)
-    # each product is off by some roundings of sums of a few dozen terms
+    # each product has the rounding errors of sums of a few dozen terms
     roundings = 200 * np.finfo(float).eps * (np.abs(y * dy).sum() + np.abs(level * dy).sum() + np.abs(backward).sum())
     assert abs(forward.sum() - backward.sum()) <= roundings
 
@@ -117,7 +117,7 @@ def test_gradient_of_a_whole_model_is_its_directional_derivative(name, backend):
     loss(start)
     dx = model.backward(criterion.backward())
     gradient = np.concatenate([parameter.grad.ravel() for parameter in parameters])
-    # so short a step that few ReLUs and windows of a max-pooling change their minds; rounding is 1e-16 / 1e-7
+    # the step is so short that few ReLUs and maxima switch; the rounding error is 1e-16 / 1e-7
     direction = rng.standard_normal(start.shape) / np.sqrt(start.size)
     slope = central_difference(loss, start, direction, step=1e-7)
     assert gradient @ direction == pytest.approx(slope, rel=1e-5, abs=1e-8)

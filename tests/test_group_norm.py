@@ -1,4 +1,4 @@
-"""Normalization of each image by itself: values worked by hand -> naive -> the other backends, and as layers."""
+"""Normalization of each image by itself: values computed by hand -> naive -> the other backends; and the layers."""
 
 import re
 
@@ -59,7 +59,7 @@ def test_gradients_by_hand(backend, dtype):
 def test_agrees_with_naive(fast_backend, dtype, case, rng):
     x, weight, bias, dy = case.arrays(rng, dtype)
     y = forward(case, x, weight, bias, "naive")
-    # where there is no variance, what is left is rounding, times 1 / sqrt(eps)
+    # without variance only rounding errors remain, times 1 / sqrt(eps)
     scale = 10 / np.sqrt(case.eps) if case in NO_VARIANCE else 1
     assert_close(forward(case, x, weight, bias, fast_backend), y, 256, np.full(y.shape, np.abs(y).max() * scale))
     gradients = backward(case, dy, x, weight, "naive")
@@ -93,7 +93,7 @@ def test_gradients_are_central_differences(backend, case, rng):
 
 @pytest.mark.parametrize(("operation", "over"), [("group_norm", 2), ("layer_norm", (4, 16, 16))])
 def test_numbers_around_ten_thousand_lose_nothing(backend, operation, over, rng):
-    """In float32, an error of the mean of half a unit in the last place would be 5e-4 of a standard deviation."""
+    """In float32, a mean that is wrong by half a unit in the last place would be off by 5e-4 standard deviations."""
     x = (1e4 + rng.standard_normal((20, 4, 16, 16))).astype(np.float32)
     dy = rng.standard_normal(x.shape).astype(np.float32)
     exact = getattr(F, operation)(x.astype(np.float64), over, backend="numpy")
@@ -144,7 +144,7 @@ LAYERS = {
 
 
 def net(norm):
-    """For (N, 2, 5, 5)."""
+    """Make a net for images (N, 2, 5, 5)."""
     rng = np.random.default_rng(0)
     return nn.Sequential(
         nn.Conv2d(2, 4, 3, rng=rng), norm, nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1, rng=rng), nn.GroupNorm(4, 4),
@@ -222,7 +222,7 @@ def test_an_initialisation_leaves_them_alone(rng):
 
 
 def test_one_image_is_computed_as_it_is_in_a_batch(rng):
-    """With channels in the lanes, where the backend does so."""
+    """On the numba backend, lanes are then channels."""
     for make, _ in LAYERS.values():
         model = net(make()).eval()
         for parameter in model.parameters():

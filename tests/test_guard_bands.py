@@ -1,4 +1,4 @@
-"""No kernel reads or writes outside its arrays, nor leaves an element unwritten: every operation, at compiled speed."""
+"""No kernel reads or writes outside its arrays or leaves an element unwritten; checked for every operation."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ for call in calls():
 
 
 def results(call, dtype, place=None) -> list[bytes]:
-    """What an operation leaves, bit for bit: its results, and its arguments, some of which it may change."""
+    """Run an operation; return the bytes of its results and of its arguments, some of which it may change."""
     given, copies = call.arguments(BACKEND, np.random.default_rng(0), dtype), []
     if place:
         given = placed(given, copies, place)
@@ -49,11 +49,11 @@ def test_within_guard_bands(operation, dtype):
 
 
 def idle(native: BlockedArray) -> np.ndarray:
-    """The lanes of the last block that hold no image, as a view."""
+    """Return a view of the idle lanes, those of the last block that hold no image."""
     return native.blocks[-1, ..., native.shape[0] % native.blocks.shape[-1] or native.blocks.shape[-1] :]
 
 
-FAULTS = {  # and what must be said of each
+FAULTS = {  # fault -> expected error message
     "writes after its array": r"_copy writes after its array \(5, 3\): \[0\]",
     "writes before its array": r"_copy writes before its array \(5, 3\): \[4095\]",
     "writes after its scratch memory": "_copy writes after its scratch memory of 64 bytes",
@@ -66,7 +66,7 @@ FAULTS = {  # and what must be said of each
 
 @kernel
 def _copy(first, last, a, scratch):
-    """All numbers of ``x``, by way of scratch memory, with one of the faults, or none."""
+    """Copy ``x`` through scratch memory, with one of the faults or none."""
     x, out, fault = a.x, a.out, a.fault
     spare = numbers_at(scratch, 16, x)
     for i in range(first, last):
@@ -83,7 +83,7 @@ def _copy(first, last, a, scratch):
 
 
 def copied(x: np.ndarray, fault: int) -> bytes:
-    """What the kernel makes of ``x``."""
+    """Run the kernel on ``x`` and return the bytes of its result."""
     out = np.empty_like(x)
     _copy(x.size, scratch=64, x=x, out=out, fault=fault)
     return out.tobytes()
@@ -102,7 +102,7 @@ def test_faults_are_noticed(fault):
 
 
 def test_bounds_are_checked_where_numba_is_told_to():
-    """A kernel that touches one number outside is stopped, and named; and the process goes on."""
+    """A kernel that accesses one number outside raises an error that names it, and the process continues."""
     environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "tests.bounds"],
@@ -117,7 +117,7 @@ def test_bounds_are_checked_where_numba_is_told_to():
 
 
 def spoiled(value, rubbish: float):
-    """The same batch, with rubbish in the lanes that hold no image."""
+    """Copy a batch with rubbish in its idle lanes."""
     if not isinstance(value, BlockedArray) or value.dtype.kind != "f":
         return value
     copy = BlockedArray(value.blocks.copy(), value.shape)
@@ -126,7 +126,7 @@ def spoiled(value, rubbish: float):
 
 
 def left(found, given) -> list[bytes]:
-    """Results and arguments, bit for bit, but for which pixel won in lanes that hold no image."""
+    """Return the bytes of results and arguments, except the indices of maxima in idle lanes."""
     if isinstance(found, tuple) and isinstance(found[1], np.ndarray) and found[1].dtype == np.int8:
         winners = BlockedArray(found[1].copy(), found[0].shape)
         idle(winners)[...] = 0
@@ -136,9 +136,9 @@ def left(found, given) -> list[bytes]:
 
 @pytest.mark.parametrize("operation", operations())
 def test_what_is_in_lanes_without_an_image_leaks_nowhere(operation):
-    """In gradients it is zero, and stays so unless 0 meets infinity; in activations what an image of zeros becomes.
+    """Idle lanes hold zeros in gradients, unless 0 meets infinity, and in activations results for an image of zeros.
 
-    Whatever it is, it is in no result.
+    Their values must not affect any result.
     """
     gradient = operation.endswith("_backward")
     for call in CALLS[operation]:
@@ -155,7 +155,7 @@ def test_what_is_in_lanes_without_an_image_leaks_nowhere(operation):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs mprotect, and glibc's MALLOC_PERTURB_")
 def test_nothing_outside_is_touched():
-    """In a process whose arrays lie beside forbidden pages, and whose new memory is full of 0x7f: 3e38."""
+    """The process has arrays next to inaccessible pages, and new memory is filled with 0x7f, which is 3e38."""
     environment = {**os.environ, "MALLOC_PERTURB_": "128"}
     done = subprocess.run(
         [sys.executable, "-m", "tests.fences"],

@@ -1,4 +1,4 @@
-"""What who comes from PyTorch writes: it works as there, or a sentence names what does."""
+"""Code that PyTorch users would write either works as in PyTorch or raises an error that names the alternative."""
 
 import importlib
 import inspect
@@ -61,7 +61,7 @@ def test_registered_members_are_attributes():
     assert list(layer.state_dict()) == ["weight", "seen"]
     assert [name for name, _ in layer.named_children()] == ["inner"]
     assert layer.bias is layer.mean is None
-    layer.register_parameter("weight", nn.Parameter(np.zeros(2)))  # in the place of another
+    layer.register_parameter("weight", nn.Parameter(np.zeros(2)))  # replaces a parameter
     assert layer.weight.shape == (2,)
 
 
@@ -149,7 +149,7 @@ def test_what_the_sentences_name_is_there():
 def test_every_public_method_of_pytorch_is_there_or_named():
     torch = pytest.importorskip("torch")
     theirs = {name for name in dir(torch.nn.Module()) if not name.startswith("_")}
-    left_out = {  # of machinery that is PyTorch's alone
+    left_out = {  # internals that only PyTorch has
         "T_destination", "call_super_init", "dump_patches", "get_extra_state", "set_extra_state", "to_empty",
         "register_load_state_dict_post_hook", "register_load_state_dict_pre_hook", "register_module",
         "register_state_dict_post_hook", "register_state_dict_pre_hook", "requires_grad_",
@@ -227,7 +227,7 @@ def test_what_a_module_has_not_names_what_does_it(module, name):
 
 
 def test_what_modules_name_is_there():
-    """Everything of fastcnn's that a sentence names in full."""
+    """All names of fastcnn that error messages mention in full exist."""
     said = " ".join(sentence for named in _absent.ABSENT.values() for sentence in named.values())
     found = re.findall(r"`(?:fastcnn\.)?((?:data|distributed|functional|interop|nn|optim|training)\.\w+)", said)
     assert len(found) > 10

@@ -1,4 +1,4 @@
-"""``fastcnn evaluate`` on folders of pictures: those that the run held out, with classes by name."""
+"""``fastcnn evaluate`` on folders of pictures: it uses the held-out pictures and matches classes by name."""
 
 import json
 import os
@@ -19,7 +19,7 @@ CLASSES = ("ant", "bee", "cat", "dog")
 
 
 def write(folder, rng, count=20, names=CLASSES):
-    """Pictures of noise, different ones each, with a light corner that tells the class."""
+    """Write different pictures of noise; a bright corner indicates the class."""
     for name in names:
         (folder / name).mkdir(parents=True)
         corner = CLASSES.index(name.lower()) if name.lower() in CLASSES else 0
@@ -32,7 +32,7 @@ def write(folder, rng, count=20, names=CLASSES):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder of 80 pictures and a run that knows its classes."""
+    """A folder of 80 pictures and a run trained on it."""
     place = tmp_path_factory.mktemp("own")
     pictures = write(place / "pictures", np.random.default_rng(0))
     options = (*SMALL[:-1], 8, "--model", "mlp", "--epochs", 6, "--data", pictures, "--out", place / "run")
@@ -42,7 +42,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def own(trained, tmp_path, monkeypatch):
-    """A copy of the folder, to be changed, and the run."""
+    """A copy of the folder that may be changed, and the run."""
     pictures, run = trained
     copy = shutil.copytree(pictures, tmp_path / "pictures")
     return copy, run
@@ -73,7 +73,7 @@ def test_exactly_these_are_evaluated_whatever_was_added(trained, own, capsys):
     record, stderr = evaluated(capsys, run, "--data", trained[0])
     assert stderr == f"Data: {trained[0]}, 16 held-out pictures of 80; 16 test images.\n"
     assert record["accuracy"] == 1
-    for name in CLASSES:  # they come first and would move all others
+    for name in CLASSES:  # names that sort first and would shift a new random draw
         for i in range(3):
             Image.fromarray(np.full((12, 12), 255, np.uint8)).save(pictures / name / f"0 new {i}.png")
     (pictures / "eel").mkdir()
@@ -110,7 +110,7 @@ def test_they_are_known_under_other_names(own, capsys):
         files = sorted(folder.iterdir())
         for file in files:
             file.rename(folder / f"was {file.name}")
-        for i, file in enumerate(reversed(files)):  # some are called now as others were
+        for i, file in enumerate(reversed(files)):  # some now have the former names of others
             (folder / f"was {file.name}").rename(folder / f"{i + 3:02d}.png")
         folder.rename(pictures / folder.name.upper())
     record, stderr = evaluated(capsys, run, "--data", pictures)
@@ -203,7 +203,7 @@ def labelled(*names, labels=None):
     ("data", "known", "labels"),
     [
         (labelled("b", "a"), ("a", "b"), [1, 0]),
-        (labelled("a", "b", "x", labels=[1, 0, 1]), ("b", "a"), [0, 1, 0]),  # there is no image of x
+        (labelled("a", "b", "x", labels=[1, 0, 1]), ("b", "a"), [0, 1, 0]),  # no image has the class x
         (labelled("A", "a"), ("a", "A", "b"), [1, 0]),
         (labelled("A", "b"), ("b", "a"), [1, 0]),
         (labelled("Straße", "E\u0301"), ("\u00e9", "STRASSE"), [1, 0]),
@@ -253,7 +253,7 @@ def test_a_run_does_not_go_on_with_other_names(own, tmp_path, capsys):
 
 
 def test_names_that_are_not_utf8(tmp_path, capsys):
-    """All the way: training, settings, evaluation with a figure, prediction, curves."""
+    """Training, settings, evaluation with a figure, prediction and curves all work."""
     pytest.importorskip("matplotlib")
     ant, data, run = (os.fsdecode(name) for name in (b"ant\xe9", b"caf\xe9", b"run\xe9"))
     pictures = write(tmp_path / "pictures", np.random.default_rng(0), 10, ("ant", "bee"))
@@ -287,7 +287,7 @@ def test_one_class_is_refused(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-# ---- pictures, where no folder of classes is named ----
+# ---- pictures instead of a folder of classes ----
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a run records, as files."""
+"""The history of a run as files."""
 
 import csv
 import json
@@ -54,13 +54,13 @@ def test_json_comes_back_exactly(tmp_path):
     path = tmp_path / "history.json"
     HISTORY.to_json(path)
     assert History.from_json(path) == HISTORY
-    path.write_text(path.read_text().replace("120000.0", "120000"))  # as other programs write it
+    path.write_text(path.read_text().replace("120000.0", "120000"))  # as other programs may write it
     assert History.from_json(path) == HISTORY
     assert type(History.from_json(path).epochs[0].images_per_second) is float
 
 
 def strict(text: str):
-    """What JSON's standard reads, which knows no NaN."""
+    """Parse JSON strictly by the standard, which has no NaN."""
 
     def refuse(constant):
         raise AssertionError(f"{constant} is no JSON")
@@ -78,7 +78,7 @@ def test_a_number_that_is_not_finite_is_null_and_comes_back_as_nan(tmp_path):
     assert math.isnan(back.epochs[0].validation_loss)
     assert math.isnan(back.step_losses[1])
     assert back.epochs[0].train_loss == 0.3
-    path.write_text(path.read_text().replace("null", "NaN"))  # as it was written once
+    path.write_text(path.read_text().replace("null", "NaN"))  # as earlier versions wrote it
     assert math.isnan(History.from_json(path).epochs[0].validation_loss)
     path.write_text(path.read_text().replace('"batches": 2', '"batches": null'))
     with pytest.raises(ValueError, match="`batches` is None but must be of type int"):

@@ -1,7 +1,7 @@
-"""Lanes of the numba backend that hold no image: they overflow where the images do not, and are in no gradient.
+"""Idle lanes of the numba backend, which hold no image, may overflow and must not affect gradients.
 
-Each net begins with a bias next to the largest number, which the images take away again: an image of zeros, as such
-lanes hold, becomes infinite, and then whatever infinity becomes.
+Each net starts with a bias close to the largest number, which the images cancel. An image of zeros, as in idle lanes,
+overflows to infinity.
 """
 
 import numpy as np
@@ -39,11 +39,11 @@ HEADS = {
 }
 
 CANCELLED = {"normalized images": 3, "normalized rows": 5}
-"""Layers before a normalization, through which the sum of a gradient is zero: what is left is rounding."""
+"""Number of layers before a normalization, whose gradients sum to zero, so that only rounding errors remain."""
 
 
 def net(head, dtype, rng):
-    """Three convolutions of one pixel, after which images are numbers around 1, and the head."""
+    """Make a net of three 1x1 convolutions, after which images have values around 1, and the head; and its images."""
     most, options = float(np.finfo(dtype).max), {"rng": rng, "dtype": dtype}
     level, loud, quiet = (nn.Conv2d(2, 2, 1, **options) for _ in range(3))
     for layer, factor in ((level, 1), (loud, 10), (quiet, 1e4 / most)):
@@ -55,7 +55,7 @@ def net(head, dtype, rng):
 
 
 def gradients(model, x, backend):
-    """Of all parameters."""
+    """Return the gradients of all parameters."""
     with fastcnn.use_backend(backend):
         y = model(x)
         model.zero_grad()
@@ -72,7 +72,7 @@ def test_gradients_are_those_of_the_images(head, dtype):
             continue
         model, images = net(head, dtype, np.random.default_rng(N))
         expected = gradients(model, images[N], "numpy")
-        for _ in range(2):  # recorded, replayed
+        for _ in range(2):  # first recorded, then replayed
             found = gradients(model, images[N], "numba")
             for name, gradient in expected.items():
                 assert np.isfinite(gradient).all()
@@ -80,7 +80,7 @@ def test_gradients_are_those_of_the_images(head, dtype):
                 worst = np.abs(found[name] / scale - gradient / scale).max()
                 assert np.isfinite(worst), f"{N} images, {name}"
                 allowed = 1e-4 if dtype == np.float32 else 1e-11
-                if name[0] in "01":  # small gradients are next to the smallest number, and count as zero
+                if name[0] in "01":  # these small gradients are near the smallest normal number and count as zero
                     allowed = 0.05
                 if int(name[0]) < CANCELLED.get(head, 0):
                     allowed = np.inf
@@ -88,7 +88,7 @@ def test_gradients_are_those_of_the_images(head, dtype):
 
 
 def test_an_image_of_zeros_overflows(dtype):
-    """So that the test above is one."""
+    """The test above is only meaningful if this holds."""
     model, images = net("conv", dtype, np.random.default_rng(0))
     with fastcnn.use_backend("numpy"), np.errstate(over="ignore", invalid="ignore"):
         assert not np.isfinite(model(np.zeros((1, 2, 6, 6), dtype))).any()

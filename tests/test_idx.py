@@ -1,4 +1,4 @@
-"""IDX files: what is read, and what every kind of bad file says."""
+"""Reading IDX files, and the errors for every kind of bad file."""
 
 import gzip
 import re
@@ -17,7 +17,7 @@ def header(code, *shape):
 
 
 def refuses(path, sentence):
-    """`read_idx` must raise a DataError that names the file and holds ``sentence``."""
+    """Check that `read_idx` raises a DataError that names the file and contains ``sentence``."""
     with pytest.raises(DataError, match=re.escape(sentence)) as error:
         read_idx(path)
     assert str(path) in str(error.value)
@@ -27,7 +27,7 @@ def refuses(path, sentence):
 @pytest.mark.parametrize("dtype", CODES)
 def test_each_type_comes_back_in_native_byte_order(tmp_path, dtype, compress):
     array = np.arange(-3, 21).astype(dtype).reshape(2, 3, 4)
-    path = tmp_path / "data.gz"  # the name says nothing
+    path = tmp_path / "data.gz"  # the suffix is ignored
     path.write_bytes(compress(header(CODES[dtype], 2, 3, 4) + array.astype(array.dtype.newbyteorder(">")).tobytes()))
     result = read_idx(path)
     np.testing.assert_array_equal(result, array, strict=True)
@@ -80,7 +80,7 @@ def test_the_length_that_was_found_is_said(tmp_path):
     plain.write_bytes(header(0x08, 4) + bytes(6))
     compressed.write_bytes(gzip.compress(header(0x08, 4) + bytes(6)))
     refuses(plain, "but 6 follow it")
-    refuses(compressed, "but more follow it")  # it stops at the fifth
+    refuses(compressed, "but more follow it")  # reading stops at the fifth
     compressed.write_bytes(gzip.compress(header(0x08, 4) + bytes(3)))
     refuses(compressed, "but only 3 follow it")
 
@@ -118,9 +118,9 @@ def test_damage_to_any_byte_of_a_gzip_file_is_found_or_harmless(tmp_path):
                 result = read_idx(path)
             except DataError:
                 found += 1
-            else:  # a byte of the time stamp, say
+            else:  # for example, a byte of the time stamp
                 np.testing.assert_array_equal(result, array, strict=True)
-    assert found > 3 * (len(whole) - 10)  # all but a part of gzip's header of ten bytes
+    assert found > 3 * (len(whole) - 10)  # everything except some bytes of gzip's ten-byte header
 
 
 @pytest.mark.parametrize("cut", [2, 5, 15, 30, -9, -1])

@@ -1,4 +1,4 @@
-"""Who may import whom, read from the source; and that importing fastcnn is cheap."""
+"""Allowed imports between parts of the package, read from the source; and the cost of importing fastcnn."""
 
 import ast
 import subprocess
@@ -13,7 +13,7 @@ import fastcnn
 PACKAGE = Path(fastcnn.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
-# part of the package: the other parts that it may import. Each line stands on those above it.
+# part of the package: the other parts that it may import. Each line uses only parts of lines above it.
 MAY_IMPORT = {
     "_errors": (),
     "_files": ("_errors",),
@@ -31,10 +31,10 @@ MAY_IMPORT = {
     "backends": ("_convolution", "_geometry", "_threads"),
     "functional": ("_absent", "_geometry", "_validate", "backends"),
     "nn": ("_absent", "_convolution", "_geometry", "_inputs", "_validate", "backends", "functional"),
-    "optim": ("_absent", "_validate", "backends", "nn"),  # nn knows no optimizer
+    "optim": ("_absent", "_validate", "backends", "nn"),  # nn must not import optim
     "models": ("_validate", "nn"),
     "data": ("_absent", "_errors", "_inputs", "_validate"),
-    "training": (  # and no concrete model
+    "training": (  # and must not import models
         "",
         "_errors",
         "_files",
@@ -44,14 +44,14 @@ MAY_IMPORT = {
         "_strict_json",
         "_threads",
         "_validate",
-        "backends",  # which say how long they compiled
+        "backends",  # for the time of compiling
         "data",
         "functional",
         "nn",
         "optim",
     ),
-    "distributed": ("_processors", "_threads", "data", "nn", "training"),  # and training knows nothing of it
-    "plotting": ("_text", "_validate", "nn"),  # sees a history, not a trainer
+    "distributed": ("_processors", "_threads", "data", "nn", "training"),  # training must not import it
+    "plotting": ("_text", "_validate", "nn"),  # uses a history, not a trainer
     "interop": ("", "_errors", "_files", "_geometry", "_inputs", "_validate", "data", "functional", "nn"),
     "sklearn": ("", "_validate", "data", "functional", "models", "nn", "optim", "training"),
     "testing": ("_geometry", "_threads", "_validate", "backends", "functional", "nn", "optim"),
@@ -76,7 +76,7 @@ MAY_IMPORT = {
         "training",
     ),
     "__main__": ("", "commands"),
-    # fastcnn itself: all but the first six when they are first used, and for type checkers
+    # fastcnn itself: all except the first six are imported on first use, and for type checkers
     "": (
         "_absent",
         "_convolution",
@@ -98,7 +98,7 @@ MAY_IMPORT = {
     ),
 }
 
-# other packages: the only place that imports them
+# other packages: the only part that imports each
 HOME = {
     "numba": "backends/numba_direct/",
     "llvmlite": "backends/numba_direct/",
@@ -116,7 +116,7 @@ HOME = {
 
 
 def imports(module: str, *, for_types: bool = True) -> set[str]:
-    """Dotted names of all modules that a source file imports, anywhere in it, perhaps but for type checkers alone."""
+    """Return the dotted names of all modules that a source file imports, with or without those for type checkers."""
     names, tree = set(), ast.parse((PACKAGE / module).read_text("utf-8"))
     if not for_types:
         tree = _WithoutTypes().visit(tree)
@@ -143,7 +143,7 @@ def is_module(name: str) -> bool:
 
 
 def part(name: str) -> str:
-    """The part of the package that fastcnn.part.and.so.on belongs to."""
+    """Return the part of the package that a dotted name belongs to."""
     return name.removeprefix("fastcnn").removeprefix(".").split(".")[0]
 
 
@@ -157,9 +157,9 @@ def test_parts_import_only_what_stands_below_them(module):
 
 
 def test_no_file_needs_itself():
-    """There is no circle of files, late imports counted; what type checkers alone see is none."""
+    """There are no import cycles, even with late imports; imports for type checkers do not count."""
     needs = {_dotted(module): {_file(name) for name in imports(module, for_types=False)} for module in MODULES}
-    needs["fastcnn"] = set()  # whose submodules are imported when they are first used
+    needs["fastcnn"] = set()  # its submodules are imported on first use
     done: set[str] = set()
     while ready := [name for name in needs if name not in done and needs[name] & needs.keys() <= done | {name}]:
         done.update(ready)
@@ -171,7 +171,7 @@ def _dotted(module: str) -> str:
 
 
 def _file(name: str) -> str:
-    """The file of a module or a package."""
+    """Return the file of a module or a package."""
     return f"{name}.__init__" if PACKAGE.joinpath(*name.split(".")[1:]).is_dir() and name != "fastcnn" else name
 
 
@@ -190,7 +190,7 @@ def test_naive_and_numpy_stand_alone(module):
             assert name.split(".")[2] == folder, f"{module} must not import {name}"
 
 
-NUMBA = ("runtime", "simd", "kernels")  # folders of the numba backend: each knows those before it, operations all
+NUMBA = ("runtime", "simd", "kernels")  # folders of the numba backend; each imports only those before it
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("backends/numba_direct/") and m.count("/") == 3])
@@ -205,14 +205,14 @@ def test_all_that_is_imported_is_declared():
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
     declared = str([project["dependencies"], project["optional-dependencies"]])
     foreign = {name.split(".")[0] for module in MODULES for name in imports(module)} - set(sys.stdlib_module_names)
-    for name in foreign - {"fastcnn", "llvmlite"}:  # llvmlite is Numba's
+    for name in foreign - {"fastcnn", "llvmlite"}:  # llvmlite comes with Numba
         assert {"PIL": "Pillow", "google": "onnx", "sklearn": "scikit-learn"}.get(
             name, name
-        ) in declared  # protobuf is onnx's
+        ) in declared  # protobuf comes with onnx
 
 
 def loaded_after(code: str) -> set[str]:
-    """Names of the modules that a fresh interpreter has loaded after ``code``."""
+    """Return the names of the modules that a fresh interpreter has loaded after running ``code``."""
     print_modules = "import sys; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\n{print_modules}"], capture_output=True, text=True, check=True

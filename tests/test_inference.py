@@ -1,4 +1,4 @@
-"""Compiled inference: what the model computes in evaluation mode, bit for bit or to the rounding of a folded layer."""
+"""Compiled inference equals the model in evaluation mode, bit for bit or to the rounding of folded layers."""
 
 import copy
 import pickle
@@ -12,12 +12,12 @@ from fastcnn.testing import CONV_CASES, POOL_CASES, activations, assert_close
 from tests.in_threads import in_threads
 from tests.nd import of
 
-LANES = 16  # of float32 with AVX-512, the widest: fewer or more images than that are all of interest elsewhere, too
+LANES = 16  # float32 lanes of the widest vectors, AVX-512; batches below and above it are useful for others, too
 RNG = np.random.default_rng
 
 
 def draw_statistics(model, seed=0):
-    """As if the model had been trained: no BatchNorm is near the identity."""
+    """Set random running statistics, as if the model had been trained."""
     rng = RNG(seed)
     for name, buffer in model.named_buffers():
         if buffer.data.dtype.kind == "f":
@@ -59,7 +59,7 @@ def test_each_model_without_batch_norm(name):
     ids=["ResNet-20", "ResNet-20 with projections", "VGG", "MobileNet"],
 )
 def test_each_model_with_batch_norm_folded(name, options):
-    """Held against float64: as near as the model itself is, or a rounding in each of its some thirty layers."""
+    """Compared with float64, it is as accurate as the model, or within one rounding for each of about thirty layers."""
     model = draw_statistics(models.build(name, rng=RNG(0), image_size=8, **options)).eval()
     exact = models.build(name, dtype=np.float64, image_size=8, **options).eval()
     for (_, value), (_, other) in zip(exact.named_state(), model.named_state(), strict=True):
@@ -97,7 +97,7 @@ def test_one_folded_layer_is_within_the_bound_of_its_sum(make, affine, bias):
     x = RNG(1).standard_normal((5, 4, 7, 7) if BatchNorm is nn.BatchNorm2d else (5, 4)).astype(np.float32)
     infer = model.compile_inference()
     assert [type(one) for one in infer.layers] == [type(layer)]
-    # |scale| (|W| |x| + |b| + |mean|) + |shift|: each of 36 products and 4 more terms is rounded once on either way
+    # |scale| (|W| |x| + |b| + |mean|) + |shift|: each of 36 products and 4 more terms is rounded once in both cases
     sizes = copy.deepcopy(model)
     for _, value in sizes.named_state():
         value.data[...] = np.abs(value.data)
@@ -148,7 +148,7 @@ def test_batch_norm_without_running_statistics_is_refused():
     "case", [case for case in CONV_CASES if case.x[1] * case.weight[2] < 700], ids=lambda case: case.reason
 )
 def test_convolutions_of_few_images(case):
-    """Against the definition: of every image by itself."""
+    """Compare with the definition, for every image by itself."""
     x, weight, bias, _ = case.arrays(RNG(0), np.float32)
     layer = of(nn, "Conv{}d", case)(x.shape[1], len(weight), weight.shape[2:], bias=case.bias, **case.options)
     layer.weight.data[...] = weight
@@ -191,7 +191,7 @@ def test_average_poolings_of_few_images(case, options):
 
 
 def layers():
-    """All kinds of steps: margins, shortcuts, a ReLU whose input is used twice, channels that end within a vector."""
+    """Make layers of all kinds: margins, shortcuts, a ReLU whose input is used twice, partly filled vectors."""
     rng = RNG(5)
     return [
         nn.BatchNorm2d(3),
@@ -230,7 +230,7 @@ def test_all_steps_of_few_images_and_of_blocks(dtype):
 
 
 def padded(*middle, channels=20):
-    """What is between two convolutions, the second with padding, of channels that end within a vector."""
+    """Put layers between two convolutions with partly filled vectors of channels, of which the second has padding."""
     first = nn.Conv2d(3, 20, 3, padding=1, rng=RNG(6))
     return lambda: [first, *middle, nn.Conv2d(channels, 7, 3, padding=2, rng=RNG(7)), nn.Flatten()]
 
@@ -281,7 +281,7 @@ NETS = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("net", NETS.values(), ids=list(NETS))
 def test_few_images_are_computed_as_the_model_does_bit_for_bit(net, dtype):
-    """By each kind of step, or in the batch's own layout; whatever is in lanes without a channel, and in the memory."""
+    """For each kind of step and for the layout of batches; idle lanes and old values in memory must not matter."""
     model = draw_statistics(nn.Sequential(*net())).eval()
     for _, value in model.named_state():
         if value.dtype.kind == "f":
@@ -314,14 +314,14 @@ def test_what_the_first_run_computed_in_is_given_back():
     from fastcnn.backends.numba_direct.runtime.memory import unused_bytes
 
     chain = nn.Sequential(*(nn.Conv2d(2, 2, 1, rng=RNG(0)) for _ in range(4)))
-    infer, x = chain.compile_inference(), np.ones((LANES, 2, 97, 89), np.float32)  # a size that nobody else has
+    infer, x = chain.compile_inference(), np.ones((LANES, 2, 97, 89), np.float32)  # a size that no other test uses
     before = unused_bytes()
     infer(x)
     assert unused_bytes() - before >= 5 * x.nbytes
 
 
 def test_nothing_is_left_over_from_call_to_call():
-    """Whatever is in the planned memory, an answer is the same."""
+    """Results do not depend on old values in the planned memory."""
     model = draw_statistics(nn.Sequential(*layers()))
     infer = model.compile_inference()
     x = RNG(0).standard_normal((LANES + 1, 3, 9, 9)).astype(np.float32)
@@ -399,9 +399,9 @@ def test_batches_are_cut_into_parts_of_the_batch_size():
 
 @pytest.mark.parametrize(("threads", "least", "most"), [(3, 2, 3), (1, 0, 0.1)])
 def test_the_memory_is_planned(threads, least, most):
-    """A net needs its largest two neighbours at once, whatever its length, and not the sum of all.
+    """A net needs memory for the largest two neighbouring activations, not for all, whatever its length.
 
-    Where threads have equal shares of its blocks, of which each thread goes through the net with one, nothing else.
+    If the blocks divide evenly among threads, each thread takes one block through the whole net, and no more is needed.
     """
     chain = nn.Sequential(*(nn.Conv2d(2, 2, 1, rng=RNG(0)) for _ in range(10)))
     infer, x, before = chain.compile_inference(), np.ones((2 * LANES, 2, 8, 8), np.float32), get_num_threads()
@@ -415,7 +415,7 @@ def test_the_memory_is_planned(threads, least, most):
 
 
 def test_one_image_takes_the_memory_of_one():
-    """Not of a batch whose other lanes are empty, nor of all the padding between taps that lie far outside."""
+    """It needs no memory for a batch with idle lanes, or for padding between taps far outside the image."""
     model = nn.Sequential(models.LeNet5Classic(rng=RNG(0)), nn.Softmax())
     far = nn.Conv2d(1, 1, 3, padding=500, dilation=500, rng=RNG(0))
     for infer, most in ((model.compile_inference(), 3 * LANES * 28 * 28 * 4), (far.compile_inference(), 200_000)):

@@ -1,4 +1,4 @@
-"""Initial values: their spread, their source, and that nothing else draws."""
+"""Initial values: their spread and their generator; nothing else draws random numbers."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Images in another size: literals worked by hand -> naive -> central differences -> the other backends."""
+"""Interpolation: literals computed by hand -> naive -> central differences -> the other backends."""
 
 import re
 
@@ -22,10 +22,10 @@ NAN, INF = np.nan, np.inf
         pytest.param([[1, 2, 3, 4, 5]], {"size": (1, 2)}, [[1, 3]], id="places 0 2.5"),
         pytest.param([[1, 2, 3, 4, 5]], {"scale_factor": (1, 0.7)}, [[1, 2, 3]], id="places 0 1.43 2.86"),
         pytest.param([[NAN, INF]], {"scale_factor": (1, 2)}, [[NAN, NAN, INF, INF]], id="not finite"),
-        # places -0.25 0.25 0.75 1.25: those outside are at the border
+        # positions -0.25 0.25 0.75 1.25; those outside are clamped to the border
         pytest.param([[0, 4]], {"size": (1, 4), "mode": "bilinear"}, [[0, 1, 3, 4]], id="bilinear"),
         pytest.param([[0, 4], [8, 4]], {"size": 1, "mode": "bilinear"}, [[4]], id="the middle of four"),
-        # places 0 0.5 1 1.5 2
+        # positions 0 0.5 1 1.5 2
         pytest.param(
             [[0, 4, 2]], {"size": (1, 5), "mode": "bilinear", "align_corners": True}, [[0, 2, 4, 3, 2]], id="corners"
         ),

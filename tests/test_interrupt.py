@@ -1,4 +1,4 @@
-"""Ctrl-C in a run with checkpoints: it is saved first."""
+"""Ctrl-C in a run with checkpoints: a checkpoint is saved before the run ends."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ def _numpy(monkeypatch):
 
 
 class CtrlC(training.Callback):
-    """Presses it, once or more often, when so many batches are trained: after a batch, an epoch, or the run."""
+    """Press Ctrl-C once or more after a number of batches: at the end of the batch, the epoch, or the run."""
 
     def __init__(self, batches: int, times: int = 1, when: str = "batch"):
         self.batches, self.times, self.when = batches, times, when

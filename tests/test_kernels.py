@@ -1,4 +1,4 @@
-"""Kernels get what Python gives them, and each of their tasks is done once, whoever does it."""
+"""Kernels receive the arguments from Python, and each of their tasks runs exactly once, on any thread."""
 
 import itertools
 
@@ -86,7 +86,7 @@ def test_every_task_is_done_once(tasks, threads):
 
 
 def program_of(steps, known, results=()):
-    """The program of steps that were made one by one."""
+    """Make a program of the given steps."""
     recorder = Recorder()
     recorder.parts = steps
     return Program(recorder, [], results, known)
@@ -132,6 +132,6 @@ def test_python_threads_launch_at_once():
 
 
 def test_more_than_two_to_the_31():
-    x = np.zeros((1 << 31) + 9, np.int8)  # of which one page is ever in memory
+    x = np.zeros((1 << 31) + 9, np.int8)  # only one page of it is ever in memory
     _last(1, x=x)
     assert x[-1] == 1

@@ -1,4 +1,4 @@
-"""A run is killed at moments that nobody chose, goes on from its latest checkpoint, and ends with the same bytes."""
+"""A run is killed at random times, continues from its latest checkpoint, and ends with the same bytes."""
 
 import json
 import os
@@ -19,13 +19,13 @@ KILLS = 5
 
 
 def live(folder: Path, until: int | None = None) -> int:
-    """One life of the run, killed shortly after so many batches; return its exit code."""
+    """Run the program and kill it shortly after a number of batches; return its exit code."""
     environment = {**os.environ, "FASTCNN_BACKEND": "numba", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-W", "error", str(ROOT / "tests" / "runs.py"), str(folder)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as run:
         for batches, _ in enumerate(run.stdout, start=1):
             if batches == until:
-                time.sleep(random.uniform(0, 0.015))  # in a step, in the writing of a checkpoint, or between
+                time.sleep(random.uniform(0, 0.015))  # within a step, while a checkpoint is written, or in between
                 run.kill()
     return run.returncode
 

@@ -1,4 +1,4 @@
-"""The ladders of convolutions and poolings, rung by rung against fastcnn; and the walk from loops to tiles."""
+"""The ladders of convolutions and poolings, each rung compared with fastcnn; and the walk from loops to tiles."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def test_poolings(rng, rung, shape, k):
     [
         ("loops", [1, 0, 0, 0]),
         ("im2col", [1, 0, 0, 0]),
-        ("reshape", [1, 1, 1, 1]),  # as in the write-ups: four times too much
+        ("reshape", [1, 1, 1, 1]),  # as in the write-ups, four times too large
         ("reshape, ties shared", [0.25, 0.25, 0.25, 0.25]),
         ("numba direct", [1, 0, 0, 0]),
     ],

@@ -1,4 +1,4 @@
-"""Training pictures that are decoded when they are needed: the same bits as in memory."""
+"""Pictures that are decoded when needed give the same results, bit for bit, as pictures in memory."""
 
 import json
 import math
@@ -32,7 +32,7 @@ def assert_same(one, other):
     assert losses[0] == losses[1]
     epochs = [training.History.from_json(out / "history.json").epochs for out in (one, other)]
     measured = [[epoch.validation_loss for epoch in part] for part in epochs]
-    assert measured[0] == pytest.approx(measured[1], rel=1e-5)  # in batches of another size
+    assert measured[0] == pytest.approx(measured[1], rel=1e-5)  # the batches have another size
     found, expected = (training.latest_checkpoint(out) for out in (one, other))
     for name, array in found.weights.items():
         np.testing.assert_array_equal(array, expected.weights[name])
@@ -72,7 +72,7 @@ def test_it_goes_on_in_the_middle_of_an_epoch_in_memory_or_not(folder, tmp_path,
 
 
 def test_it_is_chosen_where_pictures_would_fill_half_of_the_memory(folder, tmp_path, capsys, monkeypatch):
-    needed = 24 * (14 * 14 + 4 * 14 * 14)  # of all pictures, those held out too, as they are resized to 14x14
+    needed = 24 * (14 * 14 + 4 * 14 * 14)  # bytes of all pictures, including held-out ones, resized to 14x14
     for memory, lazy in ((2 * needed, False), (2 * needed - 1, True)):
         monkeypatch.setattr(_memory, "total", lambda memory=memory: memory)
         stderr = train(capsys, "--data", folder, "--epochs", 1, "--out", tmp_path / str(memory))

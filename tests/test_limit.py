@@ -1,4 +1,4 @@
-"""A part of a data set, drawn at random."""
+"""Drawing a part of a data set at random."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The fully connected layer: literals worked by hand -> naive -> central differences -> the other backends."""
+"""The fully connected layer: literals computed by hand -> naive -> central differences -> the other backends."""
 
 import numpy as np
 import pytest
@@ -21,12 +21,12 @@ shapes = pytest.mark.parametrize(
 
 
 def arrays_of(rng, N, C, filters, dtype):
-    """x, weight, bias, dy."""
+    """Return x, weight, bias and dy."""
     return [rng.standard_normal(shape).astype(dtype) for shape in ((N, C), (filters, C), (filters,), (N, filters))]
 
 
 def results(arrays, backend):
-    """y, dx, dweight, dbias."""
+    """Return y, dx, dweight and dbias."""
     x, weight, bias, dy = arrays
     return F.linear(x, weight, bias, backend=backend), *F.linear_backward(dy, x, weight, backend=backend)
 

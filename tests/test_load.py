@@ -1,4 +1,4 @@
-"""Data by name or path."""
+"""Loading data by name or path."""
 
 import re
 
@@ -18,7 +18,7 @@ def _no_folder(monkeypatch):
 def test_each_name_goes_to_its_loader(name, tmp_path):
     with pytest.raises(FileNotFoundError, match=re.escape(f"`root` is {tmp_path}, but ")) as error:
         load(name, tmp_path)
-    assert name.removesuffix("10") in str(error.value)  # its subfolder is named: cifar-10
+    assert name.removesuffix("10") in str(error.value)  # the subfolder is called cifar-10
 
 
 def test_a_folder_of_images_with_its_options(tmp_path):

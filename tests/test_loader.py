@@ -1,4 +1,4 @@
-"""Batches: every image once, with its own label."""
+"""The data loader: every image occurs once, with its label."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from fastcnn.data import DataLoader
 
 
 def arrays(n):
-    """Images that say their number, and it as their label."""
+    """Make images that contain their number, and labels that are this number."""
     return np.arange(n, dtype=np.float32)[:, None, None, None] * np.ones((1, 2, 3), np.float32), np.arange(n)
 
 
@@ -137,7 +137,7 @@ def test_bad_arguments(arguments, options, error, sentence):
 
 
 def noise(images, rng):
-    """Something random that may be written to the images themselves."""
+    """A random augmentation that changes images in place."""
     images += rng.random(images.shape, np.float32)
     return images
 
@@ -163,7 +163,7 @@ def test_augmentation_leaves_the_order_alone():
 def test_augmentation_is_another_in_each_epoch_and_batch():
     one = loader(6, 3, shuffle=False)
     first, second = ([x - np.floor(x) for x, _ in one] for _ in range(2))
-    assert not np.allclose(first[0], first[1], atol=1e-5)  # what is left of equal noise is rounded otherwise
+    assert not np.allclose(first[0], first[1], atol=1e-5)  # equal noise would differ only by rounding
     assert not np.allclose(first[0], second[0], atol=1e-5)
 
 
@@ -217,7 +217,7 @@ def test_augmentation_must_return_as_many_images():
         next(iter(bad))
 
 
-# ---- going on where another loader was ----
+# ---- resuming from the state of another loader ----
 
 BITS = [np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.random.Philox, np.random.SFC64]
 

@@ -1,7 +1,7 @@
-"""No file under its final name is ever broken, and no more is lost than what came after the last checkpoint.
+"""No file with its final name is ever broken, and at most the progress since the last checkpoint is lost.
 
-Whatever happens: kills within a write, a full disk, a folder that cannot be written to, two writers, a damaged file.
-See also test_kill.py (kills at moments that nobody chose), test_checkpoint.py and test_resume.py.
+This holds for kills during a write, a full disk, a read-only folder, two writers, and a damaged file.
+See also test_kill.py (kills at random times), test_checkpoint.py and test_resume.py.
 """
 
 import os
@@ -23,7 +23,7 @@ ROOT = Path(fastcnn.__file__).parents[1]
 
 
 def python(*arguments, wrapper=()) -> subprocess.CompletedProcess:
-    """Run Python on one thread of NumPy."""
+    """Run Python with one NumPy thread."""
     numpy = {"FASTCNN_BACKEND": "numpy", "FASTCNN_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     environment = {**os.environ, **numpy, "PYTHONPATH": str(ROOT)}
     command = [*wrapper, sys.executable, *map(str, arguments)]
@@ -40,7 +40,7 @@ def test_killed_before_each_line_and_within_the_bytes_of_a_write(tmp_path):
 
 
 def test_bytes_are_on_the_disk_before_the_name_and_both_before_anything_is_removed(tmp_path, monkeypatch):
-    """So it survives a power cut, too."""
+    """Hence files survive a power cut, too."""
     calls = []
 
     def note(what, function):
@@ -62,11 +62,11 @@ def test_bytes_are_on_the_disk_before_the_name_and_both_before_anything_is_remov
         monkeypatch.setattr(Path, "unlink", note("remove", Path.unlink))
         trainer.fit(loader, validation, 1)
     if os.path.isdir("/proc/self/fd"):
-        assert calls == ["flush file", "rename", "remove", "flush folder", "remove"]  # its own beside, the older one
+        assert calls == ["flush file", "rename", "remove", "flush folder", "remove"]  # the older checkpoint last
 
 
 def test_two_threads_that_write_one_file(tmp_path, monkeypatch):
-    """Both have written and not yet renamed."""
+    """Both have written their temporary files and not yet renamed them."""
     both = threading.Barrier(2, timeout=60)
     monkeypatch.setattr(_files.os, "fsync", lambda descriptor, fsync=os.fsync: both.wait() and None)
     monkeypatch.setattr(_files, "_flush_folder", lambda folder: None)
@@ -95,7 +95,7 @@ def test_what_kills_left_of_any_file_is_removed_and_nothing_else(tmp_path):
 
 
 def test_every_callback_ends_though_one_fails(tmp_path):
-    """So Ctrl-C does again what it did, where the disk was full when the history was to be written."""
+    """For example, Ctrl-C must be restored even if the disk is full when the history is written."""
 
     class Fails(training.Callback):
         def on_exit(self, trainer):
@@ -144,11 +144,11 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(trained_run, tmp_pa
     assert os.listdir(tmp_path) == ["curves.png"]
 
 
-# a file system of our own, which only the process sees that mounts it
+# a private file system, visible only to the process that mounts it
 
 
 def with_mounts() -> tuple[str, ...]:
-    """The command that runs another with mounts of its own; skip the test where that is not allowed."""
+    """Return the command that runs another one with private mounts; skip the test if this is not allowed."""
     wrapper = ("unshare", "-m") if hasattr(os, "geteuid") and os.geteuid() == 0 else ("unshare", "-rm")
     try:
         subprocess.run([*wrapper, "mount", "-t", "tmpfs", "none", "/mnt"], check=True, capture_output=True)
@@ -158,7 +158,7 @@ def with_mounts() -> tuple[str, ...]:
 
 
 def mounted(tmp_path, code: str, *arguments) -> str:
-    """What a program printed that had a file system of its own at ``tmp_path``/disk."""
+    """Run a program with a private file system at ``tmp_path``/disk; return its output."""
     (tmp_path / "disk").mkdir()
     done = python("-c", MOUNT + code, tmp_path / "disk", *arguments, wrapper=with_mounts())
     assert done.returncode == 0, done.stderr
@@ -187,7 +187,7 @@ def call(*arguments):
 
 
 def test_a_disk_that_is_full_at_any_moment(tmp_path, mnist_folder):
-    """Disks from one that no checkpoint fits on to one that all fits on."""
+    """Disk sizes range from too small for any checkpoint to large enough for all."""
     code = """
 options = ["--model", "conv4_conv8", "--backend", "numpy", "--batch-size", "50", "--limit", "200", "--epochs", "2"]
 train = ["train", *options, "--data-root", sys.argv[2], "--out"]

@@ -1,4 +1,4 @@
-"""Softmax and the losses: values worked by hand -> naive -> central differences -> the other backends."""
+"""Softmax and the losses: values computed by hand -> naive -> central differences -> the other backends."""
 
 import copy
 import pickle
@@ -107,11 +107,11 @@ def test_cross_entropy_backward_by_hand(backend, dtype):
         pytest.param({"weight": [0, 3]}, np.log(4 / 3), [[1 / 4, -1 / 4], [0, 0]], id="a weight of 0"),
         pytest.param({"ignore_index": 0}, np.log(4 / 3), [[1 / 4, -1 / 4], [0, 0]], id="an ignored row"),
         pytest.param({"ignore_index": 1, "reduction": "sum"}, np.log(4), [[0, 0], [-3 / 4, 3 / 4]], id="another, sum"),
-        # half for the target, and a quarter for each class: shares 1/4, 3/4 and 3/4, 1/4
+        # half for the target, and a quarter for each class: probabilities 1/4, 3/4 and 3/4, 1/4
         pytest.param({"label_smoothing": 0.5, "reduction": "sum"},
                      (np.log(4) + 3 * np.log(4 / 3)) / 4 + (3 * np.log(4) + np.log(4 / 3)) / 4,
                      [[0, 0], [-1 / 2, 1 / 2]], id="smoothing"),
-        # shares: 1/4 * 1, (1/2 + 1/4) * 3 and (1/2 + 1/4) * 1, 1/4 * 3; divided by the weights of the targets, 3 + 1
+        # weighted: 1/4 * 1, (1/2 + 1/4) * 3 and (1/2 + 1/4) * 1, 1/4 * 3; divided by the weights of the targets, 3 + 1
         pytest.param({"label_smoothing": 0.5, "weight": [1, 3]},
                      (0.25 * np.log(4) + 2.25 * np.log(4 / 3) + 0.75 * np.log(4) + 0.75 * np.log(4 / 3)) / 4,
                      [[0.375 / 4, -0.375 / 4], [-0.375 / 4, 0.375 / 4]], id="smoothing with weights"),
@@ -313,7 +313,7 @@ def test_softmax_agrees_with_naive(fast_backend, dtype, shape, rng):
     classes = shape[1]
     largest = np.abs(x).max()
     y, log_y = F.softmax(x, backend="naive"), F.log_softmax(x, backend="naive")
-    # x - m has an error of |x - m| u, which exp turns into a relative one
+    # x - m has an absolute error of |x - m| u, which exp turns into a relative error
     assert_close(F.softmax(x, backend=fast_backend), y, classes + 8, y * (1 + 2 * largest))
     assert_close(F.log_softmax(x, backend=fast_backend), log_y, classes + 8, np.full(shape, 1 + 3 * largest))
     sums = np.abs(dy).sum(axis=1, keepdims=True)
@@ -404,7 +404,7 @@ def test_losses_one_by_one_by_hand(backend, dtype, loss, options, x, target, los
     dx = backward(x, target, **options, reduction="none", dy=ones, backend=backend)
     np.testing.assert_allclose(dx, gradients, **near)
     dx = backward(x, target, **options, reduction="none", dy=0 * ones, backend=backend)
-    np.testing.assert_array_equal(dx, np.zeros_like(x))  # what does not count has no gradient, be it NaN
+    np.testing.assert_array_equal(dx, np.zeros_like(x))  # ignored elements have no gradient, even if they are NaN
     dx = backward(x, target, **options, reduction="sum", backend=backend)
     np.testing.assert_allclose(dx, gradients, **near)
 

@@ -1,4 +1,4 @@
-"""The numba backend's memory: aligned, used again, never while somebody still looks at it; no more of it with time."""
+"""The numba backend's memory is aligned, is reused only when nothing refers to it, and does not grow."""
 
 import gc
 import subprocess
@@ -27,7 +27,7 @@ def test_it_is_aligned_and_used_again():
     assert first % memory.VECTOR_BYTES == 0
     del array
     assert address(memory.aligned((3, 5, 16), FLOAT32)) == first
-    assert address(memory.aligned((15, 2, 8), np.dtype(np.int32))) == first  # another shape of as many bytes
+    assert address(memory.aligned((15, 2, 8), np.dtype(np.int32))) == first  # another shape with equally many bytes
 
 
 def test_it_is_not_used_again_while_a_view_of_a_view_lives():
@@ -67,7 +67,7 @@ with memory.Pool() as pool:  # as a model's, that something still refers to whic
 
 
 def test_a_loan_may_end_after_its_module():
-    """When an interpreter ends, a module may be without its names before the last array goes."""
+    """At interpreter exit, the names of a module may be cleared before the last array is freed."""
     done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, timeout=300, check=True)
     assert (done.stdout, done.stderr) == ("", "")
 
@@ -83,7 +83,7 @@ def test_a_pools_memory_goes_with_it():
         assert memory.unused_bytes() >= before + 4 * 7000
     del pool
     assert memory.unused_bytes() == before
-    arrays[0][:] = 1  # what is still used is still there
+    arrays[0][:] = 1  # memory in use is still valid
     del arrays
     assert memory.unused_bytes() == before
 
@@ -102,7 +102,7 @@ def test_many_models_one_after_the_other_take_the_memory_of_one():
             unused.append(memory.unused_bytes())
             sizes.append(resident())
     assert max(unused) - min(unused) < 100_000
-    assert sizes[-1] - sizes[1] < 8_000_000  # one model's arrays are 12 MB and more
+    assert sizes[-1] - sizes[1] < 8_000_000  # the arrays of one model take more than 12 MB
 
 
 def test_threads_never_share_an_array():
@@ -120,7 +120,7 @@ def test_threads_never_share_an_array():
 
 
 def resident() -> int:
-    """Bytes of the process that are in memory; 0 where the system does not say."""
+    """Return the resident memory of the process in bytes; 0 if unknown."""
     statm = Path("/proc/self/statm")
     return int(statm.read_text().split()[1]) * 4096 if sys.platform == "linux" and statm.exists() else 0
 
@@ -155,7 +155,7 @@ def test_training_takes_no_more_memory_from_step_to_step(backend):
         for _ in range(3):
             train(3_330 if FULL else 159)
             blocks.append(sys.getallocatedblocks())
-    # Python and NumPy keep some blocks for the next time, ever fewer: what is lost in each step shows in each part.
-    # Bytes, as tracemalloc counts them, would jump when Python makes its table of interned strings anew.
+    # Python and NumPy keep some blocks for reuse, fewer and fewer; a leak in each step would show in each part.
+    # Bytes counted by tracemalloc would jump when Python rebuilds its table of interned strings.
     assert min(np.diff(blocks)) < 80, "Python's objects"
     assert resident() - memory_before < 4_000_000, "bytes"

@@ -1,4 +1,4 @@
-"""LeNet-5 and the other models, on their own and beside their twins in PyTorch."""
+"""LeNet-5 and the other models, by themselves and compared with the same models in PyTorch."""
 
 import inspect
 import json
@@ -14,20 +14,20 @@ from fastcnn.testing import central_difference
 
 @pytest.fixture
 def fast_backend(fast_backend):
-    """Name of the backend that the test runs in."""
+    """Run the test in the backend; the value is its name."""
     with fastcnn.use_backend(fast_backend):
         yield fast_backend
 
 
 @pytest.fixture
 def batch():
-    """Images (8, 1, 32, 32) and labels."""
+    """Make images (8, 1, 32, 32) and labels."""
     rng = np.random.default_rng(1)
     return rng.standard_normal((8, 1, 32, 32)), rng.integers(0, 10, 8)
 
 
 def torch_twin(torch, model, activation, pooling):
-    """The same network in PyTorch, with the same parameters."""
+    """Make the same network in PyTorch, with the same parameters."""
     Activation = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}[activation]
     Pool = {"max": torch.nn.MaxPool2d, "avg": torch.nn.AvgPool2d}[pooling]
     twin = torch.nn.Sequential(
@@ -71,7 +71,7 @@ def test_an_image_of_28_pixels_is_too_small():
 @pytest.mark.parametrize("optimizer", [lambda p: optim.SGD(p, 0.1), optim.Adam], ids=["SGD", "Adam"])
 def test_every_parameter_changes_in_one_step(optimizer, batch, fast_backend):
     images, labels = batch
-    # with tanh: behind a ReLU that is 0 for the whole batch, weights have no gradient
+    # with tanh, because after a ReLU that is 0 for the whole batch weights have no gradient
     model = models.LeNet5(activation="tanh", rng=np.random.default_rng(0), dtype=np.float64)
     criterion = nn.CrossEntropyLoss()
     before = model.state_dict()
@@ -120,13 +120,13 @@ def test_twenty_steps_follow_torch(batch, fast_backend):
         loss.backward()
         their_optimizer.step()
         their_losses.append(loss.item())
-    assert losses[-1] < 0.8 * losses[0]  # it learns: the agreement means something
+    assert losses[-1] < 0.8 * losses[0]  # it learns, so that the agreement is meaningful
     np.testing.assert_allclose(losses, their_losses, rtol=1e-4)
     for (name, parameter), theirs in zip(model.named_parameters(), twin.parameters(), strict=True):
         np.testing.assert_allclose(parameter.data, theirs.detach().numpy(), atol=1e-4, err_msg=name)
 
 
-# multiply-adds and parameters, worked by hand
+# multiply-adds and parameters, computed by hand
 COSTS = {
     "lenet5": (416_520, 61_706),
     "lenet5_classic": (416_520, 61_706),
@@ -200,7 +200,7 @@ def test_build_says_what_is_wrong(name, options, error, text):
 
 
 def test_all_models_have_names():
-    others = {models.UNet, models.SignalNet}  # of pixels, and of signals
+    others = {models.UNet, models.SignalNet}  # for pixels and for signals
     classes = {value for value in vars(models).values() if inspect.isclass(value)} - others
     assert {type(models.build(name)) for name in models.NAMES} == classes
 
@@ -213,11 +213,11 @@ def test_mlp_of_lists():
 
 def test_mnist_without_padding():
     summary = nn.summarize(models.LeNet5(image_size=28))
-    assert summary.parameters == 44_426  # C5 is 256 to 120
+    assert summary.parameters == 44_426  # C5 has 256 inputs and 120 outputs
 
 
 def their_resnet(torch, shortcut):
-    """ResNet-20 in PyTorch, with fastcnn's names."""
+    """Make ResNet-20 in PyTorch, with fastcnn's names."""
 
     class Residual(torch.nn.Module):
         def __init__(self, body, past):

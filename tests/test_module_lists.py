@@ -1,4 +1,4 @@
-"""`ModuleList` and `ModuleDict`: modules that a layer of one's own has in a list or by names."""
+"""`ModuleList` and `ModuleDict`: modules that a custom layer holds in a list or by name."""
 
 import copy
 
@@ -10,7 +10,7 @@ from fastcnn import nn, optim, training
 
 
 class Stages(nn.Module):
-    """Blocks one after the other, and of what the last made the mean of several heads."""
+    """Blocks one after the other, and the mean of several heads on the last output."""
 
     def __init__(self, rng):
         self.blocks = nn.ModuleList(

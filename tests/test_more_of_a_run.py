@@ -1,4 +1,4 @@
-"""A run that is trained further than planned, whose pictures have moved, or that makes way for another."""
+"""A run that is trained for more epochs, whose pictures have moved, or that is replaced by another."""
 
 import json
 import shutil
@@ -117,7 +117,7 @@ def test_pictures_in_another_place(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train(capsys, "--resume", out, "--data", "moved")
     assert f'data = "{tmp_path / "moved"}"\n' in (out / "settings.toml").read_text()
-    assert call(capsys, "evaluate", out)[0] == 0  # which looks into the checkpoint
+    assert call(capsys, "evaluate", out)[0] == 0  # which reads the checkpoint
     assert run("train", "--resume", out, "--epochs", 3)[0] == 0
     other = pictures(tmp_path / "other", "train", "val", count=7)
     code, _, stderr = call(capsys, "train", "--resume", out, "--data", other)
@@ -137,7 +137,7 @@ def test_what_was_held_out_stays_so_in_another_place(tmp_path, capsys):
     assert saved["settings"]["data"] == str(moved)
 
 
-# ---- another run in its place ----
+# ---- replaced by another run ----
 
 
 def test_overwrite_removes_a_run_and_nothing_else(folder, tmp_path, capsys):
@@ -156,7 +156,7 @@ def test_overwrite_removes_a_run_and_nothing_else(folder, tmp_path, capsys):
         "notes.txt", "checkpoint-mine.safetensors",
     }  # fmt: skip
     assert len(rates(out)) == 1
-    train(capsys, *options, "--epochs", 1, "--overwrite", "--seed", 1)  # and where there is none
+    train(capsys, *options, "--epochs", 1, "--overwrite", "--seed", 1)  # also without an existing run
 
 
 def test_overwrite_removes_nothing_where_no_run_begins(folder, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Layers and models: their gradients, what they remember, what they are called, and what they say to bad input."""
+"""Layers and models: gradients, state, names, and errors for bad input."""
 
 import copy
 import inspect
@@ -145,13 +145,13 @@ LAYERS = {
 
 @pytest.fixture
 def backend(backend):
-    """Name of the backend that the test runs in."""
+    """Run the test in the backend; the value is its name."""
     with fastcnn.use_backend(backend):
         yield backend
 
 
 def small_net(rng, dtype=np.float64) -> nn.Sequential:
-    """Every kind of layer, small enough for the naive backend; takes (N, 2, 7, 6)."""
+    """Make a net of every kind of layer, small enough for naive; takes (N, 2, 7, 6)."""
     return nn.Sequential(
         nn.Conv2d(2, 3, 3, padding=1, rng=rng, dtype=dtype),
         nn.LeakyReLU(),
@@ -199,7 +199,7 @@ def test_fused_neighbours_change_no_bit(make, options, shape, pool, relu, dtype,
     conv = make(*options, **drawn, dtype=dtype)
     layers = [layer for layer in (conv, nn.ReLU() if relu else None, pool) if layer]
     x = rng.standard_normal(shape).astype(dtype)
-    x[0, ..., :6] = 0  # ties: the bias alone
+    x[0, ..., :6] = 0  # ties: all values are the bias
     x[-1, ..., -1] = np.nan
     with fastcnn.use_backend(fast_backend):
         expected = x
@@ -219,7 +219,7 @@ def test_fused_neighbours_change_no_bit(make, options, shape, pool, relu, dtype,
 
 
 def small_decoder(rng) -> nn.Sequential:
-    """To a small image and up again, so that lanes without an image hold biases; takes (N, 2, 7, 6)."""
+    """Make a net that shrinks images and enlarges them again, so that idle lanes hold biases; takes (N, 2, 7, 6)."""
     return nn.Sequential(
         nn.Conv2d(2, 4, 3, stride=2, rng=rng, dtype=np.float64),
         nn.ReLU(),
@@ -231,7 +231,7 @@ def small_decoder(rng) -> nn.Sequential:
 
 
 def small_resnet(rng) -> nn.Sequential:
-    """Blocks of every kind of shortcut; lanes without an image hold biases. Takes (N, 2, 7, 6)."""
+    """Make a net of blocks with every kind of shortcut; idle lanes hold biases. Takes (N, 2, 7, 6)."""
     body = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1, rng=rng, dtype=np.float64), nn.LeakyReLU())
     return nn.Sequential(
         nn.Residual(body),
@@ -282,7 +282,7 @@ def test_gradients_accumulate_until_zero_grad(backend):
     model.backward(dy)
     for parameter, first, copied in zip(model.parameters(), once, kept, strict=True):
         np.testing.assert_allclose(parameter.grad, 2 * copied, rtol=1e-12)
-        np.testing.assert_array_equal(first, copied)  # a gradient that was taken stays
+        np.testing.assert_array_equal(first, copied)  # a gradient that was taken before is unchanged
     model.zero_grad()
     assert all(parameter.grad is None for parameter in model.parameters())
 
@@ -406,7 +406,7 @@ def test_deepcopy_after_a_batch_is_a_model_of_its_own(backend):
 
 
 class TwoPaths(nn.Module):
-    """A model with attributes instead of a chain."""
+    """A model with layers as attributes instead of a Sequential."""
 
     def __init__(self):
         self.scale = nn.Parameter(np.ones((1,)))
@@ -481,7 +481,7 @@ def test_load_state_dict_lists_every_fault_and_changes_nothing():
 
 
 def test_a_part_of_a_state_is_loaded():
-    """As in PyTorch, names that are not on both sides are returned; what is on both must fit."""
+    """As in PyTorch, names that exist on one side only are returned; arrays on both sides must fit."""
     rng = np.random.default_rng(0)
     model = nn.Sequential(nn.Linear(3, 2, rng=rng), nn.BatchNorm1d(2))
     before, state = model.state_dict(), nn.Linear(3, 2, rng=rng).state_dict()
@@ -770,7 +770,7 @@ def test_a_parameter_may_be_exchanged_for_one_that_fits(backend):
     layer(x)
     layer.weight, layer.bias = nn.Parameter(np.arange(6.0).reshape(3, 2).T), None
     np.testing.assert_allclose(layer(x), x @ np.arange(6.0).reshape(3, 2))
-    for parameter in layer.parameters():  # to another dtype
+    for parameter in layer.parameters():  # converts to another dtype
         parameter.data = parameter.data.astype(np.float32)
     np.testing.assert_allclose(layer(x.astype(np.float32)), x @ np.arange(6.0).reshape(3, 2), rtol=1e-5, atol=1e-6)
 
@@ -797,7 +797,7 @@ def test_a_layer_beside_the_chain_is_refused():
     ):
         model.fc = nn.Linear(2, 2)
     assert not hasattr(model, "fc")
-    model.head = model[1]  # another name of one
+    model.head = model[1]  # a second name for a layer
     layers = model.layers
     with pytest.raises(AttributeError, match="`head` is none of the layers"):
         model.layers = layers[:1]
@@ -805,7 +805,7 @@ def test_a_layer_beside_the_chain_is_refused():
 
     class Net(nn.Sequential):
         def __init__(self):
-            self.features = nn.Sequential(nn.Flatten())  # before there is a chain
+            self.features = nn.Sequential(nn.Flatten())  # before super().__init__()
             self.inside = nn.Linear(4, 2)
             super().__init__(self.features, nn.Sequential(self.inside))
 

@@ -1,4 +1,4 @@
-"""Calls leave their inputs as they were, and nothing of one call shows in the next."""
+"""Calls do not change their inputs, and one call does not affect the next."""
 
 import zlib
 
@@ -29,7 +29,7 @@ def labels(N: int) -> np.ndarray:
 
 
 def checksum(*found) -> int:
-    """Of all arrays in it."""
+    """Return a checksum of all arrays in a value."""
     total = 0
     for item in found:
         if isinstance(item, tuple | list):
@@ -47,7 +47,7 @@ def binary(seed, N):
     return draw(seed, N, *X[1:]), draw(seed + 1, N, *X[1:])
 
 
-FUNCTIONS = {  # by name: the arguments for a seed and a number of images
+FUNCTIONS = {  # name -> function that makes the arguments from a seed and a number of images
     **{
         name: binary if name.endswith("_backward") else unary
         for name in F.__all__
@@ -159,7 +159,7 @@ def test_layers_leave_their_inputs_and_nothing_behind(name, fast_backend):
         with pytest.raises((TypeError, ValueError)):
             layer(draw(2, 5, *shape).astype(complex))
         assert call(0, 5) == first
-        assert call(0, 5) == first  # from its recording
+        assert call(0, 5) == first  # replayed from its recording
 
 
 @pytest.mark.parametrize("case", LOSS_CASES, ids=str)
@@ -206,7 +206,7 @@ def test_optimizers_change_parameters_and_nothing_else(name, fast_backend):
 
 
 def test_a_model_gives_the_same_whatever_it_saw_before(fast_backend):
-    """Batches of other sizes, an error in the middle of a step, evaluation: the same bits as in a new model."""
+    """After batches of other sizes, an error within a step, and evaluation, results equal those of a new model."""
 
     def make():
         return models.LeNet5(rng=np.random.default_rng(0)), nn.CrossEntropyLoss()

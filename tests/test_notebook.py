@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom, and its values show: tables as HTML, figures as pictures."""
+"""The notebook runs from top to bottom, and its values are displayed: tables as HTML, figures as images."""
 
 import base64
 import os
@@ -21,13 +21,13 @@ def test_it_is_kept_without_outputs():
         assert cell.cell_type == "markdown" or (cell.outputs == [] and cell.execution_count is None)
 
 
-@pytest.mark.filterwarnings("ignore")  # of Jupyter's own
+@pytest.mark.filterwarnings("ignore")  # of Jupyter itself
 def test_it_runs_and_shows(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = nbformat.read(NOTEBOOK, 4)
     client = nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3")
-    client.execute(cwd=str(tmp_path))  # raises what a cell raises
+    client.execute(cwd=str(tmp_path))  # raises the error of a cell
     shown = {}
     for cell in notebook.cells:
         if cell.cell_type == "code":

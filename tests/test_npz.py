@@ -1,4 +1,4 @@
-"""Archives of NumPy: what is read, and what every kind of bad one says."""
+"""Reading NumPy archives, and the errors for every kind of bad one."""
 
 import io
 import re
@@ -116,7 +116,7 @@ def pickle_of_nothing():
 
 
 def member(array_header: str, data: bytes) -> bytes:
-    """A .npy file with a header of one's own."""
+    """Make a .npy file with any header."""
     header = array_header.encode() + b"\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
 
@@ -152,13 +152,13 @@ def test_bad_members(tmp_path, content, sentence, compression):
 
 
 def test_sizes_that_the_file_cannot_hold_cost_no_memory(tmp_path):
-    """The header and the archive's directory agree on 2**40 bytes, the file has some hundred."""
+    """Header and directory of the archive agree on 2**40 bytes, but the file has a few hundred."""
     path, size = tmp_path / "bad.npz", 1 << 31
     content = member(header((size,)), b"")
     np.savez(path, **{key: array for key, array in arrays().items() if key != "x_train"})
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x_train.npy", content)
-        archive.getinfo("x_train.npy").file_size = len(content) + size  # what the directory will say
+        archive.getinfo("x_train.npy").file_size = len(content) + size  # written to the directory
     tracemalloc.start()
     try:
         refuses(path, f"cannot hold {len(content) + size}.")

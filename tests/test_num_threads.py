@@ -1,4 +1,4 @@
-"""How the number of threads is chosen, in processes of their own."""
+"""The choice of the number of threads, in separate processes."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ RELU = "F.relu(np.ones((3, 4)), backend='numba')\n"
 
 
 def run(code: str, **environment) -> subprocess.CompletedProcess:
-    """Run a program in a fresh process that inherits no number of threads."""
+    """Run a program in a fresh process without variables that set the number of threads."""
     inherited = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     command = [sys.executable, "-c", USE + code]
     return subprocess.run(
@@ -105,4 +105,4 @@ print(blas())
         pytest.skip("NumPy's BLAS is not one that threadpoolctl knows")
     assert (limited, last) == (1, 1)
     before, unlimited, last = map(int, printed(code, OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1").split())
-    assert (before, unlimited) == (1, 1)  # it is never given more than it has
+    assert (before, unlimited) == (1, 1)  # it never gets more than it has

@@ -1,4 +1,4 @@
-"""Operations on one image whose channels are the lanes of vectors: what they are of a batch of one, bit for bit."""
+"""Operations on one image with channels as vector lanes equal those on a batch of one, bit for bit."""
 
 from types import SimpleNamespace
 
@@ -17,7 +17,7 @@ BATCH_OF_ONE = SimpleNamespace(pack=lambda x: numba_direct.pack(x[:1]))
 
 
 def result(call, backend, of, place=None) -> bytes:
-    """What an operation of ``of`` makes of arguments in the layout of ``backend``; of a max-pooling the maxima."""
+    """Call an operation of ``of`` with arguments in the layout of ``backend``; of a max-pooling return the maxima."""
     given, copies = call.arguments(backend, np.random.default_rng(0), np.float32), []
     found = getattr(of, call.operation)(*placed(given, copies, place) if place else given)
     for copy in copies:
@@ -28,7 +28,7 @@ def result(call, backend, of, place=None) -> bytes:
 @pytest.mark.parametrize("operation", one_image.OPERATIONS)
 @pytest.mark.parametrize("kind", [one_image.FirstAsNumbers, one_image.FirstAsChannels])
 def test_as_a_batch_of_one_bit_for_bit(operation, kind):
-    """And so between guards, in memory full of NaN. Convolutions of one image are direct."""
+    """This also holds between guards and in memory full of NaN. Convolutions of one image are direct."""
     for call in CALLS[operation]:
         with use_convolution("direct"):
             expected, backend = result(call, BATCH_OF_ONE, numba_direct), kind()

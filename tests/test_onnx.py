@@ -1,4 +1,4 @@
-"""Models as ONNX files: ONNX Runtime computes what fastcnn computes in evaluation mode, in batches of any size."""
+"""Models as ONNX files: ONNX Runtime computes the same as fastcnn in evaluation mode, for any batch size."""
 
 import sys
 
@@ -25,12 +25,12 @@ from tests.nd import of
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-FINITE = "distinct", "constant", "few"  # of infinities and NaN ONNX says nothing
+FINITE = "distinct", "constant", "few"  # ONNX does not specify infinities and NaN
 
 
 @pytest.fixture(autouse=True)
 def numpy_backend():
-    """Nothing to compile; the other backends agree with it."""
+    """Use the numpy backend, so that nothing is compiled; the other backends agree with it."""
     with use_backend("numpy"):
         yield
 
@@ -42,7 +42,7 @@ def session(path):
 
 
 def assert_runs(model, x, path, length=64, **options):
-    """ONNX Runtime's output of the file's model is fastcnn's, but for rounding, of one image and of more."""
+    """Check that ONNX Runtime's output equals fastcnn's up to rounding, for one image and for more."""
     interop.to_onnx(model, path, x.shape[1:], **options)
     runtime, expected = session(path), model.eval()(x)
     for images, y in ((x, expected), (x[:1], expected[:1]), (np.concatenate([x, x]), np.concatenate([expected] * 2))):
@@ -52,7 +52,7 @@ def assert_runs(model, x, path, length=64, **options):
 
 
 def assert_same(model, x, path, length=64, **options):
-    """The same, and the file is read as a model that gives these bits, but where batch normalization is folded."""
+    """Also check that the file is read as a model with bit-identical output, unless batch normalization is folded."""
     expected, back = assert_runs(model, x, path, length, **options), interop.from_onnx(path)
     if options.get("fold_batch_norm", True) and any(
         isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in model.modules()
@@ -63,13 +63,13 @@ def assert_same(model, x, path, length=64, **options):
 
 
 def set_state(layer, **arrays):
-    """Give a layer arrays as parameters and buffers; None is left out."""
+    """Set parameters and buffers of a layer; None is skipped."""
     layer.load_state_dict({**layer.state_dict(), **{name: a for name, a in arrays.items() if a is not None}})
     return layer
 
 
 def draw_statistics(model, rng):
-    """Batch normalizations that do something."""
+    """Set random running statistics, so that batch normalizations have an effect."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             drawn = rng.uniform(0.5, 2, (4, module.num_features)).astype(np.float32)
@@ -110,7 +110,7 @@ def test_transposed_convolutions(case, tmp_path, rng):
     assert_same(set_state(layer, weight=weight, bias=bias), x, tmp_path / "a.onnx", 2 * C * np.prod(kernel))
 
 
-WIDE = (  # more than ONNX Runtime lets the operator pad
+WIDE = (  # wider padding than ONNX Runtime allows in the operator
     PoolCase("padding as high as the window's taps", (2, 2, 8, 6), 2, 2, (2, 0), (3, 1)),
     PoolCase("padding as wide as the window's taps", (2, 2, 6, 8), 2, 2, (0, 2), (1, 3)),
     PoolCase("padding as long as the window's taps", (2, 2, 8), 2, 2, 2, 3),
@@ -148,7 +148,7 @@ def test_upsampling(case, tmp_path, rng):
     x, _ = case.arrays(rng, np.float32)
     length = 64 if case.mode == "bilinear" else 0
     expected = assert_runs(nn.Upsample(case.size, **case.options), x, tmp_path / "a.onnx", length)
-    back = interop.from_onnx(tmp_path / "a.onnx")  # whose factors are float32, but for nearest pixels
+    back = interop.from_onnx(tmp_path / "a.onnx")  # its factors are float32, except for nearest pixels
     assert_close(back(x), expected, length, np.full(expected.shape, np.abs(expected).max()))
 
 
@@ -321,11 +321,11 @@ def test_the_model_stays_as_it_is(tmp_path, rng):
     assert model.training
     assert all(module.training for module in model.modules())
     assert dropout.bit_generator.state == draws
-    np.testing.assert_array_equal(model.backward(y), gradient)  # it still remembers the batch
+    np.testing.assert_array_equal(model.backward(y), gradient)  # the state of the batch is kept
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, state[name])
     (found,) = session(tmp_path / "a.onnx").run(None, {"input": x})
-    assert_close(found, model.eval()(x), 64, np.full(y.shape, 3.0))  # what is written is evaluation
+    assert_close(found, model.eval()(x), 64, np.full(y.shape, 3.0))  # evaluation mode is written
 
 
 def test_float64_stays_float64(tmp_path, rng):
@@ -357,7 +357,7 @@ class TwiceReLU(nn.ReLU):
 
 
 class Renamed(nn.LeakyReLU):
-    """It has LeakyReLU's forward pass."""
+    """A subclass with the forward pass of LeakyReLU."""
 
 
 def test_a_subclass_with_an_inherited_forward_pass_is_what_it_inherits(tmp_path, rng):
