@@ -103,7 +103,7 @@ def test_it_is_read_from_a_file_of_others(added):
     """Without attributes, the operator has ONNX's defaults, for which there is no layer."""
     pytest.importorskip("onnx")
     other, *same = run(added, "-c", READ).splitlines()
-    assert other == " ('y') has alpha=0.2, but fastcnn's Hardsigmoid 0.16666667 only."
+    assert other == " ('y') has alpha=0.2, but fastcnn's Hardsigmoid has 0.16666667 only."
     assert same == ["['Hardsigmoid']"] * 2
 
 

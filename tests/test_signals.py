@@ -218,7 +218,7 @@ def test_the_example_writes_its_pictures(tmp_path):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     lines = done.stdout.splitlines()
-    assert lines[-2].startswith("Right: ")
+    assert lines[-2].startswith("Accuracy: ")
     assert lines[-1].startswith("Wrote confusion.png, curves.png, history.json and signals.png to ")
     for path in tmp_path.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
