@@ -1,4 +1,4 @@
-"""Optimizers: one step by hand, many steps beside PyTorch, their state, and what they say to bad input."""
+"""Optimizers: one step by hand, many steps compared with PyTorch, state, and errors for bad input."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from fastcnn.testing.optimizers import CLASSES, ONE_OF_EACH, OPTIMIZERS, make
 
 @pytest.fixture
 def backend(backend):
-    """Name of the backend that the test runs in."""
+    """Run the test in the backend; the value is its name."""
     with fastcnn.use_backend(backend):
         yield backend
 
@@ -22,7 +22,7 @@ def parameters(rng, dtype=np.float64) -> list[nn.Parameter]:
 
 
 def step(params, optimizer, grads) -> None:
-    """A step with these gradients; of None is none."""
+    """Take a step with these gradients; None is no gradient."""
     for parameter, grad in zip(params, grads, strict=True):
         parameter.grad = grad
     optimizer.step()
@@ -45,7 +45,7 @@ def test_every_optimizer_is_tested_and_on_the_command_line():
         pytest.param(lambda p: optim.SGD(p, 0.5, 0.5), [1 - 0.5 * 2, 0 - 0.5 * (0.5 * 2 + 2)], id="momentum"),
         pytest.param(lambda p: optim.SGD(p, 0.5, 0.5, nesterov=True), [1 - 0.5 * 3, -0.5 - 0.5 * (2 + 0.5 * 3)],
                      id="Nesterov"),
-        # loses 0.1 of itself in each step; then the gradient's
+        # loses 0.1 of itself in each step, then the gradient is subtracted
         pytest.param(lambda p: optim.AdamW(p, 0.5, eps=0, weight_decay=0.2), [0.9 - 0.5, 0.36 - 0.5], id="AdamW"),
         # squares 4 * 3/4 = 3, then 3 / 4 + 3 = 3.75
         pytest.param(lambda p: optim.RMSprop(p, 0.5, 0.25, eps=0), [1 - 1 / 3**0.5, 1 - 1 / 3**0.5 - 1 / 3.75**0.5],
@@ -98,13 +98,13 @@ def test_five_steps_agree_with_naive(name, dtype, fast_backend):
                 step(ours, optimizer, [rng.standard_normal(parameter.shape).astype(dtype) for parameter in ours])
         found.append([*(parameter.data for parameter in ours), *optimizer._arrays()])
     for a, e in zip(*found, strict=True):
-        assert_close(a, e, 5 * 30, np.full(a.shape, 16.0))  # of thirty operations on numbers of this size
+        assert_close(a, e, 5 * 30, np.full(a.shape, 16.0))  # thirty operations on numbers of this size
 
 
 @pytest.mark.parametrize("shapes", [[(5000,), (1,), (3, 7)], [(n,) for n in range(1, 40)]], ids=["few", "many"])
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_many_parameters_at_once_are_as_one_by_one(name, shapes, backend):
-    """Of both dtypes, one longer than the chunk of a task; every third takes a step less."""
+    """Parameters of both dtypes, one longer than the chunk of a task; every third takes one step less."""
     rng = np.random.default_rng(0)
     dtypes = [(np.float32, np.float64)[i % 2] for i in range(len(shapes))]
     arrays = [rng.standard_normal(shape).astype(kind) for shape, kind in zip(shapes, dtypes, strict=True)]
@@ -227,7 +227,7 @@ def test_a_state_of_something_else_changes_nothing():
 def test_a_variance_is_not_below_zero(dtype, backend):
     parameter = nn.Parameter(np.zeros(200, dtype))
     optimizer = optim.RMSprop([parameter], alpha=0.9, centered=True)
-    for _ in range(300):  # of one gradient: what is left of the variance is rounding
+    for _ in range(300):  # always the same gradient, so that only rounding errors remain of the variance
         parameter.grad = np.linspace(1, 3, 200).astype(dtype)
         optimizer.step()
     assert np.isfinite(parameter.data).all()

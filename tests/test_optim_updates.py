@@ -1,4 +1,4 @@
-"""What the backends do to all parameters: steps of the optimizers by hand, averages, norms and multiples."""
+"""Operations of the backends on all parameters: optimizer steps computed by hand, averages, norms and multiples."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def adam(backend, parameter, grad, mean, square, step, lr=0.1, beta1=0.9, beta2=
         pytest.param({}, None, [0.95, 0.9], id="plain: 1 - 0.1 * 0.5"),
         # 0.5 + 0.2 * 1 = 0.7 -> 0.93; 0.5 + 0.2 * 0.93 = 0.686 -> 0.8614
         pytest.param({"weight_decay": 0.2}, None, [0.93, 0.8614], id="weight decay is added to the gradient"),
-        # velocity 0.5 -> 0.95; 0.9 * 0.5 + 0.5 = 0.95 -> 0.855: the rate stands outside of the velocity
+        # velocity 0.5 -> 0.95; 0.9 * 0.5 + 0.5 = 0.95 -> 0.855: the velocity does not include the rate
         pytest.param({"momentum": 0.9}, 0.95, [0.95, 0.855], id="momentum"),
         # velocities as before; steps of 0.5 + 0.9 * 0.5 = 0.95 and 0.5 + 0.9 * 0.95 = 1.355
         pytest.param({"momentum": 0.9, "nesterov": True}, 0.95, [0.905, 0.7695], id="nesterov"),
@@ -46,16 +46,16 @@ def test_adam_by_hand(backend, dtype):
     parameter, mean, square = (np.full(3, value, dtype) for value in (1, 0, 0))
     options = {"lr": 0.5, "beta1": 0.5, "beta2": 0.5, "eps": 0.0}
     adam(backend, parameter, np.full(3, 2, dtype), mean, square, 1, **options)
-    # mean 1, square 2; without their bias 2 and 4: 1 - 0.5 * 2 / sqrt(4)
+    # mean 1, square 2; bias-corrected 2 and 4: 1 - 0.5 * 2 / sqrt(4)
     assert_close(np.stack([parameter, mean, square]), np.repeat(np.array([[0.5], [1], [2]], dtype), 3, axis=1), 8)
     adam(backend, parameter, np.full(3, -2, dtype), mean, square, 2, **options)
-    # mean -1/2, square 3; without their bias -1/2 / (3/4) = -2/3 and 3 / (3/4) = 4: 0.5 + 0.5 * (2/3) / 2
+    # mean -1/2, square 3; bias-corrected -1/2 / (3/4) = -2/3 and 3 / (3/4) = 4: 0.5 + 0.5 * (2/3) / 2
     assert_close(np.stack([parameter, mean, square]), np.repeat(np.array([[2 / 3], [-0.5], [3]], dtype), 3, axis=1), 8)
 
 
 def test_adam_eps_is_added_to_the_root_and_decay_to_the_gradient(backend, dtype):
     parameter, mean, square = (np.full(3, value, dtype) for value in (2, 0, 0))
-    # gradient -0.5 + 0.5 * 2 = 0.5; without their bias the moments are 0.5 and 0.25: 2 - 1 * 0.5 / (0.5 + 0.5)
+    # gradient -0.5 + 0.5 * 2 = 0.5; the bias-corrected moments are 0.5 and 0.25: 2 - 1 * 0.5 / (0.5 + 0.5)
     adam(backend, parameter, np.full(3, -0.5, dtype), mean, square, 1, lr=1.0, eps=0.5, weight_decay=0.5)
     assert_close(parameter, np.full(3, 1.5, dtype), length=8)
 
@@ -68,7 +68,7 @@ def test_decay_takes_its_part_whatever_the_rate(backend, dtype):
 
 
 def some(rng, dtype):
-    """Arrays of two dtypes, one of them longer than the chunk of a task."""
+    """Make arrays of two dtypes, one of them longer than the chunk of a task."""
     shapes = (5000,), (1,), (3, 7)
     return [
         rng.standard_normal(shape).astype(kind) for shape, kind in zip(shapes, (dtype, np.float64, dtype), strict=True)

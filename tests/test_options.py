@@ -1,6 +1,6 @@
-"""One rule for every option of the package: what counts as a whole number, a number, a pair and a flag.
+"""All options of the package accept the same values as integers, numbers, pairs and flags.
 
-The options are found by the annotations of all public functions and classes, and none is left out.
+The options are found by the annotations of all public functions and classes, so none can be left out.
 """
 
 import importlib
@@ -159,7 +159,7 @@ CALLS = {
     training.EarlyStopping: {"patience": 3}, training.evaluate: {"model": nn.Linear(5, 5, rng=rng(), dtype=np.float64),
                                                     "images": ROWS, "labels": LABELS},
     interop.to_onnx: None, data.mnist: None, data.fashion_mnist: None, data.kmnist: None, data.cifar10: None,
-    data.image_folder: None, data.ImageFolder: None,  # they read and write files: flags and channels, below
+    data.image_folder: None, data.ImageFolder: None,  # they access files; their flags and channels are tested below
     data.read_image: None,
 }  # fmt: skip
 """What else each is called with, or what makes it."""
@@ -176,7 +176,7 @@ ONES = [
     (1,), [np.int32(1)], (None,),
 ]  # fmt: skip
 WHOLE, PAIRS, SINGLES = {0: 1, 1: 1}, {10: (1, 1)}, {19: (1,), 20: (1,)}
-KINDS = {  # of an option: the places above that count, and what they are the same as
+KINDS = {  # kind of option: indices of the values above that are accepted, and their Python form
     int: WHOLE,
     float: {**WHOLE, 5: 1.0, 6: 1.0},
     bool: {3: True, 4: True},
@@ -192,7 +192,7 @@ KINDS |= {kind | None: {**counts, **NONE} for kind, counts in KINDS.items()}
 
 
 def options(function):
-    """Names and kinds."""
+    """Return the names and kinds of the options."""
     found = {name: p.annotation for name, p in inspect.signature(function).parameters.items()}
     return {name: kind for name, kind in found.items() if kind in KINDS}
 
@@ -220,7 +220,7 @@ OPTIONS = [
 
 
 def outcome(function, option, value):
-    """What a call gives: numbers as bytes, an object by its public attributes, an error by its kind and words."""
+    """Return the outcome of a call: arrays as bytes, an object as its public attributes, an error with its message."""
     given = CALLS[function]
     arguments = given() if callable(given) else given
     try:

@@ -1,4 +1,4 @@
-"""Layers that are written in NumPy: ``forward(x)`` and ``backward(dy)`` on plain arrays, anywhere in a model."""
+"""Custom layers in NumPy, with ``forward(x)`` and ``backward(dy)`` on plain arrays, anywhere in a model."""
 
 import copy
 import pickle
@@ -20,7 +20,7 @@ def linear(inputs, outputs, seed=0, dtype=np.float64):
 
 
 class Scale(nn.Module):
-    """A trained factor for each channel or feature."""
+    """Multiply each channel or feature by a trained factor."""
 
     def __init__(self, features, dtype=np.float64):
         self.factor = nn.Parameter(np.linspace(0.5, 2, features).astype(dtype))
@@ -39,7 +39,7 @@ class Scale(nn.Module):
 
 
 class Twice(Scale):
-    """By super()."""
+    """A subclass that uses super()."""
 
     def forward(self, x):
         return 2 * super().forward(x)
@@ -49,7 +49,7 @@ class Twice(Scale):
 
 
 class Backwards(Scale):
-    """Its parent's forward; told whether the gradient of the input is needed."""
+    """It inherits forward; its backward receives whether the gradient of the input is needed."""
 
     asked = ()
 
@@ -60,7 +60,7 @@ class Backwards(Scale):
 
 
 class Noise(nn.Module):
-    """Draws in training mode; counts what it has seen."""
+    """Add noise in training mode, and count batches."""
 
     def __init__(self, seed=0):
         self.rng = np.random.default_rng(seed)
@@ -79,7 +79,7 @@ class Noise(nn.Module):
 
 
 class Net(nn.Module):
-    """Calls other layers and functions, as in PyTorch, and goes back through them."""
+    """A net that calls layers and functions, as in PyTorch, with a backward through them."""
 
     def __init__(self, dtype=np.float64):
         rng = np.random.default_rng(0)
@@ -97,7 +97,7 @@ class Net(nn.Module):
 
 
 class Product(nn.Module):
-    """Of two inputs."""
+    """The product of two inputs."""
 
     several_inputs = True
 
@@ -140,7 +140,7 @@ def test_gradcheck_finds_a_wrong_gradient(backend):
 
 
 def test_the_same_as_native_layers(fast_backend):
-    """Beside the same net of native layers, step by step."""
+    """Compare with the same net of native layers, step by step."""
 
     class Relu(nn.Module):
         def forward(self, x):
@@ -306,7 +306,7 @@ def test_a_layer_by_itself_has_the_doors_of_every_layer(backend):
         assert "_x" not in vars(layer)
         for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
             np.testing.assert_array_equal(twin(x), y)
-        y[...] = 0  # the caller's own
+        y[...] = 0  # the caller may change it
         assert np.abs(layer.backward(np.ones_like(y))).min() > 0
 
 
@@ -318,7 +318,7 @@ def test_the_gradient_of_the_input_may_be_left_out():
 
 
 class Own(nn.Module):
-    """Whose methods do what they are told."""
+    """A layer whose methods are given functions."""
 
     def __init__(self, forward=lambda x: x, backward=lambda dy: dy):
         self.weight = nn.Parameter(np.ones(2, np.float32))
@@ -373,7 +373,7 @@ def test_what_is_wrong_is_said(methods, error, text, place, backend):
 
 
 def test_views_may_be_returned(backend):
-    """Of what a method was given: nobody writes into them."""
+    """A method may return views of its arguments; they are never overwritten."""
     model, x = nn.Sequential(Own(lambda x: x[:, ::-1], lambda dy: dy[:, ::-1]), nn.ReLU()), normal(4, 3)
     with use_backend(backend):
         for _ in range(2):
@@ -409,7 +409,7 @@ def test_onnx_names_the_layer(tmp_path):
 
 
 class Again(nn.Module):
-    """Two layers and one activation that stands behind both, as in many a net of PyTorch's."""
+    """Two layers that share one activation, as in many PyTorch models."""
 
     def __init__(self):
         self.first, self.second, self.act = linear(4, 4, 0), linear(4, 4, 1), nn.Tanh()

@@ -1,4 +1,4 @@
-"""Padding: worked by hand, beside PyTorch, and as layers."""
+"""Padding: values computed by hand, comparison with PyTorch, and the layers."""
 
 import re
 
@@ -59,7 +59,7 @@ def test_layers_are_the_functions_and_pytorchs(backend, case, rng):
     x, dy = case.arrays(rng, np.float32)
     with fastcnn.use_backend(backend):
         model = nn.Sequential(layer(case), nn.Identity())
-        for _ in range(2):  # on numba, recorded and replayed
+        for _ in range(2):  # on numba, first recorded, then replayed
             y = model(x)
             np.testing.assert_array_equal(y, F.pad(x, case.pad, case.mode, case.value))
             np.testing.assert_array_equal(model.backward(dy), F.pad_backward(dy, x.shape, case.pad, case.mode))
@@ -139,7 +139,7 @@ def test_every_mode_has_cases():
 
 @pytest.mark.parametrize("mode", MODES[1:])
 def test_convolutions(backend, mode, rng):
-    """The same as a padding and a convolution, and as what follows them."""
+    """A convolution with a padding mode equals a padding layer and a convolution."""
     padding = (1, 2, 0, 1)  # top, bottom, left, right
     conv = nn.Conv2d(2, 3, 3, padding=padding, padding_mode=mode, rng=np.random.default_rng(0), dtype=np.float64)
     bare = nn.Conv2d(2, 3, 3, rng=np.random.default_rng(0), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Groups of parameters with settings of their own, in optimizers, schedules, steps of training and checkpoints."""
+"""Parameter groups with their own settings in optimizers, schedules, training steps and checkpoints."""
 
 import copy
 import json
@@ -19,13 +19,13 @@ PARTS = (0, 2), (2, 3), (3, 5)
 
 @pytest.fixture
 def backend(backend):
-    """Name of the backend that the test runs in."""
+    """Run the test in the backend; the value is its name."""
     with fastcnn.use_backend(backend):
         yield backend
 
 
 def grouped(params, kind, **options):
-    """Three groups: one of the options, and two of settings besides."""
+    """Make three groups: one with the optimizer's options, two with their own settings."""
     groups = [{"params": params[first:last]} for first, last in PARTS]
     return kind([group | more for group, more in zip(groups, ({}, *MORE), strict=True)], **options)
 
@@ -37,7 +37,7 @@ def parameters(rng, dtype=np.float64) -> list[nn.Parameter]:
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-12), (np.float32, 1e-5)], ids=["float64", "float32"])
 def test_steps_are_those_of_torch(name, dtype, rtol, rng, backend):
-    """With settings that change on the way, and gradients that are missing."""
+    """Settings change in between, and some gradients are missing."""
     torch = pytest.importorskip("torch")
     kind, options = OPTIMIZERS[name]
     ours = parameters(rng, dtype)
@@ -127,7 +127,7 @@ def test_attributes_are_settings_of_the_first_group_and_set_all():
 
 @pytest.mark.parametrize("name", ["SGD, momentum", "Adam, amsgrad", "RMSprop, all options"])
 def test_a_group_that_is_added_trains(name, rng, backend):
-    """In the program of a step, too, which is another one then."""
+    """It is also trained by the program of a training step, which is recorded again."""
     kind, options = OPTIMIZERS[name]
     found = []
     for one_by_one in (False, True):
@@ -207,7 +207,7 @@ SPREAD = {name: row for name, row in SCHEDULES.items() if not name.startswith("O
 
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])
 @pytest.mark.parametrize(("name", "options", "steps"), SPREAD.values(), ids=SPREAD)
-@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler")  # torch wants an optimizer step before
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler")  # PyTorch expects an optimizer step first
 def test_schedules_of_groups_are_those_of_torch(kind, name, options, steps):
     torch = pytest.importorskip("torch")
     momentum = {"momentum": 0.9} if kind == "SGD" else {}
@@ -285,7 +285,7 @@ def test_a_schedule_of_groups_goes_on(name, options, steps):
 
 
 def run(callbacks=()):
-    """A run with two groups, and a rate of its own for each, that change with every batch."""
+    """Make a run with two groups, whose learning rates differ and change with every batch."""
     rng = np.random.default_rng(0)
     images, labels = rng.standard_normal((48, 1, 6, 6)).astype(np.float32), rng.integers(0, 3, 48)
     model = nn.Sequential(

@@ -1,4 +1,4 @@
-"""Folders with train beside val, valid, validation or test: what is read, and what is refused."""
+"""Folders with train beside val, valid, validation or test: how they are read, and errors for bad ones."""
 
 import re
 
@@ -12,7 +12,7 @@ from tests.test_image_folder import level, levels, save
 
 
 def write(root, *names, classes="ab", count=2):
-    """Pictures of each class in each of these folders, whose levels tell the folder."""
+    """Write pictures of each class to each of these folders; their grey level indicates the folder."""
     for place, name in enumerate(names, 1):
         for kind in classes:
             for i in range(count):
@@ -91,7 +91,7 @@ def test_no_classes_are_said(tmp_path):
 
 
 def pictures(root, *names, count=6):
-    """Dark and light pictures, the same ones in each folder but for noise."""
+    """Write dark and light pictures, the same in each folder except for noise."""
     rng = np.random.default_rng(0)
     for name in names:
         for kind, grey in (("dark", 40), ("light", 200)):

@@ -1,4 +1,4 @@
-"""Figures: that they hold the numbers, and what they say to bad input."""
+"""Figures show the right numbers, and errors for bad input."""
 
 import subprocess
 import sys
@@ -103,7 +103,7 @@ def test_a_logarithmic_axis_has_numbers(highest):
 def test_confusion_holds_the_numbers(tmp_path):
     figure = plot_confusion(np.array([[970, 0, 30], [1, 998, 1], [0, 0, 0]]), ["cat", "dog", "mouse"])
     figure.savefig(tmp_path / "confusion.png")
-    assert words(figure) == ["970", "30", "1", "998", "1"]  # nothing where there is nothing
+    assert words(figure) == ["970", "30", "1", "998", "1"]  # cells with 0 are empty
     np.testing.assert_allclose(pictures(figure)[0], [[0.97, 0, 0.03], [0.001, 0.998, 0.001], [0, 0, 0]])
     assert title(figure) == "1,968 of 2,000 right, 98.40 %"
     axes = figure.axes[0]
@@ -183,7 +183,7 @@ def test_maps_of_a_layer_inside_and_of_a_colour_image():
 
 
 def signals(figure):
-    """What is drawn as curves, from 0, the lowest of its frame, to 1."""
+    """Return the curves in a figure, scaled from 0 to 1 in their frames."""
     patches, lines = figure.axes[0].patches, figure.axes[0].get_lines()
     frames = [next(p for p in patches if p.get_bbox().contains(*line.get_xydata()[0])).get_bbox() for line in lines]
     return [(0.95 - (line.get_ydata() - f.y0) / f.height) / 0.9 for line, f in zip(lines, frames, strict=True)]
@@ -209,7 +209,7 @@ def test_maps_of_signals_are_curves(rng, tmp_path):
     for figure in (whole, one, point):
         figure.savefig(tmp_path / "maps.png")
     assert title(one) == "0: Conv1d, 3 maps of 16"
-    assert len(signals(whole)) == 2 + 2 * 3  # the last layers make maps of one place
+    assert len(signals(whole)) == 2 + 2 * 3  # maps of the last layers have a single element
     low, high = maps.min(1, keepdims=True), maps.max(1, keepdims=True)
     np.testing.assert_allclose(signals(one)[2:], (maps - low) / (high - low), atol=1e-6)
     np.testing.assert_allclose(np.ravel(pictures(point)), net[1](maps[None])[0].mean(1), rtol=1e-5)
@@ -240,7 +240,7 @@ SHOWN = [name.replace("\udce9", "\ufffd") for name in NAMES]
 
 
 class Odd(nn.ReLU):
-    """Of a name that a file might have."""
+    """A layer with an unusual name."""
 
 
 Odd.__name__ = "$\\frac$"
@@ -276,7 +276,7 @@ def test_no_text_of_a_figure_is_mathematics(draw, tmp_path, monkeypatch):
 
 
 def test_mathematics_that_somebody_wants_stays():
-    """Matplotlib's own numbers, where its settings ask for them to be written so."""
+    """Numbers are still typeset as mathematics if matplotlib's settings say so."""
     import matplotlib
 
     with matplotlib.rc_context({"axes.formatter.use_mathtext": True}):
@@ -300,7 +300,7 @@ def test_names_are_no_latex_either():
 
 def test_names_are_shown_as_they_are(tmp_path):
     confusion = plot_confusion(np.eye(10, dtype=int), NAMES)
-    confusion.savefig(tmp_path / "confusion.png")  # ticks are written when they are drawn
+    confusion.savefig(tmp_path / "confusion.png")  # ticks get their text when they are drawn
     for labels in (confusion.axes[0].get_xticklabels(), confusion.axes[0].get_yticklabels()):
         assert [label.get_text() for label in labels] == SHOWN
     (legend,) = compare_histories(dict.fromkeys(NAMES, HISTORY)).legends

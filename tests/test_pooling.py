@@ -1,4 +1,4 @@
-"""Pooling: literals worked by hand -> naive -> central differences -> the other backends."""
+"""Pooling: literals computed by hand -> naive -> central differences -> the other backends."""
 
 import functools
 import re
@@ -58,7 +58,7 @@ def test_max_pool_by_hand(backend, dtype, x, options, y, indices):
 
 
 def test_max_pool_backward_by_hand(backend, dtype):
-    # two images of two channels; in the first plane one pixel wins both windows
+    # two images of two channels; in the first plane one pixel is the maximum of both windows
     dy = np.array([[[[1, 2]], [[3, 4]]], [[[5, 6]], [[7, 8]]]], dtype)
     indices = np.array([[[[1, 1]], [[0, 2]]], [[[3, 2]], [[5, 0]]]])
     dx = F.max_pool2d_backward(dy, indices, (2, 2, 2, 3), backend=backend)
@@ -73,12 +73,12 @@ def test_max_pool_backward_by_hand(backend, dtype):
     ("x", "options", "y"),
     [
         pytest.param([[1, 3, 2, 0], [4, 4, 8, 2]], {"kernel_size": 2}, [[3, 3]], id="side by side"),
-        # windows of 4 places with 1, 2, 2, 4 pixels in them, here 1 pixel each
+        # each window of 4 places contains one pixel
         pytest.param([[4, 8], [12, 16]], {"kernel_size": 2, "padding": 1}, [[1, 2], [3, 4]], id="padding counts"),
         pytest.param([[4, 8], [12, 16]], {"kernel_size": 2, "padding": 1, "count_include_pad": False},
                      [[4, 8], [12, 16]], id="padding does not count"),
         pytest.param([[1, 2, 6]], {"kernel_size": (1, 2), "ceil_mode": True}, [[1.5, 6]], id="nothing past the image"),
-        # places pad 2 | 4 6 | 8 pad (past): the last window has 2 of its 3 places in the padded image
+        # places pad 2 | 4 6 | 8 pad (outside): 2 of the 3 places of the last window are in the padded image
         pytest.param([[2, 4, 6, 8]], {"kernel_size": (1, 3), "stride": 2, "padding": (0, 0, 1, 1), "ceil_mode": True},
                      [[2, 6, 4]], id="ceil_mode counts padding, not what is past it"),
         pytest.param([[2, 4, 6, 8]], {"kernel_size": (1, 3), "stride": 2, "padding": (0, 0, 1, 1), "ceil_mode": True,
@@ -107,7 +107,7 @@ def test_avg_pool_by_hand(backend, dtype, x, options, y):
                      [[1, 2, 2, 3]], id="padding counts"),
         pytest.param([[2, 4, 6]], {"kernel_size": (1, 2), "padding": (0, 0, 1, 1), "count_include_pad": False},
                      [[2, 2, 2, 6]], id="padding does not count"),
-        # windows (1, 2, 3), (4, past, past): the second has one place
+        # windows (1, 2, 3), (4, outside, outside): the second has one place
         pytest.param([[3, 5]], {"kernel_size": (1, 3), "ceil_mode": True}, [[1, 1, 1, 5]], id="nothing past the image"),
         pytest.param([[2, 4, 6]], {"kernel_size": (1, 2), "stride": 1, "divisor_override": -2}, [[-1, -3, -5, -3]],
                      id="divisor"),
@@ -121,7 +121,7 @@ def test_avg_pool_backward_by_hand(backend, dtype, dy, options, dx):
 
 
 def max_results(case, arrays, backend):
-    """y, indices, dx."""
+    """Return y, indices and dx."""
     x, dy = arrays
     options = {**case.options, "dilation": case.dilation, "backend": backend}
     y, indices = of(F, "max_pool{}d", case)(x, **options, return_indices=True)
@@ -129,7 +129,7 @@ def max_results(case, arrays, backend):
 
 
 def avg_results(case, arrays, divisor, backend):
-    """y, dx."""
+    """Return y and dx."""
     x, dy = arrays
     options = {**case.options, "count_include_pad": divisor[0], "backend": backend}
     if divisor[1] is not None:
@@ -141,14 +141,14 @@ def avg_results(case, arrays, divisor, backend):
 
 @functools.cache
 def naive_max(case, dtype):
-    """What naive computes, and the sums of the absolute values of dx's terms."""
+    """Return naive's results, and the sums of the absolute values of the terms of dx."""
     x, dy = case.arrays(np.random.default_rng(0), dtype)
     return max_results(case, (x, dy), "naive"), max_results(case, (x, np.abs(dy)), "naive")[2]
 
 
 @functools.cache
 def naive_avg(case, divisor, dtype):
-    """What naive computes, and the means of the absolute values."""
+    """Return naive's results, and the means of the absolute values."""
     arrays = case.arrays(np.random.default_rng(0), dtype)
     sizes = [np.abs(array) for array in arrays]
     return avg_results(case, arrays, divisor, "naive"), avg_results(case, sizes, divisor, "naive")

@@ -1,4 +1,4 @@
-"""``fastcnn predict`` of folders and patterns, as JSON and CSV, with pictures among them that cannot be read."""
+"""``fastcnn predict`` for folders and patterns, as JSON and CSV, including pictures that cannot be read."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""ReLU with trained slopes: values worked by hand -> naive -> central differences -> the other backends, PyTorch."""
+"""ReLU with trained slopes: values computed by hand -> naive -> central differences -> the other backends, PyTorch."""
 
 import re
 
@@ -28,7 +28,7 @@ def test_by_hand(backend, dtype):
     weight = np.array([0.25, -1, 2], dtype)
     np.testing.assert_array_equal(F.prelu(x, weight, backend=backend), [[-1, 3, -INF], [0, 2, NAN]])
     dx, dweight = F.prelu_backward(dy, x, weight, backend=backend)
-    np.testing.assert_array_equal(dx, [[0.25, 2, 1], [0.75, -5, 14]])  # at 0 the slope counts
+    np.testing.assert_array_equal(dx, [[0.25, 2, 1], [0.75, -5, 14]])  # at 0 the derivative is the slope
     np.testing.assert_array_equal(dweight, [-4, -10, NAN])
     for asked in ({"input_grad": False}, {"weight_grad": False}):
         found = F.prelu_backward(dy, x, weight, **asked, backend=backend)
@@ -103,7 +103,7 @@ def test_a_step_is_the_loop(backend):
             model.backward(loss.backward(), input_grad=False)
             optimizer.step()
         state = model.state_dict()
-        assert len(np.unique(state["1.weight"])) == 4  # each has learned of its own
+        assert len(np.unique(state["1.weight"])) == 4  # each channel has learned its own slope
         return state
 
     with fastcnn.use_backend(backend):

@@ -1,4 +1,4 @@
-"""What is done to images is written down, and done again alike."""
+"""The preprocessing of images can be saved and applied again with the same result."""
 
 import json
 from dataclasses import asdict

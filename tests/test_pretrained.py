@@ -1,4 +1,4 @@
-"""``fastcnn train --weights`` and ``--freeze``: what is taken from another run, and what stays as it is."""
+"""``fastcnn train --weights`` and ``--freeze``: weights of another run, and frozen parameters."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from tests.test_picture_parts import pictures
 
 
 def colours(root, *classes, count=6):
-    """Colour pictures of 16x16 with a train and a val folder."""
+    """Write colour pictures of 16x16 to a train and a val folder."""
     rng = np.random.default_rng(0)
     for part in ("train", "val"):
         for label, kind in enumerate(classes):
@@ -39,7 +39,7 @@ def train(capsys, *given):
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
-    """A run of VGG-7, which has batch normalizations, that knows two classes."""
+    """A run of VGG-7, which has batch normalizations, trained on two classes."""
     place = tmp_path_factory.mktemp("learned")
     data = colours(place / "two", "dark", "light")
     options = (*OPTIONS, "--model", "vgg7", "--data", data, "--out", place / "run")
@@ -65,7 +65,7 @@ def test_all_but_the_head_is_taken_and_the_body_stays(learned, tmp_path, capsys)
     assert f"{taken}; newly initialized, as their shapes differ: 22.weight, 22.bias." in said
     assert any(re.fullmatch(r"Frozen: \d+ of \d+ parameters; trained: 22.weight, 22.bias\.", line) for line in said)
     assert [name for name in after if name not in before] == []
-    for name, array in after.items():  # running means, running variances and their counts too
+    for name, array in after.items():  # including running means, variances and counters
         if name not in new:
             np.testing.assert_array_equal(array, before[name], err_msg=name)
     saved = training.latest_checkpoint(out).settings
@@ -80,7 +80,7 @@ def test_what_is_not_frozen_learns_from_where_it_was(learned, tmp_path, capsys):
     said = train(capsys, "--weights", learned, "--data", data, "--lr", "1e-30", "--out", tmp_path / "run")
     before, after = best(learned), weights(tmp_path / "run")
     assert f"Weights: {len(before)} of {len(before)} arrays come from {learned}." in said
-    np.testing.assert_array_equal(after["22.weight"], before["22.weight"])  # all of it is taken
+    np.testing.assert_array_equal(after["22.weight"], before["22.weight"])  # all weights are loaded
     train(capsys, "--weights", learned, "--data", data, "--out", tmp_path / "other")
     assert all(np.any(array != before[name]) for name, array in weights(tmp_path / "other").items())
 

@@ -1,4 +1,4 @@
-"""Several Python threads may compute at once, and forked processes compute as others do."""
+"""Several Python threads may compute at the same time, and forked processes compute the same results."""
 
 import os
 import subprocess
@@ -61,9 +61,9 @@ def in_a_fork(call):
 
 
 def run(code: str) -> str:
-    """What a fresh process prints that computes on two threads."""
+    """Run code in a fresh process with two threads; return its output."""
     environment = {**os.environ, "FASTCNN_NUM_THREADS": "2"}
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", STEP + code]  # of a fork beside threads
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", STEP + code]  # warns of forks
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""How many processors a process may use, read from control groups as Linux shows them."""
+"""The number of processors that a process may use, from Linux's control groups."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""Programs as tables, with times or without, and the command that prints those of a training step."""
+"""Programs as tables, with or without times, and the command that prints the program of a training step."""
 
 import re
 
@@ -26,7 +26,7 @@ class Absolute(nn.Module):
 
 
 def trained(model, x, *, input_grad=True):
-    """The model after a step on a batch."""
+    """Train a model for one step on a batch."""
     model.backward(np.ones_like(model(x)), input_grad=input_grad)
     return model
 
@@ -131,7 +131,7 @@ def test_times_change_nothing(rng):
         np.testing.assert_array_equal(parameter.grad, grad)
     np.testing.assert_array_equal(y, outputs[0])
     np.testing.assert_array_equal(dx, outputs[1])
-    np.testing.assert_array_equal(model.backward(np.ones_like(y)), dx)  # what forward left is as it was
+    np.testing.assert_array_equal(model.backward(np.ones_like(y)), dx)  # the state of the forward pass is unchanged
 
 
 def list_rows(program):

@@ -1,4 +1,4 @@
-"""The README's and the guide's Python runs, their commands have the options they use, and .ci/run finds its command."""
+"""The README's Python blocks run, and .ci/run finds its two commands."""
 
 import importlib
 import re

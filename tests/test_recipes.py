@@ -1,4 +1,4 @@
-"""The recipes of five public write-ups: they run, go on, translate the settings as they say, and are reported."""
+"""The recipes of five public write-ups run, resume, translate the settings correctly, and are reported."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def _examples_can_be_imported(monkeypatch):
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
-    """All recipes in quick mode by numpy."""
+    """The output folder of all recipes in quick mode on the numpy backend."""
     folder = tmp_path_factory.mktemp("recipes")
     assert start("recipes", "--quick", "--backend", "numpy", "--threads", 1, "--seeds", 1, "--out", folder)[0] == 0
     return folder
@@ -51,7 +51,7 @@ def record(folder: Path, recipe: str, run: str, backend="numpy", seed=0) -> dict
 
 
 def quick_run(name: str, run: str):
-    """A recipe and one of its runs, as on the command line."""
+    """Return a recipe and one of its runs, by their names on the command line."""
     import importlib
 
     recipe = importlib.import_module(name.lower()).RECIPE
@@ -79,7 +79,7 @@ def test_every_recipe_is_tested():
 
 def test_training_flop_of_lenet5():
     flop = 2 * nn.summarize(models.LeNet5()).training_multiply_adds
-    assert flop == 2_263_920  # 2.264 MFLOP, says the table
+    assert flop == 2_263_920  # 2.264 MFLOP in the table
 
 
 def test_numba_trains_the_same(out, tmp_path):
@@ -133,11 +133,11 @@ def test_wrong_options(options, text):
     assert "Traceback" not in stderr
 
 
-# what the settings are translated from
+# ---- the write-ups' settings ----
 
 
 def translated(name: str, run: str, batch: int, rule, decay_of_weights: float = 0.0) -> None:
-    """Hold an optimizer of a recipe against the write-up's rule for a gradient that is summed over the batch."""
+    """Compare an optimizer of a recipe with the write-up's rule for a gradient that is summed over the batch."""
     from optimizers import OPTIMIZERS
 
     _, run = quick_run(name, run)

@@ -1,4 +1,4 @@
-"""Recorded passes: the same as from layer to layer, bit for bit, whatever happens between two batches."""
+"""Recorded passes equal passes layer by layer, bit for bit, whatever happens between two batches."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tests.in_threads import in_threads
 
 
 class LayerByLayer(nn.Sequential):
-    """Never recorded, nor is what it holds."""
+    """A container that is never recorded, like its layers."""
 
     def forward(self, x):
         with recording.layer_by_layer():
@@ -25,7 +25,7 @@ def numba_backend():
 
 @pytest.fixture
 def runs(monkeypatch):
-    """One entry for each program that was run again."""
+    """A list with one entry for each replayed program."""
     from fastcnn.backends.numba_direct.runtime.program import Program
 
     made = []
@@ -63,7 +63,7 @@ def batch(N, seed):
 
 
 def passes(model, x, dy, input_grad=True):
-    """Everything that two passes leave: output, gradient of the input, gradients of the parameters."""
+    """Return the results of a forward and a backward pass: output, gradient of the input, gradients of parameters."""
     model.zero_grad()
     y = model(x)
     dx = model.backward(dy, input_grad=input_grad)
@@ -95,7 +95,7 @@ def test_every_number_of_layers(runs):
 
 
 def test_training(runs):
-    """Parameters change in place, and replays see it; clipped gradients are not theirs."""
+    """Parameters change in place, which replays must see; clipped gradients must not affect replays."""
     from fastcnn import optim
 
     losses = []
@@ -176,7 +176,7 @@ def test_a_change_between_forward_and_backward_is_seen(runs):
         m(x)
         m.backward(dy)
         m(batch(9, 1)[0])
-        m(x)  # of a shape that the layers saw not last
+        m(x)  # not the shape of the last batch
         m[12].negative_slope = 0.5
     model.zero_grad()
     direct.zero_grad()
@@ -246,7 +246,7 @@ def test_what_is_beside_a_layer_of_the_users_own_is_recorded(runs):
     for seed, N in enumerate([4, 4, 3, 4]):
         x, dy = batch(N, seed)
         assert_same(passes(model, x, dy), passes(direct, x, dy))
-    assert len(runs) == 8  # twice two stretches, forward and backward
+    assert len(runs) == 8  # two stretches, forward and backward, twice
 
 
 def test_a_stretch_that_is_called_twice_remembers_both_calls(runs):
@@ -329,7 +329,7 @@ def test_two_threads_may_ask_one_model():
 
 
 class Mirrored:
-    """A mixin that is no module."""
+    """A mixin that is not a Module."""
 
     def forward_native(self, x, backend):
         return backend.pack(np.ascontiguousarray(backend.unpack(super().forward_native(x, backend))[:, ::-1]))
@@ -340,7 +340,7 @@ class MirroredIdentity(Mirrored, nn.Identity):
 
 
 class OwnSlope(nn.LeakyReLU):
-    """Its slope is a property of a private attribute."""
+    """A layer whose slope is a property with a private attribute."""
 
     def __init__(self):
         self._slope = 0.5
@@ -356,7 +356,7 @@ class Noisy(nn.Tanh):
 
 
 class Same(nn.LeakyReLU):
-    """Nothing is new but a value."""
+    """A subclass that only changes a value."""
 
     def __init__(self):
         super().__init__(0.3)
@@ -426,7 +426,7 @@ def test_a_view_of_a_gradient_stays_when_memory_is_short(monkeypatch):
 
 
 def test_no_gradient_is_of_a_batch_that_was_interrupted(monkeypatch):
-    """Half of the arrays of a recording are those of the batch before."""
+    """Half of the arrays of the recording still belong to the batch before."""
     from fastcnn.backends.numba_direct.runtime import launches
 
     model, (x, dy) = nn.Sequential(*layers()), batch(4, 0)

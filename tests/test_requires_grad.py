@@ -1,4 +1,4 @@
-"""Frozen parameters: they have no gradient, and what only they would need is not computed."""
+"""Frozen parameters get no gradient, and computations that only they would need are skipped."""
 
 import copy
 import pickle
@@ -19,7 +19,7 @@ FREE = {"BatchNorm2d", "BatchNorm1d", "BatchNorm1d, signals", "BatchNorm2d, noth
 
 @pytest.fixture
 def backend(backend):
-    """Name of the backend that the test runs in."""
+    """Run the test in the backend; the value is its name."""
     with fastcnn.use_backend(backend):
         yield backend
 
@@ -42,7 +42,7 @@ def batch(rng, dtype=np.float32):
 
 
 def kernels(model, x, *, input_grad: bool) -> list[str]:
-    """Names of the steps of a backward pass."""
+    """Return the names of the kernels of a backward pass."""
     y = model(x)
     model.backward(np.ones_like(y), input_grad=input_grad)
     found = model.programs()["backward"]
@@ -58,7 +58,7 @@ def test_a_frozen_layer_computes_the_gradient_of_its_input_alone(name):
         free = kernels(layer, x, input_grad=True)
         layer.requires_grad_(False)
         frozen = kernels(layer, x, input_grad=True)
-        assert kernels(layer, x, input_grad=False) == ["layout._pack"]  # of what it is given
+        assert kernels(layer, x, input_grad=False) == ["layout._pack"]  # only the packing of its argument
     assert len(frozen) == len(free) if name in FREE else len(frozen) < len(free)
 
 
@@ -78,11 +78,11 @@ def test_a_backward_pass_ends_at_the_first_layer_that_learns(rng):
 
 @pytest.mark.parametrize("net", [small_net, small_resnet])
 def test_other_gradients_are_the_same(net, backend):
-    """Of a model whose layers compute as one, in whatever order flags change between passes of one model."""
+    """This holds for fused layers, and when flags change in any order between passes of one model."""
     rng = np.random.default_rng(0)
     model = net(rng)
     for layer in model.modules():
-        layer.training = not isinstance(layer, nn.Dropout)  # which would draw other masks
+        layer.training = not isinstance(layer, nn.Dropout)  # dropout would draw other masks
     x = rng.standard_normal((19, 2, 7, 6))
     dy = rng.standard_normal(model(x).shape)
     state = model.state_dict()
@@ -139,7 +139,7 @@ def test_with_everything_frozen_the_input_has_its_gradient(rng, backend):
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_a_step_trains_what_learns(name, rng, backend):
-    """With flags that change between steps of one program; an optimizer of the head alone does the same."""
+    """Flags may change between steps of one program; an optimizer with only the head gives the same result."""
     model, (x, labels) = chain(rng).eval(), batch(rng)
     model.requires_grad_(False)
     model[7].requires_grad_()
@@ -190,7 +190,7 @@ def test_a_step_computes_what_is_needed(rng):
 
 
 def test_a_trainer_leaves_a_frozen_body_as_it_is(rng, backend):
-    """Its batch normalization, too, which is in evaluation mode, and stays there from epoch to epoch."""
+    """This includes its batch normalization, which stays in evaluation mode in all epochs."""
     model, (x, labels) = chain(rng), batch(rng)
     model.requires_grad_(False)
     model[3].eval()

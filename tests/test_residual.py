@@ -1,4 +1,4 @@
-"""What residual connections ask of backends, and training with them."""
+"""Operations for residual connections, and training with them."""
 
 import copy
 
@@ -22,7 +22,7 @@ def test_add(backend, dtype, shape, rng):
     a, b = rng.standard_normal((2, *shape)).astype(dtype)
     implementation, (x, y) = native(backend, a, b)
     np.testing.assert_array_equal(implementation.unpack(implementation.add(x, y)), a + b)
-    np.testing.assert_array_equal(implementation.unpack(x), a)  # both stay
+    np.testing.assert_array_equal(implementation.unpack(x), a)  # both are unchanged
     np.testing.assert_array_equal(implementation.unpack(y), b)
 
 
@@ -57,7 +57,7 @@ def test_names_are_those_of_attributes():
 
 
 def test_training_needs_no_gradient_of_the_images(backend, rng):
-    """A residual block may be the first layer: the parameters' gradients are the same without that of the input."""
+    """If a residual block is the first layer, gradients of parameters are the same without that of the input."""
     with fastcnn.use_backend(backend):
         model = nn.Sequential(residual_block(2, 3, 2, shortcut="projection", rng=rng, dtype=np.float64))
         x = rng.standard_normal((3, 2, 4, 4))
@@ -91,7 +91,7 @@ def test_the_numbers_do_not_depend_on_the_threads(rng):
 
 @pytest.mark.parametrize("name", ["resnet20", "vgg7", "small_mobilenet"])
 def test_a_few_steps_of_a_deep_model_learn(name):
-    """The loss on one batch falls, and a copy of the model takes the same steps."""
+    """The loss on one batch decreases, and a copy of the model takes the same steps."""
     rng = np.random.default_rng(0)
     labels = np.arange(24) % 3
     x = rng.standard_normal((24, 3, 8, 8)).astype(np.float32) + 2 * labels[:, None, None, None].astype(np.float32)

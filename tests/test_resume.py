@@ -1,4 +1,4 @@
-"""A run that was stopped and goes on from a checkpoint is, bit for bit, the run that was not stopped."""
+"""A run that is stopped and resumed from a checkpoint equals an uninterrupted run, bit for bit."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ class Stop(Exception):
 
 
 class StopAfter(training.Callback):
-    """Saves and stops hard, as if the process had been killed after that."""
+    """Save a checkpoint and raise an error, as if the process had been killed."""
 
     runs_last = True
 
@@ -154,7 +154,7 @@ def test_all_optimizers_and_averaged_weights(tmp_path, fast_backend, optimizer, 
         with pytest.raises(Stop):
             trainer.fit(loader, validation, EPOCHS)
         trainer, loader, validation = make()
-        trainer.fit(loader, validation, 1)  # it has been somewhere else
+        trainer.fit(loader, validation, 1)  # changes its state
         training.load_checkpoint(tmp_path / "a").restore(trainer, loader)
         trainer.fit(loader, validation, remaining(trainer))
         assert exact(outcome(trainer, loader)) == expected

@@ -1,4 +1,4 @@
-"""Schedules: their rates beside PyTorch's, step by step, and that buffers live on."""
+"""Schedules: learning rates compared with PyTorch's, step by step, and momentum buffers that are kept."""
 
 import json
 import math
@@ -39,7 +39,7 @@ SCHEDULES = {
 
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])
 @pytest.mark.parametrize(("name", "options", "steps"), SCHEDULES.values(), ids=SCHEDULES)
-@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler")  # torch wants an optimizer step before
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler")  # PyTorch expects an optimizer step first
 def test_every_step_is_that_of_torch(kind, name, options, steps):
     torch = pytest.importorskip("torch")
     ours, tensor = make_optimizer(kind), torch.nn.Parameter(torch.ones(2))
@@ -72,7 +72,7 @@ def test_one_cycle_by_hand():
 
 def test_one_cycle_needs_a_momentum_to_cycle():
     class Plain(optim.Optimizer):
-        """Neither `betas` nor `momentum`."""
+        """An optimizer without `betas` and `momentum`."""
 
     optimizer = Plain([nn.Parameter(np.ones(2))], {"lr": 0.1, "weight_decay": 0.0})
     with pytest.raises(ValueError, match="`cycle_momentum` is True, but Plain has neither `betas` nor `momentum`"):
@@ -130,7 +130,7 @@ def test_a_loaded_state_goes_on_as_if_never_stopped(name, options, steps):
 
 
 def warm_up_and_cosine(lib, optimizer):
-    """LinearLR, then CosineAnnealingLR, of fastcnn.optim or torch.optim.lr_scheduler."""
+    """Make LinearLR followed by CosineAnnealingLR, from fastcnn.optim or torch.optim.lr_scheduler."""
     parts = [lib.LinearLR(optimizer, 0.1, total_iters=5), lib.CosineAnnealingLR(optimizer, 12, 0.001)]
     return lib.SequentialLR(optimizer, parts, [5])
 

@@ -1,4 +1,4 @@
-"""A chain of layers that is changed as PyTorch's is: names, places, slices."""
+"""A Sequential can be changed like PyTorch's: names, indices, slices."""
 
 import copy
 import pickle
@@ -86,7 +86,7 @@ def test_a_layer_that_stands_twice_keeps_both_names():
 def test_changes_are_computed(backend):
     with fastcnn.use_backend(backend):
         model, rng = named(), np.random.default_rng(2)
-        for _ in range(2):  # on numba, recorded and replayed
+        for _ in range(2):  # on numba, first recorded, then replayed
             first = model(X)
         np.testing.assert_array_equal(model[-1](model[:-1](X)), first)
         model.fc = nn.Linear(36, 2, rng=rng)

@@ -1,4 +1,4 @@
-"""Settings as TOML, whatever is in them; and those of another version."""
+"""Settings as TOML with any content, and settings of another version."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ def parsed(**values):
 @example({"": "\x7f\x80\x85\u2028\ufeff\U0001f600", "a\nb": [], "\"'\\": {"\r\n\t\0": "\\u0041"}})
 @example({"float": [1e16, 1e-05, -0.0, 5e-324, float("inf"), -float("inf")], "int": -(2**63), "bool": [True, False]})
 def test_any_table_comes_back(table):
-    assert repr(parsed(augment=table)) == repr({"augment": table})  # tells 1 from 1.0 and True, and -0.0 from 0.0
+    assert repr(parsed(augment=table)) == repr({"augment": table})  # distinguishes 1, 1.0, True, and 0.0, -0.0
 
 
 @given(st.text(st.characters()))
@@ -54,7 +54,7 @@ def test_a_file_may_begin_with_a_mark_of_windows(tmp_path):
 
 @pytest.fixture
 def changed(trained_run, tmp_path):
-    """The run with another description in its newest checkpoint, as of another version."""
+    """A function that copies the run and changes its newest checkpoint, as if written by another version."""
 
     def change(part, name, value):
         run = shutil.copytree(trained_run, tmp_path / "run")

@@ -1,4 +1,4 @@
-"""Batches for a net with several inputs, from arrays or from a dataset, to training and evaluation."""
+"""Batches for a net with several inputs, from arrays or a dataset, in training and evaluation."""
 
 import re
 
@@ -13,7 +13,7 @@ PLACES = 2
 
 
 def arrays(n=40):
-    """Images, places, and labels that need both: a bright image, where it is to the right."""
+    """Make images, positions, and labels that depend on both: a bright image at the right."""
     rng = np.random.default_rng(0)
     images, places = rng.standard_normal((n, 1, 6, 6)).astype(np.float32), rng.uniform(-1, 1, (n, PLACES))
     labels = (images.mean(axis=(1, 2, 3)) > 0) & (places[:, 0] > 0)
@@ -21,7 +21,7 @@ def arrays(n=40):
 
 
 class Pairs:
-    """The same, one by one."""
+    """The same data as a dataset."""
 
     def __init__(self, n=40):
         self.all = arrays(n)
@@ -41,7 +41,7 @@ def net(rng):
 
 
 def both(**options):
-    """A loader of arrays and one of items, which give the same."""
+    """Make a loader of arrays and one of a dataset, which give the same batches."""
     images, places, labels = arrays()
     for given in ((images, places), labels), (Pairs(),):
         yield DataLoader(*given, batch_size=16, **{"rng": np.random.default_rng(1), "shuffle": True, **options})
@@ -77,7 +77,7 @@ def test_parts_and_samples():
         equal([loader.sample(3)], [((images[:3], places[:3]), labels[:3])])
         *_, last = loader.parts(2, 3)
         equal([last], [((images[37:], places[37:]), labels[37:])])
-        (a, b), none = [*loader.parts(0, 9)][2]  # of eight images
+        (a, b), none = [*loader.parts(0, 9)][2]  # a batch of eight images
         assert (a.shape, b.shape, none.shape) == ((0, 1, 6, 6), (0, PLACES), (0,))
 
 
@@ -98,7 +98,7 @@ def test_augmentation_takes_and_gives_all_inputs():
     for loader in both(augment=moved, shuffle=False):
         list(loader)
         for found, expected in zip(getattr(loader.dataset, "images", Pairs().all[:2]), (images, places), strict=True):
-            np.testing.assert_array_equal(found, expected)  # nothing was written into the data
+            np.testing.assert_array_equal(found, expected)  # the data are unchanged
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_bad_items():
 
 
 class Looks(training.Callback):
-    """Comes between the parts of a step."""
+    """A callback between the parts of a training step."""
 
     def on_backward_end(self, trainer):
         pass

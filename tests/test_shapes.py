@@ -1,4 +1,4 @@
-"""Drawn pictures with a class for each pixel."""
+"""The generated pictures of shapes, with a class for each pixel."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_a_shape_differs_from_what_is_around_it_in_both_ways():
 
 
 def test_areas_are_those_of_the_shapes():
-    """A disc fills the circle of its corners, a square 2 / pi of it, a triangle 3 sqrt(3) / (4 pi)."""
+    """A disc fills its circumscribed circle, a square 2 / pi of it, a triangle 3 sqrt(3) / (4 pi)."""
     _, labels = shapes(3000, 32, rng=np.random.default_rng(0))
     disc, square, triangle = ((labels == kind).sum() for kind in (1, 2, 3))
     assert square / disc == pytest.approx(2 / np.pi, rel=0.1)

@@ -1,4 +1,4 @@
-"""Signals (N, C, L), through all that takes batches: nets, training, inference, data, and the example."""
+"""Signals (N, C, L) in nets, training, inference, data loading and the example."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def as_many_threads_as_before():
 
 
 def small_net(rng, dtype=np.float32) -> nn.Sequential:
-    """Every layer of signals; takes (N, 2, 24)."""
+    """Make a net of every layer for signals; takes (N, 2, 24)."""
     return nn.Sequential(
         nn.Conv1d(2, 6, 5, padding="same", rng=rng, dtype=dtype),
         nn.ReLU(),
@@ -58,7 +58,7 @@ def batches(shape, dtype=np.float32):
 
 
 def trained(make, shape, *, by_step: bool, dtype=np.float32) -> list[bytes]:
-    """Losses and what was learned."""
+    """Train; return the losses and the state of the model."""
     model, loss = make(np.random.default_rng(0), dtype=dtype), nn.CrossEntropyLoss()
     optimizer, values = optim.Adam(model.parameters(), lr=0.01), []
     step = training.TrainStep(model, optimizer, loss)
@@ -108,7 +108,7 @@ def test_compiled_inference_answers_as_the_model(make, shape, N, fast_backend, r
     with fastcnn.use_backend(fast_backend):
         model = make(np.random.default_rng(0))
         for x, _ in batches(shape):
-            model(x)  # running statistics
+            model(x)  # updates the running statistics
         infer, x = model.eval().compile_inference(), rng.standard_normal((N, *shape)).astype(np.float32)
         norms = [layer for layer in infer.layers.modules() if isinstance(layer, nn.BatchNorm1d)]
         y = model(x)
@@ -182,17 +182,17 @@ def test_waves_are_what_they_are_called():
         jumps, slopes = np.abs(wave) > 0.5, np.abs(wave[np.abs(wave) <= 0.5])
         if name == "square":
             assert jumps.any()
-            assert slopes.max() == 0  # level but for its jumps
+            assert slopes.max() == 0  # constant except for its jumps
         elif name == "sawtooth":
-            assert (wave[jumps] < 0).all()  # it rises evenly and falls at once
+            assert (wave[jumps] < 0).all()  # it rises linearly and drops suddenly
             assert np.ptp(slopes) < 1e-5
         else:
             assert not jumps.any()
         if name == "triangle":
-            assert np.median(slopes) == pytest.approx(slopes.max(), rel=1e-3)  # as steep everywhere but at its tips
+            assert np.median(slopes) == pytest.approx(slopes.max(), rel=1e-3)  # constant slope except at its peaks
         if name == "chirp":
-            between = np.diff(np.flatnonzero(wave[:-1] * wave[1:] < 0))  # its tips
-            assert between[-1] < between[0]  # ever faster
+            between = np.diff(np.flatnonzero(wave[:-1] * wave[1:] < 0))  # its peaks
+            assert between[-1] < between[0]  # its frequency increases
 
 
 @pytest.mark.parametrize(

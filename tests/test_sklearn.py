@@ -1,4 +1,4 @@
-"""scikit-learn's estimators: its own checks, and what fastcnn adds."""
+"""The estimators for scikit-learn: its own checks, and fastcnn's additions."""
 
 import functools
 import pickle
@@ -39,26 +39,26 @@ CHECKS = [
 @pytest.mark.parametrize(("estimator", "check"), CHECKS)
 def test_checks_of_scikit_learn(estimator, check):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of convergence, and of what the checks themselves do
+        warnings.simplefilter("ignore")  # about convergence, and from the checks themselves
         check(estimator)
 
 
 @pytest.fixture(scope="module")
 def halves():
-    """Images (N, 2, 6, 6) and labels, those of the brighter half of the first channel."""
+    """Make images (N, 2, 6, 6), labelled by the brighter half of the first channel."""
     X = np.random.default_rng(0).normal(size=(80, 2, 6, 6))
     return X, np.where(X[:, 0, :3].mean((1, 2)) > X[:, 0, 3:].mean((1, 2)), "above", "below")
 
 
 @pytest.fixture(scope="module")
 def differences(halves):
-    """The same images and by how much one half is brighter."""
+    """Make the same images with the difference in brightness as target."""
     X = halves[0]
     return X, 100 + 7 * (X[:, 0, :3].mean((1, 2)) - X[:, 0, 3:].mean((1, 2)))
 
 
 def small(input_shape, outputs, rng):
-    """A net of someone's own, with batch normalization."""
+    """Build a custom net with batch normalization."""
     return nn.Sequential(
         nn.Conv2d(input_shape[0], 4, 3, rng=rng), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(),
         nn.Linear(4 * (input_shape[1] - 2) * (input_shape[2] - 2), outputs, rng=rng),
@@ -332,7 +332,7 @@ def test_it_is_pickled_with_all_it_knows(halves, backend):
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_it_goes_to_other_processes_as_a_files_memory(halves, backend, tmp_path):
-    """As joblib sends large arrays: they can be read, and not written."""
+    """joblib passes large arrays to processes as read-only memory maps."""
     X, y = halves[0].astype(np.float32), halves[1]
     one = Classifier(small, max_iter=2, backend=backend).fit(X, y)
     joblib.dump((one, X), tmp_path / "fitted")
@@ -354,7 +354,7 @@ def test_grid_search_pipeline_and_cross_validation(halves):
 
 
 def test_digits_are_read():
-    """scikit-learn's own digits, the last 500 held out."""
+    """Classify scikit-learn's digits; the last 500 are held out."""
     X, y = load_digits(return_X_y=True)
     classifier = Classifier(input_shape=(1, 8, 8), max_iter=6, batch_size=50).fit(X[:-500].astype(np.float32), y[:-500])
     assert classifier.score(X[-500:], y[-500:]) > 0.9

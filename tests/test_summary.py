@@ -1,4 +1,4 @@
-"""Tables of models against numbers worked by hand, and traces."""
+"""Summaries of models compared with numbers computed by hand, and traces."""
 
 import re
 import sys
@@ -87,7 +87,7 @@ def test_the_model_stays_as_it_is(mode, rng):
         nn.trace(model, x)
         assert rng.bit_generator.state == draws
         assert model.training == mode
-        assert model.backward(np.ones_like(y)).shape == x.shape  # still of the last batch
+        assert model.backward(np.ones_like(y)).shape == x.shape  # still for the last batch
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, state[name])
 
@@ -151,7 +151,7 @@ def test_the_table_in_a_notebook(monkeypatch, capsys):
     ipython = SimpleNamespace(get_ipython=lambda: True, display=SimpleNamespace(display=shown.append))
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     model.summary((3,))
-    ipython.get_ipython = lambda: None  # imported, but in no shell of IPython
+    ipython.get_ipython = lambda: None  # imported, but not in an IPython shell
     assert capsys.readouterr().out == ""
     model.summary((3,))
     assert capsys.readouterr().out == f"{summary}\n"

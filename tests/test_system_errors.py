@@ -1,4 +1,4 @@
-"""What the system says of files, as sentences."""
+"""Errors of the system about files, as sentences."""
 
 import errno
 import os

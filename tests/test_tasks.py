@@ -1,4 +1,4 @@
-"""What models are trained for: metrics against numbers worked by hand, and each task from data to checkpoint."""
+"""Tasks: metrics compared with numbers computed by hand, and each task from data to checkpoint."""
 
 import functools
 
@@ -14,7 +14,7 @@ from tests.runs import exact, outcome
 
 @pytest.fixture(autouse=True)
 def _chosen(request):
-    """Let the backend that a test asks for be the current one."""
+    """Use the backend that the test requests."""
     asked = next((name for name in ("backend", "fast_backend") if name in request.fixturenames), None)
     with fastcnn.use_backend(request.getfixturevalue(asked) if asked else "numpy"):
         yield
@@ -24,7 +24,7 @@ def _chosen(request):
 
 
 def measured(task, output, target, loss=None, batch_size: int = 1000) -> dict[str, float]:
-    """The metrics of batches of some size, added up."""
+    """Return the metrics, accumulated over batches of some size."""
     parts = [slice(i, i + batch_size) for i in range(0, len(target), batch_size)]
     return task.measure(functools.reduce(task.added, [task.count(output[p], target[p], loss) for p in parts], {}))
 
@@ -60,7 +60,7 @@ def test_r2_of_targets_far_from_zero():
 
 
 def test_multi_label_by_hand():
-    said = np.array([[1.0, -1, 2], [-1, 3, 0.5], [-2, -2, -2], [0, 1, -1]])  # a logit of 0 is below no threshold
+    said = np.array([[1.0, -1, 2], [-1, 3, 0.5], [-2, -2, -2], [0, 1, -1]])  # a logit of 0 is not below the threshold
     true = np.array([[1.0, 0, 1], [1, 1, 0], [0, 0, 0], [0, 0, 0]])
     for batch_size in (1000, 3, 1):
         assert measured(training.MultiLabel(), said, true, batch_size=batch_size) == {
@@ -86,7 +86,7 @@ def test_multi_label_by_hand():
 
 
 def one_hot(labels, classes: int) -> np.ndarray:
-    """Logits whose largest is that of the label."""
+    """Make logits that are largest for the label."""
     return np.moveaxis(np.eye(classes)[labels], -1, 1)
 
 
@@ -96,7 +96,7 @@ def test_segmentation_by_hand():
     for batch_size in (1000, 1):
         found = measured(training.Segmentation(), said, true, batch_size=batch_size)
         assert found["pixel_accuracy"] == 5 / 6
-        assert found["mean_iou"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)  # class 3 is nowhere
+        assert found["mean_iou"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)  # class 3 does not occur
     ignoring = nn.CrossEntropyLoss(ignore_index=2)
     assert measured(training.Segmentation(), said, np.abs(true) % 4, ignoring)["pixel_accuracy"] == pytest.approx(5 / 7)
     task, loss = training.Segmentation(), Pixels()
@@ -122,7 +122,7 @@ def test_one_number_an_image_needs_no_axis():
 
 
 class Pixels:
-    """Cross-entropy of pixels, as a loss of one's own."""
+    """Cross-entropy of pixels as a custom loss."""
 
     ignore_index = -100
 
@@ -140,7 +140,7 @@ class Pixels:
 
 
 class Logistic:
-    """Binary cross-entropy of logits, as a loss of one's own."""
+    """Binary cross-entropy of logits as a custom loss."""
 
     def __call__(self, logits, target):
         self._logits, self._target, self.mean_over = logits, target, logits.size
@@ -151,7 +151,7 @@ class Logistic:
 
 
 class Median(training.Task):
-    """A task of one's own: how far is half of the numbers away?"""
+    """A custom task whose metric is the median distance."""
 
     metrics = (Metric("near", percent=True), Metric("farthest", "lower"))
 
@@ -173,7 +173,7 @@ class Median(training.Task):
 N = 24
 X = np.random.default_rng(0).standard_normal((N, 1, 4, 4)).astype(np.float32)
 MEANS = X.mean(axis=(2, 3))
-WRONG = np.where(np.arange(16).reshape(4, 4) == 5, -100, 0)  # a pixel that does not count
+WRONG = np.where(np.arange(16).reshape(4, 4) == 5, -100, 0)  # an ignored pixel
 TASKS = {
     "classification": (training.Classification, nn.CrossEntropyLoss, (MEANS[:, 0] > 0).astype(np.int64), 2),
     "regression": (training.Regression, nn.MSELoss, np.concatenate([MEANS, 2 * MEANS - 1], axis=1), 2),
@@ -185,7 +185,7 @@ TASKS = {
 
 
 def make(name: str, *callbacks, schedule=None, **options):
-    """A trainer and its loader."""
+    """Make a trainer and its loader."""
     task, loss, target, outputs = TASKS[name]
     rng = np.random.default_rng(1)
     if outputs is None:
@@ -218,7 +218,7 @@ def test_a_run_from_data_to_files(name, backend, tmp_path, capsys):
     measured = training.evaluate(trainer.model, *validation, loss=trainer.loss, task=trainer.task)
     kind = next(kind for kind in trainer.task.kinds if kind.name == trainer.task.best)
     chosen = max(history.epochs, key=lambda e: e.metrics[trainer.monitored] * (1 if kind.better == "higher" else -1))
-    for number in names:  # the model has its best weights now
+    for number in names:  # the model now has its best weights
         assert getattr(measured, number) == chosen.metrics[f"validation_{number}"], number
     assert best.best == chosen.metrics[trainer.monitored]
     history.to_json(tmp_path / "history.json")
@@ -263,7 +263,7 @@ def test_a_run_is_drawn(name, tmp_path):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_the_numbers_of_an_epoch_are_those_of_all_its_images(name):
-    """A model that does not learn: its means over batches are its evaluation, whatever the batches."""
+    """For a model that does not learn, the means over any batches equal its evaluation."""
     trainer, loader, _ = make(name)
     trainer.optimizer.lr = 0.0
     for module in trainer.model.modules():
@@ -298,7 +298,7 @@ class Stop(Exception):
 
 
 class StopAfter(training.Callback):
-    """Saves and stops hard, as if the process had been killed."""
+    """Save a checkpoint and raise an error, as if the process had been killed."""
 
     runs_last = True
 
@@ -349,7 +349,7 @@ def test_a_checkpoint_is_of_one_task(tmp_path):
 
 
 def as_it_was(state: dict) -> dict:
-    """A state as it was written when all that was trained were classifiers, and validation was called test."""
+    """Convert a state to the format of versions that trained only classifiers and called validation test."""
     del state["task"], state["history"]["metrics"]
     if state["progress"]:
         state["progress"] |= state["progress"].pop("sums")
@@ -397,7 +397,7 @@ def test_losses_of_fastcnn_teach_what_those_of_ones_own_do(name, loss, own, fast
 
 
 class Watching(training.Callback):
-    """Comes between the parts of a step."""
+    """A callback between the parts of a training step."""
 
     def on_backward_end(self, trainer):
         pass

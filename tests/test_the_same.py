@@ -1,8 +1,8 @@
 """The same run gives the same losses and weights, bit for bit.
 
-The run has everything that draws or sums: LeNet-5's layers with BatchNorm and Dropout, digits that are augmented and
-shuffled anew, a last batch that fills no vector, Adam, and a part that is held out. Run as a program, it prints what
-came out of it, for processes beside each other.
+The run includes everything that draws random numbers or sums: the layers of LeNet-5 with BatchNorm and Dropout, digits
+with augmentation and shuffling, a last batch that fills no vector, Adam, and held-out images. Run as a program, it
+prints its results, to compare processes.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ full = pytest.mark.skipif(not FULL, reason="compiles all kernels again, half a m
 
 
 def make_run(*callbacks):
-    """A trainer, its loader and the images held out."""
+    """Make a trainer, its loader and the held-out images."""
     rng = np.random.default_rng(0)
     train, test = data.digits(BATCHES * BATCH - 3, 40)
     model = nn.Sequential(
@@ -45,12 +45,12 @@ def make_run(*callbacks):
 
 
 def digest(trainer, loader) -> str:
-    """Of all losses, weights, moments and generators."""
+    """Return a hash of all losses, weights, moments and generators."""
     return hashlib.sha256(json.dumps(exact(outcome(trainer, loader)), sort_keys=True).encode()).hexdigest()
 
 
 def train(threads: int) -> str:
-    """What comes out of the whole run."""
+    """Run the training; return the hash of its results."""
     before = fastcnn.get_num_threads()
     fastcnn.set_num_threads(threads)
     try:
@@ -63,7 +63,7 @@ def train(threads: int) -> str:
 
 @cache
 def on_one_thread() -> str:
-    """What comes out of the run on one thread."""
+    """The hash of the results of the run on one thread."""
     return train(1)
 
 
@@ -75,7 +75,7 @@ def numba_backend():
 
 @pytest.mark.parametrize("threads", [2, 3, 8])
 def test_over_any_number_of_threads(threads):
-    """Eight are more than most machines that run this have."""
+    """Eight threads are more than the processors of most machines that run the tests."""
     assert train(threads) == on_one_thread()
 
 
@@ -84,7 +84,7 @@ def test_over_repeated_runs():
 
 
 def test_other_seeds_make_another_run():
-    """That the digests are the same means something."""
+    """Equal hashes are therefore meaningful."""
     trainer, loader, held_out = make_run()
     loader.rng = np.random.default_rng(3)
     trainer.fit(loader, held_out, EPOCHS)
@@ -96,7 +96,7 @@ class Stop(Exception):
 
 
 class StopAfter(training.Callback):
-    """Saves after so many batches and stops, as if the process had been killed."""
+    """Save a checkpoint after some batches and stop, as if the process had been killed."""
 
     def __init__(self, batches: int, path: Path):
         self.batches, self.path = batches, path
@@ -119,7 +119,7 @@ def test_over_a_stop_and_resume(tmp_path, batches):
 
 
 def another_process(folder: Path) -> tuple[str, bool]:
-    """What comes out of the run in a fresh process with this folder of kernels; whether it compiled any."""
+    """Run in a fresh process with this kernel cache; return the hash, and whether kernels were compiled."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "NUMBA_CACHE_DIR": str(folder)}
     command = [sys.executable, __file__]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=True)

@@ -23,7 +23,7 @@ from fastcnn.testing import (
 )
 from tests.nd import of
 
-# The tables' cases, and batches large enough that every thread has work to do.
+# The cases of the tables, and batches that are large enough to give every thread some work.
 CONVS = (
     *CONV_CASES,
     ConvCase("many images", (100, 6, 14, 14), (16, 6, 5, 5)),

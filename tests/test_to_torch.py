@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 @pytest.fixture(autouse=True)
 def numpy_backend():
-    """Nothing to compile; and PyTorch's threads left to others."""
+    """Use the numpy backend, so that nothing is compiled, and one thread of PyTorch."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with use_backend("numpy"):
@@ -28,7 +28,7 @@ def rounded(actual, tensor, largest=0.0):
 
 
 def assert_twin(model, x, rng):
-    """Both compute the same, forward and back, have the same arrays by the same names, and come back as they were."""
+    """Check that both models compute the same, have the same state, and that the conversion back is exact."""
     net = interop.to_torch(model)
     assert {name: tensor.numpy().tobytes() for name, tensor in net.state_dict().items()} == {
         name: array.tobytes() for name, array in model.state_dict().items()
@@ -41,7 +41,7 @@ def assert_twin(model, x, rng):
     rounded(model(x), y)
     rounded(model.backward(dy), image.grad)
     gradients = {name: parameter.grad for name, parameter in net.named_parameters()}
-    largest = max((grad.abs().max().item() for grad in gradients.values()), default=0)  # a bias before a norm has none
+    largest = max((grad.abs().max().item() for grad in gradients.values()), default=0)  # a bias may have 0
     for name, parameter in model.named_parameters():
         rounded(parameter.grad, gradients[name], largest)
     back = interop.from_torch(interop.to_torch(model))
@@ -153,7 +153,7 @@ class Twice(nn.Module):
 
 
 class Renamed(nn.LeakyReLU):
-    """It has LeakyReLU's forward pass."""
+    """A subclass with the forward pass of LeakyReLU."""
 
 
 def test_a_subclass_with_an_inherited_forward_pass_is_what_it_inherits():

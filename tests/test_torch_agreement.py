@@ -1,4 +1,4 @@
-"""PyTorch as a second opinion, where it is installed and has the option."""
+"""Comparison with PyTorch, where it is installed and has the option."""
 
 import inspect
 
@@ -35,25 +35,25 @@ def one_thread():
 
 
 def leaf(array):
-    """A tensor that gradients can be taken by."""
+    """Make a tensor that requires its gradient."""
     return None if array is None else torch.tensor(array, requires_grad=True)
 
 
 def same(actual, tensor, length=8, magnitude=None):
-    """float64 throughout: equal but for rounding, relative to the largest number unless a magnitude is given."""
+    """Check that arrays are equal up to rounding, relative to the largest number unless a magnitude is given."""
     expected = tensor.detach().numpy()
     largest = np.abs(expected[np.isfinite(expected)]).max(initial=1)
     assert_close(actual, expected, length, np.full(expected.shape, largest) if magnitude is None else magnitude)
 
 
 def sides(case):
-    """The order of torch.nn.functional.pad."""
+    """Convert a padding to the order of torch.nn.functional.pad."""
     w = case.windows
     return (w.left, w.right, w.top, w.bottom)[: 2 * (len(case.x) - 2)]
 
 
 def pytorch_has(case):
-    """Whether PyTorch's poolings take this padding: alike on both sides, at most half of the undilated kernel."""
+    """Whether PyTorch's poolings accept a padding: equal on both sides, at most half of the undilated kernel."""
     w = case.windows
     return (w.top, w.left) == (w.bottom, w.right) and w.top <= w.KH // 2 and w.left <= w.KW // 2
 
@@ -149,7 +149,7 @@ def test_batch_norm(backend, case, training, rng):
     ty.backward(torch.tensor(dy))
     options = {"training": training, "momentum": 0.3, "eps": case.eps, "backend": backend}
     y, *statistics = F.batch_norm(x, mean, var, weight, bias, **options, return_statistics=True)
-    # what x - mean loses of the digits of x, times the standard deviation's inverse
+    # the rounding error of x - mean, times the inverse standard deviation
     magnitude = np.full(x.shape, np.abs(x).max() * statistics[1].max() + 10)
     same(y, ty, magnitude=magnitude)
     same(mean, tmean)
@@ -168,7 +168,7 @@ def test_group_norm_and_layer_norm(backend, case, rng):
     ty = getattr(torch.nn.functional, case.operation)(tx, case.over, tweight, tbias, case.eps)
     ty.backward(torch.tensor(dy))
     y = getattr(F, case.operation)(x, case.over, weight, bias, case.eps, backend=backend)
-    # what x - mean loses of the digits of x, times the standard deviation's inverse
+    # the rounding error of x - mean, times the inverse standard deviation
     invstd = 1 / np.sqrt(case.eps) if case.values == "a quarter" else 10
     magnitude = np.full(x.shape, np.abs(x).max() * invstd)
     same(y, ty, magnitude=magnitude)
@@ -208,7 +208,7 @@ def test_interpolate(backend, dtype, case, rng):
     tx = leaf(x)
     ty = torch.nn.functional.interpolate(tx, case.size, **case.options)
     ty.backward(torch.tensor(dy))
-    length = 8 if dtype == np.float64 else 64  # PyTorch finds places in float32 then
+    length = 8 if dtype == np.float64 else 64  # PyTorch then computes positions in float32
     same(F.interpolate(x, case.size, **case.options, backend=backend), ty, length)
     same(F.interpolate_backward(dy, x.shape, **case.options, backend=backend), tx.grad, length)
 
@@ -238,7 +238,7 @@ def test_activations_and_their_gradients_at_every_kind_of_number(backend, dtype,
     # all pairs of a value and a gradient
     values = np.array([-np.inf, -800, -3, -1e-3, 0, 1e-3, 2, 90, np.inf, np.nan], dtype)
     if name == "gelu" and dtype == np.float32:
-        values = values[:-2]  # of inf PyTorch makes inf in float64 but NaN in float32, where oneDNN computes it
+        values = values[:-2]  # for inf PyTorch gives inf in float64 but NaN in float32, where it uses oneDNN
     x, dy = (grid.reshape(-1) for grid in np.meshgrid(values, np.array([1.5, 0, -np.inf, np.nan], dtype)))
     tx = leaf(x)
     ty = getattr(torch.nn.functional, name)(tx, **options)
@@ -246,9 +246,9 @@ def test_activations_and_their_gradients_at_every_kind_of_number(backend, dtype,
     y = getattr(F, name)(x, **options, backend=backend)
     known = ty.detach().numpy() if name in activations.FROM_OUTPUT else x
     dx = getattr(F, f"{name}_backward")(dy, known, **options, backend=backend)
-    # where y is x times a small number, it is right to the digits of x
+    # if y is x times a small number, it has the relative precision of x
     assert_close(y, ty.detach().numpy(), 8, np.where(np.isfinite(x), x, 0) if name in activations.GATES else None)
-    # 1 - y * y loses digits where y is near 1: the magnitude is that of dy
+    # 1 - y * y is inaccurate where y is near 1: the magnitude is that of dy
     assert_close(dx, tx.grad.numpy(), 8, np.where(np.isfinite(dy), dy, 1))
 
 
@@ -292,7 +292,7 @@ def test_cross_entropy(backend, row, target):
 
 @pytest.mark.parametrize("case", LOSS_CASES, ids=str)
 def test_losses(backend, case, rng, dtype):
-    """The function, and the class of the same options."""
+    """Compare the function, and the class with the same options."""
     x, target, options = case.arguments(rng, dtype)
     theirs = {k: torch.tensor(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
     tx = torch.tensor(x, requires_grad=True)
@@ -307,7 +307,7 @@ def test_losses(backend, case, rng, dtype):
     tloss.backward(*map(torch.tensor, dy.values()))
     twin = getattr(torch.nn, case.layer)(**theirs)(torch.tensor(x), torch.tensor(target))
     np.testing.assert_array_equal(twin.numpy(), tloss.detach().numpy())
-    # the sum of thousands of losses in float32 is PyTorch's; ours is in float64
+    # PyTorch sums thousands of losses in float32, fastcnn in float64
     tolerance = {"rtol": 1e-12, "atol": 1e-14} if dtype == np.float64 else {"rtol": 1e-5, "atol": 1e-6}
     assert np.shape(loss) == tuple(tloss.shape)
     np.testing.assert_allclose(loss, tloss.detach().numpy(), **tolerance)
@@ -316,7 +316,7 @@ def test_losses(backend, case, rng, dtype):
 
 @pytest.mark.parametrize("kind", nn.LOSSES)
 def test_losses_have_the_arguments_of_theirs(kind):
-    """In their order, but for what is deprecated; and with their defaults."""
+    """Order and defaults are the same, except for deprecated arguments."""
     ours, theirs = (inspect.signature(getattr(package, kind)).parameters for package in (nn, torch.nn))
     old = ("size_average", "reduce")
     assert {name: p.default for name, p in ours.items()} == {n: p.default for n, p in theirs.items() if n not in old}
@@ -341,7 +341,7 @@ def test_losses_of_odd_numbers(backend, loss):
 
 @pytest.mark.parametrize("target", [0.0, 0.3, 1.0])
 def test_binary_cross_entropy_of_odd_logits(backend, target):
-    x = np.concatenate([ODD[~np.isinf(ODD)], np.linspace(-800, 800, 97)])  # of infinity PyTorch's is NaN
+    x = np.concatenate([ODD[~np.isinf(ODD)], np.linspace(-800, 800, 97)])  # for infinity PyTorch gives NaN
     tx, targets = leaf(x), np.full(len(x), target)
     tlosses = torch.nn.functional.binary_cross_entropy_with_logits(tx, torch.tensor(targets), reduction="none")
     tlosses.backward(torch.ones(len(x), dtype=torch.float64))

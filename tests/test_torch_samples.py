@@ -1,8 +1,8 @@
-"""The inputs that PyTorch tests its own operations with: fastcnn gives what PyTorch gives.
+"""The sample inputs of PyTorch's own tests, for which fastcnn gives the same results as PyTorch.
 
 They are all samples of `torch.testing._internal.common_methods_invocations.op_db`, in float32 and float64: outputs,
-indices and gradients. None is left out. What fastcnn spells differently is translated here: it takes batches only, so
-that an image alone, (C, H, W), gets a batch axis; and a pair is two numbers, where PyTorch also takes ``(1,)`` for 1
+indices and gradients. None is left out. Differences in arguments are translated here: fastcnn takes only batches, so
+a single image (C, H, W) gets a batch axis; and a pair has two numbers, where PyTorch also accepts ``(1,)`` for 1
 and ``()`` for a stride that is the kernel's size.
 """
 
@@ -20,7 +20,7 @@ dtypes = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["
 
 
 def samples(name, dtype):
-    """Images, positional and keyword arguments of every sample of an operation; tensors stay tensors."""
+    """Yield images, positional and keyword arguments of every sample of an operation, as tensors."""
     (op,) = (op for op in op_db if op.name == f"nn.functional.{name}")
     found = list(op.sample_inputs("cpu", dtype))
     assert found
@@ -35,7 +35,7 @@ def gradient_like(y):
 
 
 def pytorchs(name, tensors, *args, **kwargs):
-    """Output of an operation and gradients for `gradient_like`; and for each the sum of its terms' absolute values."""
+    """Return the output of an operation and gradients, and for each the sum of the absolute values of its terms."""
     results = []
     for prepare in (torch.clone, torch.abs):
         leaves = [prepare(tensor).detach().requires_grad_() for tensor in tensors]
@@ -45,7 +45,7 @@ def pytorchs(name, tensors, *args, **kwargs):
 
 
 def assert_all_close(actual, expected, magnitudes):
-    length = 2 * sum(tensor.numel() for tensor in expected)  # more terms than any sum has; both sides round
+    length = 2 * sum(tensor.numel() for tensor in expected)  # more than any sum has; both sides round
     for array, tensor, magnitude in zip(actual, expected, magnitudes, strict=True):
         assert_close(array, tensor.numpy(), length, magnitude.numpy())
 
@@ -78,7 +78,7 @@ def test_average_poolings(name, dtype, backend):
 @pytest.mark.parametrize("name", ["max_pool2d", "adaptive_max_pool2d"])
 def test_max_poolings(name, dtype, fast_backend):
     for x, args, kwargs in samples(name, dtype):
-        # a sample asks for the indices by name, or after the size; here always
+        # some samples request the indices, by name or by position; here they are always requested
         args, kwargs = args[:1], {**kwargs, "return_indices": True}
         leaf = x.detach().requires_grad_()
         ty, tindices = getattr(torch.nn.functional, name)(leaf, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""A hundred training steps beside PyTorch's: no farther from the exact ones than PyTorch itself may be."""
+"""A hundred training steps compared with PyTorch: errors are at most twice those of PyTorch itself."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def threads_as_before():
 
 @pytest.fixture(scope="module")
 def batches():
-    """New images at each step, brighter where their label is."""
+    """New images for each step, with a bright band at the position of their label."""
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 10, (STEPS, N))
     images = rng.standard_normal((STEPS, N, 1, 32, 32)) / 2
@@ -30,8 +30,8 @@ def batches():
 
 
 def theirs(batches, optimizer, dtype, start=None):
-    """Losses and all parameters of PyTorch after each step; ``start`` multiplies the parameters it begins with."""
-    torch.set_num_threads(1)  # each time: Numba's kernels share OpenMP with PyTorch, and leave their own number there
+    """Train in PyTorch; return losses and all parameters after each step. ``start`` perturbs the initial parameters."""
+    torch.set_num_threads(1)  # each time, because Numba's kernels may change the number of OpenMP threads
     model = models.LeNet5(rng=np.random.default_rng(3))
     twin, _ = torch_twin(torch, model, "relu", "max")
     twin = twin.to(dtype)
@@ -52,7 +52,7 @@ def theirs(batches, optimizer, dtype, start=None):
 
 
 def ours(batches, optimizer):
-    """The same of fastcnn, in float32."""
+    """Train in fastcnn in float32; return the same."""
     model, criterion = models.LeNet5(rng=np.random.default_rng(3)), nn.CrossEntropyLoss()
     steps = optimizer(optim)(model.parameters(), lr=RATES[optimizer])
     losses, parameters = [], []
@@ -78,10 +78,10 @@ RATES = {sgd: 0.005, adam: 0.002}
 
 @pytest.fixture(scope="module", params=[sgd, adam], ids=["SGD", "Adam"])
 def run(request, batches):
-    """An optimizer, the exact run, and how far each step of PyTorch's in float32 is from it at most.
+    """An optimizer, the exact run, and the largest errors of PyTorch's float32 runs after each step.
 
-    The exact run is PyTorch's in float64. Those in float32 are one from the same start, and three from starts of which
-    each number is rounded once more: what a step adds to an error, and how fast errors grow, is the net's own business.
+    The exact run is PyTorch's in float64. There are four runs in float32: one with the same initial parameters, and
+    three with initial parameters that are perturbed by a rounding. They show how fast errors grow in this net.
     """
     exact = theirs(batches, request.param, torch.float64)
     rounded = [theirs(batches, request.param, torch.float32, s) for s in (None, *map(np.random.default_rng, range(3)))]
@@ -90,7 +90,7 @@ def run(request, batches):
 
 
 def drift(one, other):
-    """Distances of the losses and of the parameters, at each step the largest so far."""
+    """Return the distances of losses and parameters, the largest up to each step."""
     losses, parameters = np.abs(one[0] - other[0]), np.linalg.norm(one[1] - other[1], axis=1)
     return np.maximum.accumulate(losses), np.maximum.accumulate(parameters)
 
@@ -98,9 +98,9 @@ def drift(one, other):
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_a_hundred_steps_are_as_exact_as_pytorchs(backend, batches, run):
     optimizer, exact, (loss_drift, parameter_drift) = run
-    assert exact[0][-10:].mean() < 0.5 * exact[0][0]  # it learns: the agreement means something
+    assert exact[0][-10:].mean() < 0.5 * exact[0][0]  # it learns, so that the agreement is meaningful
     with fastcnn.use_backend(backend):
         losses, parameters = drift(ours(batches, optimizer), exact)
-    # four runs do not show the largest of all; a loss is rounded once by itself
+    # four runs need not show the largest possible error; a loss is also rounded once
     assert (parameters <= 2 * parameter_drift).all()
     assert (losses <= 2 * loss_drift + 2**-23 * np.maximum.accumulate(exact[0])).all()

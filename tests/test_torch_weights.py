@@ -1,4 +1,4 @@
-"""Weights that travel: the twin net in PyTorch loads them by name, and back, bit for bit."""
+"""The same net in PyTorch loads saved weights by name, and vice versa, bit for bit."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from tests.torch_twins import twin  # noqa: E402
 
 
 def drawn(name, seed):
-    """A model whose parameters and buffers have any bits, those of NaN, infinities, -0 and denormal numbers too."""
+    """Make a model with random bits in parameters and buffers, including NaN, infinities, -0 and denormal numbers."""
     rng = np.random.default_rng(seed)
     model = models.build(name, rng=rng)
     arrays = model.state_dict().items()

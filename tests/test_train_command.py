@@ -1,4 +1,4 @@
-"""``fastcnn train``: settings from options and files, what it writes, and how it goes on."""
+"""``fastcnn train``: settings from options and files, its output files, and resuming."""
 
 import json
 import re
@@ -198,7 +198,7 @@ def test_wrong_options_are_one_line(options, tmp_path, capsys, given, message):
         pytest.param(["--lr", "1e9", "--optimizer", "sgd"], "The loss of batch ", id="the loss explodes"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:overflow")  # numpy's, before the loss explodes
+@pytest.mark.filterwarnings("ignore:overflow")  # NumPy's warning, before the loss diverges
 def test_failures_are_one_line(options, tmp_path, capsys, given, message):
     code, _, stderr = call(capsys, "train", *options, "--out", tmp_path / "run", *given)
     assert code == 1
@@ -234,7 +234,7 @@ def test_a_folder_with_a_run_is_not_written_over(options, tmp_path, capsys):
 def test_a_killed_run_goes_on_as_if_nothing_had_been(mnist_folder, tmp_path, monkeypatch, capsys):
     options = ("train", *TINY, "--augment", "shift", "--ema", "0.9", "--epochs", 3, "--checkpoint-every", 0)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    monkeypatch.chdir(mnist_folder.parent)  # the path of the data is relative, and must hold from elsewhere
+    monkeypatch.chdir(mnist_folder.parent)  # the relative path of the data must also work from another folder
     options = (*options, "--data-root", mnist_folder.name)
     assert call(capsys, *options, "--out", whole)[0] == 0
     process = start(*options, "--out", killed)
@@ -246,7 +246,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(mnist_folder, tmp_path, mon
     assert code == 0
     assert "Continuing after " in stderr
     assert_same_run(whole, killed)
-    code, stdout, _ = call(capsys, "train", "--resume", "killed")  # it is done
+    code, stdout, _ = call(capsys, "train", "--resume", "killed")  # the run is already complete
     assert code == 0
     assert stdout.startswith("best epoch: ")
     assert_same_run(whole, killed)
@@ -304,7 +304,7 @@ def test_a_run_does_not_go_on_with_other_data(options, tmp_path, capsys):
     out = tmp_path / "run"
     assert call(capsys, "train", *options, "--epochs", 1, "--out", out)[0] == 0
     (tmp_path / "other").mkdir()
-    same = write_mnist(tmp_path / "other", 3000, 500)  # in another place
+    same = write_mnist(tmp_path / "other", 3000, 500)  # the same data in another folder
     assert call(capsys, "train", "--resume", out, "--data-root", same)[0] == 0
     code, _, stderr = call(capsys, "train", "--resume", out, "--data-root", write_mnist(same, 300, 500))
     assert code == 1

@@ -1,4 +1,4 @@
-"""A training step as one program: what the calls one by one do, bit for bit."""
+"""A training step as one program equals the single calls, bit for bit."""
 
 import pickle
 
@@ -28,14 +28,14 @@ LOSSES = {
 
 @pytest.fixture(autouse=True)
 def chosen(request):
-    """Let the backend that a test asks for be the current one."""
+    """Use the backend that the test requests."""
     name = next((name for name in ("backend", "fast_backend") if name in request.fixturenames), None)
     with fastcnn.use_backend(request.getfixturevalue(name) if name else "numba"):
         yield
 
 
 class ByHand:
-    """The calls that a step stands for."""
+    """The single calls that a step replaces."""
 
     def __init__(self, model, optimizer, loss):
         self.model, self.optimizer, self.loss = model, optimizer, loss
@@ -49,20 +49,20 @@ class ByHand:
 
 
 def made(kind, layers="convolutions", optimizer=MOMENTUM, loss="plain"):
-    """A step, or the calls by hand, of a model that is the same each time."""
+    """Make a step, or its single calls, always with the same model."""
     model = nn.Sequential(*MODELS[layers](np.random.default_rng(0)))
     return kind(model, make(optimizer, model.parameters()), LOSSES[loss]())
 
 
 def batches(count, N=5):
-    """Images and labels."""
+    """Make batches of images and labels."""
     rng = np.random.default_rng(1)
     for _ in range(count):
         yield rng.standard_normal((N, *IMAGE), np.float32), rng.integers(0, CLASSES, N)
 
 
 def arrays(step):
-    """All that a step changes."""
+    """Return everything that a step changes."""
     parameters = list(step.model.parameters())
     buffers = [buffer.data for _, buffer in step.model.named_buffers()]
     remembered = [np.array(item) for value in step.optimizer.buffers().values() for item in value]
@@ -116,7 +116,7 @@ def test_every_loss_is_part_of_the_program(case):
         assert mean_over == by_hand.loss.mean_over
         assert_same(step, by_hand)
     assert step.unrecorded is None
-    assert len(step.programs) <= 2  # in a batch all labels may count, in another some may not
+    assert len(step.programs) <= 2  # some batches may have ignored labels, others not
     assert len(step.programs) == 1 or case.ignored
 
 
@@ -152,7 +152,7 @@ def test_models_with_running_statistics_and_random_numbers(fast_backend, layers)
 
 @pytest.mark.parametrize("optimizer", [MOMENTUM, ADAM])
 def test_what_changes_between_steps_counts(fast_backend, optimizer):
-    """Settings, whether there is momentum, modes, sizes of batches, labels that do not count, an optimizer's state."""
+    """Settings, momentum, modes, batch sizes, ignored labels and the state of the optimizer may change."""
     step, by_hand = both("normalized", optimizer)
     for i, (x, labels) in enumerate(batches(12)):
         for each in (step, by_hand):
@@ -184,7 +184,7 @@ def test_forms_of_batches_have_programs_of_their_own():
     assert len(step.programs) == 2
     first, second = step.programs
     step(*next(batches(1, 3)))
-    assert step.programs == [second, first]  # that of the last batch is the last
+    assert step.programs == [second, first]  # the program of the last batch is the last
 
 
 @pytest.mark.parametrize("warm", [0, 2], ids=["the first step", "a program"])
@@ -224,7 +224,7 @@ def test_bad_arguments_change_nothing(fast_backend):
 
 
 class Doubled(nn.Module):
-    """A layer of somebody's own."""
+    """A custom layer."""
 
     def forward_native(self, x, backend):
         return backend.pack(2 * backend.unpack(x))
@@ -234,7 +234,7 @@ class Doubled(nn.Module):
 
 
 class Slower(optim.SGD):
-    """An optimizer of somebody's own."""
+    """A custom optimizer."""
 
     def step(self):
         self.lr /= 2

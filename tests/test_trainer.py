@@ -12,13 +12,13 @@ from fastcnn.training import trainer as trainer_module
 
 @pytest.fixture
 def fast_backend(fast_backend):
-    """Name of the backend that the test runs in."""
+    """Run the test in the backend; the value is its name."""
     with fastcnn.use_backend(fast_backend):
         yield fast_backend
 
 
 def problem(n: int = 70):
-    """Images (n, 1, 6, 6) whose class is the brighter half."""
+    """Make images (n, 1, 6, 6) whose class is the brighter half."""
     rng = np.random.default_rng(0)
     images = rng.standard_normal((n, 1, 6, 6)).astype(np.float32)
     labels = (images[:, 0, :3].sum(axis=(1, 2)) > images[:, 0, 3:].sum(axis=(1, 2))).astype(np.int64)
@@ -52,7 +52,7 @@ def test_it_learns_and_records(fast_backend, capsys):
     assert (history.epochs[-1].validation_loss, history.epochs[-1].validation_accuracy) == (last.loss, last.accuracy)
     captured = capsys.readouterr()
     assert captured.out.splitlines() == [str(epoch) for epoch in history.epochs]
-    assert "batches" not in captured.err  # no bar where nobody looks
+    assert "batches" not in captured.err  # no bar without a terminal
 
 
 def test_a_second_fit_goes_on():
@@ -164,7 +164,7 @@ def test_a_quiet_one_says_nothing(monkeypatch, capfd):
             trainer.model, trainer.optimizer, trainer.loss, callbacks=[training.EarlyStopping(1)], verbose=verbose
         )
         with fastcnn.use_backend("numpy"):
-            trainer.optimizer.lr = 0.0  # so that the first epoch is the best: it stops
+            trainer.optimizer.lr = 0.0  # the first epoch stays the best, so the run stops
             trainer.fit(data.DataLoader(*problem(), 16), problem(), epochs=3)
         assert trainer.stopped
         said.append([bool(text) for text in capfd.readouterr()])
@@ -207,7 +207,7 @@ LOSSES = [
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_loss_of_an_evaluation_does_not_depend_on_the_batch_size(fast_backend, loss):
     logits = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
-    labels = np.array([0, 0, 0, 0, 0, 0, 0, 1, 2, 2])  # batches of two have none that counts
+    labels = np.array([0, 0, 0, 0, 0, 0, 0, 1, 2, 2])  # some batches of two have only ignored labels
     with fastcnn.use_backend(fast_backend):
         expected = loss(logits, labels)
         for batch_size in (1, 2, 5, 10):
@@ -224,7 +224,7 @@ def test_an_evaluation_leaves_the_loss_its_last_batch():
 
 
 def identity(loss, lr: float = 0.0) -> training.Trainer:
-    """A model whose logits are the two numbers of an image, and does not learn."""
+    """Make a model that returns the two numbers of an image as logits, and does not learn."""
     model = nn.Linear(2, 2, dtype=np.float64)
     model.weight.data[...], model.bias.data[...] = np.eye(2), 0
     return training.Trainer(model, optim.SGD(model.parameters(), lr), loss)
@@ -237,7 +237,7 @@ def test_images_that_are_ignored_do_not_count_in_an_epoch():
         trainer.fit(data.DataLoader(images, labels, 3), (images, labels), 1)
     assert trainer.history.step_losses == pytest.approx([functional.cross_entropy(images[:3], labels[:3])])
     trainer = identity(nn.CrossEntropyLoss())
-    order = [0, 3, 1, 4, 2]  # two of three, one of two
+    order = [0, 3, 1, 4, 2]  # batches of three and two
     epoch = trainer.fit(data.DataLoader(images[order], labels[order], 3), (images, labels), 1).epochs[0]
     assert (epoch.train_accuracy, epoch.validation_accuracy) == (2 / 3, 2 / 3)
     assert (
@@ -272,7 +272,7 @@ def fit_normalized(model, *callbacks) -> training.History:
 
 
 def losses_of_a_loop(model) -> list[float]:
-    """What a loop without any trainer finds, in the modes of the model."""
+    """Train in a plain loop without a trainer; return the losses."""
     optimizer, loss, found = optim.SGD(model.parameters(), 0.1), nn.CrossEntropyLoss(), []
     for _ in range(2):
         for images, labels in data.DataLoader(*NUMBERS, 16):

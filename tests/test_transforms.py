@@ -1,4 +1,4 @@
-"""From uint8 images to floats: against numpy's own arithmetic."""
+"""Conversion of uint8 images to floats, compared with plain NumPy."""
 
 import re
 import tracemalloc
@@ -15,14 +15,14 @@ def images():
 
 
 def strided(images):
-    """The same images, not contiguous."""
+    """Return the same images, not contiguous."""
     wide = np.repeat(images, 2, axis=3)
     return wide[..., ::2]
 
 
 @pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray, strided])
 def test_mean_and_std(images, layout):
-    images[:, 1] //= 2  # channels differ
+    images[:, 1] //= 2  # makes the channels differ
     mean, std = mean_and_std(layout(images))
     np.testing.assert_allclose(mean, (images / 255).mean((0, 2, 3)), rtol=1e-13, strict=True)
     np.testing.assert_allclose(std, (images / 255).std((0, 2, 3)), rtol=1e-13, strict=True)

@@ -1,4 +1,4 @@
-"""What a type checker makes of a user's program: a right one is clean, and a wrong one is told where."""
+"""Type checking of user programs: mypy accepts a correct one and reports the errors in a wrong one."""
 
 import ast
 import os
@@ -124,14 +124,14 @@ fastcnn.set_num_threads("2")  # arg-type
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> list[str]:
-    """What mypy finds in both programs, as the code of any user who has fastcnn installed."""
+    """The errors that mypy reports in both programs, as code of a user who has installed fastcnn."""
     pytest.importorskip("mypy")
     pytest.importorskip("matplotlib")
     folder = tmp_path_factory.mktemp("user")
     (folder / "right.py").write_text(RIGHT)
     (folder / "wrong.py").write_text(WRONG)
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", folder / "cache", "right.py", "wrong.py"]
-    # Where packages are installed mypy reads only those with a py.typed, and reports nothing about their own code.
+    # Of installed packages mypy reads only those with a py.typed, and reports no errors inside them.
     installed = {**os.environ, "PYTHONPATH": str(Path(fastcnn.__file__).parent.parent)}
     done = subprocess.run(command, cwd=folder, env=installed, capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stderr
@@ -149,7 +149,7 @@ def test_each_mistake_is_found(found):
 
 
 def test_submodules_are_known():
-    """Those that come when they are first used must be imported for type checkers."""
+    """Submodules that are imported on first use must be imported for type checkers."""
     source = Path(fastcnn.__file__).read_text("utf-8")
     (block,) = (node for node in ast.parse(source).body if isinstance(node, ast.If))
     assert [alias.name for alias in block.body[0].names] == list(fastcnn._SUBMODULES)

@@ -1,4 +1,4 @@
-"""What is done with a run: ``fastcnn evaluate``, ``predict`` and ``plot``; and ``summary`` and ``download``."""
+"""Commands that use a run: ``fastcnn evaluate``, ``predict`` and ``plot``; and ``summary`` and ``download``."""
 
 import errno
 import json
@@ -61,7 +61,7 @@ def test_evaluate_says_of_the_best_weights_what_the_history_says(trained_run, ca
 
 
 def test_evaluate_takes_a_checkpoint_and_other_data(trained_run, mnist_folder, tmp_path, capsys):
-    checkpoint = sorted(trained_run.glob("checkpoint-*"))[0]  # after the epoch before the last
+    checkpoint = sorted(trained_run.glob("checkpoint-*"))[0]  # of the epoch before the last one
     _, stdout, _ = call(capsys, "evaluate", checkpoint, "--json")
     history = training.History.from_json(trained_run / "history.json")
     assert json.loads(stdout)["accuracy"] == history.epochs[-2].validation_accuracy
@@ -77,7 +77,7 @@ def test_evaluate_takes_a_checkpoint_and_other_data(trained_run, mnist_folder, t
     code, stdout, _ = call(capsys, "evaluate", trained_run, "--data", tmp_path / "sevens.npz", "--top", 3)
     assert code == 0
     assert stdout.startswith(f"{sevens.sum()} images")
-    assert " - " in stdout  # the precision of other classes
+    assert " - " in stdout  # the undefined precision of other classes
     assert stdout.splitlines()[-1].startswith("top-3: ")
 
 
@@ -105,7 +105,7 @@ def test_evaluate_draws_the_confusion_matrix(trained_run, tmp_path, capsys):
         ("", 1, f"--confusion is {tmp_path}, but that is a folder."),
     ):
         found, _, stderr = call(capsys, "evaluate", trained_run, "--confusion", tmp_path / name)
-        assert (found, stderr.count("\n")) == (code, 1)  # before there are results that would be lost
+        assert (found, stderr.count("\n")) == (code, 1)  # checked before there are results to lose
         assert stderr.startswith(f"fastcnn evaluate: error: {said}")
     assert call(capsys, "evaluate", trained_run, "--confusion", "")[0] == 2
 
@@ -125,7 +125,7 @@ def test_images_of_another_kind_are_refused(trained_run, tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def pictures(mnist_folder, tmp_path_factory):
-    """Digits as one may find them on paper: large, anywhere, dark on a light ground that is not even, with noise."""
+    """Pictures of digits as on paper: large, anywhere, dark on a light uneven background, with noise."""
     folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(1)
     _, test = data.mnist(mnist_folder)
     slope = np.linspace(-30, 30, 260)
@@ -147,7 +147,7 @@ def test_predict_finds_digits_on_paper(trained_run, pictures, capsys):
     assert (code, stderr) == (0, "")
     found = json.loads(stdout)
     right = [item["image"].split("-is-")[1][0] == item["classes"][0]["class"] for item in found]
-    assert np.mean(right) >= 0.8  # of the test images themselves it knows nine of ten
+    assert np.mean(right) >= 0.8  # its accuracy on the test images themselves is about 90 %
     assert all(len(item["classes"]) == 10 for item in found)
     assert sum(item["probability"] for item in found[0]["classes"]) == pytest.approx(1, abs=1e-5)
 
@@ -212,7 +212,7 @@ def test_a_folder_that_may_not_be_read_is_not_empty(tmp_path, monkeypatch, capsy
     def refused(path):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr("os.scandir", refused)  # as for other users than root, who may read all
+    monkeypatch.setattr("os.scandir", refused)  # simulates missing permissions, which root always has
     code, stdout, stderr = call(capsys, "evaluate", tmp_path)
     assert (code, stdout) == (1, "")
     said = f"{tmp_path}: permission denied; the current user may not read or write it."

@@ -1,4 +1,4 @@
-"""Bad input: a sentence with the argument, the value and what was needed, before any kernel runs."""
+"""Bad input raises an error with the argument, the value and what was needed, before any kernel runs."""
 
 import re
 from typing import Any, NamedTuple
@@ -382,7 +382,7 @@ def test_backends_get_contiguous_arrays_and_no_needless_copies(memory_order):
 
 
 def test_good_input_of_these_shapes_is_taken(backend):
-    """So that the arrays above fail for their reason alone."""
+    """Hence the arrays above fail only for the stated reason."""
     assert F.conv2d(X, W, B, backend=backend).shape == DY.shape
     dx, dweight, dbias = F.conv2d_backward(DY, X, W, backend=backend)
     assert (dx.shape, dweight.shape, dbias.shape) == (X.shape, W.shape, B.shape)

@@ -1,4 +1,4 @@
-"""What a run holds out to be measured by: arrays, a loader, any batches, or nothing."""
+"""Validation data of a run: arrays, a loader, any iterable of batches, or none."""
 
 import gc
 import weakref

@@ -1,4 +1,4 @@
-"""Weights on disk."""
+"""Saving and loading weights."""
 
 import os
 

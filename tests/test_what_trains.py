@@ -1,4 +1,4 @@
-"""What the functions compute is what layers compute: the same kernels, tiles and numbers, forward and backward."""
+"""Functions and layers compute the same, with the same kernels and tiles, forward and backward."""
 
 import numpy as np
 import pytest
@@ -96,7 +96,7 @@ LAYERS = {
 
 
 def launched(run) -> list[tuple]:
-    """Kernels and what they are called with, but for their arrays and for those that pack and unpack."""
+    """Return the launched kernels with their arguments except arrays; packing and unpacking are left out."""
     recorder = recorders.Recorder()
     with recorders.recording(recorder):
         run()

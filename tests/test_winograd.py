@@ -1,4 +1,4 @@
-"""Winograd's convolution: where it is taken, that it computes what is defined, and the switch."""
+"""Winograd's convolution: when it is used, its accuracy, and the switch."""
 
 import numpy as np
 import pytest
@@ -20,8 +20,8 @@ LAYERS = {  # images, channels, height, width; filters, padding, groups
     "many panels, and chunks of filters and channels": ((33, 50, 12, 9), 70, 1, 1),
     "more channels than filters": ((4, 80, 4, 6), 16, 1, 1),
 }
-# In units of `rounding`. The absolute values of the three matrices make of a pixel 1 and a tap 1 up to 157: so many
-# units, times the number of roundings in a row, are possible. They are at random, and up to 1.0 is measured.
+# In units of `rounding`. The absolute values of the three matrices amplify a pixel of 1 and a tap of 1 to at most 157.
+# Times the number of successive roundings, this is the possible error. Roundings are random, and 1.0 is measured.
 BOUND = 3
 
 
@@ -33,10 +33,10 @@ def arrays(shape, filters, groups, dtype=np.float32):
 
 
 def rounding(x, weight, bias, groups, shift, extent):
-    """That of a convolution whose output (oy, ox) is of the pixels around (oy + shift, ox + shift) of ``x``.
+    """Estimate the rounding error of a convolution whose output (oy, ox) uses pixels around (oy, ox) + shift of ``x``.
 
-    For each channel it is that of the largest pixel that the tile of the output may see, wherever the tile begins,
-    times the sum of the filter's numbers.
+    For each channel, it is that of the largest pixel that the tile of the output may use, wherever the tile starts,
+    times the sum of the absolute values of the filter.
     """
     reach = 6
     wide = np.abs(np.pad(x.astype(np.float64), ((0, 0), (0, 0), (20, 20), (20, 20))))
@@ -49,12 +49,12 @@ def rounding(x, weight, bias, groups, shift, extent):
 
 
 def exactly(function, *given, **options):
-    """The same in float64, by the readable backend."""
+    """Compute the same in float64, on the numpy backend."""
     return function(*(array.astype(np.float64) for array in given), backend="numpy", **options)
 
 
 def taken(compute):
-    """Which kernels compute, by name."""
+    """Return the names of the kernels that a computation uses."""
     from fastcnn.backends.numba_direct.runtime.recorder import Recorder, recording
 
     recorder = Recorder()
@@ -82,14 +82,14 @@ def test_it_computes_what_is_defined(shape, filters, padding, groups):
     unit = rounding(dy, back, 0 * x[0, :, 0, 0], groups, (top - 1, left - 1), x.shape[2:])
     assert (np.abs(dx - exact) / np.maximum(unit, 1e-30)).max() < BOUND
     images, width = np.abs(x).max((0, 2, 3)), np.abs(dy).astype(np.float64)
-    terms = np.sqrt(width[0, 0].size * len(x))  # roundings are at random
+    terms = np.sqrt(width[0, 0].size * len(x))  # roundings are random
     unit = np.finfo(np.float32).eps * terms * images.max() * width.max()
     assert np.abs(dweight - others[0]).max() < BOUND * unit
     assert np.abs(dbias - others[1]).max() < BOUND * unit
 
 
 def test_a_fault_of_a_few_bounds_is_noticed():
-    """A tap that is wrong in its fourth digit is."""
+    """A tap that is wrong in its fourth digit exceeds the bound."""
     x, weight, bias = arrays((3, 16, 8, 8), 16, 1)
     exact, unit = exactly(F.conv2d, x, weight, bias, padding=1), rounding(x, weight, bias, 1, (0, 0), (8, 8))
     assert (np.abs(F.conv2d(x, weight, bias, padding=1) - exact) / unit).max() < BOUND / 2
@@ -98,7 +98,7 @@ def test_a_fault_of_a_few_bounds_is_noticed():
 
 
 def test_a_fault_of_a_gradient_is_noticed():
-    """A pixel that is wrong in its fourth digit is."""
+    """A pixel that is wrong in its fourth digit exceeds the bound."""
     x, weight, _ = arrays((3, 16, 8, 8), 16, 1)
     dy = np.random.default_rng(1).standard_normal((3, 16, 8, 8)).astype(np.float32)
     _, exact, _ = exactly(F.conv2d_backward, dy, x, weight, padding=1)
@@ -130,7 +130,7 @@ def test_all_else_is_direct(shape, filters, options, dtype):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
 @pytest.mark.parametrize("where", ["image", "filter"])
 def test_what_is_not_finite_is_where_the_definition_has_it(value, where):
-    """And 3e38 is too large for a transform, but not for a sum."""
+    """3e38 overflows in a transform, but not in a sum."""
     x, weight, bias = arrays((2, 16, 9, 9), 16, 1)
     if where == "image":
         x[1, 3, 4, 5] = value
@@ -146,7 +146,7 @@ def test_what_is_not_finite_is_where_the_definition_has_it(value, where):
     np.testing.assert_array_equal(y[~finite], defined[~finite])
     far = np.ones(y.shape, bool)
     if where == "image":
-        far[1, :, 0:9, 1:9] = False  # tiles that see it
+        far[1, :, 0:9, 1:9] = False  # outputs of tiles that contain it
     else:
         far[:, 5] = False
     np.testing.assert_allclose(y[far], defined[far], rtol=1e-4, atol=1e-4)
@@ -158,7 +158,7 @@ def test_gradients_are_not_finite_where_the_definition_has_it(value, where):
     x, weight, _ = arrays((2, 17, 6, 6), 18, 1)
     dy = 1e-3 * np.random.default_rng(1).standard_normal((2, 18, 6, 6)).astype(np.float32)
     if where == "image":
-        x[1, 3, 0, 5] = value  # above it are no outputs: the upper taps do not see it
+        x[1, 3, 0, 5] = value  # there are no outputs above it, so the upper taps never read it
     else:
         x *= 1e-3
         dy[1, 4, 5, 0] = value
@@ -175,7 +175,7 @@ def test_gradients_are_not_finite_where_the_definition_has_it(value, where):
 
 
 def test_lanes_without_an_image_count_for_nothing():
-    """Whatever a layer before left in them."""
+    """Their content, left by an earlier layer, must not matter."""
     from fastcnn import backends
     from fastcnn._geometry import conv_windows
 

@@ -1,6 +1,6 @@
 """Mistakes of five public write-ups of CNNs in NumPy that fastcnn does not make.
 
-Each test is named by its row in the table of their faults: test_0_3 is row 0-3. What they say in short: S0 is a LeNet
+Each test is named after its row in the table of faults: test_0_3 is row 0-3. The write-ups: S0 is a LeNet
 made faster with im2col, S1 is PyNet, S2 a framework in NumPy, S3 a course report, S4 one convolution against PyTorch.
 """
 
@@ -20,13 +20,13 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 @pytest.fixture(autouse=True)
 def _every_backend(backend):
-    """All of it, by each backend."""
+    """Run all tests on each backend."""
     with fastcnn.use_backend(backend):
         yield
 
 
 def conv_gradients_are_right(rng, x_shape, weight_shape, **options):
-    """Hold all three gradients against differences of the convolution itself."""
+    """Compare all three gradients with finite differences of the convolution."""
     x, weight, bias = rng.normal(size=x_shape), rng.normal(size=weight_shape), rng.normal(size=weight_shape[0])
     dy = rng.normal(size=F.conv2d(x, weight, bias, **options).shape)
     gradients = F.conv2d_backward(dy, x, weight, **options)
@@ -49,7 +49,7 @@ def small_net(rng, **options):
 
 
 def step(model, x, labels, optimizer):
-    """One training step; return the loss before it."""
+    """Take one training step; return the loss before it."""
     loss = nn.CrossEntropyLoss()
     value = loss(model(x), labels)
     optimizer.zero_grad()
@@ -133,7 +133,7 @@ def test_0_9_a_layers_names_are_what_it_uses(rng):
 def test_0_10_gradients_with_a_stride_that_leaves_pixels_over(rng, stride):
     conv_gradients_are_right(rng, (2, 2, 9, 8), (3, 2, 3, 2), stride=stride, padding=1)
     dx, _, _ = F.conv2d_backward(np.ones((1, 1, 2, 2)), np.ones((1, 1, 6, 6)), np.ones((1, 1, 3, 3)), stride=2)
-    assert not dx[..., -1, :].any()  # 5 of the 6 rows are read
+    assert not dx[..., -1, :].any()  # only 5 of the 6 rows are read
     assert not dx[..., -1].any()
 
 
@@ -148,7 +148,7 @@ def test_0_12_dropout_keeps_the_mean_and_its_gradient_has_the_same_factor(rng):
     layer, x = nn.Dropout(0.25, rng=rng), np.ones((200, 500))
     y = layer(x)
     assert y.mean() == pytest.approx(1, abs=0.01)
-    np.testing.assert_array_equal(layer.backward(np.ones_like(x)), y)  # of a linear map of ones
+    np.testing.assert_array_equal(layer.backward(np.ones_like(x)), y)  # both are the scaled mask
     assert (layer.eval()(x) == x).all()
 
 
@@ -170,7 +170,7 @@ def test_0_14_padding_never_wins():
 def test_0_15_of_equals_one_gets_the_gradient():
     y, indices = F.max_pool2d(np.zeros((1, 1, 4, 4)), 2, return_indices=True)
     dx = F.max_pool2d_backward(np.ones_like(y), indices, (1, 1, 4, 4))
-    assert dx[0, 0].tolist() == [[1, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]  # the first of each
+    assert dx[0, 0].tolist() == [[1, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]  # the first of equals
 
 
 def test_0_16_a_schedule_leaves_the_momentum_alone():
@@ -288,7 +288,7 @@ def test_1_7_the_first_layer_computes_no_gradient_of_the_images(rng, monkeypatch
 
 def test_1_8_nothing_is_pickled():
     package = Path(fastcnn.__file__).parent
-    checks = package / "testing"  # which hold a layer of one's own against pickle, and read no file
+    checks = package / "testing"  # these only pickle custom layers, and read no files
     for path in {*package.rglob("*.py"), *EXAMPLES.rglob("*.py")} - {*checks.rglob("*.py")}:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []

@@ -1,4 +1,4 @@
-"""No operation of the backends is left out of these tests."""
+"""These tests cover every operation of the backends."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,7 @@ from fastcnn.backends import operations
 
 
 def named(file: Path) -> set[str]:
-    """Every attribute and every string of a source file, and what follows from ``f"{name}_backward"``."""
+    """Return all attributes and strings in a source file, including the expansions of ``f"{name}_backward"``."""
     nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
     found = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     found |= {
@@ -23,4 +23,4 @@ def named(file: Path) -> set[str]:
 
 def test_every_operation_is_drawn():
     files = [file for file in Path(__file__).parent.glob("test_*.py") if file != Path(__file__)]
-    assert set(operations()) - {"unpack"} <= set.union(*map(named, files))  # `call` unpacks whatever it returns
+    assert set(operations()) - {"unpack"} <= set.union(*map(named, files))  # `call` unpacks its results

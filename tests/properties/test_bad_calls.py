@@ -1,4 +1,4 @@
-"""Drawn mistakes in the arguments of the gradients: a sentence before any backend is asked, or right on all of them."""
+"""Random mistakes in arguments of gradients give an error before any backend runs, or equal results on all."""
 
 import numpy as np
 import pytest
@@ -84,7 +84,7 @@ def of_another_shape(draw, array):
 
 @st.composite
 def of_another_value(draw, array):
-    """Of integers: indices that lie elsewhere."""
+    """Change values of an integer array, so that indices point elsewhere."""
     copy = array.astype(draw(st.sampled_from([np.int64, np.int32])))
     far = st.sampled_from([-1, -(2**31), 29, 30, 31, 2**31 - 1]) | st.integers(0, 29)
     copy.reshape(-1)[draw(st.integers(0, copy.size - 1))] = draw(far)
@@ -105,7 +105,7 @@ def another_size(draw, shape):
 
 @st.composite
 def spoiled(draw, value):
-    """The argument, with a mistake in it, or none for once."""
+    """Draw the argument with a mistake, or unchanged."""
     if isinstance(value, tuple):
         return draw(another_size(value) | no_array(value))
     ways = [of_another_type(value), of_another_shape(value), no_array(value)]
@@ -113,7 +113,7 @@ def spoiled(draw, value):
 
 
 def outcome(function, arguments, backend, monkeypatch):
-    """What it gives: arrays, or a sentence; and whether the backend was asked."""
+    """Return the result or error message of a call, and whether the backend was called."""
     asked = []
     monkeypatch.setattr(backends, "load", lambda name: asked.append(name) or LOAD(name))
     try:

@@ -1,4 +1,4 @@
-"""Drawn activations and whatever else works number by number: every backend against naive, forward and gradients."""
+"""Activations and other elementwise operations on random arrays: all backends compared with naive, with gradients."""
 
 import math
 
@@ -12,8 +12,8 @@ from fastcnn.testing import activations
 from tests.properties.draws import FAST, batches, dtypes, numbers
 from tests.properties.judge import Batch, assert_right, assert_sums, call, finite_or_not, wide
 
-EXP = 4 * 2  # roundings that exp and its relatives count for: NumPy promises 4 units in the last place, we 2.5
-NORMAL = {np.float32: 1e-7, np.float64: 2e-14}  # how far our normal distribution may be off, as exp.py says
+EXP = 4 * 2  # roundings allowed for exp and related functions: NumPy guarantees 4 units in the last place, fastcnn 2.5
+NORMAL = {np.float32: 1e-7, np.float64: 2e-14}  # largest error of our normal distribution, as stated in exp.py
 
 
 @st.composite
@@ -29,7 +29,7 @@ def of_a_shape(draw):
 
 
 def bent(x):
-    """What `gelu` by tanh takes the sigmoid of, and its slope."""
+    """Return the argument of the sigmoid in `gelu` by tanh, and its derivative."""
     return 2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3), 2 * math.sqrt(2 / math.pi) * (1 + 0.134145 * x**2)
 
 
@@ -39,7 +39,7 @@ def sigmoid(x):
 
 
 def mish_slope(x):
-    """Of what `mish` multiplies x with, and that itself."""
+    """Return the derivative of the factor of x in `mish`, and the factor."""
     part = np.tanh(np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))))
     return sigmoid(x) * (1 - part * part), part
 
@@ -48,8 +48,8 @@ def density(x):
     return np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
 
 
-# For each activation: options; then how many roundings of which size there are, forward (of x and y) and backward (of
-# dy, x and y). The size is more than the result's where an error is made in what exp is taken of, which it multiplies.
+# For each activation: options, and the sum of its roundings in units of size, forward (from x and y) and backward (from
+# dy, x and y). Errors in the argument of exp are multiplied by it, so that the size may exceed that of the result.
 ACTIVATIONS = {
     "relu": ({}, lambda x, y: 0 * x, lambda dy, x, y: 0 * x),
     "leaky_relu": ({"negative_slope": 0.2}, lambda x, y: 2 * abs(y), lambda dy, x, y: 2 * abs(dy)),
@@ -101,7 +101,7 @@ def test_activations(name, drawn, x_numbers, dy_numbers):
     dtype, shape = drawn
     options, forward, backward = ACTIVATIONS[name]
     operation = name.partition(",")[0]
-    if operation in ("leaky_relu", "elu"):  # at the kink it matters whether a number counts as zero
+    if operation in ("leaky_relu", "elu"):  # at the kink, the result depends on whether a number counts as zero
         x_numbers = x_numbers._replace(exponent=max(x_numbers.exponent, -30), spread=min(x_numbers.spread, 3))
     x, dy = x_numbers.array(shape, dtype), dy_numbers.array(shape, dtype)
     y = getattr(F, operation)(wide(x), **options, backend="naive")
@@ -114,12 +114,12 @@ def test_activations(name, drawn, x_numbers, dy_numbers):
         if name == "gelu, exact":
             errors[0] += np.nan_to_num(abs(x64) * NORMAL[dtype], posinf=0)
             errors[1] += np.nan_to_num(abs(dy64) * NORMAL[dtype], posinf=0)
-        # a factor that is flushed to zero takes what it would have been multiplied with along
+        # a factor that is flushed to zero makes its product zero, too
         tiny = 4 * float(np.finfo(dtype).tiny)
         errors[0] = errors[0] + tiny * (1 + np.nan_to_num(abs(x64), posinf=0))
         factor = abs(x64) * (1 + bent(x64)[1] if name == "gelu" else 1)
         errors[1] = errors[1] + tiny * (1 + np.nan_to_num(abs(dy64), posinf=0)) * (1 + np.nan_to_num(factor, posinf=0))
-    # zero by infinity: what is or counts as zero on the way, where naive has a number left
+    # zero times infinity: an intermediate result that is or counts as zero, where naive has a finite result
     free = np.isinf(dy) & (abs(dx) < np.inf) if operation in ("silu", "gelu", "elu", "softplus", "mish") else False
     overflow = np.nan_to_num(abs(dy64), posinf=0) * 4
     for backend in FAST:

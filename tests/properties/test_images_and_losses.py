@@ -1,4 +1,4 @@
-"""Drawn paddings, interpolations and joins, normalizations of single images and losses: every backend against naive."""
+"""Padding, interpolation, concatenation, normalization of single images, and losses: all backends versus naive."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_interpolate(drawn, x_numbers, dy_numbers, size, corners):
     def results(backend, x, dy):
         return [*call(backend, "interpolate", Batch(x), at), *call(backend, "interpolate_backward", Batch(dy), at)]
 
-    rounded = 4  # each weight, too, to the array's type, along both axes
+    rounded = 4  # each weight is also rounded to the array's dtype, along both axes
     lengths = [4 + rounded, arrays[1][0, 0].size + rounded]
     assert_sums(["y", "dx"], results, arrays, [x_numbers, dy_numbers], lengths)
 
@@ -65,7 +65,7 @@ def test_concatenate(drawn, some, dim):
 
 
 def assert_near(operation, arrays, options, terms):
-    """What the fast backends make of the arrays is naive's in float64, by the largest number of each result."""
+    """Compare the results of the fast backends with naive in float64, relative to the largest number of each result."""
     exact = call("naive", operation, *(Batch(wide(a)) for a in arrays[:1]), *map(wide, arrays[1:]), *options)
     for backend in FAST:
         found = call(backend, operation, Batch(arrays[0]), *arrays[1:], *options)
@@ -91,7 +91,7 @@ def test_prelu(drawn, x_numbers, dy_numbers, each):
 @given(images(), NEAR, NEAR, st.sampled_from(["group_norm", "group_norm_relu"]))
 def test_group_norm(drawn, x_numbers, dy_numbers, operation):
     dtype, shape = drawn
-    shape = (*shape[:2], 3, 4)  # numbers enough that their deviation is none of rounding
+    shape = (*shape[:2], 3, 4)  # enough numbers that their deviation is not dominated by rounding
     x, dy = x_numbers.array(shape, dtype), dy_numbers.array(shape, dtype)
     weight, bias = np.linspace(0.5, 2, shape[1]).astype(dtype), np.linspace(-1, 1, shape[1]).astype(dtype)
     groups, pixels = shape[1], 12
@@ -132,7 +132,7 @@ def test_losses_of_classes(dtype, some, N, classes):
 
 
 def check_loss(name, given_arrays, options):
-    """Losses, their weighted sum, and the gradient."""
+    """Check losses, their weighted sum, and the gradient."""
     x, target = given_arrays
     exact_target = wide(target) if target.dtype.kind == "f" else target
     naive = backends.load("naive")

@@ -1,7 +1,7 @@
-"""Drawn programs: models that share layers, called, looked into, copied, interrupted.
+"""Random programs with models that share layers: they are called, inspected, copied and interrupted.
 
-Every gradient belongs to its call. What each step must give, `tests.properties.programs.answer` computes beside it: it
-knows no memory of layers.
+Every gradient must belong to its call. `tests.properties.programs.answer`, which uses no state of layers, computes the
+expected result of each step.
 """
 
 import copy
@@ -20,7 +20,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 @st.composite
 def programs(draw):
-    """Leaves, models of them, and steps."""
+    """Draw leaves, models made of them, and steps."""
     leaves = ["tanh", *draw(st.lists(st.sampled_from(sorted(LEAVES)), min_size=1, max_size=5))]
     models = draw(st.lists(structures(leaves), min_size=1, max_size=2))
     which = st.integers(0, len(models) - 1)
@@ -36,13 +36,13 @@ def programs(draw):
         st.tuples(st.just("exchange"), which),
         st.tuples(st.just("zero_grad"), which),
     )
-    between = st.lists(step, max_size=3)  # a forward and a backward pass
+    between = st.lists(step, max_size=3)  # steps between a forward and a backward pass
     steps = draw(st.lists(st.tuples(forward, between, backward), min_size=1, max_size=5))
     return leaves, models, [step for start, others, end in steps for step in (start, *others, end)], draw(SEEDS)
 
 
 class Run:
-    """A program that runs, and the reference beside it."""
+    """A running program and its reference."""
 
     def __init__(self, leaves, structures, seed):
         rng = np.random.default_rng(seed)
@@ -51,7 +51,7 @@ class Run:
         self.state = State()
         for model in self.models:
             self.state.see(model)
-        self.backs = [None] * len(self.models)  # how the reference goes back through each model's last call
+        self.backs = [None] * len(self.models)  # the reference's backward of the last call of each model
 
     def forward(self, k, N, size, seed):
         x = np.random.default_rng(seed).standard_normal((N, CHANNELS, size, size)).astype(DTYPE)
@@ -89,7 +89,7 @@ class Run:
         modules[at % len(modules)].train(training)
 
     def copy(self, k):
-        """Go on with a copy, which knows nothing of the last batch; the layers of others are no longer its own."""
+        """Continue with a copy, which has no state of the last batch and no longer shares layers with other models."""
         twin = copy.deepcopy(self.models[k])
         for (_, mine), (_, other) in zip(self.models[k].named_buffers(), twin.named_buffers(), strict=True):
             self.state.buffers[other] = self.state.buffers[mine].copy()
@@ -100,7 +100,7 @@ class Run:
         self.state.see(twin)
 
     def fail(self, k, how, seed):
-        """Make a forward fail before or within its layers: afterwards there is no gradient."""
+        """Make a forward pass fail before or within its layers; afterwards there must be no gradient."""
         x = np.random.default_rng(seed).standard_normal((2, CHANNELS, 8, 8)).astype(DTYPE)
         if how == "raise":
             Breaks.armed = True
@@ -114,7 +114,7 @@ class Run:
             self.backs[k] = None
 
     def exchange(self, k):
-        """Put other arrays into all parameters."""
+        """Replace the arrays of all parameters."""
         for parameter in self.models[k].parameters():
             parameter.data = parameter.data[::-1] * 0.9
 
@@ -157,7 +157,7 @@ def test_every_gradient_belongs_to_its_call(backend, program):
 
 
 def test_the_reference_is_the_derivative():
-    """Of a model with all leaves, along a line."""
+    """Check it for a model with all leaves, along one direction."""
     rng, state = np.random.default_rng(0), State()
     layers = [LEAVES[leaf](rng) for leaf in sorted(LEAVES) if leaf != "relu"]
     model = nn.Sequential(nn.Residual(layers[2]), *layers)

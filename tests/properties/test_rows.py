@@ -1,4 +1,4 @@
-"""Drawn rows: products, softmax and losses; every backend against naive, forward and gradients."""
+"""Products, softmax and losses on random rows: all backends compared with naive, with gradients."""
 
 import numpy as np
 from hypothesis import given
@@ -19,8 +19,8 @@ from tests.properties.judge import (
     wide,
 )
 
-EXP = 4 * 2  # roundings that exp counts for: NumPy promises 4 units in the last place
-REACH = {np.float32: 104.0, np.float64: 746.0}  # exp of less than minus that is 0
+EXP = 4 * 2  # roundings allowed for exp: NumPy guarantees 4 units in the last place
+REACH = {np.float32: 104.0, np.float64: 746.0}  # below minus this, exp is 0
 
 
 @st.composite
@@ -53,7 +53,7 @@ def test_linear(drawn, four, has_bias):
 
 
 def softmax_error(x, y, dtype):
-    """Of the probabilities ``y``: each is off by what the subtraction of the largest rounds, too."""
+    """Return the errors of probabilities ``y``, including the rounding of the subtraction of the largest logit."""
     classes = x.shape[-1]
     with np.errstate(invalid="ignore"):
         below = np.nan_to_num(x.max(-1, keepdims=True) - x, posinf=0)
@@ -67,7 +67,7 @@ def test_softmax(drawn, x_numbers, dy_numbers):
     tiny = float(np.finfo(dtype).tiny)
     y, log_y = F.softmax(wide(x), backend="naive"), F.log_softmax(wide(x), backend="naive")
     with np.errstate(invalid="ignore"):
-        # each sum of exps is off by as much as a probability; log makes a relative error an absolute one
+        # each sum of exps has the relative error of a probability, which log turns into an absolute error
         errors = (
             softmax_error(wide(x), y, dtype),
             softmax_error(wide(x), np.ones_like(y), dtype) + gamma(dtype, EXP + 3) * size(log_y),
@@ -97,7 +97,7 @@ def test_softmax(drawn, x_numbers, dy_numbers):
             assert_right(f"{backend} {name}_backward", found, dx, backward_error, largest, free)
 
 
-# smoothing, whether there are weights, ignored label; without any of them it is another operation of the backends
+# smoothing, weights, ignored label; without all of these the backends use another operation
 choices = st.one_of(
     st.just((0.0, False, -100)),
     st.tuples(st.sampled_from([0.0, 0.1, 1.0]), st.booleans(), st.sampled_from([-100, 0])),
@@ -116,7 +116,7 @@ def test_cross_entropy(drawn, x_numbers, weight_numbers, reduction, chosen):
     heaviest = 1.0 if weight is None else float(weight.max())
     exact = F.cross_entropy(wide(logits), target, wide(weight), **options, backend="naive")
     gradient = F.cross_entropy_backward(wide(logits), target, wide(weight), **options, backend="naive")
-    # what rows are multiplied by: their weights, and by one over all of those for the mean
+    # factors of rows: their weights, for the mean divided by the sum of the weights
     counted = target != ignore_index
     weights = np.ones(N) if weight is None else wide(weight)[target]
     scale = 1 / weights[counted].sum() if reduction == "mean" else 1.0
@@ -168,7 +168,7 @@ def test_mse_loss(drawn, x_numbers, target_numbers, reduction):
         gradient = F.mse_loss_backward(wide(x), wide(target), reduction, backend="naive")
         squares = (size(x) + size(target)) ** 2
     tiny = float(np.finfo(dtype).tiny)
-    # numbers below the smallest normal one vanish, of the difference and of its square
+    # the difference and its square may be flushed to zero
     error = gamma(dtype, x.size + 6) * abs(exact) + x.size * (tiny + tiny * 4 * np.sqrt(squares.max()))
     for backend in FAST:
         loss = finite_or_not(lambda b=backend: F.mse_loss(x, target, reduction, backend=b))

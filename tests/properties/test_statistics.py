@@ -1,4 +1,4 @@
-"""Drawn batch normalizations and optimizer steps: every backend against naive."""
+"""Batch normalization on random arrays: all backends compared with naive."""
 
 import numpy as np
 from hypothesis import given
@@ -31,19 +31,19 @@ def test_batch_moments(drawn, some):
     values, n = per_channel(x), x.size // x.shape[1]
     average = size(values).mean(1)
     mean_error = gamma(dtype, n + 4) * average + n * float(np.finfo(dtype).tiny)
-    # the deviations are squared and summed, those from a mean that is off by `mean_error`
+    # sum of squared deviations from a mean that is off by `mean_error`
     with np.errstate(invalid="ignore", over="ignore"):
         square = np.nan_to_num(size(var) + mean_error**2)
         root = np.sqrt(size(var)) * mean_error
     var_error = gamma(dtype, n + 8) * square + 4 * (mean_error**2 + root * gamma(dtype, n + 8))
     var_error += 1e-15 * n * average**2 * (dtype == np.float64) + 4 * n * float(np.finfo(dtype).tiny) * (1 + average)
-    # sums, and squares of up to twice the largest, may overflow in the numbers' own type
+    # sums, and squares of up to twice the largest number, may overflow in the dtype of the numbers
     with np.errstate(over="ignore"):
         largest = np.maximum(size(values).sum(1), (2 * size(values)).max(1) ** 2 * n)
     too_large = ~(largest * 1.001 < np.finfo(dtype).max)
     for backend in FAST:
         found_mean, found_var = call(backend, "batch_moments", Batch(some.laid_out(x)))
-        # float64, whatever the numbers are: infinity comes from their type
+        # results are float64, but may be infinite because of the dtype of the numbers
         for name, found, exact, error in (
             ("mean", found_mean, mean, mean_error),
             ("variance", found_var, var, var_error),
@@ -57,7 +57,7 @@ def test_batch_norm(drawn, two, small, affine, training):
     dtype, shape = drawn
     C, tiny = shape[1], float(np.finfo(dtype).tiny)
     x, dy = (n.array(shape, dtype) for n in two)
-    # means as of these numbers; a standard deviation's inverse is never above that of eps
+    # realistic means; an inverse standard deviation is limited by eps
     rng = np.random.default_rng(small.seed)
     picked = np.nan_to_num(per_channel(x)[:, 0], nan=0.0, posinf=1.0, neginf=1.0)
     mean, invstd = picked, np.abs(small.array((C,), dtype)) + dtype(1e-3)
@@ -80,7 +80,7 @@ def test_batch_norm(drawn, two, small, affine, training):
     through = size(dy)
     if training:
         through = through + beside(x, sums[0]) / n + deviations * beside(x, sums[1]) / n
-    # in the numbers' own type these may overflow before they are scaled, or vanish
+    # in the dtype of the numbers, these may overflow or underflow before they are scaled
     steep = sums[1] * size(invstd) * np.maximum(scale, 1) * np.maximum(size(invstd), 1) + raw
     largest = beside(x, np.maximum(raw, steep)) + through * np.maximum(beside(x, scale), 1)
     largest = largest + (deviations * beside(x, steep) if training else 0)

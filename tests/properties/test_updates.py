@@ -1,4 +1,4 @@
-"""Drawn steps of the optimizers: every backend against naive, parameters and what the optimizers remember."""
+"""Optimizer steps on random arrays: parameters and state of all backends compared with naive."""
 
 import numpy as np
 from hypothesis import given
@@ -9,7 +9,7 @@ from tests.properties.draws import FAST, dtypes, numbers
 from tests.properties.judge import assert_right, finite_or_not, gamma, size, wide
 
 SHAPES = (1,), (7,), (2, 1, 3, 3)
-ROUNDINGS = 16  # more than any of them has on the way to one number
+ROUNDINGS = 16  # more than any of them needs for one number
 
 rates = st.sampled_from([1e-4, 0.01, 0.5])
 decays = st.sampled_from([0.0, 0.0, 1e-3, 0.1])
@@ -18,16 +18,16 @@ momenta = st.sampled_from([0.0, 0.5, 0.9])
 
 @st.composite
 def steps(draw, count: int):
-    """A dtype, and so many arrays: a parameter, its gradient, and the rest, which is remembered.
+    """Draw a dtype and ``count`` arrays: a parameter, its gradient, and the state.
 
-    Parameters are finite: no decay, times infinity, is NaN for some backends and left out by others, as by PyTorch.
+    Parameters are finite: zero decay times infinity is NaN on some backends and skipped on others, as in PyTorch.
     """
     dtype, shape = draw(dtypes), draw(st.sampled_from(SHAPES))
     return dtype, [draw(numbers(odd=k > 0)).array(shape, dtype) for k in range(count)]
 
 
 def after(backend, update, arrays, *settings):
-    """What a step leaves in its arrays; None stands for one that is not there."""
+    """Run a step on copies of the arrays and return these; None is a missing array."""
     copies = [None if a is None else a.copy() for a in arrays]
     lists = [None if a is None else [a] for a in copies]
     finite_or_not(lambda: getattr(backends.load(backend), update)(*lists, *settings))
@@ -40,7 +40,7 @@ def hold(names, update, arrays, settings, errors, largest):
         found = after(backend, update, arrays, *settings)
         for name, at in names.items():
             assert_right(f"{backend} {update}: {name}", found[at], exact[at], errors[name], largest)
-        np.testing.assert_array_equal(found[1], arrays[1])  # the gradient
+        np.testing.assert_array_equal(found[1], arrays[1])  # the gradient is unchanged
 
 
 @given(steps(3), rates, momenta, decays, st.booleans())
@@ -48,7 +48,7 @@ def test_sgd_update(drawn, lr, momentum, weight_decay, nesterov):
     dtype, (parameter, grad, velocity) = drawn
     velocity = velocity if momentum else None
     settings = lr, momentum, weight_decay, nesterov
-    # with all signs turned so that nothing cancels, a step gives the sum of the terms' absolute values
+    # with signs chosen so that nothing cancels, a step gives the sum of the absolute values of the terms
     sizes = [size(a) for a in (parameter, grad, velocity)]
     p, _, v = after("naive", "sgd_update", sizes, -lr, momentum, weight_decay, nesterov)
     tiny = 8 * float(np.finfo(dtype).tiny)
@@ -61,9 +61,9 @@ def test_sgd_update(drawn, lr, momentum, weight_decay, nesterov):
 
 
 def moments(dtype, parameter, grad, mean, square, beta1, beta2, weight_decay):
-    """Absolute terms of the gradient and of both moments after the step, and their errors.
+    """Return the sums of absolute terms of the gradient and both moments after the step, and errors of the moments.
 
-    The gradient may lose its digits to weight decay; its square then loses twice as many.
+    Adding weight decay may cancel digits of the gradient; its square then has twice the relative error.
     """
     g, tiny = gamma(dtype, ROUNDINGS), 8 * float(np.finfo(dtype).tiny)
     slope = size(grad) + weight_decay * size(parameter)
@@ -73,7 +73,7 @@ def moments(dtype, parameter, grad, mean, square, beta1, beta2, weight_decay):
 
 
 def divided(m, m_error, s_error, s, eps, root=1.0):
-    """Error of ``m / (sqrt(s) * root + eps)`` for these errors of m and s: that of a root is at most its own root."""
+    """Return the error of ``m / (sqrt(s) * root + eps)``; the error of sqrt(s) is at most the root of that of s."""
     with np.errstate(divide="ignore", invalid="ignore"):
         of_root = np.minimum(np.sqrt(s_error), np.nan_to_num(s_error / np.sqrt(s), nan=np.inf)) * root
         below = np.maximum(np.sqrt(s) * root - of_root, 0) + eps
@@ -81,7 +81,7 @@ def divided(m, m_error, s_error, s, eps, root=1.0):
 
 
 def too_steep(dtype, slope):
-    """Where the square of a gradient overflows: what is divided by infinity vanishes, and there is no step."""
+    """Return where the square of a gradient overflows, so that the step, divided by infinity, is 0."""
     return ~(slope**2 * 1.001 < float(np.finfo(dtype).max))
 
 
@@ -108,7 +108,7 @@ def test_adam_update(drawn, lr, betas, weight_decay, decay, step):
 
 
 def known_slope(arrays, weight_decay):
-    """Square of the gradient with weight decay, as it is."""
+    """Return the square of the gradient with weight decay."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.nan_to_num(np.square(wide(arrays[1]) + weight_decay * wide(arrays[0])), posinf=0)
 

@@ -1,4 +1,4 @@
-"""Drawn convolutions and poolings: every backend against naive, forward and gradients."""
+"""Convolutions and poolings on random arrays: all backends compared with naive, with gradients."""
 
 import numpy as np
 from hypothesis import given
@@ -19,7 +19,7 @@ from tests.properties.judge import Batch, assert_sums, bad, call, flushed, stron
 
 
 def terms(case, groups: int) -> tuple[int, int]:
-    """Most terms of a sum over channels and taps, of the convolution and of its input's gradient."""
+    """Return the largest number of terms in a sum of the convolution, and of the gradient of its input."""
     taps = case.weight[2] * case.weight[3]
     return case.weight[1] * taps, case.weight[0] // groups * taps
 
@@ -41,7 +41,7 @@ def test_conv2d(drawn, four):
     pixels = dy.size // len(weight)
     free = None
     if not all(np.isfinite(a).all() for a in (x, weight, dy)):
-        # all that is not finite, less what meets a number that is neither padding nor counts as zero
+        # places where non-finite numbers meet only padding or numbers that count as zero
         y, dx, _, _ = results("numpy", strong(x), bad(weight), None, strong(dy))
         _, _, dweight, _ = results("numpy", strong(x), bad(weight), None, bad(dy))
         weak_y, weak_dx, _, _ = results("numpy", bad(x), weak(weight), None, bad(dy))
@@ -103,11 +103,11 @@ def test_conv2d_relu_and_conv2d_max_pool2d_are_their_parts_bit_for_bit(drawn, re
         (y,) = call(backend, "conv2d", Batch(x), weight, bias, w, case.groups)
         (rectified,) = call(backend, "relu", Batch(y))
         (fused,) = call(backend, "conv2d_relu", Batch(x), weight, bias, w, case.groups)
-        # a bias alone, where all taps are outside the image, may be a denormal number; see fastcnn.nn.fusion
+        # if all taps are outside the image, the bias alone may be a denormal number; see fastcnn.nn.fusion
         counted = flushed if backend == "numba" else np.asarray
         np.testing.assert_array_equal(counted(fused), counted(rectified))
         if (w.top or w.left or w.bottom or w.right) and not np.isfinite(weight).all():
-            continue  # what is not finite may make NaN of padding
+            continue  # non-finite numbers times padding may be NaN
         (y,) = call(backend, "conv2d", Batch(x), weight, bias := counted(bias), w, case.groups)
         (rectified,) = call(backend, "relu", Batch(y))
         before = rectified if relu else y
@@ -134,7 +134,7 @@ def _fused_pool(backend, case, x, weight, bias, pool, relu, dy, before, pooled, 
 
 
 def of_type(indices, dy) -> Batch:
-    """Indices as backends have them: as wide as the gradients."""
+    """Convert indices to the integer type of the backends, which is as wide as the gradients."""
     return Batch(indices.astype(index_type(dy.dtype)))
 
 
@@ -182,7 +182,7 @@ def test_avg_pool2d(drawn, count_include_pad, divisor, x_numbers, dy_numbers):
 
 
 def assert_means(results, divisor, arrays, drawn, taps):
-    """As `assert_sums`, for means by a divisor that may be negative, or above the numbers that are added."""
+    """Like `assert_sums`, for means with a divisor that may be negative or larger than the number of terms."""
 
     def signed(backend, *arrays):
         sign = 1 if divisor is None or divisor > 0 else -1
