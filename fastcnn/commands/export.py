@@ -37,7 +37,8 @@ def parser() -> Parser:
     )
     add("--out", type=path, required=True, metavar="FILE", help="the file to write; an existing one is replaced")
     add("--format", choices=FORMATS, help="the format of FILE (default: by its suffix)")
-    add("--options", action=Table, nargs="+", default={}, metavar="NAME=VALUE", help="any options of a MODEL")
+    options = "options of a MODEL, such as num_classes=100"
+    add("--options", action=Table, nargs="+", default={}, metavar="NAME=VALUE", help=options)
     add("--weights", type=path, metavar="FILE", help="a safetensors file for a MODEL (default: random weights)")
     return parser
 

@@ -21,7 +21,7 @@ def add_to(parser: Parser) -> None:
     add = parser.add_argument
     size: dict[str, Any] = {"type": from_text(whole(1)), "metavar": "N"}
     add("run", type=path, nargs="?", metavar="RUN", help="a folder of fastcnn train, or a checkpoint: use its model")
-    names = f"or one of {', '.join(models.NAMES)} (default: lenet5)"
+    names = f"the model if there is no RUN, one of {', '.join(models.NAMES)} (default: lenet5)"
     add("--model", type=from_text(choice(*models.NAMES)), metavar="NAME", help=names)
     add("--image-size", **size, help="height and width of the images")
     add("--channels", **size, help="channels of the images")

@@ -55,12 +55,13 @@ SETTINGS = {
     "data_root": Setting(None, text_value, "DIR", "the folder that holds the named data set (default: FASTCNN_DATA, "
                          "else the cache)"),
     "limit": Setting(None, whole(1), "N", "train on only N images, drawn at random in the proportions of the classes"),
-    "validation": Setting(0.0, number(0, 0.9), "PART", "fraction of the training images to hold out for choosing the "
-                          "best epoch; with 0 the test images choose it, which makes the result slightly optimistic"),
+    "validation": Setting(0.0, number(0, 0.9), "FRACTION", "fraction of the training images to hold out for choosing "
+                          "the best epoch; with 0 the test images choose it, which makes the result slightly "
+                          "optimistic"),
     "image_size": Setting(None, whole(1), "N", "height and width of the network's input: smaller images are padded, "
                           "larger ones shrunk (default: the size of the images, for LeNet-5 at least 32)"),
-    "channels": Setting(None, choice(1, 3), None, "1 for grey or 3 for colour, for a folder of pictures (default: as "
-                        "in the files)"),
+    "channels": Setting(None, choice(1, 3), None, "channels of a folder's pictures: 1 (grey) or 3 (colour) (default: "
+                        "as in the files)"),
     "lazy": Setting(None, flag, None, "decode the pictures of a folder when they are needed, anew in each epoch, "
                     "instead of keeping them in memory; the result is the same (default: if they would fill half of "
                     "the memory)"),
@@ -77,8 +78,8 @@ SETTINGS = {
     "schedule": Setting("one-cycle", choice(*SCHEDULES), None, f"one of {', '.join(SCHEDULES)}"),
     "schedule_options": Setting({}, table, None, "options of the schedule's class in fastcnn.optim, such as "
                                 "step_size=10 gamma=0.5"),
-    "label_smoothing": Setting(0.0, number(0, 1), "PART", "fraction of the target probability that is spread over all "
-                               "classes"),
+    "label_smoothing": Setting(0.0, number(0, 1), "FRACTION", "fraction of the target probability that is spread over "
+                               "all classes"),
     "clip_norm": Setting(None, number(0), "NORM", "scale the gradients down to this total norm if theirs is larger"),
     "ema": Setting(None, number(0, 1), "DECAY", "evaluate and save exponential moving averages of the weights with "
                    "this decay, such as 0.999"),

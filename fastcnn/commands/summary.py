@@ -16,9 +16,8 @@ def parser() -> Parser:
     about = "Print a model's layers with their shapes, parameters, multiply-adds and memory for one image."
     parser = Parser("fastcnn summary", about, EXAMPLES)
     parser.add_argument("model", choices=models.NAMES, metavar="MODEL", help=f"one of {', '.join(models.NAMES)}")
-    parser.add_argument(
-        "--options", action=Table, nargs="+", default={}, metavar="NAME=VALUE", help="any options of the model"
-    )
+    options = "options of the model, such as num_classes=100"
+    parser.add_argument("--options", action=Table, nargs="+", default={}, metavar="NAME=VALUE", help=options)
     return parser
 
 
