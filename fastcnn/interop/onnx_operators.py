@@ -45,7 +45,7 @@ class At(NamedTuple):
         """Return the input of this index, which must be a constant."""
         name = self.node.inputs[i]
         if name not in self.content.arrays:
-            raise ValueError(f"{self.said()} takes computed {what}, but they must be constant.")
+            raise ValueError(f"{self.said()} has computed {what}; only constant {what} can be read.")
         return self.content.arrays[name]
 
     def has(self, i: int) -> bool:

@@ -24,7 +24,7 @@ from fastcnn.nn import (
 def max_pool(layer: MaxPool1d | MaxPool2d, at: Layer, x: str) -> str:
     """Write a max-pooling.
 
-    Padding as wide as the kernel, which dilated windows allow, is written as a Pad: ONNX Runtime refuses it.
+    Padding as wide as the kernel, which dilated windows allow, becomes a Pad, as ONNX Runtime refuses it in MaxPool.
     """
     windows, axes = layer.windows((1, *at.shape)), len(at.shape) - 1
     begin, end = sides(windows, axes)
