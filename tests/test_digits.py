@@ -21,7 +21,7 @@ def test_the_form_is_mnists(data):
     for part, n in zip(data, (4000, 1000), strict=True):
         assert part.images.shape == (n, 1, 28, 28)
         assert (part.images.dtype, part.labels.dtype) == (np.uint8, np.int64)
-        assert part.source == "embedded digits, seed 0"
+        assert part.source == "built-in digits, seed 0"
         assert part.images.flags.c_contiguous
 
 
@@ -53,7 +53,7 @@ def test_a_seed_gives_the_same_images_and_another_gives_others(data):
     np.testing.assert_array_equal(again.labels, data[0].labels[:700])
     np.testing.assert_array_equal(test.images, data[1].images[:600])
     assert (other.labels != again.labels).any()
-    assert other.source == "embedded digits, seed 1"
+    assert other.source == "built-in digits, seed 1"
 
 
 def test_no_image_comes_twice(data):

@@ -325,13 +325,13 @@ def test_download_false_does_not_download(cache, monkeypatch):
 
 def few_digits():
     images = np.zeros((2, 1, 28, 28), np.uint8)
-    return (ArrayDataset(images, np.arange(2), "embedded digits, seed 0"),) * 2
+    return (ArrayDataset(images, np.arange(2), "built-in digits, seed 0"),) * 2
 
 
 def test_without_a_network_there_are_digits_and_the_source_says_why(offline, monkeypatch):
     monkeypatch.setattr(module, "digits", few_digits)
     for data in mnist_or_digits():
-        assert data.source == f"embedded digits (no MNIST folder given; {OFFLINE})"
+        assert data.source == f"built-in digits (no MNIST folder given; {OFFLINE})"
         assert len(data) == 2
 
 
@@ -340,7 +340,7 @@ def test_without_pooch_the_error_says_how_to_get_it(monkeypatch):
     with pytest.raises(DownloadError, match=r"Downloading MNIST needs pooch: pip install pooch\. Or name a f"):
         mnist()
     monkeypatch.setattr(module, "digits", few_digits)
-    source = "embedded digits (no MNIST folder given; pooch is not installed)"
+    source = "built-in digits (no MNIST folder given; pooch is not installed)"
     assert mnist_or_digits()[0].source == source
 
 

@@ -54,7 +54,8 @@ def test_commands_have_the_options_that_pages_use():
         for block in blocks(page, "bash")
         for line in re.findall(r"^(?:\.venv/bin/)?fastcnn (.*)$", block, re.MULTILINE)
     ]
-    assert {command for command, *_ in lines} >= {"train", "evaluate", "predict", "plot", "summary", "export", "program"}
+    found = {command for command, *_ in lines}
+    assert found >= {"train", "evaluate", "predict", "plot", "summary", "export", "program"}
     for command, *arguments in lines:
         assert command in COMMANDS
         importlib.import_module(f"fastcnn.commands.{command}").parser().parse_args(arguments)

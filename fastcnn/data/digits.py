@@ -1,4 +1,4 @@
-"""The embedded data set: digits that look handwritten, drawn from a seed alone.
+"""The built-in data set: digits that look handwritten, drawn from a seed alone.
 
 A digit is drawn like a pen stroke: a path through a few knots, which are moved a little at random. The path is bent,
 slanted and rotated, drawn with ink, and then scaled and centred like MNIST's digits.
@@ -142,11 +142,11 @@ def digits(n_train: int = 60_000, n_test: int = 10_000, *, seed: int = 0) -> tup
     >>> from fastcnn.data import digits
     >>> train, test = digits(1000, 100, seed=3)
     >>> train.images.shape, test.labels.shape, train.source
-    ((1000, 1, 28, 28), (100,), 'embedded digits, seed 3')
+    ((1000, 1, 28, 28), (100,), 'built-in digits, seed 3')
     """
     sizes = _validate.count("n_train", n_train, least=1), _validate.count("n_test", n_test, least=1)
     streams = np.random.SeedSequence(_validate.count("seed", seed, least=0)).spawn(2)
-    source = f"embedded digits, seed {seed}"
+    source = f"built-in digits, seed {seed}"
     classes = tuple("0123456789")
     train, test = (ArrayDataset(*_draw(n, stream), source, classes) for n, stream in zip(sizes, streams, strict=True))
     return train, test

@@ -188,7 +188,7 @@ def kmnist(root=None, *, download: bool = True) -> tuple[ArrayDataset, ArrayData
 
 
 def mnist_or_digits(root=None) -> tuple[ArrayDataset, ArrayDataset]:
-    """Load MNIST if it is available, otherwise the embedded digits; the default data of the command line.
+    """Load MNIST if it is available, otherwise the built-in digits; the default data of the command line.
 
     The ``source`` of the returned data says which of them it is, and why. Only a failed download leads to the digits. A
     wrong folder (``root`` or FASTCNN_DATA) or a damaged file is an error, as in `mnist`.
@@ -218,7 +218,7 @@ def mnist_or_digits(root=None) -> tuple[ArrayDataset, ArrayDataset]:
     try:
         return mnist(root)
     except DownloadError as error:
-        why = f"embedded digits (no MNIST folder given; {error.reason})"
+        why = f"built-in digits (no MNIST folder given; {error.reason})"
     train, test = (ArrayDataset(part.images, part.labels, why, part.classes) for part in digits())
     return train, test
 
