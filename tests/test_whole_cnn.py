@@ -170,7 +170,7 @@ def test_the_seed_decides():
 
 
 @pytest.mark.skipif(not FULL, reason="half a minute; FASTCNN_TEST_PROFILE=full does it")
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_a_run_with_the_defaults_reads_nearly_all_digits(seed):
     assert run("--seed", seed)[-1][1] >= 95
 
