@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from fastcnn import _absent
 from fastcnn.nn import init
 from fastcnn.nn.activations import *
+from fastcnn.nn.attribution import grad_cam, saliency
 from fastcnn.nn.branches import *
 from fastcnn.nn.calls import last_call
 from fastcnn.nn.class_losses import *
@@ -44,7 +45,7 @@ LOSSES = {name: kind for name, kind in globals().items() if isinstance(kind, typ
 
 __all__ = [
     "Buffer", "Inference", "Module", "ModuleDict", "ModuleList", "Parameter", "Sequential", "Step", "Summary",
-    "init", "last_call", "summarize", "trace", "unrecorded",
+    "grad_cam", "init", "last_call", "saliency", "summarize", "trace", "unrecorded",
 ]  # fmt: skip
 __all__ += sorted((LAYERS | LOSSES).keys() - __all__)
 

@@ -12,7 +12,7 @@ needed. A container may also call ``backward_native`` of a layer directly, if it
 same pass; otherwise that is an error. The shape of each returned array is compared with that of the call before the
 next kernel reads the array.
 
-`observed` gives a function access to the input and output of every layer.
+`observed` gives functions access to the input, the output and the output gradient of every layer.
 """
 
 import functools
@@ -34,6 +34,7 @@ KEPT_BY_DOORS = ("_last", "_recordings", "_pool", "_direct")
 
 Form = tuple  # (class, shape, dtype), which a gradient shares with its activation; for several inputs, a tuple of these
 Observer = Callable[[Any, Any, Callable[[], Any]], Any]
+GradientObserver = Callable[["Call", Any], None]
 _NOTHING = object()
 
 
@@ -116,6 +117,7 @@ class _Running(threading.local):
     chosen: Call | None = None  # the call that the next ``backward_native`` goes back through
     kept = True  # whether calls are stored for a backward pass
     observe: "Observer | None" = None
+    observe_gradient: "GradientObserver | None" = None
     backend: Any = None  # set during a pass of a layer written in NumPy
 
 
@@ -224,16 +226,23 @@ def forgetting() -> Iterator[None]:
 
 
 @contextmanager
-def observed(observe: Observer) -> Iterator[None]:
+def observed(observe: Observer, observe_gradient: GradientObserver | None = None) -> Iterator[None]:
     """Within this block, ``observe(layer, x, forward)`` replaces each call of a layer in this thread.
 
-    It must return the output of ``forward()``. Layers are called one by one, neither fused nor recorded.
+    It must return the output of ``forward()``. Layers are called one by one, neither fused nor recorded. Each backward
+    pass begins with ``observe_gradient(call, dy)``; `current` returns the same call to `observe`.
     """
-    before, _running.observe = _running.observe, observe
+    before = _running.observe, _running.observe_gradient
+    _running.observe, _running.observe_gradient = observe, observe_gradient
     try:
         yield
     finally:
-        _running.observe = before
+        _running.observe, _running.observe_gradient = before
+
+
+def current() -> "Call | _Outermost | None":
+    """The call that this thread is in the middle of."""
+    return _running.call
 
 
 def is_observed() -> bool:
@@ -299,6 +308,8 @@ def backward(function):
                 f"{_name(self, 'backward_native')} was given a gradient of {_said(form(dy))}, but the output of its "
                 f"call has {_said(call.y)}."
             )
+        if _running.observe_gradient is not None:
+            _running.observe_gradient(call, dy)
         if not input_grad and not call.learns():
             return None
         _running.call = call
