@@ -12,8 +12,10 @@ from fastcnn.plotting import (
     plot_confusion,
     plot_feature_maps,
     plot_filters,
+    plot_grad_cam,
     plot_history,
     plot_mistakes,
+    plot_saliency,
 )
 from fastcnn.training import History
 from tests.epochs import classified
@@ -235,6 +237,80 @@ def test_as_many_mistakes_as_asked():
     assert len(pictures(figure)) == 1
 
 
+def test_saliency_is_beside_the_image(lenet5, tmp_path):
+    figure = plot_saliency(lenet5, IMAGE, 3)
+    figure.savefig(tmp_path / "saliency.png")
+    image, values = pictures(figure)
+    np.testing.assert_allclose(image, (IMAGE[0] - IMAGE.min()) / np.ptp(IMAGE), rtol=1e-6)
+    np.testing.assert_array_equal(values, nn.saliency(lenet5, IMAGE[None], 3)[0])
+    predicted = int(lenet5(IMAGE[None]).argmax())
+    assert title(figure) == f"Saliency: class 3 (predicted: {predicted})"
+    assert title(plot_saliency(lenet5, IMAGE)) == f"Saliency: class {predicted}"
+
+
+def test_grad_cam_lies_over_the_image(lenet5, tmp_path):
+    figure = plot_grad_cam(lenet5, IMAGE, 3, 4, classes=[*"abcdefghij"])
+    figure.savefig(tmp_path / "cam.png")
+    image, below, values = pictures(figure)
+    np.testing.assert_array_equal(image, below)
+    np.testing.assert_array_equal(values, nn.grad_cam(lenet5, IMAGE[None], 3, 4)[0])
+    predicted = "abcdefghij"[lenet5(IMAGE[None]).argmax()]
+    assert title(figure) == f"Grad-CAM, layer 4: d (predicted: {predicted})"
+    drawn = figure.axes[0].get_images()[-1]
+    assert drawn.get_clim() == (0, values.max())
+    assert (drawn.get_alpha()[values == 0] == 0).all()  # there the image shows
+    assert drawn.get_alpha().max() == pytest.approx(0.8)
+    np.testing.assert_array_equal(pictures(plot_grad_cam(lenet5, IMAGE, 3))[-1], nn.grad_cam(lenet5, IMAGE[None], 3)[0])
+
+
+@pytest.mark.parametrize("draw", [plot_saliency, plot_grad_cam])
+def test_attributions_of_several_images(lenet5, draw, tmp_path):
+    images = np.random.default_rng(4).standard_normal((40, 1, 32, 32)).astype(np.float32)
+    classes = np.arange(40) % 10
+    figure = draw(lenet5, images, classes)
+    figure.savefig(tmp_path / "several.png")
+    predicted = lenet5(images).argmax(axis=1)
+    assert words(figure) == [
+        f"class {k}" if k == p else f"class {k} (predicted: {p})"
+        for k, p in zip(classes[:32], predicted[:32], strict=True)
+    ]
+    assert title(figure) == {plot_saliency: "Saliency", plot_grad_cam: "Grad-CAM, layer 5"}[draw] + "; the first 32"
+    function = nn.saliency if draw is plot_saliency else nn.grad_cam
+    np.testing.assert_array_equal(pictures(figure)[-1], function(lenet5, images[:32], classes[:32])[-1])
+    assert title(draw(lenet5, images[:2])) == title(figure).removesuffix("; the first 32")
+
+
+def test_attributions_of_a_colour_image():
+    with use_backend("numpy"):
+        net = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1), nn.ReLU(), nn.GlobalAvgPool2d())
+        image = np.random.default_rng(1).standard_normal((3, 6, 4)).astype(np.float32)
+        saliency, cam = pictures(plot_saliency(net, image)), pictures(plot_grad_cam(net, image))
+    assert [drawn.shape for drawn in saliency] == [(6, 4, 3), (6, 4)]
+    assert [drawn.shape for drawn in cam] == [(6, 4, 3), (6, 4), (6, 4)]  # the map lies over grey
+
+
+@pytest.mark.parametrize("draw", [plot_saliency, plot_grad_cam])
+def test_attributions_of_a_signal_are_the_colour_behind_it(draw, rng, tmp_path):
+    with use_backend("numpy"):
+        net = nn.Sequential(nn.Conv1d(2, 3, 5, rng=rng), nn.ReLU(), nn.Flatten(), nn.Linear(48, 3, rng=rng))
+        one = rng.standard_normal((2, 20)).astype(np.float32)
+        figure = draw(net, one, 1)
+        figure.savefig(tmp_path / "signal.png")
+        expected = (nn.saliency if draw is plot_saliency else nn.grad_cam)(net, one[None], 1)
+    np.testing.assert_array_equal(pictures(figure)[0], expected)
+    assert len(signals(figure)) == 2
+
+
+def test_a_map_of_zeros_is_drawn(tmp_path):
+    with use_backend("numpy"):
+        net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.GlobalAvgPool2d())
+        net[0].bias.data[:] = -9
+        for draw in (plot_saliency, plot_grad_cam):
+            figure = draw(net, np.zeros((1, 5, 5), np.float32))
+            figure.savefig(tmp_path / "zeros.png")
+            assert not pictures(figure)[-1].any()
+
+
 NAMES = ["$\\sin$", "$5-$10", "$\\frac$", "_old", "\\$x\\$", "$", "caf\udce9", "__", "a_$b$^2", "{}%s"]
 SHOWN = [name.replace("\udce9", "\ufffd") for name in NAMES]
 
@@ -252,6 +328,8 @@ FIGURES = {
     ),
     "runs": lambda: compare_histories(dict.fromkeys(NAMES, HISTORY)),
     "run": lambda: plot_history(HISTORY),
+    "saliency": lambda: plot_saliency(models.LeNet5(), IMAGE, classes=NAMES),
+    "maps of evidence": lambda: plot_grad_cam(models.LeNet5(), np.stack([IMAGE] * 10), np.arange(10), classes=NAMES),
     "a layer": lambda: plot_feature_maps(nn.Sequential(Odd()), IMAGE, 0),
     "layers": lambda: plot_feature_maps(nn.Sequential(Odd()), IMAGE),
     "filters": lambda: plot_filters(nn.Conv2d(1, 2, 3)),
@@ -334,6 +412,19 @@ def test_names_are_shown_as_they_are(tmp_path):
                      "Layer '0' makes no maps: its output has shape (1024,)", id="rows"),
         pytest.param(lambda: plot_feature_maps(nn.Sequential(nn.Flatten()), IMAGE), ValueError,
                      "No layer directly inside `model` makes maps", id="only rows"),
+        pytest.param(lambda: plot_saliency(models.LeNet5(), IMAGE[0, 0]), ValueError,
+                     "`image` must be an array (C, H, W), (N, C, H, W) of several, or (C, L) of a signal, not one of "
+                     "shape (32,)", id="saliency without channels"),
+        pytest.param(lambda: plot_grad_cam(models.LeNet5(), IMAGE.tolist()), ValueError, "of a signal, not list",
+                     id="evidence in a list"),
+        pytest.param(lambda: plot_grad_cam(models.LeNet5(), IMAGE, 10), ValueError,
+                     "`target` is 10, but the classes of `model` are 0 to 9", id="no class"),
+        pytest.param(lambda: plot_saliency(models.LeNet5(), np.stack([IMAGE] * 2), np.zeros(3, int)), ValueError,
+                     "`target` has shape (3,) but must have (2,)", id="a class too many"),
+        pytest.param(lambda: plot_grad_cam(models.LeNet5(), IMAGE, layer=12), ValueError,
+                     "`model` has no layer '12'", id="no layer of evidence"),
+        pytest.param(lambda: plot_saliency(models.LeNet5(), IMAGE, classes=["cat"]), ValueError,
+                     "`classes` has 1 names but there are 10 classes", id="saliency of names"),
         pytest.param(lambda: plot_mistakes(DIGITS[:, 0], np.zeros(4, int), SURE), ValueError,
                      "`images` must be an array (N, C, H, W) with C of 1 or 3, not of shape (4, 5, 5)", id="images"),
         pytest.param(lambda: plot_mistakes(DIGITS, np.array([0, 1, 1, 0]), SURE), ValueError,

@@ -1,5 +1,6 @@
 """Figures. Matplotlib, the extra ``plot``, is imported when a figure is made; no window is opened."""
 
+from fastcnn.plotting.attribution import plot_grad_cam, plot_saliency
 from fastcnn.plotting.confusion import plot_confusion
 from fastcnn.plotting.feature_maps import plot_feature_maps
 from fastcnn.plotting.filters import plot_filters
@@ -11,6 +12,8 @@ __all__ = [
     "plot_confusion",
     "plot_feature_maps",
     "plot_filters",
+    "plot_grad_cam",
     "plot_history",
     "plot_mistakes",
+    "plot_saliency",
 ]
