@@ -10,6 +10,7 @@ from fastcnn.nn.attribution import Attribution, explain_by_maps, explain_by_pixe
 from fastcnn.plotting import _style
 
 _IMAGES, _ACROSS = 32, 4  # as many as are drawn of a batch; as many as stand side by side
+_WIDEST, _LETTER = 9.6, 0.11  # of a figure of several images; of a title's letter, in inches
 _HEAT = "inferno"
 
 
@@ -145,11 +146,13 @@ def _figure(x: np.ndarray, explained: Attribution, title: str, classes: Sequence
         return _signal(x[0], explained.maps[0], f"{title}: {labels[0]}")
     high, wide = x.shape[2] / max(x.shape[2:]), x.shape[3] / max(x.shape[2:])
     if len(x) == 1:
-        figure, axes = _style.canvas(2 * wide + 0.1, high, 2.5, f"{title}: {labels[0]}", least=4.5)
+        title += f": {labels[0]}"
+        figure, axes = _style.canvas(2 * wide + 0.1, high, 2.5, title, least=max(4.5, _LETTER * len(title)))
         _pair(axes, x[0], explained.maps[0], 0, 0, wide, high, overlay)
         return figure
-    across, words = min(len(x), _ACROSS), 0.25
-    step, down = 2 * wide + 0.35, high + words + 0.1
+    words = 0.25  # the height of the line above
+    step, down = max(2 * wide + 0.35, 0.07 * max(map(len, labels)) + 0.2), high + words + 0.1
+    across = min(len(x), _ACROSS, max(1, int(_WIDEST / step)))
     rows = -(-len(x) // across)
     figure, axes = _style.canvas(step * across - 0.25, down * rows - 0.05, 1.05, title, least=4.5)
     for i, (image, values, label) in enumerate(zip(x, explained.maps, labels, strict=True)):
@@ -179,7 +182,8 @@ def _pair(axes, image: np.ndarray, values: np.ndarray, left: float, top: float, 
 
 def _signal(signal: np.ndarray, values: np.ndarray, title: str):
     """A signal, the map as the colour behind it."""
-    figure, axes = _style.canvas(3, 1, 2.5, title)
-    _style.tile(axes, values[None], 0, 0, 3, 1, cmap="Oranges", vmin=0, vmax=2 * (float(values.max()) or 1.0))
-    _style.curve(axes, signal, 0, 0, 3, 1, signal.min(), signal.max())
+    wide = max(3, _LETTER / 2.5 * len(title))
+    figure, axes = _style.canvas(wide, 1, 2.5, title)
+    _style.tile(axes, values[None], 0, 0, wide, 1, cmap="Oranges", vmin=0, vmax=2 * (float(values.max()) or 1.0))
+    _style.curve(axes, signal, 0, 0, wide, 1, signal.min(), signal.max())
     return figure
