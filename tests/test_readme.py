@@ -44,7 +44,8 @@ def test_guide_runs(page, tmp_path, monkeypatch):
     if page.stem == "training":
         assert namespace["result"].accuracy > 0.8
         pictures = {path.name for path in Path("runs/tour").glob("*.png")}
-        assert pictures == {"curves.png", "confusion.png", "filters.png", "maps.png", "mistakes.png"}
+        shown = "confusion", "curves", "evidence", "filters", "maps", "mistakes", "saliency"
+        assert pictures == {f"{name}.png" for name in shown}
 
 
 def test_commands_have_the_options_that_pages_use():
