@@ -129,11 +129,12 @@ def markdown(table: dict) -> str:
 
 
 def finish(args: argparse.Namespace, program: str, tables: list[dict], where: dict, **more) -> int:
-    """Print the tables and write the JSON report; return the exit code, 1 if a result was wrong."""
+    """Print the tables and write the JSON report, without folders; return the exit code, 1 if a result was wrong."""
+    settings = {name: value for name, value in vars(args).items() if name != "json"}
     report = {
         "program": program,
-        "settings": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
-        "environment": where,
+        "settings": {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()},
+        "environment": {name: value for name, value in where.items() if name not in ("numba_cache", "platform")},
         "tables": tables,
         **more,
     }

@@ -13,7 +13,7 @@ from tqdm import tqdm
 HERE = Path(__file__).parent
 PROGRAMS = (
     "lenet5", "nets", "inference", "layers", "pooling", "threads", "startup", "memory", "fairness",
-    "time_to_accuracy", "scaling", "errors",
+    "time_to_accuracy", "scaling", "errors", "ladder",
 )  # fmt: skip
 
 

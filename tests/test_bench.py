@@ -12,7 +12,7 @@ import pytest
 BENCH = Path(__file__).parent.parent / "bench"
 PROGRAMS = (
     "lenet5", "nets", "inference", "layers", "pooling", "threads", "startup", "memory", "fairness",
-    "time_to_accuracy", "scaling", "errors",
+    "time_to_accuracy", "scaling", "errors", "ladder",
 )  # fmt: skip
 
 

@@ -1,0 +1,42 @@
+"""The four steps of examples/walk.md, from loops to tiles: the best time of each over several runs of the page."""
+
+import contextlib
+import io
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import _measure
+import _report
+import _sides
+
+WALK = Path(__file__).parent.parent / "examples" / "walk.py"
+LINE = re.compile(r"^(\d\. .+?) +([\d.]+) ms +([\d.]+) GFLOP/s", re.MULTILINE)
+COLUMNS = [("step", "step", ""), ("ms", "ms", ".3f"), ("GFLOP/s", "gflops", ".4g"), ("of peak", "of_peak", ".2%")]
+
+
+def main() -> int:
+    args = _report.parse(_report.options(__doc__))
+    rounds = args.rounds or (1 if args.quick else 5)
+    with _measure.start(_sides.on(args.threads, "fastcnn")) as sides:
+        watch = _report.Watch(sides)
+        runs = [sides["fastcnn"](walk) for _ in _report.progress(range(rounds), "runs of the page")]
+        where = watch.environment()
+    rows = [min(times, key=lambda row: row["ms"]) for times in zip(*runs, strict=True)]
+    for row in rows:
+        row["of_peak"] = row["gflops"] / where["peak_gflops"]
+    table = _report.table("One convolution, four times", COLUMNS, rows, [f"Each time is the best of {rounds} runs."])
+    return _report.finish(args, "ladder", [table], where)
+
+
+def walk() -> list[dict]:
+    """Run the page once; to be called on fastcnn's side."""
+    page = io.StringIO()
+    with contextlib.redirect_stdout(page), contextlib.suppress(SystemExit):
+        runpy.run_path(str(WALK), run_name="__main__")
+    return [{"step": step, "ms": float(ms), "gflops": float(rate)} for step, ms, rate in LINE.findall(page.getvalue())]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
