@@ -129,7 +129,10 @@ def markdown(table: dict) -> str:
 
 
 def finish(args: argparse.Namespace, program: str, tables: list[dict], where: dict, **more) -> int:
-    """Print the tables and write the JSON report, without folders; return the exit code, 1 if a result was wrong."""
+    """Print the tables and write the JSON report; return the exit code, 1 if a result was wrong.
+
+    The JSON names neither folders nor the kernel of the system, so that it can be published.
+    """
     settings = {name: value for name, value in vars(args).items() if name != "json"}
     report = {
         "program": program,
