@@ -1,9 +1,8 @@
-"""The four steps of examples/walk.md, from loops to tiles: the best time of each over several runs of the page."""
+"""The steps of examples/walk.md, from loops to tiles: the best time of each over several runs of the page."""
 
-import contextlib
-import io
+import os
 import re
-import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,21 +20,20 @@ def main() -> int:
     rounds = args.rounds or (1 if args.quick else 5)
     with _measure.start(_sides.on(args.threads, "fastcnn")) as sides:
         watch = _report.Watch(sides)
-        runs = [sides["fastcnn"](walk) for _ in _report.progress(range(rounds), "runs of the page")]
+        runs = [walk(args.threads) for _ in _report.progress(range(rounds), "runs of the page")]
         where = watch.environment()
     rows = [min(times, key=lambda row: row["ms"]) for times in zip(*runs, strict=True)]
     for row in rows:
         row["of_peak"] = row["gflops"] / where["peak_gflops"]
-    table = _report.table("One convolution, four times", COLUMNS, rows, [f"Each time is the best of {rounds} runs."])
+    table = _report.table("One convolution, in steps", COLUMNS, rows, [f"Each time is the best of {rounds} runs."])
     return _report.finish(args, "ladder", [table], where)
 
 
-def walk() -> list[dict]:
-    """Run the page once; to be called on fastcnn's side."""
-    page = io.StringIO()
-    with contextlib.redirect_stdout(page), contextlib.suppress(SystemExit):
-        runpy.run_path(str(WALK), run_name="__main__")
-    return [{"step": step, "ms": float(ms), "gflops": float(rate)} for step, ms, rate in LINE.findall(page.getvalue())]
+def walk(threads: int) -> list[dict]:
+    """Run the page once, on so many threads; a row for each step."""
+    environment = {**os.environ, "FASTCNN_NUM_THREADS": str(threads)}
+    done = subprocess.run([sys.executable, WALK], env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return [{"step": step, "ms": float(ms), "gflops": float(rate)} for step, ms, rate in LINE.findall(done.stdout)]
 
 
 if __name__ == "__main__":

@@ -56,8 +56,9 @@ def collect(root: Path, execute: bool) -> list[Page]:
 def text(file: Path, execute: bool) -> str:
     """The Markdown of a file; of a notebook with its outputs."""
     if file.suffix != ".ipynb":
-        return file.read_text("utf-8")
+        return re.sub(r"\A---\n.*?\n---\n", "", file.read_text("utf-8"), flags=re.DOTALL)  # a notebook's settings
     notebook = nbformat.read(file, 4)
+    notebook.metadata.setdefault("language_info", {"name": "python"})  # for the colours of its code
     if execute:
         with tempfile.TemporaryDirectory() as folder:
             nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute(cwd=folder)

@@ -63,7 +63,7 @@ def is_entry(member: pdoc.doc.Doc, module: pdoc.doc.Module) -> bool:
     if name == "__init__" or (member.kind == "variable" and not member.docstring):
         return not owner and name in getattr(module.obj, "__all__", ())  # the class has signature and attributes
     if not owner:
-        return member.kind != "module"
+        return True
     if member.kind == "function" and not (getattr(member.obj, "__module__", "") or "").startswith("fastcnn"):
         return False  # scikit-learn puts some into its estimators
     classes = module.get(owner).obj.__mro__
