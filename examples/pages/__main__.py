@@ -13,7 +13,6 @@ from pathlib import Path
 import addresses
 import documents
 import pdoc.render
-import pdoc.search
 import reference
 from pygments.formatters import HtmlFormatter
 
@@ -35,9 +34,9 @@ def build(out: Path, execute: bool) -> None:
     """Write all pages."""
     pdoc.render.configure(docformat="numpy", search=True, template_directory=Path(__file__).parent / "templates")
     modules = reference.modules()
+    linked = addresses.Linked(ROOT, reference.addresses(modules))
     pages = documents.collect(ROOT, execute)
     environment = pdoc.render.env
-    names = reference.addresses(modules)
     environment.filters |= reference.FILTERS
     environment.globals["site"] = {"pages": pages, "modules": modules}
     environment.globals["dark_code"] = HtmlFormatter(style="github-dark").get_style_defs(".pdoc-code")
@@ -45,28 +44,24 @@ def build(out: Path, execute: bool) -> None:
         write(out / f"{name.replace('.', '/')}.html", pdoc.render.html_module(module, modules))
     write(out / "search.js", pdoc.render.search_index(modules))
 
-    linked = addresses.Linked(ROOT, names)
-    template = environment.get_template("page.html.jinja2")
+    def write_page(page: documents.Page, body: str) -> None:
+        depth = page.address.count("/")  # the templates count ../, pdoc's search the dots of a module's name
+        places = {"root": "../" * depth, "module": {"modulename": "." * depth}}
+        write(out / page.address, environment.get_template("page.html.jinja2").render(page=page, body=body, **places))
+
     for page in pages:
-        body = linked.body(page.body, page.path)
-        write(out / page.address, template.render(page=page, body=body, **above(page)))
+        write_page(page, linked.body(page.body, page.path))
     for path in sorted(linked.files):
         if path.suffix in addresses.PICTURES:
             (out / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / path, out / path)
-        elif (address := addresses.of(path)) not in {page.address for page in pages}:
+        elif addresses.of(path) not in {page.address for page in pages}:
             page = documents.source(ROOT, path)
-            write(out / address, template.render(page=page, body=page.body, **above(page)))
-
-
-def above(page: documents.Page) -> dict:
-    """How a template finds the site's folder; pdoc's search counts the dots of a module's name."""
-    depth = page.address.count("/")
-    return {"root": "../" * depth, "module": {"modulename": "." * depth}}
+            write_page(page, page.body)
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file, and the folders to it."""
+    """Write a file; create its folder if there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Where the files of the repository and the names of the package are on the site, and the links to them."""
+"""Addresses on the site: of files of the repository and of public names; and the links to them."""
 
 import html
 import os
@@ -6,7 +6,7 @@ import posixpath
 import re
 from pathlib import Path, PurePosixPath
 
-PICTURES = {".png", ".svg"}
+PICTURES = {".jpg", ".png", ".svg"}
 
 
 def of(path: PurePosixPath) -> str:
@@ -19,7 +19,7 @@ def of(path: PurePosixPath) -> str:
 
 
 class Linked:
-    """Links in bodies of pages, from files of the repository to addresses of the site.
+    """Turns links between files of the repository into links between pages of the site.
 
     Parameters
     ----------
@@ -31,14 +31,14 @@ class Linked:
     Attributes
     ----------
     files : set of pathlib.PurePosixPath
-        The files that were linked to so far.
+        The files that pages link to, so far.
     """
 
     def __init__(self, root: Path, names: dict[str, str]):
         self.root, self.names, self.files = root, names, set()
 
     def body(self, body: str, page: PurePosixPath) -> str:
-        """The body of a page, its relative links and its code in backquotes leading to pages of the site."""
+        """Change the relative links of a page, and link names and files that are set as code."""
 
         def link(match: re.Match) -> str:
             attribute, target = match.groups()
@@ -56,11 +56,11 @@ class Linked:
         return re.sub(r"(?<!<pre>)(?<!\">)<code>([^<>]+)</code>(?!</a>)", code, linked)
 
     def _file(self, path: PurePosixPath) -> PurePosixPath | None:
-        """The file of a relative path, a folder's ``__main__.py``; None where there is none."""
+        """The file of the repository at a path; of a folder its ``__main__.py``; None if it does not exist."""
         path = PurePosixPath(posixpath.normpath(path))
         if (self.root / path).is_dir():
             path /= "__main__.py"
-        if ".." in path.parts or not (self.root / path).is_file():
+        if path.is_absolute() or ".." in path.parts or not (self.root / path).is_file():
             return None
         self.files.add(path)
         return path

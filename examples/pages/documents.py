@@ -35,7 +35,7 @@ class Page(NamedTuple):
 
     @property
     def group(self) -> str:
-        """The heading in the navigation."""
+        """Its heading in the navigation."""
         return GROUPS[str(self.path.parent)]
 
 
@@ -54,16 +54,16 @@ def collect(root: Path, execute: bool) -> list[Page]:
 
 
 def text(file: Path, execute: bool) -> str:
-    """The Markdown of a file; of a notebook with its outputs."""
+    """The Markdown of a file; that of a notebook includes its outputs."""
     if file.suffix != ".ipynb":
-        return re.sub(r"\A---\n.*?\n---\n", "", file.read_text("utf-8"), flags=re.DOTALL)  # a notebook's settings
+        return re.sub(r"\A---\n.*?\n---\n", "", file.read_text("utf-8"), flags=re.DOTALL)  # without settings
     notebook = nbformat.read(file, 4)
     notebook.metadata.setdefault("language_info", {"name": "python"})  # for the colours of its code
     if execute:
         with tempfile.TemporaryDirectory() as folder:
             nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute(cwd=folder)
     for cell in notebook.cells:
-        if cell.cell_type == "code":  # without progress bars, and what is said about compiling
+        if cell.cell_type == "code":  # progress bars, and messages about compilation
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     exporter = MarkdownExporter()
     exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
@@ -76,7 +76,7 @@ def text(file: Path, execute: bool) -> str:
 def page(path: PurePosixPath, markdown: str) -> Page:
     """The page of a Markdown text; its title is the first heading."""
     body = to_html(markdown)
-    title = re.search(r"^# (.+)$", markdown, re.MULTILINE)[1]
+    title = re.search(r"^# (.+)$", markdown, re.MULTILINE)[1].replace("`", "")
     return Page(path, title, str(body), body.toc_html or "")
 
 

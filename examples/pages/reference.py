@@ -14,7 +14,7 @@ from pdoc import render_helpers
 from fastcnn.plotting import _style
 
 PLACES: dict[type, str] = {}
-"""The public classes, and the names under which users know them."""
+"""Public classes and their public names."""
 
 
 def modules() -> dict[str, pdoc.doc.Module]:
@@ -24,7 +24,7 @@ def modules() -> dict[str, pdoc.doc.Module]:
     while names:
         module = importlib.import_module(names.pop(0))
         for name in getattr(module, "__all__", ()):
-            value = vars(module)[name] = getattr(module, name)  # pdoc looks there: some are imported at first use
+            value = vars(module)[name] = getattr(module, name)  # pdoc reads vars; some names are imported on first use
             if isinstance(value, ModuleType):
                 names.append(value.__name__)
             elif isinstance(value, type):
@@ -53,15 +53,17 @@ def entries(namespace: pdoc.doc.Namespace, module: pdoc.doc.Module):
         if not member.name.startswith("_") and is_entry(member, module):
             yield member
             if isinstance(member, pdoc.doc.Class):
-                member.own_members = list(entries(member, module))  # pdoc leaves out those of private base classes
+                member.own_members = list(entries(member, module))  # with those of private base classes, too
                 yield from member.own_members
 
 
 def is_entry(member: pdoc.doc.Doc, module: pdoc.doc.Module) -> bool:
-    """Whether a member says more than its class does, and than the public base class that has it, too."""
+    """Whether a member has an entry: only if it adds something to its class and to a public base class."""
     owner, _, name = member.qualname.rpartition(".")
     if name == "__init__" or (member.kind == "variable" and not member.docstring):
-        return not owner and name in getattr(module.obj, "__all__", ())  # the class has signature and attributes
+        return not owner and name in getattr(
+            module.obj, "__all__", ()
+        )  # the entry of the class shows its signature and attributes
     if not owner:
         return True
     if member.kind == "function" and not (getattr(member.obj, "__module__", "") or "").startswith("fastcnn"):
@@ -76,22 +78,23 @@ def is_entry(member: pdoc.doc.Doc, module: pdoc.doc.Module) -> bool:
 
 
 def bases(cls: pdoc.doc.Class) -> list[str]:
-    """Names of the public base classes that are next to a class."""
+    """Names of the nearest public base classes."""
     found = [base for base in cls.obj.__mro__[1:] if base in PLACES]
     return [PLACES[base] for base in found if not any(issubclass(other, base) for other in found if other is not base)]
 
 
 def format_signature(signature: inspect.Signature, colon: bool) -> Markup:
-    """As pdoc's, with names of classes as users write them."""
+    """Show a signature as pdoc does, but with the public names of NumPy's classes."""
     text = str(render_helpers.format_signature(signature, colon))
     text = re.sub(r"&lt;class &#x27;([\w.]+)&#x27;&gt;", r"\1", text)
     return Markup(text.replace('<span class="o">.</span><span class="n">_generator</span>', ""))
 
 
 def to_html(markdown: str) -> str:
-    """As pdoc's, with types behind a colon as in numpydoc, and without ids that several docstrings would have."""
+    """Render Markdown as pdoc does, but with types as in numpydoc ("x : ndarray"), and with unique ids."""
     html = render_helpers.to_html(markdown)
-    changed = re.sub(r"(<strong>.+?</strong>) \((.+)\):(?=$|</p>|</li>)", TYPED, html, flags=re.MULTILINE)
+    typed = r'\1 <span class="type">\2</span><br>'
+    changed = re.sub(r"(<strong>.+?</strong>) \((.+)\):(?=$|</p>|</li>)", typed, html, flags=re.MULTILINE)
     changed = re.sub(r'<h6 id="[^"]*">', "<h6>", changed)
     changed = re.sub(r'(["#]fn(?:ref)?-)(?=\w+")', rf"\g<1>{zlib.crc32(markdown.encode()):x}-", changed)
     result = type(html)(changed)
@@ -99,5 +102,4 @@ def to_html(markdown: str) -> str:
     return result
 
 
-TYPED = r'\1 <span class="type">\2</span><br>'
 FILTERS = {"bases": bases, "format_signature": format_signature, "is_entry": is_entry, "to_html": to_html}

@@ -2,9 +2,9 @@
 
 python examples/pictures
 
-The programs nets, inference and ladder of bench/ wrote the measurements in bench/results, of which `speed` and `ladder`
-are drawn. `--measure` runs bench/ladder.py first, on a machine that does nothing else. The other figures show LeNet-5
-after five epochs on MNIST.
+`speed` and `ladder` show measurements of bench/results, which bench/nets.py, inference.py and ladder.py wrote with
+`--json`. `--measure` runs bench/ladder.py first; nothing else should run on the machine then. The other figures show
+LeNet-5 after five epochs on MNIST.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def write(figure, path: Path) -> None:
-    """Write a figure: the same file from the same numbers, on a white ground that is legible in a dark page, too."""
+    """Write a figure on white ground, which is legible on a dark page too; the same numbers give the same file."""
     svg = path.suffix == ".svg"
     with matplotlib.rc_context({"svg.hashsalt": path.stem, "savefig.facecolor": "white"}):
         figure.savefig(path, dpi=150, metadata={"Date": None} if svg else None)

@@ -1,4 +1,4 @@
-"""Horizontal bars with words behind them, legible at the width of a phone."""
+"""Horizontal bars with labels, legible at the width of a phone."""
 
 from fastcnn.plotting import _style
 
@@ -13,7 +13,7 @@ def figure(height: float):
 
 
 def draw(axes, title: str, names: list[str], values: list[float], color) -> None:
-    """A bar for each name, from top to bottom, and nothing else but the title."""
+    """Draw a bar for each name, from top to bottom, and a title."""
     axes.barh(range(len(names)), values, color=color, height=0.68, zorder=2)
     axes.set_title(" ", fontsize=TITLE, pad=10)  # room for the title, which begins at the left of the figure
     place = {"xycoords": ("figure fraction", "axes fraction"), "textcoords": "offset points"}
@@ -25,15 +25,15 @@ def draw(axes, title: str, names: list[str], values: list[float], color) -> None
 
 
 def label(axes, place: int, value: float, bold: str, more: str = "") -> None:
-    """Words behind a bar."""
-    white = {"facecolor": "white", "edgecolor": "none", "pad": 2}  # over a line behind the bars
+    """Label a bar at its end."""
+    white = {"facecolor": "white", "edgecolor": "none", "pad": 2}  # hides the line behind the bars
     beside = {"textcoords": "offset points", "va": "center", "fontsize": TEXT, "bbox": white}
     first = axes.annotate(bold, (value, place), (7, 0), fontweight="bold", **beside)
     axes.annotate(more, (1, 0.5), (9, 0), xycoords=first, color=_style.DARK, **beside)
 
 
 def footer(figure, *reports: dict) -> None:
-    """Small print beneath a figure: where and with what its reports of bench/ were measured."""
+    """Write below a figure on which machine and with which libraries its reports were measured."""
     machine = reports[0]["environment"]
     sides = [side for report in reports for side in report["environment"]["sides"].values()]
     libraries = ", ".join(dict.fromkeys(side["library"].split("+")[0] for side in sides))

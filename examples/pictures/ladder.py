@@ -7,11 +7,11 @@ import bars
 
 from fastcnn.plotting import _style
 
-STEPS = 4  # forward
+STEPS = 4  # of the forward pass
 
 
 def draw(path: Path):
-    """The figure of what bench/ladder.py wrote."""
+    """Draw the report of bench/ladder.py."""
     report = json.loads(path.read_text("utf-8"))
     rows, peak = report["tables"][0]["rows"][:STEPS], report["environment"]["peak_gflops"]
     figure = bars.figure(4.4)
@@ -20,7 +20,7 @@ def draw(path: Path):
     names = [row["step"].partition(". ")[2] for row in rows]
     bars.draw(
         axes,
-        "One convolution, four times: GFLOP/s, and the time it takes",
+        "One convolution, computed in four ways: GFLOP/s and time",
         names,
         [row["gflops"] for row in rows],
         colors,

@@ -1,4 +1,4 @@
-"""How many times as fast as PyTorch and ONNX Runtime fastcnn is: of what bench/nets.py and inference.py wrote."""
+"""The speedup over PyTorch and ONNX Runtime, as bench/nets.py and bench/inference.py measured it."""
 
 import json
 from pathlib import Path
@@ -26,8 +26,8 @@ def draw(folder: Path):
     answers = [row for row in answers if row["N"] in IMAGES]
     figure = bars.figure(7.6)
     above, below = figure.subplots(2, 1, height_ratios=(len(steps), len(answers)), sharex=True)
-    panel(above, "Training step: times faster than PyTorch", steps, "PyTorch")
-    panel(below, "Inference: times faster than ONNX Runtime", answers, "ONNX Runtime")
+    panel(above, "Training step: speedup over PyTorch", steps, "PyTorch")
+    panel(below, "Inference: speedup over ONNX Runtime", answers, "ONNX Runtime")
     above.set_xlim(0, 2.4 * max(row["ratio"] for row in steps))
     bars.footer(figure, nets, inference)
     return figure
