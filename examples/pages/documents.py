@@ -40,15 +40,16 @@ class Page(NamedTuple):
 
 
 def collect(root: Path, execute: bool) -> list[Page]:
-    """All pages, in the order in which the README links to them."""
+    """All pages, in the order of the lists of links in the README."""
     found = [*root.glob("*.md"), *root.glob("examples/*.ipynb"), *root.glob("examples/guide/*.md")]
     found += [path for path in root.glob("examples/*.md") if path.with_suffix(".ipynb") not in found]
-    order = re.findall(r"\]\(([^)#]+)", (root / "README.md").read_text("utf-8"))
+    lines = (root / "README.md").read_text("utf-8").splitlines()
+    order = re.findall(r"\]\(([^)#]+)", "\n".join(line for line in lines if line.startswith(("* ", "  "))))
     paths = [PurePosixPath(path.relative_to(root).as_posix()) for path in found]
 
     def place(path: PurePosixPath):
-        names = str(path), str(path.with_suffix(".md"))
-        return (path.name != "README.md", min(map(order.index, set(names) & set(order)), default=len(order)), str(path))
+        names = {str(path), str(path.with_suffix(".md"))} & set(order)
+        return str(path) != "README.md", min(map(order.index, names), default=len(order)), str(path)
 
     return [page(path, text(root / path, execute)) for path in sorted(paths, key=place)]
 
