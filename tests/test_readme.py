@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -74,3 +75,11 @@ def test_a_command_is_one_line(name, end):
     (command,) = re.findall(rf"<!-- {name} -->\n```bash\n(.*)\n```", README.read_text(encoding="utf-8"))
     assert command.startswith("python3 -m venv .venv && ")
     assert command.endswith(end)
+
+
+def test_tables_of_speed_are_those_of_the_committed_measurements():
+    bench = runpy.run_path(str(ROOT / "bench" / "readme.py"))
+    for page in bench["PAGES"]:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert "<!-- table: " in text
+        assert bench["rewritten"](text) == text, "run python bench/readme.py"
