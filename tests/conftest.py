@@ -1,4 +1,4 @@
-"""Fixtures: every test that takes ``backend`` runs once for each backend."""
+"""Shared fixtures. Every test that takes ``backend`` runs once for each backend."""
 
 import hypothesis
 import numpy as np

@@ -163,7 +163,7 @@ def frozen(folder, comm):
 
 
 def of_two_inputs(folder, comm):
-    """Batches are ((image, row), label)."""
+    """Train on batches of the form ((image, row), label)."""
 
     def model(rng):
         look = nn.Sequential(nn.Conv2d(1, 4, 3, rng=rng), nn.ReLU(), nn.GlobalAvgPool2d())
@@ -202,7 +202,7 @@ def ignored(folder, comm):
     loader.labels[loader.labels == 2] = 1
     trainer.fit(loader, validation, 1)
     if comm:
-        assert comm.allreduce(trainer.loss.empty), "no part was without a label that counts"
+        assert comm.allreduce(trainer.loss.empty), "every part had a label that counts"
     return found(trainer)
 
 
@@ -296,7 +296,7 @@ def interrupted(folder, comm):
 
 
 def not_finite(folder, comm):
-    """An image of the last rank is not finite."""
+    """Train with an image on the last rank that is not finite."""
     trainer, loader, validation = make(comm, images=16, batch_size=16)
     if trainer.rank == comm.Get_size() - 1:
         loader.dataset.images[:] = np.inf

@@ -69,7 +69,7 @@ class Twice(nn.Module):
 
 
 class Around(nn.Module):
-    """A layer that calls another one directly."""
+    """Calls its inner layer's native methods directly."""
 
     def __init__(self, inner):
         self.inner = inner
@@ -82,7 +82,7 @@ class Around(nn.Module):
 
 
 class Doubled(nn.Tanh):
-    """A built-in layer extended by a method: 2 tanh(x)."""
+    """A built-in layer whose methods are overridden: 2 tanh(x)."""
 
     def forward_native(self, x, backend):
         y = super().forward_native(x, backend)
@@ -157,7 +157,7 @@ class State:
                 self.generators.setdefault(module, shared or copy.deepcopy(module.rng))
 
     def add(self, parameter: nn.Parameter, grad: np.ndarray) -> None:
-        """Add a gradient."""
+        """Accumulate a gradient."""
         self.grads[parameter] = self.grads.get(parameter, 0) + grad
 
 

@@ -58,7 +58,7 @@ class Run:
         self._call(k, self.models[k], x)
 
     def look(self, k, at, N, seed):
-        """Call a module inside the model by itself."""
+        """Call a module inside the model directly."""
         modules = list(self.models[k].modules())[1:]
         if modules:
             x = np.random.default_rng(seed).standard_normal((N, CHANNELS, 4, 4)).astype(DTYPE)
@@ -126,7 +126,7 @@ class Run:
     def _call(self, k, module, x):
         try:
             expected, back = answer(module, x, self.state)
-        except (ValueError, Broken) as error:  # an image too small for a pooling, a single value to normalize
+        except (ValueError, Broken) as error:  # an image too small to pool, or a single value to normalize
             with pytest.raises(type(error)):
                 module(x)
             back = None

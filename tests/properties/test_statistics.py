@@ -20,7 +20,7 @@ def beside(x, channels):
 
 
 def per_channel(x):
-    return x.swapaxes(0, 1).reshape(x.shape[1], -1)  # (C, all of a channel)
+    return x.swapaxes(0, 1).reshape(x.shape[1], -1)  # (C, all values of a channel)
 
 
 @given(normalized(), numbers())

@@ -116,7 +116,7 @@ def known_slope(arrays, weight_decay):
 @given(steps(5), rates, st.sampled_from([0.9, 0.99]), momenta, decays, st.booleans())
 def test_rmsprop_update(drawn, lr, alpha, momentum, weight_decay, centered):
     dtype, (parameter, grad, square, mean, velocity) = drawn
-    # a mean square is at least the square of the mean
+    # a mean of squares is at least the square of the mean
     mean = np.clip(mean, -1e12, 1e12) if centered else None
     with np.errstate(over="ignore"):
         square = np.abs(square) + (0 if mean is None else mean * mean)

@@ -146,7 +146,7 @@ def test_max_pool2d(drawn, x_numbers, dy_numbers):
     y, indices = F.max_pool2d(x, **options, return_indices=True, backend="naive")
     for backend in FAST:
         found = F.max_pool2d(x_numbers.laid_out(x), **options, return_indices=True, backend=backend)
-        np.testing.assert_array_equal(found[0], y)  # NaN where naive has it
+        np.testing.assert_array_equal(found[0], y)  # including NaN
         np.testing.assert_array_equal(found[1], indices)
 
     def results(backend, dy):
