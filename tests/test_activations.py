@@ -137,7 +137,7 @@ def test_backward_by_hand(backend, dtype, name, known, dy, dx):
 
 @activations
 def test_gradients_are_central_differences(backend, name, rng):
-    x = rng.permutation(np.linspace(-2.95, 2.95, 60)).reshape(3, 20)  # none within a step of a kink at a whole number
+    x = rng.permutation(np.linspace(-2.95, 2.95, 60)).reshape(3, 20)  # no value within one step of a kink at an integer
     dy, direction = rng.standard_normal(x.shape), rng.standard_normal(x.shape)
     dx = backward(name, dy, x, backend)
     slope = central_difference(lambda v: float((forward(name, v, backend) * dy).sum()), x, direction)
@@ -150,7 +150,7 @@ def test_agrees_with_naive_for_any_shape(fast_backend, dtype, name, shape, rng):
     x, dy = (np.array(3 * rng.standard_normal(shape), dtype) for _ in range(2))
     y = forward(name, x, "naive")
     assert_close(forward(name, x, fast_backend), y, 8, magnitude(name, x, y))
-    # 1 - y * y loses digits where y is near 1: the magnitude is that of dy
+    # 1 - y * y loses digits where y is near 1, so the bound is relative to dy
     assert_close(backward(name, dy, x, fast_backend), backward(name, dy, x, "naive"), length=8, magnitude=dy)
 
 

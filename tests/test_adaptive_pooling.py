@@ -33,7 +33,7 @@ NAN, INF = np.nan, np.inf
         pytest.param([[1], [7], [2]], (2, 1), [[7], [7]], [[1], [1]], id="one wins twice"),
         pytest.param([[1, 2], [4, 3]], 1, [[4]], [[2]], id="global"),
         pytest.param([[5, 6]], (2, 3), [[5, 6, 6], [5, 6, 6]], [[0, 1, 1], [0, 1, 1]], id="larger than the image"),
-        pytest.param([[5, 6], [7, 8]], (None, None), [[5, 6], [7, 8]], [[0, 1], [2, 3]], id="as it is"),
+        pytest.param([[5, 6], [7, 8]], (None, None), [[5, 6], [7, 8]], [[0, 1], [2, 3]], id="unchanged"),
         pytest.param([[7, 7, 7, 7, 7]], (1, 3), [[7, 7, 7]], [[0, 1, 3]], id="first of equals"),
         pytest.param([[-INF, -INF, -INF]], (1, 2), [[-INF, -INF]], [[0, 1]], id="first of -inf"),
         pytest.param([[NAN, 9, NAN, 1, 2]], (1, 3), [[NAN, NAN, 2]], [[0, 2, 4]], id="last of NaNs"),
@@ -159,7 +159,7 @@ def test_max_gradient_is_a_central_difference(backend, case, rng):
     def loss(v):
         return float((of(F, "adaptive_max_pool{}d", case)(v, case.output_size, backend=backend) * dy).sum())
 
-    # Values are 1/8 apart: with this step no winner changes, and the loss is linear.
+    # Values are 1/8 apart: with this step the maxima stay the same, so the loss is linear.
     slope = central_difference(loss, x, direction, step=0.005)
     assert slope == pytest.approx((dx * direction).sum(), rel=1e-9, abs=1e-9)
 

@@ -122,7 +122,7 @@ def test_resample_against_plain_loops():
     rng = np.random.default_rng(0)
     images = rng.normal(size=(11, 2, 5, 4))
     y, x = (rng.uniform(-3, extent + 2, (11, 5, 4)).astype(np.float32) for extent in (5, 4))
-    y[0, :2], x[0, :, :2] = np.array([[-1], [5]]), [-1, 4]  # just outside
+    y[0, :2], x[0, :, :2] = np.array([[-1], [5]]), [-1, 4]  # just outside the image
 
     def at(n, c, iy, ix):
         return images[n, c, iy, ix] if 0 <= iy < 5 and 0 <= ix < 4 else 0.5
@@ -133,7 +133,7 @@ def test_resample_against_plain_loops():
         for iy, ix in ((top, left), (top, left + 1), (top + 1, left), (top + 1, left + 1)):
             weight = (1 - abs(y[n, oy, ox] - iy)) * (1 - abs(x[n, oy, ox] - ix))
             expected[n, c, oy, ox] += weight * at(n, c, iy, ix)
-    np.testing.assert_allclose(resample(images, y, x, 0.5), expected, atol=1e-6)  # places are rounded to float32
+    np.testing.assert_allclose(resample(images, y, x, 0.5), expected, atol=1e-6)  # coordinates are rounded to float32
     np.testing.assert_allclose(resample(images.astype(np.float32), y, x, 0.5), expected, atol=3e-6)
 
 
@@ -159,7 +159,7 @@ class Fixed:
 def test_a_quarter_turn_is_numpys():
     image = np.random.default_rng(0).normal(size=(1, 2, 5, 5)).astype(np.float32)
     result = augment.Rotation(90)._apply(image, Fixed(90.0))
-    np.testing.assert_allclose(result, np.rot90(image, -1, axes=(2, 3)), atol=1e-5)  # clockwise, as y points down
+    np.testing.assert_allclose(result, np.rot90(image, -1, axes=(2, 3)), atol=1e-5)  # clockwise, because y points down
     np.testing.assert_array_equal(augment.Rotation(0)(image, np.random.default_rng(0)), image)
 
 
@@ -180,7 +180,7 @@ def test_elastic_moves_pixels_smoothly_by_as_much_as_its_docstring_says():
     assert middle.std() == pytest.approx(0.16 * 34 / 4, rel=0.1)
     assert middle.mean() == pytest.approx(0, abs=0.2)
     steps = np.diff(middle, axis=1).std()
-    assert steps == pytest.approx(middle.std() / (4 * 2**0.5), rel=0.1)  # of a Gaussian-smoothed field
+    assert steps == pytest.approx(middle.std() / (4 * 2**0.5), rel=0.1)  # for a field smoothed with a Gaussian
 
 
 def test_elastic_does_not_depend_on_blas_threads():

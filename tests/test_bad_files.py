@@ -1,6 +1,6 @@
 """Read mutated files with every reader: the outcome is a result or a clear error that names the file.
 
-By default each byte of a small file's header is changed, and the file is cut at each point; FASTCNN_TEST_PROFILE=full
+By default each byte of a small file's header is changed and the file is cut at each point; FASTCNN_TEST_PROFILE=full
 adds thousands of random mutants of each file.
 """
 
@@ -29,8 +29,8 @@ Image = pytest.importorskip("PIL.Image")
 
 MUTANTS = 4000 if FULL else 0  # random mutants of each file
 SEED = int(os.environ.get("FASTCNN_TEST_SEED", "0"))
-MORE = 1 << 26  # bytes that reading a small file may take: 64 MB
-PICTURE_MORE = 1 << 30  # bytes, for pictures of at most PIL.Image.MAX_IMAGE_PIXELS
+MORE = 1 << 26  # bytes that reading a small file may map: 64 MB
+PICTURE_MORE = 1 << 30  # bytes for pictures of at most PIL.Image.MAX_IMAGE_PIXELS
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 4, 5), dtype=np.uint8)
 LABELS = np.array([0, 3, 1, 2, 0, 1], np.uint8)
 

@@ -51,7 +51,7 @@ def test_evaluation_by_hand(backend, dtype):
     y, used_mean, invstd = F.batch_norm(
         x, mean, var, weight, bias, eps=1, return_statistics=True, backend=backend
     )  # fmt: skip
-    np.testing.assert_array_equal(y, [[0, 5], [4, -3]])  # deviations 0, -2, 4, 2 by standard deviations 2, 4
+    np.testing.assert_array_equal(y, [[0, 5], [4, -3]])  # deviations 0, -2, 4, 2 divided by standard deviations 2, 4
     np.testing.assert_array_equal((mean, var), before)
     np.testing.assert_array_equal(invstd, [0.5, 0.25])
     dx, dweight, dbias = F.batch_norm_backward(

@@ -1,4 +1,4 @@
-"""Batch normalization against PyTorch: its own sample inputs, its layers, and states that pass both ways."""
+"""Batch normalization against PyTorch: PyTorch's sample inputs, its layers, and state dicts loaded both ways."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_pytorch_samples(backend, dtype, rng):
         )
         training = sample.kwargs.get("training", False)
         gradients = F.batch_norm_backward(dy, x, *statistics, weight, training, backend=backend)
-        # Values are up to 10, and so are the weights; the gradient by x has three terms that may cancel.
+        # Values and weights are up to 10; the gradient with respect to x has three terms that may cancel.
         inputs = tensors[0], *tensors[3:5]
         largest = np.float64(100 * max(1, statistics[1].max()) ** 2)
         length = x.size // x.shape[1]

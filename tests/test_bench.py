@@ -19,13 +19,13 @@ PROGRAMS = (
 def start(program: str, *options) -> subprocess.CompletedProcess:
     """Start a program of bench/."""
     environment = {**os.environ, "PYTHONPATH": str(BENCH.parent)}
-    environment.pop("FASTCNN_DATA", None)  # MNIST would take longer to prepare than to run
+    environment.pop("FASTCNN_DATA", None)  # preparing MNIST would take longer than the run
     command = [sys.executable, str(BENCH / f"{program}.py"), *map(str, options)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
 def run(program: str, *options) -> str:
-    """Run a program of bench/ and return what it printed."""
+    """Run a program of bench/ and return its output."""
     done = start(program, *options)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -94,7 +94,7 @@ def test_nets_are_chosen(tmp_path):
     assert 0 < launches[0]["outside"] < 1
 
 
-@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL, which only POSIX has")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
 def test_a_busy_loop_ends_with_who_started_it(name):
     code = f"import os, signal, _measure\nwith _measure.busy_loop():\n    os.kill(os.getpid(), signal.{name})"

@@ -135,7 +135,7 @@ def test_early_stopping(options, results, epochs, capsys):
     assert stopped == (stopping.waited >= stopping.patience)
     if stopped:
         fit(trainer, 1)
-        assert len(trainer.history.epochs) == epochs  # no patience is left
+        assert len(trainer.history.epochs) == epochs  # patience has run out
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_best_weights_come_back_and_lie_in_the_file(tmp_path):
     weights, path = Weights(), tmp_path / "best.safetensors"
     best = training.BestWeights("validation_accuracy", path)
     trainer = make_trainer(best, Results(validation_accuracy=[0.1, 0.5, 0.5, 0.3]), weights)
-    trainer.callbacks.insert(0, trainer.callbacks.pop(1))  # the results first
+    trainer.callbacks.insert(0, trainer.callbacks.pop(1))  # let `Results` run first
     fit(trainer, 4)
     assert best.best == 0.5
     twin = make_trainer().model
@@ -253,7 +253,7 @@ def test_averaged_weights_are_evaluated_and_kept_as_the_best():
     assert trainer.history.step_losses == plain.history.step_losses
     assert trainer.history.epochs[0].validation_loss != plain.history.epochs[0].validation_loss
     np.testing.assert_array_equal(best.weights["weight"], average.averages[0])
-    np.testing.assert_array_equal(trainer.model.weight.data, average.averages[0])  # BestWeights put them there
+    np.testing.assert_array_equal(trainer.model.weight.data, average.averages[0])  # restored by BestWeights
     assert training.evaluate(trainer.model, X, LABELS).loss == trainer.history.epochs[0].validation_loss
 
 

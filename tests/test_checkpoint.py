@@ -27,7 +27,7 @@ def _numpy(monkeypatch):
 
 @pytest.fixture
 def path(tmp_path) -> Path:
-    """A checkpoint after one epoch, with a `BestWeights`."""
+    """A checkpoint after one epoch, with a `BestWeights` callback."""
     trainer, loader, validation = make_run(training.BestWeights())
     trainer.fit(loader, validation, 1)
     path = tmp_path / "a.safetensors"
@@ -422,7 +422,7 @@ def test_a_failed_write_keeps_the_checkpoint_before(tmp_path, monkeypatch):
     assert training.latest_checkpoint(tmp_path).steps == 7
 
 
-@pytest.mark.skipif(os.name != "posix", reason="limits of a process are POSIX's")
+@pytest.mark.skipif(os.name != "posix", reason="needs resource limits, which only POSIX has")
 def test_a_disk_that_is_really_full(tmp_path):
     """The process may not write files larger than 10 kB."""
     code = f"""

@@ -1,4 +1,4 @@
-"""CIFAR-10's binary files, in folders, in the archive and from a mirror."""
+"""CIFAR-10's binary files: extracted, in the archive and from a mirror."""
 
 import dataclasses
 import functools
@@ -23,7 +23,7 @@ NAMES = module.TRAIN + module.TEST
 
 
 def batches():
-    """File name -> content: file i has i + 1 images of level 10 * i, in red; green is 1 more, blue 2 more; label i."""
+    """Map file names to contents: file i has i + 1 images of label i, with red 10 * i, green 1 more and blue 2 more."""
     files = {}
     for i, name in enumerate(NAMES):
         record = bytes([i]) + b"".join(bytes([10 * i + c]) * 1024 for c in range(3))
@@ -190,7 +190,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # after a 404, pooch leaves its connection to the collector
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # after a 404, pooch does not close its connection
 def test_it_is_downloaded_to_the_cache(tmp_path, monkeypatch):
     pooch = pytest.importorskip("pooch")
     monkeypatch.setenv("NO_PROXY", "*")

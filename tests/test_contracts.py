@@ -394,7 +394,7 @@ def strided_relu(x):
 
 
 class Padded:
-    """A batch in a layout with one idle lane."""
+    """A batch in a layout with one unused lane."""
 
     def __init__(self, array, shape):
         self.array, self.shape, self.dtype = array, shape, array.dtype

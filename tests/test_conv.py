@@ -75,7 +75,7 @@ def test_backward_by_hand(backend, dtype):
     dx, dweight, dbias = F.conv2d_backward(dy, IMAGE.astype(dtype), FILTER.astype(dtype), backend=backend)
     # all four windows read the middle pixel, each with another tap: 1*4 + 2*3 + 3*2 + 4*1 = 20
     np.testing.assert_array_equal(dx[0, 0], [[1, 4, 4], [6, 20, 16], [9, 24, 16]])
-    np.testing.assert_array_equal(dweight[0, 0], [[37, 47], [67, 77]])  # dy slides over the image as FILTER does
+    np.testing.assert_array_equal(dweight[0, 0], [[37, 47], [67, 77]])  # dy slides over the image like FILTER
     np.testing.assert_array_equal(dbias, [10])
     assert dx.dtype == dweight.dtype == dbias.dtype == dtype
 
@@ -194,5 +194,5 @@ def test_a_pixel_that_is_not_finite_spoils_its_windows_only(backend, dtype, valu
     dx, dweight, dbias = F.conv2d_backward(np.ones_like(y), x, weight, padding=1, backend=backend)
     assert np.isfinite(dx).all()
     assert np.isfinite(dbias).all()
-    assert not np.isfinite(dweight[:, 1, :2]).any()  # taps of row 0 and 1 read it; no window reads row 0 with tap row 2
+    assert not np.isfinite(dweight[:, 1, :2]).any()  # taps of rows 0 and 1 read it; tap row 2 never does
     assert np.isfinite(dweight[:, 0]).all()

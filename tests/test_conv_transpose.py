@@ -29,7 +29,7 @@ FILTER = np.array([[1, 10], [100, 1000]], float)[None, None]
         pytest.param(
             {"stride": 2},
             [[1, 10, 2, 20], [100, 1000, 200, 2000], [3, 30, 4, 40], [300, 3000, 400, 4000]],
-            id="stride: side by side",
+            id="stride: no overlap",
         ),
         pytest.param({"stride": (1, 2)}, [[1, 10, 2, 20], [103, 1030, 204, 2040], [300, 3000, 400, 4000]],
                      id="different strides"),
@@ -84,7 +84,7 @@ def test_backward_by_hand(backend, dtype):
     dx, dweight, dbias = F.conv_transpose2d_backward(dy, IMAGE.astype(dtype), FILTER.astype(dtype), backend=backend)
     # the filter slides over dy: 1 * 1 + 2 * 10 + 4 * 100 + 5 * 1000 = 5421, and so on
     np.testing.assert_array_equal(dx[0, 0], [[5421, 6532], [8754, 9865]])
-    # and so does the image: 1 * 1 + 2 * 2 + 4 * 3 + 5 * 4 = 37
+    # the image slides over dy in the same way: 1 * 1 + 2 * 2 + 4 * 3 + 5 * 4 = 37
     np.testing.assert_array_equal(dweight[0, 0], [[37, 47], [67, 77]])
     np.testing.assert_array_equal(dbias, [45])
     assert dx.dtype == dweight.dtype == dbias.dtype == dtype
@@ -94,7 +94,8 @@ def test_backward_with_stride_padding_and_output_padding_by_hand(backend, dtype)
     dy = np.array([[1, 2, 3], [4, 5, 6]], dtype)[None, None]
     options = {"stride": 2, "padding": 1, "output_padding": (0, 1), "backend": backend}
     dx, dweight, dbias = F.conv_transpose2d_backward(dy, IMAGE.astype(dtype), FILTER.astype(dtype), **options)
-    # pixel 1 has tap 1000 on dy's 1; 2 has 100 on 2 and 1000 on 3; 3 has 10 on 4; 4 has 1 on 5 and 10 on 6
+    # pixel 1 meets dy's 1 with tap 1000; 2 meets 2 with 100 and 3 with 1000; 3 meets 4 with 10; 4 meets 5 with 1, 6
+    # with 10
     np.testing.assert_array_equal(dx[0, 0], [[1000, 3200], [40, 65]])
     np.testing.assert_array_equal(dweight[0, 0], [[4 * 5, 3 * 4 + 4 * 6], [2 * 2, 1 * 1 + 2 * 3]])
     np.testing.assert_array_equal(dbias, [21])

@@ -109,7 +109,7 @@ def test_threads_are_ahead_but_not_far():
     while len(dataset.asked) < 20 and time.monotonic() < limit:
         time.sleep(0.01)
     time.sleep(0.05)
-    assert len(dataset.asked) == 20  # four batches of five: two for each thread
+    assert len(dataset.asked) == 20  # five batches of four: two for each thread
     assert len(workers()) == 2
     batches.close()
     assert not workers()

@@ -33,7 +33,7 @@ def test_the_grey_levels_are_like_mnists(data):
     mean, std = mean_and_std(data[0].images)
     assert mean == pytest.approx(0.1307, abs=0.015)
     assert std == pytest.approx(0.3081, abs=0.02)
-    assert (data[0].images.max((1, 2, 3)) > 200).all()  # even the thinnest pen leaves a line
+    assert (data[0].images.max((1, 2, 3)) > 200).all()  # even the thinnest pen leaves a visible line
 
 
 def test_digits_fill_their_box_and_are_centred_by_mass(data):
@@ -44,7 +44,7 @@ def test_digits_fill_their_box_and_are_centred_by_mass(data):
     weight = images / images.sum((1, 2), dtype=float)[:, None, None]
     for axis in (1, 2):
         centre = weight.sum(axis) @ np.arange(28)
-        assert np.quantile(np.abs(centre - 14), 0.99) < 0.52  # moved by whole pixels
+        assert np.quantile(np.abs(centre - 14), 0.99) < 0.52  # shifts are whole pixels
 
 
 def test_a_seed_gives_the_same_images_and_another_gives_others(data):
@@ -58,7 +58,7 @@ def test_a_seed_gives_the_same_images_and_another_gives_others(data):
 
 def test_no_image_comes_twice(data):
     images = np.concatenate([part.images for part in data]).reshape(5000, -1)
-    assert len(np.unique(images, axis=0)) == 5000  # training and test images are different ones, too
+    assert len(np.unique(images, axis=0)) == 5000  # no test image is in the training set either
 
 
 def test_seed_0_on_this_machine_is_seed_0_elsewhere(data):
@@ -93,7 +93,7 @@ def test_a_vertical_stroke_is_drawn_by_distance():
     ink = module._ink(x, y, np.full((1, n), 1.25, np.float32))[:, :, 0]
     # the centres of pixels 8 to 11 are 1.5, 0.5, 0.5 and 1.5 pixels from the line, whose radius is 1.25
     np.testing.assert_allclose(ink[9, 6:14], [0, 0, 0.25, 1, 1, 0.25, 0, 0], atol=0.02)
-    assert ink[0].max() == 0  # 2 pixels above the stroke's end
+    assert ink[0].max() == 0  # 2 pixels above the end of the stroke
 
 
 def test_a_thicker_part_of_the_pen_reaches_further():
@@ -110,10 +110,10 @@ def test_a_path_is_spaced_evenly_keeps_its_corners_and_lifts_the_pen():
     points = spline @ knots
     assert knots.tolist() == [[0, 0], [0, 6], [4, 6], [9, 0], [9, 10]]
     lifted = np.flatnonzero(points[:, 0] == 9)[0]
-    assert np.hypot(*np.diff(points[:lifted], axis=0).T) == pytest.approx(20 / 79, abs=0.15)  # 20 long in all
-    assert np.abs(points - [0, 6]).sum(1).min() < 0.15  # it goes to the corner
-    assert np.isin(points[:lifted].round(9), [0, 6]).any(1).all()  # along the two sides
-    assert not ((points[:, 0] > 4) & (points[:, 0] < 9)).any()  # and draws nothing where the pen is up
+    assert np.hypot(*np.diff(points[:lifted], axis=0).T) == pytest.approx(20 / 79, abs=0.15)  # total length 20
+    assert np.abs(points - [0, 6]).sum(1).min() < 0.15  # passes through the corner
+    assert np.isin(points[:lifted].round(9), [0, 6]).any(1).all()  # stays on the two sides
+    assert not ((points[:, 0] > 4) & (points[:, 0] < 9)).any()  # draws nothing while the pen is up
 
 
 def test_every_path_is_legible_to_the_parser():
@@ -121,7 +121,7 @@ def test_every_path_is_legible_to_the_parser():
         for path in paths:
             knots, spline = module._spline(path)
             assert spline.shape == (module.POINTS, len(knots))
-            np.testing.assert_allclose(spline.sum(1), 1)  # moving all knots moves the path
+            np.testing.assert_allclose(spline.sum(1), 1)  # weights sum to 1, so moving all knots moves the path
             assert (knots >= 0).all()
             assert (knots <= 10).all()
 

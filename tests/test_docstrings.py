@@ -29,7 +29,7 @@ SKIPPED = {
     "RT03": "a type often says all",
     "YD01": "nearly all generators here are context managers, which yield nothing",
 }
-"""Checks of numpydoc that are not made here, and why."""
+"""Checks of numpydoc that are skipped, with the reason."""
 
 
 def parsed(documented: Documented) -> NumpyDocString:

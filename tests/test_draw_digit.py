@@ -12,7 +12,7 @@ from tests.command_line import write_mnist
 matplotlib = pytest.importorskip("matplotlib")
 pytest.importorskip("matplotlib.pyplot")
 
-STROKES = {  # (x, y) on the sheet
+STROKES = {  # (x, y) on the canvas
     "0": [[(0.5, 0.15), (0.3, 0.3), (0.25, 0.55), (0.4, 0.85), (0.6, 0.85), (0.75, 0.6), (0.7, 0.3), (0.5, 0.15)]],
     "1": [[(0.5, 0.15), (0.48, 0.5), (0.47, 0.85)]],
     "7": [[(0.3, 0.2), (0.7, 0.2), (0.55, 0.5), (0.45, 0.85)]],
@@ -44,7 +44,7 @@ def window(example, classifier):
 
 
 def mouse(window, name: str, place, button=1) -> None:
-    """Send an event at a place of the sheet, from 0 to 1."""
+    """Send a mouse event at a position on the canvas, from 0 to 1."""
     from matplotlib.backend_bases import MouseEvent
 
     x, y = window._axes.transData.transform(place)

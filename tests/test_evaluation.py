@@ -5,7 +5,7 @@ import pytest
 
 from fastcnn.training import Evaluation
 
-# predictions by class: images of class 0 seen as 0 0 1, of class 1 as 1 1 1 0, of class 2 as 0; class 3 has none
+# class 0 is predicted as 0 0 1, class 1 as 1 1 1 0, class 2 as 0; class 3 has no images
 LABELS = np.array([0, 0, 0, 1, 1, 1, 1, 2])
 PREDICTIONS = np.array([0, 0, 1, 1, 1, 1, 0, 0])
 
@@ -45,7 +45,7 @@ def test_images_that_are_ignored_count_in_no_number():
     np.testing.assert_allclose(found.recall, [1, 0, np.nan])
     assert str(found).startswith("2 images, loss 0.2500, accuracy 50.00%")
     assert repr(found) == "Evaluation(images=2, loss=0.2500, accuracy=0.5000)"
-    assert (len(found.probabilities), len(found.predictions)) == (4, 4)  # one for each image, as before
+    assert (len(found.probabilities), len(found.predictions)) == (4, 4)  # one for each image
     assert Evaluation(0.25, logits, np.array([0, 1, 2, 2]), ignore_index=2).accuracy == 1 / 2
 
 

@@ -91,7 +91,7 @@ def test_a_folder_whose_name_is_not_utf8(folder, tmp_path):
         link = tmp_path / os.fsdecode(b"caf\xe9")
         link.symlink_to(folder)
     except OSError:
-        pytest.skip("The file system takes no such name.")
+        pytest.skip("The file system does not allow such a name.")
     options = ("--backend", "numpy", "--data", link, "--limit", 100, "--epochs", 1, "--json", tmp_path / "run.json")
     code, stdout, stderr = run(*options)
     assert (code, stderr) == (0, "")
@@ -166,7 +166,7 @@ def test_mnist_99_trains_with_every_seed(folder, tmp_path):
     assert record["mean_accuracy"] == sum(accuracies) / 2
     assert record["reached"] == sum(accuracy >= 0.99 for accuracy in accuracies)
     assert f"{record['reached']} of 2 at 99 % or more" in stdout
-    # 8 filters of 25 taps on 24x24 pixels, 40 of 72 on 10x10, 1000 to 10; the first needs no gradient of the images
+    # 8 filters of 25 taps on 24x24 pixels, 40 of 72 on 10x10, 1000 to 10; the first layer computes no input gradient
     macs = 8 * 25 * 24**2, 40 * 72 * 10**2, 1000 * 10
     assert record["gflop"] == pytest.approx(2 * (3 * sum(macs) - macs[0]) * 128 * 6 / 1e9)
 

@@ -13,7 +13,7 @@ numba = pytest.importorskip("numba")
 from fastcnn.backends.numba_direct.kernels import exp  # noqa: E402
 
 if numba.config.DISABLE_JIT:
-    pytest.skip("they are made of LLVM code", allow_module_level=True)
+    pytest.skip("the functions are written in LLVM IR", allow_module_level=True)
 
 
 def over(body: str):
@@ -151,7 +151,7 @@ def softmax(x):
         pytest.param(F.softplus, lambda x: np.log1p(np.exp(x)), 2.5, id="softplus"),
         pytest.param(F.mish, lambda x: x * np.tanh(np.log1p(np.exp(x))), 6, id="mish"),
         pytest.param(F.elu, lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), 1.5, id="elu"),
-        pytest.param(F.softmax, softmax, 20, id="softmax"),  # x less the largest, up to 32, is rounded: 16 units
+        pytest.param(F.softmax, softmax, 20, id="softmax"),  # x minus the largest, up to 32, is rounded: 16 units
     ],
 )
 def test_what_is_made_of_them_in_float64(function, reference, units):

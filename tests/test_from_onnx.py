@@ -25,7 +25,7 @@ def numpy_backend():
 
 
 def save(path, nodes, shapes, arrays=None, opset=17, y="y", kind=TensorProto.FLOAT):
-    """Write a graph of nodes ``(operator, inputs, output, attributes)``; several inputs are x0, x1, ..."""
+    """Write a graph of nodes ``(operator, inputs, output, attributes)``. Several inputs are named x0, x1, ..."""
     inputs = [helper.make_tensor_value_info(name, kind, shape) for name, shape in shapes.items()]
     made = [helper.make_node(operator, names, [output], **attributes) for operator, names, output, attributes in nodes]
     initializers = [numpy_helper.from_array(np.asarray(array), name) for name, array in (arrays or {}).items()]

@@ -96,7 +96,7 @@ def test_windows_are_all_that_fit_the_padded_image(a):
     if fitting:
         windows = conv_windows(image, kernel, (a["stride"], 1), sides, (a["dilation"], 1))
         assert (fitting, 1) == (windows.OH, windows.OW)
-        # the width is alike
+        # the same for the width
         sides = 0, 0, a["before"], a["after"]
         turned = conv_windows(image[::-1], kernel[::-1], (1, a["stride"]), sides, (1, a["dilation"]))
         assert (1, fitting) == (turned.OH, turned.OW)

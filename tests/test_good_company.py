@@ -1,7 +1,7 @@
 """fastcnn works in pools of processes, without a home folder, a terminal or UTF-8, and installed from its wheel.
 
-See also test_processes.py (two Python threads, forks), test_num_threads.py and test_processors.py (environment, control
-groups), test_cache.py (a folder of kernels that is broken, read-only or shared).
+See also test_processes.py (two Python threads, forks), test_num_threads.py and test_processors.py (environment
+variables, control groups), test_cache.py (a kernel cache that is broken, read-only or shared).
 """
 
 import os
@@ -52,7 +52,7 @@ def digest() -> str:
 @pytest.mark.parametrize(
     "environment",
     [
-        pytest.param({"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}, id="one thread of others"),
+        pytest.param({"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}, id="one thread for Numba and BLAS"),
         pytest.param({**ASCII, "TERM": "dumb", "HOME": "/nonexistent"}, id="ASCII, a dumb terminal and no home"),
     ],
 )
@@ -75,7 +75,7 @@ if __name__ == "__main__":
     assert run(sys.executable, program).split() == [digest] * 2
 
 
-@pytest.mark.skipif(os.name != "posix", reason="shells that close streams are POSIX's")
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell, which can close streams")
 def test_no_streams_at_all(mnist_folder, tmp_path):
     """Like a daemon, without stdin, stdout and stderr; no file may get their descriptors."""
     closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable]
@@ -89,7 +89,7 @@ def test_no_streams_at_all(mnist_folder, tmp_path):
     assert len(training.History.from_json(tmp_path / "history.json").epochs) == 2
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the names of files have an encoding of their own")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have their own encoding of file names")
 def test_commands_where_nothing_is_utf8(tmp_path):
     """Names of folders, classes and files are not ASCII, but the output is limited to ASCII."""
     image = pytest.importorskip("PIL.Image")
@@ -106,7 +106,7 @@ def test_commands_where_nothing_is_utf8(tmp_path):
     assert (tmp_path / "läuft" / "kurve–.png").exists()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="control groups and private mounts are Linux'")
+@pytest.mark.skipif(sys.platform != "linux", reason="control groups and private mounts exist on Linux only")
 class TestMounts:
     def test_half_a_processor_is_one_thread(self):
         groups = """
@@ -135,7 +135,7 @@ print(fastcnn.get_num_threads())
         assert done.stderr.count("fastcnn: compiled kernels cannot be kept") == 1, done.stderr
 
 
-# as users install it
+# installed packages
 
 TRAIN = (
     DIGEST

@@ -1,7 +1,7 @@
 """Gradients of every layer, loss and model; the tests fail if one is left out.
 
-Those of single layers are checked in test_contracts.py, those of losses in test_losses.py; the tables of them are held
-against `fastcnn.nn` here.
+The gradients of single layers are checked in test_contracts.py, those of losses in test_losses.py. The tests here check
+that their tables cover all of `fastcnn.nn`.
 """
 
 import numpy as np
@@ -101,7 +101,7 @@ def test_gradient_of_a_whole_model_is_its_directional_derivative(name, backend):
     if backend == "naive" and name not in ("conv8", "mlp"):
         pytest.skip("naive would take minutes")
     if backend == "numba" and name not in ("lenet5", "mlp") and not FULL:
-        pytest.skip("kernels that no other test needs take half a minute to compile; FASTCNN_TEST_PROFILE=full does")
+        pytest.skip("compiles kernels that no other test needs; run with FASTCNN_TEST_PROFILE=full")
     rng = np.random.default_rng(0)
     model = models.build(name, num_classes=3, **MODELS[name], rng=rng, dtype=np.float64)
     criterion, parameters = nn.CrossEntropyLoss(), list(model.parameters())

@@ -50,7 +50,7 @@ def test_gradients_by_hand(backend, dtype):
     np.testing.assert_allclose(dweight, [-6, 0, 0], atol=1e-6)
     np.testing.assert_array_equal(dbias, [6, 3, 0])
     dx, dweight, dbias = F.group_norm_backward(dy, x, 1, np.array([0, 1, 0], dtype), 4 / 3, backend=backend)
-    np.testing.assert_allclose(dx, [[-0.5, 1, -0.5]], atol=1e-6)  # 3/2 at the middle, less the mean, 1/2
+    np.testing.assert_allclose(dx, [[-0.5, 1, -0.5]], atol=1e-6)  # 3/2 in the middle, minus the mean, 1/2
     np.testing.assert_allclose(dweight, [-6, 0, 0], atol=1e-6)
     np.testing.assert_array_equal(dbias, [6, 3, 0])
 

@@ -89,7 +89,7 @@ def copied(x: np.ndarray, fault: int) -> bytes:
     return out.tobytes()
 
 
-@pytest.mark.skipif(bool(numba.config.BOUNDSCHECK), reason="they raise an IndexError then")
+@pytest.mark.skipif(bool(numba.config.BOUNDSCHECK), reason="with bounds checks they raise an IndexError")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faults_are_noticed(fault):
     x = np.arange(1, 16, dtype=np.float32).reshape(5, 3)

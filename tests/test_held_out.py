@@ -260,7 +260,7 @@ def test_names_that_are_not_utf8(tmp_path, capsys):
     try:
         (pictures / "ant").rename(pictures / ant)
     except OSError:
-        pytest.skip("The file system takes no such name.")
+        pytest.skip("The file system does not allow such a name.")
     pictures, run = pictures.rename(tmp_path / data), tmp_path / run
     options = (*SMALL[:-1], 8, "--model", "mlp", "--epochs", 2, "--data", pictures, "--out", run)
     assert call(capsys, "train", *options)[0] == 0
@@ -309,7 +309,7 @@ def test_the_class_of_a_picture_is_its_folders_name(trained, tmp_path, capsys, m
         (new / "ant" / "more").mkdir()
         shutil.copy(new / "ant" / "00.png", new / "ant" / "more")
     monkeypatch.chdir(tmp_path)
-    for place in (new, "new"):  # from anywhere
+    for place in (new, "new"):  # with an absolute and a relative path
         names = [name.format(new=place) for name in given]
         record, stderr = evaluated(capsys, trained[1], "--data", *names)
         assert (record["images"], record["accuracy"]) == (images, 1)

@@ -68,7 +68,7 @@ def gradients(model, x, backend):
 def test_gradients_are_those_of_the_images(head, dtype):
     pytest.importorskip("numba")
     for N in BATCHES:
-        if N == 1 and head == "normalized rows":  # needs two
+        if N == 1 and head == "normalized rows":  # needs at least two rows
             continue
         model, images = net(head, dtype, np.random.default_rng(N))
         expected = gradients(model, images[N], "numpy")

@@ -266,7 +266,7 @@ def test_16_bits_keep_their_upper_eight(tmp_path):
     [
         (b"P5 2 1 65535\n" + bytes([0x40, 0x80, 0xFF, 0xFF]), [0x40, 0xFF]),
         (b"P2 2 1 65535\n16511 65535\n", [0x40, 0xFF]),
-        (b"P5 2 1 4095\n" + bytes([0x0F, 0xFF, 0, 0]), [0xFF, 0]),  # 12 bits are scaled to 16
+        (b"P5 2 1 4095\n" + bytes([0x0F, 0xFF, 0, 0]), [0xFF, 0]),  # 12-bit values are scaled to 16 bits
     ],
     ids=["binary", "plain", "12 bits"],
 )
@@ -290,7 +290,7 @@ def test_what_is_transparent_lies_on_white(tmp_path):
 
 def test_a_photograph_stands_upright(tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held at its right side: turn it clockwise
+    exif[0x0112] = 6  # rotate 90 degrees clockwise for display
     path = save(tmp_path / "a.png", GREYS, exif=exif)
     np.testing.assert_array_equal(read_image(path)[0], np.rot90(GREYS, -1))
 
@@ -301,7 +301,7 @@ def damaged_exif(*tags):
     return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4)
 
 
-BEYOND = (0x106, 4, 1, 2**32 - 1)  # "photometric interpretation", a number of 16 bits
+BEYOND = (0x106, 4, 1, 2**32 - 1)  # PhotometricInterpretation, a 16-bit value
 EXIF = {
     "another tag is out of range": (damaged_exif((0x112, 3, 1, 6), BEYOND), 6),
     "another tag points behind the end": (damaged_exif((0x112, 3, 1, 8), (0x10F, 2, 99, 10**6)), 8),

@@ -120,8 +120,8 @@ def infinite_scale():
         pytest.param(lambda: [nn.BatchNorm2d(2), nn.Conv2d(2, 3, 3, rng=RNG(0))], id="at the start"),
         pytest.param(lambda: [nn.MaxPool2d(2), nn.BatchNorm2d(2), nn.ReLU()], id="after a pooling"),
         pytest.param(lambda: [nn.Conv2d(2, 2, 1, rng=RNG(0)), nn.ReLU(), nn.BatchNorm2d(2)], id="after ReLU"),
-        pytest.param(lambda: [nn.Flatten(), nn.BatchNorm1d(72, affine=False)], id="of rows of several pixels"),
-        pytest.param(lambda: [nn.GlobalAvgPool2d(), nn.BatchNorm1d(2)], id="of rows"),
+        pytest.param(lambda: [nn.Flatten(), nn.BatchNorm1d(72, affine=False)], id="on rows of several pixels"),
+        pytest.param(lambda: [nn.GlobalAvgPool2d(), nn.BatchNorm1d(2)], id="on rows"),
         pytest.param(infinite_scale, id="its scale is infinite"),
     ],
 )
@@ -181,7 +181,7 @@ def test_max_poolings_of_few_images(case):
 @pytest.mark.parametrize("options", [{}, {"count_include_pad": False}, {"divisor_override": 3}], ids=str)
 def test_average_poolings_of_few_images(case, options):
     if "divisor_override" in options and len(case.x) == 3:
-        pytest.skip("the poolings of signals have no such option")
+        pytest.skip("pooling of signals has no such option")
     x, _ = case.arrays(RNG(0), np.float32)
     infer = of(nn, "AvgPool{}d", case)(**case.options, **options).compile_inference()
     with np.errstate(all="ignore"):

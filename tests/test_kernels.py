@@ -111,7 +111,7 @@ def test_a_program_refuses_what_numpy_computed():
     step = _copy.step(4, 0, {"x": x, "out": out})
     with pytest.raises(RuntimeError, match=r"_copy is given an array, `x`, that no step computes"):
         program_of([step], known=[out])
-    x.flags.writeable = False  # a constant
+    x.flags.writeable = False  # makes it a constant
     program_of([step], known=[out])()
     with pytest.raises(RuntimeError, match=r"A result is an array that no step computes"):
         program_of([step], known=[out], results=[np.ones(3)])

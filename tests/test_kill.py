@@ -30,7 +30,7 @@ def live(folder: Path, until: int | None = None) -> int:
     return run.returncode
 
 
-@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL, which only POSIX has")
 def test_killed_at_random_moments(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir(), killed.mkdir()

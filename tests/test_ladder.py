@@ -34,7 +34,7 @@ def start(*command) -> str:
     [
         pytest.param((2, 1, 7, 7), (3, 1, 5, 5), 1, 0, id="the write-up's kind"),
         pytest.param((2, 3, 6, 5), (2, 3, 3, 3), 1, 1, id="not square, padded"),
-        pytest.param((1, 2, 8, 9), (2, 2, 3, 3), 2, 0, id="a row that no window reads"),
+        pytest.param((1, 2, 8, 9), (2, 2, 3, 3), 2, 0, id="a row outside all windows"),
         pytest.param((2, 2, 7, 6), (1, 2, 2, 2), 3, 1, id="stride wider than the kernel"),
     ],
 )

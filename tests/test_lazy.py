@@ -88,7 +88,7 @@ def test_what_is_wrong_is_said_before_the_first_batch(folder, tmp_path, capsys):
         assert code == 1
         said = f"{odd} has 9x12 pixels (height x width) but the pictures before it have 12x12; pass --image-size"
         assert said in stderr
-    for path in (odd, *sorted((folder / "dark").iterdir())):  # some are trained on, some held out
+    for path in (odd, *sorted((folder / "dark").iterdir())):  # some are training pictures, some are held out
         _damaged(capsys, path, *without_size, "--image-size", 12)
     code, _, stderr = call(capsys, "train", "--lazy", "--data", "digits", "--out", tmp_path / "run")
     assert code == 2

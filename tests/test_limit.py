@@ -11,7 +11,7 @@ from fastcnn.data import ArrayDataset
 
 
 def test_limit_draws_of_each_class_its_share():
-    labels = np.repeat(np.arange(4), (300, 100, 0, 1))  # sorted, as folders are
+    labels = np.repeat(np.arange(4), (300, 100, 0, 1))  # sorted by class, as in folders
     images = np.arange(401, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2), np.uint8)
     data = ArrayDataset(images, labels, "pictures", tuple("abcd"), tuple(map(str, range(401))))
     for n, counts in {401: [300, 100, 0, 1], 201: [150, 50, 0, 1], 41: [30, 10, 0, 1], 3: [1, 1, 0, 1]}.items():

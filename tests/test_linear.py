@@ -11,9 +11,9 @@ shapes = pytest.mark.parametrize(
     [
         pytest.param(1, 3, 2, id="batch of 1"),
         pytest.param(5, 1, 1, id="one feature in and out"),
-        pytest.param(3, 4, 13, id="leftover outputs"),
-        pytest.param(24, 7, 5, id="last batch block half full"),
-        pytest.param(40, 6, 3, id="beyond two batch blocks"),
+        pytest.param(3, 4, 13, id="outputs that do not fill a tile"),
+        pytest.param(24, 7, 5, id="last block of the batch half full"),
+        pytest.param(40, 6, 3, id="more than two blocks"),
         pytest.param(2, 120, 84, id="LeNet's F6"),
         pytest.param(3, 84, 10, id="LeNet's output"),
     ],

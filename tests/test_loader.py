@@ -34,7 +34,7 @@ def test_sizes(n, batch_size, drop_last, sizes, shuffle):
     assert len(loader) == len(sizes)
     assert [len(x) for x, _ in batches] == sizes
     seen = [int(label) for _, labels in batches for label in labels]
-    assert len(set(seen)) == sum(sizes)  # each at most once
+    assert len(set(seen)) == sum(sizes)  # no image twice
     for x, labels in batches:
         np.testing.assert_array_equal(x, np.broadcast_to(labels[:, None, None, None], x.shape))
         assert (x.dtype, labels.dtype) == (np.float32, np.int64)
@@ -148,7 +148,7 @@ def loader(n=10, batch_size=3, *, seed=0, bits=np.random.PCG64, **options):
 
 
 def equal(batches, expected):
-    """Whether two lists of batches are the same, bit for bit."""
+    """Assert that two lists of batches are bit-identical."""
     assert len(batches) == len(expected)
     for ours, theirs in zip(batches, expected, strict=True):
         for array, wanted in zip(ours, theirs, strict=True):

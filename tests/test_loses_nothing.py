@@ -30,7 +30,7 @@ def python(*arguments, wrapper=()) -> subprocess.CompletedProcess:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="SIGKILL and forks are POSIX's")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs SIGKILL and fork, which only POSIX has")
 def test_killed_before_each_line_and_within_the_bytes_of_a_write(tmp_path):
     done = python(ROOT / "tests" / "kills.py", tmp_path)
     assert done.returncode == 0, done.stderr
@@ -153,7 +153,7 @@ def with_mounts() -> tuple[str, ...]:
     try:
         subprocess.run([*wrapper, "mount", "-t", "tmpfs", "none", "/mnt"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this system does not let us mount a file system")
+        pytest.skip("mounting a file system is not allowed here")
     return wrapper
 
 
