@@ -22,7 +22,7 @@ shapes = pytest.mark.parametrize(
     ("x", "softmax", "log_softmax"),
     [
         pytest.param([0, LOG3], [0.25, 0.75], np.log([0.25, 0.75]), id="1 to 3"),
-        pytest.param([5, 5, 5, 5], [0.25] * 4, [-np.log(4)] * 4, id="all alike"),
+        pytest.param([5, 5, 5, 5], [0.25] * 4, [-np.log(4)] * 4, id="all equal"),
         pytest.param([3], [1], [0], id="one class"),
         pytest.param([1000, 1000 + LOG3], [0.25, 0.75], np.log([0.25, 0.75]), id="large: no overflow"),
         pytest.param([-1000, -1000], [0.5, 0.5], np.log([0.5, 0.5]), id="very negative: no 0 / 0"),
@@ -68,7 +68,7 @@ def test_softmax_along_any_axis(backend, dim, rng):
     ("logits", "target", "losses"),
     [
         pytest.param([[0, LOG3], [0, LOG3]], [1, 0], [np.log(4 / 3), np.log(4)], id="probability 3/4 and 1/4"),
-        pytest.param([[0, 0, 0, 0]], [2], [np.log(4)], id="no idea"),
+        pytest.param([[0, 0, 0, 0]], [2], [np.log(4)], id="uniform"),
         pytest.param([[1000, -1000]], [1], [2000], id="certain and wrong: no overflow"),
         pytest.param([[1000, -1000]], [0], [0], id="certain and right"),
         pytest.param([[-1000, -1000]], [0], [np.log(2)], id="all far below zero: no logarithm of 0"),
@@ -239,7 +239,7 @@ def test_losses_agree_with_naive(fast_backend, dtype, case, rng):
 def test_loss_gradients_are_central_differences(backend, case, rng):
     x, target, options = case.arguments(rng, np.float64)
     if backend == "naive" and x.size > 500:
-        pytest.skip("it takes its time")
+        pytest.skip("naive takes too long")
     function = getattr(F, case.loss)
     dy = case.gradient(function(x, target, **options, backend=backend), rng)
     gradient = getattr(F, f"{case.loss}_backward")(x, target, **options, **dy, backend=backend)
@@ -360,7 +360,7 @@ def test_labels_may_be_integers_of_any_size_and_byte_order(backend, kind):
 
 
 BCE = "binary_cross_entropy_with_logits"
-ONE_BY_ONE = [  # the loss, its options, x, target, the losses, and their gradients
+ONE_BY_ONE = [  # the loss, its options, x, target, the losses and their gradients
     ("mse_loss", {}, [1, 3, NAN, INF, -INF], [0, 5, 0, 0, 0], [1, 4, NAN, INF, INF], [2, -4, NAN, INF, -INF]),
     ("l1_loss", {}, [1, 3, 2, NAN, INF, -INF], [0, 5, 2, 0, 0, 0], [1, 2, 0, NAN, INF, INF], [1, -1, 0, NAN, 1, -1]),
     ("smooth_l1_loss", {}, [0.5, 1, -3, NAN, INF, -INF], [0] * 6, [1 / 8, 1 / 2, 2.5, NAN, INF, INF],

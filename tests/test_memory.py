@@ -133,7 +133,7 @@ def test_training_takes_no_more_memory_from_step_to_step(backend):
         nn.Dropout(0.2, rng=rng), nn.Linear(36, 8, rng=rng), nn.GELU(), nn.Linear(8, 2, rng=rng),
     )  # fmt: skip
     x, labels = rng.standard_normal((45, 1, 8, 8)).astype(np.float32), rng.integers(0, 2, 45)
-    loader = data.DataLoader(x, labels, 20, shuffle=True, rng=rng)  # two batches of 20, one of 5
+    loader = data.DataLoader(x, labels, 20, shuffle=True, rng=rng)  # two batches of 20 and one of 5
     optimizer, loss = optim.Adam(model.parameters(), 0.001), nn.CrossEntropyLoss()
     schedule = optim.CosineAnnealingLR(optimizer, 10_000)
 

@@ -30,7 +30,7 @@ from fastcnn.data import (
 
 module = importlib.import_module("fastcnn.data.mnist")  # `fastcnn.data.mnist` is the function
 NAMES = module.TRAIN + module.TEST
-REAL = os.environ.get("FASTCNN_DATA")  # the tests themselves run without it
+REAL = os.environ.get("FASTCNN_DATA")  # the tests themselves do not use it
 
 
 def idx(array):
@@ -39,7 +39,7 @@ def idx(array):
 
 
 def small_mnist():
-    """File name -> content: five training and three test images."""
+    """Map file names to contents, with five training and three test images."""
     rng = np.random.default_rng(0)
     return {
         NAMES[0]: idx(rng.integers(0, 256, (5, 28, 28), dtype=np.uint8)),
@@ -226,7 +226,7 @@ def mirrors(tmp_path, monkeypatch):
         server.shutdown()
         server.server_close()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # after a 404, pooch leaves its connection to the collector
+        warnings.simplefilter("ignore", ResourceWarning)  # after a 404, pooch does not close its connection
         gc.collect()
 
 
@@ -237,7 +237,7 @@ def test_a_download_goes_to_the_cache_and_is_used_again(cache, mirrors, capfd):
     assert train.labels.tolist() == [5, 0, 4, 1, 9]
     assert train.source == f"MNIST from {cache}"
     assert sorted(path.name for path in cache.iterdir()) == sorted(module.MNIST.sha256)
-    assert capfd.readouterr() == ("", "")  # no log, and no bar where there is no terminal
+    assert capfd.readouterr() == ("", "")  # no log, and no progress bar without a terminal
     assert sys.modules["pooch"].get_logger().level == level
 
     for path in mirrors[1].iterdir():

@@ -98,7 +98,7 @@ def test_what_cannot_be_is_said(folder, tmp_path, capsys):
         )
 
 
-# ---- data that have moved ----
+# ---- moved data ----
 
 
 def test_pictures_in_another_place(folder, tmp_path, capsys, monkeypatch):

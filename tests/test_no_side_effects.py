@@ -34,7 +34,7 @@ def checksum(*found) -> int:
     for item in found:
         if isinstance(item, tuple | list):
             total = zlib.crc32(str(checksum(*item)).encode(), total)
-        elif item is not None:  # numbers and strings, too
+        elif item is not None:  # numbers and strings as well
             total = zlib.crc32(np.ascontiguousarray(item), total)
     return total
 

@@ -102,7 +102,7 @@ print(blas())
 """
     before, limited, last = map(int, printed(code, FASTCNN_NUM_THREADS="1").split())
     if before == 0:
-        pytest.skip("NumPy's BLAS is not one that threadpoolctl knows")
+        pytest.skip("threadpoolctl does not know NumPy's BLAS")
     assert (limited, last) == (1, 1)
     before, unlimited, last = map(int, printed(code, OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1").split())
     assert (before, unlimited) == (1, 1)  # it never gets more than it has

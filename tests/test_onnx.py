@@ -131,7 +131,7 @@ def test_max_poolings(case, tmp_path, rng):
 )
 def test_average_poolings(case, options, tmp_path, rng):
     if "divisor_override" in options and len(case.x) == 3:
-        pytest.skip("the poolings of signals have no such option")
+        pytest.skip("pooling of signals has no such option")
     x, _ = case.arrays(rng, np.float32)
     assert_same(of(nn, "AvgPool{}d", case)(**case.options, **options), x, tmp_path / "a.onnx")
 
@@ -185,17 +185,17 @@ def test_every_layer_is_written():
 
 LAYERS = [
     *(pytest.param(kind(), id=kind.__name__) for kind in activations.LAYERS.values()),
-    pytest.param(nn.LeakyReLU(-0.3), id="LeakyReLU, a slope that turns"),
+    pytest.param(nn.LeakyReLU(-0.3), id="LeakyReLU, negative slope"),
     pytest.param(nn.ScaledTanh(0.5, 3), id="ScaledTanh, other scales"),
     pytest.param(nn.GELU("tanh"), id="GELU by tanh"),
     pytest.param(nn.ELU(-2.5), id="ELU, negative alpha"),
     pytest.param(nn.PReLU(), id="PReLU"),
     pytest.param(nn.PReLU(3, -0.5), id="PReLU, a slope for each channel"),
-    pytest.param(nn.Sequential(nn.Flatten(), nn.PReLU(60, 0.1)), id="PReLU of rows"),
+    pytest.param(nn.Sequential(nn.Flatten(), nn.PReLU(60, 0.1)), id="PReLU on rows"),
     pytest.param(nn.Softplus(2.5), id="Softplus, sharp"),
     pytest.param(nn.Softplus(0.5, 0.3), id="Softplus, threshold"),
     pytest.param(nn.Softmax(), id="Softmax"),
-    pytest.param(nn.Softmax(-1), id="Softmax of the last axis"),
+    pytest.param(nn.Softmax(-1), id="Softmax on the last axis"),
     pytest.param(nn.Dropout(0.5), id="Dropout"),
     pytest.param(nn.Dropout2d(0.5), id="Dropout2d"),
     pytest.param(nn.Identity(), id="Identity"),
@@ -206,13 +206,13 @@ LAYERS = [
     pytest.param(nn.AdaptiveAvgPool2d((None, 2)), id="AdaptiveAvgPool2d, one axis"),
     pytest.param(nn.GlobalAvgPool2d(), id="GlobalAvgPool2d"),
     pytest.param(nn.ResizeChannels(2), id="ResizeChannels, fewer"),
-    pytest.param(nn.ResizeChannels(3), id="ResizeChannels, as many"),
+    pytest.param(nn.ResizeChannels(3), id="ResizeChannels, same number"),
     pytest.param(nn.ResizeChannels(5), id="ResizeChannels, more"),
-    pytest.param(nn.Sequential(nn.Flatten(), nn.Unflatten(1, (-1, 2, 1))), id="Unflatten, what is left"),
+    pytest.param(nn.Sequential(nn.Flatten(), nn.Unflatten(1, (-1, 2, 1))), id="Unflatten, inferred axis"),
     pytest.param(nn.ReflectionPad2d((1, 2, 3, 0)), id="ReflectionPad2d"),
     pytest.param(nn.ReplicationPad2d((1, 2, 3, 0)), id="ReplicationPad2d"),
     pytest.param(nn.CircularPad2d((1, 2, 3, 0)), id="CircularPad2d"),
-    pytest.param(nn.CircularPad2d((5, 5, 4, 4)), id="CircularPad2d, as far as it goes"),
+    pytest.param(nn.CircularPad2d((5, 5, 4, 4)), id="CircularPad2d, largest padding"),
     pytest.param(nn.ConstantPad2d((1, -2, 3, 0), -1.5), id="ConstantPad2d"),
     pytest.param(nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(3, 4, 3)), id="ReflectionPad2d, a convolution"),
     *(pytest.param(nn.Conv2d(3, 4, 3, padding=(1, 0, 2, 1), padding_mode=mode), id=f"Conv2d, {mode}")
@@ -221,7 +221,7 @@ LAYERS = [
     pytest.param(nn.DepthwiseSeparableConv2d(3, 4, (3, 1), 2, "same"), id="DepthwiseSeparableConv2d"),
     pytest.param(nn.Residual(nn.ReLU()), id="Residual"),
     pytest.param(nn.Residual(nn.Dropout(), nn.Identity()), id="Residual that doubles"),
-    pytest.param(nn.Residual(nn.Conv2d(3, 2, 1), nn.Sequential(nn.Tanh(), nn.ResizeChannels(2))), id="two ways"),
+    pytest.param(nn.Residual(nn.Conv2d(3, 2, 1), nn.Sequential(nn.Tanh(), nn.ResizeChannels(2))), id="two branches"),
     pytest.param(nn.Concat(nn.Identity(), nn.Dropout(), nn.Conv2d(3, 2, 1)), id="Concat"),
     pytest.param(nn.Concat(nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2)), nn.Identity()), id="Concat, a norm"),
     pytest.param(nn.Concat(nn.ReLU(), nn.AvgPool2d((2, 1)), dim=-2), id="Concat along the height"),

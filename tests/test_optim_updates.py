@@ -21,13 +21,13 @@ def adam(backend, parameter, grad, mean, square, step, lr=0.1, beta1=0.9, beta2=
 @pytest.mark.parametrize(
     ("options", "velocity", "parameters"),
     [
-        # lr 0.1, gradient 0.5 at both steps, parameter 1 at first
+        # lr 0.1, gradient 0.5 in both steps, initial parameter 1
         pytest.param({}, None, [0.95, 0.9], id="plain: 1 - 0.1 * 0.5"),
         # 0.5 + 0.2 * 1 = 0.7 -> 0.93; 0.5 + 0.2 * 0.93 = 0.686 -> 0.8614
         pytest.param({"weight_decay": 0.2}, None, [0.93, 0.8614], id="weight decay is added to the gradient"),
         # velocity 0.5 -> 0.95; 0.9 * 0.5 + 0.5 = 0.95 -> 0.855: the velocity does not include the rate
         pytest.param({"momentum": 0.9}, 0.95, [0.95, 0.855], id="momentum"),
-        # velocities as before; steps of 0.5 + 0.9 * 0.5 = 0.95 and 0.5 + 0.9 * 0.95 = 1.355
+        # the same velocities; steps of 0.5 + 0.9 * 0.5 = 0.95 and 0.5 + 0.9 * 0.95 = 1.355
         pytest.param({"momentum": 0.9, "nesterov": True}, 0.95, [0.905, 0.7695], id="nesterov"),
     ],
 )

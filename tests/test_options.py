@@ -162,13 +162,13 @@ CALLS = {
     data.image_folder: None, data.ImageFolder: None,  # they access files; their flags and channels are tested below
     data.read_image: None,
 }  # fmt: skip
-"""What else each is called with, or what makes it."""
+"""The other arguments of each call, or a function that returns them."""
 
 RECORDS = {
     nn.Step, nn.Summary, training.Epoch, training.Evaluation, training.History, training.MultiLabelScores,
     training.Scores, training.SegmentationScores,
 }  # fmt: skip
-"""Made by the package itself."""
+"""Classes that only the package itself constructs."""
 
 ONES = [
     np.int64(1), np.uint8(1), np.array(1), True, np.True_, 1.0, np.float32(1), np.array(1.0), "1", None,
@@ -261,7 +261,7 @@ def test_what_counts_is_taken_as_its_python_form_and_all_else_gets_a_sentence(fu
             wanted = outcome(function, option, KINDS[kind][place])
             assert found == wanted or (found[0] is wanted[0] is ValueError and f"`{option}`" in found[1]), repr(value)
         else:
-            assert found[0] in (TypeError, ValueError), f"{value!r} was taken"
+            assert found[0] in (TypeError, ValueError), f"{value!r} was accepted"
             assert re.search(rf"`{option}(\[\d\])?`", found[1]), f"{value!r}: {found[1]}"
 
 

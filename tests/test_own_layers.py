@@ -198,7 +198,7 @@ def test_a_layer_may_stand_at_several_places(backend):
             model.zero_grad()
             apart.zero_grad()
             np.testing.assert_allclose(model(x), apart(x))
-            layer(normal(4, 3, seed=2))  # in between
+            layer(normal(4, 3, seed=2))  # a call in between
             np.testing.assert_allclose(model.backward(dy), apart.backward(dy))
             np.testing.assert_allclose(layer.factor.grad, one.factor.grad + two.factor.grad)
 

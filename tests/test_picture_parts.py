@@ -59,7 +59,7 @@ def test_classes_may_be_called_so(tmp_path):
 def test_what_does_not_fit_is_said(tmp_path, names, sentence):
     write(tmp_path, *names)
     if names[1:] == ["TEST", "test"] and len(list(tmp_path.iterdir())) < 3:
-        pytest.skip("The file system does not tell them apart.")
+        pytest.skip("The file system does not distinguish upper and lower case.")
     with pytest.raises(DataError, match=re.escape(sentence.format(root=tmp_path))):
         image_folder(tmp_path, rng=np.random.default_rng(0))
 

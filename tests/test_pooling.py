@@ -111,7 +111,7 @@ def test_avg_pool_by_hand(backend, dtype, x, options, y):
         pytest.param([[3, 5]], {"kernel_size": (1, 3), "ceil_mode": True}, [[1, 1, 1, 5]], id="nothing past the image"),
         pytest.param([[2, 4, 6]], {"kernel_size": (1, 2), "stride": 1, "divisor_override": -2}, [[-1, -3, -5, -3]],
                      id="divisor"),
-        pytest.param([[3]], {"kernel_size": (1, 3)}, [[1, 1, 1, 0]], id="a pixel that no window reads"),
+        pytest.param([[3]], {"kernel_size": (1, 3)}, [[1, 1, 1, 0]], id="a pixel outside all windows"),
     ],
 )  # fmt: skip
 def test_avg_pool_backward_by_hand(backend, dtype, dy, options, dx):
@@ -134,7 +134,7 @@ def avg_results(case, arrays, divisor, backend):
     options = {**case.options, "count_include_pad": divisor[0], "backend": backend}
     if divisor[1] is not None:
         if len(case.x) == 3:
-            pytest.skip("the poolings of signals have no such option")
+            pytest.skip("pooling of signals has no such option")
         options["divisor_override"] = divisor[1]
     return of(F, "avg_pool{}d", case)(x, **options), of(F, "avg_pool{}d_backward", case)(dy, x.shape, **options)
 
@@ -182,7 +182,7 @@ def test_max_pool_gradient_is_a_central_difference(backend, case, rng):
             (of(F, "max_pool{}d", case)(v, **case.options, dilation=case.dilation, backend=backend) * dy).sum()
         )
 
-    # Values are 1/8 apart: with this step no winner changes, and the loss is linear.
+    # Values are 1/8 apart: with this step the maxima stay the same, so the loss is linear.
     slope = central_difference(loss, x, direction, step=0.005)
     assert slope == pytest.approx((dx * direction).sum(), rel=1e-9, abs=1e-9)
 
@@ -240,6 +240,6 @@ def test_a_winner_outside_its_window_is_refused(backend):
             F.max_pool2d_backward(dy, moved, (1, 1, 4, 4), 2, backend=backend)
         with pytest.raises(ValueError, match=re.escape(sentence)):
             F.adaptive_max_pool2d_backward(dy, moved, (1, 1, 4, 4), backend=backend)
-    between = np.array([[[[1]]]])  # the pixels 0 and 2 of a dilated window
+    between = np.array([[[[1]]]])  # between the pixels 0 and 2 of a dilated window
     with pytest.raises(ValueError, match="but that pixel is not in the output's window"):
         F.max_pool2d_backward(np.ones((1, 1, 1, 1)), between, (1, 1, 1, 3), (1, 2), dilation=2, backend=backend)

@@ -73,7 +73,7 @@ def test_two_python_threads_train_at_once():
     assert run(TWO_THREADS) == "True"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes are not forked")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not fork by default")
 class TestAfterFork:
     def test_a_child_computes(self):
         code = """

@@ -63,7 +63,7 @@ def test_quota(reason, tmp_path):
     assert _processors.usable(tmp_path) == min(quota, _processors.affinity())
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not bind processes to processors")
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not support processor affinity")
 def test_affinity():
     before = os.sched_getaffinity(0)
     try:

@@ -64,7 +64,7 @@ def test_every_run_leaves_its_record(out, recipe, run):
     assert it["environment"]["backend"] == "numpy"
     assert it["data"]["training_images"] == 256
     assert len(it["epochs"]) == 2
-    assert it["settings"]["epochs"] == quick_run(recipe, run)[1].epochs  # the recipe's
+    assert it["settings"]["epochs"] == quick_run(recipe, run)[1].epochs  # those of the recipe
     assert it["figures"]["test_accuracy"] == it["epochs"][-1]["validation_accuracy"]
     for claim in it["settings"]["claims"]:
         assert claim["row"].startswith(recipe)
@@ -93,7 +93,7 @@ def test_numba_trains_the_same(out, tmp_path):
 
 
 def test_a_run_goes_on_where_it_stopped(out, tmp_path):
-    recipe, run = quick_run("S0", "dropout")  # with masks, momentum, and a schedule
+    recipe, run = quick_run("S0", "dropout")  # uses masks, momentum and a schedule
     datasets = data.digits(256, 100)
     from train import train
 
@@ -220,7 +220,7 @@ def test_initial_weights_of_s4(rng):
     model = models.Conv8(rng=rng)
     over_fan_in(model, rng)
     assert model[3].weight.data.std() == pytest.approx(1 / 1352, rel=0.05)
-    assert model[0].weight.data.std() == pytest.approx(1 / 9, rel=0.3)  # of 72
+    assert model[0].weight.data.std() == pytest.approx(1 / 9, rel=0.3)  # fan-in 72
     assert not model[3].bias.data.any()
 
 
@@ -241,7 +241,7 @@ def test_images_are_enlarged_as_pillow_does(rng):
     images = data.digits(3, 1)[0].images
     for ours, image in zip(resize(images, 32)[:, 0], images[:, 0], strict=True):
         theirs = np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.BILINEAR), np.int64)
-        assert np.abs(theirs - ours).max() <= 1  # Pillow rounds between the axes, too
+        assert np.abs(theirs - ours).max() <= 1  # Pillow also rounds between the axes
 
 
 def test_test_images_tell_nothing_of_themselves():
@@ -257,7 +257,7 @@ def test_s2s_images_and_filters_are_a_transpose_away(rng, backend):
     y = F.conv2d(x.transpose(0, 3, 1, 2), weight.transpose(3, 2, 0, 1), stride=2, padding="same", backend=backend)
     y = y.transpose(0, 2, 3, 1)  # (N, OH, OW, O)
     assert y.shape == (2, 4, 4, 4)
-    # 7 rows, 3 taps, stride 2: one row of padding above; 8 columns, 2 taps: none
+    # 7 rows, 3 taps, stride 2: one row of padding at the top; 8 columns, 2 taps: none
     assert y[1, 1, 2, 3] == pytest.approx((x[1, 1:4, 4:6] * weight[..., 3]).sum())
 
 

@@ -81,7 +81,7 @@ def test_batches_of_all_shapes_in_any_order(runs):
     for seed, (N, input_grad) in enumerate([(20, True), (20, False), (3, True), (20, True), (3, True), (20, False)]):
         x, dy = batch(N, seed)
         assert_same(passes(model, x, dy, input_grad), passes(direct, x, dy, input_grad))
-    assert len(runs) == 7  # all passes but the first of 20 and of 3 images, forward and backward of each kind
+    assert len(runs) == 7  # all passes except the first for 20 and for 3 images, forward and for each kind of backward
 
 
 def test_every_number_of_layers(runs):

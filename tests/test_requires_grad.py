@@ -14,7 +14,7 @@ from fastcnn.testing.optimizers import ONE_OF_EACH, make
 from tests.test_nn import LAYERS, small_net, small_resnet
 
 FREE = {"BatchNorm2d", "BatchNorm1d", "BatchNorm1d, signals", "BatchNorm2d, nothing tracked"}
-"""Layers whose gradient of the input needs the sums that are the parameters'."""
+"""Layers whose input gradient needs the same sums as their parameters' gradients."""
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ CHECKS = [
     for kind in (CNNClassifier, CNNRegressor)
     for estimator, check in estimator_checks_generator(kind(max_iter=50, backend="numpy"))
 ]
-"""All of them are expected to pass."""
+"""Checks of both estimators, all of which must pass."""
 
 
 @pytest.mark.parametrize(("estimator", "check"), CHECKS)

@@ -30,8 +30,8 @@ def test_multiply_adds_of_lenet5_by_hand():
         pytest.param(nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2), (4, 9, 8), 5 * 4 * 6 * 2 * 9, id="groups"),
         pytest.param(nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2), (4, 5, 3), 5 * 3 * 4 * 3 * 9, id="transposed"),
         pytest.param(nn.Linear(7, 3), (7,), 21, id="linear"),
-        pytest.param(nn.BatchNorm2d(4), (4, 5, 3), 0, id="normalization counts none"),
-        pytest.param(nn.AvgPool2d(2), (4, 6, 6), 0, id="pooling counts none"),
+        pytest.param(nn.BatchNorm2d(4), (4, 5, 3), 0, id="normalization has no multiply-adds"),
+        pytest.param(nn.AvgPool2d(2), (4, 6, 6), 0, id="pooling has no multiply-adds"),
     ],
 )
 def test_multiply_adds_of_a_layer(layer, shape, cost):

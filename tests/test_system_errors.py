@@ -10,7 +10,7 @@ from fastcnn.commands.errors import sentence
 
 
 def raised(call, *arguments) -> OSError:
-    with pytest.raises(OSError) as error:  # noqa: PT011  which one it is differs by system
+    with pytest.raises(OSError) as error:  # noqa: PT011  the class differs between systems
         call(*arguments)
     return error.value
 

@@ -37,9 +37,9 @@ def measured(task, output, target, loss=None, batch_size: int = 1000) -> dict[st
         pytest.param([[0.0, 2], [-1, 2], [8, -5]], [[0.5, 1], [-1, 1], [7, -6]],
                      (0.75, (4.25 / 6) ** 0.5, 0.9368005266622779), id="two numbers"),
         pytest.param([[2.0], [2.0], [2.0]], [[1.0], [2.0], [3.0]], (2 / 3, (2 / 3) ** 0.5, 0.0), id="the mean"),
-        pytest.param([[3.0], [2.0], [1.0]], [[1.0], [2.0], [3.0]], (4 / 3, (8 / 3) ** 0.5, -3.0), id="upside down"),
-        pytest.param([[-2.0], [-2.0]], [[-2.0], [-2.0]], (0, 0, 1.0), id="always the same, and right"),
-        pytest.param([[-2.0], [-1.0]], [[-2.0], [-2.0]], (0.5, 0.5**0.5, 0.0), id="always the same, and wrong"),
+        pytest.param([[3.0], [2.0], [1.0]], [[1.0], [2.0], [3.0]], (4 / 3, (8 / 3) ** 0.5, -3.0), id="reversed"),
+        pytest.param([[-2.0], [-2.0]], [[-2.0], [-2.0]], (0, 0, 1.0), id="constant target, right"),
+        pytest.param([[-2.0], [-1.0]], [[-2.0], [-2.0]], (0.5, 0.5**0.5, 0.0), id="constant target, wrong"),
         pytest.param([[1.0]], [[2.0]], (1, 1, np.nan), id="one image"),
     ],
 )  # fmt: skip
@@ -324,7 +324,7 @@ def test_a_run_goes_on_bit_for_bit(name, held_out, tmp_path, fast_backend):
     trainer, loader, validation = run()
     trainer.fit(loader, validation, 3)
     expected = exact(outcome(trainer, loader))
-    for batches in (2, 4, 6):  # in the first, in the second, and at the end of the second epoch
+    for batches in (2, 4, 6):  # during the first epoch, during the second, and at the end of the second
         trainer, loader, validation = run(StopAfter(batches, tmp_path / "a"))
         with pytest.raises(Stop):
             trainer.fit(loader, validation, 3)
@@ -393,7 +393,7 @@ def test_losses_of_fastcnn_teach_what_those_of_ones_own_do(name, loss, own, fast
     np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
-# Steps as a whole
+# Whole steps
 
 
 class Watching(training.Callback):

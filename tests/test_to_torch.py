@@ -1,4 +1,4 @@
-"""Models to PyTorch: the same weights, outputs, gradients and modes, and back again."""
+"""Models to PyTorch and back: the same weights, outputs, gradients and modes."""
 
 import doctest
 import sys

@@ -13,7 +13,7 @@ from fastcnn import functional as F
 from fastcnn.testing import assert_close
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("expecttest", reason="PyTorch's samples need expecttest")
+pytest.importorskip("expecttest", reason="PyTorch's samples need expecttest: pip install expecttest")
 op_db = pytest.importorskip("torch.testing._internal.common_methods_invocations").op_db
 
 dtypes = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])

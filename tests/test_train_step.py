@@ -82,7 +82,7 @@ def both(*names):
 @pytest.mark.parametrize("optimizer", ["SGD", *ONE_OF_EACH])
 def test_it_does_what_the_calls_do(backend, optimizer, loss):
     if backend == "naive" and (optimizer, loss) != (MOMENTUM, "plain"):
-        pytest.skip("it takes the same way as numpy")
+        pytest.skip("takes the same path as numpy")
     step, by_hand = both("convolutions", optimizer, loss)
     for batch in batches(3):
         assert step(*batch) == by_hand(*batch)
@@ -191,7 +191,7 @@ def test_forms_of_batches_have_programs_of_their_own():
 @pytest.mark.parametrize("optimizer", [MOMENTUM, ADAM])
 def test_a_loss_that_is_not_finite_changes_nothing(backend, optimizer, warm):
     if backend == "naive" and warm:
-        pytest.skip("it has no programs")
+        pytest.skip("naive has no programs")
     step = made(training.TrainStep, "convolutions", optimizer)
     for batch in batches(warm):
         step(*batch)

@@ -1,4 +1,4 @@
-"""The training loop, evaluation, and the record of the machine."""
+"""The training loop, evaluation, and the record of the environment."""
 
 import json
 

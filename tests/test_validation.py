@@ -85,7 +85,7 @@ BAD_INPUT = [
         "`dy` is float64 but `x` is float32"),
     Bad("gradient with other channels", F.conv2d_backward, (DY, X, f32(4, 1, 3, 3)), ValueError,
         "`weight` has 1 input channels"),
-    # of signals
+    # signals
     Bad("images to convolve as signals", F.conv1d, (X, W), ValueError,
         "`x` must have 3 dimensions, (N, C, L), but its shape is (2, 3, 6, 6)."),
     Bad("signals to convolve as images", F.conv2d, (SIGNALS, W), ValueError,

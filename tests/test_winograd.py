@@ -263,4 +263,4 @@ def test_models_follow_the_switch():
     np.testing.assert_array_equal(model(x), by_winograd)
     many = np.concatenate([x] * 5)
     np.testing.assert_array_equal(infer(many), model(many))
-    assert_close(infer(x[:1]), by_winograd[:1], 400, np.full((1, 16, 8, 8), 4.0))  # one image is computed directly
+    assert_close(infer(x[:1]), by_winograd[:1], 400, np.full((1, 16, 8, 8), 4.0))  # direct for a single image

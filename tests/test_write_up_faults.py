@@ -58,7 +58,7 @@ def step(model, x, labels, optimizer):
     return value
 
 
-# S0: LeNet made faster with im2col
+# S0: a LeNet, sped up with im2col
 
 
 def test_0_1_stride_and_bias_of_a_convolution_count():
@@ -283,7 +283,7 @@ def test_1_7_the_first_layer_computes_no_gradient_of_the_images(rng, monkeypatch
     model = nn.Sequential(nn.Conv2d(1, 2, 3, rng=rng), nn.Conv2d(2, 2, 3, rng=rng))
     y = model(np.ones((2, 1, 7, 7), np.float32))
     assert model.backward(np.ones_like(y), input_grad=False) is None
-    assert asked == [True, False]  # the second layer's first
+    assert asked == [True, False]  # the second layer runs first
 
 
 def test_1_8_nothing_is_pickled():
@@ -335,7 +335,7 @@ def test_2_4_a_bias_follows_its_gradient():
     [
         pytest.param(optim.SGD, {"weight_decay": 0.1}, 1 - 0.01 * 0.1, id="coupled: lr times decay"),
         pytest.param(optim.AdamW, {"weight_decay": 0.1}, 1 - 0.01 * 0.1, id="decoupled: lr times decay"),
-        pytest.param(optim.SGD, {}, 1.0, id="none by default, of biases neither"),
+        pytest.param(optim.SGD, {}, 1.0, id="none by default, nor for biases"),
     ],
 )
 def test_2_5_decay_is_scaled_by_the_learning_rate(optimizer, options, left):
@@ -364,7 +364,7 @@ def test_2_8_gradients_of_windows_that_overlap_are_added():
     dx = F.max_pool2d_backward(np.ones_like(y), indices, (1, 1, 5, 5))
     assert dx[0, 0, 0].tolist() == [0, 0, 1, 1, 1]
     dx = F.avg_pool2d_backward(np.ones((1, 1, 3, 3)), (1, 1, 5, 5), 3, 1)
-    assert dx[0, 0, 2, 2] == pytest.approx(1)  # nine windows, a ninth of each
+    assert dx[0, 0, 2, 2] == pytest.approx(1)  # nine windows, each with a factor of 1/9
 
 
 @pytest.mark.parametrize("name", ["relu", "leaky_relu"])
