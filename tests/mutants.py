@@ -178,7 +178,7 @@ def verdict(mutant: Mutant, tree: Path, cache: Path) -> str:
     file, tests = tree / "fastcnn" / mutant.file, mutant.tests.split("|")
     source = file.read_text(encoding="utf-8")
     if source.count(mutant.old) != 1:
-        return f"STALE: its line is there {source.count(mutant.old)} times"
+        return f"STALE: its line occurs {source.count(mutant.old)} times"
     if mutant.tests not in passed:
         code, said = run(tree, cache, tests)
         if code != 0:

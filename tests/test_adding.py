@@ -52,7 +52,7 @@ for given in ({}, {"alpha": 1 / 6}, {"alpha": 1 / 6, "beta": 0.5}):
 def added(tmp_path_factory) -> Path:
     """A copy of the package with the edits of the page."""
     if not (ROOT / "CONTRIBUTING.md").exists():
-        pytest.skip("needs the checkout")
+        pytest.skip("needs a checkout of the repository")
     copy = tmp_path_factory.mktemp("added")
     for folder in ("fastcnn", "tests"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))

@@ -50,7 +50,7 @@ def forge(path: Path, change) -> None:
 
 
 def refuse(constant):
-    raise AssertionError(f"{constant} is no JSON")
+    raise AssertionError(f"{constant} is not JSON")
 
 
 def test_numbers_that_are_not_finite_come_back_from_strict_json(tmp_path):

@@ -430,14 +430,14 @@ LEAKING = {
 
 
 BROKEN = {
-    "an operation that is missing": (changed(relu=None), "The backend has no operation relu."),
+    "a missing operation": (changed(relu=None), "The backend has no operation relu."),
     "another signature": (
         changed(relu=lambda x, slope: x), "relu has the parameters ['x', 'slope'], but must have ['x']",
     ),
     "an export too many": (
         changed(__all__=[*NUMPY.__all__, "swish"]), "The backend exports swish, which is not an operation.",
     ),
-    "a layout that loses": (changed(unpack=lambda native: np.zeros_like(native)), "unpack does not undo pack"),
+    "a layout that loses values": (changed(unpack=lambda native: np.zeros_like(native)), "unpack does not undo pack"),
     "a layout with another dtype": (changed(pack=lambda x: x.astype("f8")), "a batch of float64 for float32"),
     "flatten in another order": (
         changed(flatten=lambda x: np.swapaxes(x, 1, -1).reshape(len(x), -1)), "flatten is not a reshape",
@@ -450,17 +450,17 @@ BROKEN = {
     "another dtype": (changed(relu=lambda x: NUMPY.relu(x).astype("f8")), "float32: a result is float64, not float32."),
     "another shape": (changed(relu=lambda x: NUMPY.relu(x)[:1]), "relu: rows, float64: shape (1, 9), expected (5, 9)"),
     "another order of memory": (changed(relu=strided_relu), "relu: rows, float64: a result is not contiguous."),
-    "NaN that is lost": (
+    "a lost NaN": (
         changed(relu=lambda x: np.nan_to_num(NUMPY.relu(x), posinf=np.inf)), "NaN and infinity, float64: ",
     ),
-    "winners one further": (
+    "shifted max-pooling indices": (
         changed(max_pool2d=lambda x, windows: (NUMPY.max_pool2d(x, windows)[0], NUMPY.max_pool2d(x, windows)[1] + 1)),
         "max_pool2d: windows side by side, float64: the whole numbers are",
     ),
     "a result too few": (
         changed(max_pool2d=lambda x, windows: NUMPY.max_pool2d(x, windows)[0]), "it returns 1 arrays, not 2.",
     ),
-    "a bias of the wrong channel": (
+    "the bias of another channel": (
         changed(linear=lambda x, weight, bias: NUMPY.linear(x, weight, None if bias is None else bias[::-1])),
         "linear: half a block, float64: ",
     ),

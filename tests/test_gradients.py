@@ -99,7 +99,7 @@ def test_dropout_hands_back_what_it_let_through(layer, backend):
 @pytest.mark.parametrize("name", models.NAMES)
 def test_gradient_of_a_whole_model_is_its_directional_derivative(name, backend):
     if backend == "naive" and name not in ("conv8", "mlp"):
-        pytest.skip("naive would take minutes")
+        pytest.skip("naive takes minutes")
     if backend == "numba" and name not in ("lenet5", "mlp") and not FULL:
         pytest.skip("compiles kernels that no other test needs; run with FASTCNN_TEST_PROFILE=full")
     rng = np.random.default_rng(0)

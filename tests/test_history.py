@@ -63,7 +63,7 @@ def strict(text: str):
     """Parse JSON strictly by the standard, which has no NaN."""
 
     def refuse(constant):
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     return json.loads(text, parse_constant=refuse)
 

@@ -304,11 +304,11 @@ def damaged_exif(*tags):
 BEYOND = (0x106, 4, 1, 2**32 - 1)  # PhotometricInterpretation, a 16-bit value
 EXIF = {
     "another tag is out of range": (damaged_exif((0x112, 3, 1, 6), BEYOND), 6),
-    "another tag points behind the end": (damaged_exif((0x112, 3, 1, 8), (0x10F, 2, 99, 10**6)), 8),
+    "another tag points past the end": (damaged_exif((0x112, 3, 1, 8), (0x10F, 2, 99, 10**6)), 8),
     "no such orientation": (damaged_exif((0x112, 3, 1, 9)), 1),
-    "the orientation is a text": (damaged_exif((0x112, 2, 4, 0x36363636)), 1),
+    "the orientation is a string": (damaged_exif((0x112, 2, 4, 0x36363636)), 1),
     "no directory": (b"Exif\0\0II*\0\xff\xff\xff\xff", 1),
-    "nothing of EXIF": (b"Exif\0\0gibberish", 1),
+    "not EXIF": (b"Exif\0\0gibberish", 1),
 }
 
 

@@ -238,8 +238,8 @@ def padded(*middle, channels=20):
 NETS = {
     **{name: padded(kind()) for name, kind in activations.LAYERS.items()},
     "gelu by tanh": padded(nn.GELU(approximate="tanh")),
-    "softmax of channels": padded(nn.Softmax()),
-    "softmax of rows of pixels": padded(nn.Softmax(dim=3)),
+    "softmax over channels": padded(nn.Softmax()),
+    "softmax over rows of pixels": padded(nn.Softmax(dim=3)),
     "dropout": padded(nn.Dropout(0.5)),
     "dropout of channels": padded(nn.Dropout2d(0.5)),
     "batch norm": padded(nn.ReLU(), nn.BatchNorm2d(20)),
@@ -255,8 +255,8 @@ NETS = {
         nn.Conv2d(20, 30, 3, groups=2, rng=RNG(8)), nn.ReLU(), nn.MaxPool2d(2), channels=30
     ),
     "depthwise convolution": padded(nn.Conv2d(20, 20, 3, padding=2, stride=2, groups=20, rng=RNG(8)), nn.ReLU()),
-    "a filter more than depthwise has": padded(nn.Conv2d(20, 40, 3, groups=20, rng=RNG(8)), channels=40),
-    "taps and windows far outside": padded(
+    "two filters for each channel": padded(nn.Conv2d(20, 40, 3, groups=20, rng=RNG(8)), channels=40),
+    "taps and windows far outside the image": padded(
         nn.Conv2d(20, 9, 3, padding=500, dilation=500, rng=RNG(8)),
         nn.Conv2d(9, 5, 1, padding=500, stride=250, rng=RNG(8)),
         channels=5,
@@ -273,7 +273,7 @@ NETS = {
     "rows normalized": lambda: [nn.GlobalAvgPool2d(), nn.BatchNorm1d(3), nn.Sigmoid(), nn.Linear(3, 130, rng=RNG(6))],
     "the input is normalized": lambda: [nn.BatchNorm2d(3), nn.MaxPool2d(2), nn.Conv2d(3, 2, 1, rng=RNG(6))],
     "a stride along the input": lambda: [nn.Conv2d(3, 17, (3, 2), stride=(1, 3), padding=1, rng=RNG(6)), nn.ReLU()],
-    "nothing but another shape": lambda: [nn.Flatten()],
+    "only a new shape": lambda: [nn.Flatten()],
     "nothing": lambda: [],
 }  # fmt: skip
 

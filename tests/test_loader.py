@@ -167,7 +167,7 @@ def test_augmentation_is_another_in_each_epoch_and_batch():
     assert not np.allclose(first[0], second[0], atol=1e-5)
 
 
-PARTS = {"even": 2, "uneven": 3, "some have none": 5}
+PARTS = {"even": 2, "uneven": 3, "some are empty": 5}
 
 
 @pytest.mark.parametrize("shuffle", [False, True], ids=["in order", "shuffled"])

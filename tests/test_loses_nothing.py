@@ -226,7 +226,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path, mnist_folder):
 mount("-t tmpfs -o ro")
 options = ["--model", "conv8", "--backend", "numpy", "--limit", "200", "--epochs", "1"]
 code, out, err = call("train", *options, "--data-root", sys.argv[2], "--out", disk)
-assert (code, out) == (1, ""), err  # before anything is trained
+assert (code, out) == (1, ""), err  # raised before training starts
 print(err[-1])
 """
     said = mounted(tmp_path, code, mnist_folder)

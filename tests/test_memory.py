@@ -61,7 +61,7 @@ LATE = """
 import os
 import numpy as np
 from fastcnn.backends.numba_direct.runtime import memory
-with memory.Pool() as pool:  # as a model's, that something still refers to which ends after this module
+with memory.Pool() as pool:  # like a model's pool; an object that is freed later still refers to it
     os.kept = memory, pool, memory.aligned((3, 64), np.dtype(np.float32))
 """
 

@@ -99,7 +99,7 @@ def test_a_home_folder_is_found(tmp_path, monkeypatch):
 @pytest.mark.parametrize("load", [mnist, mnist_or_digits])
 @pytest.mark.parametrize("named_by", ["`root`", "FASTCNN_DATA"])
 def test_a_named_folder_that_lacks_files_is_an_error_and_nothing_is_downloaded(tmp_path, monkeypatch, named_by, load):
-    monkeypatch.setattr(sources.Source, "_download", lambda source, folder: pytest.fail("it downloads"))
+    monkeypatch.setattr(sources.Source, "_download", lambda source, folder: pytest.fail("a download was started"))
 
     def refuses(folder, sentence):
         if named_by == "FASTCNN_DATA":
@@ -318,7 +318,7 @@ def test_without_a_network_the_error_says_what_to_put_where(offline):
 
 
 def test_download_false_does_not_download(cache, monkeypatch):
-    monkeypatch.setattr(sources.Source, "_download", lambda source, folder: pytest.fail("it downloads"))
+    monkeypatch.setattr(sources.Source, "_download", lambda source, folder: pytest.fail("a download was started"))
     with pytest.raises(FileNotFoundError, match="The cache folder is "):
         mnist(download=False)
 

@@ -170,7 +170,7 @@ def small_net(rng, dtype=np.float64) -> nn.Sequential:
 FUSED = {
     "LeNet's C1 and S2": (nn.Conv2d, (1, 6, 5), (2, 1, 12, 12), nn.MaxPool2d(2), True),
     "no ReLU": (nn.Conv2d, (2, 3, 3), (3, 2, 8, 6), nn.MaxPool2d(2), False),
-    "leftover filters, padding, stride": (nn.Conv2d, (2, 7, 3, 2, 1), (17, 2, 12, 20), nn.MaxPool2d((3, 5)), True),
+    "a partly filled tile, padding, stride": (nn.Conv2d, (2, 7, 3, 2, 1), (17, 2, 12, 20), nn.MaxPool2d((3, 5)), True),
     "groups and dilation": (nn.Conv2d, (4, 6, 3, 1, 2, 2, 2), (2, 4, 6, 6), nn.MaxPool2d(2), True),
     "overlapping windows": (nn.Conv2d, (2, 3, 3), (3, 2, 9, 9), nn.MaxPool2d(3, 2), True),
     "windows that leave a row out": (nn.Conv2d, (2, 3, 2), (3, 2, 8, 8), nn.MaxPool2d(2), True),
@@ -182,12 +182,12 @@ FUSED = {
     "signals, no pooling": (nn.Conv1d, (2, 5, 3, 2), (3, 2, 23), None, True),
     "ReLU, no pooling": (nn.Conv2d, (2, 5, 3), (3, 2, 12, 12), None, True),
     "ReLU after chunks of channels": (nn.Conv2d, (48, 5, 3, 1, 1), (3, 48, 8, 8), None, True),
-    "ReLU of the whole image, as LeNet's C5": (nn.Conv2d, (3, 5, 6), (40, 3, 6, 6), None, True),
+    "ReLU, a kernel as large as the image, as in LeNet's C5": (nn.Conv2d, (3, 5, 6), (40, 3, 6, 6), None, True),
     "ReLU, more blocks than pixels": (nn.Conv2d, (3, 5, 3, 1, 1), (128, 3, 4, 4), None, True),
-    "ReLU of a fully connected layer": (nn.Linear, (12, 7), (20, 12), None, True),
-    "ReLU of normalized groups": (nn.GroupNorm, (2, 4), (20, 4, 3, 3), None, True),
-    "ReLU of normalized channels": (nn.InstanceNorm2d, (4,), (20, 4, 3, 3), None, True),
-    "ReLU of normalized rows": (nn.LayerNorm, (12,), (20, 12), None, True),
+    "ReLU after Linear": (nn.Linear, (12, 7), (20, 12), None, True),
+    "ReLU after GroupNorm": (nn.GroupNorm, (2, 4), (20, 4, 3, 3), None, True),
+    "ReLU after InstanceNorm2d": (nn.InstanceNorm2d, (4,), (20, 4, 3, 3), None, True),
+    "ReLU after LayerNorm": (nn.LayerNorm, (12,), (20, 12), None, True),
 }
 
 

@@ -112,10 +112,10 @@ class Product(nn.Module):
 CONTRACT = {
     "parameters": (Scale(3), normal(4, 3, 2, 2)),
     "rows": (Scale(3), normal(5, 3)),
-    "by super()": (Twice(3), normal(4, 3, 2, 2)),
+    "with super()": (Twice(3), normal(4, 3, 2, 2)),
     "input_grad": (Backwards(3), normal(4, 3, 2, 2)),
-    "draws": (Noise(), normal(5, 3)),
-    "evaluated": (Noise().eval(), normal(5, 3)),
+    "random": (Noise(), normal(5, 3)),
+    "in evaluation mode": (Noise().eval(), normal(5, 3)),
     "layers inside": (Net(), normal(3, 2, 4, 5)),
     "in a chain": (nn.Sequential(nn.Conv2d(2, 3, 3), Scale(3), nn.ReLU(), nn.Flatten(), Scale(18)), normal(3, 2, 5, 4)),
     "in a residual connection": (nn.Residual(nn.Sequential(nn.Tanh(), Scale(3)), Twice(3)), normal(4, 3, 2, 2)),

@@ -12,7 +12,7 @@ from fastcnn.testing import assert_close, central_difference
 
 NAN, INF = np.nan, np.inf
 SHAPES = {
-    "rows": ((5, 7), 7), "one slope": ((24, 3, 4, 5), 1), "last batch block half full": ((24, 3, 4, 5), 3),
+    "rows": ((5, 7), 7), "one slope": ((24, 3, 4, 5), 1), "last block of the batch half full": ((24, 3, 4, 5), 3),
     "many images": ((100, 6, 15, 15), 6), "many images, one slope": ((100, 6, 15, 15), 1), "3 axes": ((3, 4, 5), 4),
 }  # fmt: skip
 shapes = pytest.mark.parametrize(("shape", "slopes"), SHAPES.values(), ids=SHAPES)

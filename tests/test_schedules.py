@@ -22,13 +22,13 @@ SCHEDULES = {
     "CosineAnnealingLR": ("CosineAnnealingLR", {"T_max": 10}, 11),
     "CosineAnnealingLR, up and down again": ("CosineAnnealingLR", {"T_max": 7, "eta_min": 0.01}, 50),
     "LinearLR": ("LinearLR", {}, 9),
-    "LinearLR, downwards": ("LinearLR", {"start_factor": 1.0, "end_factor": 0.25, "total_iters": 7}, 12),
+    "LinearLR, decreasing": ("LinearLR", {"start_factor": 1.0, "end_factor": 0.25, "total_iters": 7}, 12),
     "OneCycleLR": ("OneCycleLR", {"max_lr": 0.5, "total_steps": 50}, 50),
-    "OneCycleLR, straight": ("OneCycleLR", {"max_lr": 0.5, "total_steps": 50, "anneal_strategy": "linear"}, 50),
+    "OneCycleLR, linear": ("OneCycleLR", {"max_lr": 0.5, "total_steps": 50, "anneal_strategy": "linear"}, 50),
     "OneCycleLR, early peak": ("OneCycleLR", {"max_lr": 0.5, "total_steps": 37, "pct_start": 0.15}, 37),
     "OneCycleLR, no rise": ("OneCycleLR", {"max_lr": 0.5, "total_steps": 20, "pct_start": 0.0}, 20),
     "OneCycleLR, rate only": ("OneCycleLR", {"max_lr": 0.5, "total_steps": 20, "cycle_momentum": False}, 20),
-    "OneCycleLR, other ends": (
+    "OneCycleLR, other bounds": (
         "OneCycleLR",
         {"max_lr": 0.5, "total_steps": 20, "base_momentum": 0.5, "max_momentum": 0.8, "div_factor": 10.0,
          "final_div_factor": 100.0},

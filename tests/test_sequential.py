@@ -21,7 +21,7 @@ def named():
 X = np.random.default_rng(1).standard_normal((4, 1, 5, 5)).astype(np.float32)
 STEPS = {
     "append": lambda m, made: m.append(made.ReLU()),
-    "append to none": lambda m, made: made.Sequential().append(made.ReLU()),
+    "append to an empty chain": lambda m, made: made.Sequential().append(made.ReLU()),
     "extend": lambda m, made: m.extend([made.ReLU(), made.Tanh()]),
     "extend by a chain": lambda m, made: m.extend(made.Sequential(made.ReLU(), made.Tanh())),
     "insert first": lambda m, made: (m.insert(0, made.Tanh()), m)[1],
@@ -33,7 +33,7 @@ STEPS = {
     "slice": lambda m, made: m[1:3],
     "slice with a step": lambda m, made: m[::2],
     "add_module": lambda m, made: (m.add_module("last", made.Tanh()), m)[1],
-    "add_module in the place of one": lambda m, made: (m.add_module("1", made.Tanh()), m)[1],
+    "add_module replaces a layer": lambda m, made: (m.add_module("1", made.Tanh()), m)[1],
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 import fastcnn
 
 RIGHT = '''
-"""What the README shows, and a layer and a callback of the user's own."""
+"""The README's example, with a custom layer and a custom callback."""
 
 from pathlib import Path
 from typing import Any

@@ -32,7 +32,7 @@ def test_evaluate_prints_a_table(trained_run, capsys):
 
 def test_json_is_strict_where_numbers_are_not_finite(trained_run, tmp_path, capsys):
     def refuse(constant):
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     folder = shutil.copytree(trained_run, tmp_path / "run")
     weights = {name: array * np.nan for name, array in load_file(folder / "best.safetensors").items()}

@@ -60,7 +60,7 @@ def mapped(forward, backward, wants_output: bool):
 SPREAD = {"stride": 2, "padding": 1}
 LAYERS = {
     "conv": (nn.Conv2d(4, 5, 3, **SPREAD), convolved(F.conv2d, F.conv2d_backward, **SPREAD), X),
-    "conv of the whole image": (nn.Conv2d(4, 5, (7, 6)), convolved(F.conv2d, F.conv2d_backward), X),
+    "conv with a kernel as large as the image": (nn.Conv2d(4, 5, (7, 6)), convolved(F.conv2d, F.conv2d_backward), X),
     "transposed": (
         nn.ConvTranspose2d(4, 5, 3, **SPREAD), convolved(F.conv_transpose2d, F.conv_transpose2d_backward, **SPREAD), X
     ),
