@@ -145,7 +145,7 @@ def test_early_stopping(options, results, epochs, capsys):
         ({"patience": 1, "monitor": "loss"}, ValueError, "`monitor` is 'loss' but must begin with 'train_'"),
         ({"patience": 1, "min_delta": -1}, ValueError, "`min_delta` is -1"),
     ],
-    ids=["no patience", "what nobody records", "a negative delta"],
+    ids=["no patience", "a metric that is not recorded", "a negative delta"],
 )
 def test_early_stopping_refuses(options, error, message):
     with pytest.raises(error, match=message):

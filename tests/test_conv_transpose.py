@@ -94,8 +94,7 @@ def test_backward_with_stride_padding_and_output_padding_by_hand(backend, dtype)
     dy = np.array([[1, 2, 3], [4, 5, 6]], dtype)[None, None]
     options = {"stride": 2, "padding": 1, "output_padding": (0, 1), "backend": backend}
     dx, dweight, dbias = F.conv_transpose2d_backward(dy, IMAGE.astype(dtype), FILTER.astype(dtype), **options)
-    # pixel 1 meets dy's 1 with tap 1000; 2 meets 2 with 100 and 3 with 1000; 3 meets 4 with 10; 4 meets 5 with 1, 6
-    # with 10
+    # in dy, pixel 1 meets 1 with tap 1000; 2: 2 with 100, 3 with 1000; 3: 4 with 10; 4: 5 with 1, 6 with 10
     np.testing.assert_array_equal(dx[0, 0], [[1000, 3200], [40, 65]])
     np.testing.assert_array_equal(dweight[0, 0], [[4 * 5, 3 * 4 + 4 * 6], [2 * 2, 1 * 1 + 2 * 3]])
     np.testing.assert_array_equal(dbias, [21])

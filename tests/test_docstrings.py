@@ -16,17 +16,17 @@ from numpydoc.validate import validate
 PUBLIC = {str(documented): documented for documented in public()}
 
 SKIPPED = {
-    "GL01": "a docstring begins behind its quotes",
-    "ES01": "one sentence may be all there is to say",
-    "EX01": "a method is shown by the example of its class",
-    "SA01": "names in backquotes lead to what is related",
-    "SS05": "a summary may begin with a noun; every plural looks like a third person",
-    "PR03": "parameters that are as in another function share a line",
-    "PR04": "as they share its types",
-    "PR07": "a name and a type often say all",
-    "PR08": "a description may begin with a name",
+    "GL01": "a docstring starts right after its quotes",
+    "ES01": "one sentence may be enough",
+    "EX01": "the example of a class also shows its methods",
+    "SA01": "names in backquotes refer to related objects",
+    "SS05": "a summary may start with a noun; the check takes plurals for verbs in the third person",
+    "PR03": "parameters that are described in another function share a line",
+    "PR04": "their types are those of the other function",
+    "PR07": "a name and a type are often enough",
+    "PR08": "a description may start with a name",
     "RT02": "results of one type share a line",
-    "RT03": "a type often says all",
+    "RT03": "a type is often enough",
     "YD01": "nearly all generators here are context managers, which yield nothing",
 }
 """Checks of numpydoc that are skipped, with the reason."""
