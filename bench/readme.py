@@ -60,17 +60,18 @@ def nets() -> str:
     for row in steps():
         ours, _, theirs, ratio = against(row, "PyTorch")
         rows.append((NETS[row["net"]], row["N"], ours, theirs, ratio))
-    return table(("network", "batch", "fastcnn, ms", "PyTorch, ms", "speedup"), rows, "lrrrr") + f"\n{machine('nets')}\n"
+    heads = "network", "batch", "fastcnn, ms", "PyTorch, ms", "speedup"
+    return table(heads, rows, "lrrrr") + f"\n{machine('nets')}\n"
 
 
 def inference() -> str:
     """Compiled inference beside PyTorch, as it is and optimized for inference, and ONNX Runtime; and the machine."""
     others = "PyTorch", "PyTorch, optimized", "ONNX Runtime"
-    rows = [
-        (SHORT[net], row["N"], milliseconds(row, "fastcnn"), *(milliseconds(row, name) for name in others))
-        + (f"{row['ratios']['ONNX Runtime']['fastcnn']:.1f}",)
-        for net, row in answers()
-    ]
+    rows = []
+    for net, row in answers():
+        speedup = row["ratios"]["ONNX Runtime"]["fastcnn"]
+        times = (milliseconds(row, name) for name in ("fastcnn", *others))
+        rows.append((SHORT[net], row["N"], *times, f"{speedup:.1f}"))
     heads = "network", "batch", "fastcnn, ms", *(f"{name}, ms" for name in others), "speedup over ONNX Runtime"
     return table(heads, rows, "lrrrrrr") + f"\n{machine('inference')}\n"
 
