@@ -1,8 +1,9 @@
-"""Write the tables of README.md and of the guide's page on speed from the committed measurements of bench/results.
+"""Write the tables of the README, of the guide's page on speed and of the walk from the measurements of bench/results.
 
 python bench/readme.py
 
-A table stands between the comments <!-- table: NAME --> and <!-- end -->.
+A table stands between the comments <!-- table: NAME --> and <!-- end -->. After a change of examples/walk.md, its
+notebook must be made again: jupytext --update --to ipynb examples/walk.md
 """
 
 import json
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = "README.md", "examples/guide/speed.md"
+PAGES = "README.md", "examples/guide/speed.md", "examples/walk.md"
 NETS = {
     "lenet5": "LeNet-5, 32x32, grey",
     "conv8_conv16": "two 3x3 layers of 8 and 16 filters, 28x28, grey",
@@ -76,6 +77,18 @@ def inference() -> str:
     return table(heads, rows, "lrrrrrr") + f"\n{machine('inference')}\n"
 
 
+def walk(first: int, last: int) -> str:
+    """Steps of the walk, by their numbers."""
+    rows = []
+    for row in report("ladder")["tables"][0]["rows"]:
+        if first <= int(row["step"].partition(".")[0]) <= last:
+            ms, gflops, share = row["ms"], row["gflops"], 100 * row["of_peak"]
+            digits = ".0f" if ms > 10 else ".3g", ".0f" if gflops > 10 else ".2g", ".0f" if share > 10 else ".2g"
+            numbers = (format(number, digit) for number, digit in zip((ms, gflops, share), digits, strict=True))
+            rows.append((row["step"], *numbers))
+    return table(("step", "ms", "GFLOP/s", "% of peak"), rows, "lrrr") + f"\n{machine('ladder')}\n"
+
+
 def against(row: dict, other: str) -> tuple[str, str, str, str]:
     """The time of fastcnn, the name and the time of the fastest form of another library, and its ratio to ours."""
     names = [name for name in row["times"] if name.startswith(other)]
@@ -124,7 +137,13 @@ def table(heads: tuple[str, ...], rows: list[tuple], sides: str) -> str:
     return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
-TABLES: dict[str, Callable[[], str]] = {"overview": overview, "nets": nets, "inference": inference}
+TABLES: dict[str, Callable[[], str]] = {
+    "overview": overview,
+    "nets": nets,
+    "inference": inference,
+    "forward": lambda: walk(1, 4),
+    "backward": lambda: walk(5, 7),
+}
 
 if __name__ == "__main__":
     sys.exit(main())
