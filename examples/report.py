@@ -139,7 +139,7 @@ def s3(records: list[dict], figures: Path) -> list[str]:
         f"{record['figures']['seconds_an_epoch']:.2f}", *(percent(accuracy_after(record, n)) for n in (1, 5, 30)),
         percent(record["figures"]["test_accuracy"]),
     ] for record in best]  # fmt: skip
-    head = ["net", "parameters", "multiply-adds", "s an epoch", *(f"after {n}" for n in (1, 5, 30)), "at last"]
+    head = ["net", "parameters", "multiply-adds", "s an epoch", *(f"after {n}" for n in (1, 5, 30)), "final"]
     parts = ["### CNN against MLPs", table(head, rows), *curves(records, figures)]
     for record in best:
         if pictures := record.get("pictures"):

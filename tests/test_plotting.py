@@ -40,7 +40,7 @@ def test_curves_hold_the_numbers():
     np.testing.assert_allclose(losses["training, each batch"][:, 0], np.arange(1, 12) / 3)
     np.testing.assert_allclose(losses["training, each batch"][:, 1], HISTORY.step_losses)
     names, lines = zip(*curves(accuracy).items(), strict=True)
-    assert names == ("training, at last 96.67", "validation, at last 98.33")
+    assert names == ("training, final 96.67", "validation, at last 98.33")
     np.testing.assert_allclose(lines[1][:, 1], [95, 97.5, 100 - 5 / 3])
 
 
@@ -86,7 +86,7 @@ def test_runs_side_by_side(count, tmp_path):
     figure.savefig(tmp_path / "runs.png")
     loss, by_epoch, by_time = figure.axes
     lines = loss.get_lines()
-    assert [line.get_label() for line in lines] == [f"run {i}, at last 98.33 %" for i in range(count)]
+    assert [line.get_label() for line in lines] == [f"run {i}, final 98.33 %" for i in range(count)]
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == count
     np.testing.assert_allclose(lines[-1].get_xydata(), [(1, 0.5), (2, 0.25), (3, 0.5 / 3)])
     np.testing.assert_allclose(by_epoch.get_lines()[0].get_ydata(), [95, 97.5, 100 - 5 / 3])
@@ -232,7 +232,7 @@ def test_mistakes_come_the_surest_first(dtype, tmp_path):
 
 def test_as_many_mistakes_as_asked():
     figure = plot_mistakes(DIGITS.astype(np.float32), np.array([0, 0, 0, 1]), SURE, count=1)
-    assert title(figure) == "3 of 4 images are wrong; the surest 1"
+    assert title(figure) == "3 of 4 images are wrong; the 1 most confident"
     assert words(figure) == ["1 → 0  99.9 %"]
     assert len(pictures(figure)) == 1
 
@@ -382,7 +382,7 @@ def test_names_are_shown_as_they_are(tmp_path):
     for labels in (confusion.axes[0].get_xticklabels(), confusion.axes[0].get_yticklabels()):
         assert [label.get_text() for label in labels] == SHOWN
     (legend,) = compare_histories(dict.fromkeys(NAMES, HISTORY)).legends
-    assert [text.get_text() for text in legend.get_texts()] == [f"{name}, at last 98.33 %" for name in SHOWN]
+    assert [text.get_text() for text in legend.get_texts()] == [f"{name}, final 98.33 %" for name in SHOWN]
     wrong = np.roll(np.eye(10), 1, axis=1)
     mistakes = plot_mistakes(np.zeros((10, 1, 4, 4), np.uint8), np.arange(10), wrong, NAMES)
     assert words(mistakes)[3] == "_old → \\$x\\$  99.9 %"

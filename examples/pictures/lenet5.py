@@ -40,7 +40,7 @@ def curves():
 
 
 def mistakes():
-    """The test images of which it is wrong, the surest first."""
+    """The test images that the network gets wrong, the most confident first."""
     run = trained()
     return plotting.plot_mistakes(run.pixels.images, run.pixels.labels, run.result.probabilities)
 

@@ -64,7 +64,7 @@ def plot_history(history) -> "_style.Figure":
         ):
             x, y = _curve(history, part, kind, [epoch.epoch - middle for epoch in epochs])
             if y:
-                label = name if axes is loss else f"{name}, at last {y[-1]:.{2 if kind.percent else 4}f}"
+                label = name if axes is loss else f"{name}, final {y[-1]:.{2 if kind.percent else 4}f}"
                 axes.plot(x, y, **style, linewidth=2, markersize=5, label=label)
         _style.curves(axes, kind.title, "epochs")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -136,7 +136,7 @@ def compare_histories(histories: Mapping) -> "_style.Figure":
         last = _curve(history, part, metric)[1][-1]
         written = f"{last:.2f} %" if metric.percent else f"{last:.4f}"
         loss.plot(
-            *_curve(history, part, kinds[0], numbers), **style, label=f"{unicode_text(str(name))}, at last {written}"
+            *_curve(history, part, kinds[0], numbers), **style, label=f"{unicode_text(str(name))}, final {written}"
         )
         by_epoch.plot(*_curve(history, part, metric, numbers), **style)
         by_time.plot(*_curve(history, part, metric, seconds), **style)

@@ -69,7 +69,7 @@ def plot_mistakes(
     longest = max(map(len, names))
     most = 8 if longest <= 3 else 5 if longest <= 8 else 4
     across = min(len(shown), most)
-    more = f"; the surest {len(shown)}" * (len(shown) < len(wrong))
+    more = f"; the {len(shown)} most confident" * (len(shown) < len(wrong))
     title = f"{len(wrong):,} of {len(images):,} images {'is' if len(wrong) == 1 else 'are'} wrong{more}"
     inches = 9 / most  # width of an image
     words, high = 0.27 / inches, images.shape[2] / images.shape[3]  # height of the text and of an image, in widths
