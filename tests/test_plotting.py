@@ -40,7 +40,7 @@ def test_curves_hold_the_numbers():
     np.testing.assert_allclose(losses["training, each batch"][:, 0], np.arange(1, 12) / 3)
     np.testing.assert_allclose(losses["training, each batch"][:, 1], HISTORY.step_losses)
     names, lines = zip(*curves(accuracy).items(), strict=True)
-    assert names == ("training, final 96.67", "validation, at last 98.33")
+    assert names == ("training, final 96.67", "validation, final 98.33")
     np.testing.assert_allclose(lines[1][:, 1], [95, 97.5, 100 - 5 / 3])
 
 
@@ -222,7 +222,7 @@ DIGITS = np.random.default_rng(2).integers(0, 256, (4, 1, 5, 5)).astype(np.uint8
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_mistakes_come_the_surest_first(dtype, tmp_path):
+def test_the_most_confident_mistakes_come_first(dtype, tmp_path):
     figure = plot_mistakes(DIGITS, np.array([0, 0, 0, 1]), SURE.astype(dtype), ["cat", "dog"])
     figure.savefig(tmp_path / "mistakes.png")
     assert title(figure) == "3 of 4 images are wrong"
