@@ -366,7 +366,7 @@ def test_the_latest_that_is_whole_is_taken(tmp_path):
     newest.write_bytes(newest.read_bytes()[:-5])
     with pytest.warns(UserWarning, match=r"00000021\.safetensors is not .* The previous checkpoint is tried"):
         assert training.latest_checkpoint(tmp_path).steps == 14
-    with pytest.warns(UserWarning, match="The one before is taken"):
+    with pytest.warns(UserWarning, match="The previous checkpoint is tried"):
         trainer = run(tmp_path, epochs=1)  # replaces the damaged one
     assert (len(trainer.history.epochs), steps(tmp_path)) == (3, [14, 21])
     newest.write_bytes(b"")
