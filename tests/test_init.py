@@ -133,7 +133,10 @@ def test_settings_of_spreads_are_checked(rng):
         ),
         (lambda: nn.init.uniform_(weight, rng, 2, 1), "`a` is 2 but must be at most `b`, 1"),
         (lambda: nn.init.normal_(weight, rng, 0, -1), "`std` is -1 but must be at least 0"),
-        (lambda: nn.init.xavier_normal_(nn.Parameter(np.zeros(3)), rng), "needs a parameter with at least 2 dimensions"),
+        (
+            lambda: nn.init.xavier_normal_(nn.Parameter(np.zeros(3)), rng),
+            "needs a parameter with at least 2 dimensions",
+        ),
     ]:
         with pytest.raises(ValueError, match=message):
             call()

@@ -404,7 +404,7 @@ def test_onnx_names_the_layer(tmp_path):
     pytest.importorskip("onnx")
     model = models.LeNet5()
     model[1] = Own()
-    with pytest.raises(TypeError, match="1: Own cannot be written as ONNX. Supported are "):
+    with pytest.raises(TypeError, match=r"1: Own cannot be written as ONNX\. Supported are "):
         interop.to_onnx(model, tmp_path / "a.onnx")
 
 

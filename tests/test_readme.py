@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fastcnn.__main__ import COMMANDS
+from fastcnn import data
+from fastcnn.__main__ import COMMANDS, main
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -29,8 +30,7 @@ def run(page: Path) -> dict:
 
 def test_readme_runs(capsys):
     run(README)
-    loss = float(re.search(r"loss of the last batch: (\S+)", capsys.readouterr().out).group(1))
-    assert loss < 2.0  # it started at ln 10 = 2.3
+    assert float(capsys.readouterr().out) > 0.5  # guessing gives 0.1
 
 
 NEEDS = {"training": "matplotlib", "deployment": "onnx", "scikit_learn": "sklearn"}
@@ -41,6 +41,9 @@ def test_guide_runs(page, tmp_path, monkeypatch):
     if page.stem in NEEDS:
         pytest.importorskip(NEEDS[page.stem])
     monkeypatch.chdir(tmp_path)
+    if page.stem == "deployment":  # uses a run and a picture of its reader's
+        assert main(["train", "--data", "digits", "--limit", "500", "--epochs", "1", "--out", "runs/mnist"]) == 0
+        pytest.importorskip("PIL.Image").fromarray(data.digits(10, 10)[0].images[0, 0]).save("seven.jpg")
     namespace = run(page)
     if page.stem == "training":
         assert namespace["result"].accuracy > 0.8
