@@ -159,6 +159,22 @@ def test_overwrite_removes_a_run_and_nothing_else(folder, tmp_path, capsys):
     train(capsys, *options, "--epochs", 1, "--overwrite", "--seed", 1)  # also without an existing run
 
 
+@pytest.mark.parametrize("name", ["history.json", "history.csv", "weights.safetensors"])
+def test_results_of_another_program_are_not_written_over(folder, tmp_path, capsys, name):
+    out = tmp_path / "lenet5"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    (out / name).write_text("theirs")
+    options = (*OPTIONS, "--data", folder, "--epochs", 1, "--out", out)
+    assert refused(capsys, *options) == (
+        f"{out} already holds the results of another run ({name}): choose another --out, or add --overwrite to train "
+        "into this folder."
+    )
+    assert {path.name: path.read_text() for path in out.iterdir()} == {"notes.txt": "mine", name: "theirs"}
+    train(capsys, *options, "--overwrite")
+    assert len(rates(out)) == 1
+
+
 def test_overwrite_removes_nothing_where_no_run_begins(folder, tmp_path, capsys):
     out = tmp_path / "run"
     train(capsys, *OPTIONS, "--data", folder, "--epochs", 1, "--out", out)

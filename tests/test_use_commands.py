@@ -208,6 +208,22 @@ def test_what_is_no_run_is_one_line(tmp_path, capsys):
         assert message in stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("evaluate",), ("predict", "a.png"), ("export", "--out", "a.onnx"), ("train", "--resume")],
+    ids=lambda command: command[0],
+)
+def test_results_without_a_checkpoint_are_said(command, tmp_path, capsys):
+    pytest.importorskip("PIL")
+    (tmp_path / "weights.safetensors").write_text("of examples/lenet5.py")
+    name, *others = command
+    argv = (*command, tmp_path) if name == "train" else (name, tmp_path, *others)
+    how = "Only `fastcnn train` writes checkpoints; train with `fastcnn train --out DIR`."
+    assert call(capsys, *argv) == (1, "", f"fastcnn {name}: error: There is no checkpoint in {tmp_path}. {how}\n")
+    (tmp_path / "weights.safetensors").unlink()
+    assert call(capsys, *argv)[2] == f"fastcnn {name}: error: There is no checkpoint in {tmp_path}.\n"
+
+
 def test_a_folder_that_may_not_be_read_is_not_empty(tmp_path, monkeypatch, capsys):
     def refused(path):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))

@@ -10,7 +10,7 @@ import numpy as np
 import fastcnn
 from fastcnn import functional
 from fastcnn.commands import prepare, settings
-from fastcnn.commands.records import BEST
+from fastcnn.commands.records import BEST, results
 from fastcnn.data import DataError, Preprocessing, digit_image, read_image
 from fastcnn.nn import Sequential
 from fastcnn.training import CheckpointError, SavedRun, latest_checkpoint, load_checkpoint, load_weights
@@ -109,7 +109,8 @@ def load(run: Path) -> SavedRun:
         os.scandir(run).close()  # raises PermissionError if the folder cannot be read, instead of finding no checkpoint
     saved = latest_checkpoint(run) if run.is_dir() else load_checkpoint(run)
     if saved is None:
-        raise FileNotFoundError(f"There is no checkpoint in {run}.")
+        how = " Only `fastcnn train` writes checkpoints; train with `fastcnn train --out DIR`." if results(run) else ""
+        raise FileNotFoundError(f"There is no checkpoint in {run}.{how}")
     if not isinstance(saved.settings, dict) or saved.settings.keys() != {"settings", "preprocessing", "data"}:
         raise CheckpointError(f"{saved.path} was not written by fastcnn train: {json.dumps(saved.settings):.60}.")
     _check(saved)

@@ -10,6 +10,12 @@ from fastcnn.training.checkpoint import checkpoints
 
 BEST, HISTORY, SETTINGS = "best.safetensors", "history.json", "settings.toml"
 TABLE, CURVES = "history.csv", "curves.png"
+WEIGHTS = ".safetensors"  # suffix
+
+
+def results(folder: Path) -> list[str]:
+    """Return the names of a run's history and weights in a folder, also those that another program has written."""
+    return sorted(path.name for path in folder.glob("*") if path.name in (HISTORY, TABLE) or path.suffix == WEIGHTS)
 
 
 def remove_run(folder: Path) -> None:

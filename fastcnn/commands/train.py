@@ -12,11 +12,12 @@ import fastcnn
 from fastcnn import _files, _processors, data, distributed, nn, optim, training
 from fastcnn.commands import held_out, prepare, settings
 from fastcnn.commands.arguments import Parser, path
+from fastcnn.commands.classes import listed_names
 from fastcnn.commands.classifier import load
 from fastcnn.commands.errors import CommandError, UsageError, exit_code, remark, sentence, usage
 from fastcnn.commands.parts import SCHEDULES, make_augment, make_optimizer, make_schedule
 from fastcnn.commands.pretrained import Pretrained, freeze, frozen_at_random, pretrained, take
-from fastcnn.commands.records import BEST, SETTINGS, Records, remove_run, write_curves
+from fastcnn.commands.records import BEST, SETTINGS, Records, remove_run, results, write_curves
 from fastcnn.data import DataError, DataLoader, ImageFolder, Preprocessing
 from fastcnn.training.checkpoint import SavedRun, checkpoints
 from fastcnn.training.checks import check
@@ -58,7 +59,7 @@ def parser() -> Parser:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="start a new run in a folder that holds a run: the old run's files are removed",
+        help="start a new run in a folder that holds a run: the files that fastcnn train wrote there are removed",
     )
     parser.add_argument(
         "--distributed", action="store_true", help="train together with the other processes that mpiexec started"
@@ -120,6 +121,11 @@ def _run(args, ranks=None) -> int:
             raise UsageError(
                 f"{out} already holds a run: continue it with --resume {shlex.quote(str(out))}, replace it with "
                 "--overwrite, or choose another --out."
+            )
+        if (found := results(out)) and not args.overwrite:
+            raise UsageError(
+                f"{out} already holds the results of another run ({listed_names(found)}): choose another --out, or "
+                "add --overwrite to train into this folder."
             )
     if chosen["threads"] is not None:
         with usage("--threads: "):
