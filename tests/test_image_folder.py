@@ -202,6 +202,37 @@ def test_what_is_wrong_is_named(tmp_path, what):
         image_folder(tmp_path, rng=rng())
 
 
+@pytest.mark.parametrize("bad", [1, 2, 5, 7])
+@pytest.mark.parametrize("channels", [None, 1], ids=["headers", "pixels"])
+def test_all_bad_files_are_named(folder, channels, bad):
+    first = sorted(path.parent for path in folder.glob("*/*.png"))[0].name
+    names = [f"{first}/bad{i}.txt" for i in range(bad)]
+    for name in names:
+        (folder / name).write_text("not a picture")
+    with pytest.raises(DataError) as error:
+        image_folder(folder, channels=channels, rng=rng())
+    if bad == 1:
+        assert str(error.value) == (
+            f"{folder / names[0]} is not a picture that Pillow can read. Move it out of the folder."
+        )
+        return
+    which = ", ".join(names[:5]) + ", ..." * (bad > 5)
+    assert str(error.value) == (
+        f"{folder} holds {bad} files that cannot be read as pictures: {which}; move them out of the folder."
+    )
+
+
+def test_a_picture_of_another_size_is_no_bad_file(tmp_path):
+    for i, shape in enumerate([(4, 4), (4, 4), (4, 5)]):
+        save(tmp_path / "train" / "a" / f"{i}.png", level(i, shape))
+        save(tmp_path / "test" / "a" / f"{i}.png", level(i, (4, 4)))
+    with pytest.raises(DataError, match=r"2\.png has 4x5 pixels .* pass `size` to resize all of them\.$"):
+        image_folder(tmp_path)
+    (tmp_path / "test" / "a" / "3.png").write_bytes(b"")  # is found before
+    with pytest.raises(DataError, match=r"3\.png is not a picture that Pillow can read\. Move it out of the folder\.$"):
+        image_folder(tmp_path)
+
+
 def test_folders_that_are_none(tmp_path):
     with pytest.raises(FileNotFoundError, match="but there is no such folder"):
         image_folder(tmp_path / "nowhere")

@@ -1,6 +1,7 @@
 """Folders of pictures with one subfolder for each class."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from fastcnn import _validate
 from .array_dataset import ArrayDataset, drawn
 from .errors import DataError
 from .folders import parts_of, pictures_by_class, pictures_of_parts
-from .pictures import _channels, _pair, _read, has_colour
+from .pictures import _channels, _pair, _read, fault_of, has_colour
+
+BAD = 5  # bad files that an error names
 
 
 class ImageFolder:
@@ -232,8 +235,11 @@ def image_folder(
     ((8, 1, 2, 3), ('day', 'night'), array([0, 1]))
     """
     parts = find_parts(root, size, channels=channels, test_fraction=test_fraction, rng=rng)
-    train = parts["train"].load()
-    return train, (parts.get("test") or parts["validation"]).alike(train.images.shape[2:]).load()
+    test = parts.get("test") or parts["validation"]
+    paths = (Path(path) for part in (parts["train"], test) for path, _ in part.samples)
+    with all_bad_named(test.root, paths):
+        train = parts["train"].load()
+        return train, test.alike(train.images.shape[2:]).load()
 
 
 def find_parts(
@@ -256,7 +262,9 @@ def find_parts(
         held_out, all_of_them = (sum(map(len, part.values())) for part in (test, files))
         sources["test"] = f"{root}, {held_out:,} held-out pictures of {all_of_them:,}"
     if channels is None:
-        channels = channels_of(path for part in found.values() for paths in part.values() for path in paths)
+        paths = [path for part in found.values() for paths in part.values() for path in paths]
+        with all_bad_named(root, paths):
+            channels = channels_of(paths)
     return {part: ImageFolder.of(root, files, size, channels, sources[part]) for part, files in found.items()}
 
 
@@ -266,6 +274,23 @@ def read_pictures(root: Path, names: Iterable[str], size: tuple[int, int], chann
     for name in sorted(names, key=lambda name: name.split("/")):
         files.setdefault(name.split("/")[0], []).append(root / name)
     return ImageFolder.of(root, files, size, channels, source).load()
+
+
+@contextmanager
+def all_bad_named(root: Path, paths: Iterable[Path]) -> Iterator[None]:
+    """If a picture cannot be read, read all of them, so that the error names all bad files and says what to do."""
+    try:
+        yield
+    except DataError as error:
+        faults = {path.relative_to(root).as_posix(): fault for path in paths if (fault := fault_of(path))}
+        if not faults:  # the error is another one, such as a picture of another size
+            raise
+        if len(faults) == 1:
+            raise DataError(f"{next(iter(faults.values()))} Move it out of the folder.") from error
+        names = f"{', '.join(sorted(faults)[:BAD])}{', ...' * (len(faults) > BAD)}"
+        raise DataError(
+            f"{root} holds {len(faults):,} files that cannot be read as pictures: {names}; move them out of the folder."
+        ) from error
 
 
 def existing(root) -> Path:

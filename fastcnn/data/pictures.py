@@ -76,6 +76,15 @@ def has_colour(path: Path) -> bool:
         return image.mode not in GREY
 
 
+def fault_of(path: Path) -> DataError | None:
+    """Return the error of a file that is not a picture or is damaged, otherwise None."""
+    try:
+        _read(path, None, None)
+    except DataError as error:
+        return error
+    return None
+
+
 def _read(path: Path, size: tuple[int, int] | None, channels: int | None) -> np.ndarray:
     """See `read_image`."""
     Image = pillow()
