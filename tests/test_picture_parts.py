@@ -119,13 +119,33 @@ def test_val_chooses_and_test_is_the_final_test(tmp_path, capsys):
     assert f"--validation holds out training images, but {root / 'val'} has validation images." in stderr
 
 
+def test_all_bad_files_of_all_parts_are_named(tmp_path, capsys):
+    root = pictures(tmp_path / "all", "train", "val")
+    whole = (root / "train" / "dark" / "0.png").read_bytes()
+    (root / "train" / "dark" / "0.png").write_bytes(whole[:60])
+    (root / "train" / "light" / "notes.txt").write_text("not a picture")
+    (root / "val" / "light" / "3.png").write_bytes(whole[:60])
+    for options in OPTIONS, (*OPTIONS, "--channels", 1), (*OPTIONS, "--channels", 1, "--image-size", 8):
+        code, _, stderr = call(capsys, "train", *options, "--data", root, "--out", tmp_path / "run")
+        names = "train/dark/0.png, train/light/notes.txt, val/light/3.png"
+        said = f"{root} holds 3 files that cannot be read as pictures: {names}; move them out of the folder."
+        assert (code, stderr) == (1, f"fastcnn train: error: {said}\n")
+
+
 def test_val_alone_chooses_and_is_the_test_unless_more_is_held_out(tmp_path, capsys):
     root = pictures(tmp_path / "all", "train", "Val")
-    code, _, stderr = call(capsys, "train", *OPTIONS, "--data", root, "--out", tmp_path / "run")
+    code, stdout, stderr = call(capsys, "train", *OPTIONS, "--data", root, "--out", tmp_path / "run")
     assert code == 0, stderr
-    assert "12 training, 12 test images of 1x12x12; 2 classes." in stderr
+    assert "12 training, 12 validation images of 1x12x12; 2 classes." in stderr
+    assert "There is no test folder, so the final accuracy is measured on the images from Val, too." in stderr
+    assert "validation accuracy 100.00% on the 12 validation images.\n" in stdout
+    assert "test images" not in stdout + stderr
     _, _, stderr = call(capsys, "evaluate", tmp_path / "run")
     assert stderr == f"Data: {root / 'Val'}; 12 test images.\n"
     call_ = ("train", *OPTIONS, "--data", root, "--validation", 0.25, "--out", tmp_path / "other")
     code, _, stderr = call(capsys, *call_)
     assert "9 training, 3 validation and 12 test images of 1x12x12; 2 classes." in stderr
+    root = pictures(tmp_path / "others", "train", "test")
+    _, _, stderr = call(capsys, "train", *OPTIONS, "--data", root, "--out", tmp_path / "third")
+    assert "12 training, 12 test images of 1x12x12; 2 classes." in stderr
+    assert "Validation uses the test images, because --validation holds out no training images." in stderr

@@ -2,8 +2,8 @@
 
 import re
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,8 @@ import numpy as np
 from fastcnn import _memory, data, models, nn
 from fastcnn.commands.errors import CommandError, UsageError, usage
 from fastcnn.data import ArrayDataset, DataError, DataLoader, ImageFolder, Preprocessing
-from fastcnn.data.image_folder import find_parts
+from fastcnn.data.folders import parts_of
+from fastcnn.data.image_folder import all_bad_named, find_parts
 from fastcnn.data.transforms import level_counts, moments
 
 DIGITS = ("mnist", "digits")  # data sets of digits that are centred as by `digit_image`
@@ -59,6 +60,12 @@ def is_folder(name: str) -> bool:
     return name not in data.names() and Path(name).is_dir()
 
 
+def lacks_test(name: str) -> bool:
+    """Whether a data set is a folder of pictures with validation images but no test images."""
+    parts = parts_of(Path(name)) if is_folder(name) else None
+    return parts is not None and parts.test is None
+
+
 def load(name: str, root=None, size=None, channels=None, rng=None) -> dict[str, Images]:
     """Load the parts "train", "test" and, if a folder has it, "validation"; see `fastcnn.data.load`.
 
@@ -70,7 +77,8 @@ def load(name: str, root=None, size=None, channels=None, rng=None) -> dict[str, 
         if root is not None:
             data.load(name, root)  # raises the error that `root` is only for named data sets
         found = find_parts(name, size, channels=channels, rng=rng)
-        expected = found["train"].image_shape[1:]
+        with _all_bad_named(name, found.values()):
+            expected = found["train"].image_shape[1:]
         return {part: folder.alike(expected) for part, folder in found.items()}
 
 
@@ -113,9 +121,15 @@ def parts(settings: Mapping, streams: Streams) -> Parts:
     all_of_them = Parts(train, validation or test, test)
     if isinstance(train, ImageFolder) and _is_lazy(settings, all_of_them):
         return all_of_them
-    with said_of_options():
+    with said_of_options(), _all_bad_named(settings["data"], all_of_them):
         read = {id(part): part.load() if isinstance(part, ImageFolder) else part for part in all_of_them}
     return Parts(*(read[id(part)] for part in all_of_them))
+
+
+def _all_bad_named(root: str, folders: Iterable[Images]) -> AbstractContextManager:
+    """See `fastcnn.data.image_folder.all_bad_named`."""
+    paths = {Path(path): None for folder in folders if isinstance(folder, ImageFolder) for path, _ in folder.samples}
+    return all_bad_named(Path(root), paths)
 
 
 def _is_lazy(settings: Mapping, parts: Parts) -> bool:

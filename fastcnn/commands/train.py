@@ -171,6 +171,7 @@ class Run:
         streams = prepare.Streams.of(chosen["seed"])
         with _moved(chosen, out, saved):
             self.parts = train, validation, test = prepare.parts(chosen, streams)
+        self.no_test = validation is test and prepare.lacks_test(chosen["data"])
         self.given, self.chosen = chosen, settings.for_images(chosen, len(train))
         chosen = self.chosen
         self._workers = fastcnn.get_num_threads() if isinstance(train, ImageFolder) else 0
@@ -293,16 +294,20 @@ class Run:
         train, validation, test = self.parts
         C, H, W = train.image_shape
         held = f"{len(validation):,} validation and " if validation is not test else ""
+        role = "validation" if self.no_test else "test"
         fitted = (
             f", fitted into {self.preprocess.size}x{self.preprocess.size}"
             if (self.preprocess.size,) * 2 != (H, W)
             else ""
         )
         remark(
-            f"Data: {train.source}; {len(train):,} training, {held}{len(test):,} test images of {C}x{H}x{W}{fitted}; "
+            f"Data: {train.source}; {len(train):,} training, {held}{len(test):,} {role} images of {C}x{H}x{W}{fitted}; "
             f"{len(train.classes)} classes."
         )
-        if validation is test:
+        if self.no_test:
+            folder = Path(test.source).name
+            remark(f"There is no test folder, so the final accuracy is measured on the images from {folder}, too.")
+        elif validation is test:
             remark("Validation uses the test images, because --validation holds out no training images.")
         if isinstance(train, ImageFolder):
             remark("The pictures are decoded when they are needed; --no-lazy keeps all in memory.")
@@ -351,6 +356,8 @@ class Run:
             arrays = prepared if isinstance(prepared, tuple) else (prepared,)
             result = training.evaluate(self.model, *arrays)
             print(f"; test accuracy {result.accuracy:.2%} on {len(test):,} images.")
+        elif self.no_test:
+            print(f" on the {len(test):,} validation images.")
         else:
             print(f" on the {len(test):,} test images, which were the validation images.")
         remark(f"Written to {self.out}: {', '.join(sorted(path.name for path in self.out.iterdir()))}.")
