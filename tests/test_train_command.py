@@ -206,6 +206,23 @@ def test_failures_are_one_line(options, tmp_path, capsys, given, message):
     assert message in stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_without_a_network_the_built_in_digits_are_offered(tmp_path, monkeypatch, capsys, name):
+    pooch = pytest.importorskip("pooch")
+
+    def offline(*args, **kwargs):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.delenv("FASTCNN_DATA", raising=False)
+    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache")
+    monkeypatch.setattr(pooch, "retrieve", offline)
+    code, stdout, stderr = call(capsys, "train", "--data", name, "--out", tmp_path / "run")
+    assert (code, stdout, stderr.count("\n")) == (1, "", 1)
+    assert "could not be downloaded" in stderr
+    advice = "name by --data-root or FASTCNN_DATA, or train on the built-in digits: --data digits.\n"
+    assert stderr.endswith(advice)
+
+
 def test_more_threads_than_processors_are_said(options, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("fastcnn._processors.usable", lambda: 2)
     before = fastcnn.get_num_threads()
@@ -246,8 +263,10 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(mnist_folder, tmp_path, mon
     assert code == 0
     assert "Continuing after " in stderr
     assert_same_run(whole, killed)
-    code, stdout, _ = call(capsys, "train", "--resume", "killed")  # the run is already complete
+    code, stdout, stderr = call(capsys, "train", "--resume", "killed")
     assert code == 0
+    assert "This run is finished after 3 epochs; add --epochs 6 to train for 3 more." in stderr
+    assert "Continuing after " not in stderr
     assert stdout.startswith("best epoch: ")
     assert_same_run(whole, killed)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastcnn import _memory, data, models, nn
 from fastcnn.commands.errors import CommandError, UsageError, usage
-from fastcnn.data import ArrayDataset, DataError, DataLoader, ImageFolder, Preprocessing
+from fastcnn.data import ArrayDataset, DataError, DataLoader, DownloadError, ImageFolder, Preprocessing
 from fastcnn.data.folders import parts_of
 from fastcnn.data.image_folder import all_bad_named, find_parts
 from fastcnn.data.transforms import level_counts, moments
@@ -73,7 +73,11 @@ def load(name: str, root=None, size=None, channels=None, rng=None) -> dict[str, 
     """
     with said_of_options():
         if not is_folder(name):
-            return dict(zip(("train", "test"), data.load(name, root), strict=True))
+            try:
+                return dict(zip(("train", "test"), data.load(name, root), strict=True))
+            except DownloadError as error:
+                builtin = "or train on the built-in digits: --data digits."
+                raise OSError(f"{str(error).removesuffix('.')}, {builtin}") from error
         if root is not None:
             data.load(name, root)  # raises the error that `root` is only for named data sets
         found = find_parts(name, size, channels=channels, rng=rng)

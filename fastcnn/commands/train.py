@@ -320,7 +320,11 @@ class Run:
         for text in self._said:
             remark(text)
         self._announce_batches()
-        if done := len(self.trainer.history.step_losses):
+        epochs = len(self.trainer.history.epochs)
+        if epochs >= self.chosen["epochs"]:
+            how = f"add --epochs {2 * epochs} to train for {epochs} more"
+            remark(f"This run is finished after {epochs} epoch{'s' * (epochs > 1)}; {how}.")
+        elif done := len(self.trainer.history.step_losses):
             remark(f"Continuing after {done:,} batches.")
 
     def _announce_batches(self) -> None:
