@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 import fastcnn
-from fastcnn.commands.arguments import Parser
+from fastcnn.commands.arguments import Parser, choice, from_text
 
 COMMANDS = {  # each is a module of fastcnn.commands, imported only when its command runs
     "train": "train a model",
@@ -47,9 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = "".join(f"  {name:<10} {about}\n" for name, about in COMMANDS.items())
     parser.epilog = f"commands:\n{commands}\nfastcnn COMMAND --help shows the options of a command, with examples."
     parser.add_argument("--version", action="version", version=fastcnn.__version__)
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of the commands below")
+    command = from_text(choice(*COMMANDS))
+    parser.add_argument("command", type=command, metavar="COMMAND", help="one of the commands below")
     rest = parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its arguments")
     rest.required = False
+    if not (sys.argv[1:] if argv is None else argv):
+        parser.print_help(sys.stderr)
+        return 2
     args = parser.parse_args(argv)
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):

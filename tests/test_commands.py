@@ -76,8 +76,17 @@ def test_warmup_without_a_folder_fails():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "the following arguments are required: COMMAND"),
-        (["wramup"], "invalid choice: 'wramup'"),
+        ([], "usage: fastcnn [-h] [--version] COMMAND ..."),
+        ([], "\n  train      train a model\n"),
+        (["wramup"], "argument COMMAND: 'wramup' is not one of train, evaluate, "),
+        (["wramup"], "download, info, warmup (did you mean warmup?)\n"),
+        (["fly"], "download, info, warmup\n"),
+        (["summary", "Lenet5"], "argument MODEL: 'Lenet5' is not one of lenet5, "),
+        (["summary", "resnet"], "(did you mean resnet20?)\n"),
+        (
+            ["download", "mnist", "cifar"],
+            "'cifar' is not one of mnist, fashion-mnist, kmnist, cifar10 (did you mean ci",
+        ),
         (["warmup", "--batch-size", "0"], "argument --batch-size: 0 is not a whole number of at least 1"),
         (["warmup", "--model", "conv8", "--image-size", "1"], "image_size"),
         (["info", "--batch-size", "1"], "unrecognized arguments"),

@@ -122,6 +122,7 @@ def test_settings_come_from_a_file_and_options_win(mnist_folder, tmp_path, capsy
     ("text", "message"),
     [
         pytest.param("epoch = 3", "there is no setting 'epoch'; the settings are model, model_opt", id="key"),
+        pytest.param("epoch = 3", " (did you mean epochs?).", id="key meant"),
         pytest.param("epochs = 0", "epochs: 0 is not a whole number of at least 1.", id="out of range"),
         pytest.param("epochs = '3'", "epochs: '3' is not a whole number of at least 1.", id="a text for a number"),
         pytest.param("epochs = true", "epochs: True is not a whole number", id="a truth value for a number"),
@@ -162,6 +163,9 @@ def test_what_is_wrong_in_a_file_is_one_line(options, tmp_path, capsys, text, me
         pytest.param(["--schedule", "step"], "The schedule 'step' needs step_size.", id="missing"),
         pytest.param(["--schedule", "constant", "--schedule-options", "a=1"], "'constant' has no option", id="none"),
         pytest.param(["--data", "minst"], "--data is 'minst', but there is no data set, folder", id="data"),
+        pytest.param(["--data", "minst"], "cifar10, digits (did you mean mnist?).", id="data set meant"),
+        pytest.param(["--model", "lenet"], " (did you mean lenet5?)", id="model meant"),
+        pytest.param(["--augment", "rotate"], " (did you mean rotation?).", id="augmentation meant"),
         pytest.param(["--data", __file__], "a file, but must be a folder of images or an", id="no folder"),
         pytest.param(["--threads", "100000"], "`n` is 100000 but must be at most", id="threads"),
         pytest.param(

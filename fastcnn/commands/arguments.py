@@ -7,6 +7,8 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+from fastcnn._text import choices_for
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that reports an error in one line, without the usage message.
@@ -112,7 +114,7 @@ def choice(*names) -> Callable:
 
     def check(value):
         if value not in names or isinstance(value, bool):
-            raise ValueError(f"{value!r:.60} is not one of {', '.join(map(str, names))}")
+            raise ValueError(f"{value!r:.60} is not one of {choices_for(value, names)}")
         return value
 
     return check

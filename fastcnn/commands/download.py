@@ -1,7 +1,7 @@
 """``fastcnn download``: download data sets ahead of time."""
 
 from fastcnn import data
-from fastcnn.commands.arguments import Parser
+from fastcnn.commands.arguments import Parser, choice, from_text
 
 NAMES = tuple(name for name in data.names() if name != "digits")  # fastcnn draws these itself
 
@@ -15,7 +15,8 @@ def parser() -> Parser:
     """Describe the options."""
     about = "Download data sets into the cache, unless they are already there or in the folder FASTCNN_DATA."
     parser = Parser("fastcnn download", about, EXAMPLES)
-    parser.add_argument("names", choices=NAMES, nargs="+", metavar="DATASET", help=f"one or more of {', '.join(NAMES)}")
+    known = f"one or more of {', '.join(NAMES)}"
+    parser.add_argument("names", type=from_text(choice(*NAMES)), nargs="+", metavar="DATASET", help=known)
     return parser
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fastcnn import interop, models, nn, training
+from fastcnn._text import choices_for
 from fastcnn.commands.arguments import Parser, Table, from_text, path, text_value
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import CommandError, UsageError, remark, usage
@@ -53,7 +54,7 @@ def run(args) -> int:
     elif args.source in models.NAMES:
         _export_model(args, kind)
     else:
-        known = ", ".join(models.NAMES)
+        known = choices_for(args.source, models.NAMES)
         raise CommandError(f"There is no run, no checkpoint and no model {args.source}; the models are {known}.")
     return 0
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from fastcnn import optim
+from fastcnn._text import choices_for
 from fastcnn.commands.errors import UsageError, usage
 from fastcnn.data import augment
 
@@ -72,7 +73,7 @@ def make_augment(table: Mapping, size: int, black) -> augment.Compose | None:
     parts = []
     for name, value in table.items():
         if name not in AUGMENTS:
-            raise UsageError(f"There is no augmentation {name!r}; there are {', '.join(AUGMENTS)}.")
+            raise UsageError(f"There is no augmentation {name!r}; there are {choices_for(name, AUGMENTS)}.")
         if value is False:
             continue
         kind, defaults = AUGMENTS[name]

@@ -14,7 +14,7 @@ from typing import Any
 import fastcnn
 from fastcnn import backends, data, models
 from fastcnn._convolution import WAYS
-from fastcnn._text import unicode_text
+from fastcnn._text import choices_for, unicode_text
 from fastcnn.commands.arguments import Parser, Table, choice, flag, from_text, number, table, text_value, texts, whole
 from fastcnn.commands.errors import UsageError
 from fastcnn.commands.parts import AUGMENTS, OPTIMIZERS, SCHEDULES
@@ -138,7 +138,7 @@ def read_file(path: Path) -> dict:
         raise UsageError(f"{path} is not TOML: {error}") from error
     for name, value in found.items():
         if name not in SETTINGS:
-            raise UsageError(f"{path}: there is no setting {name!r}; the settings are {', '.join(SETTINGS)}.")
+            raise UsageError(f"{path}: there is no setting {name!r}; the settings are {choices_for(name, SETTINGS)}.")
         try:
             found[name] = SETTINGS[name].check(value)
         except ValueError as error:

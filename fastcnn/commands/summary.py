@@ -1,7 +1,7 @@
 """``fastcnn summary``: show the layers and costs of a model."""
 
 from fastcnn import models, nn
-from fastcnn.commands.arguments import Parser, Table
+from fastcnn.commands.arguments import Parser, Table, choice, from_text
 from fastcnn.commands.errors import usage
 
 EXAMPLES = """\
@@ -15,7 +15,8 @@ def parser() -> Parser:
     """Describe the options."""
     about = "Print a model's layers with their shapes, parameters, multiply-adds and memory for one image."
     parser = Parser("fastcnn summary", about, EXAMPLES)
-    parser.add_argument("model", choices=models.NAMES, metavar="MODEL", help=f"one of {', '.join(models.NAMES)}")
+    known = f"one of {', '.join(models.NAMES)}"
+    parser.add_argument("model", type=from_text(choice(*models.NAMES)), metavar="MODEL", help=known)
     options = "options of the model, such as num_classes=100"
     parser.add_argument("--options", action=Table, nargs="+", default={}, metavar="NAME=VALUE", help=options)
     return parser

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from fastcnn._text import choices_for
+
 from .array_dataset import ArrayDataset
 from .cifar import cifar10
 from .digits import digits
@@ -85,5 +87,5 @@ mnist, fashion-mnist, kmnist, cifar10, digits.
         raise FileNotFoundError(f"There is no folder of images and no .npz archive {path}.")
     raise ValueError(
         f"`name` is {str(name)!r}, but there is no data set, folder or .npz archive of this name; the data sets are "
-        f"{', '.join(names())}."
+        f"{choices_for(name, names())}."
     )
