@@ -152,6 +152,13 @@ def test_predict_finds_digits_on_paper(trained_run, pictures, capsys):
     assert sum(item["probability"] for item in found[0]["classes"]) == pytest.approx(1, abs=1e-5)
 
 
+def test_predict_takes_the_run_first(trained_run, pictures, capsys):
+    code, stdout, stderr = call(capsys, "predict", pictures[0], trained_run)
+    assert (code, stdout) == (2, "")
+    said = f"{pictures[0]} is a picture, but the run comes first: fastcnn predict RUN IMAGE."
+    assert stderr == f"fastcnn predict: error: {said}\n"
+
+
 def test_predict_prints_a_table(trained_run, pictures, capsys):
     code, stdout, _ = call(capsys, "predict", trained_run, *pictures[:2], "--top", 2)
     assert code == 0

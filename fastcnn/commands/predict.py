@@ -13,7 +13,7 @@ from fastcnn import _strict_json
 from fastcnn.commands.arguments import Parser, from_text, path, whole
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import UsageError, remark, sentence
-from fastcnn.commands.pictures import picture_files
+from fastcnn.commands.pictures import SUFFIXES, picture_files
 from fastcnn.data import DataError
 from fastcnn.data.pictures import pillow
 
@@ -50,6 +50,8 @@ def parser() -> Parser:
 
 def run(args) -> int:
     """Predict the classes and print them."""
+    if args.run.suffix.lower() in SUFFIXES and not args.run.is_dir():
+        raise UsageError(f"{args.run} is a picture, but the run comes first: fastcnn predict RUN IMAGE.")
     pillow()  # fail at once if Pillow is missing
     classifier = Classifier(args.run)
     if args.digit and classifier.image_shape != (1, 28, 28):
