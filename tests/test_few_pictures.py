@@ -1,10 +1,12 @@
 """Default batch sizes and epochs for few images: their choice, the messages, and the saved settings."""
 
+import math
 import tomllib
 
 import pytest
 
 from fastcnn.commands import settings
+from fastcnn.commands.train import standard_error
 from tests.command_line import call
 from tests.test_picture_parts import pictures
 
@@ -50,6 +52,24 @@ def test_it_is_said_and_written_down(tmp_path, capsys):
     assert not any("the weights are updated" in line for line in said)
     said = trained(capsys, root, tmp_path / "run", "--resume")
     assert "Batch size 8, 8 batches per epoch, 30 epochs." in said
+
+
+def test_few_validation_pictures_are_said(tmp_path, capsys):
+    root = pictures(tmp_path / "pictures", "train", count=30)
+    pictures(root, "val", count=15)
+    said = trained(capsys, root, tmp_path / "run", "--epochs", 30)
+    what = "about 2.3 percentage points (one standard error)"  # all are right, so that of half a picture
+    assert said.count(f"30 validation pictures: the accuracy is uncertain by {what}.") == 1
+    pictures(root, "val", count=25)
+    assert not any("uncertain" in line for line in trained(capsys, root, tmp_path / "other", "--epochs", 1))
+
+
+def test_the_standard_error_of_an_accuracy():
+    assert standard_error(0.5, 30) == pytest.approx(0.0913, abs=1e-4)
+    assert standard_error(0.9, 30) == pytest.approx(math.sqrt(0.9 * 0.1 / 30))
+    for accuracy in (0, 1):
+        assert standard_error(accuracy, 30) == pytest.approx(math.sqrt(59 / 60 * 1 / 60 / 30))
+    assert standard_error(1, 1) == 0.5
 
 
 def test_few_batches_are_said(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """``fastcnn train``: train a model."""
 
+import math
 import os
 import shlex
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ from fastcnn.data import DataError, DataLoader, ImageFolder, Preprocessing
 from fastcnn.training.checkpoint import SavedRun, checkpoints
 from fastcnn.training.checks import check
 
+UNCERTAIN = 50  # with fewer validation images, the uncertainty of the accuracy is reported
 FEW = 8  # with fewer batches per epoch, a smaller batch size is suggested
 
 EXAMPLES = """\
@@ -364,7 +366,17 @@ class Run:
             print(f" on the {len(test):,} validation images.")
         else:
             print(f" on the {len(test):,} test images, which were the validation images.")
+        if (n := len(self.parts.validation)) < UNCERTAIN:
+            points = 100 * standard_error(best.validation_accuracy, n)
+            what = f"about {points:.2g} percentage points (one standard error)"
+            remark(f"{n} validation picture{'s' * (n > 1)}: the accuracy is uncertain by {what}.")
         remark(f"Written to {self.out}: {', '.join(sorted(path.name for path in self.out.iterdir()))}.")
+
+
+def standard_error(accuracy: float, n: int) -> float:
+    """Return the standard error of an accuracy on ``n`` images; 0 % and 100 % count as half an image from there."""
+    p = min(max(accuracy, 0.5 / n), 1 - 0.5 / n)  # else the error of 100 % would be 0
+    return math.sqrt(p * (1 - p) / n)
 
 
 @contextmanager
