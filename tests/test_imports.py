@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "nn": ("_absent", "_convolution", "_geometry", "_inputs", "_validate", "backends", "functional"),
     "optim": ("_absent", "_validate", "backends", "nn"),  # nn must not import optim
     "models": ("_validate", "nn"),
-    "data": ("_absent", "_errors", "_inputs", "_validate"),
+    "data": ("_absent", "_errors", "_inputs", "_text", "_validate"),
     "training": (  # and must not import models
         "",
         "_errors",

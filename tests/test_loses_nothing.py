@@ -211,7 +211,7 @@ for part in (2, 5, 6, 7, 8, 12):
     assert code == 0 or (code == 1 and "Cannot write " in message and message.endswith("No space left on device.")), err
     assert kept or "epoch 2" not in out
     mount("-o remount,size=10m")
-    again = ["train", "--resume", run] if kept else [*train, run]
+    again = ["train", "--resume", run] if kept else [*train, run, "--overwrite"]
     assert call(*again)[0] == 0
     assert (run / "best.safetensors").read_bytes() == weights
     subprocess.run(["umount", disk], check=True)

@@ -104,7 +104,7 @@ def test_it_goes_on_bit_for_bit_and_without_the_run_it_came_from(learned, tmp_pa
 def test_pictures_take_the_form_of_those_that_it_has_seen(learned, tmp_path, capsys):
     grey = pictures(tmp_path / "grey", "train", "val")  # 12x12 pixels
     said = train(capsys, "--weights", learned, "--data", grey, "--out", tmp_path / "run")
-    assert any("12 training, 12 test images of 3x16x16" in line for line in said)
+    assert any("12 training, 12 validation images of 3x16x16" in line for line in said)
     said = train(capsys, "--weights", learned, "--data", grey, "--channels", 1, "--out", tmp_path / "other")
     assert any("newly initialized, as their shapes differ: 0.weight" in line for line in said)
 
