@@ -1,5 +1,6 @@
 """The site of the project can be built; its links, and those of the repository's Markdown files, are not broken."""
 
+import html
 import importlib
 import os
 import re
@@ -96,6 +97,11 @@ def test_every_public_name_has_an_entry(site, name):
     modules = {path.stem for path in (site / "fastcnn" / name).glob("*.html")}
     assert public
     assert [entry for entry in public if entry not in modules.union(ids)] == []
+
+
+def test_annotations_do_not_depend_on_pytorch(site):
+    text = re.sub(r"<[^>]*>", "", (site / "fastcnn" / "interop.html").read_text("utf-8"))
+    assert re.search(r"to_torch\(.*\) -> torch\.nn\.Module:", html.unescape(text))
 
 
 @pytest.mark.parametrize("file", [file for file in MARKDOWN if file.exists()], ids=lambda file: file.name)

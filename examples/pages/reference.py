@@ -4,13 +4,14 @@ import importlib
 import inspect
 import re
 import zlib
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pdoc.doc
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from pdoc import render_helpers
 
+from fastcnn.interop.pytorch import reading, writing
 from fastcnn.plotting import _style
 
 PLACES: dict[type, str] = {}
@@ -19,7 +20,11 @@ PLACES: dict[type, str] = {}
 
 def modules() -> dict[str, pdoc.doc.Module]:
     """The package and all modules that are public names of it, or of each other."""
-    _style.Figure = Figure  # in annotations, which only type checkers can evaluate
+    # Names in annotations that only type checkers import; the pages are the same with and without PyTorch.
+    _style.Figure = Figure
+    reading.torch = writing.torch = SimpleNamespace(
+        nn=SimpleNamespace(Module=type("Module", (), {"__module__": "torch.nn"}))
+    )
     found, names = {}, ["fastcnn"]
     while names:
         module = importlib.import_module(names.pop(0))
