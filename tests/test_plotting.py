@@ -17,7 +17,7 @@ from fastcnn.plotting import (
     plot_mistakes,
     plot_saliency,
 )
-from fastcnn.training import History
+from fastcnn.training import Epoch, History
 from tests.epochs import classified
 
 pytest.importorskip("matplotlib")
@@ -42,6 +42,22 @@ def test_curves_hold_the_numbers():
     names, lines = zip(*curves(accuracy).items(), strict=True)
     assert names == ("training, final 96.67", "validation, final 98.33")
     np.testing.assert_allclose(lines[1][:, 1], [95, 97.5, 100 - 5 / 3])
+
+
+@pytest.mark.parametrize("count", [1, 3, 30])
+@pytest.mark.parametrize("validation", [True, False])
+def test_legends_are_between_title_and_curves(count, validation):
+    losses = {"train_loss": lambda i: 1 / i, "validation_loss": lambda i: 0.5 + i / 9}  # no corner stays empty
+    rates = {"train_accuracy": lambda i: 1 - 0.1 / i, "validation_accuracy": lambda i: 0.9}
+    curves = {name: of for name, of in {**losses, **rates}.items() if validation or name.startswith("train")}
+    numbers = range(1, count + 1)
+    epochs = [Epoch(i, 3, 0.5, {name: of(i) for name, of in curves.items()}, 0.006, 1e5) for i in numbers]
+    figure = plot_history(History(epochs, list(np.geomspace(2.3, 0.01, 3 * count))))
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        legend, title = axes.get_legend().get_window_extent(), axes._left_title.get_window_extent()
+        assert axes.get_window_extent().y1 < legend.y0 < legend.y1 < title.y0
+        assert legend.x1 < figure.bbox.x1 / 2 * (1 + figure.axes.index(axes))
 
 
 def test_one_epoch_is_a_picture(tmp_path):

@@ -32,9 +32,9 @@ def file_types() -> tuple[str, ...]:
     return tuple(FigureCanvasBase.get_supported_filetypes())
 
 
-def curves(axes, title: str, x_label: str) -> None:
-    """Set title, label and a plain frame for curves."""
-    axes.set_title(title, loc="left", fontweight="bold")
+def curves(axes, title: str, x_label: str, pad: float | None = None) -> None:
+    """Set title, label and a plain frame for curves; ``pad`` is the space below the title, in points."""
+    axes.set_title(title, loc="left", fontweight="bold", pad=pad)
     axes.set_xlabel(x_label)
     axes.set_xlim(left=0)
     axes.spines[["top", "right"]].set_visible(False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import accumulate
+from typing import Any
 
 from fastcnn._text import unicode_text
 from fastcnn.plotting import _style
@@ -10,6 +11,15 @@ from fastcnn.plotting._style import AMBER, BLUE, GREEN, GREY, ORANGE, PURPLE, SK
 _RUNS = ((BLUE, "s"), (ORANGE, "o"), (GREEN, "^"), (PURPLE, "D"), (SKY, "v"), (AMBER, "P"))
 _STROKES = ("-", "--", ":", "-.")  # the next one is used when all colours have been used
 _MOST_COLUMNS = 3  # maximum number of plots side by side
+_LEGEND: dict[str, Any] = {
+    "loc": "lower left",
+    "bbox_to_anchor": (0, 1),
+    "borderaxespad": 0.5,
+    "borderpad": 0,
+    "ncols": 2,
+    "fontsize": "small",
+    "frameon": False,
+}
 
 
 def plot_history(history) -> "_style.Figure":
@@ -66,9 +76,10 @@ def plot_history(history) -> "_style.Figure":
             if y:
                 label = name if axes is loss else f"{name}, final {y[-1]:.{2 if kind.percent else 4}f}"
                 axes.plot(x, y, **style, linewidth=2, markersize=5, label=label)
-        _style.curves(axes, kind.title, "epochs")
+        # The legend is above the axes, where it covers no curve, below a title with room for its rows.
+        _style.curves(axes, kind.title, "epochs", pad=12 + 13 * -(-len(loss.get_lines()) // 2))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(frameon=False, loc="upper right" if kind.better == "lower" else "lower right")
+        axes.legend(**_LEGEND)
 
     losses = [value for part in ("train", "validation") for value in _curve(history, part, history.kinds[0])[1]]
     positive = [value for value in losses if value > 0]
