@@ -27,7 +27,8 @@ def draw(path: Path):
     )
     for place, row in enumerate(rows):
         rate = f"{row['gflops']:.2g}" if row["gflops"] < 100 else f"{row['gflops']:.0f}"
-        bars.label(axes, place, row["gflops"], rate, bars.duration(row["ms"]))
+        end = peak if row["gflops"] > peak / 20 else row["gflops"]  # beyond the line, where the label would cross it
+        bars.label(axes, place, end, rate, bars.duration(row["ms"]))
     axes.set_xscale("log")
     axes.set_xlim(rows[0]["gflops"] / 5, peak * 30)
     axes.axvline(peak, color=_style.ORANGE, linewidth=2, zorder=1)
@@ -37,5 +38,6 @@ def draw(path: Path):
     )  # fmt: skip
     axes.minorticks_off()
     axes.tick_params(axis="x", labelsize=bars.SMALL, color=_style.GREY)
+    axes.set_xlabel("GFLOP/s, log scale", loc="right", fontsize=bars.SMALL, color=_style.DARK)
     bars.footer(figure, report)
     return figure

@@ -51,4 +51,8 @@ def panel(axes, title: str, rows: list[dict], other: str) -> None:
         )
         bars.label(axes, place, ratio, f"{ratio:.1f}", f"{bars.duration(ours)}, {other} {bars.duration(theirs)}")
     axes.axvline(1, color=_style.DARK, linewidth=1, zorder=1.5)
+    axes.annotate(
+        f"1: as fast as {other}", (1, 0), (0, -3), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
+        ha="center", va="top", fontsize=bars.SMALL, color=_style.DARK,
+    )  # fmt: skip
     axes.tick_params(axis="x", bottom=False, labelbottom=False)
