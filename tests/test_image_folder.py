@@ -243,7 +243,7 @@ def test_folders_that_are_none(tmp_path):
 
 BAD_ARGUMENTS = {
     "no generator": ({"rng": None}, TypeError, "`rng` is None but"),
-    "a seed": ({"rng": 3}, TypeError, "has no subfolders train and test, and holding out test images needs a numpy."),
+    "a seed": ({"rng": 3}, TypeError, "has no subfolders train and test; pass rng=np.random.default_rng(0), which"),
     "two channels": ({"channels": 2}, ValueError, "`channels` is 2 but must be 1 (grey) or 3 (red, green, blue)."),
     "no height": ({"size": (0, 3)}, ValueError, "`size` is 0 but must be at least 1."),
     "three sizes": ({"size": (1, 2, 3)}, TypeError, "`size` must be a whole number, not (1, 2, 3)."),

@@ -1,5 +1,6 @@
 """Loading data by name or path."""
 
+import inspect
 import re
 
 import numpy as np
@@ -29,8 +30,16 @@ def test_a_folder_of_images_with_its_options(tmp_path):
             (tmp_path / name / f"{i}.pgm").write_bytes(b"P5 2 2 255 " + bytes([i] * 4))
     train, test = load(tmp_path, size=6, channels=3, test_fraction=0.5, rng=np.random.default_rng(0))
     assert train.images.shape == test.images.shape == (4, 3, 6, 6)
+    with pytest.raises(TypeError, match=r"pass rng=np.random.default_rng\(0\), which chooses the test pictures\."):
+        load(tmp_path)
     with pytest.raises(TypeError, match="sise"):
         load(tmp_path, sise=6)
+
+
+def test_the_docstring_names_the_options_of_a_folder():
+    options = list(inspect.signature(data.image_folder).parameters)[1:]
+    assert options
+    assert [option for option in options if f"``{option}``" not in load.__doc__] == []
 
 
 def test_a_name_goes_before_a_folder_that_is_called_so(tmp_path, monkeypatch):

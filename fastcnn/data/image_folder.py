@@ -311,8 +311,8 @@ def _split(root: Path, files: dict[str, list[Path]], test_fraction: float, rng) 
     test_fraction = _validate.number("test_fraction", test_fraction, 0, 1)
     if not isinstance(rng, np.random.Generator):
         raise TypeError(
-            f"`rng` is {rng!r:.60} but {root} has no subfolders train and test, and holding out test images needs a "
-            "numpy.random.Generator, such as numpy.random.default_rng(0)."
+            f"`rng` is {rng!r:.60} but {root} has no subfolders train and test; pass rng=np.random.default_rng(0), "
+            "which chooses the test pictures."
         )
     train, test = {}, {}
     for name, paths in files.items():

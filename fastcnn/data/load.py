@@ -41,7 +41,9 @@ def load(name, root=None, **options) -> tuple[ArrayDataset, ArrayDataset]:
     root : str or path-like
         The folder of a data set that would otherwise be downloaded; see `mnist`.
     **options
-        Those of `image_folder`, for a folder of pictures only.
+        Those of `image_folder`, for a folder of pictures: ``size``, ``channels``, ``test_fraction`` and ``rng``. A
+        folder without subfolders ``train`` and ``test`` needs ``rng``, which chooses the test pictures. The named data
+        sets and an ``.npz`` archive take no options.
 
     Returns
     -------
@@ -62,6 +64,14 @@ def load(name, root=None, **options) -> tuple[ArrayDataset, ArrayDataset]:
     >>> train, test = data.load("digits")
     >>> len(train), len(test)
     (60000, 10000)
+
+    A folder ``pictures`` with one subfolder for each class:
+
+    >>> import numpy as np
+    >>> train, test = data.load("pictures", size=32, rng=np.random.default_rng(0))  # doctest: +SKIP
+
+    A name that does not exist:
+
     >>> data.load("imagenet")
     Traceback (most recent call last):
     ValueError: `name` is 'imagenet', but there is no data set, folder or .npz archive of this name; the data sets are \
