@@ -1,5 +1,7 @@
 """Names of PyTorch that fastcnn does not have, and what to use instead."""
 
+import difflib
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -116,11 +118,22 @@ ABSENT = {
 
 
 def say(module: str) -> Callable[[str], Any]:
-    """Return a ``__getattr__`` for a module; its error says what to use instead of PyTorch's name."""
+    """Return a ``__getattr__`` for a module; its error says what to use instead of the missing name."""
 
     def __getattr__(name: str) -> Any:
         why = ABSENT[module].get(name)
         said = f"{module} has no `{name}`: {why}." if why else f"module {module!r} has no attribute {name!r}"
-        raise AttributeError(said, name=name)
+        similar = [] if why else _similar(name, sys.modules[module].__all__)
+        raise AttributeError(said + (f"; did you mean {' or '.join(similar)}?" if similar else ""), name=name)
 
     return __getattr__
+
+
+def _similar(name: str, public: list[str]) -> list[str]:
+    """Return the public name that differs only in upper and lower case, or else up to two similar ones."""
+    if name.startswith("_"):
+        return []
+    lower = {other.lower(): other for other in public}
+    key = name.lower()
+    close = [key] if key in lower else difflib.get_close_matches(key, lower, 2, 0.8)
+    return sorted(lower[other] for other in close)

@@ -236,6 +236,31 @@ def test_what_modules_name_is_there():
         assert hasattr(getattr(fastcnn, module), attribute), name
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "meant"),
+    [
+        ("nn", "Conv2D", "Conv2d"),
+        ("nn", "MaxPool2D", "MaxPool2d"),
+        ("nn", "BatchNorm", "BatchNorm1d or BatchNorm2d"),
+        ("nn", "Linaer", "Linear"),
+        ("optim", "ADAM", "Adam"),
+        ("functional", "ReLU", "relu"),
+        ("data", "dataloader", "DataLoader"),
+    ],
+)
+def test_a_misspelled_name_is_answered_with_the_name_that_was_meant(module, name, meant):
+    with pytest.raises(AttributeError) as error:
+        getattr(importlib.import_module(f"fastcnn.{module}"), name)
+    assert str(error.value) == f"module 'fastcnn.{module}' has no attribute {name!r}; did you mean {meant}?"
+
+
+@pytest.mark.parametrize("name", ["Zebra", "_Conv2D", "__conv2d__"])
+def test_a_name_like_no_other_is_answered_without_a_guess(name):
+    with pytest.raises(AttributeError) as error:
+        getattr(nn, name)
+    assert str(error.value) == f"module 'fastcnn.nn' has no attribute {name!r}"
+
+
 @pytest.mark.parametrize("module", _absent.ABSENT)
 def test_other_names_are_not_there_as_in_any_module(module):
     with pytest.raises(AttributeError, match=f"module '{module}' has no attribute 'nonsense'"):
