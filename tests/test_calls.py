@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastcnn
-from fastcnn import nn
+from fastcnn import models, nn, optim, training
 from tests.in_threads import in_threads
 
 
@@ -412,3 +412,37 @@ def test_a_model_is_gone_with_its_last_reference(norm):
         assert [reference() for reference in last()] == [None, None]
     finally:
         gc.enable()
+
+
+CHAIN = nn.Sequential(
+    nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Sequential({"fc": nn.Linear(18, 3)}), nn.ReLU()
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "note"),
+    [
+        (CHAIN, 2, "Raised in layers 0 and 2 of the model; its input has shape (5, 1, 2, 2)."),  # computed as one
+        (CHAIN, 11, "Raised in layer 4.fc of the model; its input has shape (5, 1, 11, 11)."),
+        (nn.Sequential(nn.Residual(nn.Conv2d(1, 1, 3))), 4, "Raised in layer 0 of the model; its input has shape (5,"),
+        (
+            models.LeNet5(),
+            28,
+            "Raised in layer 6 of the model, which was made for images of shape (1, 32, 32); its input has shape (5, ",
+        ),
+    ],
+)
+def test_an_error_of_a_layer_has_a_note_of_its_place(model, size, note):
+    x = np.zeros((5, 1, size, size), np.float32)
+    step = training.TrainStep(model, optim.SGD(model.parameters(), 0.1), nn.CrossEntropyLoss())
+    for forward in (lambda: model(x), lambda: step(x, np.zeros(5, np.int64))):
+        with pytest.raises(ValueError, match="shape") as error:
+            forward()
+        (said,) = error.value.__notes__
+        assert said.startswith(note)
+
+
+def test_an_error_of_a_layer_alone_has_no_note():
+    with pytest.raises(ValueError, match="features") as error:
+        nn.Linear(3, 2)(np.zeros((5, 4), np.float32))
+    assert not hasattr(error.value, "__notes__")

@@ -15,7 +15,8 @@ class LeNet5(Sequential):
 
     The layers are those of the paper, but C3 sees all maps of S2. As is usual today, the activation is ReLU, the
     pooling is max-pooling without parameters, and the output is linear, for `fastcnn.nn.CrossEntropyLoss`.
-    `LeNet5Classic` is closer to the paper.
+    `LeNet5Classic` is closer to the paper. MNIST's images have 28x28 pixels: ``data.pad_images(images, 2)`` makes them
+    32x32.
 
     Parameters
     ----------

@@ -130,8 +130,27 @@ def run(layer, x, backend) -> tuple[Any, "Call | _Missing"]:
     try:
         with by_arrays(None):
             return layer.forward_native(x, backend), last_call(layer)
+    except (TypeError, ValueError) as error:
+        if outer is None:
+            _note_place(error, layer, x)
+        raise
     finally:
         _running.call = outer
+
+
+def _note_place(error: Exception, model, x) -> None:
+    """Add to an error which layer of the model raised it, and the shape of the model's input."""
+    layer = vars(error).pop("_layer", model)
+    modules = set(layer.modules())  # a fused unit is no layer of the model, but those inside it are
+    names = [name for name, module in model.named_modules() if module in modules]
+    if layer is model or not names:
+        return
+    if layer in set(model.modules()):
+        names = names[:1]
+    place = f"layer {names[0]}" if len(names) == 1 else f"layers {' and '.join(names)}"
+    made_for = getattr(model, "input_shape", None)
+    made_for = f", which was made for images of shape {made_for}" if made_for else ""
+    error.add_note(f"Raised in {place} of the model{made_for}; its input has shape {each(lambda one: one.shape, x)}.")
 
 
 def last_call(layer) -> "Call | _Missing":
@@ -269,6 +288,9 @@ def forward(function):
                 y = function(call.twin, x, backend, **options)
             else:
                 y = observe(self, x, lambda: function(call.twin, x, backend, **options))
+        except (TypeError, ValueError) as error:
+            vars(error).setdefault("_layer", self)  # the innermost one, for `_note_place`
+            raise
         finally:
             _running.call = outer
         kind = type(listed(x)[0])
