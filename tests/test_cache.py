@@ -1,6 +1,7 @@
 """The folder of compiled kernels may be new, stale, broken or read-only: results are the same, with a message."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,6 +44,26 @@ def test_compiling_is_announced_once_and_loading_is_not(tmp_path):
     assert said.count(COMPILING) == 1
     assert f"kept in {tmp_path}" in said
     assert run(RELU, tmp_path) == ""
+
+
+def test_what_was_compiled_is_summed_up_at_exit_unless_it_was_before(tmp_path):
+    first, last = run(RELU, tmp_path / "a").splitlines()
+    assert first.startswith(f"{COMPILING}, about half a second each; kept in ")
+    assert re.fullmatch(r"fastcnn: compiled [1-9]\d* kernels? in \d+\.\d s\.", last)
+    code = f"from fastcnn.training.compiling import Compiling; compiling = Compiling(); {RELU}; compiling.say()"
+    assert [line.split()[1] for line in run(code, tmp_path / "b").splitlines()] == ["compiling", "compiled"]
+
+
+@pytest.mark.parametrize(("command", "lines"), [("info", 1), ("warmup", 0)])
+def test_commands_sum_up_what_they_compiled(command, lines, tmp_path):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(Path(fastcnn.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-m", "fastcnn", command, *(["--model", "mlp"] if command == "warmup" else [])],
+        env=environment, capture_output=True, text=True, timeout=300, check=True,
+    )  # fmt: skip
+    assert done.stderr.count(COMPILING) == 1
+    assert len(re.findall(r"fastcnn: compiled \d+ kernels? in [\d.]+ s\.\n", done.stderr)) == lines  # warmup: stdout
+    assert "were compiled in" in done.stdout or lines
 
 
 def test_nothing_is_compiled_at_import(tmp_path):

@@ -39,8 +39,8 @@ RECORDING = {
 See `fastcnn.nn.recording` and `fastcnn.nn.inference`.
 """
 
-COMPILING = {"runtime.cache": ("compiled", "telling")}
-"""Optional functions of a backend that compiles kernels on demand: the time spent, and a callback before it starts.
+COMPILING = {"runtime.cache": ("compiled", "telling", "reported")}
+"""Optional functions of a backend that compiles kernels on demand: the time spent, and messages about it.
 
 See `fastcnn.training.compiling`.
 """

@@ -67,6 +67,7 @@ def run(args) -> int:
     for kernel, kinds in tqdm(needed, type(model).__name__, unit="kernel", delay=0.5):
         kernel.compile(kinds)
     done = backend.compiled()
+    backend.reported()
     print(
         f"{type(model).__name__} is ready, after {time.perf_counter() - start:.1f} s: {len(needed) + 4} kernels, of "
         f"which {done.kernels - before.kernels} were compiled in {done.seconds - before.seconds:.1f} s. "

@@ -43,6 +43,7 @@ class Compiling:
         self._said = self._backend.compiled()
         if kernels and sys.stderr:
             tqdm.write(f"fastcnn: compiled {kernels} kernel{'s' * (kernels > 1)} in {seconds:.1f} s.", file=sys.stderr)
+            self._backend.reported()
 
     def _new(self) -> tuple[int, float]:
         """Number of kernels compiled since the last report, and the seconds that they took."""

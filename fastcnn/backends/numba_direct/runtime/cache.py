@@ -3,6 +3,7 @@
 Numba chooses the folder: in ``NUMBA_CACHE_DIR``, else ``__pycache__`` beside this file, else in the user's cache.
 """
 
+import atexit
 import functools
 import hashlib
 import sys
@@ -10,7 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from numba.core import config
@@ -178,12 +179,30 @@ def _timed(compile: Callable) -> Callable:
         finally:
             done, spent, _thread.busy = _thread.done, time.perf_counter() - start, False
             field = "reading" if done.kernels == before.kernels else "seconds"
+            if field == "seconds":
+                _unreported.append((0, spent))
             _thread.done = done._replace(**{field: getattr(done, field) + spent})
 
     return timed
 
 
 _said: set[str] = set()
+_unreported: list[tuple[int, float]] = []  # kernels and seconds of all threads that no message has reported yet
+
+
+def reported() -> None:
+    """Leave what was compiled so far out of the line at exit, because another message has reported it."""
+    _unreported.clear()
+
+
+@atexit.register
+def _end() -> None:
+    """At exit, say how many kernels were compiled since the last report, and how long that took."""
+    kernels, seconds = map(sum, zip((0, 0.0), *_unreported, strict=True))
+    if kernels and sys.stderr:
+        with suppress(OSError, ValueError):  # stderr may be closed
+            text = f"fastcnn: compiled {kernels} kernel{'s' * (kernels > 1)} in {seconds:.1f} s."
+            print(text, file=sys.stderr, flush=True)
 
 
 def _warn(what: str, why: str = "") -> None:
@@ -196,9 +215,10 @@ def _warn(what: str, why: str = "") -> None:
 def _begin(where: str) -> None:
     """Count a kernel that is about to be compiled; before the first one, print why the call takes long."""
     _thread.done = _thread.done._replace(kernels=_thread.done.kernels + 1)
+    _unreported.append((1, 0.0))
     if "compiling" not in _said:
         _said.add("compiling")
-        text = f"fastcnn: compiling kernels for this processor, a few seconds each; {where}."
+        text = f"fastcnn: compiling kernels for this processor, about half a second each; {where}."
         print(text, file=sys.stderr, flush=True)
     if _thread.tell:
         _thread.tell()
