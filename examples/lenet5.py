@@ -53,7 +53,7 @@ def run(parser: argparse.ArgumentParser, args: argparse.Namespace, ranks=None) -
         parser.error(sentence(error))
     if first:
         counts = f"{len(train):,} training images, {len(test):,} test images, also used for validation"
-        print(f"Data: {train.source}; {counts}.")
+        print(f"Data: {train.source}. {counts}.")
 
     # Pad 28x28 to LeNet-5's 32x32; standardize with the mean and standard deviation of the training images.
     mean, std = data.mean_and_std(train.images)

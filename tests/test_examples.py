@@ -57,7 +57,7 @@ def test_lenet5_writes_what_it_promises(backend, folder, tmp_path):
     assert (code, stderr) == (0, "")
     lines = stdout.splitlines()
     images = "512 training images, 100 test images, also used for validation."
-    assert lines[0] == f"Data: MNIST from {folder}, 512 of 600 images; {images}"
+    assert lines[0] == f"Data: MNIST from {folder}, 512 of 600 images. {images}"
     assert lines[1] == f"Backend: {backend}, 1 thread."
     assert [line.split(":")[0] for line in lines[2:4]] == ["epoch 1", "epoch 2"]
     assert {path.name for path in out.iterdir()} == {"curves.png", "history.csv", "history.json", "weights.safetensors"}

@@ -331,7 +331,7 @@ def few_digits():
 def test_without_a_network_there_are_digits_and_the_source_says_why(offline, monkeypatch):
     monkeypatch.setattr(module, "digits", few_digits)
     for data in mnist_or_digits():
-        assert data.source == f"built-in digits (no MNIST folder given; {OFFLINE})"
+        assert data.source == f"built-in digits, because no MNIST folder was given and {OFFLINE}"
         assert len(data) == 2
 
 
@@ -340,7 +340,7 @@ def test_without_pooch_the_error_says_how_to_get_it(monkeypatch):
     with pytest.raises(DownloadError, match=r"Downloading MNIST needs pooch: pip install pooch\. Or name a f"):
         mnist()
     monkeypatch.setattr(module, "digits", few_digits)
-    source = "built-in digits (no MNIST folder given; pooch is not installed)"
+    source = "built-in digits, because no MNIST folder was given and pooch is not installed"
     assert mnist_or_digits()[0].source == source
 
 

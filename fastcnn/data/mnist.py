@@ -218,7 +218,7 @@ def mnist_or_digits(root=None) -> tuple[ArrayDataset, ArrayDataset]:
     try:
         return mnist(root)
     except DownloadError as error:
-        why = f"built-in digits (no MNIST folder given; {error.reason})"
+        why = f"built-in digits, because no MNIST folder was given and {error.reason}"
     train, test = (ArrayDataset(part.images, part.labels, why, part.classes) for part in digits())
     return train, test
 
