@@ -18,6 +18,8 @@ import pytest
 
 import fastcnn
 from fastcnn import data, nn, optim, training
+from fastcnn.backends.numba_direct.runtime.processor import features
+from tests import processors
 from tests.profile import FULL
 from tests.runs import exact, outcome
 
@@ -118,9 +120,10 @@ def test_over_a_stop_and_resume(tmp_path, batches):
     assert digest(trainer, loader) == on_one_thread()
 
 
-def another_process(folder: Path) -> tuple[str, bool]:
+def another_process(folder: Path, **variables: str) -> tuple[str, bool]:
     """Run in a fresh process with this kernel cache; return the hash, and whether kernels were compiled."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "NUMBA_CACHE_DIR": str(folder)}
+    environment |= variables
     command = [sys.executable, __file__]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=True)
     return done.stdout.split()[-1], "compiling kernels" in done.stderr
@@ -130,6 +133,12 @@ def another_process(folder: Path) -> tuple[str, bool]:
 def test_over_cached_and_freshly_compiled_kernels(tmp_path):
     assert another_process(tmp_path) == (on_one_thread(), True)
     assert another_process(tmp_path) == (on_one_thread(), False)
+
+
+@pytest.mark.skipif(not {"avx2", "fma"} <= features(), reason="needs AVX2 and fused multiply-adds")
+def test_over_processors(tmp_path):
+    """Numba, NumPy and OpenBLAS compute as on a processor without AVX-512."""
+    assert another_process(tmp_path, **processors.avx2()) == (on_one_thread(), True)
 
 
 if __name__ == "__main__":

@@ -40,9 +40,9 @@ def lines():
     from fastcnn.backends.numba_direct.runtime import cache, processor
 
     yield "features", " ".join(feature for feature in _FEATURES if feature in processor.features())
-    yield "registers", f"{processor.REGISTERS} of {processor.VECTOR_BYTES} bytes"
+    yield "registers", f"{processor.REGISTERS} of {processor.REGISTER_BYTES} bytes"
     yield "lanes", ", ".join(f"{processor.lanes(dtype)} {dtype.__name__}" for dtype in (np.float32, np.float64))
-    yield "tiles", " ".join(f"{rows}x{columns}" for rows, columns in tiles._MENU[processor.REGISTERS])
+    yield "tiles", " ".join(f"{rows}x{columns}" for rows, columns in tiles._MENU[processor.VECTORS])
     affinity, quota = _processors.affinity(), _processors.quota()
     yield "processors", f"{affinity} by affinity, {'no quota' if quota > affinity else f'{quota} by quota'}"
     yield "threads", f"{fastcnn.get_num_threads()} used; at most {_threads.most()}"

@@ -174,7 +174,8 @@ def _write(rng: np.random.Generator, n: int):
 
     digit, frequency, knots, splines = _alphabet()
     which = rng.choice(len(digit), n, p=frequency)
-    path = splines[which] @ (knots[which] + normal(KNOT, *knots.shape[1:]))  # (n, POINTS, 2)
+    moved = knots[which] + normal(KNOT, *knots.shape[1:])
+    path = np.einsum("npk,nkc->npc", splines[which], moved)  # (n, POINTS, 2); BLAS sums in another order elsewhere
 
     bend = np.zeros_like(path)
     for _ in range(2):
@@ -221,7 +222,7 @@ def _centre(ink: np.ndarray) -> np.ndarray:
     box = np.arange(BOX)
     mass = ink.sum((0, 1))
     y, x = (
-        np.rint(SIZE / 2 - np.tensordot(box, ink.sum(axis), 1) / mass).astype(int).clip(0, SIZE - BOX)[:, None, None]
+        np.rint(SIZE / 2 - (box[:, None] * ink.sum(axis)).sum(0) / mass).astype(int).clip(0, SIZE - BOX)[:, None, None]
         for axis in (1, 0)
     )
     images = np.zeros((n, SIZE, SIZE), np.uint8)

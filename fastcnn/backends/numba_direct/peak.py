@@ -6,12 +6,12 @@ import numba
 import numpy as np
 
 from fastcnn.backends.numba_direct.runtime.compile import kernel
-from fastcnn.backends.numba_direct.runtime.processor import REGISTERS, lanes
+from fastcnn.backends.numba_direct.runtime.processor import VECTORS, lanes
 from fastcnn.backends.numba_direct.simd import lane_count, tile_fma, tile_store, tile_zeros
 
 # The tile and its operands fit the registers, and enough multiply-adds are in flight: eight, on most processors.
 # 8x3 and 6x4, which lack a register and read an operand from memory, reached 3 to 4 % less.
-_ROWS, _COLUMNS = ((0,) * 4, (0,) * 4) if REGISTERS == 32 else ((0,) * 3, (0,) * 3)
+_ROWS, _COLUMNS = {32: ((0,) * 4, (0,) * 4), 16: ((0,) * 3, (0,) * 3), 8: ((0,) * 6, (0,))}[VECTORS]
 _STEPS = 100_000
 _NUMBERS = 4096  # elements of a task of the triad
 

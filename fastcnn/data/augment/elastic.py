@@ -49,10 +49,12 @@ class Elastic(Augment):
 
     def _apply(self, images, rng):
         N, _, H, W = images.shape
-        field = rng.random((2, N, H, W), np.float32) * np.float32(2 * self.alpha) - np.float32(self.alpha)
+        field = 2 * rng.random((2, N, H, W), np.float32).astype(np.float64) - 1  # multiples of 2**-23
         # One small gemm for each image and axis. Up to 64x64 pixels BLAS starts no threads for it; they would take
-        # processors from the kernels. Beyond the borders the field is 0.
-        dy, dx = _gaussian(H, self.sigma) @ field @ _gaussian(W, self.sigma)
+        # processors from the kernels. Beyond the borders the field is 0. The order of BLAS's sums depends on the
+        # processor, so all products have few enough bits that their sums in float64 are exact.
+        down = _rounded(_gaussian(H, self.sigma) @ field, 23)
+        dy, dx = (self.alpha * (down @ _gaussian(W, self.sigma))).astype(np.float32)
         return resample(
             images, dy + np.arange(H, dtype=np.float32)[:, None], dx + np.arange(W, dtype=np.float32), self.fill
         )
@@ -62,4 +64,9 @@ def _gaussian(extent: int, sigma: float) -> np.ndarray:
     """Return the symmetric matrix (extent, extent) that convolves with a Gaussian with weights that sum to 1."""
     distance = np.arange(extent)[:, None] - np.arange(extent)
     tail = np.arange(-np.ceil(5 * sigma), np.ceil(5 * sigma) + 1)
-    return (np.exp(-0.5 * (distance / sigma) ** 2) / np.exp(-0.5 * (tail / sigma) ** 2).sum()).astype(np.float32)
+    return _rounded(np.exp(-0.5 * (distance / sigma) ** 2) / np.exp(-0.5 * (tail / sigma) ** 2).sum(), 24)
+
+
+def _rounded(numbers: np.ndarray, bits: int) -> np.ndarray:
+    """Round to multiples of ``2**-bits``."""
+    return np.rint(numbers * 2.0**bits) / 2.0**bits

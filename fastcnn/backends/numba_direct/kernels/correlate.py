@@ -189,22 +189,24 @@ def _cheaper(k: dict[str, Any]) -> Plan:
     """The cheaper of the two direct kernels: tiles of neighbouring pixels, or of the same pixel of several blocks.
 
     Neighbouring pixels share data in the first-level cache, and blocks of images can go on to the next step one by one.
-    But at the left and right border, where taps are outside the image, pixels are computed one by one.
+    But at the left and right border, where taps are outside the image, pixels are computed one by one. The kernels sum
+    in different orders, so that the choice must be the same on every processor.
     """
     NB, G, O, OH, OW, W, KW = (k[name] for name in ("NB", "G", "O", "OH", "OW", "W", "KW"))
     taps = [tuple(kx for kx in range(KW) if 0 <= ox * k["SW"] + k["ix0"] + kx * k["DW"] < W) for ox in range(OW)]
     inner = [ox for ox in range(OW) if len(taps[ox]) == KW]
     edges = [ox for ox in range(OW) if len(taps[ox]) < KW]
-    by_pixels, by_blocks = tiles.choose(O, max(1, len(inner))), tiles.choose(O, NB, slack=1.2)
+    by_pixels = tiles.choose(O, max(1, len(inner)), vectors=tiles.ORDER)
+    by_blocks = tiles.choose(O, NB, slack=1.2, vectors=tiles.ORDER)
     edge_cost = sum(len(taps[ox]) for ox in edges) * tiles.cycles((by_pixels[0], (0,)), O, 1)
     pixels_cost = NB * (tiles.cycles(by_pixels, O, len(inner)) * KW + edge_cost)
     blocks_cost = tiles.cycles(by_blocks, O, NB) * sum(map(len, taps)) * _FAR
-    rows, columns = by_blocks if blocks_cost < pixels_cost else by_pixels
-    filter_tiles = -(-O // len(rows))
     if blocks_cost < pixels_cost:
-        tasks = -(-NB // len(columns)) * G * filter_tiles * OH
+        rows, columns = tiles.choose(O, NB, slack=1.2)
+        tasks = -(-NB // len(columns)) * G * -(-O // len(rows)) * OH
         return Plan(_correlate_blocks, tasks, k | {"rows": rows, "columns": columns})
-    shares = min(filter_tiles, -(-TASKS // (NB * G * OH)))
+    rows, columns = tiles.choose(O, max(1, len(inner)))
+    shares = min(-(-O // len(rows)), -(-TASKS // (NB * G * OH)))
     lists = _tap_lists(k, [tuple(range(KW)), *(taps[ox] for ox in edges)], len(columns))
     given = k | {"rows": rows, "columns": columns, "shares": shares, "border": (0,) * (len(edges) > 0)}
     block_bytes = G * (k["C"] * k["H"] * W + O * OH * OW) * VECTOR_BYTES

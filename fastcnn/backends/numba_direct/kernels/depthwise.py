@@ -10,11 +10,11 @@ import numpy as np
 
 from fastcnn.backends.numba_direct.kernels.plan import Plan, ascending
 from fastcnn.backends.numba_direct.runtime.compile import flushing_kernel, inlined
-from fastcnn.backends.numba_direct.runtime.processor import REGISTERS
+from fastcnn.backends.numba_direct.runtime.processor import VECTORS
 from fastcnn.backends.numba_direct.simd import lane_count, tile_fma, tile_relu, tile_splat, tile_store
 
 _TAPS = 9  # at most; more do not fit into the registers beside a tile
-_WIDE = REGISTERS // 4  # pixels of a tile
+_WIDE = VECTORS // 4  # pixels of a tile
 
 
 def suits_depthwise(k: dict[str, Any]) -> bool:

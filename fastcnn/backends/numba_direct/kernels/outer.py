@@ -60,7 +60,7 @@ def weight_gradient_plan(
         "yn": yn, "yo": yo, "yh": yh, "yw": yw, "xn": n, "xg": Cg * c, "xc": c, "xh": h, "xw": pixel,
         "SH": w.SH, "SW": w.SW, "iy0": -w.top, "ix0": -w.left, "PH": PH, "PW": PW,
     }  # fmt: skip
-    rows, _ = tiles.choose(O // groups, Cg * KH * KW, slack=1.15)
+    rows, _ = tiles.choose(O // groups, Cg * KH * KW, slack=1.15, vectors=tiles.ORDER)
     patch = max(1, _PATCH_BYTES // (len(rows) * VECTOR_BYTES))
     if pool and (PH > 2 or patch < w.OW):
         return None
@@ -85,12 +85,9 @@ def _plan(
     bottom = (OH - 1) * given["SH"] + given["iy0"] + reach[0] - given["H"] + 1
     right = (OW - 1) * given["SW"] + given["ix0"] + reach[1] - given["W"] + 1
     border = max(-given["iy0"], -given["ix0"], bottom, right) > 0
-    filter_tiles, tap_tiles = -(-O // R), -(-Q // COLUMNS)
-    chunk = min(tap_tiles, _CHUNK // 2 if border else _CHUNK)
-    fewest = -(-TASKS // (patches * given["G"] * -(-tap_tiles // chunk)))  # if there are too few patches to share
-    shares = min(filter_tiles, max(fewest, -(-filter_tiles // _SHARE)))
-    tasks = given["G"] * shares * -(-tap_tiles // chunk)
-    parts = min(patches, -(-TASKS // tasks))
+    chunk, shares, tasks = _cut(rows, columns, O, Q, given["G"], patches, border)
+    in_order = _cut(*tiles.choose(O, Q, slack=1.15, vectors=tiles.ORDER), O, Q, given["G"], patches, border)
+    parts = min(patches, -(-TASKS // in_order[2]))
     if NB * given["G"] * O * Q <= _BLOCKS_NUMBERS:
         parts = max(parts, NB)
     parts = in_whole_blocks(parts, NB)
@@ -104,11 +101,21 @@ def _plan(
     c, h, pixel = (height * width * L, width * L, L) if border else (given["xc"], given["xh"], given["xw"])
     channel, ky, kx = (grid.reshape(-1) for grid in np.indices(taps))
     given["offsets"] = channel * c + ky * dilation[0] * h + kx * dilation[1] * pixel
+    filter_tiles = -(-O // R)
     sums = -(-filter_tiles // shares) * R * (chunk * COLUMNS + 1) * (2 if images else 1)
     vectors = sums + (R * patch_rows * OW if pooled else 0)
     channels = min(Cg, (chunk * COLUMNS + COLUMNS - 2) // (KH * KW) + 2) if border else 0
     scratch = (vectors + channels * height * width) * VECTOR_BYTES
     return Plan(_outer, tasks_of_parts(parts, NB, tasks), given, scratch)
+
+
+def _cut(rows, columns, O: int, Q: int, groups: int, patches: int, border: bool) -> tuple[int, int, int]:
+    """Tiles of taps in a chunk, tasks that share the tiles of filters, and tasks for each part of the batch."""
+    filter_tiles, tap_tiles = -(-O // len(rows)), -(-Q // len(columns))
+    chunk = min(tap_tiles, _CHUNK // 2 if border else _CHUNK)
+    fewest = -(-TASKS // (patches * groups * -(-tap_tiles // chunk)))  # if there are too few patches to share
+    shares = min(filter_tiles, max(fewest, -(-filter_tiles // _SHARE)))
+    return chunk, shares, groups * shares * -(-tap_tiles // chunk)
 
 
 def sum_outer(

@@ -16,7 +16,7 @@ from fastcnn.backends.numba_direct.kernels.plan import TASKS, Plan, ascending, c
 from fastcnn.backends.numba_direct.runtime.arguments import numbers_at
 from fastcnn.backends.numba_direct.runtime.compile import flushing_kernel, inlined, kernel
 from fastcnn.backends.numba_direct.runtime.memory import aligned
-from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
+from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES, VECTORS
 from fastcnn.backends.numba_direct.simd import (
     lane_count,
     tile_fma,
@@ -40,7 +40,9 @@ from fastcnn.backends.numba_direct.simd.winograd import (
 
 SIDE, SEEN = 4, 6  # of a tile of outputs, and of the pixels that it reads
 T = SEEN**2
-ROWS = 8  # filters of a panel, with a product in flight for each; more, or several tiles at once, were never faster
+# Filters of a panel: as many products as are in flight; more, or tiles side by side, were never faster. Where 8 vectors
+# fit the registers, 4 leave room for the operands.
+ROWS = 8 if VECTORS > 8 else 4
 _CHANNELS, _WASTE = 16, 1.8  # the fewest channels; the largest ratio of computed outputs to existing ones
 
 

@@ -14,7 +14,7 @@ from fastcnn.backends.numba_direct.kernels.correlate import sums_channels_last
 from fastcnn.backends.numba_direct.layout import BlockedArray, empty
 from fastcnn.backends.numba_direct.runtime.compile import flushing_kernel, kernel
 from fastcnn.backends.numba_direct.runtime.memory import aligned, vectors
-from fastcnn.backends.numba_direct.runtime.processor import REGISTERS, lanes
+from fastcnn.backends.numba_direct.runtime.processor import VECTORS, lanes
 from fastcnn.backends.numba_direct.simd import (
     lane_count,
     tile_fma,
@@ -77,7 +77,7 @@ def normalize(x: BlockedArray, mean, factor, bias) -> BlockedArray:
 def _tile(pixels: int, blocks: int) -> tiles.Tile:
     """The cheapest tile of the menu that fits the pixels of a row, the blocks of filters and the registers."""
     fitting = [
-        ((0,) * R, (0,) * C) for R, C in _MENU if pixels >= R and blocks >= C and R * C + min(R, C) + 1 <= REGISTERS
+        ((0,) * R, (0,) * C) for R, C in _MENU if pixels >= R and blocks >= C and R * C + min(R, C) + 1 <= VECTORS
     ]
     return min(fitting, key=lambda tile: tiles.cycles(tile, pixels, blocks))
 

@@ -6,7 +6,7 @@ from numba.core import cgutils
 from numba.extending import models, register_model
 
 from fastcnn.backends.numba_direct.runtime.arguments import Numbers, check
-from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES, X86
+from fastcnn.backends.numba_direct.runtime.processor import REGISTER_BYTES, VECTOR_BYTES, X86
 
 I32 = ir.IntType(32)
 _NUMBER = {
@@ -251,7 +251,17 @@ class Code:
         """
         if not X86:
             return number
+        vectors = [part for vector in vectors for part in self._in_registers(vector)]
         kinds = [vector.type for vector in vectors]
         function = ir.FunctionType(number.type, [number.type, *kinds])
         taken = ",".join(["=r", "0", *["v"] * len(kinds)])
         return self.builder.asm(function, "", taken, [number, *vectors], False)
+
+    def _in_registers(self, vector):
+        """The parts of a vector that fill a register each."""
+        count, width = self.vector.count, self.vector.count * REGISTER_BYTES // VECTOR_BYTES
+        if width >= count:
+            return [vector]
+        kind = ir.VectorType(I32, width)
+        parts = (ir.Constant(kind, list(range(first, first + width))) for first in range(0, count, width))
+        return [self.builder.shuffle_vector(vector, vector, part) for part in parts]
