@@ -268,7 +268,7 @@ def test_float64_images_for_float32_weights_are_one_sentence():
     hint = re.escape("has float32 parameters but its input is float64; convert it with .astype(np.float32).")
     with pytest.raises(TypeError, match=f"^`validation` cannot be evaluated: Linear.* {hint}$"):
         trainer.fit(DataLoader(x, labels, 2), (x, labels), 1)
-    with pytest.raises(TypeError, match=f"^Linear.* {hint}$"):
+    with pytest.raises(TypeError, match=f"^Linear.* {hint}\nRaised in layer 0 of the model"):
         trainer.fit(DataLoader(x, labels, 2), (x.astype(np.float32), labels), 1)
     with pytest.raises(TypeError, match=hint):
         nn.Conv2d(1, 1, 1)(np.zeros((1, 1, 1, 1)))

@@ -95,7 +95,7 @@ def test_a_folder_whose_name_is_not_utf8(folder, tmp_path):
     options = ("--backend", "numpy", "--data", link, "--limit", 100, "--epochs", 1, "--json", tmp_path / "run.json")
     code, stdout, stderr = run(*options)
     assert (code, stderr) == (0, "")
-    assert f"MNIST from {tmp_path}/caf?, 100 of 600 images; 100 training images" in stdout
+    assert f"MNIST from {tmp_path}/caf?, 100 of 600 images. 100 training images" in stdout
     assert json.loads((tmp_path / "run.json").read_text())["settings"]["data"] == str(link)
 
 
