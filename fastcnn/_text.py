@@ -1,4 +1,4 @@
-"""Strings for outputs that accept only valid Unicode, and lists of names for error messages."""
+"""Strings for outputs that accept only valid Unicode, lists of names for error messages, and dotted names."""
 
 from collections.abc import Iterable
 
@@ -19,6 +19,20 @@ def choices_for(name: object, known: Iterable[object]) -> str:
     names = [str(one) for one in known]
     alike = difflib.get_close_matches(str(name).lower(), names, 1)
     return ", ".join(names) + "".join(f" (did you mean {one}?)" for one in alike)
+
+
+def dotted(name: str, inside: object) -> str:
+    """Join the names of a module and of something inside it; the outermost module has the name "".
+
+    Examples
+    --------
+    >>> from fastcnn._text import dotted
+    >>> dotted("body.conv1", "weight")
+    'body.conv1.weight'
+    >>> dotted("", "conv1")
+    'conv1'
+    """
+    return f"{name}.{inside}" if name else str(inside)
 
 
 def unicode_text(text: str) -> str:

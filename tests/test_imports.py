@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "_threads": ("_processors", "_validate"),
     "backends": ("_convolution", "_geometry", "_threads"),
     "functional": ("_absent", "_geometry", "_validate", "backends"),
-    "nn": ("_absent", "_convolution", "_geometry", "_inputs", "_validate", "backends", "functional"),
+    "nn": ("_absent", "_convolution", "_geometry", "_inputs", "_text", "_validate", "backends", "functional"),
     "optim": ("_absent", "_validate", "backends", "nn"),  # nn must not import optim
     "models": ("_validate", "nn"),
     "data": ("_absent", "_errors", "_inputs", "_text", "_validate"),
@@ -42,6 +42,7 @@ MAY_IMPORT = {
         "_processors",
         "_strategies",
         "_strict_json",
+        "_text",
         "_threads",
         "_validate",
         "backends",  # for the time of compiling
@@ -52,7 +53,7 @@ MAY_IMPORT = {
     ),
     "distributed": ("_processors", "_threads", "data", "nn", "training"),  # training must not import it
     "plotting": ("_text", "_validate", "nn"),  # uses a history, not a trainer
-    "interop": ("", "_errors", "_files", "_geometry", "_inputs", "_validate", "data", "functional", "nn"),
+    "interop": ("", "_errors", "_files", "_geometry", "_inputs", "_text", "_validate", "data", "functional", "nn"),
     "sklearn": ("", "_validate", "data", "functional", "models", "nn", "optim", "training"),
     "testing": ("_geometry", "_threads", "_validate", "backends", "functional", "nn", "optim"),
     "commands": (
@@ -108,7 +109,7 @@ HOME = {
     "pooch": "data/",
     "PIL": "data/",
     "safetensors": "_files.py",
-    "onnx": "interop/onnx_file.py",
+    "onnx": "interop/onnx/file.py",
     "sklearn": "sklearn/",
     "torch": "interop/pytorch/",
     "tqdm": ("training/", "commands/"),

@@ -7,7 +7,7 @@ import pytest
 
 import fastcnn
 from fastcnn import data, interop, models, nn, use_backend
-from fastcnn.interop.onnx_model import _KINDS
+from fastcnn.interop.onnx.model import _KINDS
 from fastcnn.testing import (
     ADAPTIVE_POOL_CASES,
     CONV_CASES,

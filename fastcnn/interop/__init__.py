@@ -5,8 +5,7 @@ dtypes and shapes. The same net in PyTorch loads such a file by name, bit for bi
 that ``safetensors.torch.save_file`` wrote.
 """
 
-from fastcnn.interop.onnx_export import to_onnx
-from fastcnn.interop.onnx_import import from_onnx
+from fastcnn.interop.onnx import from_onnx, to_onnx
 from fastcnn.interop.pytorch import from_torch, to_torch
 
 __all__ = ["from_onnx", "from_torch", "to_onnx", "to_torch"]

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastcnn import _validate, backends
 from fastcnn._inputs import Batch, checked_batch, each
+from fastcnn._text import dotted
 from fastcnn.nn import calls, in_numpy, recording
 from fastcnn.nn.habits import ABSENT
 from fastcnn.nn.parameter import Buffer, Parameter, zero_grad
@@ -274,7 +275,7 @@ class Module:
                 continue
             seen.add(module)
             yield name, module
-            inside = [(f"{name}.{child}" if name else child, value) for child, value in module.named_children()]
+            inside = [(dotted(name, child), value) for child, value in module.named_children()]
             waiting.extend(reversed(inside))
 
     def get_submodule(self, target: str) -> "Module":

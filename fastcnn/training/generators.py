@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from fastcnn._text import dotted
 from fastcnn.nn import Module
 
 
@@ -13,7 +14,7 @@ def named_generators(model: Module) -> Iterator[tuple[str, np.random.Generator]]
     for name, module in model.named_modules(remove_duplicate=False):
         for attribute, value in vars(module).items():
             if isinstance(value, np.random.Generator):
-                yield (f"{name}.{attribute}" if name else attribute), value
+                yield dotted(name, attribute), value
 
 
 @contextmanager

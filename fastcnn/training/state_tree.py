@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from fastcnn._text import dotted
+
 
 def split(tree, arrays: dict[str, np.ndarray], name: str):
     """Return the tree for JSON; its arrays are added to ``arrays``, under dotted names that begin with ``name``.
@@ -31,10 +33,10 @@ def split(tree, arrays: dict[str, np.ndarray], name: str):
         arrays[name] = tree
         return {"$array": name}
     if isinstance(tree, (list, tuple)):
-        items = [split(item, arrays, _dotted(name, i)) for i, item in enumerate(tree)]
+        items = [split(item, arrays, dotted(name, i)) for i, item in enumerate(tree)]
         return items if isinstance(tree, list) else {"$tuple": items}
     if isinstance(tree, Mapping) and all(isinstance(key, str) and not key.startswith("$") for key in tree):
-        return {key: split(item, arrays, _dotted(name, key)) for key, item in tree.items()}
+        return {key: split(item, arrays, dotted(name, key)) for key, item in tree.items()}
     raise TypeError(f"`{name}` is {tree!r:.60}, and a {type(tree).__name__} cannot be saved.")
 
 
@@ -84,16 +86,16 @@ def faults(own, given, name: str) -> Iterator[str]:
         if not isinstance(given, Mapping):
             yield f"`{name}` must have {', '.join(map(repr, own))}, not be {_kind(given)}"
             return
-        yield from (f"`{_dotted(name, key)}` is missing{_shape(own[key])}" for key in own if key not in given)
-        yield from (f"`{_dotted(name, key)}` is unexpected{_shape(given[key])}" for key in given if key not in own)
+        yield from (f"`{dotted(name, key)}` is missing{_shape(own[key])}" for key in own if key not in given)
+        yield from (f"`{dotted(name, key)}` is unexpected{_shape(given[key])}" for key in given if key not in own)
         for key in (key for key in own if key in given):
-            yield from faults(own[key], given[key], _dotted(name, key))
+            yield from faults(own[key], given[key], dotted(name, key))
     elif isinstance(own, (list, tuple)):
         if type(given) is not type(own) or len(given) != len(own):
             yield f"`{name}` must be a {type(own).__name__} of {len(own)}, not {_kind(given)}"
             return
         for i, (mine, other) in enumerate(zip(own, given, strict=True)):
-            yield from faults(mine, other, _dotted(name, i))
+            yield from faults(mine, other, dotted(name, i))
     elif isinstance(own, (str, bool)):
         if own != given or type(own) is not type(given):
             yield f"`{name}` is {given!r:.60} but here it is {own!r}"
@@ -118,7 +120,3 @@ def _kind(value) -> str:
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
     return f"a {type(value).__name__} of {len(value)}" if isinstance(value, (list, tuple, dict)) else f"{value!r:.60}"
-
-
-def _dotted(name: str, key) -> str:
-    return f"{name}.{key}" if name else str(key)

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from fastcnn import nn
+from fastcnn._text import dotted
 from fastcnn.interop.kinds import kind_of
 from fastcnn.interop.pytorch.reading import layers
 from fastcnn.nn import Buffer, Module, Parameter
@@ -85,7 +86,7 @@ class _Writer:
             raise TypeError(
                 f"{place or '`model`'}: {type(layer).__name__} cannot be converted to PyTorch. Supported are {known}."
             )
-        inside = OrderedDict((name, self.write(child, _dotted(place, name))) for name, child in layer.named_children())
+        inside = OrderedDict((name, self.write(child, dotted(place, name))) for name, child in layer.named_children())
         if kind is nn.Sequential:
             return self._torch.nn.Sequential(inside)
         if kind is nn.Residual:
@@ -123,8 +124,3 @@ def _pads_as_pytorch(layer: Any) -> bool:
     if isinstance(layer.padding, str):
         return isinstance(layer, nn.Conv1d | nn.Conv2d) and (layer.padding == "valid" or {*layer.stride} == {1})
     return not isinstance(layer.padding, tuple) or len(layer.padding) == len(layer.kernel_size)
-
-
-def _dotted(place: str, name: str) -> str:
-    """Join the names of a module and its child."""
-    return f"{place}.{name}".lstrip(".")

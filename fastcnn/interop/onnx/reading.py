@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 
-from fastcnn.interop import onnx_file
-from fastcnn.interop.onnx_chains import Reader
+from fastcnn.interop.onnx import file
+from fastcnn.interop.onnx.chains import Reader
 from fastcnn.nn import Sequential, init
 
 
@@ -53,7 +53,7 @@ def from_onnx(path: str | os.PathLike, *, rng: np.random.Generator | None = None
     >>> np.array_equal(other(x), model(x))
     True
     """
-    content = onnx_file.read(path)
+    content = file.read(path)
     if content.dtype not in (np.float32, np.float64):
         raise ValueError(
             f"{path} takes {content.dtype}, but fastcnn's layers take float32 or float64. If it starts with the "

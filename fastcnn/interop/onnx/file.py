@@ -9,7 +9,7 @@ import numpy as np
 
 import fastcnn
 from fastcnn._errors import FileError
-from fastcnn.interop.onnx_graph import Graph, Node
+from fastcnn.interop.onnx.graph import Graph, Node
 
 OPSET = 17  # of 2022, which current readers of ONNX support; it lacks only Gelu and means of windows of several sizes
 INPUT, OUTPUT = "input", "output"

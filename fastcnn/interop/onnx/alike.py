@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from fastcnn import nn
-from fastcnn.interop.onnx_graph import Layer
+from fastcnn.interop.onnx.graph import Layer
 
 
 class Attribute(NamedTuple):

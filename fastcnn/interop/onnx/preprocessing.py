@@ -6,10 +6,10 @@ import numpy as np
 
 from fastcnn import _validate
 from fastcnn.data import Preprocessing
-from fastcnn.interop.onnx_graph import Graph, Layer
+from fastcnn.interop.onnx.graph import Graph, Layer
 
 
-def square(preprocessing: Preprocessing, shape) -> tuple[int, int, int]:
+def square_shape(preprocessing: Preprocessing, shape) -> tuple[int, int, int]:
     """Return the shape of preprocessed images; raise an error if images of ``shape`` would have to be shrunk."""
     if not isinstance(preprocessing, Preprocessing):
         what = type(preprocessing).__name__
@@ -28,7 +28,7 @@ def square(preprocessing: Preprocessing, shape) -> tuple[int, int, int]:
     return C, size, size
 
 
-def write(preprocessing: Preprocessing, graph: Graph, shape, x: str) -> str:
+def write_preprocessing(preprocessing: Preprocessing, graph: Graph, shape, x: str) -> str:
     """Pad uint8 images like `fastcnn.data.preprocessing.fit_square` and standardize them; return the output's name."""
     (C, H, W), size, at = shape, preprocessing.size, Layer(graph, "preprocessing", tuple(shape))
     if (size, size) != (H, W):

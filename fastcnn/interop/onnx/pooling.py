@@ -7,7 +7,7 @@ import numpy as np
 from fastcnn import functional
 from fastcnn._geometry import Windows
 from fastcnn.functional.signals import extents
-from fastcnn.interop.onnx_graph import Layer
+from fastcnn.interop.onnx.graph import Layer
 from fastcnn.nn import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,

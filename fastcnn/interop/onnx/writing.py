@@ -8,8 +8,9 @@ import numpy as np
 
 from fastcnn import _files
 from fastcnn.data import Preprocessing
-from fastcnn.interop import onnx_file, onnx_preprocessing
-from fastcnn.interop.onnx_model import Writer
+from fastcnn.interop.onnx import file
+from fastcnn.interop.onnx.model import Writer
+from fastcnn.interop.onnx.preprocessing import square_shape, write_preprocessing
 from fastcnn.nn import Module
 from fastcnn.nn.summaries import InputShape
 
@@ -86,15 +87,15 @@ def to_onnx(
     shape: Any = getattr(model, "input_shape", None) if input_shape is None else input_shape
     takes, dtype = shape, None
     if preprocessing is not None:
-        takes, dtype = onnx_preprocessing.square(preprocessing, shape), np.dtype(np.uint8)
+        takes, dtype = square_shape(preprocessing, shape), np.dtype(np.uint8)
     writer = Writer(model, takes, fold_batch_norm=fold_batch_norm)
-    names = onnx_file.input_names(len(writer.input_shapes))
+    names = file.input_names(len(writer.input_shapes))
     shapes = writer.input_shapes
     if preprocessing is not None:
-        names = (onnx_preprocessing.write(preprocessing, writer.graph, shape, *names),)
+        names = (write_preprocessing(preprocessing, writer.graph, shape, *names),)
         shapes = (tuple(shape),)
-    writer.graph.finish(writer.write(*names), onnx_file.OUTPUT)
-    proto = onnx_file.proto(
+    writer.graph.finish(writer.write(*names), file.OUTPUT)
+    proto = file.proto(
         writer.graph,
         type(model).__name__,
         [(dtype or writer.graph.dtype, shape) for shape in shapes],

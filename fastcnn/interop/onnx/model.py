@@ -7,9 +7,10 @@ import numpy as np
 
 from fastcnn import _validate, nn
 from fastcnn._inputs import each, joined
+from fastcnn._text import dotted
 from fastcnn.interop.kinds import kind_of
-from fastcnn.interop.onnx_graph import Graph, Layer
-from fastcnn.interop.onnx_layers import WRITERS
+from fastcnn.interop.onnx.graph import Graph, Layer
+from fastcnn.interop.onnx.layers import WRITERS
 from fastcnn.nn.folding import IDLE, folded
 from fastcnn.nn.summaries import checked_shapes, steps_of
 
@@ -79,11 +80,11 @@ class Writer:
             )
         if kind is nn.Residual:
             ways = ("body", layer.body), ("shortcut", layer.shortcut)
-            return at.node("Add", *(self._chain(way, _dotted(at.name, name), x, at.shape) for name, way in ways))
+            return at.node("Add", *(self._chain(way, dotted(at.name, name), x, at.shape) for name, way in ways))
         if kind in (nn.Concat, nn.Parallel):
             given: Any = zip(x, at.shape, strict=True) if kind is nn.Parallel else [(x, at.shape)] * len(layer)
             outputs = (
-                self._chain(branch, _dotted(at.name, name), its, shape)
+                self._chain(branch, dotted(at.name, name), its, shape)
                 for (name, branch), (its, shape) in zip(layer.named_children(), given, strict=True)
             )
             return at.node("Concat", *outputs, axis=layer.dim)
@@ -95,7 +96,7 @@ def _layers(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     kind = kind_of(module, _KINDS)
     if kind is nn.Sequential:
         for child_name, child in module.named_children():
-            yield from _layers(child, _dotted(name, child_name))
+            yield from _layers(child, dotted(name, child_name))
     elif kind not in IDLE:
         yield name, module
 
@@ -103,8 +104,3 @@ def _layers(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
 def _of_one(batch: np.ndarray) -> tuple[int, ...]:
     """Return the shape of one image or row of a batch."""
     return batch.shape[1:]
-
-
-def _dotted(name: str, child: str) -> str:
-    """Join the names of a module and its child."""
-    return f"{name}.{child}".lstrip(".")

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from fastcnn import functional, nn
-from fastcnn.interop.onnx_graph import Graph, Layer
-from fastcnn.interop.onnx_layers import WRITERS
-from fastcnn.interop.onnx_operators import (
+from fastcnn.interop.onnx.graph import Graph, Layer
+from fastcnn.interop.onnx.layers import WRITERS
+from fastcnn.interop.onnx.operators import (
     At,
     Found,
     batch_norm,

@@ -3,10 +3,10 @@
 import numpy as np
 
 from fastcnn import nn
-from fastcnn.interop.onnx_file import Content
-from fastcnn.interop.onnx_graph import Node
-from fastcnn.interop.onnx_operators import At, read_operator
-from fastcnn.interop.onnx_patterns import read_pattern
+from fastcnn.interop.onnx.file import Content
+from fastcnn.interop.onnx.graph import Node
+from fastcnn.interop.onnx.operators import At, read_operator
+from fastcnn.interop.onnx.patterns import read_pattern
 
 _BEGINNING = ""  # a virtual value before all inputs; no real value has this name
 

@@ -10,9 +10,9 @@ import numpy as np
 from fastcnn import nn
 from fastcnn._geometry import pool_windows
 from fastcnn.functional.signals import extents
-from fastcnn.interop.onnx_alike import ALIKE, Operator
-from fastcnn.interop.onnx_file import Content
-from fastcnn.interop.onnx_graph import Node
+from fastcnn.interop.onnx.alike import ALIKE, Operator
+from fastcnn.interop.onnx.file import Content
+from fastcnn.interop.onnx.graph import Node
 from fastcnn.nn import Module
 
 Pads = Any  # tuple of pixel counts: top, left, bottom, right for images; left, right for signals

@@ -9,15 +9,15 @@ import numpy as np
 
 from fastcnn import nn
 from fastcnn._geometry import padded
-from fastcnn.interop import onnx_pooling
-from fastcnn.interop.onnx_alike import ALIKE
-from fastcnn.interop.onnx_graph import Layer
+from fastcnn.interop.onnx import pooling
+from fastcnn.interop.onnx.alike import ALIKE
+from fastcnn.interop.onnx.graph import Layer
 
 
 def conv(layer: nn.Conv1d | nn.Conv2d, at: Layer, x: str) -> str:
     """Write a convolution; the padding is explicit, that of "same" for the given size of image."""
     w, axes = layer.windows(at.shape[1:]), len(at.shape) - 1
-    begin, end = onnx_pooling.sides(w, axes)
+    begin, end = pooling.sides(w, axes)
     if layer.padding_mode != "zeros":
         x = _padded(at, x, (w.left, w.right, w.top, w.bottom)[: 2 * axes], layer.padding_mode)
         begin, end = (0,) * axes, (0,) * axes
@@ -180,12 +180,12 @@ def _scale(extent: int, outputs: int, step: float) -> np.float32:
 
 
 WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
-    nn.AdaptiveAvgPool1d: onnx_pooling.adaptive_avg_pool,
-    nn.AdaptiveAvgPool2d: onnx_pooling.adaptive_avg_pool,
-    nn.AdaptiveMaxPool1d: onnx_pooling.adaptive_max_pool,
-    nn.AdaptiveMaxPool2d: onnx_pooling.adaptive_max_pool,
-    nn.AvgPool1d: onnx_pooling.avg_pool,
-    nn.AvgPool2d: onnx_pooling.avg_pool,
+    nn.AdaptiveAvgPool1d: pooling.adaptive_avg_pool,
+    nn.AdaptiveAvgPool2d: pooling.adaptive_avg_pool,
+    nn.AdaptiveMaxPool1d: pooling.adaptive_max_pool,
+    nn.AdaptiveMaxPool2d: pooling.adaptive_max_pool,
+    nn.AvgPool1d: pooling.avg_pool,
+    nn.AvgPool2d: pooling.avg_pool,
     nn.BatchNorm1d: batch_norm,
     nn.BatchNorm2d: batch_norm,
     nn.CircularPad2d: pad2d,
@@ -196,13 +196,13 @@ WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
     nn.ConvTranspose2d: conv_transpose,
     nn.Flatten: lambda layer, at, x: at.node("Flatten", x, axis=1),
     nn.GELU: gelu,
-    nn.GlobalAvgPool2d: onnx_pooling.global_avg_pool2d,
+    nn.GlobalAvgPool2d: pooling.global_avg_pool2d,
     nn.GroupNorm: group_norm,
     nn.InstanceNorm2d: instance_norm2d,
     nn.LayerNorm: layer_norm,
     nn.Linear: linear,
-    nn.MaxPool1d: onnx_pooling.max_pool,
-    nn.MaxPool2d: onnx_pooling.max_pool,
+    nn.MaxPool1d: pooling.max_pool,
+    nn.MaxPool2d: pooling.max_pool,
     nn.Mish: lambda layer, at, x: at.node("Mul", x, at.node("Tanh", at.node("Softplus", x))),
     nn.PReLU: prelu,
     nn.ReflectionPad2d: pad2d,

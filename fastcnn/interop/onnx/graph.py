@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastcnn._text import dotted
+
 
 class Node(NamedTuple):
     """An operator with the names of its inputs and its output, and its attributes."""
@@ -73,6 +75,6 @@ class Layer(NamedTuple):
 
     def array(self, name: str, array: np.ndarray) -> str:
         """Add an array with its own dtype; return its full name."""
-        full = f"{self.name}.{name}".lstrip(".")
+        full = dotted(self.name, name)
         self.graph.arrays[full] = array
         return full
