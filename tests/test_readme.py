@@ -72,7 +72,7 @@ def test_readme_links_to_every_page_of_the_guide():
 
 
 @pytest.mark.parametrize(
-    ("name", "end"), [("run", "examples/lenet5.py --out runs/lenet5"), ("test", "-m pytest -n auto --dist loadfile")]
+    ("name", "end"), [("run", "fastcnn train --out runs/lenet5"), ("test", "-m pytest -n auto --dist loadfile")]
 )
 def test_a_command_is_one_line(name, end):
     (command,) = re.findall(rf"<!-- {name} -->\n```bash\n(.*)\n```", README.read_text(encoding="utf-8"))
