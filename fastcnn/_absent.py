@@ -1,12 +1,13 @@
 """Names of PyTorch that fastcnn does not have, and what to use instead."""
 
-import difflib
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from fastcnn._names import did_you_mean
+
 _NUMPY = "it works on NumPy arrays, so create and join them with NumPy's own functions"
-_PROCESSOR = "it computes on CPU threads, so leave it out"
+PROCESSOR = "it computes on CPU threads, so leave it out"
 _IMAGES = "its layers are for images and signals: convolution, pooling, normalization and linear layers"
 _OWN_LAYER = "write a layer of your own, with `forward` and `backward` in NumPy; see `fastcnn.nn.Module`"
 _INDEX = "index the arrays instead: `order = rng.permutation(len(x))`, `x[order[:800]]`, `labels[order[:800]]`"
@@ -35,7 +36,7 @@ _BY_MODULE: dict[str, dict[tuple[str, ...], str]] = {
         "`model.compile_inference()` prepares a trained model for inference",
         ("Generator", "manual_seed"): "pass `rng=np.random.default_rng(0)` to whatever draws random numbers",
         ("autograd",): "gradients are explicit: `model.backward(loss.backward())`",
-        ("cuda", "device"): _PROCESSOR,
+        ("cuda", "device"): PROCESSOR,
         ("compile", "jit"): "every pass is compiled when it first runs",
         ("load",): "use `fastcnn.training.load_weights(model, path)`",
         ("save",): "use `fastcnn.training.save_weights(model, path)`",
@@ -121,19 +122,10 @@ def say(module: str) -> Callable[[str], Any]:
     """Return a ``__getattr__`` for a module; its error says what to use instead of the missing name."""
 
     def __getattr__(name: str) -> Any:
-        why = ABSENT[module].get(name)
-        said = f"{module} has no `{name}`: {why}." if why else f"module {module!r} has no attribute {name!r}"
-        similar = [] if why else _similar(name, sys.modules[module].__all__)
-        raise AttributeError(said + (f"; did you mean {' or '.join(similar)}?" if similar else ""), name=name)
+        why = ABSENT.get(module, {}).get(name)
+        if why:
+            raise AttributeError(f"{module} has no `{name}`: {why}.", name=name)
+        meant = did_you_mean(name, sys.modules[module].__all__)
+        raise AttributeError(f"module {module!r} has no attribute {name!r}{meant}", name=name)
 
     return __getattr__
-
-
-def _similar(name: str, public: list[str]) -> list[str]:
-    """Return the public name that differs only in upper and lower case, or else up to two similar ones."""
-    if name.startswith("_"):
-        return []
-    lower = {other.lower(): other for other in public}
-    key = name.lower()
-    close = [key] if key in lower else difflib.get_close_matches(key, lower, 2, 0.8)
-    return sorted(lower[other] for other in close)

@@ -13,6 +13,8 @@ from typing import TypeGuard
 
 import numpy as np
 
+from fastcnn._names import choices_for
+
 _FLOATS = np.dtype(np.float32), np.dtype(np.float64)
 _LAYOUTS = {2: "(N, features)", 3: "(N, C, L)", 4: "(N, C, H, W)"}
 
@@ -138,5 +140,5 @@ def divisor(name: str, value) -> int | None:
 def choice(name: str, value, options: tuple[str, ...]) -> str:
     """One of ``options``."""
     if not isinstance(value, str) or value not in options:
-        raise ValueError(f"`{name}` is {value!r} but must be one of {', '.join(map(repr, options))}.")
+        raise ValueError(f"`{name}` is {value!r} but must be one of {choices_for(value, options, repr)}.")
     return str(value)

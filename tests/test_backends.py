@@ -69,9 +69,13 @@ def test_set_backend_is_seen_by_all_threads():
     assert fastcnn.get_backend() == "numpy"
 
 
-@pytest.mark.parametrize("name", ["cuda", "", "Numpy", "numpy_im2col", None, 3], ids=repr)
-def test_an_unknown_name_is_an_error_that_lists_the_known(name):
-    sentence = re.escape(f"`name` must be one of 'naive', 'numpy', 'numba', not {name!r}.")
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("cuda", ""), ("", ""), ("Numpy", " (did you mean 'numpy'?)"), ("numpy_im2col", ""), (None, ""), (3, "")],
+    ids=repr,
+)
+def test_an_unknown_name_is_an_error_that_lists_the_known(name, meant):
+    sentence = re.escape(f"`name` must be one of 'naive', 'numpy', 'numba', not {name!r}{meant}.")
     with pytest.raises(ValueError, match=sentence):
         fastcnn.set_backend(name)
     with pytest.raises(ValueError, match=sentence), fastcnn.use_backend(name):
@@ -82,7 +86,9 @@ def test_an_unknown_name_is_an_error_that_lists_the_known(name):
 def test_an_unknown_name_in_the_environment_is_an_error(monkeypatch):
     monkeypatch.setenv("FASTCNN_BACKEND", "nunba")
     known = "'naive', 'numpy', 'numba'"
-    sentence = re.escape(f"The environment variable FASTCNN_BACKEND must be one of {known}, not 'nunba'.")
+    sentence = re.escape(
+        f"The environment variable FASTCNN_BACKEND must be one of {known}, not 'nunba' (did you mean 'numba'?)."
+    )
     with pytest.raises(ValueError, match=sentence):
         fastcnn.get_backend()
     with pytest.raises(ValueError, match=sentence):

@@ -246,12 +246,14 @@ def test_what_modules_name_is_there():
         ("optim", "ADAM", "Adam"),
         ("functional", "ReLU", "relu"),
         ("data", "dataloader", "DataLoader"),
+        ("nn", "Batch_norm_2d", "BatchNorm2d"),
+        ("sklearn", "CnnClassifier", "CNNClassifier"),
     ],
 )
 def test_a_misspelled_name_is_answered_with_the_name_that_was_meant(module, name, meant):
     with pytest.raises(AttributeError) as error:
         getattr(importlib.import_module(f"fastcnn.{module}"), name)
-    assert str(error.value) == f"module 'fastcnn.{module}' has no attribute {name!r}; did you mean {meant}?"
+    assert str(error.value) == f"module 'fastcnn.{module}' has no attribute {name!r} (did you mean {meant}?)"
 
 
 @pytest.mark.parametrize("name", ["Zebra", "_Conv2D", "__conv2d__"])

@@ -17,6 +17,7 @@ from contextvars import ContextVar
 from types import ModuleType
 
 from fastcnn import _threads
+from fastcnn._names import did_you_mean
 
 FILES = (
     "layout", "conv", "conv_transpose", "padding", "pooling", "adaptive_pooling", "interpolation", "normalization",
@@ -151,5 +152,6 @@ def assemble(package: str, *more: Mapping[str, tuple[str, ...]]) -> None:
 
 def _known(name: str, what: str) -> str:
     if not isinstance(name, str) or name not in _PACKAGES:
-        raise ValueError(f"{what} must be one of {', '.join(map(repr, _PACKAGES))}, not {name!r}.")
+        known, meant = ", ".join(map(repr, _PACKAGES)), did_you_mean(name, _PACKAGES, repr)
+        raise ValueError(f"{what} must be one of {known}, not {name!r}{meant}.")
     return name

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
-from fastcnn._text import choices_for
+from fastcnn._names import choices_for
 
 
 class Parser(argparse.ArgumentParser):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fastcnn import interop, models, nn, training
-from fastcnn._text import choices_for
+from fastcnn._names import choices_for
 from fastcnn.commands.arguments import Parser, Table, from_text, path, text_value
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import CommandError, UsageError, remark, usage

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from fastcnn import optim
-from fastcnn._text import choices_for
+from fastcnn._names import choices_for
 from fastcnn.commands.errors import UsageError, usage
 from fastcnn.data import augment
 
@@ -96,7 +96,7 @@ def _make(what: str, kind: Callable, fixed: dict, options: dict):
     known = {name: p for name, p in inspect.signature(kind).parameters.items() if name not in fixed}
     for name in options:
         if name not in known:
-            raise UsageError(f"{what} has no option {name!r}; it has {', '.join(known)}.")
+            raise UsageError(f"{what} has no option {name!r}; it has {choices_for(name, known)}.")
     if needed := [name for name, p in known.items() if p.default is p.empty and name not in options]:
         raise UsageError(f"{what} needs {', '.join(needed)}.")
     with usage(f"{what}: "):

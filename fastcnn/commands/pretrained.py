@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastcnn import nn
+from fastcnn._names import choices_for
 from fastcnn.commands import prepare
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import UsageError
@@ -100,7 +101,8 @@ def freeze(model: nn.Module, names: Sequence[str]) -> str:
     for name in names:
         found = _body(model) if name == BODY else [own for own in parameters if _is_meant(own, name)]
         if not found:
-            raise UsageError(f"--freeze: no layer or parameter is called {name!r}; there are {', '.join(parameters)}.")
+            there = choices_for(name, parameters)
+            raise UsageError(f"--freeze: no layer or parameter is called {name!r}; there are {there}.")
         for own in found:
             parameters[own].requires_grad = False
     learning = [name for name, parameter in parameters.items() if parameter.requires_grad]

@@ -14,7 +14,8 @@ from typing import Any
 import fastcnn
 from fastcnn import backends, data, models
 from fastcnn._convolution import WAYS
-from fastcnn._text import choices_for, unicode_text
+from fastcnn._names import choices_for
+from fastcnn._text import unicode_text
 from fastcnn.commands.arguments import Parser, Table, choice, flag, from_text, number, table, text_value, texts, whole
 from fastcnn.commands.errors import UsageError
 from fastcnn.commands.parts import AUGMENTS, OPTIMIZERS, SCHEDULES

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fastcnn._text import choices_for
+from fastcnn._names import choices_for
 
 from .array_dataset import ArrayDataset
 from .cifar import cifar10

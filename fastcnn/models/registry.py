@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 
+from fastcnn._names import choices_for
 from fastcnn.models.lenet5 import LeNet5, LeNet5Classic
 from fastcnn.models.mlp import MLP
 from fastcnn.models.mobilenet import SmallMobileNet
@@ -60,9 +61,9 @@ def build(name: str, *, rng: np.random.Generator | None = None, dtype=np.float32
     ('ResNet20', (3, 32, 32))
     """
     if name not in NAMES:
-        raise ValueError(f"There is no model {name!r}; the models are {', '.join(map(repr, NAMES))}.")
+        raise ValueError(f"There is no model {name!r}; the models are {choices_for(name, NAMES, repr)}.")
     known = [option for option in inspect.signature(_MODELS[name]).parameters if option not in ("rng", "dtype")]
     for option in options:
         if option not in known:
-            raise ValueError(f"The model {name!r} has no option `{option}`; it has {', '.join(known)}.")
+            raise ValueError(f"The model {name!r} has no option `{option}`; it has {choices_for(option, known)}.")
     return _MODELS[name](**options, rng=rng, dtype=dtype)

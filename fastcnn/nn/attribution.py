@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastcnn import _validate, backends
+from fastcnn._names import choices_for
 from fastcnn.functional import interpolate
 from fastcnn.nn import calls
 from fastcnn.nn.module import Module
@@ -163,7 +164,7 @@ def explain_by_maps(
     twin, x = _twin(model), _batch(x)
     modules = dict(twin.named_modules(remove_duplicate=False))
     if layer is not None and str(layer) not in modules:
-        raise ValueError(f"`model` has no layer {str(layer)!r}; its layers are {', '.join(map(repr, modules))}.")
+        raise ValueError(f"`model` has no layer {str(layer)!r}; its layers are {choices_for(layer, modules, repr)}.")
     made: list[_Made] = []  # in the order in which calls end
     gradients: list[np.ndarray] = []
     backend = backends.load()

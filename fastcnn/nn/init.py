@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from fastcnn import _validate
+from fastcnn._names import choices_for
 from fastcnn.nn.module import Module
 from fastcnn.nn.parameter import Parameter
 
@@ -150,7 +151,7 @@ def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
         slope = _validate.number("param", param)
         return math.sqrt(2 / (1 + slope * slope))
     if nonlinearity not in _GAINS:
-        known = ", ".join(map(repr, [*_GAINS, "leaky_relu"]))
+        known = choices_for(nonlinearity, [*_GAINS, "leaky_relu"], repr)
         raise ValueError(f"`nonlinearity` is {nonlinearity!r} but must be one of {known}.")
     return _GAINS[nonlinearity]
 

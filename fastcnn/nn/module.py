@@ -13,7 +13,7 @@ import numpy as np
 
 from fastcnn import _validate, backends
 from fastcnn._inputs import Batch, checked_batch, each
-from fastcnn._text import dotted
+from fastcnn._names import did_you_mean, dotted
 from fastcnn.nn import calls, in_numpy, recording
 from fastcnn.nn.habits import ABSENT
 from fastcnn.nn.parameter import Buffer, Parameter, zero_grad
@@ -292,10 +292,11 @@ class Module:
         >>> nn.Sequential(nn.Residual(nn.ReLU())).get_submodule("0.body")
         ReLU()
         """
-        for name, module in self.named_modules(remove_duplicate=False):
-            if name == target:
-                return module
-        raise AttributeError(f"This {type(self).__name__} has no module named {target!r}.")
+        modules = dict(self.named_modules(remove_duplicate=False))
+        if target in modules:
+            return modules[target]
+        meant = did_you_mean(target, modules, repr)
+        raise AttributeError(f"This {type(self).__name__} has no module named {target!r}{meant}.")
 
     def apply(self, fn: Callable[["Module"], object]) -> Self:
         """Call ``fn`` with every module inside this one, and with this one last; return the module.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastcnn import _validate, backends
+from fastcnn._names import choices_for
 from fastcnn.nn import Parameter
 from fastcnn.nn.parameter import own, zero_grad
 
@@ -100,7 +101,7 @@ class Optimizer:
             if name != "params" and name not in self.defaults:
                 raise ValueError(
                     f"A group has {name!r}, which is not a setting of {type(self).__name__}; its settings are "
-                    f"{', '.join(map(repr, self.defaults))}."
+                    f"{choices_for(name, self.defaults, repr)}."
                 )
         given = param_group["params"]
         params = checked_parameters([given] if isinstance(given, Parameter) else given)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from fastcnn import nn
+from fastcnn._names import choices_for
 from fastcnn.plotting import _style
 
 _MAPS, _ACROSS = 64, 8  # maximum number of maps of one layer, and in one row
@@ -54,7 +55,7 @@ def plot_feature_maps(model: nn.Module, image: np.ndarray, layer: str | int | No
             raise ValueError("No layer directly inside `model` makes maps of more than one pixel.")
         return _through(image, chosen)
     if str(layer) not in steps:
-        raise ValueError(f"`model` has no layer {str(layer)!r}; its layers are {', '.join(map(repr, steps))}.")
+        raise ValueError(f"`model` has no layer {str(layer)!r}; its layers are {choices_for(layer, steps, repr)}.")
     step = steps[str(layer)]
     if step.y.ndim < 3:
         raise ValueError(f"Layer {str(layer)!r} makes no maps: its output has shape {step.y.shape[1:]}.")

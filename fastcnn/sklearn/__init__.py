@@ -6,6 +6,8 @@ scikit-learn is imported when an estimator is first used.
 import importlib
 from typing import TYPE_CHECKING
 
+from fastcnn import _absent
+
 _FILES = {"CNNClassifier": "classifier", "CNNRegressor": "regressor"}
 
 __all__ = ["CNNClassifier", "CNNRegressor"]
@@ -17,7 +19,7 @@ else:
 
     def __getattr__(name: str):
         if name not in _FILES:
-            raise AttributeError(f"module 'fastcnn.sklearn' has no attribute {name!r}")
+            return _absent.say(__name__)(name)
         try:
             importlib.import_module("sklearn")
         except ImportError as error:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 
 from fastcnn import _validate, optim
+from fastcnn._names import choices_for
 from fastcnn.training import state_tree
 from fastcnn.training.metric import Metric
 from fastcnn.training.weights import save_weights
@@ -318,7 +319,7 @@ def _monitored(callback, trainer) -> tuple[str, Metric]:
     for kind in trainer.task.kinds:
         if kind.name == metric:
             return name, kind
-    known = ", ".join(f"'{part}_{kind.name}'" for kind in trainer.task.kinds)
+    known = choices_for(name, [f"{part}_{kind.name}" for kind in trainer.task.kinds], repr)
     raise ValueError(f"{whose} must be one of {known}: the task is {trainer.task!r}.")
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from fastcnn._text import dotted
+from fastcnn._names import dotted
 from fastcnn.nn import Module
 
 

@@ -11,6 +11,7 @@ from html import escape
 
 from fastcnn import _files, _strict_json
 from fastcnn._errors import FileError
+from fastcnn._names import choices_for
 from fastcnn.training.metric import ACCURACY, LOSS, Metric
 
 
@@ -51,7 +52,7 @@ class Epoch:
         metrics = vars(self).get("metrics", {})
         if name in metrics:
             return metrics[name]
-        raise AttributeError(f"The record of an epoch has no {name}; its metrics are {', '.join(metrics)}.")
+        raise AttributeError(f"The record of an epoch has no {name}; its metrics are {choices_for(name, metrics)}.")
 
     @staticmethod
     def named(train: Mapping[str, float], validation: Mapping[str, float]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from fastcnn._text import dotted
+from fastcnn._names import dotted
 
 
 def split(tree, arrays: dict[str, np.ndarray], name: str):

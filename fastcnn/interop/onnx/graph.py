@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastcnn._text import dotted
+from fastcnn._names import dotted
 
 
 class Node(NamedTuple):

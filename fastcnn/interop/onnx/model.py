@@ -7,7 +7,7 @@ import numpy as np
 
 from fastcnn import _validate, nn
 from fastcnn._inputs import each, joined
-from fastcnn._text import dotted
+from fastcnn._names import dotted
 from fastcnn.interop.kinds import kind_of
 from fastcnn.interop.onnx.graph import Graph, Layer
 from fastcnn.interop.onnx.layers import WRITERS

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from fastcnn import nn
-from fastcnn._text import dotted
+from fastcnn._names import dotted
 from fastcnn.interop.kinds import kind_of
 from fastcnn.interop.pytorch.reading import layers
 from fastcnn.nn import Buffer, Module, Parameter

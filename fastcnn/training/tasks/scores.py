@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fastcnn._names import choices_for
 from fastcnn.training.metric import LOSS, Metric
 
 
@@ -39,7 +40,8 @@ class Scores:
         metrics = vars(self).get("metrics", {})
         if name in metrics:
             return metrics[name]
-        raise AttributeError(f"{type(self).__name__} has no {name}; its metrics are loss, {', '.join(metrics)}.")
+        known = "loss", *metrics
+        raise AttributeError(f"{type(self).__name__} has no {name}; its metrics are {choices_for(name, known)}.")
 
     def __str__(self) -> str:
         shown = [LOSS.shown(self.loss), *(kind.shown(self.metrics[kind.name]) for kind in self.kinds)]
