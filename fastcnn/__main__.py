@@ -1,6 +1,5 @@
 """The command line: ``fastcnn --help``, or ``python -m fastcnn --help``."""
 
-import argparse
 import importlib
 import os
 import sys
@@ -46,20 +45,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser("fastcnn", "Train and use small convolutional networks on CPU threads.")
     commands = "".join(f"  {name:<10} {about}\n" for name, about in COMMANDS.items())
     parser.epilog = f"commands:\n{commands}\nfastcnn COMMAND --help shows the options of a command, with examples."
+    parser.usage = "fastcnn [-h] [--version] COMMAND ..."
     parser.add_argument("--version", action="version", version=fastcnn.__version__)
     command = from_text(choice(*COMMANDS))
     parser.add_argument("command", type=command, metavar="COMMAND", help="one of the commands below")
-    rest = parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its arguments")
-    rest.required = False
-    if not (sys.argv[1:] if argv is None else argv):
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv:
         parser.print_help(sys.stderr)
         return 2
-    args = parser.parse_args(argv)
+    args = parser.parse_args(argv[:1])  # the other arguments are for the parser of the command
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal may be unable to show the name of a class or a file
-    return _run(args.command, args.arguments)
+    return _run(args.command, argv[1:])
 
 
 def _open_closed_streams() -> None:

@@ -89,7 +89,12 @@ def test_warmup_without_a_folder_fails():
         ),
         (["warmup", "--batch-size", "0"], "argument --batch-size: 0 is not a whole number of at least 1"),
         (["warmup", "--model", "conv8", "--image-size", "1"], "image_size"),
-        (["info", "--batch-size", "1"], "unrecognized arguments"),
+        (["info", "--batch-size", "1"], "there is no option --batch-size; fastcnn info --help lists the options\n"),
+        (["summary", "--help=1"], "argument -h/--help: ignored explicit argument '1'"),
+        (["program", "--imagesize", "9"], "there is no option --imagesize (did you mean --image-size?)\n"),
+        (["predict", "--jsn", "a", "b"], "there is no option --jsn (did you mean --json?)\n"),
+        (["--hlep"], "fastcnn: error: there is no option --hlep (did you mean --help?)\n"),
+        (["--version=1"], "argument --version: ignored explicit argument '1'"),
     ],
 )
 def test_wrong_options_are_said(arguments, message):

@@ -2,18 +2,35 @@
 
 import argparse
 import math
+import re
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import takewhile
 from pathlib import Path
+from typing import NoReturn
 
-from fastcnn._names import choices_for
+from fastcnn._absent import PROCESSOR
+from fastcnn._names import choices_for, did_you_mean
+
+ABSENT = dict.fromkeys(("--cuda", "--device", "--gpu"), PROCESSOR)
+"""For options that no command has, the end of the error message."""
+
+ALSO_CALLED = {
+    "--learning-rate": "--lr",
+    "--num-workers": "--threads",
+    "--output": "--out",
+    "--patience": "--early-stopping",
+    "--workers": "--threads",
+}
+"""Names that other programs give to options of fastcnn."""
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that reports an error in one line, without the usage message.
 
-    Abbreviated options are not accepted: a new option could make them ambiguous.
+    Abbreviated options are not accepted: a new option could make them ambiguous. The error for an unknown option
+    suggests a known one.
     """
 
     def __init__(self, prog: str, description: str, examples: str = ""):
@@ -25,7 +42,27 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
-    def error(self, message: str):
+    def parse_args(self, args: Sequence[str] | None = None, namespace=None):  # type: ignore[override]
+        """Parse the arguments.
+
+        Unknown options are reported first: argparse takes what follows one for a positional argument, and might
+        complain about that instead.
+        """
+        args = sys.argv[1:] if args is None else args
+        for one in takewhile(lambda one: one != "--", args):
+            name = one.partition("=")[0]
+            if re.match("--?[^-0-9.]", name) and " " not in name and name not in self._option_string_actions:
+                self._refuse(name)
+        return super().parse_args(args, namespace)
+
+    def _refuse(self, name: str) -> NoReturn:
+        """Report an unknown option, and say what to use instead."""
+        if name in ABSENT:
+            self.error(f"fastcnn has no option {name}: {ABSENT[name]}")
+        meant = did_you_mean(ALSO_CALLED.get(name, name), self._option_string_actions)
+        self.error(f"there is no option {name}{meant or f'; {self.prog} --help lists the options'}")
+
+    def error(self, message: str) -> NoReturn:
         """Print the message and exit with code 2."""
         self.exit(2, f"{self.prog}: error: {message}\n")
 
