@@ -1,11 +1,13 @@
-"""The diagnosis of a loss that is not finite."""
+"""The diagnoses of a loss that is not finite and of a network that has learned nothing."""
+
+from itertools import starmap
 
 import numpy as np
 import pytest
 
 import fastcnn
 from fastcnn import data, nn, optim, training
-from fastcnn.training.diagnosis import explain
+from fastcnn.training.diagnosis import explain, only_guesses
 
 IMAGES = np.random.default_rng(0).standard_normal((5, 1, 6, 6)).astype(np.float32)
 
@@ -107,3 +109,38 @@ def test_the_trainer_says_it_and_keeps_the_parameters():
         trainer.fit(data.DataLoader(IMAGES * 9, labels, 5), (IMAGES, labels), epochs=1)
     for name, parameter in model.named_parameters():
         np.testing.assert_array_equal(parameter.data, before[name])
+
+
+BALANCED = np.repeat(np.arange(10), 100)  # guessing gives a loss of ln 10 = 2.3026 and an accuracy of 10 %
+RARE = np.array([0] * 900 + [1] * 100)  # 0.3251 and 90 %
+MANY = np.repeat(np.arange(1000), 5)  # 6.9078 and 0.1 %
+
+
+@pytest.mark.parametrize(
+    ("labels", "numbers", "expected"),
+    [
+        pytest.param(BALANCED, [(90.0, 0.10), (40.0, 0.13)], True, id="the loss exploded"),
+        pytest.param(BALANCED, [(9.0, 0.10), (2.303, 0.11)], True, id="only the frequencies of the classes"),
+        pytest.param(BALANCED, [(90.0, 0.10)], False, id="one epoch is too short to tell"),
+        pytest.param(BALANCED, [(2.4, 0.10), (2.29, 0.12)], False, id="the loss is lower"),
+        pytest.param(BALANCED, [(2.4, 0.10), (2.31, 0.15)], False, id="the accuracy is higher"),
+        pytest.param(BALANCED, [(1.5, 0.60), (9.0, 0.10)], False, id="it had learned something"),
+        pytest.param(RARE, [(0.4, 0.90), (0.33, 0.90)], True, id="always the frequent class"),
+        pytest.param(RARE, [(0.4, 0.90), (0.29, 0.90)], False, id="the rare class is found more probable"),
+        pytest.param(MANY, [(7.0, 0.001), (6.9, 0.004)], False, id="many classes, learned slowly"),
+        pytest.param(MANY, [(7.0, 0.001), (6.95, 0.001)], True, id="many classes"),
+    ],
+)
+def test_a_network_that_only_guesses(labels, numbers, expected):
+    assert only_guesses(list(starmap(epoch, enumerate(numbers, 1))), labels) == expected
+
+
+def test_label_smoothing_raises_the_loss_of_guessing():
+    epochs = [epoch(1, (0.6, 0.9)), epoch(2, (0.45, 0.9))]
+    assert only_guesses(epochs, RARE)
+    assert not only_guesses(epochs, RARE, label_smoothing=0.2)  # guessing has 0.4714
+
+
+def epoch(number: int, loss_and_accuracy: tuple[float, float]) -> training.Epoch:
+    metrics = dict(zip(("train_loss", "train_accuracy"), loss_and_accuracy, strict=True))
+    return training.Epoch(number, 10, 1.0, metrics, 0.1, 100.0)

@@ -220,6 +220,24 @@ def test_failures_are_one_line(options, tmp_path, capsys, given, message):
     assert message in stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        (
+            ["--lr", "5", "--clip-norm", "0"],
+            "Try another learning rate: --lr is 5, and 0.003 suits adam in most cases.",
+        ),
+        (["--optimizer", "sgd", "--clip-norm", "0"], "Try a lower learning rate than --lr 0.1 or more epochs, and"),
+        ([], ""),
+    ],
+)
+def test_a_network_that_has_learned_nothing_is_noticed(options, tmp_path, capsys, given, advice):
+    code, _, stderr = call(capsys, "train", *options, "--epochs", 2, *given, "--out", tmp_path / "run")
+    nothing = "The network has learned nothing: its training accuracy is no better than guessing. "
+    assert (code, nothing in stderr) == (0, bool(advice))
+    assert (nothing + advice in stderr) == bool(advice)
+
+
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_without_a_network_the_built_in_digits_are_offered(tmp_path, monkeypatch, capsys, name):
     pooch = pytest.importorskip("pooch")

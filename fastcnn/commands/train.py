@@ -16,12 +16,13 @@ from fastcnn.commands.arguments import Parser, path
 from fastcnn.commands.classes import listed_names
 from fastcnn.commands.classifier import load
 from fastcnn.commands.errors import CommandError, UsageError, exit_code, remark, sentence, usage
-from fastcnn.commands.parts import SCHEDULES, make_augment, make_optimizer, make_schedule
+from fastcnn.commands.parts import OPTIMIZERS, SCHEDULES, make_augment, make_optimizer, make_schedule
 from fastcnn.commands.pretrained import Pretrained, freeze, frozen_at_random, pretrained, take
 from fastcnn.commands.records import BEST, SETTINGS, Records, remove_run, results, write_curves
 from fastcnn.data import DataError, DataLoader, ImageFolder, Preprocessing
 from fastcnn.training.checkpoint import SavedRun, checkpoints
 from fastcnn.training.checks import check
+from fastcnn.training.diagnosis import only_guesses
 
 UNCERTAIN = 50  # with fewer validation images, the uncertainty of the accuracy is reported
 FEW = 8  # with fewer batches per epoch, a smaller batch size is suggested
@@ -370,7 +371,17 @@ class Run:
             points = 100 * standard_error(best.validation_accuracy, n)
             what = f"about {points:.2g} percentage points (one standard error)"
             remark(f"{n} validation picture{'s' * (n > 1)}: the accuracy is uncertain by {what}.")
+        if only_guesses(epochs, self.parts.train.labels, self.chosen["label_smoothing"]):
+            remark(f"The network has learned nothing: its training accuracy is no better than guessing. {self._try()}")
         remark(f"Written to {self.out}: {', '.join(sorted(path.name for path in self.out.iterdir()))}.")
+
+    def _try(self) -> str:
+        """Say what to try if the network has learned nothing."""
+        lr, optimizer = self.chosen["lr"], self.chosen["optimizer"]
+        default = OPTIMIZERS[optimizer][1]
+        if lr != default:
+            return f"Try another learning rate: --lr is {lr:g}, and {default:g} suits {optimizer} in most cases."
+        return f"Try a lower learning rate than --lr {lr:g} or more epochs, and check the labels of the images."
 
 
 def standard_error(accuracy: float, n: int) -> float:

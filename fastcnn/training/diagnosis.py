@@ -1,4 +1,6 @@
-"""Finding the source of the first non-finite value."""
+"""Finding the source of the first non-finite value, and finding out that a network has learned nothing."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -6,6 +8,9 @@ from fastcnn import backends
 from fastcnn._inputs import listed
 from fastcnn.nn import Module, calls
 from fastcnn.training.generators import unchanged
+from fastcnn.training.history import Epoch
+
+CHANCE = 4  # standard errors by which guessing may exceed its expected accuracy
 
 
 def explain(model: Module, images) -> str:
@@ -41,6 +46,32 @@ def explain(model: Module, images) -> str:
     except _Found as found:
         return f"{found} gave the first value that is not finite."
     return "The outputs of all layers are finite; the loss itself is not."
+
+
+def only_guesses(epochs: Sequence[Epoch], labels: np.ndarray, label_smoothing: float = 0.0) -> bool:
+    """Whether a classifier has learned nothing: whether always giving the frequencies of the classes is as good.
+
+    It has learned something if in any epoch its training accuracy was better than that of always choosing the most
+    frequent class, by more than chance explains, or if its training loss is lower now than that of the frequencies.
+    One epoch is too short to tell.
+
+    Parameters
+    ----------
+    epochs : sequence of Epoch
+        All epochs of the run.
+    labels : ndarray of int
+        The labels of the training images.
+    label_smoothing : float
+        That of the loss.
+    """
+    shares = np.bincount(labels) / len(labels)
+    guessed = shares.max()
+    noise = CHANCE * np.sqrt(guessed * (1 - guessed) / len(labels))
+    targets = (1 - label_smoothing) * shares + label_smoothing / len(shares)
+    loss = -np.sum(targets * np.log(targets, where=targets > 0, out=np.zeros_like(targets)))
+    never_better = all(epoch.train_accuracy <= guessed + noise for epoch in epochs)
+    no_lower = epochs[-1].train_loss > 0.999 * loss  # 0.999 for the noise of an epoch's mean
+    return bool(len(epochs) > 1 and never_better and no_lower)
 
 
 class _Found(Exception):
