@@ -168,6 +168,14 @@ def test_of_a_folder_with_a_test_folder_that_is_taken(trained, tmp_path, capsys)
     assert stderr == f"Data: {tmp_path / 'parts' / 'test'}; 12 test images.\n"
 
 
+def test_images_for_validation_are_called_so(trained, tmp_path, capsys):
+    for part, count in (("train", 2), ("val", 3)):
+        write(tmp_path / "parts" / part, np.random.default_rng(2), count)
+    record, stderr = evaluated(capsys, trained[1], "--data", tmp_path / "parts")
+    assert record["images"] == 12
+    assert stderr == f"Data: {tmp_path / 'parts' / 'val'}; 12 validation images.\n"
+
+
 @pytest.mark.parametrize(
     ("names", "said"),
     [

@@ -48,10 +48,10 @@ def run(args) -> int:
     if args.confusion:
         check_figure("--confusion", args.confusion)
     classifier = Classifier(args.run)
-    test = _test_images(classifier, args.data or [], args.data_root)
+    test, role = _test_images(classifier, args.data or [], args.data_root)
     if args.limit:
         test = test.limit(args.limit, prepare.Streams.of(classifier.settings["seed"]).limit)
-    remark(f"Data: {test.source}; {len(test):,} test images.")
+    remark(f"Data: {test.source}; {len(test):,} {role} images.")
     with in_use(classifier.settings):
         result = training.evaluate(classifier.model, classifier.preprocess(test.images), test.labels)
     if args.confusion:
@@ -66,13 +66,16 @@ def run(args) -> int:
     return 0
 
 
-def _test_images(classifier: Classifier, names: list[str], root: str | None):
-    """Load the test images, with the classes and channels of the model."""
-    settings, (C, H, W) = classifier.settings, classifier.image_shape
+def _test_images(classifier: Classifier, names: list[str], root: str | None) -> tuple[data.ArrayDataset, str]:
+    """Load the test images, with the classes and channels of the model; return them and what they are called.
+
+    Where a folder has validation images but no test images, these are returned.
+    """
+    role, settings, (C, H, W) = "test", classifier.settings, classifier.image_shape
     if len(names) > 1 or any(map(_is_pictures, names)):
         pictures = labelled_files(map(Path, names), classifier.classes)
         images = ImageFolder.of(Path(), pictures, (H, W), C, ", ".join(names)).load()
-        return with_classes(images, classifier.classes)
+        return with_classes(images, classifier.classes), role
     if names:
         name = absolute({"data": names[0]})["data"]
     else:
@@ -84,12 +87,14 @@ def _test_images(classifier: Classifier, names: list[str], root: str | None):
             _, test = data.load(name, root)
     elif parts_of(Path(name)):
         found = find_parts(name, (H, W), channels=C)
-        test = (found.get("test") or found["validation"]).load()
+        role = "test" if "test" in found else "validation"
+        test = found[role].load()
     else:
         test = held_out.test_pictures(Path(name), classifier.held_out, name == settings["data"], (H, W), C)
     if test.images.shape[1] != C:
         raise DataError(f"{test.source}: the images have {test.images.shape[1]} channels but the model takes {C}.")
-    return with_classes(test, classifier.classes, numbered=not prepare.is_folder(name) and name.endswith(".npz"))
+    numbered = not prepare.is_folder(name) and name.endswith(".npz")
+    return with_classes(test, classifier.classes, numbered=numbered), role
 
 
 def _is_pictures(name: str) -> bool:
