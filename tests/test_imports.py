@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "nn": ("_absent", "_convolution", "_geometry", "_inputs", "_names", "_validate", "backends", "functional"),
     "optim": ("_absent", "_names", "_validate", "backends", "nn"),  # nn must not import optim
     "models": ("_names", "_validate", "nn"),
-    "data": ("_absent", "_errors", "_inputs", "_names", "_validate"),
+    "data": ("_absent", "_errors", "_inputs", "_names", "_text", "_validate"),
     "training": (  # and must not import models
         "",
         "_errors",

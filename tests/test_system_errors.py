@@ -2,10 +2,12 @@
 
 import errno
 import os
+import re
 
 import pytest
 
-from fastcnn import _files
+from fastcnn import _files, data
+from fastcnn.__main__ import main
 from fastcnn.commands.errors import sentence
 
 
@@ -49,3 +51,28 @@ def test_words_of_ones_own_come_without_a_number(tmp_path):
 )
 def test_no_error_begins_with_a_number(error, said):
     assert sentence(error).startswith(said)
+
+
+def test_a_relative_path_that_does_not_exist_is_said_in_full(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    here = f"(in full: {tmp_path / 'none'})"
+    assert sentence(raised(open, "none")) == f"none {here}: there is no such file or folder."
+    for command, said in (
+        (["evaluate", "none"], f"There is no run and no checkpoint none {here}."),
+        (["predict", "none", "a.png"], f"There is no run and no checkpoint none {here}."),
+        (["export", "none", "--out", "a.onnx"], f"There is no run, no checkpoint and no model none {here}; the models"),
+        (["plot", "none", "--out", "a.png"], f"none {here}: there is no such file or folder."),
+        (["train", "--weights", "none"], f"no checkpoint {tmp_path / 'none'}."),
+    ):
+        assert main(command) in (1, 2)
+        assert said in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError, match=re.escape(f"`root` is none {here}, but there is no such folder.")):
+        data.mnist("none")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps the current folder")
+def test_the_current_folder_may_be_gone(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert sentence(raised(open, "none")) == "none: there is no such file or folder."

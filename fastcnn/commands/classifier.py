@@ -9,6 +9,7 @@ import numpy as np
 
 import fastcnn
 from fastcnn import functional
+from fastcnn._text import in_full
 from fastcnn.commands import prepare, settings
 from fastcnn.commands.records import BEST, results
 from fastcnn.data import DataError, Preprocessing, digit_image, read_image
@@ -104,13 +105,13 @@ class Classifier:
 def load(run: Path) -> SavedRun:
     """Load a checkpoint of ``fastcnn train``: a file, or the newest one in the folder of a run."""
     if not run.exists():
-        raise FileNotFoundError(f"There is no run and no checkpoint {run}.")
+        raise FileNotFoundError(f"There is no run and no checkpoint {in_full(run)}.")
     if run.is_dir():
         os.scandir(run).close()  # raises PermissionError if the folder cannot be read, instead of finding no checkpoint
     saved = latest_checkpoint(run) if run.is_dir() else load_checkpoint(run)
     if saved is None:
         how = " Only `fastcnn train` writes checkpoints; train with `fastcnn train --out DIR`." if results(run) else ""
-        raise FileNotFoundError(f"There is no checkpoint in {run}.{how}")
+        raise FileNotFoundError(f"There is no checkpoint in {in_full(run)}.{how}")
     if not isinstance(saved.settings, dict) or saved.settings.keys() != {"settings", "preprocessing", "data"}:
         raise CheckpointError(f"{saved.path} was not written by fastcnn train: {json.dumps(saved.settings):.60}.")
     _check(saved)

@@ -5,6 +5,7 @@ import sys
 from contextlib import contextmanager
 
 from fastcnn import FileError
+from fastcnn._text import in_full
 
 
 class UsageError(Exception):
@@ -38,7 +39,10 @@ def sentence(error: BaseException) -> str:
         return str(error)
     if not isinstance(error.filename, str | bytes | os.PathLike):  # no path: fastcnn's own sentence, or "Broken pipe"
         return f"{error.strerror.removesuffix('.')}."
-    return f"{os.fsdecode(error.filename)}: {SYSTEM_ERRORS.get(type(error), error.strerror)}."
+    path = os.fsdecode(error.filename)
+    if isinstance(error, FileNotFoundError):
+        path = in_full(path)
+    return f"{path}: {SYSTEM_ERRORS.get(type(error), error.strerror)}."
 
 
 @contextmanager

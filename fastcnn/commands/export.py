@@ -6,6 +6,7 @@ from typing import Any
 
 from fastcnn import interop, models, nn, training
 from fastcnn._names import choices_for
+from fastcnn._text import in_full
 from fastcnn.commands.arguments import Parser, Table, from_text, path, text_value
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import CommandError, UsageError, remark, usage
@@ -55,7 +56,9 @@ def run(args) -> int:
         _export_model(args, kind)
     else:
         known = choices_for(args.source, models.NAMES)
-        raise CommandError(f"There is no run, no checkpoint and no model {args.source}; the models are {known}.")
+        raise CommandError(
+            f"There is no run, no checkpoint and no model {in_full(args.source)}; the models are {known}."
+        )
     return 0
 
 

@@ -4,6 +4,7 @@ import glob
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from fastcnn._text import in_full
 from fastcnn.commands.classes import folded, listed_names
 from fastcnn.commands.errors import CommandError, remark
 from fastcnn.data.folders import listed
@@ -47,7 +48,7 @@ def unfolded(given: Iterable[Path]) -> list[Path]:
             continue
         fitting = sorted(map(Path, glob.glob(str(path), recursive=True)))
         if not fitting:
-            raise CommandError(f"There is no file {path}, and no file matches this as a pattern.")
+            raise CommandError(f"There is no file {in_full(path)}, and no file matches this as a pattern.")
         paths += fitting
     return paths
 

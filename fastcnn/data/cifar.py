@@ -64,9 +64,9 @@ def cifar10(root=None, *, download: bool = True) -> tuple[ArrayDataset, ArrayDat
     Examples
     --------
     >>> from fastcnn.data import cifar10
-    >>> cifar10("no-such-folder")
+    >>> cifar10("/no-such-folder")
     Traceback (most recent call last):
-    FileNotFoundError: `root` is no-such-folder, but there is no such folder.
+    FileNotFoundError: `root` is /no-such-folder, but there is no such folder.
     """
     place = CIFAR10.find(root, download, _locate)
     batches = _from_archive(place) if place.name == ARCHIVE else _from_folder(place)

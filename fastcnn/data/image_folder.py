@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fastcnn import _validate
+from fastcnn._text import in_full
 
 from .array_dataset import ArrayDataset, drawn
 from .errors import DataError
@@ -297,7 +298,7 @@ def existing(root) -> Path:
     """Return the folder, which must exist."""
     root = Path(root).expanduser()
     if not root.is_dir():
-        raise FileNotFoundError(f"`root` is {root}, but there is no such folder.")
+        raise FileNotFoundError(f"`root` is {in_full(root)}, but there is no such folder.")
     return root
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fastcnn._names import choices_for
+from fastcnn._text import in_full
 
 from .array_dataset import ArrayDataset
 from .cifar import cifar10
@@ -94,7 +95,7 @@ mnist, fashion-mnist, kmnist, cifar10, digits.
     if path.exists():
         raise ValueError(f"`name` is {str(name)!r}, a file, but must be a folder of images or an .npz archive.")
     if len(path.parts) > 1 or path.suffix == ".npz":
-        raise FileNotFoundError(f"There is no folder of images and no .npz archive {path}.")
+        raise FileNotFoundError(f"There is no folder of images and no .npz archive {in_full(path)}.")
     raise ValueError(
         f"`name` is {str(name)!r}, but there is no data set, folder or .npz archive of this name; the data sets are "
         f"{choices_for(name, names())}."

@@ -104,9 +104,9 @@ def mnist(root=None, *, download: bool = True) -> tuple[ArrayDataset, ArrayDatas
     Examples
     --------
     >>> from fastcnn.data import mnist
-    >>> mnist("no-such-folder")
+    >>> mnist("/no-such-folder")
     Traceback (most recent call last):
-    FileNotFoundError: `root` is no-such-folder, but there is no such folder.
+    FileNotFoundError: `root` is /no-such-folder, but there is no such folder.
     """
     return _load(MNIST, DIGITS, root, download)
 
@@ -142,9 +142,9 @@ def fashion_mnist(root=None, *, download: bool = True) -> tuple[ArrayDataset, Ar
     Examples
     --------
     >>> from fastcnn.data import fashion_mnist
-    >>> fashion_mnist("no-such-folder")
+    >>> fashion_mnist("/no-such-folder")
     Traceback (most recent call last):
-    FileNotFoundError: `root` is no-such-folder, but there is no such folder.
+    FileNotFoundError: `root` is /no-such-folder, but there is no such folder.
     """
     return _load(FASHION_MNIST, FASHION, root, download)
 
@@ -180,9 +180,9 @@ def kmnist(root=None, *, download: bool = True) -> tuple[ArrayDataset, ArrayData
     Examples
     --------
     >>> from fastcnn.data import kmnist
-    >>> kmnist("no-such-folder")
+    >>> kmnist("/no-such-folder")
     Traceback (most recent call last):
-    FileNotFoundError: `root` is no-such-folder, but there is no such folder.
+    FileNotFoundError: `root` is /no-such-folder, but there is no such folder.
     """
     return _load(KMNIST, HIRAGANA, root, download)
 
@@ -211,9 +211,9 @@ def mnist_or_digits(root=None) -> tuple[ArrayDataset, ArrayDataset]:
     Examples
     --------
     >>> from fastcnn.data import mnist_or_digits
-    >>> mnist_or_digits("no-such-folder")
+    >>> mnist_or_digits("/no-such-folder")
     Traceback (most recent call last):
-    FileNotFoundError: `root` is no-such-folder, but there is no such folder.
+    FileNotFoundError: `root` is /no-such-folder, but there is no such folder.
     """
     try:
         return mnist(root)

@@ -9,6 +9,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from fastcnn import _validate
+from fastcnn._text import in_full
 
 from .errors import DownloadError
 
@@ -109,5 +110,5 @@ def _folder(path, name: str) -> Path:
     """Return a folder that exists, or raise."""
     folder = Path(path).expanduser()
     if not folder.is_dir():
-        raise FileNotFoundError(f"{name} is {folder}, but there is no such folder.")
+        raise FileNotFoundError(f"{name} is {in_full(folder)}, but there is no such folder.")
     return folder
