@@ -175,16 +175,16 @@ def read_mnist(folder, name, count):
 def main():
     """Train, and print the mean loss and the accuracy on test images after each epoch."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--epochs", type=int, default=8, help="passes over the training images (default 8)")
-    parser.add_argument("--images", type=int, default=1000, help="training images (default 1000)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers (default 0)")
+    numbers = ("epochs", 8, "passes over the images"), ("images", 1000, "training images"), ("seed", 0, "random seed")
+    for name, default, what in numbers:
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"{what} (default {default})")
     parser.add_argument("--mnist", metavar="FOLDER", help="read MNIST's four .gz files instead of drawing digits")
     args = parser.parse_args()
-    rng = random.Random(args.seed)
-    if args.mnist:
-        train, test = read_mnist(args.mnist, "train", args.images), read_mnist(args.mnist, "t10k", 500)
-    else:
-        train, test = ([(draw_digit(rng, n % 10), n % 10) for n in range(count)] for count in (args.images, 500))
+    if min(args.epochs, args.images) < 1 or (args.mnist and len([*Path(args.mnist).glob("*-ubyte.gz")]) < 4):
+        parser.error("--epochs and --images must be at least 1, and --mnist a folder with MNIST's four .gz files")
+    rng, counts = random.Random(args.seed), {"train": args.images, "t10k": 500}
+    drawn = ([(draw_digit(rng, n % 10), n % 10) for n in range(count)] for count in counts.values())
+    train, test = (read_mnist(args.mnist, *part) for part in counts.items()) if args.mnist else drawn
     parameters = new_parameters(rng, side=len(train[0][0][0]))
     velocity = apply(lambda p: 0.0, parameters)
     for epoch in range(args.epochs):

@@ -193,3 +193,11 @@ def test_help():
     done = subprocess.run([sys.executable, FILE, "--help"], capture_output=True, text=True, check=True)
     for option in "--epochs", "--images", "--seed", "--mnist":
         assert option in done.stdout
+
+
+@pytest.mark.parametrize("given", [("--images", 0), ("--epochs", -1), ("--mnist", "no/such/folder"), ("--mnist", ".")])
+def test_wrong_options_are_one_sentence(given, tmp_path):
+    done = subprocess.run([sys.executable, FILE, *map(str, given)], capture_output=True, text=True, cwd=tmp_path)
+    needed = "--epochs and --images must be at least 1, and --mnist a folder with MNIST's four .gz files"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(f"whole_cnn.py: error: {needed}\n")
