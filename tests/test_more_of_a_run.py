@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -43,7 +44,7 @@ def test_a_run_that_has_ended_goes_on_with_a_schedule_of_its_own(folder, tmp_pat
     options = (*OPTIONS, "--data", folder, "--schedule", schedule)
     train(capsys, *options, "--epochs", 2, "--out", out)
     stdout, stderr = train(capsys, "--resume", out, "--epochs", 5)
-    assert f"Continuing after 2 epochs for 3 more, with a new {schedule} schedule." in stderr
+    assert f"Continuing {out} after epoch 2 for 3 more, with a new {schedule} schedule." in stderr
     assert [line.split(":")[0] for line in stdout.splitlines()] == ["epoch 3", "epoch 4", "epoch 5", "best epoch"]
     train(capsys, *options, "--epochs", 3, "--out", alone)
     assert rates(out)[2:] == rates(alone)
@@ -184,3 +185,54 @@ def test_overwrite_removes_nothing_where_no_run_begins(folder, tmp_path, capsys)
     sentence = "--resume continues a run but --overwrite removes it: give only one of them."
     assert refused(capsys, "--resume", out, "--overwrite") == sentence
     assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.filterwarnings("ignore:overflow")  # NumPy's warning, before the loss diverges
+def test_a_run_that_failed_in_its_first_epoch_is_no_run(folder, tmp_path, capsys):
+    options = (*OPTIONS, "--data", folder, "--epochs", 1, "--out", tmp_path / "run")
+    code, _, stderr = call(capsys, "train", *options, "--optimizer", "sgd", "--lr", "1e30")
+    assert (code, "The loss of batch " in stderr) == (1, True)
+    assert not training.History.from_json(tmp_path / "run" / "history.json").epochs
+    train(capsys, *options)
+    assert "already holds a run" in refused(capsys, *options)
+    for path in (tmp_path / "run").glob("checkpoint-*"):
+        path.unlink()
+    assert "(best.safetensors, history.csv, history.json)" in refused(capsys, *options)
+
+
+# ---- what a resumed run says ----
+
+
+def test_resume_alone_does_not_say_which_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    sentence = "--resume does not say which run to continue. Name its folder; "
+    assert refused(capsys, "--resume") == f"{sentence}for example --resume runs/lenet5-mnist."
+    assert refused(capsys, "--resume", "--epochs", 3) == f"{sentence}for example --resume runs/lenet5-mnist."
+    for name in ("b", "a"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "checkpoint-00000001.safetensors").touch()
+    (tmp_path / "runs" / "c").mkdir()
+    assert refused(capsys, "--resume") == f"{sentence}the runs here are {Path('runs/a')}, {Path('runs/b')}."
+    code, _, stderr = call(capsys, "train", "--resume", "--model", "mlp")
+    place = Path("runs", "mlp-mnist")
+    assert (code, stderr.count("\n")) == (1, 1)
+    assert f"There is no run and no checkpoint {place} (in full: {tmp_path / place})." in stderr
+
+
+def test_a_run_that_has_stopped_early_says_so(folder, tmp_path, capsys):
+    out = tmp_path / "run"
+    frozen = ("--early-stopping", 2, "--clip-norm", 0, "--schedule", "constant")  # it never improves
+    stdout, _ = train(capsys, *OPTIONS, "--data", folder, "--epochs", 9, *frozen, "--out", out)
+    assert "epoch 3" in stdout
+    assert "epoch 4" not in stdout
+    _, stderr = train(capsys, "--resume", out)
+    how = f"--weights {out} starts a new run from its best weights"
+    assert f"This run has stopped early, after epoch 3 of 9; {how}.\n" in stderr
+    assert "Continuing" not in stderr
+
+
+def test_a_resumed_run_says_where_it_goes_on(folder, tmp_path, capsys):
+    out = tmp_path / "run"
+    train(capsys, *OPTIONS, "--data", folder, "--epochs", 2, "--schedule", "constant", "--out", out)
+    _, stderr = train(capsys, "--resume", out, "--epochs", 3)
+    assert f"Continuing {out} after epoch 2.\n" in stderr

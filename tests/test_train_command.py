@@ -200,12 +200,21 @@ def test_wrong_options_are_one_line(options, tmp_path, capsys, given, message):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        pytest.param(["--config", "no.toml"], "no.toml: there is no such file or folder.", id="no such file"),
+        pytest.param(
+            ["--config", "no.toml"],
+            f"no.toml (in full: {Path('no.toml').absolute()}): there is no such file or folder.",
+            id="no such file",
+        ),
         pytest.param(["--config", "."], ".: it is a folder, but must be a file.", id="a folder as file"),
         pytest.param(["--out", f"{__file__}/run"], "part of this path is a file, but must be a folder", id="in a file"),
         pytest.param(["--limit", "1"], "all training images are of the class 3, but two classes", id="one image"),
         pytest.param(["--limit", "2", "--validation", "0.5"], "all training images are of the class", id="one of two"),
-        pytest.param(["--data-root", "no/such"], "--data-root is ", id="no such folder"),
+        pytest.param(
+            ["--data-root", "no/such"],
+            f"--data-root is {Path('no/such').absolute()}, but there is no such folder.",
+            id="no such folder",
+        ),
+        pytest.param(["--data", "no/such"], f"archive no/such (in full: {Path('no/such').absolute()}).", id="no data"),
         pytest.param(["--out", __file__], "command.py: it exists already and is not a folder.", id="a file as folder"),
         pytest.param(["--resume"], "There is no run and no checkpoint ", id="nothing to go on from"),
         pytest.param(["--validation", "0.001"], "--validation 0.001 would hold out 0 of 400", id="nothing held out"),
@@ -293,12 +302,12 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(mnist_folder, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     code, _, stderr = call(capsys, "train", "--resume", "killed")
     assert code == 0
-    assert "Continuing after " in stderr
+    assert "Continuing killed after " in stderr
     assert_same_run(whole, killed)
     code, stdout, stderr = call(capsys, "train", "--resume", "killed")
     assert code == 0
     assert "This run is finished after 3 epochs; add --epochs 6 to train for 3 more." in stderr
-    assert "Continuing after " not in stderr
+    assert "Continuing " not in stderr
     assert stdout.startswith("best epoch: ")
     assert_same_run(whole, killed)
 
@@ -318,6 +327,8 @@ def test_ctrl_c_saves_and_says_how_to_go_on(options, tmp_path, capsys):
     epochs = done // 8 + 1
     code, _, stderr = call(capsys, "train", "--resume", "--out", out, "--epochs", epochs)
     assert code == 0
+    where = f"after batch {done % 8} of epoch {epochs}" if done % 8 else f"after epoch {done // 8}"
+    assert f"Continuing {out} {where}.\n" in stderr
     assert len(losses(out)) == epochs * 8
 
 
@@ -370,7 +381,7 @@ def test_a_damaged_checkpoint_is_a_warning_of_one_line(options, tmp_path):
     code, _, stderr = run("train", "--resume", out)
     assert code == 0
     assert stderr.startswith(f"fastcnn train: warning: {newest}")
-    assert "Continuing after 8 batches." in stderr
+    assert f"Continuing {out} after epoch 1.\n" in stderr
 
 
 def test_pictures_of_ones_own(tmp_path, capsys):

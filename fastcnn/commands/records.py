@@ -1,9 +1,11 @@
 """The files that a run writes for its user, besides the checkpoints."""
 
 import io
+import re
 from pathlib import Path
 
-from fastcnn import _files, plotting, training
+from fastcnn import FileError, _files, plotting, training
+from fastcnn._text import in_full
 from fastcnn.commands.errors import CommandError, UsageError, remark
 from fastcnn.plotting import _style
 from fastcnn.training.checkpoint import checkpoints
@@ -14,8 +16,21 @@ WEIGHTS = ".safetensors"  # suffix
 
 
 def results(folder: Path) -> list[str]:
-    """Return the names of a run's history and weights in a folder, also those that another program has written."""
-    return sorted(path.name for path in folder.glob("*") if path.name in (HISTORY, TABLE) or path.suffix == WEIGHTS)
+    """Return the names of a run's history and weights in a folder, also those that another program has written.
+
+    The history of a run that failed in its first epoch is no result.
+    """
+    return sorted(path.name for path in folder.glob("*") if path.suffix == WEIGHTS or _has_epochs(path))
+
+
+def _has_epochs(path: Path) -> bool:
+    """Whether a file is a history with an epoch, or may be one because it cannot be read as a history."""
+    if path.name == TABLE:
+        return not re.fullmatch(rb"epoch,.*\n", path.read_bytes())  # the header alone
+    try:
+        return path.name == HISTORY and bool(training.History.from_json(path).epochs)
+    except FileError:
+        return True
 
 
 def remove_run(folder: Path) -> None:
@@ -60,7 +75,7 @@ def check_figure(option: str, path: Path) -> None:
     if path.suffix and path.suffix[1:].lower() not in known:
         raise UsageError(f"{option} is {path}, whose suffix must be one of {', '.join(known)}, not {path.suffix[1:]}.")
     if path.is_dir() or not path.parent.is_dir():
-        why = "that is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        why = "that is a folder" if path.is_dir() else f"there is no folder {in_full(path.parent)}"
         raise CommandError(f"{option} is {path}, but {why}.")
 
 

@@ -238,6 +238,7 @@ class Run:
         checkpoint = training.Checkpoint(
             out, every_seconds=chosen["checkpoint_every"], architecture=architecture, settings=described
         )
+        self._more = ""  # about epochs that are added to a finished run
         callbacks = [*self._wishes(), self.best, Records(out), checkpoint]
         self.trainer = training.Trainer(self.model, optimizer, loss, schedule, callbacks, strategy)
         if saved:
@@ -255,12 +256,12 @@ class Run:
 
     def _go_on(self, saved: SavedRun) -> None:
         """If epochs were added to a run whose schedule depends on their number, start a new schedule for these."""
-        epochs, more = self.chosen["epochs"], self.chosen["epochs"] - saved.settings["settings"]["epochs"]
+        more = self.chosen["epochs"] - saved.settings["settings"]["epochs"]
         if more and SCHEDULES[self.chosen["schedule"]].needs_epochs:
             self.trainer.optimizer.lr = self.chosen["lr"]
             self.trainer.scheduler = make_schedule(self.chosen, self.trainer.optimizer, more * len(self.loader))
             schedule = self.chosen["schedule"]
-            remark(f"Continuing after {epochs - more} epochs for {more} more, with a new {schedule} schedule.")
+            self._more = f" for {more} more, with a new {schedule} schedule"
 
     def train(self) -> int:
         """Train to the end and report the result; return the exit code."""
@@ -323,12 +324,23 @@ class Run:
         for text in self._said:
             remark(text)
         self._announce_batches()
-        epochs = len(self.trainer.history.epochs)
+        if self.trainer.history.step_losses:
+            remark(self._how_far())
+
+    def _how_far(self) -> str:
+        """Say whether a resumed run is finished, has stopped early, or goes on, and after what."""
+        history = self.trainer.history
+        epochs = len(history.epochs)
+        batches = len(history.step_losses) - sum(epoch.batches for epoch in history.epochs)
+        after = f"after epoch {epochs}" if not batches else f"after batch {batches:,} of epoch {epochs + 1}"
         if epochs >= self.chosen["epochs"]:
             how = f"add --epochs {2 * epochs} to train for {epochs} more"
-            remark(f"This run is finished after {epochs} epoch{'s' * (epochs > 1)}; {how}.")
-        elif done := len(self.trainer.history.step_losses):
-            remark(f"Continuing after {done:,} batches.")
+            return f"This run is finished after {epochs} epoch{'s' * (epochs > 1)}; {how}."
+        for callback in self.trainer.callbacks:
+            if isinstance(callback, training.EarlyStopping) and callback.waited >= callback.patience:
+                how = f"--weights {shlex.quote(str(self.out))} starts a new run from its best weights"
+                return f"This run has stopped early, {after} of {self.chosen['epochs']}; {how}."
+        return f"Continuing {self.out} {after}{self._more}."
 
     def _announce_batches(self) -> None:
         """Print the batch size and epochs, whether they are defaults, and a better batch size if batches are few."""
@@ -412,6 +424,10 @@ def _differences(now: Mapping, before: Mapping) -> str:
 def _folder(resume, out: Path | None, given: Mapping) -> Path:
     """Return the folder of the run to resume."""
     if resume is False:
+        if out is None and not given.keys() & {"model", "data"}:
+            known = [str(path) for path in sorted(Path("runs").glob("*/")) if checkpoints(path)]
+            which = f"the runs here are {listed_names(known)}" if known else "for example --resume runs/lenet5-mnist"
+            raise UsageError(f"--resume does not say which run to continue. Name its folder; {which}.")
         return out or _default_folder(settings.complete(given))
     if resume.is_file():
         raise UsageError(f"--resume is {resume}, a file, but must be the folder of a run, such as {resume.parent}.")
