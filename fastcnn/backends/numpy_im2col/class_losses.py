@@ -38,7 +38,7 @@ def nll_loss(x, target):
 
 def nll_loss_backward(dy, x, target):
     """See `fastcnn.functional.nll_loss_backward`."""
-    return _times(dy, -_one_hot(x, target))
+    return _times(dy, 0 - _one_hot(x, target))  # a minus sign would turn 0 into -0
 
 
 def _one_hot(x, target):
