@@ -62,6 +62,7 @@ def test_a_relative_path_that_does_not_exist_is_said_in_full(tmp_path, monkeypat
         (["predict", "none", "a.png"], f"There is no run and no checkpoint none {here}."),
         (["export", "none", "--out", "a.onnx"], f"There is no run, no checkpoint and no model none {here}; the models"),
         (["plot", "none", "--out", "a.png"], f"none {here}: there is no such file or folder."),
+        (["train", "--data", "no/such"], f"no .npz archive no/such (in full: {tmp_path / 'no' / 'such'})."),
         (["train", "--weights", "none"], f"no checkpoint {tmp_path / 'none'}."),
     ):
         assert main(command) in (1, 2)

@@ -214,7 +214,6 @@ def test_wrong_options_are_one_line(options, tmp_path, capsys, given, message):
             f"--data-root is {Path('no/such').absolute()}, but there is no such folder.",
             id="no such folder",
         ),
-        pytest.param(["--data", "no/such"], f"archive no/such (in full: {Path('no/such').absolute()}).", id="no data"),
         pytest.param(["--out", __file__], "command.py: it exists already and is not a folder.", id="a file as folder"),
         pytest.param(["--resume"], "There is no run and no checkpoint ", id="nothing to go on from"),
         pytest.param(["--validation", "0.001"], "--validation 0.001 would hold out 0 of 400", id="nothing held out"),
