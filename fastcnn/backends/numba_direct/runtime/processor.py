@@ -18,9 +18,9 @@ ARM = platform.machine().lower() in ("aarch64", "arm64")
 _FEATURES = features()
 REGISTER_BYTES = 64 if "avx512f" in _FEATURES else 32 if "avx" in _FEATURES else 16
 REGISTERS = 32 if "avx512f" in _FEATURES or "neon" in _FEATURES else 16
-# With fused multiply-adds, a vector has 64 bytes on every processor, in two registers where they have 32. Then all sums
-# over images have the same order, so that all of these processors compute the same bits.
-VECTOR_BYTES = 64 if "fma" in _FEATURES else REGISTER_BYTES
+# With AVX and fused multiply-adds, a vector has 64 bytes on every processor, in two registers where they have 32. Then
+# all sums over images have the same order, so that all of these processors compute the same bits.
+VECTOR_BYTES = 64 if {"avx", "fma"} <= _FEATURES else REGISTER_BYTES
 VECTORS = REGISTERS * REGISTER_BYTES // VECTOR_BYTES  # that fit the registers
 
 
