@@ -257,7 +257,7 @@ def test_a_run_is_drawn(name, tmp_path):
     assert figure.axes[1].get_title(loc="left") == f"Validation {first}"
     other, loader, _ = make("classification" if name == "own" else "own")
     other.fit(loader, epochs=1)
-    with pytest.raises(ValueError, match=r"The run 'other' in `histories` has loss, .*, but the first has loss, "):
+    with pytest.raises(ValueError, match=r"same metrics, but the run 'other' has loss, .*, and the first has loss, "):
         plotting.compare_histories({"one": history, "other": other.history})
 
 

@@ -248,14 +248,35 @@ def test_plot_draws_one_run_or_compares(trained_run, tmp_path, capsys):
         code, stdout, _ = call(capsys, "plot", *runs, "--out", tmp_path / file)
         assert (code, stdout) == (0, "")
         assert (tmp_path / file).stat().st_size > 1000
-    code, _, stderr = call(capsys, "plot", tmp_path, "--out", tmp_path / "x.png")
-    assert code == 1
-    assert "history.json" in stderr
-    (tmp_path / "history.json").write_text('{"epochs": [], "step_losses": []}')
-    code, _, stderr = call(capsys, "plot", tmp_path, "--out", tmp_path / "x.png")
-    assert code == 1
-    assert "has no finished epoch to plot" in stderr
     assert call(capsys, "plot", trained_run, "--out", tmp_path / "x.xyz")[0] == 2
+
+
+def test_plot_leaves_out_what_is_no_run(trained_run, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    empty, unfinished, figure = tmp_path / "empty", tmp_path / "unfinished", tmp_path / "old.png"
+    for folder in (empty, unfinished):
+        folder.mkdir()
+    (unfinished / "history.json").write_text('{"epochs": [], "step_losses": []}')
+    figure.touch()
+    out = tmp_path / "x.png"
+    reasons = f"{empty} holds no history.json", f"{unfinished} has no finished epoch", f"{figure} is not a run"
+    code, _, stderr = call(capsys, "plot", empty, trained_run, unfinished, figure, "--out", out)
+    assert (code, stderr) == (0, "".join(f"Left out: {why}.\n" for why in reasons) + f"Wrote {out}.\n")
+    out.unlink()
+    code, _, stderr = call(capsys, "plot", empty, unfinished, figure, "--out", out)
+    assert (code, stderr) == (1, f"fastcnn plot: error: There is nothing to plot: {', '.join(reasons)}.\n")
+    assert not out.exists()
+    code, _, stderr = call(capsys, "plot", trained_run, tmp_path / "none", "--out", out)  # a typing error, perhaps
+    assert (code, stderr) == (1, f"fastcnn plot: error: {tmp_path / 'none'}: there is no such file or folder.\n")
+
+
+def test_plot_does_not_compare_runs_of_different_tasks(trained_run, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    text = (trained_run / "history.json").read_text()
+    (tmp_path / "history.json").write_text(text.replace("accuracy", "iou"))
+    code, _, stderr = call(capsys, "plot", trained_run, tmp_path, "--out", tmp_path / "x.png")
+    said = f"All histories must have the same metrics, but the run '{tmp_path.name}' has loss, iou, and the first has "
+    assert (code, stderr) == (2, f"fastcnn plot: error: {said}loss, accuracy.\n")
 
 
 def test_without_matplotlib(trained_run, tmp_path):

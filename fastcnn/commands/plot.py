@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fastcnn import plotting, training
 from fastcnn.commands.arguments import Parser, path
-from fastcnn.commands.errors import CommandError, remark
+from fastcnn.commands.errors import CommandError, remark, usage
 from fastcnn.commands.records import HISTORY, check_figure, write_figure
 
 EXAMPLES = """\
@@ -26,22 +26,37 @@ def parser() -> Parser:
 def run(args) -> int:
     """Plot the runs and write the figure."""
     check_figure("--out", args.out)
-    histories = {name: _history(path) for name, path in zip(_names(args.runs), args.runs, strict=True)}
-    for name, history in histories.items():
-        if not history.epochs:
-            raise CommandError(f"The run {name} has no finished epoch to plot.")
+    found = {name: _history(path) for name, path in zip(_names(args.runs), args.runs, strict=True)}
+    histories = {name: history for name, history in found.items() if isinstance(history, training.History)}
+    left_out = [history for history in found.values() if isinstance(history, str)]
+    if not histories:
+        raise CommandError(f"There is nothing to plot: {', '.join(left_out)}.")
+    for why in left_out:
+        remark(f"Left out: {why}.")
     if len(histories) == 1:
         figure = plotting.plot_history(*histories.values())
     else:
-        figure = plotting.compare_histories(histories)
+        with usage():
+            figure = plotting.compare_histories(histories)
     write_figure(figure, args.out)
     remark(f"Wrote {args.out}.")
     return 0
 
 
-def _history(path: Path) -> training.History:
-    """Read the history of a run from its folder or its history.json."""
-    return training.History.from_json(path / HISTORY if path.is_dir() else path)
+def _history(path: Path) -> training.History | str:
+    """Read the history of a run from its folder or its history.json, or say why there is nothing to plot.
+
+    Patterns such as ``runs/*`` also name folders of stopped programs, and figures.
+    """
+    if path.is_file() and path.suffix != Path(HISTORY).suffix:
+        return f"{path} is not a run"
+    try:
+        history = training.History.from_json(path / HISTORY if path.is_dir() else path)
+    except FileNotFoundError:
+        if path.is_dir():
+            return f"{path} holds no {HISTORY}"
+        raise
+    return history if history.epochs else f"{path} has no finished epoch"
 
 
 def _names(runs: list[Path]) -> list[str]:

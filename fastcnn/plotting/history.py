@@ -131,7 +131,10 @@ def compare_histories(histories: Mapping) -> "_style.Figure":
     for name, history in histories.items():
         if history.kinds != kinds:
             others = [", ".join(kind.name for kind in some) for some in (history.kinds, kinds)]
-            raise ValueError(f"The run {name!r} in `histories` has {others[0]}, but the first has {others[1]}.")
+            raise ValueError(
+                f"All histories must have the same metrics, but the run {name!r} has {others[0]}, and the first has "
+                f"{others[1]}."
+            )
     held_out = all(_curve(history, "validation", kinds[0])[1] for history in histories.values())
     part = "validation" if held_out else "train"
     title = "Validation" if held_out else "Training"
