@@ -108,6 +108,8 @@ def test_evaluate_draws_the_confusion_matrix(trained_run, tmp_path, capsys):
         assert (found, stderr.count("\n")) == (code, 1)  # checked before there are results to lose
         assert stderr.startswith(f"fastcnn evaluate: error: {said}")
     assert call(capsys, "evaluate", trained_run, "--confusion", "")[0] == 2
+    none = tmp_path / "none"
+    assert str(none / "a.png") not in call(capsys, "evaluate", none, "--confusion", none / "a.png")[2]  # the run is first
 
 
 def test_images_of_another_kind_are_refused(trained_run, tmp_path, capsys):

@@ -45,9 +45,9 @@ def parser() -> Parser:
 
 def run(args) -> int:
     """Evaluate the network and print the result."""
+    classifier = Classifier(args.run)
     if args.confusion:
         check_figure("--confusion", args.confusion)
-    classifier = Classifier(args.run)
     test, role = _test_images(classifier, args.data or [], args.data_root)
     if args.limit:
         test = test.limit(args.limit, prepare.Streams.of(classifier.settings["seed"]).limit)
