@@ -38,7 +38,8 @@ def parser() -> Parser:
     add = parser.add_argument
     add("run", type=path, metavar="RUN", help="a folder of fastcnn train, or a checkpoint")
     what = "a picture file, a folder (all pictures in it and its subfolders), or a pattern such as 'photos/*.jpg'"
-    add("images", type=path, nargs="+", metavar="IMAGE", help=what)
+    images = add("images", type=path, nargs="+", metavar="IMAGE", help=what)
+    images.required = False  # `run` words the error: if only one path is given, RUN may be the one that is missing
     shown = "number of classes to print for each picture (default: 3; with --json all, with --csv 1)"
     add("--top", type=from_text(whole(1)), metavar="K", help=shown)
     add("--digit", action=argparse.BooleanOptionalAction, help="cut out a digit (default: if trained on digits)")
@@ -52,6 +53,8 @@ def run(args) -> int:
     """Predict the classes and print them."""
     if args.run.suffix.lower() in SUFFIXES and not args.run.is_dir():
         raise UsageError(f"{args.run} is a picture, but the run comes first: fastcnn predict RUN IMAGE.")
+    if not args.images:
+        raise UsageError(f"a run and a picture are needed, fastcnn predict RUN IMAGE, but only {args.run} was given.")
     pillow()  # fail at once if Pillow is missing
     classifier = Classifier(args.run)
     if args.digit and classifier.image_shape != (1, 28, 28):
