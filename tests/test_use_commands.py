@@ -109,7 +109,7 @@ def test_evaluate_draws_the_confusion_matrix(trained_run, tmp_path, capsys):
         assert stderr.startswith(f"fastcnn evaluate: error: {said}")
     assert call(capsys, "evaluate", trained_run, "--confusion", "")[0] == 2
     none = tmp_path / "none"
-    assert str(none / "a.png") not in call(capsys, "evaluate", none, "--confusion", none / "a.png")[2]  # the run is first
+    assert "--confusion" not in call(capsys, "evaluate", none, "--confusion", none / "a.png")[2]  # but a missing run
 
 
 def test_images_of_another_kind_are_refused(trained_run, tmp_path, capsys):
@@ -218,9 +218,9 @@ def test_what_is_no_run_is_one_line(tmp_path, capsys):
     training.save_checkpoint(tmp_path / "other", trainer, data.DataLoader(np.zeros((2, 2)), np.zeros(2), 1))
     for name, message in (
         ("missing", "There is no run and no checkpoint"),
-        ("empty", "There is no checkpoint in"),
+        ("empty", "holds no checkpoint of fastcnn train. `fastcnn train --out DIR` makes a run."),
         ("text", "is not a complete safetensors file"),
-        ("other", "was not written by fastcnn train"),
+        ("other", "was not written by fastcnn train, but by another program: it lacks the preprocessing and the names"),
     ):
         code, stdout, stderr = call(capsys, "evaluate", tmp_path / name)
         assert (code, stdout, stderr.count("\n")) == (1, "", 1)
@@ -237,10 +237,11 @@ def test_results_without_a_checkpoint_are_said(command, tmp_path, capsys):
     (tmp_path / "weights.safetensors").write_text("of examples/lenet5.py")
     name, *others = command
     argv = (*command, tmp_path) if name == "train" else (name, tmp_path, *others)
-    how = "Only `fastcnn train` writes checkpoints; train with `fastcnn train --out DIR`."
-    assert call(capsys, *argv) == (1, "", f"fastcnn {name}: error: There is no checkpoint in {tmp_path}. {how}\n")
+    holds, how = f"{tmp_path} holds no checkpoint of fastcnn train", "`fastcnn train --out DIR` makes a run."
+    what = ", only weights.safetensors, which another program may have written"
+    assert call(capsys, *argv) == (1, "", f"fastcnn {name}: error: {holds}{what}. {how}\n")
     (tmp_path / "weights.safetensors").unlink()
-    assert call(capsys, *argv)[2] == f"fastcnn {name}: error: There is no checkpoint in {tmp_path}.\n"
+    assert call(capsys, *argv)[2] == f"fastcnn {name}: error: {holds}. {how}\n"
 
 
 def test_a_folder_that_may_not_be_read_is_not_empty(tmp_path, monkeypatch, capsys):

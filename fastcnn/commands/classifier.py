@@ -1,6 +1,5 @@
 """A trained network with its preprocessing and class names, ready to classify pictures."""
 
-import json
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -24,6 +23,8 @@ KNOWN = {
     "data": DATA,
 }
 """The parts that fastcnn train describes in a checkpoint, and the known names in each."""
+
+MAKE_ONE = "`fastcnn train --out DIR` makes a run."
 
 
 class Classifier:
@@ -110,10 +111,14 @@ def load(run: Path) -> SavedRun:
         os.scandir(run).close()  # raises PermissionError if the folder cannot be read, instead of finding no checkpoint
     saved = latest_checkpoint(run) if run.is_dir() else load_checkpoint(run)
     if saved is None:
-        how = " Only `fastcnn train` writes checkpoints; train with `fastcnn train --out DIR`." if results(run) else ""
-        raise FileNotFoundError(f"There is no checkpoint in {in_full(run)}.{how}")
+        found = ", ".join(results(run))
+        others = f", only {found}, which another program may have written" if found else ""
+        raise FileNotFoundError(f"{in_full(run)} holds no checkpoint of fastcnn train{others}. {MAKE_ONE}")
     if not isinstance(saved.settings, dict) or saved.settings.keys() != {"settings", "preprocessing", "data"}:
-        raise CheckpointError(f"{saved.path} was not written by fastcnn train: {json.dumps(saved.settings):.60}.")
+        raise CheckpointError(
+            f"{saved.path} was not written by fastcnn train, but by another program: it lacks the preprocessing and "
+            f"the names of the classes. {MAKE_ONE}"
+        )
     _check(saved)
     return saved
 
