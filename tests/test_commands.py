@@ -88,7 +88,10 @@ def test_warmup_without_a_folder_fails():
             "'cifar' is not one of mnist, fashion-mnist, kmnist, cifar10 (did you mean ci",
         ),
         (["warmup", "--batch-size", "0"], "argument --batch-size: 0 is not a whole number of at least 1"),
-        (["warmup", "--model", "conv8", "--image-size", "1"], "image_size"),
+        (
+            ["warmup", "--model", "conv8", "--image-size", "1"],
+            "error: --image-size is 1 but must be at least 4 for the model conv8.\n",
+        ),
         (["info", "--batch-size", "1"], "there is no option --batch-size; fastcnn info --help lists the options\n"),
         (["summary", "--help=1"], "argument -h/--help: ignored explicit argument '1'"),
         (["program", "--imagesize", "9"], "there is no option --imagesize (did you mean --image-size?)\n"),

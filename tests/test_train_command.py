@@ -158,6 +158,11 @@ def test_what_is_wrong_in_a_file_is_one_line(options, tmp_path, capsys, text, me
         pytest.param(["--out", ""], "argument --out: a path must not be empty", id="no path"),
         pytest.param(["--model-options", "colour=red"], "has no option `colour`; it has num_classes,", id="option"),
         pytest.param(["--model-options", "num_classes=3"], "num_classes: it is set by the data", id="data's"),
+        pytest.param(
+            ["--model", "lenet5", "--image-size", "5"],
+            "error: --image-size is 5 but must be at least 16 for the model lenet5.\n",
+            id="too small",
+        ),
         pytest.param(["--optimizer-options", "beta=1"], "'adam' has no option 'beta'; it has betas,", id="optimizer"),
         pytest.param(["--optimizer-options", "beta=1"], " (did you mean betas?).", id="optimizer's option meant"),
         pytest.param(["--optimizer-options", "betas=3"], "'adam': `betas` must be a pair", id="optimizer's value"),

@@ -12,9 +12,6 @@ from fastcnn.commands.errors import UsageError
 from fastcnn.commands.parts import OPTIMIZERS, make_optimizer
 from fastcnn.optim import Optimizer
 
-# option of the command -> option of the model
-_SIZES = {"image_size": "image_size", "channels": "in_channels", "classes": "num_classes"}
-
 
 def add_to(parser: Parser) -> None:
     """Add the options that choose the model."""
@@ -32,7 +29,9 @@ def add_to(parser: Parser) -> None:
 
 def build(args, rng: np.random.Generator) -> nn.Sequential:
     """Build the model with new weights."""
-    options = {name: getattr(args, option) for option, name in _SIZES.items() if getattr(args, option) is not None}
+    options = {
+        name: getattr(args, option) for option, name in prepare.SIZES.items() if getattr(args, option) is not None
+    }
     options |= args.model_options
     if args.run is None:
         return prepare.build({"name": args.model or "lenet5", "options": options}, rng)

@@ -25,6 +25,8 @@ AT_ONCE = 256  # images in a batch when the data are read through
 OPTIONS = {"`name`": "--data", "`root`": "--data-root", "`size`": "--image-size"}
 OPTION = re.compile("|".join(OPTIONS))
 
+# option of the commands -> option of all models
+SIZES = {"image_size": "image_size", "channels": "in_channels", "classes": "num_classes"}
 
 Images = ArrayDataset | ImageFolder  # in memory, or decoded when needed
 
@@ -195,5 +197,13 @@ def architecture(settings: Mapping, train: Images, prepare: Preprocessing) -> di
 
 def build(architecture: Mapping, rng=None) -> nn.Sequential:
     """Build the model that `architecture` describes."""
-    with usage():
-        return models.build(architecture["name"], rng=rng, **architecture["options"])
+    name = architecture["name"]
+    try:
+        return models.build(name, rng=rng, **architecture["options"])
+    except (TypeError, ValueError) as error:
+        said = str(error)
+        for option, argument in SIZES.items():
+            if said.startswith(f"`{argument}`"):
+                end = said.removeprefix(f"`{argument}`").removesuffix(".")
+                said = f"--{option.replace('_', '-')}{end} for the model {name}."
+        raise UsageError(said) from error
