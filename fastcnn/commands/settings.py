@@ -59,8 +59,10 @@ SETTINGS = {
     "validation": Setting(0.0, number(0, 0.9), "FRACTION", "fraction of the training images to hold out for choosing "
                           "the best epoch; with 0 the test images choose it, which makes the result slightly "
                           "optimistic"),
-    "image_size": Setting(None, whole(1), "N", "height and width of the network's input: smaller images are padded, "
-                          "larger ones shrunk (default: the size of the images, for LeNet-5 at least 32)"),
+    "image_size": Setting(None, whole(1), "N", "height and width of the network's input: pictures of a folder are "
+                          "stretched or shrunk to this square; images of other data sets keep their proportions, "
+                          "smaller ones are padded, larger ones shrunk (default: the size of the images, for LeNet-5 "
+                          "at least 32)"),
     "channels": Setting(None, choice(1, 3), None, "channels of a folder's pictures: 1 (grey) or 3 (colour) (default: "
                         "as in the files)"),
     "lazy": Setting(None, flag, None, "decode the pictures of a folder when they are needed, anew in each epoch, "
