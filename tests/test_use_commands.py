@@ -165,7 +165,7 @@ def test_predict_needs_a_run_and_a_picture(tmp_path, capsys):
     photo, folder = tmp_path / "photo.jpg", tmp_path
     said = f"{photo} is a picture, but the run comes first: fastcnn predict RUN IMAGE."
     assert call(capsys, "predict", photo) == (2, "", f"fastcnn predict: error: {said}\n")
-    said = f"a run and a picture are needed, fastcnn predict RUN IMAGE, but only {folder} was given."
+    said = f"A run and a picture are needed, fastcnn predict RUN IMAGE, but only {folder} was given."
     assert call(capsys, "predict", folder, "--csv") == (2, "", f"fastcnn predict: error: {said}\n")
     assert call(capsys, "predict")[0] == 2
     assert "RUN IMAGE [IMAGE ...]" in call(capsys, "predict", "--help")[1]

@@ -54,7 +54,7 @@ def run(args) -> int:
     if args.run.suffix.lower() in SUFFIXES and not args.run.is_dir():
         raise UsageError(f"{args.run} is a picture, but the run comes first: fastcnn predict RUN IMAGE.")
     if not args.images:
-        raise UsageError(f"a run and a picture are needed, fastcnn predict RUN IMAGE, but only {args.run} was given.")
+        raise UsageError(f"A run and a picture are needed, fastcnn predict RUN IMAGE, but only {args.run} was given.")
     pillow()  # fail at once if Pillow is missing
     classifier = Classifier(args.run)
     if args.digit and classifier.image_shape != (1, 28, 28):
