@@ -425,11 +425,7 @@ CHAIN = nn.Sequential(
         (CHAIN, 2, "Raised in layers 0 and 2 of the model; its input has shape (5, 1, 2, 2)."),  # computed as one
         (CHAIN, 11, "Raised in layer 4.fc of the model; its input has shape (5, 1, 11, 11)."),
         (nn.Sequential(nn.Residual(nn.Conv2d(1, 1, 3))), 4, "Raised in layer 0 of the model; its input has shape (5,"),
-        (
-            models.LeNet5(),
-            28,
-            "Raised in layer 6 of the model, which was made for images of shape (1, 32, 32); its input has shape (5, ",
-        ),
+        (models.LeNet5(), 28, "Raised in layer 6 of the model, which was made for images of shape (1, 32, 32), but "),
     ],
 )
 def test_an_error_of_a_layer_has_a_note_of_its_place(model, size, note):
@@ -440,6 +436,29 @@ def test_an_error_of_a_layer_has_a_note_of_its_place(model, size, note):
             forward()
         (said,) = error.value.__notes__
         assert said.startswith(note)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "note"),
+    [
+        (
+            "lenet5",
+            (1, 28, 28),
+            "images of shape (1, 32, 32), but these have (1, 28, 28); data.pad_images(images, 2) pads",
+        ),
+        ("lenet5", (1, 29, 29), "images of shape (1, 32, 32), but these have (1, 29, 29)."),
+        ("lenet5", (1, 28, 24), "images of shape (1, 32, 32), but these have (1, 28, 24)."),
+        ("lenet5", (1, 36, 36), "images of shape (1, 32, 32), but these have (1, 36, 36)."),
+        ("lenet5", (3, 28, 28), "images of shape (1, 32, 32), but these have (3, 28, 28)."),
+        ("lenet5", (28, 28), "images of shape (1, 32, 32), but these have (28, 28)."),
+        ("signals", (2, 64), "signals of shape (1, 256), but these have (2, 64)."),
+    ],
+)
+def test_the_note_says_the_shape_that_a_model_was_made_for(name, shape, note):
+    model = models.SignalNet() if name == "signals" else models.build(name)
+    with fastcnn.use_backend("numpy"), pytest.raises(ValueError, match="shape") as error:
+        model(np.zeros((5, *shape), np.float32))
+    assert f"of the model, which was made for {note}" in error.value.__notes__[0]
 
 
 def test_an_error_of_a_layer_alone_has_no_note():

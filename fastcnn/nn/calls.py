@@ -148,9 +148,23 @@ def _note_place(error: Exception, model, x) -> None:
     if layer in set(model.modules()):
         names = names[:1]
     place = f"layer {names[0]}" if len(names) == 1 else f"layers {' and '.join(names)}"
-    made_for = getattr(model, "input_shape", None)
-    made_for = f", which was made for images of shape {made_for}" if made_for else ""
-    error.add_note(f"Raised in {place} of the model{made_for}; its input has shape {each(lambda one: one.shape, x)}.")
+    shape = each(lambda one: one.shape, x)
+    wanted, given = getattr(model, "input_shape", None), shape[1:]
+    if isinstance(wanted, tuple) and wanted != given and not isinstance(x, tuple):
+        kind = "images" if len(wanted) == 3 else "signals"
+        what = f", which was made for {kind} of shape {wanted}, but these have {given}{_padding(wanted, given)}"
+    else:
+        what = f"; its input has shape {shape}"
+    error.add_note(f"Raised in {place} of the model{what}.")
+
+
+def _padding(wanted: tuple, given: tuple) -> str:
+    """Say how to pad images, if that gives them the shape that a model was made for."""
+    if len(given) != 3 or len(wanted) != 3 or given[0] != wanted[0]:
+        return ""
+    missing = {whole - part for whole, part in zip(wanted[1:], given[1:], strict=True)}
+    pixels = missing.pop()
+    return f"; data.pad_images(images, {pixels // 2}) pads them" if not missing and pixels > 0 == pixels % 2 else ""
 
 
 def last_call(layer) -> "Call | _Missing":
