@@ -127,6 +127,19 @@ def test_confusion_holds_the_numbers(tmp_path):
     axes = figure.axes[0]
     assert (axes.get_ylabel(), axes.get_xlabel()) == ("true", "predicted")
     assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog", "mouse"]
+    assert figure.axes[1].get_ylabel() == "share of the true class (scale not linear)"
+
+
+def test_numbers_of_a_confusion_are_black_or_white_where_that_is_read_better():
+    counts = np.array([[100, 0, 0, 0], [5, 80, 10, 5], [20, 15, 35, 30], [1, 1, 48, 50]])
+    figure = plot_confusion(counts)
+    (drawn,) = figure.axes[0].get_images()
+    for text in figure.axes[0].texts:
+        j, k = text.get_position()
+        grey = np.dot(drawn.to_rgba(drawn.get_array()[k, j])[:3], (0.3, 0.6, 0.1))
+        if abs(grey - 0.45) > 0.1:
+            assert text.get_color() == ("black" if grey > 0.45 else "white"), text.get_text()
+    assert {text.get_color() for text in figure.axes[0].texts} == {"black", "white"}
 
 
 def test_confusion_of_many_classes_stays_a_picture():

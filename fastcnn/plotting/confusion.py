@@ -11,7 +11,7 @@ from fastcnn.plotting import _style
 def plot_confusion(matrix: np.ndarray, classes: Sequence[str] | None = None) -> "_style.Figure":
     """Plot a confusion matrix: numbers of images by true class (rows) and predicted class (columns).
 
-    The colour is the fraction of the row, on a scale on which small fractions, the mistakes, are visible too.
+    The colour is the fraction of the row. Its scale stretches small fractions, so that mistakes are visible.
 
     Parameters
     ----------
@@ -56,11 +56,11 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str] | None = None) -> 
     axes = figure.subplots()
     drawn = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.35, 0, 1))
     marks = (0, 0.001, 0.01, 0.05, 0.2, 0.5, 1)
-    bar = figure.colorbar(drawn, shrink=0.85, ticks=marks, label="share of the true class")
+    bar = figure.colorbar(drawn, shrink=0.85, ticks=marks, label="share of the true class (scale not linear)")
     bar.ax.set_yticklabels([f"{100 * mark:g} %" for mark in marks])
     bar.outline.set_visible(False)
     for k, j in np.argwhere(matrix) if cell > 0.3 else ():  # smaller cells have no room for numbers
-        color = "white" if shares[k, j] > 0.15 else _style.DARK
+        color = _style.readable_on(drawn.to_rgba(shares[k, j]))
         number, weight = str(matrix[k, j]), "bold" if j == k else "normal"
         axes.text(j, k, number, ha="center", va="center", color=color, fontweight=weight, fontsize=12 - len(number))
     turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if longest > 3 else {}
