@@ -35,8 +35,8 @@ def curves(axes) -> dict:
 def test_curves_hold_the_numbers():
     loss, accuracy = plot_history(HISTORY).axes
     losses = curves(loss)
-    np.testing.assert_allclose(losses["training"], [(0.5, 1), (1.5, 1 / 2), (2.5, 1 / 3)])
-    np.testing.assert_allclose(losses["validation"], [(1, 0.5), (2, 0.25), (3, 0.5 / 3)])
+    np.testing.assert_allclose(losses["training, mid-epoch mean"], [(0.5, 1), (1.5, 1 / 2), (2.5, 1 / 3)])
+    np.testing.assert_allclose(losses["validation, epoch's end"], [(1, 0.5), (2, 0.25), (3, 0.5 / 3)])
     np.testing.assert_allclose(losses["training, each batch"][:, 0], np.arange(1, 12) / 3)
     np.testing.assert_allclose(losses["training, each batch"][:, 1], HISTORY.step_losses)
     names, lines = zip(*curves(accuracy).items(), strict=True)

@@ -68,14 +68,14 @@ def plot_history(history) -> "_style.Figure":
     loss = panels[0]
     loss.plot(_places(history), history.step_losses, color=GREY, linewidth=0.8, label="training, each batch")
     for axes, kind in zip(panels, history.kinds, strict=False):
-        for part, name, middle, style in (
-            ("train", "training", 0.5, {"color": BLUE, "linestyle": "--", "marker": "o"}),
-            ("validation", "validation", 0.0, {"color": ORANGE, "marker": "s"}),
+        for part, name, when, middle, style in (
+            ("train", "training", "mid-epoch mean", 0.5, {"color": BLUE, "linestyle": "--", "marker": "o"}),
+            ("validation", "validation", "epoch's end", 0.0, {"color": ORANGE, "marker": "s"}),
         ):
             x, y = _curve(history, part, kind, [epoch.epoch - middle for epoch in epochs])
             if y:
-                label = name if axes is loss else f"{name}, final {y[-1]:.{2 if kind.percent else 4}f}"
-                axes.plot(x, y, **style, linewidth=2, markersize=5, label=label)
+                note = when if axes is loss else f"final {y[-1]:.{2 if kind.percent else 4}f}"
+                axes.plot(x, y, **style, linewidth=2, markersize=5, label=f"{name}, {note}")
         # The legend is above the axes, where it covers no curve, below a title with room for its rows.
         _style.curves(axes, kind.title, "epochs", pad=12 + 13 * -(-len(loss.get_lines()) // 2))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
