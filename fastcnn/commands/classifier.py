@@ -28,7 +28,7 @@ MAKE_ONE = "`fastcnn train --out DIR` makes a run."
 
 
 class Classifier:
-    """A trained model with the preprocessing of its images and the names of its classes.
+    """A trained model with the preprocessing of its images and the names of its classes; for programs, too.
 
     Parameters
     ----------
