@@ -1,8 +1,9 @@
 """A whole convolutional network in one file, forward and backward, in plain Python: nothing to install, not even NumPy.
 
 conv 3x3 -> ReLU -> max-pooling 2x2 -> conv 3x3 -> ReLU -> linear -> softmax and cross-entropy; trained by SGD. An image
-is a list of channels of rows: x[c][i][j] is a pixel. Below each function is its backward function: it takes dy, the
-gradient of the loss with respect to y, returns dx, that of x, and adds those of the parameters to dweight and dbias.
+is a list of channels, a channel a list of rows, a row a list of numbers: x[c][i][j] is a pixel. Each function has its
+backward function below it, which takes dy, the gradient of the loss with respect to the output y, and returns dx, the
+gradient with respect to the input x. It adds the gradients with respect to the parameters to dweight and dbias.
 """
 
 import argparse
@@ -11,7 +12,6 @@ import math
 import random
 from itertools import product
 from pathlib import Path
-from time import monotonic
 
 # The digits in 3x5 dots: a row of 7 is ###, of 5 #.#, of 4 #.., of 2 .#., of 1 ..#
 FONT = "75557", "26227", "71747", "71717", "55711", "74717", "74757", "71111", "75757", "75717"
@@ -113,9 +113,12 @@ def cross_entropy(logits, label):
 
 def new_parameters(rng, side=12):
     """[weight, bias] of each layer: weights are normal with variance 2 / (terms of a sum), which suits ReLU (He)."""
-    last = (side - 2) // 2 - 2  # a 3x3 filter takes 2 off the side, and the pooling halves it
-    sizes = (4, 1, 3, 3), (8, 4, 3, 3), (10, 8 * last * last)
-    return [[nested(lambda s=s: rng.gauss(0, math.sqrt(2 / math.prod(s[1:]))), *s), nested(float, s[0])] for s in sizes]
+    last, parameters = (side - 2) // 2 - 2, []  # a 3x3 filter takes 2 off the side, and the pooling halves it
+    for outputs, *inputs in (4, 1, 3, 3), (8, 4, 3, 3), (10, 8 * last * last):
+        deviation = math.sqrt(2 / math.prod(inputs))
+        weight = nested(lambda sigma=deviation: rng.gauss(0, sigma), outputs, *inputs)
+        parameters.append([weight, nested(float, outputs)])
+    return parameters
 
 
 def forward(parameters, x):
@@ -171,9 +174,9 @@ def read_mnist(folder, name, count):
 def main():
     """Train, and print the mean loss and the accuracy on test images after each epoch."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    numbers = ("epochs", 8, "passes over the images"), ("images", 1000, "training images"), ("seed", 0, "random seed")
-    for name, default, what in numbers:
-        parser.add_argument(f"--{name}", type=int, default=default, help=f"{what} (default {default})")
+    parser.add_argument("--epochs", type=int, default=8, help="passes over the training images (default 8)")
+    parser.add_argument("--images", type=int, default=1000, help="training images (default 1000)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers (default 0)")
     parser.add_argument("--mnist", metavar="FOLDER", help="read MNIST's four .gz files instead of drawing digits")
     args = parser.parse_args()
     if min(args.epochs, args.images) < 1 or (args.mnist and len([*Path(args.mnist).glob("*-ubyte.gz")]) < 4):
@@ -183,17 +186,14 @@ def main():
     train, test = (read_mnist(args.mnist, *part) for part in counts.items()) if args.mnist else drawn
     parameters = new_parameters(rng, side=len(train[0][0][0]))
     velocity = apply(lambda p: 0.0, parameters)
-    start = monotonic()
-    train_step([*parameters], [*velocity], train[:10], 0)  # leaves both as they are, and shows how long ten images take
-    seconds = (monotonic() - start) / 10 * args.epochs * (len(train) + len(test) / 3)
-    print(f"Training on {len(train)} digits for {args.epochs} epochs takes about {seconds:.0f} s.", flush=True)
+    print(f"Training on {len(train)} digits for {args.epochs} epochs, with 7 ms or so for each digit.", flush=True)
     for epoch in range(args.epochs):
         lr = 0.04 * (1 - epoch / args.epochs)  # falls to 0
         rng.shuffle(train)
         losses = [train_step(parameters, velocity, train[i : i + 10], lr) for i in range(0, len(train), 10)]
         logits = [(forward(parameters, x)[-1], label) for x, label in test]
         right, loss = sum(ys[label] == max(ys) for ys, label in logits) / len(test), sum(losses) / len(losses)
-        print(f"epoch {epoch + 1}: loss {loss:.3f}, test accuracy {right:.1%}, {monotonic() - start:.0f} s", flush=True)
+        print(f"epoch {epoch + 1}: loss {loss:.3f}, test accuracy {right:.1%}", flush=True)
 
 
 if __name__ == "__main__":

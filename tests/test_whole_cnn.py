@@ -8,7 +8,6 @@ import re
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -152,16 +151,12 @@ def test_it_is_short_and_needs_only_the_standard_library():
 def run(*options) -> list[tuple[float, float]]:
     """Loss and accuracy in % after each epoch, by Python without any packages; the first line announces the work."""
     command = [sys.executable, "-I", "-S", "-W", "error", FILE, *options]
-    start = time.monotonic()
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-    clock = time.monotonic() - start
     assert (done.returncode, done.stderr) == (0, "")
     first, *epochs = done.stdout.splitlines()
     images = dict(zip(options[::2], options[1::2], strict=True)).get("--images", 1000)
-    announced = re.fullmatch(rf"Training on {images} digits for {len(epochs)} epochs takes about (\d+) s\.", first)
-    assert float(announced[1]) < 20 * clock  # which includes the start of Python
-    assert int(epochs[-1].split()[-2]) <= clock + 1
-    line = re.compile(r"epoch \d+: loss ([\d.]+), test accuracy ([\d.]+)%, \d+ s")
+    assert first == f"Training on {images} digits for {len(epochs)} epochs, with 7 ms or so for each digit."
+    line = re.compile(r"epoch \d+: loss ([\d.]+), test accuracy ([\d.]+)%")
     return [tuple(map(float, line.fullmatch(text).groups())) for text in epochs]
 
 
