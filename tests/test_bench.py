@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.run_all import PROGRAMS
+
 BENCH = Path(__file__).parent.parent / "bench"
-PROGRAMS = (
-    "lenet5", "nets", "inference", "layers", "pooling", "threads", "startup", "memory", "fairness",
-    "time_to_accuracy", "scaling", "errors", "ladder",
-)  # fmt: skip
 
 
 def start(program: str, *options) -> subprocess.CompletedProcess:
