@@ -27,7 +27,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
@@ -43,6 +43,9 @@ class NotInstalledError(Exception):
 class Side:
     """A process for one library; ``side(function, *args)`` calls a function of a module in that process.
 
+    If the setup has an attribute ``surroundings``, such as that of a `Checkout`, this makes a context manager in which
+    the process is started.
+
     Attributes
     ----------
     about : dict
@@ -52,7 +55,8 @@ class Side:
     def __init__(self, setup: Callable[[], dict]):
         self._pipe, other = _spawn.Pipe()
         self._process = _spawn.Process(target=_serve, args=(other,), daemon=True)
-        self._process.start()
+        with getattr(setup, "surroundings", nullcontext)():
+            self._process.start()
         other.close()
         self._pipe.send((setup, ()))
 
@@ -139,7 +143,7 @@ def race(
         with start(setups) as sides:
             running = {name: sides[contender[0]] for name, contender in contenders.items() if contender[0] in sides}
             prepared = {
-                name: side(_prepare, name, 10 * seconds, *contenders[name][1:]) for name, side in running.items()
+                name: side(prepare, name, 10 * seconds, *contenders[name][1:]) for name, side in running.items()
             }
             if expected is None:
                 expected = prepared["PyTorch"][1] if "PyTorch" in prepared else _arrays(reference())
@@ -156,11 +160,8 @@ def race(
                         "rounds_ms": [],
                         "processes_ms": [],
                     }
-            turns = {name: [] for name in times}
-            for i in range(process, rounds, processes):
-                for name in list(turns) if i % 2 == 0 else reversed(turns):
-                    turns[name].append(running[name](_turn, name, seconds) * 1e3)
-            for name, milliseconds in turns.items():
+            right = {name: running[name] for name in times}
+            for name, milliseconds in turns(right, range(process, rounds, processes), seconds).items():
                 if milliseconds:  # empty in the last processes if there are fewer rounds than processes
                     times[name]["rounds_ms"] += milliseconds
                     times[name]["processes_ms"].append(float(np.median(milliseconds)))
@@ -171,6 +172,26 @@ def race(
         record["lowest_ms"], record["highest_ms"] = min(record["processes_ms"]), max(record["processes_ms"])
     ratios = {a: {b: ratio(times[a], times[b]) for b in times if b != a} for a in times}
     return {"times": times, "ratios": ratios, "wrong": wrong, **({"collected": collected} if collect else {})}
+
+
+def prepare(name: str, settle: float, make: Callable, *args) -> tuple[float, list[np.ndarray]]:
+    """Make the function and warm it up for ``settle`` seconds; return the seconds and results of the first call."""
+    _jobs[name] = make(*args)
+    warm_up = getattr(_jobs[name], "warm_up", _jobs[name])
+    start = time.perf_counter()
+    result = warm_up()
+    first_call = time.perf_counter() - start
+    calls(warm_up, settle)
+    return first_call, _arrays(result)
+
+
+def turns(sides: dict[str, Side], rounds: Iterable[int], seconds: float) -> dict[str, list[float]]:
+    """Time prepared functions in turns; return the milliseconds of each round, by the name of the function."""
+    found = {name: [] for name in sides}
+    for i in rounds:
+        for name in list(found) if i % 2 == 0 else reversed(found):
+            found[name].append(sides[name](_turn, name, seconds) * 1e3)
+    return found
 
 
 def ratio(a: dict, b: dict) -> float:
@@ -218,17 +239,6 @@ def _serve(pipe) -> None:
         except KeyboardInterrupt:
             return
         pipe.send(answer)
-
-
-def _prepare(name: str, settle: float, make: Callable, *args) -> tuple[float, list[np.ndarray]]:
-    """Make the function and warm it up for ``settle`` seconds; return the seconds and results of the first call."""
-    _jobs[name] = make(*args)
-    warm_up = getattr(_jobs[name], "warm_up", _jobs[name])
-    start = time.perf_counter()
-    result = warm_up()
-    first_call = time.perf_counter() - start
-    calls(warm_up, settle)
-    return first_call, _arrays(result)
 
 
 def _attribute(name: str, attribute: str):

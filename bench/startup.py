@@ -93,11 +93,14 @@ def main() -> int:
     return _report.finish(args, "startup", [_report.table("Starting", columns, rows, notes)], where)
 
 
-def seconds(code: str, cache: str) -> float:
-    """Return the wall time from the start of a fresh process until it has run the code; its exit is not counted."""
-    folders = str(Path(fastcnn.__file__).parents[1]), str(HERE), os.environ.get("PYTHONPATH")
+def seconds(code: str, cache: str, checkout: Path = Path(fastcnn.__file__).parents[1]) -> float:
+    """Return the wall time from the start of a fresh process until it has run the code; its exit is not counted.
+
+    ``checkout`` is the folder from which the process imports fastcnn.
+    """
+    folders = str(checkout), str(HERE), os.environ.get("PYTHONPATH")
     environment = {**os.environ, "NUMBA_CACHE_DIR": cache, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
-    command = [sys.executable, "-c", f"{code}\nprint('done', flush=True)"]
+    command = [sys.executable, "-P", "-c", f"{code}\nprint('done', flush=True)"]  # -P: not from the current folder
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         line = process.stdout.readline()
