@@ -17,7 +17,9 @@ def options(description: str) -> argparse.ArgumentParser:
     """Make the argument parser of a program."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     most = fastcnn.get_num_threads()
-    parser.add_argument("--quick", action="store_true", help="tiny shapes and two rounds, to check that it works")
+    parser.add_argument(
+        "--quick", action="store_true", help="two rounds, mostly of tiny shapes, to check that it works"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements to this file")
     parser.add_argument("--threads", type=int, metavar="N", default=most, help="of every side (default: %(default)s)")
     parser.add_argument("--rounds", type=int, metavar="N", help="turns of every side (default: 15; quick: 2)")
