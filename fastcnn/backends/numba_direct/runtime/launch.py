@@ -52,14 +52,13 @@ def run(table: np.ndarray, counters: np.ndarray, scratch: np.ndarray, scratch_by
     counters.fill(0)
     threads = counters.shape[1] - 1
     # If another Python thread is using the team, this thread runs all tasks itself, in the same shares.
-    team = _team.with_threads(threads) if threads > 1 and _team.lock.acquire(blocking=False) else None
-    if team is None:
-        _do_all(table, counters, scratch, scratch_bytes, threads)
-    else:
+    if threads > 1 and _team.lock.acquire(blocking=False):
         try:
-            _launch(team, table, counters, scratch, scratch_bytes, threads)
+            _launch(_team.with_threads(threads), table, counters, scratch, scratch_bytes, threads)
         finally:
             _team.lock.release()
+    else:
+        _do_all(table, counters, scratch, scratch_bytes, threads)
     return int(counters[0, threads, 1])
 
 
@@ -78,8 +77,8 @@ class _Team:
         while len(self._threads) < threads - 1:
             arguments = self._memory, len(self._threads) + 1
             thread = threading.Thread(target=_serve, args=arguments, name="fastcnn", daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
         return self._memory
 
     def end(self) -> None:
