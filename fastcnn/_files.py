@@ -8,15 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
+from fastcnn import _safetensors
 from fastcnn._errors import FileError
 
 _PART = re.compile(r"\..+\.\d+\.part")
 
 
-def write(path: str | os.PathLike, content: bytes) -> None:
+def write(path: str | os.PathLike, *parts: bytes | np.ndarray) -> None:
     """Write a file atomically: after a crash or a power cut, the path holds the complete old file or the new one.
 
     The content is written to ``.NAME.THREAD.part`` in the same folder, flushed to the disk, then renamed.
@@ -25,24 +24,25 @@ def write(path: str | os.PathLike, content: bytes) -> None:
     ----------
     path : path
         An existing file is replaced.
-    content : bytes
+    *parts : bytes or ndarray of uint8
+        The content, one after the other.
 
     Raises
     ------
     OSError
-        If the file cannot be written; an existing file stays unchanged.
+        If the file cannot be written; an existing file stays unchanged, as after any other error.
     """
     path = Path(path)
     beside = path.with_name(f".{path.name}.{threading.get_native_id()}.part")  # unique among all threads
     try:
         with open(beside, "wb") as file:
-            file.write(content)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
         raise type(error)(
-            error.errno, f"Cannot write {path} ({len(content):,} bytes): {error.strerror or error}"
+            error.errno, f"Cannot write {path} ({sum(map(len, parts)):,} bytes): {error.strerror or error}"
         ) from None
     finally:
         with contextlib.suppress(OSError):  # an error here must not replace the one above
@@ -60,8 +60,7 @@ def remove_parts(folder: str | os.PathLike) -> None:
 
 def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
     """Write named arrays and string metadata to a safetensors file; see `write`."""
-    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    write(path, save(contiguous, dict(metadata) or None))
+    write(path, *_safetensors.parts(arrays, metadata))
 
 
 def read_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -74,12 +73,11 @@ def read_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[st
     FileError
         If it is not exactly one complete safetensors file, or has a dtype that NumPy does not support.
     """
-    open(path, "rb").close()  # its OSError names the path
-    try:
-        with safe_open(path, framework="np") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, TypeError, KeyError, ValueError) as error:
-        raise FileError(f"{path} is not a complete safetensors file: {error}.") from None
+    with open(path, "rb") as file:
+        try:
+            return _safetensors.read(file, os.fstat(file.fileno()).st_size)
+        except (ValueError, OverflowError) as error:
+            raise FileError(f"{path} is not a complete safetensors file: {error}.") from None
 
 
 def _flush_folder(folder: Path) -> None:

@@ -111,7 +111,6 @@ HOME = {
     "mpi4py": "distributed/",
     "pooch": "data/",
     "PIL": "data/",
-    "safetensors": "_files.py",
     "onnx": "interop/onnx/file.py",
     "sklearn": "sklearn/",
     "torch": "interop/pytorch/",
