@@ -165,8 +165,8 @@ class DataLoader:
         ([[0, 1], [5]], [[2, 3, 4], [6, 7]])
         """
         epoch: dict[str, Any] = {"rng": self._rng_state(), "batches": self._skip}
-        self._epoch, self._skip = epoch, 0
         order = self.rng.permutation(len(self.dataset)) if self.shuffle else None
+        self._epoch, self._skip = epoch, 0
         seed = int(self.rng.integers(2**63)) if self.augment else None
 
         def batch(i: int) -> Batch:

@@ -215,8 +215,8 @@ class BestWeights(Callback):
     def on_fit_end(self, trainer) -> None:
         """Load the best weights into the model, and the buffers of that epoch into the optimizer."""
         if self.weights:
-            trainer.model.load_state_dict(self.weights)
             trainer.optimizer.load_state_dict(trainer.optimizer.state_dict() | self.buffers)
+            trainer.model.load_state_dict(self.weights)  # last, as it needs no memory
 
     def state_dict(self) -> dict:
         """Return the best value, its weights and the optimizer's buffers."""
@@ -231,8 +231,8 @@ class BestWeights(Callback):
             "buffers": trainer.optimizer.buffers() if known else {},
         }
         state_tree.check(fitting, state, type(self).__name__)
-        self.best = state["best"]
         self.weights, self.buffers = copy.deepcopy((state["weights"], state["buffers"]))
+        self.best = state["best"]
 
     def __repr__(self) -> str:
         return f"BestWeights(monitor={self.monitor!r})"

@@ -43,6 +43,7 @@ def apply(state: dict, trainer, loader) -> None:
         raise ValueError(f"The state has {', '.join(state)} but must have {', '.join(before)}.")
     history = History.from_dict(state["history"])
     progress = None if state["progress"] is None else Progress.from_state(trainer.task, state["progress"])
+    resumption = Resumption(progress, trainer.model, state["generators"]) if progress else None
     here, there = _classes(before["callbacks"]), _classes(state["callbacks"])
     if here != there:
         raise ValueError(f"The callbacks with a state are {there} in the saved state but {here} in the trainer.")
@@ -52,9 +53,7 @@ def apply(state: dict, trainer, loader) -> None:
     except BaseException:
         _load(before, trainer)
         raise
-    trainer.history = history
-    trainer.progress = None
-    trainer.resumption = Resumption(progress, trainer.model, state["generators"]) if progress else None
+    trainer.history, trainer.progress, trainer.resumption = history, None, resumption
 
 
 class Resumption:
