@@ -40,6 +40,9 @@ RECORDING = {
 See `fastcnn.nn.recording` and `fastcnn.nn.inference`.
 """
 
+POSTPONING = {"postponing": ("postponed",)}
+"""Optional function of a backend: it lets an optimizer change all parameters or, if an error occurs, none."""
+
 COMPILING = {"runtime.cache": ("compiled", "telling", "reported")}
 """Optional functions of a backend that compiles kernels on demand: the time spent, and messages about it.
 

@@ -197,17 +197,19 @@ def normalize(
         mean, var = implementation.batch_moments(x)
         if together:
             mean, var, count = together(mean, var, count)
-        if kept:
-            implementation.track_moments(*kept, mean, var, count, momentum)
-        for array, changed in zip(running, kept, strict=True):
-            if array is not changed:
-                array[...] = changed
     else:
         mean, var, _ = kept
+    moments = mean, var
     mean, invstd = implementation.norm_statistics(mean, var, eps, x.dtype)
     weight, bias = (None if array is None else np.ascontiguousarray(array) for array in (weight, bias))
     operation = implementation.batch_norm_relu if relu else implementation.batch_norm
-    return operation(x, mean, invstd, weight, bias), mean, invstd, count
+    y = operation(x, mean, invstd, weight, bias)
+    if training and kept:  # last, so that an error changes no running statistics
+        implementation.track_moments(*kept, *moments, count, momentum)
+        for array, changed in zip(running, kept, strict=True):
+            if array is not changed:
+                array[...] = changed
+    return y, mean, invstd, count
 
 
 @np.errstate(invalid="ignore", divide="ignore")

@@ -8,6 +8,7 @@ from fastcnn.nn import init
 from fastcnn.nn.activations import inplace_repr
 from fastcnn.nn.module import Module
 from fastcnn.nn.recording import made_anew
+from fastcnn.nn.undoing import note_generator
 
 
 class Dropout(Module):
@@ -53,7 +54,12 @@ class Dropout(Module):
             self._mask = None
             return x
         draw, shape, dtype, p, rng = self._draw, x.shape, x.dtype, self.p, self.rng
-        self._mask = made_anew(backend, shape, dtype, lambda: draw(shape, dtype, p, rng))
+
+        def draw_mask() -> np.ndarray:
+            note_generator(rng)
+            return draw(shape, dtype, p, rng)
+
+        self._mask = made_anew(backend, shape, dtype, draw_mask)
         return backend.dropout(x, self._mask)
 
     def backward_native(self, dy, backend, input_grad: bool):

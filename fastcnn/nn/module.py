@@ -16,7 +16,8 @@ from fastcnn._inputs import Batch, checked_batch, each
 from fastcnn._names import did_you_mean, dotted
 from fastcnn.nn import calls, in_numpy, recording
 from fastcnn.nn.habits import ABSENT
-from fastcnn.nn.parameter import Buffer, Parameter, zero_grad
+from fastcnn.nn.parameter import Buffer, Parameter, accumulate, collected, zero_grad
+from fastcnn.nn.undoing import all_or_nothing
 
 if TYPE_CHECKING:
     from fastcnn.nn.inference import Inference
@@ -159,8 +160,9 @@ class Module:
                 y = use.forward(self, x)
                 self._last = name, y, use
             else:
-                native, call = calls.run(self, each(backend.pack, x), backend)
-                y = np.array(backend.unpack(native))  # a copy, as the caller may change it
+                with all_or_nothing():
+                    native, call = calls.run(self, each(backend.pack, x), backend)
+                    y = np.array(backend.unpack(native))  # a copy, as the caller may change it
                 self._last = name, y, call
         return y
 
@@ -208,8 +210,11 @@ class Module:
                 if call.is_current(self):
                     return call.backward(dy, bool(input_grad))
                 call = call.call
-            dx = call.backward(backend.pack(dy), backend, input_grad)
-            return each(backend.unpack, dx) if input_grad else None
+            with collected() as gradients:
+                dx = call.backward(backend.pack(dy), backend, input_grad)
+            dx = each(backend.unpack, dx) if input_grad else None
+            accumulate(gradients)
+            return dx
 
     def __call__(self, x: Batch, *more: np.ndarray) -> np.ndarray:
         """See `forward`."""
@@ -400,11 +405,14 @@ class Module:
         return self
 
     def _set_dtype(self, dtype: np.dtype) -> None:
+        new: list[tuple[Parameter | Buffer, str, np.ndarray]] = []
         for _, held in self.named_state():
             if held.dtype.kind == "f":
-                held.data = held.data.astype(dtype, copy=False)
+                new.append((held, "data", held.data.astype(dtype, copy=False)))
             if isinstance(held, Parameter) and held.grad is not None:
-                held.grad = held.grad.astype(dtype, copy=False)
+                new.append((held, "grad", held.grad.astype(dtype, copy=False)))
+        for held, name, array in new:  # all are converted, so this cannot end halfway
+            setattr(held, name, array)
         for module in self.modules():
             if "dtype" in vars(module):
                 module.dtype = dtype
@@ -555,6 +563,7 @@ class Module:
         """
         state, strict = state_dict, _validate.flag("strict", strict)
         own, faults = dict(self.named_state()), []
+        arrays: dict[str, np.ndarray] = {}
         missing = [name for name in own if name not in state]
         unexpected = [name for name in state if name not in own]
         for name, value in own.items():
@@ -562,7 +571,7 @@ class Module:
                 if strict:
                     faults.append(f"`{name}` is missing")
                 continue
-            array = np.asarray(state[name])
+            array = arrays[name] = np.asarray(state[name])
             if array.shape != value.shape:
                 faults.append(f"`{name}` has shape {array.shape} but must have {value.shape}")
             if array.dtype != value.dtype:
@@ -572,12 +581,15 @@ class Module:
         given = {name: value for name, value in own.items() if name in state}
         first = {value: name for name, value in reversed(given.items())}
         for name, value in given.items():
-            if name != first[value] and not faults and not _same(state[name], state[first[value]]):
+            if name != first[value] and not faults and not _same(arrays[name], arrays[first[value]]):
                 faults.append(f"`{name}` and `{first[value]}` are the same array here but differ in the state")
         if faults:
             raise ValueError(f"The state does not fit this {type(self).__name__}: {'; '.join(faults)}.")
+        for name, array in arrays.items():
+            if any(np.may_share_memory(array, value.data) for value in given.values()):
+                arrays[name] = array.copy()  # else it could change before it is read
         for name, value in given.items():
-            value.data[...] = state[name]
+            value.data[...] = arrays[name]
         return IncompatibleKeys(missing, unexpected)
 
     def check_arrays(self, dtype: np.dtype, **shapes: tuple[int, ...]) -> None:

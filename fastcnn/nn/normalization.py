@@ -9,6 +9,7 @@ from fastcnn.functional.normalization import check_enough_values, checked_eps, c
 from fastcnn.nn import init
 from fastcnn.nn.module import Module
 from fastcnn.nn.parameter import Buffer
+from fastcnn.nn.undoing import note_arrays
 
 
 class _BatchNorm(Module):
@@ -53,6 +54,8 @@ class _BatchNorm(Module):
         running: tuple = ()
         if self.track_running_stats and mean and var and batches:
             running = mean.data, var.data, batches.data
+            if self._of_batch:
+                note_arrays(running)
         weight, bias = self.weight and self.weight.data, self.bias and self.bias.data
         options = self._of_batch, self.momentum, self.eps, together and together.moments, relu
         y, *self._statistics, self._count = normalize(backend, x, running, weight, bias, *options)

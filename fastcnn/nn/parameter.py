@@ -9,6 +9,7 @@ import numpy as np
 
 from fastcnn import _validate
 from fastcnn.nn.habits import ABSENT_OF_PARAMETERS
+from fastcnn.nn.undoing import note
 
 
 class _Thread(threading.local):
@@ -21,11 +22,11 @@ _thread = _Thread()
 @contextmanager
 def collected() -> "Iterator[list[tuple[Parameter, np.ndarray]]]":
     """Within this block, collect this thread's gradients in the list instead of adding them to the parameters."""
-    _thread.collected = []
+    before, _thread.collected = _thread.collected, []
     try:
         yield _thread.collected
     finally:
-        _thread.collected = None
+        _thread.collected = before
 
 
 def own(array: np.ndarray) -> np.ndarray:
@@ -136,11 +137,35 @@ class Parameter:
         return f"Parameter(shape={self.shape}, dtype={self.dtype}{frozen})"
 
 
+def accumulate(gradients: Iterable[tuple[Parameter, np.ndarray]]) -> None:
+    """Add collected gradients to those of their parameters: all of them or, after an error, none."""
+    sums: dict[Parameter, np.ndarray] = {}
+    for parameter, grad in gradients:
+        before = sums.get(parameter, parameter.grad)
+        sums[parameter] = grad if before is None else before + grad
+    set_grads(sums.items())
+
+
+def note_grads(parameters: Iterable[Parameter]) -> None:
+    """Note gradients before they change; see `fastcnn.nn.undoing`."""
+    before = [(parameter, parameter.grad) for parameter in parameters]
+    note(lambda: set_grads(before))
+
+
 def zero_grad(parameters: Iterable[Parameter], set_to_none: bool) -> None:
     """Set all gradients to None, or existing ones to zeros in new arrays, as in `Parameter.accumulate`."""
-    forget = _validate.flag("set_to_none", set_to_none)
-    for parameter in parameters:
-        parameter.grad = None if forget or parameter.grad is None else np.zeros_like(parameter.grad)
+    if _validate.flag("set_to_none", set_to_none):
+        for parameter in parameters:
+            parameter.grad = None
+    else:
+        given = [parameter for parameter in parameters if parameter.grad is not None]
+        set_grads([(parameter, np.zeros_like(parameter.grad)) for parameter in given])
+
+
+def set_grads(gradients: Iterable[tuple[Parameter, np.ndarray | None]]) -> None:
+    """Set gradients that are all computed already, so that no error can end this halfway."""
+    for parameter, grad in gradients:
+        parameter.grad = grad
 
 
 class Buffer:

@@ -23,7 +23,8 @@ import numpy as np
 from fastcnn._convolution import get_convolution
 from fastcnn._inputs import each, joined, listed
 from fastcnn.nn import calls
-from fastcnn.nn.parameter import Buffer, Parameter, collected
+from fastcnn.nn.parameter import Buffer, Parameter, accumulate, collected
+from fastcnn.nn.undoing import all_or_nothing, note_arrays
 
 _KEPT = 8  # recordings: enough for full and last batches in training and in testing
 _HARMLESS = {
@@ -137,6 +138,7 @@ class State:
         self._inside = [module for module in modules if module is not model]
         self._held = [held for module in modules for held in _held(module)]
         self.arrays = [held.data for held in self._held]
+        self.buffers = [held.data for held in self._held if isinstance(held, Buffer)]
         self._parameters = [held for held in self._held if isinstance(held, Parameter)]
         self._flags = [parameter.requires_grad for parameter in self._parameters]
         self._classes = [(kind, *calls.passes(kind)) for kind in {type(module) for module in modules}]
@@ -182,10 +184,11 @@ class Recordings:
                 self._made = {} if is_recordable(model) else None
             if self._made is None:
                 return None
-            key = backend, calls.form(x), state.modes(model)
+            modes = state.modes(model)
+            key = backend, calls.form(x), modes
             found = self._made.pop(key, None)
             if found is None or not found.is_free():
-                found = _Recording(backend, state, native=self._native)
+                found = _Recording(backend, state, native=self._native, training=any(modes[1:]))
             self._made[key] = found  # at the end: the least recently used one is dropped first
             while len(self._made) > _KEPT:
                 del self._made[next(iter(self._made))]
@@ -250,8 +253,9 @@ def _uses(made) -> Iterator[Use]:
 class _Recording:
     """The passes of a model over batches of one form."""
 
-    def __init__(self, backend, state: State, *, native: bool):
+    def __init__(self, backend, state: State, *, native: bool, training: bool):
         self.state, self._backend = state, backend
+        self._changes = state.buffers if training else []  # arrays that the forward program may change
         self._enter, self._leave = (backend.copy, backend.copy) if native else (backend.pack, backend.unpack)
         self._copy = backend.copy if native else np.copy
         self._forward: Any = None  # the program
@@ -266,9 +270,12 @@ class _Recording:
         if self._forward is None:
             first, *others = listed(x)
             inputs = first, *map(self._copy, others)  # copies: inputs may be the same array here, but not in a program
-            self._forward, (y,) = self._record(functools.partial(self._first, model), inputs, [])
+            with all_or_nothing():
+                self._forward, (y,) = self._record(functools.partial(self._first, model), inputs, [])
         else:
-            (y,) = self._forward(*listed(x))
+            note_arrays(self._changes)
+            with all_or_nothing():
+                (y,) = self._forward(*listed(x))
         return y
 
     def backward(self, dy, input_grad: bool):
@@ -281,8 +288,7 @@ class _Recording:
             program, results = self._record(back, (dy,), self._forward.allocated)
             self._backward[input_grad] = program, parameters
         inputs = len(results) - len(parameters)
-        for parameter, grad in zip(parameters, results[inputs:], strict=True):
-            parameter.accumulate(grad)
+        accumulate(zip(parameters, results[inputs:], strict=True))
         return joined(tuple(results[:inputs]))
 
     def programs(self, input_grad: bool | None) -> tuple[Any, Any]:

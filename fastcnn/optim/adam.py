@@ -88,14 +88,13 @@ class Adam(Optimizer):
         largest = zeros(group) if group["amsgrad"] else [None] * count
         return {"steps": [0] * count, "mean": zeros(group), "square": zeros(group), "largest": largest}
 
-    def _count(self, places, steps) -> None:
+    def _count(self, places) -> None:
         for i in places:
-            self.steps[i] += steps
+            self.steps[i] += 1
 
     def _update_group(self, backend, group, places, parameters, grads) -> None:
-        means, squares, largest, steps = (
-            [state[i] for i in places] for state in (self.mean, self.square, self.largest, self.steps)
-        )
+        means, squares, largest = ([state[i] for i in places] for state in (self.mean, self.square, self.largest))
+        steps = [self.steps[i] + 1 for i in places]
         if group["amsgrad"] and largest[0] is None:
             raise ValueError("`amsgrad` is True, but it was not when the group was made; set it for a new group.")
         states = means, squares, largest if group["amsgrad"] else None, steps

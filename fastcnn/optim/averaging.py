@@ -8,7 +8,7 @@ import numpy as np
 
 from fastcnn import _validate, backends
 from fastcnn.nn import Module, Parameter
-from fastcnn.optim.optimizer import check_form, check_names, checked_parameters, forms
+from fastcnn.optim.optimizer import check_form, check_names, checked_parameters, forms, postponed
 
 
 class ExponentialMovingAverage:
@@ -81,9 +81,11 @@ class ExponentialMovingAverage:
         for i, parameter in enumerate(self.params):
             check_form(i, parameter.data, self._forms[i])
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        self.updates += 1
         parameters = [np.asarray(parameter.data, order="C") for parameter in self.params]
-        backends.load().average_update(self.averages, parameters, decay)
+        backend = backends.load()
+        make_changes = postponed(backend, lambda: backend.average_update(self.averages, parameters, decay))
+        make_changes()
+        self.updates += 1
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -129,9 +131,9 @@ class ExponentialMovingAverage:
         if kinds[0] != kinds[1]:
             raise ValueError(f"The state's averages do not fit the parameters: {kinds[0]}.")
         decay = _validate.number("decay", state["decay"], 0, 1)
-        self.updates = _validate.count("updates", state["updates"], 0)
-        self.decay = decay
+        updates = _validate.count("updates", state["updates"], 0)
         self.averages = [np.array(array, order="C") for array in state["averages"]]
+        self.decay, self.updates = decay, updates
 
     def _set(self, arrays: list[np.ndarray]) -> None:
         for parameter, array in zip(self.params, arrays, strict=True):

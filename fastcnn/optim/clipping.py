@@ -7,6 +7,7 @@ import numpy as np
 
 from fastcnn import _validate, backends
 from fastcnn.nn import Parameter
+from fastcnn.nn.parameter import set_grads
 from fastcnn.optim.optimizer import check_grad, checked_parameters
 
 
@@ -69,8 +70,7 @@ def clip_grad_norm(params: Iterable[Parameter], max_norm: float, *, error_if_non
         raise FloatingPointError(f"The norm of the gradients is {norm}; a gradient is not finite.")
     factor = max_norm / (norm + 1e-6)
     if not factor >= 1:
-        for parameter, grad in zip(parameters, backend.scaled(grads, factor), strict=True):
-            parameter.grad = grad
+        set_grads(zip(parameters, backend.scaled(grads, factor), strict=True))
     return norm
 
 
@@ -100,6 +100,5 @@ def clip_grad_value(params: Iterable[Parameter], clip_value: float) -> None:
     array([-1. ,  0.5,  1. ])
     """
     clip_value = _validate.number("clip_value", clip_value, 0, math.inf)
-    for parameter in checked_parameters(params):
-        if parameter.grad is not None:
-            parameter.grad = np.clip(parameter.grad, -clip_value, clip_value)
+    given = [parameter for parameter in checked_parameters(params) if parameter.grad is not None]
+    set_grads([(parameter, np.clip(parameter.grad, -clip_value, clip_value)) for parameter in given])

@@ -4,7 +4,7 @@ import bisect
 import copy
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -126,11 +126,13 @@ class Optimizer:
         ------
         TypeError, ValueError
             If a parameter no longer has the shape and dtype that it had when the optimizer was made, or a gradient does
-            not have those of its parameter; no parameter has changed.
+            not have those of its parameter. After these and all other errors, no parameter has changed.
         """
         places, parameters, grads = self._ready()
-        self._count(places, 1)
-        self._update(backends.load(), places, parameters, grads)
+        backend = backends.load()
+        make_changes = postponed(backend, lambda: self._update(backend, places, parameters, grads))
+        make_changes()
+        self._count(places)
 
     def _ready(self) -> tuple[list[int], list[np.ndarray], list[np.ndarray]]:
         """Check all parameters with a gradient; return their indices, arrays and gradients."""
@@ -199,9 +201,10 @@ class Optimizer:
         for name, value in buffers.items():
             if _shapes(value) != _shapes(fitting[name]):
                 raise ValueError(f"The state's {name!r} does not fit the parameters: {_shapes(value)}.")
+        buffers = copy.deepcopy(buffers)
         for group, changed in zip(self.param_groups, settings, strict=True):
             group.update(changed)
-        vars(self).update(copy.deepcopy(buffers))
+        vars(self).update(buffers)
 
     def _checked(self, group: Mapping) -> dict[str, Any]:
         """Check the settings of a group; return them as they are stored."""
@@ -240,8 +243,8 @@ class Optimizer:
             f"{type(self).__name__} must define _update_group(backend, group, places, parameters, grads)."
         )
 
-    def _count(self, places: list[int], steps: int) -> None:
-        """Add steps to the counts of the parameters with these indices, if the optimizer counts steps."""
+    def _count(self, places: list[int]) -> None:
+        """Count a step of the parameters with these indices, after it, if the optimizer counts steps."""
 
     def _remembered(self) -> dict[str, Any]:
         """Return all attributes except settings and parameters."""
@@ -255,6 +258,11 @@ class Optimizer:
         """Return the buffers of all parameters."""
         lists = [value for value in vars(self).values() if isinstance(value, list)]
         return [item for value in lists for item in value if isinstance(item, np.ndarray)]
+
+
+def postponed(backend, update: Callable[[], Any]) -> Callable[[], None]:
+    """Return a function that makes the changes of ``update``; in backends other than "naive" it cannot fail."""
+    return backend.postponed(update) if hasattr(backend, "postponed") else update
 
 
 _OWN = "defaults", "params", "_forms", "param_groups"

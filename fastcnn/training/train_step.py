@@ -17,8 +17,10 @@ from fastcnn import backends
 from fastcnn._inputs import Batch, checked_batch, each, joined, listed
 from fastcnn.functional.losses import Terms
 from fastcnn.nn import Module, Parameter, calls, recording
-from fastcnn.nn.parameter import collected
+from fastcnn.nn.parameter import collected, note_grads
+from fastcnn.nn.undoing import all_or_nothing
 from fastcnn.optim import Optimizer
+from fastcnn.optim.optimizer import postponed
 
 _Learned = tuple[np.ndarray, float, float]
 _KEPT = 4  # programs kept: for full batches, for a smaller last batch, and two more
@@ -85,8 +87,10 @@ class TrainStep:
         FloatingPointError
             If the loss is not finite. Parameters, gradients and optimizer are unchanged then, but the running
             statistics of batch normalization include the batch.
+        MemoryError
+            If memory runs out. Nothing has changed, so the same call may be repeated.
         TypeError, ValueError
-            If the model, the loss or the optimizer raises it.
+            If the model, the loss or the optimizer raises it. Nothing has changed.
         """
         self.output, value, _ = self.learn(x, target)
         if not math.isfinite(value):
@@ -103,7 +107,7 @@ class TrainStep:
             if not recording.can_record(backend) or self._why_unrecorded():
                 return self._one_by_one(x, target)
             x, self.model._last, self.loss._last = checked_batch(x), None, None
-            with self.model._memory(backend):
+            with self.model._memory(backend), all_or_nothing():
                 return self._as_program(backend, x, target)
 
     @property
@@ -140,13 +144,16 @@ class TrainStep:
         return "layers share a parameter" if len(set(places)) < len(places) else None
 
     def _one_by_one(self, x, target) -> _Learned:
-        y = self.model(x)
-        value = float(self.loss(y, target))
-        if math.isfinite(value):
-            self.optimizer.zero_grad()
-            self.model.backward(self.loss.backward(), input_grad=False)
-            self.optimizer.step()
-        return y, value, getattr(self.loss, "mean_over", len(y))
+        with all_or_nothing():
+            y = self.model(x)
+            value = float(self.loss(y, target))
+            mean_over = getattr(self.loss, "mean_over", len(y))
+            if math.isfinite(value):
+                note_grads(self.optimizer.params)
+                self.optimizer.zero_grad()
+                self.model.backward(self.loss.backward(), input_grad=False)
+                self.optimizer.step()
+        return y, value, mean_over
 
     def _as_program(self, backend, x, target) -> _Learned:
         form = backend, calls.form(x), self._state.modes(self.model)
@@ -154,12 +161,10 @@ class TrainStep:
         if like is not None:
             terms = self.loss._terms(like, target)
             key = form, _form(terms)
-            if made := self._made.pop(key, None):
-                self.optimizer._count(made.places, 1)
-                if made.renew(self.optimizer, backend):
-                    self._made[key] = made
-                    return self._run(made, x, terms)
-                self.optimizer._count(made.places, -1)
+            made = self._made.pop(key, None)
+            if made and made.renew(self.optimizer, backend):
+                self._made[key] = made
+                return self._run(made, x, terms)
         return self._record(backend, form, x, target)
 
     def _run(self, made: "_Recorded", x, terms: Terms) -> _Learned:
@@ -167,8 +172,7 @@ class TrainStep:
         value = float(loss)
         if math.isfinite(value):
             self._keep(zip(made.parameters, grads, strict=True))
-        else:
-            self.optimizer._count(made.places, -1)
+            self.optimizer._count(made.places)
         return y, value, terms.mean_over
 
     def _record(self, backend, form: tuple, x, target) -> _Learned:
@@ -191,12 +195,12 @@ class TrainStep:
             dy = terms.gradient(backend)
             with collected() as gradients:
                 call.backward(backend.pack(dy), backend, False)
+            note_grads(self.optimizer.params)
             self._keep(gradients)
             parameters, ready = [parameter for parameter, _ in gradients], self.optimizer._ready()
             made = _Recorded(y, parameters, len(self.optimizer.params), *ready)
-            self.optimizer._count(made.places, 1)
-            made.update(self.optimizer, backend)
-            found.append(((form, _form(terms)), made, terms.mean_over))
+            make_changes = postponed(backend, lambda: made.update(self.optimizer, backend))
+            found.append(((form, _form(terms)), made, terms.mean_over, make_changes))
             return [y, loss, *[grad for _, grad in gradients]]
 
         known = [*self._state.arrays, *self.optimizer._arrays()]
@@ -207,11 +211,14 @@ class TrainStep:
             y, value, mean_over = stopped.args
             return y, value, mean_over
         program.share(self._room)
-        key, made, mean_over = found[0]
+        key, made, mean_over, make_changes = found[0]
         made.program, self._made[key] = program, made
         while len(self._made) > _KEPT:
             del self._made[next(iter(self._made))]
-        return y, float(loss), mean_over
+        result = y, float(loss), mean_over
+        make_changes()  # last, as it cannot fail
+        self.optimizer._count(made.places)
+        return result
 
     def _room(self, size: int) -> np.ndarray:
         """Memory shared by all programs, as only one runs at a time; replaced by a larger block if it is too small."""

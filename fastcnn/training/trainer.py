@@ -12,6 +12,8 @@ import numpy as np
 from fastcnn import _validate
 from fastcnn.functional.losses import EmptyMeanError
 from fastcnn.nn import Module, recording
+from fastcnn.nn.parameter import note_grads
+from fastcnn.nn.undoing import all_or_nothing, note
 from fastcnn.optim import Optimizer, Schedule
 from fastcnn.training.bar import somebody_looks, tqdm
 from fastcnn.training.batch_result import BatchResult
@@ -263,12 +265,15 @@ class Trainer:
         return batch
 
     def _parts_of_step(self, images, labels: np.ndarray) -> BatchResult:
-        batch = self._strategy.forward(self.model, self.loss, images, labels, self.task)
-        self._note(batch, images)
-        self.optimizer.zero_grad()
-        self._strategy.backward(self.model, self.loss)
-        self._call("on_backward_end")
-        self.optimizer.step()
+        with all_or_nothing():
+            batch = self._strategy.forward(self.model, self.loss, images, labels, self.task)
+            self._note(batch, images)
+            note(self.history.step_losses.pop)
+            note_grads(self.optimizer.params)
+            self.optimizer.zero_grad()
+            self._strategy.backward(self.model, self.loss)
+            self._call("on_backward_end")
+            self.optimizer.step()
         return batch
 
     def _note(self, batch: BatchResult, images) -> None:

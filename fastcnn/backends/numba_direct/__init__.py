@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from fastcnn.backends import COMPILING, RECORDING, assemble
+from fastcnn.backends import COMPILING, POSTPONING, RECORDING, assemble
 from fastcnn.backends.numba_direct import _start  # noqa: F401 (first, as all other modules make kernels)
 
-assemble(__name__, RECORDING, COMPILING)
+assemble(__name__, RECORDING, POSTPONING, COMPILING)
 
 if TYPE_CHECKING:
 

@@ -14,10 +14,11 @@ def batch_moments(x):
 @np.errstate(invalid="ignore")
 def track_moments(running_mean, running_var, batches, mean, var, count: int, momentum: float | None):
     """See `fastcnn.functional.batch_norm`; changes the first three arrays."""
-    batches += 1
-    step = 1 / max(1, int(batches)) if momentum is None else momentum
-    running_mean[...] = (1 - step) * running_mean + step * mean
-    running_var[...] = (1 - step) * running_var + step * (var * count / (count - 1))
+    step = 1 / max(1, int(batches) + 1) if momentum is None else momentum
+    tracked_mean = ((1 - step) * running_mean + step * mean).astype(running_mean.dtype)
+    tracked_var = ((1 - step) * running_var + step * (var * count / (count - 1))).astype(running_var.dtype)
+    batches += 1  # all memory is allocated: from here on nothing can fail
+    running_mean[...], running_var[...] = tracked_mean, tracked_var
 
 
 @np.errstate(invalid="ignore", divide="ignore")

@@ -1,4 +1,4 @@
-"""One step of each optimizer, in place, as in PyTorch's documentation.
+"""One step of each optimizer, as in PyTorch's documentation; see `change` for when arrays change.
 
 Every argument before the hyperparameters is a list with one item per parameter. ``weight_decay`` times the parameter is
 added to its gradient. ``decay`` is decoupled weight decay: the fraction of itself that a parameter loses in the step.
@@ -8,6 +8,8 @@ import math
 
 import numpy as np
 
+from fastcnn.backends.numpy_im2col.postponing import change
+
 
 @np.errstate(invalid="ignore")
 def sgd_update(parameters, grads, velocities, lr, momentum, weight_decay, nesterov):
@@ -16,11 +18,10 @@ def sgd_update(parameters, grads, velocities, lr, momentum, weight_decay, nester
         if weight_decay:
             grad = grad + weight_decay * parameter
         if velocities is not None:
-            velocity = velocities[k]
-            velocity *= momentum
-            velocity += grad
+            velocity = momentum * velocities[k] + grad
+            change(velocities[k], velocity)
             grad = grad + momentum * velocity if nesterov else velocity
-        parameter -= lr * grad
+        change(parameter, parameter - lr * grad)
 
 
 @np.errstate(invalid="ignore")
@@ -33,17 +34,17 @@ def adam_update(parameters, grads, means, squares, largest, steps, lr, beta1, be
     for k, (parameter, grad, mean, square, step) in enumerate(zip(*lists, strict=True)):
         if weight_decay:
             grad = grad + weight_decay * parameter
-        mean *= beta1
-        mean += (1 - beta1) * grad
-        square *= beta2
-        square += (1 - beta2) * np.square(grad)
+        m = beta1 * mean + (1 - beta1) * grad
+        s = beta2 * square + (1 - beta2) * np.square(grad)
+        change(mean, m)
+        change(square, s)
+        if largest is not None:
+            s = np.maximum(largest[k], s)
+            change(largest[k], s)
         # Both moments start at 0. The divisions by 1 - beta**step correct that bias.
-        denominator = np.sqrt(square if largest is None else np.maximum(largest[k], square, out=largest[k]))
-        denominator /= math.sqrt(1 - beta2**step)
-        denominator += eps
-        if decay:
-            parameter -= decay * parameter
-        parameter -= (lr / (1 - beta1**step)) * mean / denominator
+        denominator = np.sqrt(s) / math.sqrt(1 - beta2**step) + eps
+        p = parameter - decay * parameter if decay else parameter
+        change(parameter, p - (lr / (1 - beta1**step)) * m / denominator)
 
 
 @np.errstate(invalid="ignore")
@@ -55,27 +56,24 @@ def rmsprop_update(parameters, grads, squares, means, velocities, lr, alpha, eps
     for k, (parameter, grad, square) in enumerate(zip(parameters, grads, squares, strict=True)):
         if weight_decay:
             grad = grad + weight_decay * parameter
-        square *= alpha
-        square += (1 - alpha) * np.square(grad)
-        spread = square
+        spread = alpha * square + (1 - alpha) * np.square(grad)
+        change(square, spread)
         if means is not None:
-            means[k] *= alpha
-            means[k] += (1 - alpha) * grad
-            spread = np.maximum(square - np.square(means[k]), 0)  # negative only by rounding
+            mean = alpha * means[k] + (1 - alpha) * grad
+            change(means[k], mean)
+            spread = np.maximum(spread - np.square(mean), 0)  # negative only by rounding
         step = grad / (np.sqrt(spread) + eps)
         if velocities is not None:
-            velocities[k] *= momentum
-            velocities[k] += step
-            step = velocities[k]
-        parameter -= lr * step
+            step = momentum * velocities[k] + step
+            change(velocities[k], step)
+        change(parameter, parameter - lr * step)
 
 
 @np.errstate(invalid="ignore")
 def average_update(averages, parameters, decay):
     """Update exponential moving averages: ``decay * average + (1 - decay) * parameter``."""
     for average, parameter in zip(averages, parameters, strict=True):
-        average *= decay
-        average += (1 - decay) * parameter
+        change(average, decay * average + (1 - decay) * parameter)
 
 
 @np.errstate(over="ignore", invalid="ignore")

@@ -106,10 +106,11 @@ class Program:
                 self._words[word] = start + offset
         block = memory.aligned((self._size,), np.dtype(np.uint8))
         write_addresses(self._words, self._outputs, block)
-        for call in self._calls:
+        results = [result and result.at(block) for result in self._results]
+        for call in self._calls:  # all memory is allocated: only Python calls, which come first, can fail now
             if call():
                 break
-        return [result and result.at(block) for result in self._results]
+        return results
 
     def renew(self, function: Callable[[], Any]) -> bool:
         """Call a function without launching kernels; returns whether its launches would be the last steps again.
@@ -215,17 +216,14 @@ def record(function: Callable[..., Sequence], inputs: Sequence, known: Sequence[
 
 
 def _ordered(parts, buffers: Buffers) -> Iterator[Any]:
-    """The chains of the steps between Python calls, and these calls, in order."""
-    waiting: list[Step] = []
-    for part in [*parts, None]:
-        if isinstance(part, Step):
-            waiting.append(part)
-            continue
-        for chain in chains([_use(step, buffers) for step in waiting]):
-            yield [waiting[i] for i in chain]
-        waiting = []
-        if part is not None:
-            yield part
+    """The Python calls, then the chains of the steps, each in order.
+
+    The calls depend on no step. As they come first, a call that raises an error leaves nothing half done.
+    """
+    yield from (part for part in parts if not isinstance(part, Step))
+    steps = [part for part in parts if isinstance(part, Step)]
+    for chain in chains([_use(step, buffers) for step in steps]):
+        yield [steps[i] for i in chain]
 
 
 def _use(step: Step, buffers: Buffers) -> Use:

@@ -1,5 +1,6 @@
 """Recording the steps of a thread, and running them one by one."""
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,8 +11,9 @@ import numpy as np
 from fastcnn._threads import get_num_threads
 from fastcnn.backends.numba_direct.runtime import memory
 from fastcnn.backends.numba_direct.runtime.buffers import whole_vectors
+from fastcnn.backends.numba_direct.runtime.launch import COLUMNS
 from fastcnn.backends.numba_direct.runtime.launches import Working, run_steps
-from fastcnn.backends.numba_direct.runtime.step import Tasks
+from fastcnn.backends.numba_direct.runtime.step import Step, Tasks
 
 
 class Recorder:
@@ -36,12 +38,20 @@ class Recorder:
         self.called: list[np.ndarray] = []
 
 
+def _table(steps: int) -> np.ndarray:
+    """A table of steps that are in no chain and have no moves; see `run`."""
+    table = np.zeros((steps, COLUMNS), np.int64)
+    table[:, 5] = 1
+    return table
+
+
 class _Thread(threading.local):
     def __init__(self) -> None:
         self.recorder: Recorder | None = None
         self.attempt: Recorder | None = None  # collects launches instead of running them; see `attempted`
+        self.waiting: list[Step] | None = None  # steps that `ready` runs
         self.working = Working()
-        self.table = np.array([[0, 0, 0, 0, 0, 1, 0]])  # of one step
+        self.table = _table(1)
 
 
 _thread = _Thread()
@@ -55,10 +65,38 @@ def launch(kernel: Any, tasks: Tasks, scratch: int, arguments: dict[str, Any]) -
     step = kernel.step(tasks, scratch, arguments)
     if _thread.recorder is not None:
         _thread.recorder.parts.append(step)
-    at = memory.address(np.frombuffer(step.record, np.uint8))
-    _thread.table[0, :4] = step.address, at, step.tasks, step.kernel.flushes
+    if _thread.waiting is not None:
+        _thread.waiting.append(step)
+        return
+    _thread.table[0, :4] = _row(step)
     threads = get_num_threads() if step.tasks > 1 else 1
     run_steps(_thread.table, [step.kernel], _thread.working, threads, whole_vectors(step.scratch))
+
+
+@contextmanager
+def waiting() -> Iterator[list[Step]]:
+    """Inside this block, this thread's steps do not run, but are appended to the list that is yielded."""
+    before, _thread.waiting = _thread.waiting, []
+    try:
+        yield _thread.waiting
+    finally:
+        _thread.waiting = before
+
+
+def _row(step: Step) -> tuple[int, ...]:
+    """The first columns of a step's row in a table."""
+    at = memory.address(np.frombuffer(step.record, np.uint8))
+    return step.address, at, step.tasks, step.kernel.flushes
+
+
+def ready(steps: list[Step]) -> Callable[[], Any]:
+    """Make a function that runs steps in one launch, without allocating memory; keep the steps until then."""
+    table = _table(len(steps))
+    table[:, :4] = [_row(step) for step in steps]
+    threads = get_num_threads() if any(step.tasks > 1 for step in steps) else 1
+    scratch_bytes, working = max(whole_vectors(step.scratch) for step in steps), Working()
+    working.of(len(steps), threads, scratch_bytes)
+    return functools.partial(run_steps, table, [step.kernel for step in steps], working, threads, scratch_bytes)
 
 
 def given(array: np.ndarray) -> np.ndarray:
