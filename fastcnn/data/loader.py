@@ -205,7 +205,8 @@ class DataLoader:
         """Return the loader's position, as JSON types, for `load_state_dict`.
 
         Within an epoch this is the generator's state at the start of the epoch and the number of batches returned so
-        far, including the current one; after an epoch, only the generator's state.
+        far, including the current one; after an epoch, only the generator's state. If a batch could not be made, the
+        position is before it: after the error, ``loader.load_state_dict(loader.state_dict())`` continues with it.
 
         Returns
         -------

@@ -138,7 +138,10 @@ class Parameter:
 
 
 def accumulate(gradients: Iterable[tuple[Parameter, np.ndarray]]) -> None:
-    """Add collected gradients to those of their parameters: all of them or, after an error, none."""
+    """Add gradients to those of their parameters, or to the list of `collected`: all or, after an error, none."""
+    if _thread.collected is not None:
+        _thread.collected += gradients
+        return
     sums: dict[Parameter, np.ndarray] = {}
     for parameter, grad in gradients:
         before = sums.get(parameter, parameter.grad)

@@ -176,6 +176,9 @@ class Trainer:
             loss or the task, which includes a batch of one image that batch normalization cannot train on; if a
             callback monitors a metric that is not measured; if the optimizer's parameters are not the model's; or if
             the schedule is for another optimizer. Later, if no image of a batch counts.
+        MemoryError
+            If memory runs out. The step of a batch has then changed nothing, or the parameters, the optimizer and the
+            running statistics all include it. To repeat or skip no batch, restore the latest checkpoint.
         KeyboardInterrupt
             After Ctrl-C: at once, or with a `Checkpoint` after the current batch, when the checkpoint is written.
         """
