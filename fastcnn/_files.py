@@ -15,7 +15,7 @@ from fastcnn._errors import FileError
 _PART = re.compile(r"\..+\.\d+\.part")
 
 
-def write(path: str | os.PathLike, *parts: bytes | np.ndarray) -> None:
+def write(path: str | os.PathLike, *parts: bytes | memoryview) -> None:
     """Write a file atomically: after a crash or a power cut, the path holds the complete old file or the new one.
 
     The content is written to ``.NAME.THREAD.part`` in the same folder, flushed to the disk, then renamed.
@@ -24,7 +24,7 @@ def write(path: str | os.PathLike, *parts: bytes | np.ndarray) -> None:
     ----------
     path : path
         An existing file is replaced.
-    *parts : bytes or ndarray of uint8
+    *parts : bytes or memoryview
         The content, one after the other.
 
     Raises

@@ -23,7 +23,7 @@ _LONGEST = 100_000_000  # bytes of a header, as in the safetensors package
 _DIMENSIONS = 64  # that an array can have
 
 
-def parts(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> list[bytes | np.ndarray]:
+def parts(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> list[bytes | memoryview]:
     """Return what a file with these arrays contains, in order.
 
     Raises
@@ -41,7 +41,7 @@ def parts(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> list
             raise TypeError(f"`{name}` is {array.dtype}, which safetensors files cannot hold.")
         start, end = end, end + array.nbytes
         header[name] = {"dtype": _NAMES[dtype], "shape": array.shape, "data_offsets": (start, end)}
-        data.append(np.asarray(array, dtype, order="C").reshape(-1).view(np.uint8))
+        data.append(np.asarray(array, dtype, order="C").reshape(-1).view(np.uint8).data)
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % _LENGTH)
     return [len(text).to_bytes(_LENGTH, "little"), text, *data]

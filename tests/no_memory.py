@@ -167,15 +167,21 @@ class Operation(NamedTuple):
     state: Callable[[Any], State]
     backend: str = "numpy"
 
-    def sweep(self, fails=array_fails, stride: int = 1, first: int = 0) -> Iterator[Outcome]:
-        """Let each ``stride``-th allocation fail, each time on a new object, until there is none left."""
+    def sweep(self, fails=array_fails, stride: int = 1, patience: int = 0) -> Iterator[Outcome]:
+        """Let each ``stride``-th allocation fail, each time on a new object.
+
+        End when there is none left, that is, when there was no failure for more than ``patience`` times in a row.
+        Python catches some failures itself, so a failure of an object may be missing before the end.
+        """
         with fastcnn.use_backend(self.backend):
-            states = self.states()
-            for number in itertools.count(first, stride):
+            states, missing = self.states(), 0
+            for number in itertools.count(0, stride):
                 outcome = self.trial(states, fails(number))
-                if outcome is None:
+                missing = 0 if outcome else missing + 1
+                if missing > patience:
                     return
-                yield outcome
+                if outcome:
+                    yield outcome
 
     def states(self) -> list[State]:
         """Return the states before the first action and after each one."""

@@ -338,7 +338,7 @@ def main(which: str, stride: str, *parts: str) -> None:
     for name, make in operations().items():
         if parts and not any(part in name for part in parts):
             continue
-        outcomes = collections.Counter(make().sweep(FAILS[which], int(stride)))
+        outcomes = collections.Counter(make().sweep(FAILS[which], int(stride), 3 if which == "object" else 0))
         print(f"\n{name}: {outcomes.total()} failures")
         for (place, result), count in sorted(outcomes.items()):
             print(f"  {count:4} {place:60} {result}", flush=True)

@@ -74,7 +74,7 @@ def test_an_object_for_which_there_is_no_memory():
     pytest.importorskip("_testcapi", reason="needs CPython's own functions for tests")
     operations = "loading of states", "reading", "whole steps of small with Adam, numba"
     found = failures("object", 50 if FULL else 1499, *operations)
-    assert len(found) >= 20
+    assert len(found) >= 12
     assert {*found} <= {"lost", "done", "unnoticed"}, found
 
 

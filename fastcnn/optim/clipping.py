@@ -100,5 +100,9 @@ def clip_grad_value(params: Iterable[Parameter], clip_value: float) -> None:
     array([-1. ,  0.5,  1. ])
     """
     clip_value = _validate.number("clip_value", clip_value, 0, math.inf)
-    given = [parameter for parameter in checked_parameters(params) if parameter.grad is not None]
-    set_grads([(parameter, np.clip(parameter.grad, -clip_value, clip_value)) for parameter in given])
+    clipped = [
+        (parameter, np.clip(parameter.grad, -clip_value, clip_value))
+        for parameter in checked_parameters(params)
+        if parameter.grad is not None
+    ]
+    set_grads(clipped)
