@@ -70,7 +70,7 @@ def test_a_process_that_reaches_the_limit_of_its_memory():
 
 
 def test_an_object_for_which_there_is_no_memory():
-    """The "numba" backend is left out: CPython 3.11's own ctypes crashes if memory for an object ends within it."""
+    """The "numba" backend is left out: its process ended in ctypes in some sweeps, if an object there got no memory."""
     pytest.importorskip("_testcapi", reason="needs CPython's own functions for tests")
     found = failures("object", 50 if FULL else 797, "loading of states", "reading")
     assert len(found) >= 12
