@@ -55,7 +55,8 @@ def remove_parts(folder: str | os.PathLike) -> None:
     """Remove the partial files that killed processes left in a folder."""
     for left in Path(folder).glob(".*.part"):
         if _PART.fullmatch(left.name):
-            left.unlink(missing_ok=True)
+            with contextlib.suppress(PermissionError):  # on Windows, another program may be reading it
+                left.unlink(missing_ok=True)
 
 
 def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:

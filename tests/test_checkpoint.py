@@ -53,6 +53,24 @@ def refuse(constant):
     raise AssertionError(f"{constant} is not JSON")
 
 
+def test_an_old_checkpoint_that_is_being_read_is_removed_later(tmp_path, monkeypatch):
+    """Windows raises a PermissionError for it."""
+    trainer, loader, validation = make_run(training.Checkpoint(tmp_path, keep=1))
+    left = tmp_path / ".x.safetensors.1.part"
+    left.touch()
+
+    def busy(path, missing_ok=False):
+        raise PermissionError(13, "The process cannot access the file", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", busy)
+        trainer.fit(loader, validation, 2)
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+    trainer.fit(loader, validation, 1)
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1
+    assert not left.exists()
+
+
 def test_numbers_that_are_not_finite_come_back_from_strict_json(tmp_path):
     path, (trainer, loader, _) = tmp_path / "a", make_run()
     trainer.history.step_losses.extend([math.nan, math.inf, -math.inf, 0.1])

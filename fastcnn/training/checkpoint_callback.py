@@ -4,6 +4,7 @@ import math
 import os
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from fastcnn import _files, _strict_json, _validate
@@ -131,7 +132,8 @@ class Checkpoint(Callback):
         self._saved = time.monotonic()
         older = [other for other in checkpoints(self.folder) if steps(other) <= steps(path)]
         for other in older[: -self.keep]:
-            other.unlink(missing_ok=True)
+            with suppress(PermissionError):  # Windows removes no file that is being read; the next save tries again
+                other.unlink(missing_ok=True)
 
     def _refuse_another_run(self, done: int) -> None:
         for path in checkpoints(self.folder):
