@@ -189,7 +189,8 @@ def _relu(first, last, a, scratch):
 def _relu_gradient(first, last, a, scratch):
     out, dy, y = a.out, a.dy, a.y
     for i in _elements(first, last, a):
-        out[i] = 0 if y[i] <= 0 else dy[i]
+        gradient = dy[i]  # read in any case, or the loop would not be vectorized where vectors cannot be read in part
+        out[i] = 0 if y[i] <= 0 else gradient
 
 
 @flushing_kernel(writes="out")

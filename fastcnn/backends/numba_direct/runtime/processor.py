@@ -17,13 +17,14 @@ X86 = platform.machine().lower() in ("x86_64", "amd64")
 ARM = platform.machine().lower() in ("aarch64", "arm64")
 _FEATURES = features()
 REGISTER_BYTES = 64 if "avx512f" in _FEATURES else 32 if "avx" in _FEATURES else 16
-REGISTERS = 32 if "avx512f" in _FEATURES or "neon" in _FEATURES else 16
-# With AVX and fused multiply-adds, a vector has 64 bytes on every processor, in two registers where they have 32. Then
-# all sums over images have the same order, so that all of these processors compute the same bits.
-VECTOR_BYTES = 64 if {"avx", "fma"} <= _FEATURES else REGISTER_BYTES
+REGISTERS = 32 if "avx512f" in _FEATURES or ARM else 16
+# With fused multiply-adds (which ARM always has, and x86-64 beside AVX), a vector has 64 bytes, in two or four registers
+# where they have 32 or 16. Then all sums over images have the same order, so that all these processors compute the same
+# bits.
+VECTOR_BYTES = 64 if {"avx", "fma"} <= _FEATURES or ARM else REGISTER_BYTES
 VECTORS = REGISTERS * REGISTER_BYTES // VECTOR_BYTES  # that fit the registers
 
 
 def lanes(dtype) -> int:
-    """Lanes of a vector, one for each image: 16 of float32 or 8 of float64 with AVX-512 or with AVX2."""
+    """Lanes of a vector, one for each image: 16 of float32 or 8 of float64 with fused multiply-adds."""
     return VECTOR_BYTES // np.dtype(dtype).itemsize

@@ -6,7 +6,7 @@ from numba.core import cgutils
 from numba.extending import models, register_model
 
 from fastcnn.backends.numba_direct.runtime.arguments import Numbers, check
-from fastcnn.backends.numba_direct.runtime.processor import REGISTER_BYTES, VECTOR_BYTES, X86
+from fastcnn.backends.numba_direct.runtime.processor import ARM, REGISTER_BYTES, VECTOR_BYTES, X86
 
 I32 = ir.IntType(32)
 _NUMBER = {
@@ -249,12 +249,12 @@ class Code:
         Otherwise LLVM loads the numbers of all rows first, and has too few registers left for the tile: with 6 x 4
         vectors, a convolution ran at a third of the speed.
         """
-        if not X86:
+        if not (X86 or ARM):
             return number
         vectors = [part for vector in vectors for part in self._in_registers(vector)]
         kinds = [vector.type for vector in vectors]
         function = ir.FunctionType(number.type, [number.type, *kinds])
-        taken = ",".join(["=r", "0", *["v"] * len(kinds)])
+        taken = ",".join(["=r", "0", *["v" if X86 else "w"] * len(kinds)])
         return self.builder.asm(function, "", taken, [number, *vectors], False)
 
     def _in_registers(self, vector):
