@@ -7,6 +7,7 @@ use, and numba when the "numba" backend first computes.
 import importlib
 from typing import TYPE_CHECKING
 
+import fastcnn._gil  # noqa: F401 (before all others, as it may refuse this Python)
 from fastcnn import _absent, _strategies
 from fastcnn._convolution import get_convolution, set_convolution, use_convolution
 from fastcnn._errors import FileError

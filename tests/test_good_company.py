@@ -4,6 +4,7 @@ See also test_processes.py (two Python threads, forks), test_num_threads.py and 
 variables, control groups), test_cache.py (a kernel cache that is broken, read-only or shared).
 """
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -60,19 +61,67 @@ def test_it_computes_the_same_in_any_environment_and_folder(environment, digest,
     assert run(sys.executable, "-c", DIGEST + "print(digest)", cwd=tmp_path, **environment) == digest
 
 
-def test_a_pool_of_spawned_processes(digest, tmp_path):
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_pool_of_processes(method, digest, tmp_path):
+    """Windows and macOS spawn them; Linux uses a fork server by default from Python 3.14 on."""
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip("Windows has no fork server")
     program = tmp_path / "program.py"
-    main = """
+    main = f"""
 def work(seed):
     return hashlib.sha256(train(seed)).hexdigest()
 
 if __name__ == "__main__":
     train(0)
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
+    with multiprocessing.get_context("{method}").Pool(2) as pool:
         print(*pool.map(work, [0, 0], chunksize=1))
 """
     program.write_text(f"import hashlib, multiprocessing\n{STEP}\n{main}", encoding="utf-8")
     assert run(sys.executable, program).split() == [digest] * 2
+
+
+ELSEWHERE = """
+import os, signal, sys, warnings
+warnings.filterwarnings("error", category=EncodingWarning, module="fastcnn")  # UTF-8 is not everybody's default
+for name in "fcntl", "grp", "pwd", "resource", "termios":
+    sys.modules[name] = None  # so that importing it fails
+for name in (
+    "chown", "fork", "forkpty", "getuid", "geteuid", "killpg", "mkfifo", "register_at_fork", "sched_getaffinity",
+    "sched_setaffinity", "setsid", "statvfs", "sysconf", "wait4",
+):
+    delattr(os, name)
+for name in "SIGALRM", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGUSR1":
+    delattr(signal, name)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="removes what only POSIX systems have; Linux has all of it")
+def test_a_system_without_posix(digest, mnist_folder, tmp_path):
+    """Training, checkpoints and commands need nothing that Windows does not have."""
+    python = sys.executable, "-X", "warn_default_encoding", "-c"
+    assert run(*python, ELSEWHERE + DIGEST + "print(digest)") == digest
+    command = "import sys; from fastcnn.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    out = tmp_path / "run"
+    train = ["train", *SMALL, "--limit", "100", "--epochs", "1", "--data-root", mnist_folder, "--out", out]
+    for arguments in train, ["evaluate", out, "--data-root", mnist_folder], ["info"]:
+        run(*python, ELSEWHERE + command, *arguments)
+
+
+def test_a_python_without_its_lock_is_refused():
+    """The free-threaded build has this function, too; with PYTHON_GIL=1 it returns True."""
+    code = """
+import sys
+sys._is_gil_enabled = lambda: {}
+try:
+    import fastcnn
+    print(fastcnn.__version__)
+except ImportError as error:
+    print(error)
+"""
+    assert run(sys.executable, "-c", code.format(True)) == fastcnn.__version__
+    said = run(sys.executable, "-c", code.format(False))
+    assert said.startswith("fastcnn needs Python's global interpreter lock")
+    assert "PYTHON_GIL=1" in said
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell, which can close streams")

@@ -17,6 +17,7 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 MAY_IMPORT = {
     "_errors": (),
     "_files": ("_errors",),
+    "_gil": (),
     "_strict_json": (),
     "_names": (),
     "_text": (),
@@ -80,11 +81,12 @@ MAY_IMPORT = {
         "training",
     ),
     "__main__": ("", "commands"),
-    # fastcnn itself: all except the first six are imported on first use, and for type checkers
+    # fastcnn itself: all except the first seven are imported on first use, and for type checkers
     "": (
         "_absent",
         "_convolution",
         "_errors",
+        "_gil",
         "_strategies",
         "_threads",
         "backends",
