@@ -18,6 +18,6 @@ def total(root: Path = Path("/")) -> float:
 
 def _limit(path: Path) -> float:
     try:
-        return float(path.read_text())
+        return float(path.read_bytes())
     except (OSError, ValueError):  # no such file, or "max"
         return math.inf

@@ -9,7 +9,7 @@ from pathlib import Path
 def name() -> str:
     """The processor's name; Linux has it only in a file."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = _text(Path("/proc/cpuinfo")).splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
@@ -38,7 +38,7 @@ def quota(root: Path = Path("/")) -> float:
     Linux, Documentation/admin-guide/cgroup-v2.rst ("cpu.max") and Documentation/scheduler/sched-bwc.rst (version 1).
     """
     try:
-        groups = (root / "proc/self/cgroup").read_text().splitlines()
+        groups = _text(root / "proc/self/cgroup").splitlines()
     except OSError:  # not Linux
         return math.inf
     limits = [math.inf]
@@ -61,9 +61,14 @@ def _limit(group: Path) -> float:
     """The limit of one control group of version 1 or 2; infinite if there is none."""
     try:
         if (group / "cpu.max").exists():
-            time, period = (group / "cpu.max").read_text().split()
+            time, period = _text(group / "cpu.max").split()
         else:
-            time, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+            time, period = (_text(group / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
         return math.ceil(int(time) / int(period)) if int(time) > 0 else math.inf  # -1 means no limit
     except (OSError, ValueError, ZeroDivisionError):  # no such files, or "max"
         return math.inf
+
+
+def _text(path: Path) -> str:
+    """Read a file of the system; names of control groups have no fixed encoding, as those of files have none."""
+    return os.fsdecode(path.read_bytes())

@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 
 import pytest
 
@@ -61,6 +62,16 @@ def test_quota(reason, tmp_path):
         (tmp_path / name).write_text(text)
     assert _processors.quota(tmp_path) == quota
     assert _processors.usable(tmp_path) == min(quota, _processors.affinity())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have their own encoding of file names")
+def test_a_control_group_whose_name_is_not_utf8(tmp_path):
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_bytes(b"0::/\xe9\n")
+    group = tmp_path / "sys/fs/cgroup" / os.fsdecode(b"\xe9")
+    group.mkdir(parents=True)
+    (group / "cpu.max").write_text("50000 100000")
+    assert _processors.quota(tmp_path) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not support processor affinity")
