@@ -84,6 +84,22 @@ def test_numbers_that_are_not_finite_come_back_from_strict_json(tmp_path):
             training.save_checkpoint(path, trainer, loader, architecture)
 
 
+def test_losses_take_eight_bytes_each_and_may_be_a_list_as_in_earlier_versions(tmp_path):
+    path, (trainer, loader, _) = tmp_path / "a", make_run()
+    training.save_checkpoint(path, trainer, loader)
+    before = path.stat().st_size
+    losses = np.random.default_rng(0).random(10_000).tolist()
+    trainer.history.step_losses.extend(losses)
+    training.save_checkpoint(path, trainer, loader)
+    assert path.stat().st_size - before < 80_100
+    assert training.load_checkpoint(path).history.step_losses == losses
+    forge(path, change("state.history.step_losses", losses))
+    assert training.load_checkpoint(path).history.step_losses == losses
+    trainer, loader, _ = make_run()
+    training.load_checkpoint(path).restore(trainer, loader)
+    assert trainer.history.step_losses == losses
+
+
 def test_what_is_in_it(path):
     saved = training.load_checkpoint(str(path))
     assert saved.architecture == {"name": "small", "options": {"classes": 2}}

@@ -5,13 +5,14 @@ import re
 import signal
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import fastcnn
 from fastcnn import training
-from fastcnn.commands import settings
+from fastcnn.commands import records, settings
 from fastcnn.commands.errors import UsageError
 from fastcnn.commands.parts import OPTIMIZERS
 from tests.command_line import SMALL, call, run, start
@@ -314,6 +315,27 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(mnist_folder, tmp_path, mon
     assert "Continuing " not in stderr
     assert stdout.startswith("best epoch: ")
     assert_same_run(whole, killed)
+
+
+def test_writing_the_history_takes_at_most_a_tenth_of_the_time(tmp_path, monkeypatch):
+    now, written = 0.0, []
+
+    def write(history, path):
+        nonlocal now
+        written.append(now)
+        now += 2
+
+    monkeypatch.setattr(records.time, "monotonic", lambda: now)
+    monkeypatch.setattr(training.History, "to_json", write)
+    trainer = SimpleNamespace(history=training.History())
+    callback = records.Records(tmp_path)
+    for _ in range(100):
+        now += 5
+        callback.on_epoch_end(trainer)
+    assert written[:3] == [5, 27, 49]  # from 5 to 7, then after 4 epochs of 5 s each
+    assert 2 * len(written) <= now / 10
+    callback.on_exit(trainer)  # at the end of the run
+    assert now == written[-1] + 2
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(options, tmp_path, capsys):

@@ -1,7 +1,9 @@
 """The files that a run writes for its user, besides the checkpoints."""
 
 import io
+import math
 import re
+import time
 from pathlib import Path
 
 from fastcnn import FileError, _files, plotting, training
@@ -41,19 +43,30 @@ def remove_run(folder: Path) -> None:
 
 
 class Records(training.Callback):
-    """Write the history of a run after each epoch and when the run ends, for whatever reason."""
+    """Write the history of a run after its epochs and when the run ends, for whatever reason.
+
+    The history grows with each batch. So that writing it takes at most a tenth of the time of a run of any length, it
+    is not written after an epoch that ends too soon after the last write.
+    """
 
     first_rank_only = True
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self._next = -math.inf  # time of the next write
 
     def on_epoch_end(self, trainer) -> None:
+        """Write the history unless it is too soon."""
+        if time.monotonic() >= self._next:
+            self.on_exit(trainer)
+
+    def on_exit(self, trainer) -> None:
         """Write the history as JSON and CSV."""
+        start = time.monotonic()
         trainer.history.to_json(self.folder / HISTORY)
         trainer.history.to_csv(self.folder / TABLE)
-
-    on_exit = on_epoch_end
+        end = time.monotonic()
+        self._next = end + 9 * (end - start)
 
 
 def write_curves(history: training.History, folder: Path) -> None:

@@ -18,7 +18,6 @@ from fastcnn import _files, _strict_json
 from fastcnn._errors import FileError
 from fastcnn.training import state, state_tree
 from fastcnn.training.environment import environment
-from fastcnn.training.history import History
 
 FORMAT = 1  # `load_checkpoint` accepts no other
 _HEADER, _SUM = "fastcnn_checkpoint", "sha256"  # keys in the file's metadata
@@ -56,7 +55,7 @@ class SavedRun:
         self.settings = header["settings"]
         self.versions = header["versions"]
         self.weights = run["model"]
-        self.history = History.from_dict(run["history"])
+        self.history = state.history_of(run)
         self.steps = len(self.history.step_losses)
         self._run = run
 

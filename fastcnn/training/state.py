@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from fastcnn.training import state_tree
 from fastcnn.training.generators import named_generators
 from fastcnn.training.history import History
@@ -22,7 +24,7 @@ def capture(trainer, loader) -> dict:
         "scheduler": trainer.scheduler and _named(trainer.scheduler),
         "callbacks": [_named(callback) for callback in _stateful(trainer)],
         "loader": loader.state_dict(),
-        "history": trainer.history.to_dict(),
+        "history": {**trainer.history.to_dict(), "step_losses": np.array(trainer.history.step_losses, np.float64)},
         "progress": progress and progress.state_dict(),
         "task": repr(trainer.task),  # with all its settings
     }
@@ -41,7 +43,7 @@ def apply(state: dict, trainer, loader) -> None:
     state_tree.check({part: before[part] for part in _FIXED}, {part: state.get(part) for part in _FIXED}, "")
     if state.keys() != before.keys():
         raise ValueError(f"The state has {', '.join(state)} but must have {', '.join(before)}.")
-    history = History.from_dict(state["history"])
+    history = history_of(state)
     progress = None if state["progress"] is None else Progress.from_state(trainer.task, state["progress"])
     resumption = Resumption(progress, trainer.model, state["generators"]) if progress else None
     here, there = _classes(before["callbacks"]), _classes(state["callbacks"])
@@ -54,6 +56,19 @@ def apply(state: dict, trainer, loader) -> None:
         _load(before, trainer)
         raise
     trainer.history, trainer.progress, trainer.resumption = history, None, resumption
+
+
+def history_of(state: dict) -> History:
+    """Return the history of a state.
+
+    The losses of the batches are an array, because writing millions of numbers as text would take seconds. Earlier
+    versions saved a list.
+    """
+    record = state["history"]
+    match record:
+        case {"step_losses": np.ndarray() as losses}:
+            record = {**record, "step_losses": losses.tolist()}
+    return History.from_dict(record)
 
 
 class Resumption:
