@@ -412,6 +412,26 @@ def test_the_latest_that_is_whole_is_taken(tmp_path):
         training.latest_checkpoint(tmp_path)
 
 
+def test_the_latest_is_found_while_a_run_replaces_it(tmp_path, monkeypatch):
+    run(tmp_path, epochs=1)
+    load, older = checkpoint.load_checkpoint, checkpoint.checkpoints(tmp_path)[-1]
+
+    def load_late(path):
+        if path == older and path.exists():
+            path.rename(checkpoint.checkpoint_path(tmp_path, 8))  # what a reader sees of two writes and a removal
+        return load(path)
+
+    monkeypatch.setattr(checkpoint, "load_checkpoint", load_late)
+    assert training.latest_checkpoint(tmp_path).path.name == "checkpoint-00000008.safetensors"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs symbolic links, which Windows may not allow")
+def test_a_link_to_nothing_is_an_error(tmp_path):
+    checkpoint.checkpoint_path(tmp_path, 8).symlink_to(tmp_path / "none")
+    with pytest.raises(FileNotFoundError, match="checkpoint-00000008"):
+        training.latest_checkpoint(tmp_path)
+
+
 def test_a_run_does_not_write_over_one_that_came_further(tmp_path):
     run(tmp_path, epochs=1)
     trainer, loader, validation = make_run(training.Checkpoint(tmp_path))

@@ -211,6 +211,10 @@ def latest_checkpoint(folder: str | os.PathLike) -> SavedRun | None:
     for path in reversed(checkpoints(folder)):
         try:
             return load_checkpoint(path)
+        except FileNotFoundError:
+            if path in checkpoints(folder):  # a link to a file that is not there
+                raise
+            return latest_checkpoint(folder)  # a run that is training has removed it and written newer ones
         except CheckpointError as error:
             damaged.append(error)
             warnings.warn(f"{error} The previous checkpoint is tried.", stacklevel=2)
