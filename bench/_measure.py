@@ -25,6 +25,7 @@ The reasons, measured with LeNet-5's training step on two processors of an Intel
 import multiprocessing
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -33,7 +34,10 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 
 _spawn = multiprocessing.get_context("spawn")  # a fork would inherit the state of threads and memory
-_jobs: dict[str, Callable] = {}  # in the process of a side: name -> the function to time
+# in the process of a side
+_jobs: dict[str, Callable] = {}  # name -> the function to time
+_background: list[threading.Thread] = []  # the one that `begin` has started
+_ended = threading.Event()
 
 
 class NotInstalledError(Exception):
@@ -50,6 +54,8 @@ class Side:
     ----------
     about : dict
         The result of ``setup()``: the library with its version, and its number of threads. Set by `start`.
+    pid : int
+        The id of the process.
     """
 
     def __init__(self, setup: Callable[[], dict]):
@@ -57,6 +63,7 @@ class Side:
         self._process = _spawn.Process(target=_serve, args=(other,), daemon=True)
         with getattr(setup, "surroundings", nullcontext)():
             self._process.start()
+        self.pid = self._process.pid
         other.close()
         self._pipe.send((setup, ()))
 
@@ -248,12 +255,35 @@ def _attribute(name: str, attribute: str):
 
 def _turn(name: str, seconds: float) -> float:
     """Run one turn; return the median seconds of its timed calls."""
+    return float(np.median(turn(name, seconds)))
+
+
+def turn(name: str, seconds: float) -> list[float]:
+    """Run one turn; return the seconds of each timed call."""
     job = _jobs[name]
     with getattr(job, "beside", nullcontext)():
         calls(getattr(job, "warm_up", job), seconds / 5)
         times = calls(job, seconds)
     wait_for_sleep()
-    return float(np.median(times))
+    return times
+
+
+def begin(name: str) -> None:
+    """Call a prepared function again and again, in a thread of its own, until `end`."""
+
+    def work():
+        while not _ended.is_set():
+            _jobs[name]()
+
+    _ended.clear()
+    _background.append(threading.Thread(target=work, daemon=True))
+    _background[0].start()
+
+
+def end() -> None:
+    """End what `begin` began."""
+    _ended.set()
+    _background.pop().join()
 
 
 def calls(function: Callable, seconds: float) -> list[float]:

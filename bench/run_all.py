@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 HERE = Path(__file__).parent
 PROGRAMS = (
-    "lenet5", "nets", "inference", "layers", "pooling", "threads", "startup", "memory", "fairness",
+    "lenet5", "nets", "inference", "layers", "pooling", "threads", "busy", "startup", "memory", "fairness",
     "time_to_accuracy", "scaling", "errors", "ladder",
 )  # fmt: skip
 
