@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 
-from fastcnn.data import DataError, image_folder, read_image
+from fastcnn.data import DataError, ImageFolder, image_folder, read_image
 from fastcnn.data.image_folder import read_pictures
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed: pip install Pillow")
@@ -166,8 +166,12 @@ def bad_folder(tmp_path, what):
     save(tmp_path / "a" / "1.png", level(1))
     save(tmp_path / "a" / "2.png", level(2))
     if what == "a text file":
-        (tmp_path / "a" / "notes.txt").write_text("not a picture")
-        return tmp_path / "a" / "notes.txt", "is not a picture that Pillow can read."
+        (tmp_path / "a" / "3.png").write_text("not a picture")
+        return tmp_path / "a" / "3.png", "is not a picture that Pillow can read."
+    if what == "only text files":
+        (tmp_path / "b").mkdir()
+        (tmp_path / "b" / "1.txt").write_text("not a picture")
+        return tmp_path / "b", "holds no pictures: no file has the suffix .jpg, .jpeg, .png, "
     if what == "an empty file":
         (tmp_path / "a" / "3.png").write_bytes(b"")
         return tmp_path / "a" / "3.png", "is not a picture that Pillow can read."
@@ -187,6 +191,7 @@ def bad_folder(tmp_path, what):
 
 WRONG = [
     "a text file",
+    "only text files",
     "an empty file",
     "a picture cut off",
     "a folder in a class",
@@ -206,7 +211,7 @@ def test_what_is_wrong_is_named(tmp_path, what):
 @pytest.mark.parametrize("channels", [None, 1], ids=["headers", "pixels"])
 def test_all_bad_files_are_named(folder, channels, bad):
     first = sorted(path.parent for path in folder.glob("*/*.png"))[0].name
-    names = [f"{first}/bad{i}.txt" for i in range(bad)]
+    names = [f"{first}/bad{i}.png" for i in range(bad)]
     for name in names:
         (folder / name).write_text("not a picture")
     with pytest.raises(DataError) as error:
@@ -220,6 +225,18 @@ def test_all_bad_files_are_named(folder, channels, bad):
     assert str(error.value) == (
         f"{folder} holds {bad} files that cannot be read as pictures: {which}; move them out of the folder."
     )
+
+
+def test_files_without_the_suffix_of_a_picture_are_left_out_and_counted(folder):
+    train, test = image_folder(folder, rng=rng())
+    (folder / "cat" / "0.txt").write_text("the label of 0.png")
+    with pytest.warns(UserWarning, match=re.escape(f"{folder}: left out 1 file without the suffix of a picture, such")):
+        again = image_folder(folder, rng=rng())
+    assert (again[0].files, again[1].files) == (train.files, test.files)
+    (folder / "dog" / "LICENSE").write_text("without a suffix")
+    save(folder / "dog" / "more.PNG", level(105))
+    with pytest.warns(UserWarning, match=r"left out 2 files without the suffix of a picture, such as cat.0\.txt\.$"):
+        assert len(ImageFolder(folder)) == 16
 
 
 def test_a_picture_of_another_size_is_no_bad_file(tmp_path):

@@ -123,11 +123,11 @@ def test_all_bad_files_of_all_parts_are_named(tmp_path, capsys):
     root = pictures(tmp_path / "all", "train", "val")
     whole = (root / "train" / "dark" / "0.png").read_bytes()
     (root / "train" / "dark" / "0.png").write_bytes(whole[:60])
-    (root / "train" / "light" / "notes.txt").write_text("not a picture")
+    (root / "train" / "light" / "1.png").write_text("not a picture")
     (root / "val" / "light" / "3.png").write_bytes(whole[:60])
     for options in OPTIONS, (*OPTIONS, "--channels", 1), (*OPTIONS, "--channels", 1, "--image-size", 8):
         code, _, stderr = call(capsys, "train", *options, "--data", root, "--out", tmp_path / "run")
-        names = "train/dark/0.png, train/light/notes.txt, val/light/3.png"
+        names = "train/dark/0.png, train/light/1.png, val/light/3.png"
         said = f"{root} holds 3 files that cannot be read as pictures: {names}; move them out of the folder."
         assert (code, stderr) == (1, f"fastcnn train: error: {said}\n")
 

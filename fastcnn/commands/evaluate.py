@@ -9,11 +9,11 @@ from fastcnn.commands.arguments import Parser, from_text, path, text_value, whol
 from fastcnn.commands.classes import with_classes
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import CommandError, remark
-from fastcnn.commands.pictures import SUFFIXES, labelled_files
+from fastcnn.commands.pictures import labelled_files
 from fastcnn.commands.records import check_figure, write_figure
 from fastcnn.commands.settings import absolute, in_use
 from fastcnn.data import DataError, ImageFolder
-from fastcnn.data.folders import parts_of, subfolders
+from fastcnn.data.folders import is_picture, parts_of, subfolders
 from fastcnn.data.image_folder import find_parts
 
 EXAMPLES = """\
@@ -102,7 +102,7 @@ def _is_pictures(name: str) -> bool:
     path = Path(name)
     if path.is_dir():
         return name not in data.names() and not subfolders(path)
-    return path.suffix.lower() in SUFFIXES or (not path.exists() and glob.has_magic(name))
+    return is_picture(path) or (not path.exists() and glob.has_magic(name))
 
 
 def _record(result: training.Evaluation, classes, top: int | None) -> dict:

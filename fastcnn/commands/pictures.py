@@ -7,10 +7,7 @@ from pathlib import Path
 from fastcnn._text import in_full
 from fastcnn.commands.classes import folded, listed_names
 from fastcnn.commands.errors import CommandError, remark
-from fastcnn.data.folders import listed
-
-# torchvision's `IMG_EXTENSIONS` and other common suffixes; other files in a folder are left out
-SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif", ".jfif", ".avif")
+from fastcnn.data.folders import SUFFIXES, is_picture, listed
 
 
 def picture_files(given: Iterable[Path]) -> list[Path]:
@@ -28,7 +25,7 @@ def picture_files(given: Iterable[Path]) -> list[Path]:
     for path in unfolded(given):
         if path.is_dir():
             inside = list(_within(path))
-            pictures = [file for file in inside if file.suffix.lower() in SUFFIXES]
+            pictures = [file for file in inside if is_picture(file)]
             if not pictures:
                 raise CommandError(f"{path} holds no pictures: no file has the suffix {', '.join(SUFFIXES)}.")
             if others := len(inside) - len(pictures):

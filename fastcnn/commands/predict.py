@@ -13,8 +13,9 @@ from fastcnn import _strict_json
 from fastcnn.commands.arguments import Parser, from_text, path, whole
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import UsageError, remark, sentence
-from fastcnn.commands.pictures import SUFFIXES, picture_files
+from fastcnn.commands.pictures import picture_files
 from fastcnn.data import DataError
+from fastcnn.data.folders import is_picture
 from fastcnn.data.pictures import pillow
 
 AT_ONCE = 256  # pictures in memory at a time
@@ -51,7 +52,7 @@ def parser() -> Parser:
 
 def run(args) -> int:
     """Predict the classes and print them."""
-    if args.run.suffix.lower() in SUFFIXES and not args.run.is_dir():
+    if is_picture(args.run) and not args.run.is_dir():
         raise UsageError(f"{args.run} is a picture, but the run comes first: fastcnn predict RUN IMAGE.")
     if not args.images:
         raise UsageError(f"A run and a picture are needed, fastcnn predict RUN IMAGE, but only {args.run} was given.")

@@ -1,5 +1,6 @@
 """Layout of folders of pictures: parts, classes, files."""
 
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,9 @@ LEFT_BY_SYSTEMS = {
     "@eadir", "#recycle",  # Synology's disk stations
     "lost+found",  # Linux
 }  # fmt: skip
+
+# torchvision's `IMG_EXTENSIONS` and other common suffixes; other files in a folder are left out
+SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif", ".jfif", ".avif")
 
 PARTS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 """Part of the data in a folder, by the folder's name in lower case."""
@@ -54,7 +58,10 @@ def parts_of(root: Path) -> Parts | None:
 
 
 def pictures_by_class(folder: Path) -> dict[str, list[Path]]:
-    """Return the files of each class, by its name, both sorted."""
+    """Return the pictures of each class, by its name, both sorted; a warning counts files that are left out.
+
+    A picture is a file with one of `SUFFIXES`. Whether it can be read is found out later.
+    """
     classes = subfolders(folder)
     if not classes:
         raise DataError(f"{folder} has no subfolders; there must be one for each class, with its pictures.")
@@ -64,7 +71,20 @@ def pictures_by_class(folder: Path) -> dict[str, list[Path]]:
             raise DataError(f"{path} is empty; it must hold the pictures of the class.")
         if folders := [file for file in files[path.name] if file.is_dir()]:
             raise DataError(f"{folders[0]} is a folder, but {path} must hold the pictures of the class itself.")
-    return files
+    pictures = {name: [file for file in found if is_picture(file)] for name, found in files.items()}
+    for path in classes:
+        if not pictures[path.name]:
+            raise DataError(f"{path} holds no pictures: no file has the suffix {', '.join(SUFFIXES)}.")
+    others = [file for found in files.values() for file in found if not is_picture(file)]
+    if others:
+        what = f"{len(others):,} file{'s' * (len(others) > 1)} without the suffix of a picture"
+        warnings.warn(f"{folder}: left out {what}, such as {others[0].relative_to(folder)}.", stacklevel=2)
+    return pictures
+
+
+def is_picture(file: Path) -> bool:
+    """Whether a file is a picture according to its suffix."""
+    return file.suffix.lower() in SUFFIXES
 
 
 def pictures_of_parts(parts: Parts) -> dict[str, dict[str, list[Path]]]:

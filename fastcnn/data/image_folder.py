@@ -55,8 +55,9 @@ class ImageFolder:
     FileNotFoundError
         If there is no such folder.
     DataError
-        If there are no subfolders, or one is empty or has a folder in it. From ``folder[i]``, and from a `DataLoader`
-        at the batch with this picture, if a file is not a picture or is damaged; the message names it. A ValueError.
+        If there are no subfolders, or one has no pictures or has a folder in it. From ``folder[i]``, and from a
+        `DataLoader` at the batch with this picture, if a file is not a picture or is damaged; the message names it. A
+        ValueError.
     ImportError
         If Pillow is not installed.
     TypeError, ValueError
@@ -187,8 +188,9 @@ def image_folder(
     If ``root`` has the subfolders ``train`` and ``test``, in any case, each of these holds the classes. If ``test`` is
     missing, ``val``, ``valid`` or ``validation`` takes its place. (If there are both, read ``root/val`` with
     `ImageFolder`.) Without such subfolders, a random part of each class's pictures becomes test data. Classes and
-    pictures are sorted by name, by code points on every system. Everything in a class's folder must be a picture, and
-    files beside these folders are ignored, as are hidden files and folders and those of the operating system.
+    pictures are sorted by name, by code points on every system. Files in a class's folder without the suffix of a
+    picture, such as ``notes.txt``, are left out, with a warning that counts them; a picture that cannot be read is an
+    error. Files beside these folders are ignored, as are hidden files and folders and those of the operating system.
 
     Parameters
     ----------
@@ -213,7 +215,7 @@ def image_folder(
     FileNotFoundError
         If there is no such folder.
     DataError
-        If there are no subfolders; if one is empty, or holds a file that is damaged or not a picture; if pictures
+        If there are no subfolders; if one has no pictures, or one that is damaged or no picture; if pictures
         differ in size; if the parts have different classes; or if there are two folders for one part, or none for
         training. The message names the file. A ValueError.
     ImportError
