@@ -87,7 +87,7 @@ def curve(axes, values: np.ndarray, left: float, top: float, width: float, heigh
     axes.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=GREY, linewidth=0.6))
 
 
-def readable_on(color: Sequence[float]) -> str:
+def readable_on(color: Sequence[float] | np.ndarray) -> str:
     """Return the colour of text, black or white, that has the larger contrast with a background (WCAG 2)."""
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in color[:3]]
     luminance = float(np.dot((0.2126, 0.7152, 0.0722), linear))

@@ -18,8 +18,8 @@ ARM = platform.machine().lower() in ("aarch64", "arm64")
 _FEATURES = features()
 REGISTER_BYTES = 64 if "avx512f" in _FEATURES else 32 if "avx" in _FEATURES else 16
 REGISTERS = 32 if "avx512f" in _FEATURES or ARM else 16
-# With fused multiply-adds, which ARM always has and x86-64 uses beside AVX, a vector has 64 bytes, in two or four registers
-# where they have 32 or 16. Then sums over images have the same order on all these processors, which compute the same bits.
+# With fused multiply-adds, which ARM always has and x86-64 uses beside AVX, a vector has 64 bytes, in two or four
+# registers where they have 32 or 16. Then sums over images have the same order on all these processors.
 VECTOR_BYTES = 64 if {"avx", "fma"} <= _FEATURES or ARM else REGISTER_BYTES
 VECTORS = REGISTERS * REGISTER_BYTES // VECTOR_BYTES  # that fit the registers
 
