@@ -1,5 +1,6 @@
 """Facts about the project that stand in several files agree."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -12,7 +13,9 @@ ROOT = Path(__file__).parent.parent
 ENDINGS = {".md", ".py", ".ipynb"}
 FOLDERS = (ROOT / name for name in ("fastcnn", "bench", "examples", "tests"))
 TEXTS = [*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in folder.rglob("*.*") if path.suffix in ENDINGS)]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = SETTINGS["project"]
+COMPILING = ("kernel", "flushing_kernel", "stopping_kernel", "inlined", "_compiled")  # decorators
 
 
 def test_the_version_is_the_same_everywhere():
@@ -36,3 +39,25 @@ def test_no_text_offers_an_installation_that_does_not_exist():
 @pytest.mark.parametrize("extra", PROJECT["optional-dependencies"])
 def test_readme_names_every_extra(extra):
     assert f"`{extra}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_coverage_leaves_out_only_what_numba_compiles():
+    """Its patterns match the functions with a decorator that compiles, and those that `for_each_dtype` compiles."""
+    patterns = re.compile("|".join(SETTINGS["tool"]["coverage"]["report"]["exclude_also"]), re.MULTILINE)
+    for path in (ROOT / "fastcnn").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        left_out = {text.count("\n", 0, match.start()) + 1 for match in patterns.finditer(text)}
+        assert left_out == compiled_lines(ast.parse(text)), path
+
+
+def compiled_lines(tree: ast.Module) -> set[int]:
+    """The lines that introduce compiled functions: that of the decorator, or of an inner function."""
+    lines = set()
+    for function in [node for node in tree.body if isinstance(node, ast.FunctionDef)]:
+        for decorator in function.decorator_list:
+            name = ast.unparse(decorator).partition("(")[0].rpartition(".")[2]
+            if name in COMPILING:
+                lines.add(decorator.lineno)
+            if name == "for_each_dtype":
+                lines |= {inner.lineno for inner in function.body if isinstance(inner, ast.FunctionDef)}
+    return lines

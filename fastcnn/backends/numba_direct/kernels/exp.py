@@ -41,7 +41,7 @@ _MILLS_FLOAT64 = (
 def for_each_dtype(make: Callable) -> Callable:
     """Decorator: a function of one number for kernels, which ``make(dtype)`` returns with constants of that dtype."""
 
-    def function(x):
+    def function(number):
         raise NotImplementedError(f"{make.__name__} can be called by compiled kernels only.")
 
     function.__doc__ = make.__doc__
