@@ -9,6 +9,8 @@ import pytest
 
 import fastcnn
 from fastcnn import interop, models, nn, optim, training, use_backend
+from fastcnn.interop.onnx_alike import Operator
+from fastcnn.interop.onnx_operators import READERS, _alike
 from fastcnn.testing import assert_close
 
 onnx = pytest.importorskip("onnx")
@@ -217,6 +219,31 @@ def forms(rng):
         ["Concat"],
     )
     yield (
+        "padding that a convolution has not, and its own",
+        [("Pad", ["x", "p8"], "p", {"mode": "reflect"}), ("Conv", ["p", "k"], "y", {"pads": [1, 1, 1, 1]})],
+        {"p8": pads, "k": kernel},
+        ["ReflectionPad2d", "Conv2d"],
+    )
+    yield (
+        "padding with zeros before an image of a transposed convolution",
+        [("Pad", ["x", "p8"], "p", {}), ("ConvTranspose", ["p", "k"], "y", {})],
+        {"p8": pads, "k": draw(3, 4, 3, 2)},
+        ["ConstantPad2d", "ConvTranspose2d"],
+    )
+    yield (
+        "padding with ones",
+        [("Pad", ["x", "p8", "one"], "p", {}), ("Conv", ["p", "k"], "y", {})],
+        {"p8": pads, "k": kernel, "one": np.float32(1)},
+        ["ConstantPad2d", "Conv2d"],
+    )
+    yield (
+        "probabilities of all numbers of an image",
+        [("Flatten", ["x"], "f", {}), ("Softmax", ["f"], "s", {}), ("Reshape", ["s", "shape"], "y", {})],
+        {"shape": np.array([0, 3, 6, 7])},
+        ["Flatten", "Softmax", "Unflatten"],
+    )
+    yield "the same shape", [("Reshape", ["x", "shape"], "y", {})], {"shape": np.array([0, 3, 6, 7])}, []
+    yield (
         "all that came before, once more and more",
         [
             ("Conv", ["x", "k1"], "a", {}),
@@ -337,6 +364,195 @@ def test_what_fastcnn_has_not_is_named(nodes, text, tmp_path):
         interop.from_onnx(path)
     assert str(raised.value).startswith(f"{path}: ")
     assert text in str(raised.value)
+
+
+PLACES = np.array([7, 0, 1, 2, 3, 4, 5, 6, 7, 0])
+SIGNAL, SQUARE = {"x": ["N", 8, 8]}, {"x": ["N", 3, 3, 3]}
+THREE, FOUR = np.array([1, 2, 3], np.float32), np.ones((4, 3, 3), np.float32)
+
+
+def normalized(axes, **options):
+    """Nodes that normalize by mean and variance over some axes, then scale and shift."""
+    mean = {"axes": axes, **options}
+    return [
+        ("ReduceMean", ["x"], "m", mean), ("Sub", ["x", "m"], "c", {}), ("Mul", ["c", "c"], "q", {}),
+        ("ReduceMean", ["q"], "v", mean), ("Add", ["v", "eps"], "e", {}), ("Sqrt", ["e"], "d", {}),
+        ("Div", ["c", "d"], "n", {}), ("Mul", ["n", "w"], "s", {}), ("Add", ["s", "w"], "y", {}),
+    ]  # fmt: skip
+
+
+def grouped(ones, *more):
+    """Nodes of a group normalization with other factors or with more behind it."""
+    return [
+        ("Reshape", ["x", "g"], "r", {}),
+        ("InstanceNormalization", ["r", ones, "zeros"], "i", {}),
+        ("Reshape", ["i", "image"], "n" if more else "y", {}),
+        *more,
+    ]
+
+
+def chosen(places, *axes):
+    """Nodes that select pixels and take the maximum of each group of them."""
+    return [("Gather", ["x", places], "t", {"axis": axes[0]}), ("ReduceMax", ["t"], "y", {"axes": axes[1:]})]
+
+
+OTHERS = {
+    "tanh with factors for each channel": (
+        [("Mul", ["x", "c"], "a", {}), ("Tanh", ["a"], "b", {}), ("Mul", ["b", "two"], "y", {})],
+        {"c": THREE.reshape(3, 1, 1), "two": np.float32(2)}, IMAGE, "Mul ('y') has no layer",
+    ),
+    "softplus with factors for each channel": (
+        [("Mul", ["x", "c"], "a", {}), ("Softplus", ["a"], "b", {}), ("Div", ["b", "c"], "y", {})],
+        {"c": THREE.reshape(3, 1, 1)}, IMAGE, "Div ('y') has no layer",
+    ),
+    "group normalization that scales groups": (
+        grouped("w"), {"w": THREE}, IMAGE, "Reshape ('y') reshapes (1, 3, 42) to (1, 3, 6, 7), but",
+    ),
+    "group normalization that scales columns": (
+        grouped("ones", ("Mul", ["n", "w"], "s", {}), ("Add", ["s", "w"], "y", {})),
+        {"w": THREE, "image": np.array([0, 3, 3, 3])}, SQUARE, "Add ('y') has no layer",
+    ),
+    "means with another shape": (
+        [("GlobalAveragePool", ["x"], "m", {}), ("Reshape", ["m", "s"], "y", {})],
+        {"s": np.array([1, 1, 3])}, IMAGE, "Reshape ('y') reshapes (1, 3, 1, 1) to (1, 1, 3), but",
+    ),
+    "softmax over the batch": (
+        [("Flatten", ["x"], "f", {}), ("Softmax", ["f"], "p", {"axis": 0}), ("Reshape", ["p", "s"], "y", {})],
+        {"s": np.array([0, 3, 1, 1])}, {"x": ["N", 3, 1, 1]}, "`dim` must not be 0, the batch axis",
+    ),
+    "layer normalization of images, by hand": (
+        normalized([1, 2, 3]), {"w": THREE.reshape(3, 1, 1)}, IMAGE, "Add ('y') has no layer",
+    ),
+    "layer normalization of rows, by hand": (
+        normalized([-1]), {"w": THREE}, SQUARE, "Add ('y') has no layer",
+    ),
+    "batch normalization of columns, by hand": (
+        normalized([0, 2, 3]), {"w": THREE}, SQUARE, "Add ('y') has no layer",
+    ),
+    "batch normalization with factors for columns": (
+        [("BatchNormalization", ["x", *["w"] * 4], "n", {}), ("Mul", ["n", "w"], "s", {}),
+         ("Add", ["s", "w"], "y", {})],
+        {"w": THREE}, SQUARE, "Add ('y') has no layer",
+    ),
+    "averages that count padding, with factors": (
+        [("AveragePool", ["x"], "a", {"kernel_shape": [2, 2], "count_include_pad": 1}), ("Mul", ["a", "c"], "y", {})],
+        {"c": THREE.reshape(3, 1, 1)}, IMAGE, "Mul ('y') has no layer",
+    ),
+    "averages with factors for each channel": (
+        [("AveragePool", ["x"], "a", {"kernel_shape": [2, 2]}), ("Mul", ["a", "c"], "y", {})],
+        {"c": THREE.reshape(3, 1, 1)}, IMAGE, "Mul ('y') has no layer",
+    ),
+    "averages of signals, doubled": (
+        [("AveragePool", ["x"], "a", {"kernel_shape": [2]}), ("Mul", ["a", "two"], "y", {})],
+        {"two": np.float32(2)}, SIGNAL, "Mul ('y') has no layer",
+    ),
+    "averages of volumes": (
+        [("AveragePool", ["x"], "y", {"kernel_shape": [2, 2, 2]})],
+        {}, {"x": ["N", 3, 4, 4, 4]}, "takes an input of shape (1, 3, 4, 4, 4), but fastcnn reads it only for signals",
+    ),
+    "averages with unusual padding": (
+        [("AveragePool", ["x"], "y",
+          {"kernel_shape": [3, 3], "strides": [3, 3], "pads": [0, 0, 2, 2], "ceil_mode": 1})],
+        {}, IMAGE, "AveragePool ('y') has pads (0, 0, 2, 2), which no layer of fastcnn has",
+    ),
+    "maxima with unusual padding": (
+        [("MaxPool", ["x"], "y", {"kernel_shape": [3, 3], "strides": [2, 1], "pads": [0, 0, 1, 2]})],
+        {}, IMAGE, "MaxPool ('y') has pads (0, 0, 1, 2), which no layer of fastcnn has",
+    ),
+    "products of rows and columns": (
+        [("MatMul", ["r", "x"], "a", {}), ("MatMul", ["a", "w"], "y", {})],
+        {"r": np.ones((2, 6), np.float32), "w": np.ones((7, 3), np.float32)}, IMAGE,
+        "MatMul ('y') multiplies (1, 3, 2, 7) by (7, 3), but",
+    ),
+    "products of signals": (
+        [("MatMul", ["x", "w"], "y", {})], {"w": np.ones((8, 3), np.float32)}, SIGNAL,
+        "MatMul ('y') multiplies (1, 8, 8) by (8, 3), but",
+    ),
+    "rows, with a bias that makes them signals": (
+        [("Flatten", ["x"], "f", {}), ("MatMul", ["f", "w"], "m", {}), ("Add", ["m", "b"], "y", {})],
+        {"w": np.ones((126, 4), np.float32), "b": np.ones((1, 1, 4), np.float32)}, IMAGE, "Add ('y') has no layer",
+    ),
+    "maxima of pixels that no layer takes": (
+        chosen("p", 2, 3), {"p": np.array([[0, 7], [1, 2]])}, SIGNAL, "ReduceMax ('y') has no layer",
+    ),
+    "maxima of channels": (
+        chosen("p", 1, 2), {"p": np.array([[0, 1, 2], [2, 3, 4], [5, 6, 7]])}, SIGNAL, "ReduceMax ('y') has no layer",
+    ),
+    "maxima of rows and columns that no layer takes": (
+        [*chosen("p", 2, 3)[:1], ("ReduceMax", ["t"], "a", {"axes": [3], "keepdims": 0}),
+         ("Gather", ["a", "p"], "b", {"axis": 3}), ("ReduceMax", ["b"], "y", {"axes": [4], "keepdims": 0})],
+        {"p": np.array([[0, 5], [1, 2]])}, IMAGE, "ReduceMax ('y') has no layer",
+    ),
+    "signals that are not continued from the other end": (
+        [("Gather", ["x", "p"], "t", {"axis": 2}), ("Conv", ["t", "k"], "y", {})],
+        {"p": np.where(np.arange(10) == 9, 1, PLACES), "k": np.ones((4, 8, 3), np.float32)}, SIGNAL,
+        "Gather ('t') has no layer",
+    ),
+    "channels that are repeated": (
+        [("Gather", ["x", "p"], "t", {"axis": 1}), ("Conv", ["t", "k"], "y", {})],
+        {"p": PLACES, "k": np.ones((4, 10, 3), np.float32)}, SIGNAL, "Gather ('t') has no layer",
+    ),
+    "columns before rows": (
+        [("Gather", ["x", "p"], "t", {"axis": 3}), ("Gather", ["t", "p"], "y", {"axis": 2})],
+        {"p": np.array([0, 0, 1, 1, 2, 2])}, SQUARE, "Gather ('y') has no layer",
+    ),
+    "channels on both sides": (
+        [("Pad", ["x", "p"], "y", {})], {"p": np.array([0, 1, 0, 0, 0, 0, 0, 0])}, IMAGE,
+        "Pad ('y') turns (1, 3, 6, 7) into (1, 4, 6, 7), but",
+    ),
+    "more channels by repeating them": (
+        [("Resize", ["x", "", "s"], "y", {})], {"s": np.array([1, 2, 1, 1], np.float32)}, IMAGE,
+        "Resize ('y') resizes (1, 3, 6, 7) to (1, 6, 6, 7), but",
+    ),
+    "pixels between others, counted from a corner": (
+        [("Resize", ["x", "", "s"], "y", {"mode": "linear", "coordinate_transformation_mode": "asymmetric"})],
+        {"s": np.array([1, 1, 2, 2], np.float32)}, IMAGE, "has coordinate_transformation_mode 'asymmetric', which",
+    ),
+    "nearest pixels, rounded otherwise": (
+        [("Resize", ["x", "", "s"], "y", {})], {"s": np.array([1, 1, 2, 2], np.float32)}, IMAGE,
+        "Resize ('y') takes other pixels than fastcnn",
+    ),
+    "inputs that are added": (
+        [("Add", ["x0", "x1"], "y", {})], {}, {"x0": ["N", 3], "x1": ["N", 3]},
+        "each of several inputs needs its own branch to a Concat, but 'x0' has none",
+    ),
+    "an input in two branches": (
+        [("Relu", ["x0"], "r", {}), ("Concat", ["r", "x1", "x0"], "y", {"axis": 1})], {},
+        {"x0": ["N", 3], "x1": ["N", 3]}, "Concat ('y') joins 3 branches of 2 inputs, not one of each",
+    ),
+}  # fmt: skip
+COMMON = {
+    "eps": np.float32(1e-5), "g": np.array([0, 3, -1]), "image": np.array([0, 3, 6, 7]),
+    "ones": np.ones(3, np.float32), "zeros": np.zeros(3, np.float32),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_only_looks_like_a_layer_is_refused(name, tmp_path):
+    nodes, arrays, shapes, text = OTHERS[name]
+    path = save(tmp_path / "a.onnx", nodes, shapes, COMMON | arrays)
+    with pytest.raises(ValueError) as raised:  # noqa: PT011
+        interop.from_onnx(path)
+    assert str(raised.value).startswith(f"{path}: ")
+    assert text in str(raised.value)
+
+
+@pytest.mark.parametrize("options", [{}, {"keepdims": 1}], ids=str)
+def test_statistics_of_the_batch(options, tmp_path, rng):
+    weight = rng.uniform(0.5, 2, (3, 1, 1)).astype(np.float32)
+    path = save(tmp_path / "a.onnx", normalized([0, -1, 2], **options), IMAGE, COMMON | {"w": weight})
+    (layer,) = assert_read(path, rng.standard_normal((4, 3, 6, 7)).astype(np.float32))
+    assert (layer.eps, layer.running_mean, layer.momentum) == (1e-5, None, 0.1)
+
+
+def test_an_attribute_that_the_layer_has_not(tmp_path, monkeypatch):
+    alike = Operator("HardSigmoid", alpha=(0.2, 0.2), beta=(0.5, 0.5))
+    monkeypatch.setitem(READERS, "HardSigmoid", _alike(nn.Sigmoid, alike))
+    path = save(tmp_path / "a.onnx", [("HardSigmoid", ["x"], "y", {})], IMAGE)
+    assert type(interop.from_onnx(path)[0]) is nn.Sigmoid
+    save(path, [("HardSigmoid", ["x"], "y", {"alpha": 0.25})], IMAGE)
+    with pytest.raises(ValueError, match=r"HardSigmoid \('y'\) has alpha=0.25, but fastcnn's Sigmoid has 0.2 only"):
+        interop.from_onnx(path)
 
 
 def test_other_files(tmp_path):

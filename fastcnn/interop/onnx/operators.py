@@ -20,11 +20,12 @@ Found = tuple[list[Module], str, set[str]]  # layers, the name of their input, a
 
 
 class At(NamedTuple):
-    """An operator to be read."""
+    """An operator to be read; if it ends a pattern of several, ``read`` has the names of all of them."""
 
     content: Content
     name: str
     rng: np.random.Generator
+    read: frozenset[str] = frozenset()
 
     @property
     def node(self) -> Node:
@@ -115,6 +116,16 @@ def gemm(at: At) -> Module:
     return linear(at, weight if at.option("transB", 0) else weight.T, at.array(2, "bias") if at.has(2) else None)
 
 
+def matmul(at: At) -> Module:
+    """Read the product of rows with a constant matrix."""
+    weight = at.array(1, "weights")
+    if not len(at.x_shape) == weight.ndim == 2:
+        raise ValueError(
+            f"{at.said()} multiplies {at.x_shape} by {weight.shape}, but fastcnn reads products of rows with a matrix."
+        )
+    return linear(at, weight.T, None)
+
+
 def linear(at: At, weight: np.ndarray, bias: np.ndarray | None) -> Module:
     """Make a linear layer from weights (out_features, in_features)."""
     O, features = weight.shape
@@ -156,33 +167,39 @@ def layer_norm(at: At) -> Module:
 
 def prelu(at: At) -> Module:
     """Read a PReLU with one slope, or one for each channel."""
-    slopes, channels = at.array(1, "slopes"), (at.x_shape[1], *(1,) * (len(at.x_shape) - 2))
-    if slopes.size != 1 and (slopes.size != channels[0] or slopes.shape[-len(channels) :] != channels):
+    slopes = at.array(1, "slopes")
+    if slopes.size != 1 and not is_per_channel(slopes, at.x_shape):
         raise ValueError(
             f"{at.said()} has slopes of shape {slopes.shape}, but fastcnn has one slope, or one for each channel."
         )
     return _set(nn.PReLU(slopes.size, dtype=at.content.dtype), weight=slopes.ravel())
 
 
+def is_per_channel(array: np.ndarray, x: tuple[int, ...]) -> bool:
+    """Whether an array has a number for each channel and broadcasts to the channels of an input of this shape."""
+    channels = x[1], *(1,) * (len(x) - 2)
+    return array.size == x[1] and array.shape[-len(channels) :] == channels
+
+
 def max_pool(at: At, before: Pads = ()) -> Module:
     """Read a max-pooling; ``before`` is the padding, with -inf, of a Pad operator in front of it."""
-    kernel, stride, pads, dilation = slide(at.node, at.x_shape)
+    kind, (kernel, stride, pads, dilation) = _of(at, MaxPool1d=3, MaxPool2d=4), slide(at.node, at.x_shape)
     image = at.x_shape[2:]
     if before:
         image = tuple(np.subtract(image, np.reshape(before, (2, -1)).sum(0)).tolist())
         pads = tuple(map(sum, zip(pads, before, strict=True)))
     for options in pool_options((*at.x_shape[:2], *image), at.shape, kernel, stride, pads, dilation):
-        return _of(at, MaxPool1d=3, MaxPool2d=4)(kernel, stride, **options, dilation=dilation)
+        return kind(kernel, stride, **options, dilation=dilation)
     raise ValueError(f"{at.said()} has pads {pads}, which no layer of fastcnn has.")
 
 
 def avg_pool(at: At) -> Module:
     """Read an average-pooling."""
-    kernel, stride, pads, _ = slide(at.node, at.x_shape)
+    kind, (kernel, stride, pads, _) = _of(at, AvgPool1d=3, AvgPool2d=4), slide(at.node, at.x_shape)
     at.need(dilations=[1] * len(kernel))
     counts = bool(at.option("count_include_pad", 0)) or not any(pads)
     for options in pool_options(at.x_shape, at.shape, kernel, stride, pads):
-        return _of(at, AvgPool1d=3, AvgPool2d=4)(kernel, stride, **options, count_include_pad=counts)
+        return kind(kernel, stride, **options, count_include_pad=counts)
     raise ValueError(f"{at.said()} has pads {pads}, which no layer of fastcnn has.")
 
 
@@ -318,7 +335,7 @@ READERS: dict[str, Callable[[At], Module | None]] = {
     "Identity": lambda at: None,
     "InstanceNormalization": instance_norm,
     "LayerNormalization": layer_norm,
-    "MatMul": lambda at: linear(at, at.array(1, "weights").T, None),
+    "MatMul": matmul,
     "MaxPool": max_pool,
     "Mish": lambda at: nn.Mish(),
     "PRelu": prelu,

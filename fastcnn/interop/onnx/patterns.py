@@ -15,6 +15,7 @@ from fastcnn.interop.onnx.operators import (
     batch_norm,
     conv,
     conv_transpose,
+    is_per_channel,
     linear,
     max_pool,
     number,
@@ -34,9 +35,15 @@ def read_pattern(at: At) -> Found | None:
         if _fits(at, pattern, at.name, names, read):
             x = names.pop(_X)
             constants = {name: at.content.arrays[value] for name, value in names.items()}
-            for layer in layers(at, at.content.shapes[x], **constants):
+            for layer in layers(at._replace(read=frozenset(read)), at.content.shapes[x], **constants):
                 return [layer], x, read
     return None
+
+
+def _parts(at: At, operator: str) -> list[At]:
+    """Return the operators of a kind that a pattern has matched."""
+    parts = (at._replace(name=name) for name in at.read)
+    return [part for part in parts if part.node.operator == operator]
 
 
 def _fits(at: At, pattern: Pattern, value: str, names: dict[str, str], read: set[str]) -> bool:
@@ -96,12 +103,11 @@ def _group_norm(at: At, x: tuple[int, ...], groups, ones, zeros, shape, weight=N
     C, G = x[1], len(ones)
     if at.shape != x or C % G or groups.tolist()[1] != G or not (ones == 1).all() or zeros.any():
         return
-    norm = next(name for name in _above(at) if at.content.nodes[name].operator == "InstanceNormalization")
-    eps = number(at._replace(name=norm).option("epsilon", 1e-5))
+    (norm,) = _parts(at, "InstanceNormalization")
+    eps = number(norm.option("epsilon", 1e-5))
     layer = nn.GroupNorm(G, C, eps, weight is not None, dtype=at.content.dtype)
     if weight is not None:
-        channels = C, *(1,) * (len(x) - 2)
-        if any(array.size != C or array.shape[-len(channels) :] != channels for array in (weight, bias)):
+        if not (is_per_channel(weight, x) and is_per_channel(bias, x)):
             return
         layer.load_state_dict({"weight": weight.ravel(), "bias": bias.ravel()})
     yield layer
@@ -115,24 +121,31 @@ def _global_avg_pool(at: At, x: tuple[int, ...], **constants: np.ndarray) -> Ite
 
 def _softmax(at: At, x: tuple[int, ...], shape: np.ndarray) -> Iterator[nn.Module]:
     """Softmax over the channels of 1x1 images, as older files write it."""
-    if at.shape == x and math.prod(x[2:]) == 1:
+    (rows,) = _parts(at, "Softmax")
+    if at.shape == x and rows.shape == x[:2] and rows.option("axis", -1) in (-1, 1):
         yield nn.Softmax(1)
 
 
 def _statistics_of_batch(at: At, x: tuple[int, ...], eps, weight, bias) -> Iterator[nn.Module]:
     """Batch normalization without running statistics."""
+    across = [0, *range(2, len(x))]  # all axes but that of the channels
+    for mean in _parts(at, "ReduceMean"):
+        if sorted(axis % len(x) for axis in mean.option("axes", ())) != across or not mean.option("keepdims", 1):
+            return
+    if at.shape != x or eps.size != 1 or not (is_per_channel(weight, x) and is_per_channel(bias, x)):
+        return
     kind = nn.BatchNorm2d if len(x) == 4 else nn.BatchNorm1d
-    layer = kind(x[1], float(eps.item()), track_running_stats=False, dtype=at.content.dtype)
+    layer = kind(x[1], number(eps), track_running_stats=False, dtype=at.content.dtype)
     layer.load_state_dict({"weight": weight.ravel(), "bias": bias.ravel()})
     yield layer
 
 
 def _scaled_average(at: At, x: tuple[int, ...], scale: np.ndarray) -> Iterator[nn.Module]:
     """Average-pooling whose divisor is not the number of pixels in the window."""
-    (pool,) = (at.content.nodes[name] for name in at.node.inputs if name in at.content.nodes)
-    if pool.attributes.get("count_include_pad", 0):
+    (pool,) = _parts(at, "AveragePool")
+    kernel, stride, pads, dilation = slide(pool.node, x)
+    if pool.option("count_include_pad", 0) or max(dilation) > 1:
         return
-    kernel, stride, pads, _ = slide(pool, x)
     for options in pool_options(x, at.shape, kernel, stride, pads):
         if len(x) == 3:  # AvgPool1d has no divisor_override
             of_signals = nn.AvgPool1d(kernel, stride, **options)
@@ -160,15 +173,22 @@ def _adaptive_max_pool(at: At, x: tuple[int, ...], rows, columns) -> Iterator[nn
     """Adaptive max-pooling of images, as Gathers and ReduceMaxes."""
     size: Any = at.shape[2:]
     layer = nn.AdaptiveMaxPool2d(size)
-    if len(x) == 4 and _writes(layer, x, rows=rows, columns=columns):
+    axes = {part.option("axis", 0) for part in _parts(at, "Gather")}
+    if len(x) == 4 and axes == {2, 3} and _maxima(at) == {3, 4} and _writes(layer, x, rows=rows, columns=columns):
         yield layer
+
+
+def _maxima(at: At) -> set[int]:
+    """Return the axes along which the pixels that Gathers append are reduced."""
+    return {axis for part in _parts(at, "ReduceMax") for axis in part.option("axes", ())}
 
 
 def _adaptive_pool_of_signals(kind: Any) -> Callable[..., Iterator[nn.Module]]:
     """Make the reader of an adaptive pooling of signals."""
 
     def layers(at: At, x: tuple[int, ...], columns: np.ndarray) -> Iterator[nn.Module]:
-        if len(x) == len(at.shape) == 3:
+        gathered = {(part.option("axis", 0), *_maxima(at)) for part in _parts(at, "Gather")}
+        if len(x) == len(at.shape) == 3 and gathered <= {(2, 3)}:
             layer = kind(at.shape[2])
             if _writes(layer, x, columns=columns):
                 yield layer
@@ -178,17 +198,14 @@ def _adaptive_pool_of_signals(kind: Any) -> Callable[..., Iterator[nn.Module]]:
 
 def _linear(at: At, x: tuple[int, ...], weight: np.ndarray, bias: np.ndarray) -> Iterator[nn.Module]:
     """Linear layer, as a matrix product and an addition."""
-    if weight.ndim == 2 and bias.size in (1, weight.shape[1]):
+    if len(x) == len(at.shape) == weight.ndim == 2 and bias.size in (1, weight.shape[1]):
         yield linear(at, weight.T, bias)
 
 
 def _scaled_norm(at: At, x: tuple[int, ...], weight, bias, **constants: np.ndarray) -> Iterator[nn.Module]:
     """Batch normalization followed by its scale and shift as operators of their own, as in Caffe."""
-    C = x[1]
-    if weight.size == bias.size == C and at.shape == x:
-        norm = next(
-            at._replace(name=name) for name in _above(at) if at.content.nodes[name].operator == "BatchNormalization"
-        )
+    if at.shape == x and is_per_channel(weight, x) and is_per_channel(bias, x):
+        (norm,) = _parts(at, "BatchNormalization")
         layer: Any = batch_norm(norm)
         layer.weight.data *= weight.ravel()
         layer.bias.data[...] = layer.bias.data * weight.ravel() + bias.ravel()
@@ -217,7 +234,8 @@ def _padded(at: At, x: tuple[int, ...], pads: np.ndarray, padding: np.ndarray | 
 
 def _circular_conv(at: At, x: tuple[int, ...], places: np.ndarray, **constants: np.ndarray) -> Iterator[nn.Module]:
     """Convolution of signals with circular padding."""
-    if len(x) != 3 or any(slide(at.node, at.x_shape)[2]) or places.size < x[2]:
+    (gather,) = _parts(at, "Gather")
+    if len(x) != 3 or gather.option("axis", 0) != 2 or any(slide(at.node, at.x_shape)[2]) or places.size < x[2]:
         return
     before = -int(places[0]) % x[2]
     layer: Any = conv(at, (before, places.size - x[2] - before), "circular")
@@ -232,8 +250,7 @@ def _circular(at: At, x: tuple[int, ...], rows: np.ndarray, columns: np.ndarray)
         before = -int(places[0]) % extent
         before += extent * (places.size - extent - before > extent)
         sides += [before, places.size - extent - before]
-    inner = at.content.nodes[at.node.inputs[0]]
-    axes = at.option("axis", 0), inner.attributes.get("axis", 0)
+    axes = at.option("axis", 0), at._replace(name=at.node.inputs[0]).option("axis", 0)
     if len(x) == 4 and axes == (3, 2) and min(sides) >= 0 and max(sides[:2]) <= x[3] and max(sides[2:]) <= x[2]:
         layer = nn.CircularPad2d(sides)
         if _writes(layer, x, rows=rows, columns=columns):
@@ -242,8 +259,7 @@ def _circular(at: At, x: tuple[int, ...], rows: np.ndarray, columns: np.ndarray)
 
 def _nearest(at: At, x: tuple[int, ...], rows: np.ndarray, columns: np.ndarray) -> Iterator[nn.Module]:
     """Resizing of images with nearest pixels: to a size, or by a factor if this selects other pixels."""
-    inner = at.content.nodes[at.node.inputs[0]]
-    axes = at.option("axis", 0), inner.attributes.get("axis", 0)
+    axes = at.option("axis", 0), at._replace(name=at.node.inputs[0]).option("axis", 0)
     if len(x) != 4 or axes != (3, 2):
         return
     factors = _factor(x[2], rows), _factor(x[3], columns)
@@ -266,14 +282,6 @@ def _factor(extent: int, pixels: np.ndarray) -> float:
         if factor <= most and factor < (size + 1) / extent:
             return factor
     return size / extent
-
-
-def _above(at: At) -> Iterator[str]:
-    """Yield the operators that an operator depends on, the nearest first."""
-    for name in at.node.inputs:
-        if name in at.content.nodes:
-            yield name
-            yield from _above(at._replace(name=name))
 
 
 _AROUND = {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}  # mode of Pad -> `padding_mode`
