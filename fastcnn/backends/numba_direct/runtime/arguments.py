@@ -173,11 +173,8 @@ class _NumbersAttributes(AttributeTemplate):
 @lower_getattr_generic(Arguments)
 def _read_argument(context, builder, kind, address, name):
     """Read a field. Fields never change, so the load is marked invariant and the compiler may read once."""
-    slot = 0
-    for field, field_kind in kind.fields.items():
-        if field == name:
-            break
-        slot += _words(type(field_kind))
+    names, kinds = list(kind.fields), list(kind.fields.values())
+    field_kind, slot = kind.fields[name], sum(_words(type(before)) for before in kinds[: names.index(name)])
 
     def read(slot: int, number):
         place = builder.gep(address, [ir.Constant(ir.IntType(64), slot * _SLOT)])
@@ -188,7 +185,7 @@ def _read_argument(context, builder, kind, address, name):
     if isinstance(field_kind, types.BaseTuple):
         return ir.Constant(context.get_value_type(field_kind), None)
     if isinstance(field_kind, Addresses):
-        words = sum(_words(type(other)) for other in kind.fields.values())
+        words = sum(_words(type(other)) for other in kinds)
         at = builder.add(read(slot, ir.IntType(64)), ir.Constant(ir.IntType(64), words))
         first = builder.gep(builder.bitcast(address, ir.IntType(64).as_pointer()), [at])
         return _numbers(context, builder, field_kind, first, read(slot + 1, ir.IntType(64)))
