@@ -47,7 +47,7 @@ def write(path: str | os.PathLike, *parts: bytes | memoryview) -> None:
     finally:
         with contextlib.suppress(OSError):  # an error here must not replace the one above
             beside.unlink(missing_ok=True)
-    if os.name == "posix":
+    if hasattr(os, "O_DIRECTORY"):  # Windows cannot open a folder
         _flush_folder(path.parent)
 
 
@@ -84,7 +84,7 @@ def read_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[st
 def _flush_folder(folder: Path) -> None:
     """Flush a folder to the disk, so that the name of a new file survives a power cut."""
     with contextlib.suppress(OSError):  # some network file systems cannot; the file is complete either way
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
         finally:

@@ -260,3 +260,10 @@ print(message, steps - BATCHES)
 def test_weights_beside_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"Cannot write .*none.*: No such file or directory"):
         training.save_weights(nn.Linear(2, 2), tmp_path / "none" / "weights.safetensors")
+
+
+def test_a_system_that_cannot_open_folders(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "O_DIRECTORY", raising=False)
+    monkeypatch.setattr(os, "open", None)
+    _files.write(tmp_path / "file", b"content")
+    assert (tmp_path / "file").read_bytes() == b"content"
