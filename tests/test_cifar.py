@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from fastcnn.data import DataError, DownloadError, cifar10
+from fastcnn.data.cifar import _records
 
 module = importlib.import_module("fastcnn.data.cifar")
 NAMES = module.TRAIN + module.TEST
@@ -219,3 +220,8 @@ def test_it_is_downloaded_to_the_cache(tmp_path, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+
+
+def test_a_file_that_becomes_shorter_while_it_is_read():
+    with pytest.raises(DataError, match=r"x\.bin ends after 100 of 3073 bytes"):
+        _records(io.BytesIO(bytes(100)), 3073, "x.bin")

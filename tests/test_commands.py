@@ -1,5 +1,6 @@
 """``python -m fastcnn``: its output, and that a warm-up leaves nothing to compile."""
 
+import io
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import fastcnn
+from fastcnn.__main__ import main
 
 USES = """
 import numpy as np
@@ -117,3 +119,18 @@ def test_help():
     assert done.returncode == 0
     assert "info" in done.stdout
     assert "warmup" in done.stdout
+
+
+def test_output_that_is_no_file(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert main(["plot", str(tmp_path / "nowhere"), "--out", str(tmp_path / "a.png")]) == 1
+    assert sys.stderr.getvalue().startswith("fastcnn plot: error: ")
+
+
+def test_missing_streams_lead_nowhere(monkeypatch, tmp_path):
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert main(["plot", str(tmp_path / "nowhere"), "--out", str(tmp_path / "a.png")]) == 1
+    with sys.stdin, sys.stdout, sys.stderr:
+        assert sys.stdin.read() == ""
+        assert sys.stdout.name == sys.stderr.name == os.devnull

@@ -18,9 +18,11 @@ import numpy as np
 import pytest
 
 import fastcnn
-from fastcnn import distributed
+from fastcnn import distributed, nn
 from fastcnn.distributed import ending, last_words
+from fastcnn.distributed.gradients import sum_gradients
 from fastcnn.distributed.processors import threads as threads_of
+from fastcnn.distributed.streams import jumped
 from tests import command_line, ranks_program
 
 ROOT = Path(__file__).parent.parent
@@ -288,6 +290,58 @@ class Comm:
 
     def Abort(self, code):
         self.ended.append((code, select.select([self.reader], [], [], 0)[0]))
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (SystemExit(4), 4, ""),
+        (SystemExit("no data"), 1, "no data\n"),
+        (KeyboardInterrupt(), 130, "Rank 1 of 2 was interrupted.\n"),
+        (ValueError("no"), 1, "Rank 1 of 2 failed, which ends all ranks:\nTraceback (most recent call last):\n"),
+    ],
+    ids=repr,
+)
+def test_an_error_of_a_rank_ends_all_ranks(error, code, said, capsys):
+    comm = Comm(os.open(os.devnull, os.O_RDONLY))
+    with distributed.abort_on_error(comm):
+        raise error
+    os.close(comm.reader)
+    assert [ended for ended, _ in comm.ended] == [code]
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_an_error_of_the_only_rank_is_raised(monkeypatch):
+    monkeypatch.setattr(Comm, "Get_size", lambda comm: 1)
+    with pytest.raises(ValueError, match="no"), distributed.abort_on_error(Comm(0)):
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize("code", [None, 0])
+def test_an_exit_without_an_error_ends_one_rank(code):
+    with pytest.raises(SystemExit), distributed.abort_on_error(Comm(0)):
+        sys.exit(code)
+
+
+def test_pipes_are_not_waited_for_where_they_say_nothing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
+    monkeypatch.setattr(last_words.time, "sleep", None)
+    reader, writer = os.pipe()
+    os.write(writer, b"unread")
+    last_words._wait_until_read(writer)
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_generator_that_cannot_be_divided_is_refused():
+    state = np.random.SFC64(0).state
+    assert jumped({"rng": state}, 0) == {"rng": state}
+    with pytest.raises(ValueError, match="generator `rng` is a SFC64, which cannot be divided among ranks"):
+        jumped({"rng": state}, 1)
+
+
+def test_frozen_parameters_need_no_sum():
+    sum_gradients(None, [nn.Parameter(np.ones(3), requires_grad=False)])
 
 
 def test_the_last_words_of_a_rank_are_read_before_all_end(monkeypatch):

@@ -93,6 +93,9 @@ def test_a_number_that_is_not_finite_is_null_and_comes_back_as_nan(tmp_path):
         pytest.param('{"epochs": [], "step_losses": 3}', "must be lists", id="a number for a list"),
         pytest.param('{"epochs": [], "step_losses": ["a"]}', "`step_losses` is 'a' but must be", id="text"),
         pytest.param('{"epochs": [{"epoch": 1}], "step_losses": []}', "An epoch must have epoch", id="half an epoch"),
+        pytest.param('{"epochs": [3], "step_losses": [], "metrics": []}', "An epoch must have epoch", id="no epoch"),
+        pytest.param('{"epochs": [], "step_losses": [], "metrics": [{"name": "loss", "more": 1}]}',
+                     "`metrics` holds .* which is not a metric: ", id="a metric with more"),
         pytest.param('{"epochs": [], "step_losses": [], "more": 1}', "nothing else", id="more"),
     ],
 )  # fmt: skip

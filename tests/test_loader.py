@@ -333,6 +333,23 @@ def test_a_bad_state_changes_nothing(state, sentence):
     equal(list(one), list(loader()))
 
 
+def test_a_state_with_a_generator_for_a_loader_without_one():
+    one = DataLoader(np.zeros((10, 1, 2, 2), np.float32), np.arange(10), batch_size=3)
+    with pytest.raises(ValueError, match="`state` is from a loader with a generator, but this loader has none"):
+        one.load_state_dict(STATE)
+
+
+def test_inputs_that_are_none_are_refused():
+    with pytest.raises(ValueError, match="`dataset` is an empty tuple but must hold an array of images for each input"):
+        DataLoader((), np.arange(10), batch_size=3)
+
+
+def test_arrays_are_a_dataset_with_items():
+    images, labels = np.arange(12, dtype=np.float32).reshape(3, 1, 2, 2), np.arange(3)
+    image, label = DataLoader(images, labels, batch_size=2).dataset[1]
+    assert (image.tolist(), label) == (images[1].tolist(), 1)
+
+
 def test_labels_of_a_batch_have_one_shape():
     image = np.zeros((1, 2, 2), np.float32)
     with pytest.raises(ValueError, match=r"The labels of a batch must have one shape, but dataset\[1\] has \(2,\) and"):

@@ -469,3 +469,10 @@ def test_what_cannot_be_drawn_is_said(draw, error, text):
     with use_backend("numpy"), pytest.raises(error) as raised:
         draw()
     assert text in str(raised.value)
+
+
+def test_a_figure_is_shown_in_its_size():
+    figure = plot_history(HISTORY)
+    picture, size = figure._repr_png_()
+    assert picture.startswith(b"\x89PNG")
+    assert [size["width"], size["height"]] == np.round(96 * figure.get_size_inches()).tolist()

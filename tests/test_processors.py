@@ -86,3 +86,11 @@ def test_affinity():
 
 def test_this_process_may_use_a_processor():
     assert 1 <= _processors.usable() <= os.cpu_count()
+
+
+def test_the_name_where_there_is_no_file_of_it(monkeypatch):
+    monkeypatch.setattr(_processors.Path, "read_text", lambda path: "flags : fma\n")
+    monkeypatch.setattr(_processors.platform, "processor", lambda: "")
+    assert _processors.name() == _processors.platform.machine()
+    monkeypatch.setattr(_processors.platform, "processor", lambda: "arm")
+    assert _processors.name() == "arm"
