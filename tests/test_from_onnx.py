@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fastcnn.interop.onnx_alike import Operator
-from fastcnn.interop.onnx_operators import READERS, _alike
 
 import fastcnn
 from fastcnn import interop, models, nn, optim, training, use_backend
+from fastcnn.interop.onnx.alike import Operator
+from fastcnn.interop.onnx.operators import READERS, _alike
 from fastcnn.testing import assert_close
 
 onnx = pytest.importorskip("onnx")
