@@ -3,6 +3,7 @@
 import doctest
 import functools
 import inspect
+import math
 
 import numpy as np
 import pytest
@@ -76,6 +77,22 @@ def test_parameters_have_types_and_their_order(name):
 
 def in_order(entries, documented: Documented) -> bool:
     return sorted(names(entries), key=signature(documented).index) == names(entries)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_defaults_are_stated_and_true(name):
+    """Each number, flag and word; parameters described as in another function have none of their own."""
+    function = PUBLIC[name].function
+    if not signature(PUBLIC[name]):
+        return
+    known = inspect.signature(function).parameters
+    for entry in parsed(PUBLIC[name])["Parameters"]:
+        values = [known[given.strip("*")].default for given in names([entry])]
+        plain = [value for value in values if isinstance(value, bool | int | float | str) and value != ""]
+        text = entry.type.rpartition("default ")[2] if "default " in entry.type else entry.type.partition(" or ")[0]
+        if plain and entry.type:
+            stated = [eval(word, {"inf": math.inf}) for word in text.split(" and ")]
+            assert values in (stated, stated * len(values)), f"{entry.name} : {entry.type}"
 
 
 @pytest.mark.parametrize("name", PUBLIC)

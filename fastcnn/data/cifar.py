@@ -41,7 +41,7 @@ def cifar10(root=None, *, download: bool = True) -> tuple[ArrayDataset, ArrayDat
     ----------
     root : str or path-like
         The folder; see `mnist`.
-    download : bool
+    download : bool, default True
         See `mnist`.
 
     Returns

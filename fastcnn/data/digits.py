@@ -122,9 +122,9 @@ def digits(n_train: int = 60_000, n_test: int = 10_000, *, seed: int = 0) -> tup
 
     Parameters
     ----------
-    n_train, n_test : int
+    n_train, n_test : int, default 60000 and 10000
         Number of images to draw, at least 1 each. One core draws about 35,000 per second.
-    seed : int
+    seed : int, default 0
         Another seed gives other digits.
 
     Returns

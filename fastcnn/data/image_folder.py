@@ -200,7 +200,7 @@ def image_folder(
         Height and width to which all pictures are resized; see `read_image`. By default all must have the same size.
     channels : 1 or 3
         Grey, or red, green, blue. By default 1 if no file can hold colour, otherwise 3.
-    test_fraction : float
+    test_fraction : float, default 0.2
         Fraction of each class, between 0 and 1, that is held out if there is no ``test`` folder; at least one picture.
     rng : numpy.random.Generator
         Draws the held-out pictures; required if there is no ``test`` folder. The same seed holds out the same pictures.

@@ -78,7 +78,7 @@ def mnist(root=None, *, download: bool = True) -> tuple[ArrayDataset, ArrayDatas
     ----------
     root : str or path-like
         The folder.
-    download : bool
+    download : bool, default True
         Download the files if no folder is named and the cache does not have them.
 
     Returns
@@ -121,7 +121,7 @@ def fashion_mnist(root=None, *, download: bool = True) -> tuple[ArrayDataset, Ar
     ----------
     root : str or path-like
         The folder; see `mnist`.
-    download : bool
+    download : bool, default True
         See `mnist`.
 
     Returns
@@ -159,7 +159,7 @@ def kmnist(root=None, *, download: bool = True) -> tuple[ArrayDataset, ArrayData
     ----------
     root : str or path-like
         The folder; see `mnist`.
-    download : bool
+    download : bool, default True
         See `mnist`.
 
     Returns
