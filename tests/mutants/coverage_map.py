@@ -1,0 +1,135 @@
+"""Which tests run a line of fastcnn, and how long they take.
+
+python -m pytest -p tests.mutants.coverage_map --cov --cov-report= records it: coverage.py's data has a context for each
+test function, without parameters, and FASTCNN_TEST_SECONDS names the file for the seconds.
+"""
+
+import ast
+import json
+import math
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from coverage import Coverage, CoverageData
+
+from tests.mutants.changes import Change
+
+_seconds: dict[str, float] = defaultdict(float)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item):
+    """Name the context after the test, in this process and in those that it starts."""
+    if measured := Coverage.current():
+        name = item.nodeid.partition("[")[0]
+        measured.switch_context(name)
+        measured.config.context = name
+        os.environ["COVERAGE_PROCESS_CONFIG"] = measured.config.serialize()
+        measured.config.context = None
+
+
+def pytest_runtest_logreport(report):
+    """Add a test's time; a test that fails is never selected."""
+    _seconds[report.nodeid.partition("[")[0]] += float("inf") if report.failed else report.duration
+
+
+def pytest_sessionfinish(session):
+    """Write the seconds; with pytest-xdist, the main process has those of all workers."""
+    if not hasattr(session.config, "workerinput"):
+        Path(os.environ["FASTCNN_TEST_SECONDS"]).write_text(json.dumps(_seconds, indent=0), encoding="utf-8")
+
+
+class _Definition(NamedTuple):
+    """A function, a class or a constant; what runs when it is called, and the names that this mentions."""
+
+    file: str
+    names: set[str]
+    lines: range
+    body: range
+    mentions: set[str]
+
+
+class Map:
+    """The recorded data.
+
+    Parameters
+    ----------
+    data, seconds : Path
+        Coverage's data file and the file with the seconds.
+    sources : dict of str to str
+        The package's sources by their paths in ``fastcnn/``.
+    """
+
+    def __init__(self, data: Path, seconds: Path, sources: dict[str, str]):
+        times = json.loads(seconds.read_text(encoding="utf-8"))
+        self.seconds: dict[str, float] = {test: time for test, time in times.items() if math.isfinite(time)}
+        self._data = CoverageData(str(data))
+        self._data.read()
+        self._paths = {path.rpartition("/fastcnn/")[2]: path for path in self._data.measured_files()}
+        self._by_line: dict[str, dict[int, list[str]]] = {}
+        self._definitions = {file: list(_definitions(file, ast.parse(text))) for file, text in sources.items()}
+        self._all = [definition for some in self._definitions.values() for definition in some]
+
+    def tests(self, file: str, change: Change, budget: float) -> list[str]:
+        """Tests that may notice a change, the quickest first, which take about ``budget`` seconds.
+
+        A line of a function has the tests that run it. Lines that run at import and those that Numba compiles have the
+        tests of the functions that mention their names, or of those that mention these.
+        """
+        around = [d for d in self._definitions[file] if change.line in d.lines]
+        inner = min(around, key=lambda d: len(d.lines), default=_Definition(file, set(), range(0), range(0), set()))
+        at_call = change.line in inner.body and change.operator != "default changed"
+        found = self._of_lines(file, [change.line]) if at_call else set()
+        if not found or "/simd/" in file or "/kernels/" in file:
+            found |= self._of_users(inner) or {test for d in around for test in self._of_lines(file, d.body)}
+        stem = Path(file).stem.strip("_")
+        found = found or {test for test in self.seconds if stem in test}
+        cost = {test: self.seconds[test] * (0.2 if stem in test else 1) for test in found if test in self.seconds}
+        chosen, total = [], 0.0
+        for test in sorted(cost, key=cost.__getitem__):
+            total += self.seconds[test]
+            if chosen and total > budget:
+                break
+            chosen.append(test)
+        return chosen
+
+    def _of_lines(self, file: str, lines: Iterable[int]) -> set[str]:
+        if file not in self._by_line:
+            path = self._paths.get(file)
+            self._by_line[file] = self._data.contexts_by_lineno(path) if path else {}
+        by_line = self._by_line[file]
+        return {test for line in lines for test in by_line.get(line, ()) if test}
+
+    def _of_users(self, defined: _Definition) -> set[str]:
+        """Tests of the functions that use a definition."""
+        names, seen = defined.names, set()
+        while names:
+            seen |= names
+            users = [d for d in self._all if d.mentions & names or (d.file == defined.file and d.names & names)]
+            if found := {test for d in users for test in self._of_lines(d.file, d.body)}:
+                return found
+            names = {name for d in users for name in d.names} - seen
+        return set()
+
+
+def _definitions(file: str, node) -> Iterator[_Definition]:
+    for child in ast.iter_child_nodes(node):
+        names, body = set(), range(0)
+        if isinstance(child, ast.FunctionDef | ast.ClassDef):
+            names = {child.name}
+            if isinstance(child, ast.FunctionDef):
+                body = range(child.body[0].lineno, (child.end_lineno or 0) + 1)
+        elif isinstance(child, ast.Assign | ast.AnnAssign) and not isinstance(node, ast.FunctionDef):
+            targets = child.targets if isinstance(child, ast.Assign) else [child.target]
+            names = {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+        if names:
+            inside = list(ast.walk(child))
+            mentions = {n.id for n in inside if isinstance(n, ast.Name)} - names
+            mentions |= {n.attr for n in inside if isinstance(n, ast.Attribute)}
+            yield _Definition(file, names, range(child.lineno, (child.end_lineno or 0) + 1), body, mentions)
+        if not isinstance(child, ast.expr):
+            yield from _definitions(file, child)

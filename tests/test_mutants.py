@@ -1,0 +1,82 @@
+"""The faults that `tests.mutants` draws: each kind of change, and what is left alone."""
+
+import numpy as np
+import pytest
+
+from tests.mutants.changes import changes, differs, drawn
+
+
+def results(source: str) -> set[str]:
+    """The sources that all changes of a source make."""
+    return {change.apply(source) for change in changes(source) if differs(source, change)}
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("a < b", {"a <= b"}),
+        ("a is not b", {"a is b"}),
+        ("a in b", {"a not in b"}),
+        ("a < b == c", {"a <= b == c", "a < b != c"}),
+        ("(a) * (b)", {"(a) / (b)"}),
+        ("a @ b", {"a * b"}),
+        ("-a", {"+a"}),
+        ("a += b", {"a -= b", "pass"}),
+        ("a = 1", {"a = 0"}),
+        ("a = 7", {"a = 8"}),
+        ("a = 0.5", {"a = 1.0"}),
+        ("a = True", {"a = False"}),
+        ("a and b and c", {"a or b and c", "a and b or c"}),
+        ("not a", {"a"}),
+        ("a if b else c", {"a if (not (b)) else c"}),
+        ("[a for a in b if c]", {"[a for a in b if (not (c))]"}),
+        ("while a: b", {"while (not (a)): b"}),
+        ("while a:\n    break", {"while (not (a)):\n    break", "while a:\n    continue"}),
+        ("a[b:c]", {"a[:c]", "a[b:]"}),
+        ("a.b = c", {"pass"}),
+        ("a(b)", {"pass"}),
+        ("a = b(c=d, e=f)", {"a = b( e=f)", "a = b(c=d, )"}),
+        ("raise a", {"pass"}),
+        ("def a():\n    return b", {"def a():\n    return None"}),
+        ("def a(b=1, *, c='d'): pass", {"def a(b=0, *, c='d'): pass", "def a(b=1, *, c='d_'): pass"}),
+        ("ä = 'ö', 7", {"ä = 'ö', 8"}),
+    ],
+)
+def test_each_kind_of_change(source, expected):
+    assert results(source) == expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"""Text."""',
+        "import a",
+        "__all__ = [1]",
+        "def a(b: 1 | 2) -> 3: pass",
+        "a: 1 | 2",
+        "if TYPE_CHECKING:\n    a = 1",
+        "raise NotImplementedError(1)",
+        "a = b(help='c')",
+        "@functools.lru_cache(1)\ndef a(): pass",
+        "a = f'{1}'",
+    ],
+)
+def test_what_is_no_fault_is_left_alone(source):
+    assert results(source) == set()
+
+
+def test_a_message_is_left_alone_but_not_its_error():
+    assert results("if a:\n    raise ValueError(f'{b}' + c(1))") == {
+        "if (not (a)):\n    raise ValueError(f'{b}' + c(1))",
+        "if a:\n    pass",
+    }
+
+
+def test_all_files_take_part_in_a_draw_in_proportion():
+    sources = {"few": "a = 1", "many": "\n".join(f"a = {k}" for k in range(2, 102)), "none": "a"}
+    found = drawn(sources, 20, np.random.default_rng(0))
+    files = [file for file, _ in found]
+    assert (files.count("few"), files.count("many"), len(set(found))) == (1, 20, 21)
+    assert found == drawn(sources, 20, np.random.default_rng(0))
+    assert found != drawn(sources, 20, np.random.default_rng(1))
+    assert all(change.line == int(change.new) - 2 for file, change in found if file == "many")
