@@ -246,6 +246,7 @@ def test_a_last_batch_of_one_is_left_out(halves):
     X, y = halves
     classifier = Classifier(small, batch_size=79, max_iter=1).fit(X, y)
     assert classifier.history_.epochs[0].batches == 1
+    assert Classifier(small, batch_size=50, max_iter=1).fit(X, y).history_.epochs[0].batches == 2  # the rest is 30
     assert Classifier(batch_size=1, max_iter=1).fit(X[:3], y[:3]).history_.epochs[0].batches == 3
 
 
