@@ -1,9 +1,13 @@
 """The faults that `tests.mutants` draws: each kind of change, and what is left alone."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import fastcnn
 from tests.mutants.changes import changes, differs, drawn
+from tests.mutants.chosen import CHOSEN, Fault
 
 
 def results(source: str) -> set[str]:
@@ -80,3 +84,12 @@ def test_all_files_take_part_in_a_draw_in_proportion():
     assert found == drawn(sources, 20, np.random.default_rng(0))
     assert found != drawn(sources, 20, np.random.default_rng(1))
     assert all(change.line == int(change.new) - 2 for file, change in found if file == "many")
+
+
+@pytest.mark.parametrize("fault", CHOSEN, ids=lambda fault: f"{fault.file}: {fault.old.strip():.30}")
+def test_a_chosen_fault_is_possible(fault: Fault):
+    source = Path(fastcnn.__file__).parent / fault.file
+    assert source.read_text(encoding="utf-8").count(fault.old) == 1
+    files = [part.partition("::")[0] for part in fault.tests.split("|") if part.startswith("tests/")]
+    assert files
+    assert all(Path(__file__).parents[1].joinpath(file).is_file() for file in files)
