@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -9,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.run_all import PROGRAMS
-
 BENCH = Path(__file__).parent.parent / "bench"
+PROGRAMS = runpy.run_path(str(BENCH / "run_all.py"))["PROGRAMS"]
 
 
 def start(program: str, *options) -> subprocess.CompletedProcess:

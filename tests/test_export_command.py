@@ -88,7 +88,7 @@ def test_a_model_with_options_and_weights(tmp_path, capsys, rng):
         pytest.param(["conv8"], 2, "the following arguments are required: --out", id="no file"),
         pytest.param(["conv8", "--out", "a.onnx", "--options", "depth=3"], 2, "'conv8' has no option `depth`",
                      id="another option"),
-        pytest.param(["conv9", "--out", "a.onnx"], 1, "There is no run, no checkpoint and no model conv9; the mo",
+        pytest.param(["conv9", "--out", "a.onnx"], 1, "There is no run, no checkpoint and no model conv9 (in full: ",
                      id="no such thing"),
         pytest.param(["RUN", "--out", "a.onnx", "--options", "depth=3"], 2, "--options is for a model", id="of a run"),
         pytest.param(["RUN", "--out", "a.onnx", "--weights", "b"], 2, "--weights is for a model", id="nor this"),

@@ -16,7 +16,8 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 # part of the package: the other parts that it may import. Each line uses only parts of lines above it.
 MAY_IMPORT = {
     "_errors": (),
-    "_files": ("_errors",),
+    "_files": ("_errors", "_safetensors"),
+    "_safetensors": (),
     "_gil": (),
     "_strict_json": (),
     "_names": (),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fastcnn import data
+from fastcnn._text import in_full
 from fastcnn.data import load
 
 
@@ -61,7 +62,7 @@ def test_an_archive(tmp_path):
 
 def test_a_path_that_leads_nowhere_is_no_list_of_names(tmp_path):
     for path in ("no/such/folder", "../pictures", tmp_path / "pictures", "digits.npz"):
-        sentence = f"There is no folder of images and no .npz archive {path}."
+        sentence = f"There is no folder of images and no .npz archive {in_full(path)}."
         with pytest.raises(FileNotFoundError, match=re.escape(sentence)):
             load(path)
     (tmp_path / "pictures.zip").write_bytes(b"")

@@ -141,7 +141,7 @@ def test_val_alone_chooses_and_is_the_test_unless_more_is_held_out(tmp_path, cap
     assert "validation accuracy 100.00% on the 12 validation images.\n" in stdout
     assert "test images" not in stdout + stderr
     _, _, stderr = call(capsys, "evaluate", tmp_path / "run")
-    assert stderr == f"Data: {root / 'Val'}; 12 test images.\n"
+    assert stderr == f"Data: {root / 'Val'}; 12 validation images.\n"
     call_ = ("train", *OPTIONS, "--data", root, "--validation", 0.25, "--out", tmp_path / "other")
     code, _, stderr = call(capsys, *call_)
     assert "9 training, 3 validation and 12 test images of 1x12x12; 2 classes." in stderr

@@ -89,7 +89,7 @@ def test_this_process_may_use_a_processor():
 
 
 def test_the_name_where_there_is_no_file_of_it(monkeypatch):
-    monkeypatch.setattr(_processors.Path, "read_text", lambda path: "flags : fma\n")
+    monkeypatch.setattr(_processors.Path, "read_bytes", lambda path: b"flags : fma\n")
     monkeypatch.setattr(_processors.platform, "processor", lambda: "")
     assert _processors.name() == _processors.platform.machine()
     monkeypatch.setattr(_processors.platform, "processor", lambda: "arm")

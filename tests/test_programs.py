@@ -187,7 +187,7 @@ def test_the_command_takes_the_model_of_a_run(trained_run, capsys):
     ("options", "said"),
     [
         (["--model", "conv9"], "'conv9' is not one of lenet5"),
-        (["--model", "conv8", "--image-size", 1], "image_size"),
+        (["--model", "conv8", "--image-size", 1], "--image-size is 1 but must be at least 4 for the model conv8."),
         (["--model", "conv8", "--model-options", "depth=3"], "has no option `depth`"),
         (["--optimizer", "lion"], "'lion' is not one of adam"),
     ],

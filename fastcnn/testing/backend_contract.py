@@ -7,11 +7,11 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 
 from fastcnn import backends
-from fastcnn.backends import COMPILING, RECORDING
+from fastcnn.backends import COMPILING, POSTPONING, RECORDING
 from fastcnn.testing.operations import UPDATES, Call, arrays, calls, is_native
 from fastcnn.testing.tolerances import ROUNDINGS, assert_close
 
-OPTIONAL = {name for files in (RECORDING, COMPILING) for names in files.values() for name in names}
+OPTIONAL = {name for files in (RECORDING, POSTPONING, COMPILING) for names in files.values() for name in names}
 """Functions that a backend may have besides the operations."""
 
 UNFINITE = {
