@@ -68,6 +68,11 @@ def launch(kernel: Any, tasks: Tasks, scratch: int, arguments: dict[str, Any]) -
     if _thread.waiting is not None:
         _thread.waiting.append(step)
         return
+    run_step(step)
+
+
+def run_step(step: Step) -> None:
+    """Run one step; an error before it starts, such as MemoryError, changes nothing."""
     _thread.table[0, :4] = _row(step)
     threads = get_num_threads() if step.tasks > 1 else 1
     run_steps(_thread.table, [step.kernel], _thread.working, threads, whole_vectors(step.scratch))
