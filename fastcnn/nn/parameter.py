@@ -127,10 +127,7 @@ class Parameter:
             raise TypeError(f"`grad` is None, but {self!r} requires its gradient.")
         if grad.shape != self.data.shape:
             raise ValueError(f"`grad` has shape {grad.shape} but must have that of the parameter, {self.data.shape}.")
-        if _thread.collected is not None:
-            _thread.collected.append((self, grad))
-            return
-        self.grad = grad if self.grad is None else self.grad + grad
+        accumulate([(self, grad)])
 
     def __repr__(self) -> str:
         frozen = "" if self.requires_grad else ", requires_grad=False"

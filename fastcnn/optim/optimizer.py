@@ -261,7 +261,7 @@ class Optimizer:
 
 
 def postponed(backend, update: Callable[[], Any]) -> Callable[[], None]:
-    """Return a function that makes the changes of ``update``; in backends other than "naive" it cannot fail."""
+    """Return a function that makes all changes of ``update`` or, after an error and except in "naive", none."""
     return backend.postponed(update) if hasattr(backend, "postponed") else update
 
 

@@ -216,7 +216,7 @@ class TrainStep:
         while len(self._made) > _KEPT:
             del self._made[next(iter(self._made))]
         result = y, float(loss), mean_over
-        make_changes()  # last, as it cannot fail
+        make_changes()  # last, as it makes all changes or none
         self.optimizer._count(made.places)
         return result
 

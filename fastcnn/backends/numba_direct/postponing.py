@@ -1,4 +1,4 @@
-"""Running the kernels of several calls in one launch, when nothing can fail any more."""
+"""Running the kernels of several calls in one launch, so that an error before it changes nothing."""
 
 import functools
 from collections.abc import Callable
