@@ -71,7 +71,7 @@ def test_a_path_that_leads_nowhere_is_no_list_of_names(tmp_path):
 
 
 KNOWN = (
-    "there is no data set, folder or .npz archive of this name; the data sets are mnist, fashion-mnist, kmnist, "
+    f"there is no folder or .npz archive {in_full('imagenet')}, and the data sets are mnist, fashion-mnist, kmnist, "
     "cifar10, digits."
 )
 BAD = {

@@ -1,5 +1,6 @@
 """Figures show the right numbers, and errors for bad input."""
 
+import math
 import subprocess
 import sys
 
@@ -42,6 +43,27 @@ def test_curves_hold_the_numbers():
     names, lines = zip(*curves(accuracy).items(), strict=True)
     assert names == ("training, final 96.67", "validation, final 98.33")
     np.testing.assert_allclose(lines[1][:, 1], [95, 97.5, 100 - 5 / 3])
+
+
+def test_the_best_epoch_is_marked():
+    records = [(1, 0.9, 0.5, 0.91), (2, 0.8, 0.2, 0.95), (3, 0.7, 0.3, 0.95)]
+    history = History([classified(i, 1, 0.5, t, 0.9, v, a, 0.006, 1e5) for i, t, v, a in records], [1, 1, 1])
+    places = {
+        "validation_accuracy": ([("best epoch, 2", (2, 0.2))], [("best epoch, 95.00", (2, 95))]),
+        "train_loss": ([("best epoch, 3", (2.5, 0.7))], [("best epoch, 90.00", (2.5, 90))]),
+    }
+    for monitor, expected in places.items():
+        for axes, marked in zip(plot_history(history, monitor).axes, expected, strict=True):
+            found = {name: place for name, place in curves(axes).items() if name.startswith("best")}
+            assert [(name, *map(tuple, place)) for name, place in found.items()] == marked
+    assert history.best("validation_accuracy").epoch == 2
+    with pytest.raises(ValueError, match="`monitor` is 'test_loss' but must be one of 'train_loss', "):
+        plot_history(history, "test_loss")
+    unmarked = [name for axes in plot_history(history).axes for name in curves(axes)]
+    assert not [name for name in unmarked if name.startswith("best")]
+    nan = History([classified(1, 1, 0.5, 1, 0.9, math.nan, math.nan, 0.006, 1e5)], [1])
+    assert nan.best("validation_loss") is None
+    plot_history(nan, "validation_loss")
 
 
 @pytest.mark.parametrize("count", [1, 3, 30])

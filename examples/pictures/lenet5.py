@@ -36,7 +36,7 @@ def trained() -> Run:
 
 def curves():
     """Loss and accuracy by epoch."""
-    return plotting.plot_history(trained().history)
+    return plotting.plot_history(trained().history, "validation_accuracy")
 
 
 def mistakes():

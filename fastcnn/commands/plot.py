@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from fastcnn import plotting, training
+from fastcnn.commands import settings
 from fastcnn.commands.arguments import Parser, path
 from fastcnn.commands.errors import CommandError, remark, usage
-from fastcnn.commands.records import HISTORY, check_figure, write_figure
+from fastcnn.commands.records import HISTORY, SETTINGS, check_figure, write_figure
 
 EXAMPLES = """\
   fastcnn plot runs/lenet5-mnist --out curves.png           loss and accuracy of one run
@@ -26,17 +27,19 @@ def parser() -> Parser:
 def run(args) -> int:
     """Plot the runs and write the figure."""
     check_figure("--out", args.out)
-    found = {name: _history(path) for name, path in zip(_names(args.runs), args.runs, strict=True)}
+    named = dict(zip(_names(args.runs), args.runs, strict=True))
+    found = {name: _history(path) for name, path in named.items()}
     histories = {name: history for name, history in found.items() if isinstance(history, training.History)}
     left_out = [history for history in found.values() if isinstance(history, str)]
     if not histories:
         raise CommandError(f"There is nothing to plot: {', '.join(left_out)}.")
     for why in left_out:
         remark(f"Left out: {why}.")
-    if len(histories) == 1:
-        figure = plotting.plot_history(*histories.values())
-    else:
-        with usage():
+    with usage():
+        if len(histories) == 1:
+            [(name, history)] = histories.items()
+            figure = plotting.plot_history(history, _monitor(named[name]))
+        else:
             figure = plotting.compare_histories(histories)
     write_figure(figure, args.out)
     remark(f"Wrote {args.out}.")
@@ -57,6 +60,12 @@ def _history(path: Path) -> training.History | str:
             return f"{path} holds no {HISTORY}"
         raise
     return history if history.epochs else f"{path} has no finished epoch"
+
+
+def _monitor(path: Path) -> str | None:
+    """Return the metric by which the best epoch of a run was chosen, as its settings say."""
+    file = (path if path.is_dir() else path.parent) / SETTINGS
+    return settings.read_file(file).get("monitor") if file.exists() else None
 
 
 def _names(runs: list[Path]) -> list[str]:

@@ -69,12 +69,12 @@ class Records(training.Callback):
         self._next = end + 9 * (end - start)
 
 
-def write_curves(history: training.History, folder: Path) -> None:
-    """Write curves.png, if there is a finished epoch and matplotlib is installed."""
+def write_curves(history: training.History, monitor: str, folder: Path) -> None:
+    """Write curves.png with the best epoch marked, if there is a finished epoch and matplotlib is installed."""
     if not history.epochs:
         return
     try:
-        write_figure(plotting.plot_history(history), folder / CURVES)
+        write_figure(plotting.plot_history(history, monitor), folder / CURVES)
     except ImportError:
         remark("Did not write curves.png, which needs matplotlib: pip install matplotlib.")
 

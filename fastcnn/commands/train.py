@@ -282,7 +282,7 @@ class Run:
     def _draw(self) -> None:
         """Write curves.png, on the first rank."""
         if self.first:
-            write_curves(self.trainer.history, self.out)
+            write_curves(self.trainer.history, self.chosen["monitor"], self.out)
 
     def _wishes(self):
         """Yield the callbacks that the settings ask for."""
@@ -364,10 +364,9 @@ class Run:
 
     def _report(self) -> None:
         """Print the best epoch, whose weights the model has now, and their accuracy on the test images."""
-        monitor, epochs = self.chosen["monitor"], self.trainer.history.epochs
-        if not self.best.weights or not self.first:
+        epochs, best = self.trainer.history.epochs, self.trainer.history.best(self.chosen["monitor"])
+        if not best or not self.first:
             return
-        best = next(epoch for epoch in epochs if epoch.metrics[monitor] == self.best.best)
         print(f"best epoch: {best.epoch} of {len(epochs)}, validation accuracy {best.validation_accuracy:.2%}", end="")
         test = self.parts.test
         if self.parts.validation is not test:

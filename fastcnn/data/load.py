@@ -73,10 +73,10 @@ def load(name, root=None, **options) -> tuple[ArrayDataset, ArrayDataset]:
 
     A name that does not exist:
 
-    >>> data.load("imagenet")
+    >>> data.load("imagenet")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: `name` is 'imagenet', but there is no data set, folder or .npz archive of this name; the data sets are \
-mnist, fashion-mnist, kmnist, cifar10, digits.
+    ValueError: `name` is 'imagenet', but there is no folder or .npz archive imagenet..., and the data sets are mnist, \
+fashion-mnist, kmnist, cifar10, digits.
     """
     path = Path(name).expanduser()
     is_folder = str(name) not in names() and path.is_dir()
@@ -97,6 +97,6 @@ mnist, fashion-mnist, kmnist, cifar10, digits.
     if len(path.parts) > 1 or path.suffix == ".npz":
         raise FileNotFoundError(f"There is no folder of images and no .npz archive {in_full(path)}.")
     raise ValueError(
-        f"`name` is {str(name)!r}, but there is no data set, folder or .npz archive of this name; the data sets are "
+        f"`name` is {str(name)!r}, but there is no folder or .npz archive {in_full(path)}, and the data sets are "
         f"{choices_for(name, names())}."
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastcnn._text import unicode_text
 from fastcnn.plotting import _style
-from fastcnn.plotting._style import AMBER, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
+from fastcnn.plotting._style import AMBER, BLUE, DARK, GREEN, GREY, ORANGE, PURPLE, SKY
 
 _RUNS = ((BLUE, "s"), (ORANGE, "o"), (GREEN, "^"), (PURPLE, "D"), (SKY, "v"), (AMBER, "P"))
 _STROKES = ("-", "--", ":", "-.")  # the next one is used when all colours have been used
@@ -22,7 +22,7 @@ _LEGEND: dict[str, Any] = {
 }
 
 
-def plot_history(history) -> "_style.Figure":
+def plot_history(history, monitor: str | None = None) -> "_style.Figure":
     """Plot the curves of a training run: the losses, then each metric of its task, such as the accuracies.
 
     Means over the training images of an epoch are plotted in the middle of the epoch, validation results at its end.
@@ -30,6 +30,9 @@ def plot_history(history) -> "_style.Figure":
     Parameters
     ----------
     history : fastcnn.training.History
+    monitor : str, optional
+        A metric of the epochs' records, such as "validation_accuracy". A ring marks the epoch in which it is best; its
+        weights are those that `fastcnn.training.BestWeights` keeps. By default no epoch is marked.
 
     Returns
     -------
@@ -41,7 +44,7 @@ def plot_history(history) -> "_style.Figure":
     ImportError
         If matplotlib is not installed.
     ValueError
-        If `history` has no finished epoch.
+        If `history` has no finished epoch, or no metric `monitor`.
 
     Examples
     --------
@@ -58,6 +61,7 @@ def plot_history(history) -> "_style.Figure":
     epochs = history.epochs
     if not epochs:
         raise ValueError("`history` has no finished epoch to plot.")
+    best = None if monitor is None else history.best(monitor)
     columns = min(len(history.kinds), _MOST_COLUMNS)
     rows = -(-len(history.kinds) // columns)
     figure = _style.figure(4.5 * columns, 3.6 * rows)
@@ -68,14 +72,19 @@ def plot_history(history) -> "_style.Figure":
     loss = panels[0]
     loss.plot(_places(history), history.step_losses, color=GREY, linewidth=0.8, label="training, each batch")
     for axes, kind in zip(panels, history.kinds, strict=False):
+        digits = 2 if kind.percent else 4
         for part, name, when, middle, style in (
             ("train", "training", "mid-epoch mean", 0.5, {"color": BLUE, "linestyle": "--", "marker": "o"}),
             ("validation", "validation", "epoch's end", 0.0, {"color": ORANGE, "marker": "s"}),
         ):
             x, y = _curve(history, part, kind, [epoch.epoch - middle for epoch in epochs])
             if y:
-                note = when if axes is loss else f"final {y[-1]:.{2 if kind.percent else 4}f}"
+                note = when if axes is loss else f"final {y[-1]:.{digits}f}"
                 axes.plot(x, y, **style, linewidth=2, markersize=5, label=f"{name}, {note}")
+            if best and monitor and monitor.startswith(part):
+                i = x.index(best.epoch - middle)
+                note = best.epoch if axes is loss else f"{y[i]:.{digits}f}"
+                axes.plot(x[i], y[i], "o", markersize=11, fillstyle="none", color=DARK, label=f"best epoch, {note}")
         # The legend is above the axes, where it covers no curve, below a title with room for its rows.
         _style.curves(axes, kind.title, "epochs", pad=12 + 13 * -(-len(loss.get_lines()) // 2))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -133,7 +133,7 @@ class EarlyStopping(Callback):
         """Compare the metric with the best value so far; stop if the patience is used up."""
         name, kind = _monitored(self, trainer)
         value = trainer.history.epochs[-1].metrics[name]
-        if _improves(kind, value, self.best, self.min_delta):
+        if kind.improves(value, self.best, self.min_delta):
             self.best, self.waited = value, 0
         else:
             self.waited += 1
@@ -207,7 +207,7 @@ class BestWeights(Callback):
         """Copy the weights and the optimizer's buffers if this epoch is the best so far."""
         name, kind = _monitored(self, trainer)
         value = trainer.history.epochs[-1].metrics[name]
-        if _improves(kind, value, self.best):
+        if kind.improves(value, self.best):
             self.best, self.weights, self.buffers = value, trainer.model.state_dict(), trainer.optimizer.buffers()
             if self.path is not None and trainer.rank == 0:
                 save_weights(trainer.model, self.path)
@@ -321,8 +321,3 @@ def _monitored(callback, trainer) -> tuple[str, Metric]:
             return name, kind
     known = choices_for(name, [f"{part}_{kind.name}" for kind in trainer.task.kinds], repr)
     raise ValueError(f"{whose} must be one of {known}: the task is {trainer.task!r}.")
-
-
-def _improves(kind: Metric, value: float, best: float | None, min_delta: float = 0.0) -> bool:
-    """Whether ``value`` is better than ``best`` by more than ``min_delta``; NaN never is."""
-    return value == value if best is None else kind.gain(value, best) > min_delta

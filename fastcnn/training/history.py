@@ -109,6 +109,42 @@ class History:
         """Descriptions of the epochs' metrics; empty if there is no epoch."""
         return self.epochs[-1].kinds if self.epochs else ()
 
+    def best(self, monitor: str) -> Epoch | None:
+        """Return the epoch whose weights `BestWeights` keeps.
+
+        Parameters
+        ----------
+        monitor : str
+            A metric of the epochs' records, such as "validation_accuracy" or "train_loss".
+
+        Returns
+        -------
+        Epoch or None
+            Of epochs with equal values, the first one. None if no epoch has a value that is a number.
+
+        Raises
+        ------
+        ValueError
+            If there are epochs, and their records have no such metric.
+
+        Examples
+        --------
+        >>> from fastcnn.training import Epoch, History
+        >>> losses = enumerate([0.5, 0.2, 0.3], start=1)
+        >>> history = History([Epoch(i, 1, 1, {"train_loss": x, "train_accuracy": 0.9}, 0.1, 1) for i, x in losses])
+        >>> history.best("train_loss").epoch
+        2
+        """
+        if self.epochs and monitor not in (names := self._names()):
+            raise ValueError(f"`monitor` is {monitor!r} but must be one of {choices_for(monitor, names, repr)}.")
+        best: Epoch | None = None
+        for epoch in self.epochs:
+            if monitor in epoch.metrics:
+                kind = next(kind for kind in epoch.kinds if kind.name == monitor.partition("_")[2])
+                if kind.improves(epoch.metrics[monitor], best.metrics[monitor] if best else None):
+                    best = epoch
+        return best
+
     def to_dict(self) -> dict:
         """Return a dict for JSON: ``{"metrics": [...], "epochs": [{"epoch": 1, ...}, ...], "step_losses": [...]}``."""
         return {

@@ -63,5 +63,9 @@ class Metric:
         """How much better ``value`` is than ``other``; negative if it is worse."""
         return value - other if self.better == "higher" else other - value
 
+    def improves(self, value: float, best: float | None, min_delta: float = 0.0) -> bool:
+        """Whether ``value`` is better than ``best``, if there is one, by more than ``min_delta``; NaN never is."""
+        return value == value if best is None else self.gain(value, best) > min_delta
+
 
 LOSS, ACCURACY = Metric("loss", "lower"), Metric("accuracy", percent=True)
