@@ -3,13 +3,15 @@
 python -m tests.mutants [WORD ...] tries the faults of `chosen.py` with the tests named there, then faults drawn from
 all that `changes.py` finds in the package, each with the quickest tests that run its line. WORDs keep the files whose
 names contain one of them. With --work FOLDER, the map from lines to tests, the compiled kernels and the verdicts are
-kept there, and the same command continues a run that was stopped; once the sources have changed, take a new folder.
-The exit code is 1 if a chosen fault or more than 5 % of the drawn ones survive.
+kept there, and the same command continues a run that was stopped; once the sources have changed, take a new folder. The
+drawn faults are shared among as many processes as there are processors, or --jobs N. The exit code is 1 if a chosen
+fault or more than 5 % of the drawn ones survive.
 """
 
 import argparse
 import difflib
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -27,6 +29,7 @@ from tests.mutants.trial import Outcome, Tree
 ROOT = Path(__file__).resolve().parent.parent.parent
 TABLES = {f"testing/{name}.py" for name in ("activations", "cases", "operations", "optimizers")}  # of cases to test
 HANG, HANG_COMPILING = 40, 200  # seconds that tests may compute beyond four times their known time
+JOBS = "processes that try drawn faults (default: one for each processor)"
 ENOUGH = 0.95  # share of the drawn faults that must be noticed
 
 
@@ -50,20 +53,31 @@ def try_chosen(tree: Tree, sources: dict[str, str]) -> bool:
     return noticed == len(chosen)
 
 
-def try_drawn(tree: Tree, sources: dict[str, str], count: int, seed: int, budget: float) -> bool:
+def try_drawn(tree: Tree, sources: dict[str, str], count: int, seed: int, budget: float, jobs: int) -> bool:
     """Try drawn faults and print the survivors and a table; return whether enough are noticed."""
     chart, log = make_map(tree, sources), tree.work / "verdicts.jsonl"
-    lines = map(json.loads, log.read_text(encoding="utf-8").splitlines()) if log.exists() else ()
-    known = {(file, Change(*change)): Outcome(*outcome) for file, change, outcome in lines}
     faults = drawn(sources, count, np.random.default_rng(seed))
-    for file, change in faults:
-        if (file, change) not in known:
-            outcome = known[file, change] = try_one(tree, chart, file, sources[file], change, budget)
+    known = verdicts(log)
+    left = [fault for fault in faults if fault not in known]
+
+    def work_through(k: int) -> None:
+        own = tree.copy(tree.work / f"job{k}")
+        for file, change in left[k::jobs]:
+            outcome = try_one(own, chart, file, sources[file], change, budget)
             with log.open("a", encoding="utf-8") as lines:
                 print(json.dumps([file, change, outcome]), file=lines)
-        outcome = known[file, change]
-        print(f"{outcome.how:<8} {outcome.seconds:6.1f} s  {file}:{change.line}  {change.operator}", flush=True)
-        if outcome.passed:
+            print(f"{outcome.how:<8} {outcome.seconds:6.1f} s  {file}:{change.line}  {change.operator}", flush=True)
+
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=work_through, args=(k,)) for k in range(jobs)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    known = verdicts(log)
+    for file, change in sorted(faults):
+        if known[file, change].passed:
+            print(f"Survived: {file}:{change.line}  {change.operator}")
             print(difference(sources[file], change.apply(sources[file])), flush=True)
     doubtful = failing(tree, {known[fault].test for fault in faults if known[fault].how == "failed"} - {""})
     for test in doubtful:
@@ -79,6 +93,12 @@ def try_drawn(tree: Tree, sources: dict[str, str], count: int, seed: int, budget
     return rows["all"]["passed"] <= (1 - ENOUGH) * rows["all"].total()
 
 
+def verdicts(log: Path) -> dict[tuple[str, Change], Outcome]:
+    """What has been tried so far."""
+    lines = map(json.loads, log.read_text(encoding="utf-8").splitlines()) if log.exists() else ()
+    return {(file, Change(*change)): Outcome(*outcome) for file, change, outcome in lines}
+
+
 def make_map(tree: Tree, sources: dict[str, str]) -> Map:
     """Run all tests once with coverage, unless a run before did."""
     data, seconds = tree.work / "coverage", tree.work / "seconds.json"
@@ -86,7 +106,10 @@ def make_map(tree: Tree, sources: dict[str, str]) -> Map:
         command = "-m pytest -q -n auto --dist loadfile -p tests.mutants.coverage_map --cov --cov-report="
         extra = {"COVERAGE_FILE": data, "FASTCNN_TEST_SECONDS": seconds, "NUMBA_CACHE_DIR": tree.warm}
         environment = {**os.environ, **{name: str(path) for name, path in extra.items()}}
-        subprocess.run([sys.executable, *command.split()], cwd=tree.path, env=environment, check=False)
+        done = subprocess.run([sys.executable, *command.split()], cwd=tree.path, env=environment, check=False)
+        if done.returncode not in (0, 1):  # 1: some tests fail, and are never selected
+            seconds.unlink(missing_ok=True)
+            raise SystemExit("The tests do not run, so no fault can be tried.")
     return Map(data, seconds, sources)
 
 
@@ -126,6 +149,7 @@ def main() -> int:
     parser.add_argument("--drawn", type=int, default=200, help="number of drawn faults (default 200)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw (default 0)")
     parser.add_argument("--budget", type=float, default=60, help="seconds of tests for a drawn fault (default 60)")
+    parser.add_argument("--jobs", type=int, metavar="N", default=len(os.sched_getaffinity(0)), help=JOBS)
     parser.add_argument("--no-chosen", action="store_true", help="try the drawn faults only")
     parser.add_argument("--work", type=Path, help="folder for what the next run can use")
     options = parser.parse_args()
@@ -139,7 +163,7 @@ def main() -> int:
         tree = Tree(ROOT, (options.work or Path(folder)).resolve())
         good = options.no_chosen or try_chosen(tree, sources)
         if options.drawn:
-            good &= try_drawn(tree, sources, options.drawn, options.seed, options.budget)
+            good &= try_drawn(tree, sources, options.drawn, options.seed, options.budget, options.jobs)
     return 0 if good else 1
 
 

@@ -8,6 +8,7 @@ import ast
 import json
 import math
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -67,10 +68,16 @@ class Map:
     def __init__(self, data: Path, seconds: Path, sources: dict[str, str]):
         times = json.loads(seconds.read_text(encoding="utf-8"))
         self.seconds: dict[str, float] = {test: time for test, time in times.items() if math.isfinite(time)}
-        self._data = CoverageData(str(data))
-        self._data.read()
-        self._paths = {path.rpartition("/fastcnn/")[2]: path for path in self._data.measured_files()}
-        self._by_line: dict[str, dict[int, list[str]]] = {}
+        recorded = CoverageData(str(data))
+        recorded.read()
+        # Everything is read now: in a process that is forked later, coverage.py would empty the file.
+        self._by_line = {
+            path.rpartition("/fastcnn/")[2]: {
+                line: [sys.intern(test) for test in tests if test]
+                for line, tests in recorded.contexts_by_lineno(path).items()
+            }
+            for path in recorded.measured_files()
+        }
         self._definitions = {file: list(_definitions(file, ast.parse(text))) for file, text in sources.items()}
         self._all = [definition for some in self._definitions.values() for definition in some]
 
@@ -98,11 +105,8 @@ class Map:
         return chosen
 
     def _of_lines(self, file: str, lines: Iterable[int]) -> set[str]:
-        if file not in self._by_line:
-            path = self._paths.get(file)
-            self._by_line[file] = self._data.contexts_by_lineno(path) if path else {}
-        by_line = self._by_line[file]
-        return {test for line in lines for test in by_line.get(line, ()) if test}
+        by_line = self._by_line.get(file, {})
+        return {test for line in lines for test in by_line.get(line, ())}
 
     def _of_users(self, defined: _Definition) -> set[str]:
         """Tests of the functions that use a definition."""

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numba
 import pytest
+from numba.core.caching import UserProvidedCacheLocator
 
 PRELOADED = ("numba.core.caching", "numba.extending", "hypothesis.extra.numpy", "matplotlib.pyplot", "PIL.Image")
 MEMORY, FILE_SIZE = 8 << 30, 1 << 30  # bytes; a fault may ask for any amount
@@ -76,6 +77,13 @@ class Tree:
             importlib.import_module(name)
         numba.njit(lambda: 0)()  # starts the compiler
 
+    def copy(self, work: Path) -> "Tree":
+        """Make another copy of the tree, with the same compiled kernels: Numba names their folder after the tree's."""
+        other = Tree(self.path, work)
+        if (kernels := self.warm / _kernels(self.path)).exists():
+            shutil.copytree(kernels, other.warm / _kernels(other.path), copy_function=os.link, dirs_exist_ok=True)
+        return other
+
     def run(self, arguments: list[str], seconds: float, changed: dict[str, str] | None = None) -> Outcome:
         """Run pytest until a test fails, with the files ``changed`` (paths in ``fastcnn/`` and their new contents).
 
@@ -109,10 +117,12 @@ class Tree:
         if child == 0:
             self._in_child(arguments, seconds, only, said, last)
         end = time.monotonic() + 5 * seconds
-        while (ended := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < end:
-            time.sleep(0.02)
-        with suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGKILL)  # also what the tests have started
+        try:
+            while (ended := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < end:
+                time.sleep(0.02)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)  # also what the tests have started
         code = os.waitstatus_to_exitcode((ended if ended[0] else os.waitpid(child, 0))[1])
         shutil.rmtree(self.work / "tmp", ignore_errors=True)
         ways = {0: "passed", 1: "failed", -signal.SIGXCPU: "hangs", -signal.SIGKILL: "hangs"}
@@ -139,6 +149,13 @@ class Tree:
             os._exit(code)
         finally:
             os._exit(99)
+
+
+def _kernels(tree: Path) -> str:
+    """The name of the folder in which Numba keeps a tree's kernels."""
+    return UserProvidedCacheLocator.get_suitable_cache_subpath(
+        str(tree / "fastcnn/backends/numba_direct/runtime/cache.py")
+    )
 
 
 class _Watcher:
