@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import fastcnn
-from tests.mutation import little_memory
+from tests.damage import little_memory
 
 PACKAGE = Path(fastcnn.__file__).parent
 

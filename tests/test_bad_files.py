@@ -1,7 +1,7 @@
-"""Read mutated files with every reader: the outcome is a result or a clear error that names the file.
+"""Read damaged files with every reader: the outcome is a result or a clear error that names the file.
 
 By default each byte of a small file's header is changed and the file is cut at each point; FASTCNN_TEST_PROFILE=full
-adds thousands of random mutants of each file.
+adds thousands of damaged copies of each file.
 """
 
 import gzip
@@ -21,13 +21,13 @@ import fastcnn
 from fastcnn import data, nn, optim, training
 from fastcnn.commands import settings
 from fastcnn.commands.errors import UsageError
-from tests import mutation
+from tests import damage
 from tests.epochs import classified
 from tests.profile import FULL
 
 Image = pytest.importorskip("PIL.Image")
 
-MUTANTS = 4000 if FULL else 0  # random mutants of each file
+COPIES = 4000 if FULL else 0  # randomly damaged copies of each file
 SEED = int(os.environ.get("FASTCNN_TEST_SEED", "0"))
 MORE = 1 << 26  # bytes that reading a small file may map: 64 MB
 PICTURE_MORE = 1 << 30  # bytes for pictures of at most PIL.Image.MAX_IMAGE_PIXELS
@@ -179,7 +179,7 @@ FILES = {
 
 @pytest.mark.parametrize("kind", FILES)
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::UserWarning:numpy")
-def test_mutants(kind, tmp_path):
+def test_damaged_copies(kind, tmp_path):
     file = FILES[kind]()
     path = tmp_path / file.name
     path.write_bytes(file.spoil(file.content))
@@ -189,17 +189,17 @@ def test_mutants(kind, tmp_path):
     header = min(file.header, len(file.content))
     rng = np.random.default_rng(SEED)
     count = errors = 0
-    with mutation.little_memory(file.more), mutation.no_hang(600):
-        for mutants in (mutation.systematic(file.content, header), mutation.random(file.content, rng, MUTANTS)):
-            for what, content in mutants:
+    with damage.little_memory(file.more), damage.no_hang(600):
+        for copies in (damage.systematic(file.content, header), damage.random(file.content, rng, COPIES)):
+            for what, content in copies:
                 path.write_bytes(file.spoil(content))
                 try:
-                    errors += mutation.outcome(file.read, path, file.family) is None
+                    errors += damage.outcome(file.read, path, file.family) is None
                 except BaseException as error:
                     error.add_note(f"{kind}, {what}, seed {SEED}: {content[:200]!r}")
                     raise
                 count += 1
-    print(f"{kind}: {count} mutants, {errors} refused, {count - errors} read (seed {SEED})")
+    print(f"{kind}: {count} damaged copies, {errors} refused, {count - errors} read (seed {SEED})")
     assert errors > 0
 
 
@@ -271,8 +271,8 @@ def test_forgeries(kind, content, tmp_path):
     path.write_bytes(file.content)
     file.read(path)
     path.write_bytes(gzip.compress(content) if kind.startswith("CIFAR") else content)
-    with mutation.little_memory(MORE), mutation.no_hang(60):
-        assert mutation.outcome(file.read, path, file.family) is None
+    with damage.little_memory(MORE), damage.no_hang(60):
+        assert damage.outcome(file.read, path, file.family) is None
 
 
 def links(kind: bytes, name: str, target: str) -> bytes:
@@ -294,7 +294,7 @@ def test_nothing_leaves_an_archives_folder(kind, name, tmp_path):
     (tmp_path / "secret").write_bytes(bytes(3073))
     path = folder / "cifar-10-binary.tar.gz"
     path.write_bytes(gzip.compress(links(kind, name, "../secret")))
-    with mutation.watched():
+    with damage.watched():
         train, _ = data.cifar10(folder)
     assert train.labels.tolist() == [1, 2, 3, 4, 5]  # from the files, not from the link
     assert sorted(item.name for item in tmp_path.rglob("*")) == ["cifar-10-binary.tar.gz", "data", "secret"]

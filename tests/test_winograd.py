@@ -76,7 +76,7 @@ def test_it_computes_what_is_defined(shape, filters, padding, groups):
 
     dy = np.random.default_rng(1).standard_normal(y.shape).astype(np.float32)
     names, (dx, dweight, dbias) = taken(lambda: F.conv2d_backward(dy, x, weight, **options))
-    assert "_winograd" in names
+    assert {"_winograd", "_winograd_gradient"} <= names
     exact, *others = exactly(F.conv2d_backward, dy, x, weight, **options)
     back = weight.reshape(groups, -1, *weight.shape[1:]).swapaxes(1, 2).reshape(shape[1], -1, 3, 3)
     unit = rounding(dy, back, 0 * x[0, :, 0, 0], groups, (top - 1, left - 1), x.shape[2:])
@@ -116,15 +116,33 @@ def test_a_fault_of_a_gradient_is_noticed():
         ((2, 15, 8, 8), 16, {"padding": 1}, np.float32),
         ((2, 16, 8, 8), 15, {"padding": 1}, np.float32),
         ((2, 16, 8, 8), 16, {"padding": 1, "stride": 2}, np.float32),
+        ((2, 16, 8, 8), 16, {"padding": 1, "stride": (2, 1)}, np.float32),
+        ((2, 16, 8, 8), 16, {"padding": 1, "stride": (1, 2)}, np.float32),
         ((2, 16, 8, 8), 16, {"padding": 1, "dilation": 2}, np.float32),
+        ((2, 16, 8, 8), 16, {"padding": 1, "dilation": (2, 1)}, np.float32),
+        ((2, 16, 8, 8), 16, {"padding": 1, "dilation": (1, 2)}, np.float32),
         ((2, 16, 3, 9), 16, {"padding": 1}, np.float32),
         ((2, 16, 5, 5), 16, {"padding": 1}, np.float32),
     ],
-    ids=["float64", "few channels", "few filters", "stride", "dilation", "low", "small"],
-)
+    ids=[
+        "float64", "few channels", "few filters", "stride", "stride of rows", "stride of columns", "dilation",
+        "dilation of rows", "dilation of columns", "low", "small",
+    ],
+)  # fmt: skip
 def test_all_else_is_direct(shape, filters, options, dtype):
-    names, _ = taken(lambda: F.conv2d(*arrays(shape, filters, 1, dtype), **options))
+    x, weight, bias = arrays(shape, filters, 1, dtype)
+    names, y = taken(lambda: F.conv2d(x, weight, bias, **options))
     assert not any("winograd" in name for name in names)
+    names, _ = taken(lambda: F.conv2d_backward(y, x, weight, **options))
+    assert not any("winograd" in name for name in names)
+
+
+@pytest.mark.parametrize("kernel", [(3, 1), (1, 3), (5, 3), (3, 5), (5, 5)])
+def test_other_filters_are_direct(kernel):
+    x, weight = np.ones((2, 16, 8, 8), np.float32), np.ones((16, 16, *kernel), np.float32)
+    names, y = taken(lambda: F.conv2d(x, weight, padding=1))
+    others, _ = taken(lambda: F.conv2d_backward(y, x, weight, padding=1))
+    assert not any("winograd" in name for name in names | others)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])

@@ -26,24 +26,24 @@ def systematic(content: bytes, header: int) -> Iterator[tuple[str, bytes]]:
 def random(content: bytes, rng: np.random.Generator, count: int) -> Iterator[tuple[str, bytes]]:
     """Yield the file with random changes (flips, replacements, deletions, insertions, moves), mostly near its start."""
     for number in range(count):
-        mutant = bytearray(content)
+        copy = bytearray(content)
         for _ in range(int(rng.integers(1, 6))):
-            at = int(len(mutant) * rng.random() ** int(rng.integers(1, 4)))
+            at = int(len(copy) * rng.random() ** int(rng.integers(1, 4)))
             match int(rng.integers(6)):
                 case 0:
-                    mutant[at : at + 1] = bytes([mutant[at] ^ (1 << int(rng.integers(8)))]) if mutant else b""
+                    copy[at : at + 1] = bytes([copy[at] ^ (1 << int(rng.integers(8)))]) if copy else b""
                 case 1:
-                    mutant[at : at + 1] = rng.bytes(1)
+                    copy[at : at + 1] = rng.bytes(1)
                 case 2:
-                    mutant[at : at + 4] = [b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff"][int(rng.integers(3))]
+                    copy[at : at + 4] = [b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff"][int(rng.integers(3))]
                 case 3:
-                    del mutant[at : at + int(rng.integers(1, 9))]
+                    del copy[at : at + int(rng.integers(1, 9))]
                 case 4:
-                    mutant[at:at] = rng.bytes(int(rng.integers(1, 9)))
+                    copy[at:at] = rng.bytes(int(rng.integers(1, 9)))
                 case 5:
-                    start = int(len(mutant) * rng.random())
-                    mutant[at : at + 8] = mutant[start : start + 8]
-        yield f"mutant {number}", bytes(mutant)
+                    start = int(len(copy) * rng.random())
+                    copy[at : at + 8] = copy[start : start + 8]
+        yield f"copy {number}", bytes(copy)
 
 
 FORBIDDEN = (
