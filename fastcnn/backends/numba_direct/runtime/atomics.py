@@ -12,6 +12,7 @@ from fastcnn.backends.numba_direct.runtime.processor import ARM, X86
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 _FUTEX_WAIT, _FUTEX_WAKE = 128, 129  # between threads of one process; from linux/futex.h
+_WINDOWS = os.name == "nt"
 _FUTEX = (202 if X86 else 98 if ARM else None) if sys.platform == "linux" else None  # number of the system call
 
 
@@ -76,10 +77,12 @@ def sleep(typingctx, address, seen):
         if _FUTEX is not None:
             nothing = ir.Constant(_I64, 0)
             _futex(builder, args[0], _FUTEX_WAIT, builder.trunc(args[1], _I32), nothing)
+        elif _WINDOWS:
+            expected = cgutils.alloca_once_value(builder, args[1])
+            size, forever = ir.Constant(_I64, 8), ir.Constant(_I32, -1)
+            _call(builder, "WaitOnAddress", args[0], builder.ptrtoint(expected, _I64), size, forever)
         else:
-            name, time = ("Sleep", 1) if os.name == "nt" else ("usleep", 100)  # milliseconds, microseconds
-            kind = ir.FunctionType(ir.VoidType(), [_I32])
-            builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [ir.Constant(_I32, time)])
+            _call(builder, "usleep", ir.Constant(_I32, 100))  # microseconds
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp), codegen
@@ -87,11 +90,13 @@ def sleep(typingctx, address, seen):
 
 @intrinsic
 def wake(typingctx, address):
-    """Wake all threads that sleep at an address; without futexes, they wake by themselves."""
+    """Wake all threads that sleep at an address; where neither Linux nor Windows runs, they wake by themselves."""
 
     def codegen(context, builder, signature, args):
         if _FUTEX is not None:
             _futex(builder, args[0], _FUTEX_WAKE, ir.Constant(_I32, 2**31 - 1), ir.Constant(_I64, 0))
+        elif _WINDOWS:
+            _call(builder, "WakeByAddressAll", args[0])
         return context.get_dummy_value()
 
     return types.void(types.intp), codegen
@@ -101,3 +106,9 @@ def _futex(builder, address, operation: int, value, limit) -> None:
     """Linux's futex system call, which compares the lower 32 bits of an integer."""
     function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_I64, [_I64], var_arg=True), "syscall")
     builder.call(function, [ir.Constant(_I64, _FUTEX), address, ir.Constant(_I32, operation), value, limit])
+
+
+def _call(builder, name: str, *args) -> None:
+    """Call a function of the system."""
+    kind = ir.FunctionType(_I32, [arg.type for arg in args])
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
