@@ -70,7 +70,7 @@ def machine() -> dict:
 
     return {
         **environment(),
-        "vector_bytes": processor.VECTOR_BYTES,
+        "vector_bytes": processor.REGISTER_BYTES,
         "registers": processor.REGISTERS,
         "numba_cache": cache.folder(),
     }
