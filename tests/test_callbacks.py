@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -216,6 +217,14 @@ def test_best_weights_do_not_turn_a_schedule_back():
     best.load_state_dict(best.state_dict(), trainer)
     with pytest.raises(ValueError, match=r"`BestWeights\.buffers` is missing"):
         best.load_state_dict({"best": 1.0, "weights": best.weights}, trainer)
+
+
+def test_without_a_best_epoch_the_last_weights_stay():
+    trainer = make_trainer(Results(validation_loss=[math.nan, math.nan]), best := training.BestWeights())
+    twin = make_trainer()
+    fit(trainer, 2), fit(twin, 2)
+    assert (best.best, best.weights) == (None, {})
+    np.testing.assert_array_equal(trainer.model.weight.data, twin.model.weight.data)
 
 
 class Half:

@@ -12,6 +12,7 @@ import fastcnn
 from fastcnn import _files, training
 from fastcnn._text import unicode_text
 from fastcnn.commands import settings
+from fastcnn.commands.parts import make_augment
 from tests.command_line import call
 
 NUMBERS = st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False)
@@ -91,3 +92,10 @@ def test_what_another_version_knew_is_refused(changed, tmp_path, capsys, command
     whose = f"fastcnn {fastcnn.__version__} does not know; it was written by fastcnn 9.1"
     assert f"{sentence}{whose}" in stderr
     assert {path: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_augmentations_are_chosen_by_name():
+    assert make_augment({}, 32, [0.5]) is None
+    crop, shift = make_augment({"crop": True, "flip": False, "shift": 3}, 32, [0.5]).augments
+    assert (type(crop).__name__, crop.size, crop.padding) == ("PadAndCrop", (32, 32), 4)
+    assert (type(shift).__name__, shift.pixels) == ("Shift", 3)

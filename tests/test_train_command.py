@@ -164,12 +164,17 @@ def test_what_is_wrong_in_a_file_is_one_line(options, tmp_path, capsys, text, me
             "error: --image-size is 5 but must be at least 16 for the model lenet5.\n",
             id="too small",
         ),
+        pytest.param(
+            ["--data", "."], "--data-root is {root} but applies only to mnist, fashion-mnist, ", id="root of a folder"
+        ),
         pytest.param(["--optimizer-options", "beta=1"], "'adam' has no option 'beta'; it has betas,", id="optimizer"),
         pytest.param(["--optimizer-options", "beta=1"], " (did you mean betas?).", id="optimizer's option meant"),
         pytest.param(["--optimizer-options", "betas=3"], "'adam': `betas` must be a pair", id="optimizer's value"),
         pytest.param(["--schedule", "step"], "The schedule 'step' needs step_size.", id="missing"),
         pytest.param(["--schedule", "constant", "--schedule-options", "a=1"], "'constant' has no option", id="none"),
-        pytest.param(["--data", "minst"], "--data is 'minst', but there is no data set, folder", id="data"),
+        pytest.param(
+            ["--data", "minst"], "--data is 'minst', but there is no folder or .npz archive minst (", id="data"
+        ),
         pytest.param(["--data", "minst"], "cifar10, digits (did you mean mnist?).", id="data set meant"),
         pytest.param(["--model", "lenet"], " (did you mean lenet5?)", id="model meant"),
         pytest.param(["--augment", "rotate"], " (did you mean rotation?).", id="augmentation meant"),
@@ -193,13 +198,13 @@ def test_what_is_wrong_in_a_file_is_one_line(options, tmp_path, capsys, text, me
     ],
 )
 def test_wrong_options_are_one_line(options, tmp_path, capsys, given, message):
-    if given[0] == "--data":
+    if given[0] == "--data" and given[1] != ".":
         options = TINY
     code, stdout, stderr = call(capsys, "train", *options, "--out", tmp_path / "run", *given)
     assert (code, stdout) == (2, "")
     assert stderr.splitlines()[-1].startswith("fastcnn train: error: ")
     assert "Traceback" not in stderr
-    assert message in stderr
+    assert message.format(root=options[-1]) in stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -410,6 +415,22 @@ def test_a_damaged_checkpoint_is_a_warning_of_one_line(options, tmp_path):
     assert f"Continuing {out} after epoch 1.\n" in stderr
 
 
+def test_pictures_of_one_level_teach_nothing(tmp_path, capsys):
+    image = pytest.importorskip("PIL.Image")
+    for kind in "ab":
+        (tmp_path / "pictures" / kind).mkdir(parents=True)
+        for i in range(2):
+            image.new("L", (8, 8), 7).save(tmp_path / "pictures" / kind / f"{i}.png")
+    code, _, stderr = call(capsys, "train", "--data", tmp_path / "pictures", "--out", tmp_path / "run")
+    assert code == 1
+    assert "all pixels of a channel have the same value, so there is nothing to learn." in stderr.splitlines()[-1]
+
+
+def test_a_run_that_ends_in_its_first_epoch_has_no_curves(tmp_path):
+    records.write_curves(training.History(step_losses=[2.3]), "validation_accuracy", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_pictures_of_ones_own(tmp_path, capsys):
     image = pytest.importorskip("PIL.Image")
     rng = np.random.default_rng(0)
@@ -434,6 +455,9 @@ def test_pictures_of_ones_own(tmp_path, capsys):
         code, stdout, _ = call(capsys, "predict", tmp_path / "run", picture, "--top", 1)
         assert code == 0
         assert stdout.splitlines()[1].split()[1] == name
+    code, _, stderr = call(capsys, "predict", tmp_path / "run", picture, "--digit")
+    assert code == 2
+    assert stderr.endswith(f"--digit makes grey images of 28x28, but {tmp_path / 'run'} was trained on 3x16x16.\n")
     code, stdout, stderr = run("evaluate", tmp_path / "run", PYTHONIOENCODING="ascii")
     assert (code, stderr.count("\n")) == (0, 1)
     assert "gr??e" in stdout

@@ -1,6 +1,8 @@
 """The training loop, evaluation, and the record of the environment."""
 
 import json
+import sys
+from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
@@ -345,3 +347,13 @@ def test_environment_is_json(fast_backend):
     assert record["numpy"] == np.__version__
     assert record["threads"] >= 1
     assert record["processor"]
+
+
+def test_a_package_that_is_not_installed_has_no_version_in_the_environment(monkeypatch):
+    def version(package):
+        if package == "numba":
+            raise PackageNotFoundError(package)
+        return "1.2.3"
+
+    monkeypatch.setattr(sys.modules["fastcnn.training.environment"], "version", version)
+    assert (training.environment()["numba"], training.environment()["numpy"]) == (None, "1.2.3")
