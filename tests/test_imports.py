@@ -27,11 +27,12 @@ MAY_IMPORT = {
     "_convolution": ("_validate",),
     "_geometry": ("_validate",),
     "_inputs": ("_validate",),
+    "_lifetimes": (),
     "_memory": (),
     "_processors": (),
     "_strategies": (),
     "_threads": ("_processors", "_validate"),
-    "backends": ("_convolution", "_geometry", "_names", "_threads"),
+    "backends": ("_convolution", "_geometry", "_lifetimes", "_names", "_threads"),
     "functional": ("_absent", "_geometry", "_validate", "backends"),
     "nn": ("_absent", "_convolution", "_geometry", "_inputs", "_names", "_validate", "backends", "functional"),
     "optim": ("_absent", "_names", "_validate", "backends", "nn"),  # nn must not import optim

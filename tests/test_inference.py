@@ -457,7 +457,7 @@ def test_results_in_shared_memory_outlive_the_steps_behind_them():
 
 
 def test_places_of_what_lives_together_are_apart(rng):
-    from fastcnn.backends.numba_direct.runtime.lifetimes import Lifetime, place
+    from fastcnn._lifetimes import Lifetime, place
 
     for _ in range(200):
         lifetimes = [Lifetime(int(size)) for size in rng.integers(1, 1000, 12)]

@@ -28,7 +28,7 @@ CHOSEN = [
     Fault(NUMBA + "runtime/chains.py", "not (self.writes & (other.reads | other.writes) or other.writes & self.reads)",
            "not self.writes & (other.reads | other.writes)", "tests/test_chains.py|-k|stays_in_order"),
     Fault(NUMBA + "normalization.py", '@kernel(writes="dx")', '@kernel(writes="")', "tests/test_chains.py|-k|bits or needs"),
-    Fault(NUMBA + "runtime/program.py", "            place(lifetimes)", "            pass", "tests/test_chains.py|-k|bits"),
+    Fault(NUMBA + "runtime/program.py", "            place(lifetimes, VECTOR_BYTES)", "            pass", "tests/test_chains.py|-k|bits"),
     Fault(NUMBA + "kernels/outer.py", "for part in range(1, parts):\n            dweight", "for part in range(2, parts):\n            dweight",
            "tests/test_conv.py::test_agrees_with_naive[numba-float32-beyond two batch blocks]"),
     Fault(NUMBA + "kernels/outer.py", "if tap_chunk == 0:", "if tap_chunk < 0:",

@@ -149,6 +149,11 @@ def resize_channels(layer: nn.ResizeChannels, at: Layer, x: str) -> str:
     return at.node("Slice", x, *bounds)
 
 
+def concat(layer: nn.Concat | nn.Parallel, at: Layer, *outputs: str) -> str:
+    """Write the concatenation of the outputs of branches."""
+    return at.node("Concat", *outputs, axis=layer.dim)
+
+
 def upsample(layer: nn.Upsample, at: Layer, x: str) -> str:
     """Write an upsampling as a Resize, or, for nearest pixels and a factor that is no integer, as Gathers.
 
@@ -179,7 +184,7 @@ def _scale(extent: int, outputs: int, step: float) -> np.float32:
     return scale
 
 
-WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
+WRITERS: dict[type[nn.Module], Callable[..., str]] = {
     nn.AdaptiveAvgPool1d: pooling.adaptive_avg_pool,
     nn.AdaptiveAvgPool2d: pooling.adaptive_avg_pool,
     nn.AdaptiveMaxPool1d: pooling.adaptive_max_pool,
@@ -189,6 +194,7 @@ WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
     nn.BatchNorm1d: batch_norm,
     nn.BatchNorm2d: batch_norm,
     nn.CircularPad2d: pad2d,
+    nn.Concat: concat,
     nn.ConstantPad2d: pad2d,
     nn.Conv1d: conv,
     nn.Conv2d: conv,
@@ -205,8 +211,10 @@ WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
     nn.MaxPool2d: pooling.max_pool,
     nn.Mish: lambda layer, at, x: at.node("Mul", x, at.node("Tanh", at.node("Softplus", x))),
     nn.PReLU: prelu,
+    nn.Parallel: concat,
     nn.ReflectionPad2d: pad2d,
     nn.ReplicationPad2d: pad2d,
+    nn.Residual: lambda layer, at, *ways: at.node("Add", *ways),
     nn.ResizeChannels: resize_channels,
     nn.ScaledTanh: scaled_tanh,
     nn.SiLU: lambda layer, at, x: at.node("Mul", x, at.node("Sigmoid", x)),
@@ -217,7 +225,10 @@ WRITERS: dict[type[nn.Module], Callable[[Any, Layer, str], str]] = {
     nn.ZeroPad2d: pad2d,
     **{kind: alike.write for kind, alike in ALIKE.items()},
 }
-"""Layer class -> function that writes it: from a layer, its place and its input's name to its output's name."""
+"""Layer class -> function that writes it: from a layer, its place and its input's name to its output's name.
+
+Layers with branches take the names of the outputs of these.
+"""
 
 
 def _padded(at: Layer, x: str, sides: Sequence[int], mode: str, value: float = 0.0) -> str:

@@ -1,31 +1,9 @@
 """Write the preprocessing of images as ONNX operators."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from fastcnn import _validate
 from fastcnn.data import Preprocessing
 from fastcnn.interop.onnx.graph import Graph, Layer
-
-
-def square_shape(preprocessing: Preprocessing, shape) -> tuple[int, int, int]:
-    """Return the shape of preprocessed images; raise an error if images of ``shape`` would have to be shrunk."""
-    if not isinstance(preprocessing, Preprocessing):
-        what = type(preprocessing).__name__
-        raise TypeError(f"`preprocessing` must be a fastcnn.data.Preprocessing, not {what}.")
-    if not isinstance(shape, Sequence) or len(shape) != 3:
-        raise ValueError(f"`input_shape` must be (C, H, W), the shape of images, with `preprocessing`, not {shape!r}.")
-    C, H, W = (_validate.count(f"input_shape[{i}]", extent) for i, extent in enumerate(shape))
-    size = preprocessing.size
-    if len(preprocessing.mean) != C:
-        raise ValueError(f"`input_shape` has {C} channels, but `preprocessing` has {len(preprocessing.mean)} means.")
-    if max(H, W) > size:
-        raise ValueError(
-            f"`input_shape` is {tuple(shape)}, but images must be at most {size}x{size}: ONNX cannot shrink them as "
-            "`preprocessing` does."
-        )
-    return C, size, size
 
 
 def write_preprocessing(preprocessing: Preprocessing, graph: Graph, shape, x: str) -> str:

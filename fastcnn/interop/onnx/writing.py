@@ -2,15 +2,15 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from fastcnn import _files
 from fastcnn.data import Preprocessing
+from fastcnn.interop.arguments import checked_metadata, checked_model, square_shape
 from fastcnn.interop.onnx import file
 from fastcnn.interop.onnx.model import Writer
-from fastcnn.interop.onnx.preprocessing import square_shape, write_preprocessing
+from fastcnn.interop.onnx.preprocessing import write_preprocessing
 from fastcnn.nn import Module
 from fastcnn.nn.summaries import InputShape
 
@@ -79,15 +79,10 @@ def to_onnx(
     >>> print(*(node.op_type for node in graph.node))
     Conv Relu MaxPool Conv Relu MaxPool Conv Relu Flatten Gemm Relu Gemm
     """
-    if not isinstance(model, Module):
-        raise TypeError(f"`model` must be a Module, not {type(model).__name__}.")
-    metadata = dict(metadata or {})
-    if wrong := [item for item in metadata.items() if not all(isinstance(text, str) for text in item)]:
-        raise TypeError(f"`metadata` must have strings as names and values, not {wrong[0]!r}.")
-    shape: Any = getattr(model, "input_shape", None) if input_shape is None else input_shape
+    shape, metadata = checked_model(model, input_shape), checked_metadata(metadata)
     takes, dtype = shape, None
     if preprocessing is not None:
-        takes, dtype = square_shape(preprocessing, shape), np.dtype(np.uint8)
+        takes, dtype = square_shape(preprocessing, shape, "ONNX"), np.dtype(np.uint8)
     writer = Writer(model, takes, fold_batch_norm=fold_batch_norm)
     names = file.input_names(len(writer.input_shapes))
     shapes = writer.input_shapes

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastcnn._lifetimes import Lifetime
 from fastcnn.backends.numba_direct.runtime import memory
-from fastcnn.backends.numba_direct.runtime.lifetimes import Lifetime
 from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
 
 

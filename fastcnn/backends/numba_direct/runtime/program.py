@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastcnn._lifetimes import Lifetime, place
 from fastcnn._threads import get_num_threads
 from fastcnn.backends.numba_direct.runtime import memory
 from fastcnn.backends.numba_direct.runtime.buffers import (
@@ -25,8 +26,8 @@ from fastcnn.backends.numba_direct.runtime.buffers import (
 )
 from fastcnn.backends.numba_direct.runtime.chains import Use, chains
 from fastcnn.backends.numba_direct.runtime.launches import WORD, Launch, records
-from fastcnn.backends.numba_direct.runtime.lifetimes import Lifetime, place
 from fastcnn.backends.numba_direct.runtime.listing import Listing, listing, times
+from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
 from fastcnn.backends.numba_direct.runtime.recorder import Recorder, attempted, recording
 from fastcnn.backends.numba_direct.runtime.step import Step
 
@@ -139,7 +140,7 @@ class Program:
         for buffer in self._between:
             is_within = buffer.first == buffer.last and min(buffer.blocks, default=0)
             (within if is_within else across).append(buffer)
-        block = memory.vectors(allocate, place(across))
+        block = memory.vectors(allocate, place(across, VECTOR_BYTES))
         write_addresses(self._words, moves(across), block)
         self._within = self._moves_within(within)
         at = 0
@@ -168,7 +169,7 @@ class Program:
                 uses.append((step, word - self._starts[step], one))
             of_chain.setdefault(buffer.first, []).append(one)
         for lifetimes in of_chain.values():
-            place(lifetimes)
+            place(lifetimes, VECTOR_BYTES)
         for step, word, one in uses:
             moves[step].append(Move(word, one.place, one.size))
         return moves

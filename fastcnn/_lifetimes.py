@@ -8,11 +8,9 @@ memory management for deep neural net inference", 2020, arXiv:2001.03288, offset
 from collections.abc import Iterable
 from typing import Any
 
-from fastcnn.backends.numba_direct.runtime.processor import VECTOR_BYTES
-
 
 class Lifetime:
-    """The first and last step, or chain, that needs an array; its size in bytes; and its place in shared memory."""
+    """The first and last step, or chain, that needs an array; its size; and its place in shared memory."""
 
     def __init__(self, size: int = 0):
         self.size, self.place = size, 0
@@ -24,8 +22,8 @@ class Lifetime:
         self.first, self.last = step if self.first is None else self.first, step
 
 
-def place(lifetimes: Iterable[Lifetime]) -> int:
-    """Set the place of each needed array, a multiple of the vector size; returns the bytes needed in all."""
+def place(lifetimes: Iterable[Lifetime], alignment: int = 1) -> int:
+    """Set the place of each needed array, a multiple of ``alignment``; returns the size needed in all."""
     placed: list[Lifetime] = []
     for one in sorted((one for one in lifetimes if one.first is not None), key=lambda one: (-one.size, one.first)):
         one.place = 0
@@ -33,6 +31,6 @@ def place(lifetimes: Iterable[Lifetime]) -> int:
             if one.first <= other.last and other.first <= one.last:
                 if one.place + one.size <= other.place:
                     break
-                one.place = max(one.place, -(-(other.place + other.size) // VECTOR_BYTES) * VECTOR_BYTES)
+                one.place = max(one.place, -(-(other.place + other.size) // alignment) * alignment)
         placed = sorted([*placed, one], key=lambda one: one.place)
     return max((one.place + one.size for one in placed), default=0)
