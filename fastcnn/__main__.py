@@ -16,7 +16,7 @@ COMMANDS = {  # each is a module of fastcnn.commands, imported only when its com
     "summary": "show a model's layers, parameters and costs",
     "program": "show the kernels that a training step runs, and how long each takes",
     "plot": "plot the training curves of runs",
-    "export": "export a trained network as ONNX, or its weights, for other programs",
+    "export": "export a trained network as ONNX or C, or its weights, for other programs",
     "download": "download data sets ahead of time",
     "info": "show what fastcnn finds and uses on this machine, and how fast it is",
     "warmup": "compile kernels ahead of time, so that no program has to wait for them",

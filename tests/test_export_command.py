@@ -82,7 +82,7 @@ def test_a_model_with_options_and_weights(tmp_path, capsys, rng):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        pytest.param(["conv8", "--out", "a.bin"], 2, "--out is a.bin, which has no suffix .onnx or .safetensors: add",
+        pytest.param(["conv8", "--out", "a.bin"], 2, "--out is a.bin, which has no suffix .onnx, .c or .safetensors",
                      id="no format"),
         pytest.param(["conv8", "--out", "a.onnx", "--format", "pb"], 2, "invalid choice: 'pb'", id="another format"),
         pytest.param(["conv8"], 2, "the following arguments are required: --out", id="no file"),

@@ -57,7 +57,19 @@ MAY_IMPORT = {
     ),
     "distributed": ("_processors", "_threads", "data", "nn", "training"),  # training must not import it
     "plotting": ("_names", "_text", "_validate", "nn"),  # uses a history, not a trainer
-    "interop": ("", "_errors", "_files", "_geometry", "_inputs", "_names", "_validate", "data", "functional", "nn"),
+    "interop": (
+        "",
+        "_errors",
+        "_files",
+        "_geometry",
+        "_inputs",
+        "_lifetimes",
+        "_names",
+        "_validate",
+        "data",
+        "functional",
+        "nn",
+    ),
     "sklearn": ("", "_absent", "_validate", "data", "functional", "models", "nn", "optim", "training"),
     "testing": ("_geometry", "_threads", "_validate", "backends", "functional", "nn", "optim"),
     "commands": (

@@ -10,12 +10,14 @@ from fastcnn._text import in_full
 from fastcnn.commands.arguments import Parser, Table, from_text, path, text_value
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import CommandError, UsageError, remark, usage
+from fastcnn.interop.c import Sizes
 
-FORMATS = ("onnx", "safetensors")
+FORMATS = ("onnx", "c", "safetensors")
 
 EXAMPLES = """\
   fastcnn export runs/lenet5-mnist --out lenet5.onnx                   with the weights of the best epoch
   fastcnn export runs/lenet5-mnist/checkpoint-00000938.safetensors --out lenet5.onnx
+  fastcnn export runs/lenet5-mnist --out lenet5.c                      for a microcontroller
   fastcnn export runs/lenet5-mnist --out lenet5.safetensors            for load_state_dict, PyTorch's or fastcnn's
   fastcnn export resnet20 --options num_classes=100 --weights my.safetensors --out resnet20.onnx
 
@@ -24,12 +26,15 @@ The ONNX file of a run predicts as fastcnn predict does. Its "input" takes image
 network's input must be shrunk to that size first. The metadata hold the names of the classes under "classes", as JSON.
 The ONNX file of a MODEL takes the model's own input, standardized float32, and returns the model's output. Both take
 any number of images at once.
+
+The C file is one C99 file without libraries and allocations. Its function predict() computes for one image what the
+ONNX file computes.
 """
 
 
 def parser() -> Parser:
     """Describe the options."""
-    parser = Parser("fastcnn export", "Write a network for other programs: ONNX, or its weights alone.", EXAMPLES)
+    parser = Parser("fastcnn export", "Write a network for other programs: ONNX, C, or its weights alone.", EXAMPLES)
     add = parser.add_argument
     add(
         "source",
@@ -49,7 +54,7 @@ def run(args) -> int:
     """Write the file."""
     kind = args.format or args.out.suffix.removeprefix(".")
     if kind not in FORMATS:
-        raise UsageError(f"--out is {args.out}, which has no suffix .onnx or .safetensors: add --format FORMAT.")
+        raise UsageError(f"--out is {args.out}, which has no suffix .onnx, .c or .safetensors: add --format FORMAT.")
     if Path(args.source).exists():
         _export_run(args, kind)
     elif args.source in models.NAMES:
@@ -63,7 +68,7 @@ def run(args) -> int:
 
 
 def _export_run(args, kind: str) -> None:
-    """Export a trained network; an ONNX file includes the preprocessing and a softmax."""
+    """Export a trained network; ONNX and C files include the preprocessing and a softmax."""
     for option in ("options", "weights"):
         if getattr(args, option):
             raise UsageError(f"--{option} is for a model, one of {', '.join(models.NAMES)}; {args.source} is a run.")
@@ -74,6 +79,12 @@ def _export_run(args, kind: str) -> None:
     shape = (C, H, W) if max(H, W) <= size else (C, size, size)
     model = nn.Sequential(*classifier.model, nn.Softmax())
     metadata = {"classes": json.dumps(classifier.classes)}
+    if kind == "c":
+        sizes = interop.to_c(model, args.out, shape, preprocessing=classifier.preprocess, metadata=metadata)
+        return remark(
+            f"Wrote {args.out}: predict() takes a uint8 image {shape} and computes {len(classifier.classes)} "
+            f"probabilities. {_said(sizes)}"
+        )
     interop.to_onnx(model, args.out, shape, preprocessing=classifier.preprocess, metadata=metadata)
     remark(
         f'Wrote {args.out}: "input" takes uint8 images {_batch(*shape)}, "output" gives probabilities '
@@ -91,6 +102,9 @@ def _export_model(args, kind: str) -> None:
         remark(f"The model {args.source} has random weights; use --weights to load trained ones.")
     if kind == "safetensors":
         return _write_weights(model, args.out)
+    if kind == "c":
+        sizes = interop.to_c(model, args.out)
+        return remark(f"Wrote {args.out}: predict() takes a float image {model.input_shape}. {_said(sizes)}")
     interop.to_onnx(model, args.out)
     remark(f'Wrote {args.out}: "input" takes float32 images {_batch(*model.input_shape)}.')
 
@@ -99,6 +113,10 @@ def _write_weights(model: nn.Module, out: Path) -> None:
     training.save_weights(model, out)
     arrays = model.state_dict().values()
     remark(f"Wrote {out}: {len(arrays)} arrays, {sum(array.size for array in arrays):,} numbers.")
+
+
+def _said(sizes: Sizes) -> str:
+    return f"It needs {sizes.flash:,} bytes of flash for constants and {sizes.ram:,} bytes of RAM."
 
 
 def _batch(*shape: int) -> str:
