@@ -16,6 +16,7 @@ from fastcnn.interop.c.steps import steps_of
 from fastcnn.testing import ADAPTIVE_POOL_CASES, CONV_CASES, NORM_CASES, POOL_CASES, assert_close
 from tests.c_programs import FAST, needs_compiler, outputs, sizes
 from tests.command_line import call as command
+from tests.command_line import main
 from tests.nd import of
 from tests.test_onnx import draw_statistics, set_state
 
@@ -328,17 +329,28 @@ def test_a_model_as_c(tmp_path, capsys):
     )
 
 
+@pytest.fixture(scope="module")
+def real_run(tmp_path_factory):
+    """A LeNet-5 trained on a tenth of the real MNIST."""
+    if "FASTCNN_DATA" not in os.environ:
+        pytest.skip("FASTCNN_DATA names no folder with the real MNIST")
+    out = tmp_path_factory.mktemp("runs") / "lenet5"
+    assert main(["train", "--limit", "6000", "--epochs", "2", "--backend", "numpy", "--out", str(out)]) == 0
+    return out
+
+
 @needs_compiler
-@pytest.mark.skipif("FASTCNN_DATA" not in os.environ, reason="FASTCNN_DATA names no folder with the real MNIST")
-def test_a_trained_network_on_all_of_mnist(tmp_path, capsys):
-    train = ("--limit", 6000, "--epochs", 1, "--backend", "numpy", "--out", tmp_path / "run")
-    assert command(capsys, "train", *train)[0] == 0
-    assert command(capsys, "export", tmp_path / "run", "--out", tmp_path / "a.c")[0] == 0
+@pytest.mark.parametrize(
+    ("precision", "atol", "others"), [("float32", 1e-5, 2), ("int8", 0.3, 50)], ids=["float32", "int8"]
+)
+def test_a_trained_network_on_all_of_mnist(precision, atol, others, real_run, tmp_path, capsys):
+    """Probabilities agree, and so do the classes but for some of 10,000 images."""
+    assert command(capsys, "export", real_run, "--out", tmp_path / "a.c", "--precision", precision)[0] == 0
     _, test = data.mnist(os.path.join(os.environ["FASTCNN_DATA"], "mnist"))
-    found, expected = (
-        outputs(tmp_path / "a.c", test.images, (10,), FAST),
-        Classifier(tmp_path / "run").probabilities(test.images),
-    )
+    found = outputs(tmp_path / "a.c", test.images, (10,), FAST)
+    expected = Classifier(real_run).probabilities(test.images)
     assert len(found) == 10_000
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert (found.argmax(1) == test.labels).mean() > 0.8
+    np.testing.assert_allclose(found, expected, atol=atol)
+    assert (found.argmax(1) != expected.argmax(1)).sum() <= others
+    assert abs((found.argmax(1) == test.labels).mean() - (expected.argmax(1) == test.labels).mean()) <= 0.002
+    assert (found.argmax(1) == test.labels).mean() > 0.9

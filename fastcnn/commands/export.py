@@ -4,20 +4,28 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fastcnn import interop, models, nn, training
 from fastcnn._names import choices_for
 from fastcnn._text import in_full
+from fastcnn.commands import prepare
 from fastcnn.commands.arguments import Parser, Table, from_text, path, text_value
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import CommandError, UsageError, remark, usage
+from fastcnn.data import ImageFolder
+from fastcnn.data.preprocessing import fit_square
 from fastcnn.interop.c import Sizes
 
 FORMATS = ("onnx", "c", "safetensors")
+PRECISIONS = ("float32", "int8")
+CALIBRATION = 500  # training images; for LeNet-5 on MNIST, from 50 to 3000 of them give the same accuracy within 0.04 %
 
 EXAMPLES = """\
   fastcnn export runs/lenet5-mnist --out lenet5.onnx                   with the weights of the best epoch
   fastcnn export runs/lenet5-mnist/checkpoint-00000938.safetensors --out lenet5.onnx
   fastcnn export runs/lenet5-mnist --out lenet5.c                      for a microcontroller
+  fastcnn export runs/lenet5-mnist --out lenet5.c --precision int8     in a quarter of the memory
   fastcnn export runs/lenet5-mnist --out lenet5.safetensors            for load_state_dict, PyTorch's or fastcnn's
   fastcnn export resnet20 --options num_classes=100 --weights my.safetensors --out resnet20.onnx
 
@@ -28,7 +36,8 @@ The ONNX file of a MODEL takes the model's own input, standardized float32, and 
 any number of images at once.
 
 The C file is one C99 file without libraries and allocations. Its function predict() computes for one image what the
-ONNX file computes.
+ONNX file computes. With --precision int8 it computes in 8-bit integers. Their ranges are found with 500 training images
+of the run, which are loaded for this.
 """
 
 
@@ -44,6 +53,7 @@ def parser() -> Parser:
     )
     add("--out", type=path, required=True, metavar="FILE", help="the file to write; an existing one is replaced")
     add("--format", choices=FORMATS, help="the format of FILE (default: by its suffix)")
+    add("--precision", choices=PRECISIONS, help="the numbers that a C file computes with (default: float32)")
     options = "options of a MODEL, such as num_classes=100"
     add("--options", action=Table, nargs="+", default={}, metavar="NAME=VALUE", help=options)
     add("--weights", type=path, metavar="FILE", help="a safetensors file for a MODEL (default: random weights)")
@@ -55,6 +65,8 @@ def run(args) -> int:
     kind = args.format or args.out.suffix.removeprefix(".")
     if kind not in FORMATS:
         raise UsageError(f"--out is {args.out}, which has no suffix .onnx, .c or .safetensors: add --format FORMAT.")
+    if args.precision and kind != "c":
+        raise UsageError(f"--precision is for C, but {args.out} is to be {kind}.")
     if Path(args.source).exists():
         _export_run(args, kind)
     elif args.source in models.NAMES:
@@ -80,7 +92,15 @@ def _export_run(args, kind: str) -> None:
     model = nn.Sequential(*classifier.model, nn.Softmax())
     metadata = {"classes": json.dumps(classifier.classes)}
     if kind == "c":
-        sizes = interop.to_c(model, args.out, shape, preprocessing=classifier.preprocess, metadata=metadata)
+        sizes = interop.to_c(
+            model,
+            args.out,
+            shape,
+            preprocessing=classifier.preprocess,
+            metadata=metadata,
+            precision=args.precision or "float32",
+            calibration=_calibration(classifier, shape) if args.precision == "int8" else None,
+        )
         return remark(
             f"Wrote {args.out}: predict() takes a uint8 image {shape} and computes {len(classifier.classes)} "
             f"probabilities. {_said(sizes)}"
@@ -92,8 +112,18 @@ def _export_run(args, kind: str) -> None:
     )
 
 
+def _calibration(classifier: Classifier, shape: tuple[int, int, int]) -> np.ndarray:
+    """Return evenly spaced training images of the run, of this shape."""
+    train = prepare.parts(classifier.settings, prepare.Streams.of(classifier.settings["seed"])).train
+    few = train.take(np.linspace(0, len(train) - 1, min(CALIBRATION, len(train))).astype(int))
+    images = (few.load() if isinstance(few, ImageFolder) else few).images
+    return images if images.shape[1:] == shape else fit_square(images, classifier.preprocess.size)
+
+
 def _export_model(args, kind: str) -> None:
     """Export a model as it is, without preprocessing and softmax."""
+    if args.precision == "int8":
+        raise UsageError(f"--precision int8 needs the training images of a run, but {args.source} is a model.")
     with usage():
         model: Any = models.build(args.source, **args.options)
     if args.weights:

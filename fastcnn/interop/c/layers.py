@@ -95,12 +95,13 @@ def resize_channels(step: Step) -> Call:
 
 def softmax(step: Step) -> Call:
     """Write a softmax along an axis."""
-    shape, axis = step.x[0].shape, step.layer.dim % (len(step.x[0].shape) + 1) - 1
-    return _call(step, "softmax", *softmax_sizes(shape, axis), in_place=True)
+    return _call(step, "softmax", *softmax_arguments(step), in_place=True)
 
 
-def softmax_sizes(shape: tuple[int, ...], axis: int) -> tuple[int, int, int]:
-    """Return the sizes before, along and behind an axis."""
+def softmax_arguments(step: Step) -> tuple[int, int, int]:
+    """Return the sizes before, along and behind the axis of a softmax."""
+    shape = step.x[0].shape
+    axis = step.layer.dim % (len(shape) + 1) - 1
     return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
 
 

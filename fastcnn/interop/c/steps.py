@@ -38,6 +38,8 @@ class Step(NamedTuple):
         The layer itself, or a `Preprocessing`.
     x : tuple of Array
     y : Array
+    then : str
+        What the step does beyond this, for its title.
     """
 
     name: str
@@ -45,12 +47,13 @@ class Step(NamedTuple):
     layer: Any
     x: tuple[Array, ...]
     y: Array
+    then: str = ""
 
     @property
     def title(self) -> str:
         """The layer's name, its class and its shapes."""
         shapes = (" x ".join(map(str, array.shape)) for array in (self.x[0], self.y))
-        return f"{self.name or 'model'}: {self.kind.__name__}, {' -> '.join(shapes)}"
+        return f"{self.name or 'model'}: {self.kind.__name__}, {' -> '.join(shapes)}{self.then}"
 
     def compute(self, *x: np.ndarray) -> np.ndarray:
         """Compute the output for batches of the inputs."""

@@ -2,16 +2,18 @@
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from fastcnn import _files
+from fastcnn import _files, _validate
 from fastcnn.data import Preprocessing
 from fastcnn.interop.arguments import checked_metadata, checked_model
 from fastcnn.interop.c.call import Call
 from fastcnn.interop.c.layers import WRITERS
+from fastcnn.interop.c.quantized import quantized
 from fastcnn.interop.c.source import Sizes, Types, source
-from fastcnn.interop.c.steps import steps_of
+from fastcnn.interop.c.steps import Array, steps_of
 from fastcnn.nn import Module
 from fastcnn.nn.summaries import InputShape
 
@@ -23,6 +25,8 @@ def to_c(
     *,
     preprocessing: Preprocessing | None = None,
     metadata: Mapping[str, str] | None = None,
+    precision: str = "float32",
+    calibration: np.ndarray | None = None,
 ) -> Sizes:
     """Write a model as one C99 file that computes what it computes in evaluation mode, for one image at a time.
 
@@ -45,6 +49,13 @@ def to_c(
         the square of the preprocessing and standardized.
     metadata : mapping of str to str, optional
         Entries for the comment at the top of the file.
+    precision : {"float32", "int8"}, default "float32"
+        In which numbers the program computes. With int8, weights and activations are 8-bit integers and sums are 32-bit
+        integers. Only the conversion of a float image at the start, and of the output and a softmax at the end, use
+        floats. The preprocessing is folded into the first layer, which must be a convolution or a linear layer.
+    calibration : ndarray of shape (N, C, H, W), (N, C, L) or (N, features), optional
+        For int8: typical images, some hundreds of the training images for example. They decide which range of numbers
+        the integers of each activation cover. They are uint8 with `preprocessing`, else float32.
 
     Returns
     -------
@@ -57,7 +68,13 @@ def to_c(
         If the file cannot be written.
     TypeError, ValueError
         If C has no such layer, or not with these options; if the model is not float32 or has numbers that are not
-        finite; if `input_shape` does not fit the model, or images are larger than the square of `preprocessing`.
+        finite; if `input_shape` does not fit the model, or images are larger than the square of `preprocessing`; if
+        `calibration` is missing for int8, is given for float32, or has another shape or dtype than the images.
+
+    References
+    ----------
+    B. Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference",
+    CVPR 2018.
 
     Examples
     --------
@@ -79,14 +96,37 @@ def to_c(
         if array.dtype not in (np.float32, np.int64) or not np.isfinite(array).all():  # batches are counted in int64
             what = "numbers that are not finite" if array.dtype == np.float32 else f"dtype {array.dtype}"
             raise ValueError(f"`model` must have finite float32 numbers to be written as C, but {name} has {what}.")
+    precision = _validate.choice("precision", precision, ("float32", "int8"))
     steps, y = steps_of(model, shape, WRITERS, preprocessing)
-    calls = [WRITERS[step.kind](step) for step in steps]
+    image = Array(0, tuple(shape))
+    images = _checked_calibration(
+        calibration, image.shape, np.float32 if preprocessing is None else np.uint8, precision
+    )
+    if images is None:
+        calls = [WRITERS[step.kind](step) for step in steps]
+    else:
+        net = quantized(steps, image, y, images)
+        calls, y = [operation.call for operation in net.operations], net.output
     if not calls:
         calls, y = [Call("", "a copy", "copy", (y,), y._replace(number=1), {}, (str(y.size),))], y._replace(number=1)
-    types, output = (
-        Types("uint8_t" if preprocessing else "float", "float"),
-        "probabilities" if preprocessing else "output",
-    )
-    text, sizes = source(calls, "float32.c", types, (output, y), metadata)
+    types = Types("float" if preprocessing is None else "uint8_t", "float" if images is None else "int8_t")
+    output = "output" if preprocessing is None else "probabilities"
+    text, sizes = source(calls, f"{precision}.c", types, (output, y), metadata)
     _files.write(path, text.encode())
     return sizes
+
+
+def _checked_calibration(images: Any, shape: tuple, dtype: type, precision: str) -> np.ndarray | None:
+    """Return the calibration images, or None for float32; raise an error if they do not fit."""
+    if precision == "float32":
+        if images is not None:
+            raise ValueError('`calibration` is for precision "int8"; "float32" needs none.')
+        return None
+    what = f"an array of {np.dtype(dtype)} images of shape (N, {', '.join(map(str, shape))})"
+    if not isinstance(images, np.ndarray):
+        raise TypeError(f'`calibration` must be {what} for precision "int8", not {type(images).__name__}.')
+    if images.dtype != dtype or images.shape[1:] != shape or not len(images):
+        raise ValueError(f"`calibration` must be {what}, not {images.dtype} of shape {images.shape}.")
+    if not np.isfinite(images).all():
+        raise ValueError("`calibration` has numbers that are not finite.")
+    return images

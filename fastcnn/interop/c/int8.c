@@ -1,0 +1,151 @@
+/* The operations of a net in 8-bit integers. `fastcnn.interop.to_c` copies those that a net needs, with their comments.
+
+   A number q of an array stands for scale * (q - zero), with the scale and the zero of that array. A weight q stands for
+   scale * q, with the scale of its filter. So a sum of products (q - zero) * q stands for scale * scale * sum, and is
+   brought to the scale of the output by a factor, written as multiplier / 2^shift. */
+
+#include <math.h>
+#include <stdint.h>
+
+#include "both.c"
+
+/* product / 2^shift, rounded, plus zero, and cut to what an int8 holds. Halves are rounded up. Compilers shift negative
+   numbers arithmetically. */
+static int8_t rescaled(int64_t product, int shift, int zero)
+{
+    const int64_t q = ((product + ((int64_t)1 << (shift - 1))) >> shift) + zero;
+    return (int8_t)(q < -128 ? -128 : q > 127 ? 127 : q);
+}
+
+/* Take the pixels of an image, padded to a square with black pixels; around the square is a border with a level for each
+   channel. A level p is stored as p - 128. */
+static void take_pixels(const uint8_t *image, int8_t *y, const uint8_t *border, int channels, int height, int width,
+                        int side, int rows, int columns, int top, int left)
+{
+    const int down = (side - height) / 2, right = (side - width) / 2; /* of the image in the square */
+    for (int c = 0; c < channels; c++)
+        for (int oy = 0; oy < rows; oy++)
+            for (int ox = 0; ox < columns; ox++) {
+                const int sy = oy - top, sx = ox - left, iy = sy - down, ix = sx - right;
+                int level = 0;
+                if (sy < 0 || sy >= side || sx < 0 || sx >= side)
+                    level = border[c];
+                else if (iy >= 0 && iy < height && ix >= 0 && ix < width)
+                    level = image[(c * height + iy) * width + ix];
+                *y++ = (int8_t)(level - 128);
+            }
+}
+
+/* Convert float numbers. */
+static void quantize(const float *x, int8_t *y, int n, float scale, int zero)
+{
+    for (int i = 0; i < n; i++) {
+        const float q = rintf(x[i] / scale) + zero;
+        y[i] = (int8_t)(q > 127 ? 127 : q > -128 ? q : -128);
+    }
+}
+
+/* Convert to float numbers. */
+static void dequantize(const int8_t *x, float *y, int n, float scale, int zero)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = scale * (x[i] - zero);
+}
+
+/* Convolution: each filter slides over the channels of its group. Padding counts as zero. */
+static void convolution(const int8_t *x, int8_t *y, const int8_t *weight, const int32_t *bias, const int32_t *multiplier,
+                        const uint8_t *shift, int x_zero, int y_zero, int channels, int filters, int groups,
+                        struct windows w)
+{
+    const int depth = channels / groups; /* channels that a filter sees */
+    for (int o = 0; o < filters; o++) {
+        const int8_t *from = x + o / (filters / groups) * depth * w.height * w.width;
+        for (int oy = 0; oy < w.rows; oy++)
+            for (int ox = 0; ox < w.columns; ox++) {
+                int32_t sum = bias[o];
+                for (int c = 0; c < depth; c++)
+                    for (int ky = 0; ky < w.kernel_height; ky++)
+                        for (int kx = 0; kx < w.kernel_width; kx++) {
+                            const int iy = oy * w.stride_y + ky * w.dilation_y - w.top;
+                            const int ix = ox * w.stride_x + kx * w.dilation_x - w.left;
+                            if (iy >= 0 && iy < w.height && ix >= 0 && ix < w.width)
+                                sum += weight[((o * depth + c) * w.kernel_height + ky) * w.kernel_width + kx] *
+                                       (from[(c * w.height + iy) * w.width + ix] - x_zero);
+                        }
+                *y++ = rescaled((int64_t)sum * multiplier[o], shift[o], y_zero);
+            }
+    }
+}
+
+/* Linear layer: the product of the matrix (outputs, inputs) with x, plus the bias. */
+static void linear(const int8_t *x, int8_t *y, const int8_t *weight, const int32_t *bias, const int32_t *multiplier,
+                   const uint8_t *shift, int x_zero, int y_zero, int inputs, int outputs)
+{
+    for (int o = 0; o < outputs; o++) {
+        int32_t sum = bias[o];
+        for (int i = 0; i < inputs; i++)
+            sum += weight[o * inputs + i] * (x[i] - x_zero);
+        y[o] = rescaled((int64_t)sum * multiplier[o], shift[o], y_zero);
+    }
+}
+
+/* Max-pooling: the largest pixel of each window. Padding never wins. */
+static void max_pooling(const int8_t *x, int8_t *y, int channels, struct windows w)
+{
+    for (int c = 0; c < channels; c++)
+        for (int oy = 0; oy < w.rows; oy++)
+            for (int ox = 0; ox < w.columns; ox++) {
+                int8_t most = -128;
+                for (int ky = 0; ky < w.kernel_height; ky++)
+                    for (int kx = 0; kx < w.kernel_width; kx++) {
+                        const int iy = oy * w.stride_y + ky * w.dilation_y - w.top;
+                        const int ix = ox * w.stride_x + kx * w.dilation_x - w.left;
+                        if (iy >= 0 && iy < w.height && ix >= 0 && ix < w.width) {
+                            const int8_t pixel = x[(c * w.height + iy) * w.width + ix];
+                            most = pixel > most ? pixel : most;
+                        }
+                    }
+                *y++ = most;
+            }
+}
+
+/* Average-pooling: the sum of each window; the factor includes the division. */
+static void average_pooling(const int8_t *x, int8_t *y, int x_zero, int y_zero, int multiplier, int shift, int channels,
+                            struct windows w)
+{
+    for (int c = 0; c < channels; c++)
+        for (int oy = 0; oy < w.rows; oy++)
+            for (int ox = 0; ox < w.columns; ox++) {
+                int32_t sum = 0;
+                for (int ky = 0; ky < w.kernel_height; ky++)
+                    for (int kx = 0; kx < w.kernel_width; kx++) {
+                        const int iy = oy * w.stride_y + ky * w.dilation_y - w.top;
+                        const int ix = ox * w.stride_x + kx * w.dilation_x - w.left;
+                        if (iy >= 0 && iy < w.height && ix >= 0 && ix < w.width)
+                            sum += x[(c * w.height + iy) * w.width + ix] - x_zero;
+                    }
+                *y++ = rescaled((int64_t)sum * multiplier, shift, y_zero);
+            }
+}
+
+/* The sum of two arrays, as in a residual connection, each with its own factor. May be in place. */
+static void add(const int8_t *a, const int8_t *b, int8_t *y, int n, int a_zero, int b_zero, int y_zero,
+                int a_multiplier, int b_multiplier, int shift)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = rescaled((int64_t)(a[i] - a_zero) * a_multiplier + (int64_t)(b[i] - b_zero) * b_multiplier, shift, y_zero);
+}
+
+/* Keep the first `kept` numbers, and fill up with zeros: changes the number of channels. */
+static void resize(const int8_t *x, int8_t *y, int kept, int n, int zero)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = i < kept ? x[i] : (int8_t)zero;
+}
+
+/* An activation: its value for each of the 256 inputs stands in a table. May be in place. */
+static void lookup(const int8_t *x, int8_t *y, const int8_t *table, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = table[x[i] + 128];
+}

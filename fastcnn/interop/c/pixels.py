@@ -1,0 +1,91 @@
+"""Fold the preprocessing of images into the first layer of a net, which then takes pixels as they are."""
+
+import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastcnn import nn
+from fastcnn.data.preprocessing import fit_square
+from fastcnn.interop.c.layers import bias_of, conv_windows
+from fastcnn.interop.c.steps import Step
+from fastcnn.nn import Parameter
+
+
+class Pixels(NamedTuple):
+    """Put images into a black square, and the square into a border.
+
+    The border replaces the padding of the first convolution. That is zero after standardizing, so its pixels have the
+    mean level of their channel, rounded.
+
+    Attributes
+    ----------
+    side : int
+        Height and width of the square.
+    top, bottom, left, right : int
+        Pixels of the border.
+    border : tuple of int
+        Its level in each channel.
+    """
+
+    side: int
+    top: int
+    bottom: int
+    left: int
+    right: int
+    border: tuple[int, ...]
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Return levels (N, C, rows, columns) as float32 for uint8 images (N, C, H, W)."""
+        square = fit_square(images, self.side).astype(np.float32)
+        rows, columns = self.top + self.side + self.bottom, self.left + self.side + self.right
+        y = np.empty((*square.shape[:2], rows, columns), np.float32)
+        y[...] = np.reshape(self.border, (-1, 1, 1))
+        y[:, :, self.top : self.top + self.side, self.left : self.left + self.side] = square
+        return y
+
+
+def on_pixels(steps: list[Step]) -> list[Step]:
+    """Return steps that begin with `Pixels` instead of a `Preprocessing`.
+
+    Raises
+    ------
+    ValueError
+        If the first layer is neither a convolution nor a linear layer.
+    """
+    (start, *rest) = steps
+    first = rest[0] if rest else start
+    uses = sum(array.number == start.y.number for step in rest for array in step.x)
+    if first.kind not in (nn.Conv2d, nn.Linear) or uses > 1:
+        raise ValueError(
+            f"{first.name or '`model`'}: in int8, the first layer must be a convolution or a linear layer, which takes "
+            f"the pixels, not {first.kind.__name__}."
+        )
+    prepare, (C, side, _) = start.layer, start.y.shape
+    mean, std = 255 * np.array(prepare.mean), 255 * np.array(prepare.std)
+    top = bottom = left = right = 0
+    layer = copy.copy(first.layer)
+    if first.kind is nn.Conv2d:
+        w = conv_windows(first)
+        top, left, layer.padding = w.top, w.left, 0
+        bottom = max((w.OH - 1) * w.SH + (w.KH - 1) * w.DH + 1 - side - top, 0)
+        right = max((w.OW - 1) * w.SW + (w.KW - 1) * w.DW + 1 - side - left, 0)
+    layer.weight, layer.bias = map(Parameter, _folded(layer, mean, std))
+    pixels = Pixels(side, top, bottom, left, right, tuple(np.rint(np.clip(mean, 0, 255)).astype(int).tolist()))
+    taken = start.y._replace(shape=(C, top + side + bottom, left + side + right))
+    shape = taken.shape if first.kind is nn.Conv2d else first.x[0].shape
+    return [
+        start._replace(kind=Pixels, layer=pixels, y=taken),
+        first._replace(layer=layer, x=(taken._replace(shape=shape),)),
+        *rest[1:],
+    ]
+
+
+def _folded(layer: Any, mean: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return weight and bias for pixels ``p`` of those for ``(p - mean) / std``."""
+    weight, groups = layer.weight.data.astype(np.float64), getattr(layer, "groups", 1)
+    O, depth = len(weight), len(mean) // groups
+    channels = np.arange(O)[:, None] // (O // groups) * depth + np.arange(depth)  # (O, depth), of each filter
+    taps = weight.reshape(O, depth, -1) / std[channels][..., None]
+    bias = bias_of(layer) - (taps * mean[channels][..., None]).sum((1, 2))
+    return taps.reshape(weight.shape).astype(np.float32), bias.astype(np.float32)
