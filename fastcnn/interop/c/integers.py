@@ -12,8 +12,8 @@ import numpy as np
 from fastcnn import functional, nn
 from fastcnn.interop.c.call import Call, number, windows
 from fastcnn.interop.c.encoding import Encoding, fixed_point, rescaled
+from fastcnn.interop.c.inputs import Floats, Pixels
 from fastcnn.interop.c.layers import bias_of, conv_windows, divisor, pool_windows, softmax_arguments
-from fastcnn.interop.c.pixels import Pixels
 from fastcnn.interop.c.steps import Array, Step
 from fastcnn.nn import Parameter
 
@@ -122,16 +122,16 @@ def take_pixels(step: Step, encodings: Encodings) -> Operation:
     return Operation(call, lambda images: (pixels(images) - 128).astype(np.int8))
 
 
-def quantize(x: Array, y: Array, encoding: Encoding) -> Operation:
+def quantize(step: Step, encodings: Encodings) -> Operation:
     """Make the first operation of a net that takes floats."""
-    arguments = str(x.size), number(encoding.scale), str(encoding.zero)
-    return Operation(Call("", "input, in int8", "quantize", (x,), y, {}, arguments), encoding.encode)
+    y = encodings[step.y.number]
+    return Operation(_call(step, "quantize", step.y.size, number(y.scale), y.zero), y.encode)
 
 
 def dequantize(x: Array, y: Array, encoding: Encoding) -> Operation:
     """Make the operation that returns floats."""
     arguments = str(x.size), number(encoding.scale), str(encoding.zero)
-    call = Call("", "output, in float", "dequantize", (x,), y, {}, arguments)
+    call = Call("", "output, as floats", "dequantize", (x,), y, {}, arguments)
     return Operation(call, lambda q: encoding.decode(q).reshape(len(q), *y.shape))
 
 
@@ -145,6 +145,7 @@ def _call(step: Step, function: str, *arguments: Any, in_place: bool = False, **
 
 
 MAKERS: dict[type, Callable[[Step, Encodings], Operation]] = {
+    Floats: quantize,
     Pixels: take_pixels,
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Linear), weighted),
     **dict.fromkeys((nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.MaxPool1d, nn.MaxPool2d), max_pool),

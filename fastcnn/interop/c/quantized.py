@@ -14,8 +14,8 @@ from fastcnn import nn
 from fastcnn.data import Preprocessing
 from fastcnn.interop.c import integers
 from fastcnn.interop.c.encoding import Encoding
+from fastcnn.interop.c.inputs import Pixels, on_floats, on_pixels
 from fastcnn.interop.c.integers import CUTTING, MAKERS, SAME, Operation
-from fastcnn.interop.c.pixels import Pixels, on_pixels
 from fastcnn.interop.c.steps import Array, Step
 
 _BATCH = 32  # calibration images at a time, to bound the memory
@@ -52,41 +52,38 @@ def quantized(steps: list[Step], image: Array, output: Array, images: np.ndarray
     ValueError
         If there is no such operation in integers.
     """
-    steps, ends = list(steps), []
-    if steps and steps[-1].kind is nn.Softmax:
-        ends = [steps.pop()]
-        output = ends[0].x[0]
-    beyond = Array(1 + max([output.number, *(step.y.number for step in steps)]), image.shape)  # a number not yet used
-    start: list[Operation] = []
+    softmax = steps[-1] if steps and steps[-1].kind is nn.Softmax else None
+    if softmax:
+        steps, output = steps[:-1], softmax.x[0]
     if steps and steps[0].kind is Preprocessing:
         steps = on_pixels(steps)
-        ranges = _ranges(steps, images)
     else:
-        ranges = _ranges(steps, images)
-        start = [integers.quantize(image, beyond, Encoding.of(*ranges[0]))]
-        ranges[beyond.number] = ranges[0]
-        steps = [step._replace(x=tuple(_moved(array, beyond) for array in step.x)) for step in steps]
-        output = _moved(output, beyond)
+        steps, output = on_floats(steps, image, output)
+    ranges = _ranges(steps, images)
     steps = _without_relus(steps)
-    encodings: dict[int, Encoding] = {number: Encoding.of(*span) for number, span in ranges.items()}
-    for step in steps:
-        if step.kind not in MAKERS:
-            raise ValueError(f"{step.name or '`model`'}: {step.kind.__name__} cannot be written in int8.")
-        if MAKERS[step.kind] in SAME:
-            encodings[step.y.number] = encodings[step.x[0].number]
-        elif step.kind is Pixels:
-            encodings[step.y.number] = Encoding(1.0, -128)
+    encodings = _encodings(steps, ranges)
     operations = [MAKERS[step.kind](step, encodings) for step in steps]
-    last = Array(beyond.number + 1, output.shape)
-    operations = [*start, *operations, integers.dequantize(output, last, encodings[output.number])]
-    for step in ends:
-        operations.append(integers.softmax(step._replace(x=(last,), y=last._replace(number=last.number + 1))))
+    floats = Array(1 + max(ranges), output.shape)
+    operations.append(integers.dequantize(output, floats, encodings[output.number]))
+    if softmax:
+        last = floats._replace(number=1 + floats.number)
+        operations.append(integers.softmax(softmax._replace(x=(floats,), y=last)))
     return Quantized(operations, operations[-1].call.y)
 
 
-def _moved(array: Array, new: Array) -> Array:
-    """Return the array, or, if it is the input, the same with another number."""
-    return array if array.number else array._replace(number=new.number)
+def _encodings(steps: list[Step], ranges: dict[int, tuple[float, float]]) -> dict[int, Encoding]:
+    """Choose the encoding of each activation, by its number."""
+    encodings: dict[int, Encoding] = {}
+    for step in steps:
+        if step.kind not in MAKERS:
+            raise ValueError(f"{step.name or '`model`'}: {step.kind.__name__} cannot be written in int8.")
+        if step.kind is Pixels:
+            encodings[step.y.number] = Encoding(1.0, -128)
+        elif MAKERS[step.kind] in SAME:
+            encodings[step.y.number] = encodings[step.x[0].number]
+        else:
+            encodings[step.y.number] = Encoding.of(*ranges[step.y.number])
+    return encodings
 
 
 def _ranges(steps: list[Step], images: np.ndarray) -> dict[int, tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""Fold the preprocessing of images into the first layer of a net, which then takes pixels as they are."""
+"""How a net in integers takes its images: as floats, or as pixels, with the preprocessing in the first layer."""
 
 import copy
 from typing import Any, NamedTuple
@@ -8,8 +8,16 @@ import numpy as np
 from fastcnn import nn
 from fastcnn.data.preprocessing import fit_square
 from fastcnn.interop.c.layers import bias_of, conv_windows
-from fastcnn.interop.c.steps import Step
+from fastcnn.interop.c.steps import Array, Step
 from fastcnn.nn import Parameter
+
+
+class Floats:
+    """Take float images as they are."""
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Return the images."""
+        return images
 
 
 class Pixels(NamedTuple):
@@ -43,6 +51,17 @@ class Pixels(NamedTuple):
         y[...] = np.reshape(self.border, (-1, 1, 1))
         y[:, :, self.top : self.top + self.side, self.left : self.left + self.side] = square
         return y
+
+
+def on_floats(steps: list[Step], image: Array, output: Array) -> tuple[list[Step], Array]:
+    """Return steps that begin with `Floats`, and their output; the image in integers is an array of its own."""
+    taken = image._replace(number=1 + max([output.number, *(step.y.number for step in steps)]))
+
+    def moved(array: Array) -> Array:
+        return array if array.number else array._replace(number=taken.number)
+
+    start = Step("input", Floats, Floats(), (image,), taken)
+    return [start, *(step._replace(x=tuple(map(moved, step.x))) for step in steps)], moved(output)
 
 
 def on_pixels(steps: list[Step]) -> list[Step]:
