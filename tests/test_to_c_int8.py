@@ -14,6 +14,7 @@ from fastcnn.interop.c.steps import Array, steps_of
 from tests.c_programs import FAST, needs_compiler, outputs, sizes
 from tests.command_line import call
 from tests.test_onnx import draw_statistics, set_state
+from tests.test_picture_parts import pictures
 
 
 @pytest.fixture(autouse=True)
@@ -235,3 +236,17 @@ def test_a_run_in_int8_with_images_larger_than_the_network(tmp_path, mnist_folde
     code, _, stderr = call(capsys, "export", out, "--out", tmp_path / "a.c", "--precision", "int8")
     assert code == 0, stderr
     assert "uint8 image (1, 20, 20)" in stderr
+
+
+def test_a_run_in_int8_needs_its_training_images(tmp_path, capsys):
+    pytest.importorskip("PIL")
+    folder, out = pictures(tmp_path / "all", "pictures", count=12) / "pictures", tmp_path / "run"
+    options = ("--model", "conv8", "--backend", "numpy", "--batch-size", 5, "--image-size", 14, "--epochs", 1)
+    assert call(capsys, "train", *options, "--data", folder, "--out", out)[0] == 0
+    export = ("export", out, "--out", tmp_path / "a.c", "--precision", "int8")
+    code, _, stderr = call(capsys, *export)
+    assert code == 0, stderr
+    folder.rename(tmp_path / "elsewhere")
+    code, _, stderr = call(capsys, *export)
+    assert code == 1
+    assert f"{folder}, which the run was trained on, no longer exists; int8 needs its training images." in stderr

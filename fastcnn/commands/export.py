@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn import interop, models, nn, training
+from fastcnn import data, interop, models, nn, training
 from fastcnn._names import choices_for
 from fastcnn._text import in_full
 from fastcnn.commands import prepare
@@ -114,6 +114,9 @@ def _export_run(args, kind: str) -> None:
 
 def _calibration(classifier: Classifier, shape: tuple[int, int, int]) -> np.ndarray:
     """Return evenly spaced training images of the run, of this shape."""
+    name = classifier.settings["data"]
+    if name not in data.names() and not Path(name).exists():
+        raise CommandError(f"{name}, which the run was trained on, no longer exists; int8 needs its training images.")
     train = prepare.parts(classifier.settings, prepare.Streams.of(classifier.settings["seed"])).train
     few = train.take(np.linspace(0, len(train) - 1, min(CALIBRATION, len(train))).astype(int))
     images = (few.load() if isinstance(few, ImageFolder) else few).images

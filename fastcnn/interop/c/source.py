@@ -16,6 +16,15 @@ _FUNCTION = re.compile(r"/\*(?:(?!\*/).)*\*/\nstatic \w+ (\w+)\(.*?\n}\n", re.DO
 _STRUCT = re.compile(r"/\*(?:(?!\*/).)*\*/\nstruct (\w+) {.*?\n};\n", re.DOTALL)
 _USE = re.compile(r"\w+(?=\()|(?<=struct )\w+")  # of a function, or of a structure
 _PER_LINE = 12
+_HEAD = """\
+#include <limits.h>
+#include <math.h>
+#include <stdint.h>
+
+#if INT_MAX < 2147483647
+#error "This program needs an int of 32 bits."
+#endif
+"""
 
 
 class Sizes(NamedTuple):
@@ -83,7 +92,7 @@ def source(
         body.append(f"    /* {_comment(call.title)} */\n    {call.function}({', '.join(arguments)});\n")
     parts = [
         _opening(signature, sizes, image.shape, name, y.shape, metadata),
-        "#include <math.h>\n#include <stdint.h>\n",
+        _HEAD,
         f"{signature};\n",
         *([f"static {types.memory} memory[{size}]; /* the activations */\n"] if size else []),
         *_functions(library, {call.function for call in calls}),

@@ -30,7 +30,8 @@ def to_c(
 ) -> Sizes:
     """Write a model as one C99 file that computes what it computes in evaluation mode, for one image at a time.
 
-    The file needs no library but C's own math.h, and it allocates no memory. It has one public function,
+    The file needs no library but C's own math.h, and it allocates no memory. It is for processors whose ``int`` has 32
+    bits, from small ARM and RISC-V microcontrollers up. It has one public function,
     ``void predict(const float *image, float *output)``. The image and the output have the order of a C-contiguous
     array, without the batch axis. Batch normalizations are folded into the layers before them. Activations share the
     places of one static array. A failure leaves no partial file.
