@@ -209,6 +209,8 @@ def test_the_memory_of_networks(tmp_path):
 
 
 def test_what_the_file_says_of_itself(tmp_path):
+    interop.to_c(models.MLP(), tmp_path / "a.c")  # its first layer takes a row
+    assert "image: 1 x 28 x 28, in the order of a C array\n" in (tmp_path / "a.c").read_text()
     said = interop.to_c(models.LeNet5(), tmp_path / "a.c", metadata={"classes": '["cat */ /*", "dog"]'})
     comment = (tmp_path / "a.c").read_text().partition(" */\n")[0]
     for line in (

@@ -1,7 +1,7 @@
 /* The operations of a net in 8-bit integers. `fastcnn.interop.to_c` copies those that a net needs, with their comments.
 
-   A number q of an array stands for scale * (q - zero), with the scale and the zero of that array. A weight q stands for
-   scale * q, with the scale of its filter. So a sum of products (q - zero) * q stands for scale * scale * sum, and is
+   A number q of an array stands for scale * (q - zero), with the scale and the zero of that array. A weight q stands
+   for scale * q, with the scale of its filter. So a sum of products (q - zero) * q stands for scale * scale * sum, and is
    brought to the scale of the output by a factor, written as multiplier / 2^shift. */
 
 #include <math.h>
@@ -17,8 +17,8 @@ static int8_t rescaled(int64_t product, int shift, int zero)
     return (int8_t)(q < -128 ? -128 : q > 127 ? 127 : q);
 }
 
-/* Take the pixels of an image, padded to a square with black pixels; around the square is a border with a level for each
-   channel. A level p is stored as p - 128. */
+/* Take the pixels of an image, padded to a square with black pixels. Around the square is a border with a level for
+   each channel. A level p is stored as p - 128. */
 static void take_pixels(const uint8_t *image, int8_t *y, const uint8_t *border, int channels, int height, int width,
                         int side, int rows, int columns, int top, int left)
 {
@@ -53,9 +53,9 @@ static void dequantize(const int8_t *x, float *y, int n, float scale, int zero)
 }
 
 /* Convolution: each filter slides over the channels of its group. Padding counts as zero. */
-static void convolution(const int8_t *x, int8_t *y, const int8_t *weight, const int32_t *bias, const int32_t *multiplier,
-                        const uint8_t *shift, int x_zero, int y_zero, int channels, int filters, int groups,
-                        struct windows w)
+static void convolution(const int8_t *x, int8_t *y, const int8_t *weight, const int32_t *bias,
+                        const int32_t *multiplier, const uint8_t *shift, int x_zero, int y_zero, int channels,
+                        int filters, int groups, struct windows w)
 {
     const int depth = channels / groups; /* channels that a filter sees */
     for (int o = 0; o < filters; o++) {
@@ -132,8 +132,10 @@ static void average_pooling(const int8_t *x, int8_t *y, int x_zero, int y_zero, 
 static void add(const int8_t *a, const int8_t *b, int8_t *y, int n, int a_zero, int b_zero, int y_zero,
                 int a_multiplier, int b_multiplier, int shift)
 {
-    for (int i = 0; i < n; i++)
-        y[i] = rescaled((int64_t)(a[i] - a_zero) * a_multiplier + (int64_t)(b[i] - b_zero) * b_multiplier, shift, y_zero);
+    for (int i = 0; i < n; i++) {
+        const int64_t sum = (int64_t)(a[i] - a_zero) * a_multiplier + (int64_t)(b[i] - b_zero) * b_multiplier;
+        y[i] = rescaled(sum, shift, y_zero);
+    }
 }
 
 /* Keep the first `kept` numbers, and fill up with zeros: changes the number of channels. */

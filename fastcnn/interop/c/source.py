@@ -50,7 +50,12 @@ class Types(NamedTuple):
 
 
 def source(
-    calls: Sequence[Call], library: str, types: Types, output: tuple[str, Array], metadata: Mapping[str, str]
+    calls: Sequence[Call],
+    library: str,
+    types: Types,
+    image: Array,
+    output: tuple[str, Array],
+    metadata: Mapping[str, str],
 ) -> tuple[str, Sizes]:
     """Return the text of a program that makes these calls, and its sizes.
 
@@ -60,12 +65,14 @@ def source(
     library : str
         The C file, beside this one, that has the functions.
     types : Types
+    image : Array
+        The input.
     output : (str, Array)
         The name of the output parameter, and the output.
     metadata : mapping of str to str
         Entries for the opening comment.
     """
-    (name, y), image = output, calls[0].x[0]
+    name, y = output
     homes, last, size = plan(calls, y)
 
     def place(array: Array) -> str:

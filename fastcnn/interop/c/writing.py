@@ -112,7 +112,7 @@ def to_c(
         calls, y = [Call("", "a copy", "copy", (y,), y._replace(number=1), {}, (str(y.size),))], y._replace(number=1)
     types = Types("float" if preprocessing is None else "uint8_t", "float" if images is None else "int8_t")
     output = "output" if preprocessing is None else "probabilities"
-    text, sizes = source(calls, f"{precision}.c", types, (output, y), metadata)
+    text, sizes = source(calls, f"{precision}.c", types, image, (output, y), metadata)
     _files.write(path, text.encode())
     return sizes
 
