@@ -1,16 +1,17 @@
-/* The operations of a net in 8-bit integers. `fastcnn.interop.to_c` copies those that a net needs, with their comments.
-
-   A number q of an array stands for scale * (q - zero), with the scale and the zero of that array. A weight q stands
-   for scale * q, with the scale of its filter. So a sum of products (q - zero) * q stands for scale * scale * sum, and is
-   brought to the scale of the output by a factor, written as multiplier / 2^shift. */
+/* The operations of a net in 8-bit integers. `fastcnn.interop.to_c` copies those that a net needs, with their
+   comments. */
 
 #include <math.h>
 #include <stdint.h>
 
 #include "both.c"
 
-/* product / 2^shift, rounded, plus zero, and cut to what an int8 holds. Halves are rounded up. Compilers shift negative
-   numbers arithmetically. */
+/* A number q of an array stands for scale * (q - zero), with the scale and the zero of that array, and a weight q for
+   scale * q, with the scale of its filter. So a sum of products (q - zero) * q stands for scale * scale * sum. A factor,
+   written as multiplier / 2^shift, brings it to the scale of the output.
+
+   This function returns product / 2^shift, rounded, plus zero, and cut to what an int8 holds. Halves are rounded up.
+   Compilers shift negative numbers arithmetically. */
 static int8_t rescaled(int64_t product, int shift, int zero)
 {
     const int64_t q = ((product + ((int64_t)1 << (shift - 1))) >> shift) + zero;
