@@ -221,7 +221,8 @@ def test_a_wheel_holds_the_package_and_nothing_else(built):
         contents, others = ({name: file.read(name) for name in file.namelist()} for file in (wheel, again))
     assert contents == others
     assert {name.split("/")[0] for name in names} == {"fastcnn", f"fastcnn-{fastcnn.__version__}.dist-info"}
-    sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fastcnn").rglob("*.py")}
+    files = (path for kind in ("*.py", "*.c") for path in (ROOT / "fastcnn").rglob(kind))
+    sources = {path.relative_to(ROOT).as_posix() for path in files}
     assert {name for name in names if name.startswith("fastcnn/")} == sources | {"fastcnn/py.typed"}
 
 

@@ -1,7 +1,5 @@
 """The code for other processors and systems is right. It is compiled for ARM here, but not run."""
 
-from types import SimpleNamespace
-
 import llvmlite.binding as llvm
 import pytest
 from llvmlite import ir
@@ -67,10 +65,17 @@ def test_threads_sleep_in_the_kernel_of_linux(monkeypatch):
         assert {"mov w0, #98", "mov x1, x0", f"mov w2, #{operation}", "bl syscall"} <= set(code)
 
 
-@pytest.mark.parametrize(("name", "function", "time"), [("posix", "usleep", 100), ("nt", "Sleep", 1)])
-def test_threads_sleep_for_a_moment_on_other_systems(name, function, time, monkeypatch):
+def test_threads_sleep_at_an_address_on_windows(monkeypatch):
     monkeypatch.setattr(atomics, "_FUTEX", None)
-    monkeypatch.setattr(atomics, "os", SimpleNamespace(name=name))
+    monkeypatch.setattr(atomics, "_WINDOWS", True)
     code = instructions(atomics.sleep, types.intp, types.intp)
-    assert code[code.index(f"bl {function}") - 1] == f"mov w0, #{time}"
+    assert {"mov w2, #8", "mov w3, #-1", "bl WaitOnAddress"} <= set(code)  # bytes to compare, and no time limit
+    assert "bl WakeByAddressAll" in instructions(atomics.wake, types.intp)
+
+
+def test_threads_sleep_for_a_moment_on_other_systems(monkeypatch):
+    monkeypatch.setattr(atomics, "_FUTEX", None)
+    monkeypatch.setattr(atomics, "_WINDOWS", False)
+    code = instructions(atomics.sleep, types.intp, types.intp)
+    assert code[code.index("bl usleep") - 1] == "mov w0, #100"  # microseconds
     assert instructions(atomics.wake, types.intp) == ["mov x0, xzr", "ret"]

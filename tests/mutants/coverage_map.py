@@ -1,7 +1,9 @@
 """Which tests run a line of fastcnn, and how long they take.
 
 python -m pytest -p tests.mutants.coverage_map --cov --cov-report= records it: coverage.py's data has a context for each
-test function, without parameters, and FASTCNN_TEST_SECONDS names the file for the seconds.
+test function, without parameters, and FASTCNN_TEST_SECONDS names the file for the seconds. Of the cases of a test, it
+runs only two on each backend, because others run the same lines; the seconds are estimated for all cases, by the
+quickest one, as another may have compiled kernels.
 """
 
 import ast
@@ -19,14 +21,27 @@ from coverage import Coverage, CoverageData
 
 from tests.mutants.changes import Change
 
-_seconds: dict[str, float] = defaultdict(float)
+_seconds: dict[tuple[str, str, str], float] = {}  # by test, backend and phase
+
+
+def pytest_collection_modifyitems(items):
+    """Keep the first and the last case of a test on each backend, and note the number of all."""
+    cases = defaultdict(list)
+    for item in items:
+        given = item.callspec.params if hasattr(item, "callspec") else {}
+        backend = str(given.get("backend", given.get("fast_backend")))
+        cases[_function(item.nodeid), backend].append(item)
+    for (_, backend), some in cases.items():
+        for item in {some[0], some[-1]}:
+            item.user_properties.append(("cases", (backend, len(some))))
+    items[:] = [item for item in items if "cases" in dict(item.user_properties)]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item):
     """Name the context after the test, in this process and in those that it starts."""
     if measured := Coverage.current():
-        name = item.nodeid.partition("[")[0]
+        name = _function(item.nodeid)
         measured.switch_context(name)
         measured.config.context = name
         os.environ["COVERAGE_PROCESS_CONFIG"] = measured.config.serialize()
@@ -34,14 +49,24 @@ def pytest_runtest_protocol(item):
 
 
 def pytest_runtest_logreport(report):
-    """Add a test's time; a test that fails is never selected."""
-    _seconds[report.nodeid.partition("[")[0]] += float("inf") if report.failed else report.duration
+    """Note how long all cases would take; a test that fails is never selected."""
+    backend, count = dict(report.user_properties).get("cases", ("", 1))  # a test that ends its process has none
+    key = _function(report.nodeid), backend, report.when
+    other = _seconds.get(key, math.inf)
+    _seconds[key] = math.nan if report.failed or math.isnan(other) else min(count * report.duration, other)
 
 
 def pytest_sessionfinish(session):
     """Write the seconds; with pytest-xdist, the main process has those of all workers."""
     if not hasattr(session.config, "workerinput"):
-        Path(os.environ["FASTCNN_TEST_SECONDS"]).write_text(json.dumps(_seconds, indent=0), encoding="utf-8")
+        total: dict[str, float] = defaultdict(float)
+        for (test, _, _), seconds in _seconds.items():
+            total[test] += seconds
+        Path(os.environ["FASTCNN_TEST_SECONDS"]).write_text(json.dumps(total, indent=0), encoding="utf-8")
+
+
+def _function(nodeid: str) -> str:
+    return nodeid.partition("[")[0]
 
 
 class _Definition(NamedTuple):
