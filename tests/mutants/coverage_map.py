@@ -1,9 +1,9 @@
 """Which tests run a line of fastcnn, and how long they take.
 
 python -m pytest -p tests.mutants.coverage_map --cov --cov-report= records it: coverage.py's data has a context for each
-test function, without parameters, and FASTCNN_TEST_SECONDS names the file for the seconds. Of the cases of a test, it
-runs only two on each backend, because others run the same lines; the seconds are estimated for all cases, by the
-quickest one, as another may have compiled kernels.
+test function, without parameters, and FASTCNN_TEST_SECONDS names the file for the seconds. Of a test on several
+backends, it runs only two cases on each, because others run the same lines; the seconds are estimated for all cases, by
+the quickest one, as another may have compiled kernels.
 """
 
 import ast
@@ -25,14 +25,14 @@ _seconds: dict[tuple[str, str, str], float] = {}  # by test, backend and phase
 
 
 def pytest_collection_modifyitems(items):
-    """Keep the first and the last case of a test on each backend, and note the number of all."""
+    """Keep the first and the last case of a test on each of its backends, and note the number of all."""
     cases = defaultdict(list)
     for item in items:
         given = item.callspec.params if hasattr(item, "callspec") else {}
         backend = str(given.get("backend", given.get("fast_backend")))
         cases[_function(item.nodeid), backend].append(item)
     for (_, backend), some in cases.items():
-        for item in {some[0], some[-1]}:
+        for item in some if backend == "None" else {some[0], some[-1]}:
             item.user_properties.append(("cases", (backend, len(some))))
     items[:] = [item for item in items if "cases" in dict(item.user_properties)]
 
