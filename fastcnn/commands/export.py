@@ -117,7 +117,8 @@ def _calibration(classifier: Classifier, shape: tuple[int, int, int]) -> np.ndar
     name = classifier.settings["data"]
     if name not in data.names() and not Path(name).exists():
         raise CommandError(f"{name}, which the run was trained on, no longer exists; int8 needs its training images.")
-    train = prepare.parts(classifier.settings, prepare.Streams.of(classifier.settings["seed"])).train
+    lazy = {"lazy": True} if prepare.is_folder(name) else {}  # decode these pictures alone
+    train = prepare.parts(classifier.settings | lazy, prepare.Streams.of(classifier.settings["seed"])).train
     few = train.take(np.linspace(0, len(train) - 1, min(CALIBRATION, len(train))).astype(int))
     images = (few.load() if isinstance(few, ImageFolder) else few).images
     return images if images.shape[1:] == shape else fit_square(images, classifier.preprocess.size)
