@@ -4,12 +4,31 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-CC = shutil.which("cc")
-needs_compiler = pytest.mark.skipif(CC is None, reason="there is no C compiler named cc")
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler named cc")
+
+
+class Toolchain(NamedTuple):
+    """A compiler, with options, and the command that its programs are given to."""
+
+    compiler: tuple[str, ...]
+    run: tuple[str, ...] = ()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this machine has its programs."""
+        return all(shutil.which(command[0]) for command in self if command)
+
+
+CC = Toolchain(("cc",))
+OTHERS = {
+    "clang": Toolchain(("clang",)),
+    "32-bit ARM": Toolchain(("arm-linux-gnueabihf-gcc", "-static"), ("qemu-arm",)),
+}
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
 CHECKED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -37,30 +56,31 @@ int main(void) {{ printf("%zu %zu", {constants}, {memory}); }}
 """
 
 
-def outputs(path: Path, images: np.ndarray, shape: tuple[int, ...], options=CHECKED) -> np.ndarray:
+def outputs(path: Path, images: np.ndarray, shape: tuple[int, ...], options=CHECKED, toolchain=CC) -> np.ndarray:
     """Compile a program and run it on each image; return the outputs, each of this shape, as a batch."""
     kind = {"uint8": "uint8_t", "float32": "float"}[images.dtype.name]
     main, program = path.with_name("main.c"), path.with_name("program")
     main.write_text(MAIN.format(image=kind, images=images[0].size, outputs=np.prod(shape, dtype=int)))
-    _run(CC, *STRICT, *options, path, main, "-o", program, "-lm")
-    found = _run(program, given=np.ascontiguousarray(images).tobytes())
+    run(*toolchain.compiler, *STRICT, *options, path, main, "-o", program, "-lm")
+    found = run(*toolchain.run, program, given=np.ascontiguousarray(images).tobytes())
     return np.frombuffer(found, np.float32).reshape(len(images), *shape)
 
 
 def sizes(path: Path) -> tuple[int, int]:
     """Return what the compiler says of the bytes of a program's constants, and of its static memory."""
     text = path.read_text()
-    names = re.findall(r"static const \w+ (\w+)\[", text)
+    names = re.findall(r"static const FLASH \w+ (\w+)\[", text)
     memory = "sizeof memory" if re.search(r"^static \w+ memory\[", text, re.MULTILINE) else "(size_t)0"
     main, program = path.with_name("sizes.c"), path.with_name("sizes")
     constants = " + ".join(["(size_t)0", *(f"sizeof {name}" for name in names)])
     main.write_text(SIZES.format(path=path, constants=constants, memory=memory))
-    _run(CC, "-std=c99", main, "-o", program, "-lm")
-    flash, ram = map(int, _run(program).split())
+    run(*CC.compiler, "-std=c99", main, "-o", program, "-lm")
+    flash, ram = map(int, run(program).split())
     return flash, ram
 
 
-def _run(*command, given: bytes = b"") -> bytes:
+def run(*command, given: bytes = b"") -> bytes:
+    """Run a command with this on stdin; return what it writes to stdout."""
     done = subprocess.run([str(part) for part in command], input=given, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import signal
 import struct
 import subprocess
@@ -169,6 +170,36 @@ def test_mnist_99_trains_with_every_seed(folder, tmp_path):
     # 8 filters of 25 taps on 24x24 pixels, 40 of 72 on 10x10, 1000 to 10; the first layer computes no input gradient
     macs = 8 * 25 * 24**2, 40 * 72 * 10**2, 1000 * 10
     assert record["gflop"] == pytest.approx(2 * (3 * sum(macs) - macs[0]) * 128 * 6 / 1e9)
+
+
+def test_microcontroller_writes_a_program_and_runs_it(folder, tmp_path):
+    options = ("--data", folder, "--epochs", 3, "--backend", "numpy", "--out", tmp_path / "out")
+    code, stdout, stderr = run(*options, example="microcontroller")
+    assert (code, stderr) == (0, "")
+    in_float, in_integers = (
+        re.search(rf"Accuracy: ([\d.]+)% in {what}", stdout) for what in ("float32", "8-bit integers, as computed by")
+    )
+    assert float(in_float[1]) > 40
+    if shutil.which("cc"):
+        assert abs(float(in_float[1]) - float(in_integers[1])) <= 3  # of 100 images
+    assert stdout.splitlines()[-1].endswith(" bytes of constants, 832 bytes of RAM besides the image.")
+    assert "void predict(const uint8_t *image, float *probabilities)" in (tmp_path / "out" / "net.c").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--epochs", 0), "--epochs is 0 but must be at least 1"),
+        (("--limit", 0), "--limit"),
+        (("--data", "nowhere"), "nowhere"),
+    ],
+    ids=["epochs", "limit", "no data"],
+)
+def test_microcontroller_wrong_options_are_one_line(options, text, folder, tmp_path):
+    code, _, stderr = run("--data", folder, "--out", tmp_path, *options, example="microcontroller")
+    assert code == 2
+    assert text in stderr
+    assert stderr.count("\n") == 1
 
 
 def test_transfer_trains_on_pictures_of_their_size(four_classes):

@@ -11,8 +11,8 @@ import fastcnn
 from fastcnn import data, interop, models, nn, use_backend
 from fastcnn.commands.classifier import Classifier
 from fastcnn.interop.c.layers import WRITERS
+from fastcnn.interop.c.listing import steps_of
 from fastcnn.interop.c.memory import plan
-from fastcnn.interop.c.steps import steps_of
 from fastcnn.testing import ADAPTIVE_POOL_CASES, CONV_CASES, NORM_CASES, POOL_CASES, assert_close
 from tests.c_programs import FAST, needs_compiler, outputs, sizes
 from tests.command_line import call as command
@@ -112,6 +112,21 @@ def test_batch_normalizations_without_a_layer_before_them(case, tmp_path, rng):
     assert_same(layer, x, tmp_path / "a.c", 256 * max(1, np.abs(x).max() / 10))
 
 
+POOLED = [  # convolutions that do a max-pooling, too, and some that must not
+    pytest.param(nn.Sequential(nn.Conv2d(3, 4, 2, padding=1), nn.ReLU(), nn.MaxPool2d(2)), id="pooled, ReLU"),
+    pytest.param(nn.Sequential(nn.Conv2d(3, 4, 1), nn.MaxPool2d((1, 2))), id="pooled, a column left over"),
+    pytest.param(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Tanh(), nn.MaxPool2d(2)), id="pooled after Tanh"),
+    pytest.param(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.ReLU(), nn.MaxPool2d(2)), id="pooled, two ReLUs"),
+    pytest.param(nn.Sequential(nn.Conv2d(3, 4, 1), nn.MaxPool2d(2, 1)), id="pooled, overlapping"),
+    pytest.param(nn.Sequential(nn.Conv2d(3, 4, 1), nn.MaxPool2d(2, padding=1)), id="pooled, padded"),
+    pytest.param(nn.Sequential(nn.Conv2d(3, 4, 1), nn.MaxPool2d((3, 2), ceil_mode=True)), id="pooled, past the end"),
+    pytest.param(nn.Sequential(nn.Conv2d(3, 4, 1), nn.MaxPool2d(2, dilation=(1, 3))), id="pooled, dilated"),
+    pytest.param(nn.Sequential(nn.Conv2d(3, 4, 1), nn.MaxPool2d(2), nn.MaxPool2d(2)), id="pooled twice"),
+    pytest.param(nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveMaxPool2d(1)), id="pooled to one pixel"),
+    pytest.param(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Residual(nn.MaxPool2d((1, 1)))), id="pooled, read twice"),
+]  # fmt: skip
+
+
 LAYERS = [
     *(pytest.param(kind(), id=kind.__name__) for kind in (
         nn.ELU, nn.GELU, nn.Hardswish, nn.LeakyReLU, nn.Mish, nn.ReLU, nn.ScaledTanh, nn.SiLU, nn.Sigmoid, nn.Softplus,
@@ -144,6 +159,7 @@ LAYERS = [
         ),
         id="residual connections in each other",
     ),
+    *POOLED,
     pytest.param(nn.Sequential(nn.Flatten(), nn.Linear(60, 7), nn.BatchNorm1d(7), nn.Softmax()), id="Linear"),
     pytest.param(nn.Sequential(nn.Flatten(), nn.Linear(60, 7, bias=False)), id="Linear, no bias"),
 ]  # fmt: skip
@@ -156,10 +172,18 @@ def test_layers(layer, tmp_path, rng):
     assert_same(draw_statistics(layer, rng), x, tmp_path / "a.c")
 
 
+def pooled_signals(rng):
+    """Return a net of 17 samples whose convolutions do the max-poolings."""
+    first, second = nn.Conv1d(2, 4, 3, padding=1, rng=rng), nn.Conv1d(4, 3, 2, rng=rng)
+    return nn.Sequential(first, nn.ReLU(), nn.MaxPool1d(3), second, nn.MaxPool1d(2), nn.Flatten())
+
+
 @needs_compiler
 def test_signals_and_rows(tmp_path, rng):
     model = draw_statistics(models.SignalNet(2, 5, 40, rng=rng), rng)
     assert_same(model, rng.standard_normal((3, *model.input_shape)).astype(np.float32), tmp_path / "a.c")
+    assert_same(pooled_signals(rng), rng.standard_normal((3, 2, 17)).astype(np.float32), tmp_path / "a.c")
+    assert "max_pooling" not in (tmp_path / "a.c").read_text()
     model = nn.Sequential(nn.Linear(5, 4, rng=rng), nn.ReLU(), nn.Linear(4, 3, rng=rng))
     assert_same(model, rng.standard_normal((3, 5)).astype(np.float32), tmp_path / "a.c")
 
@@ -180,7 +204,7 @@ def test_preprocessing(H, W, tmp_path, rng):
 def test_arrays_in_memory_do_not_overlap(name, rng):
     """Nothing is written over an array that is needed later, nor over an input unless the call is in place."""
     model = models.build(name, rng=rng)
-    steps, output = steps_of(model, model.input_shape, WRITERS, None)
+    steps, output = steps_of(model, model.input_shape, None)
     calls = [WRITERS[step.kind](step) for step in steps]
     homes, last, size = plan(calls, output)
     arrays = {array.number: array for call in calls for array in (*call.x, call.y)}
@@ -203,7 +227,7 @@ def test_arrays_in_memory_do_not_overlap(name, rng):
 
 def test_the_memory_of_networks(tmp_path):
     floats = 4
-    assert interop.to_c(models.LeNet5(), tmp_path / "a.c").ram == floats * 6 * (28 * 28 + 14 * 14)  # S2 reads C1
+    assert interop.to_c(models.LeNet5(), tmp_path / "a.c").ram == floats * (6 * 14 * 14 + 16 * 5 * 5)  # C1 makes S2
     assert interop.to_c(models.ResNet20(), tmp_path / "a.c").ram == floats * 3 * 16 * 32 * 32  # and a shortcut
     assert interop.to_c(nn.Linear(3, 2), tmp_path / "a.c", (3,)) == (floats * (3 * 2 + 2), 0)
 
@@ -223,9 +247,9 @@ def test_what_the_file_says_of_itself(tmp_path):
     ):
         assert line in comment
     text = (tmp_path / "a.c").read_text()
-    assert "/* 3: Conv2d, 6 x 14 x 14 -> 16 x 10 x 10 */" in text
+    assert "/* 3: Conv2d, 6 x 14 x 14 -> 16 x 5 x 5, then 5: MaxPool2d */" in text
     functions = re.findall(r"^static \w+ (\w+)\(", text, re.MULTILINE)
-    assert functions == ["convolution", "linear", "max_pooling", "relu"]  # and no others
+    assert functions == ["convolution", "linear", "relu"]  # and no others
     assert [path.name for path in tmp_path.iterdir()] == ["a.c"]
 
 

@@ -8,13 +8,14 @@ import pytest
 from fastcnn import data, interop, models, nn, use_backend
 from fastcnn.commands.classifier import Classifier
 from fastcnn.interop.c.encoding import Encoding, fixed_point, rescaled
-from fastcnn.interop.c.layers import WRITERS
+from fastcnn.interop.c.listing import steps_of
 from fastcnn.interop.c.quantized import quantized
-from fastcnn.interop.c.steps import Array, steps_of
+from fastcnn.interop.c.steps import Array
 from tests.c_programs import FAST, needs_compiler, outputs, sizes
 from tests.command_line import call
 from tests.test_onnx import draw_statistics, set_state
 from tests.test_picture_parts import pictures
+from tests.test_to_c import POOLED, pooled_signals
 
 
 @pytest.fixture(autouse=True)
@@ -27,15 +28,15 @@ def numpy_backend():
 def reference(model, images, calibration, preprocessing=None):
     """Compute the outputs with the reference in NumPy."""
     shape = images.shape[1:]
-    steps, y = steps_of(model, shape, WRITERS, preprocessing)
+    steps, y = steps_of(model, shape, preprocessing)
     return quantized(steps, Array(0, shape), y, calibration).compute(images)
 
 
-def assert_bits(model, images, calibration, path, preprocessing=None):
+def assert_bits(model, images, calibration, path, preprocessing=None, **how):
     """Check that the C program and the reference give the same bits; return them."""
     expected, options = reference(model, images, calibration, preprocessing), {"preprocessing": preprocessing}
     said = interop.to_c(model, path, images.shape[1:], precision="int8", calibration=calibration, **options)
-    np.testing.assert_array_equal(outputs(path, images, expected.shape[1:]), expected)
+    np.testing.assert_array_equal(outputs(path, images, expected.shape[1:], **how), expected)
     assert said == sizes(path)
     return expected
 
@@ -83,6 +84,7 @@ LAYERS = [
     pytest.param(nn.Residual(nn.Dropout()), id="a sum of the same"),
     pytest.param(nn.Residual(nn.Conv2d(3, 3, 3, padding=1), nn.Tanh()), id="a sum"),
     pytest.param(nn.Sequential(nn.ReLU(), nn.LeakyReLU(-0.5), nn.Hardswish()), id="activations"),
+    *POOLED,
     pytest.param(nn.Identity(), id="nothing"),
 ]  # fmt: skip
 
@@ -94,6 +96,13 @@ def test_layers(layer, tmp_path, rng):
     x = 3 * rng.standard_normal((20, 3, 5, 6)).astype(np.float32)
     found = assert_bits(layer, x, x, tmp_path / "a.c")
     assert_close(layer, found, layer(x))
+
+
+@needs_compiler
+def test_pooled_signals(tmp_path, rng):
+    model, x = pooled_signals(rng), rng.standard_normal((9, 2, 17)).astype(np.float32)
+    assert_close(model, assert_bits(model, x, x, tmp_path / "a.c"), model(x))
+    assert "max_pooling" not in (tmp_path / "a.c").read_text()
 
 
 @needs_compiler
@@ -139,15 +148,15 @@ def test_factors_as_integers(factor):
 
 def test_rescaling_by_hand():
     sums = np.array([10, 11, -10, -11, 1000, -1000])
-    np.testing.assert_array_equal(rescaled(sums * 3, 2, 5), [13, 13, -2, -3, 127, -128])  # 7.5, 8.25, -7.5, -8.25
+    np.testing.assert_array_equal(rescaled(sums * 3, 2, 50), [58, 58, 43, 42, 255, 0])  # 7.5, 8.25, -7.5, -8.25
 
 
 def test_encoding_by_hand():
-    assert Encoding.of(-1.0, 254.0) == (1.0, -127)
+    assert Encoding.of(-1.0, 254.0) == (1.0, 1)
     assert Encoding.of(10.0, 25.5) == (Encoding.of(0.0, 25.5))  # zero is always exact, for padding
-    assert Encoding.of(0.0, 0.0) == (1.0, -128)
-    np.testing.assert_array_equal(Encoding(0.5, 3).encode(np.float32([0, 0.5, -99, 99])), [3, 4, -128, 127])
-    np.testing.assert_array_equal(Encoding(0.5, 3).decode(np.int8([3, 4, -128])), np.float32([0, 0.5, -65.5]))
+    assert Encoding.of(0.0, 0.0) == (1.0, 0)
+    np.testing.assert_array_equal(Encoding(0.5, 3).encode(np.float32([0, 0.5, -99, 199])), [3, 4, 0, 255])
+    np.testing.assert_array_equal(Encoding(0.5, 3).decode(np.uint8([3, 4, 0])), np.float32([0, 0.5, -1.5]))
 
 
 def test_only_the_output_is_float(tmp_path, rng):

@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Encoding(NamedTuple):
-    """An int8 ``q`` stands for ``scale * (q - zero)``."""
+    """A uint8 ``q`` stands for ``scale * (q - zero)``."""
 
     scale: float
     zero: int
@@ -19,23 +19,27 @@ class Encoding(NamedTuple):
         --------
         >>> from fastcnn.interop.c.encoding import Encoding
         >>> Encoding.of(0.0, 127.5), Encoding.of(-1.0, 2.0).zero
-        (Encoding(scale=0.5, zero=-128), -43)
+        (Encoding(scale=0.5, zero=0), 85)
         """
         low, high = min(float(low), 0.0), max(float(high), 0.0)
         scale = float(np.float32((high - low) / 255)) or 1.0  # a float32, as in C; any scale encodes zeros
-        return cls(scale, round(-128 - low / scale))
+        return cls(scale, round(-low / scale))
 
     def encode(self, x: np.ndarray) -> np.ndarray:
-        """Return the nearest int8 of each float32; halves go to even ones."""
-        return np.clip(np.rint(x / np.float32(self.scale)) + np.float32(self.zero), -128, 127).astype(np.int8)
+        """Return the nearest uint8 of each float32; halves go to even ones."""
+        return np.clip(np.rint(x / np.float32(self.scale)) + np.float32(self.zero), 0, 255).astype(np.uint8)
 
     def decode(self, q: np.ndarray) -> np.ndarray:
-        """Return the float32 that each int8 stands for."""
+        """Return the float32 that each uint8 stands for."""
         return np.float32(self.scale) * (q.astype(np.float32) - np.float32(self.zero))
 
     def offset(self, q: np.ndarray) -> np.ndarray:
         """Return the exact integers ``q - zero`` as float64."""
         return q.astype(np.float64) - self.zero
+
+
+LEVELS = Encoding(1.0, 0)
+"""The encoding of pixels: they stand for their levels."""
 
 
 def fixed_point(factor, largest=None) -> tuple[np.ndarray, np.ndarray]:
@@ -61,14 +65,14 @@ def fixed_point(factor, largest=None) -> tuple[np.ndarray, np.ndarray]:
 
 
 def rescaled(product: np.ndarray, shift, zero: int) -> np.ndarray:
-    """Return ``product / 2**shift``, rounded, plus ``zero``, as int8; halves are rounded up.
+    """Return ``product / 2**shift``, rounded, plus ``zero``, as uint8; halves are rounded up.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastcnn.interop.c.encoding import rescaled
-    >>> rescaled(np.array([-6, -5, 5, 6, 4000]), 2, 0)
-    array([ -1,  -1,   1,   2, 127], dtype=int8)
+    >>> rescaled(np.array([-6, -5, 5, 6, 4000]), 2, 7)
+    array([  6,   6,   8,   9, 255], dtype=uint8)
     """
     product, shift = product.astype(np.int64), np.asarray(shift, np.int64)
-    return np.clip(((product + (np.int64(1) << (shift - 1))) >> shift) + zero, -128, 127).astype(np.int8)
+    return np.clip(((product + (np.int64(1) << (shift - 1))) >> shift) + zero, 0, 255).astype(np.uint8)

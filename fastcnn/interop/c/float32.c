@@ -9,8 +9,8 @@
 
 /* Standardize the pixels of an image, padded to a square with black pixels: subtract the mean of the channel and divide
    by its standard deviation. */
-static void standardize(const uint8_t *image, float *y, const float *mean, const float *deviation, int channels,
-                        int height, int width, int side)
+static void standardize(const uint8_t *image, float *y, const FLASH float *mean, const FLASH float *deviation,
+                        int channels, int height, int width, int side)
 {
     const int top = (side - height) / 2, left = (side - width) / 2;
     for (int c = 0; c < channels; c++)
@@ -30,32 +30,40 @@ static void copy(const float *x, float *y, int n)
         y[i] = x[i];
 }
 
-/* Convolution: each filter slides over the channels of its group. Padding counts as zero. */
-static void convolution(const float *x, float *y, const float *weight, const float *bias, int channels, int filters,
-                        int groups, struct windows w)
+/* Convolution: each filter slides over the channels of its group. Padding counts as zero. Max-pooling follows, with
+   windows of pool_height times pool_width results that do not overlap; it does nothing if both are 1. */
+static void convolution(const float *x, float *y, const FLASH float *weight, const FLASH float *bias, int channels,
+                        int filters, int groups, int pool_height, int pool_width, struct windows w)
 {
     const int depth = channels / groups; /* channels that a filter sees */
     for (int o = 0; o < filters; o++) {
         const float *from = x + o / (filters / groups) * depth * w.height * w.width;
-        for (int oy = 0; oy < w.rows; oy++)
-            for (int ox = 0; ox < w.columns; ox++) {
-                float sum = bias[o];
-                for (int c = 0; c < depth; c++)
-                    for (int ky = 0; ky < w.kernel_height; ky++)
-                        for (int kx = 0; kx < w.kernel_width; kx++) {
-                            const int iy = oy * w.stride_y + ky * w.dilation_y - w.top;
-                            const int ix = ox * w.stride_x + kx * w.dilation_x - w.left;
-                            if (iy >= 0 && iy < w.height && ix >= 0 && ix < w.width)
-                                sum += weight[((o * depth + c) * w.kernel_height + ky) * w.kernel_width + kx] *
-                                       from[(c * w.height + iy) * w.width + ix];
-                        }
-                *y++ = sum;
+        const FLASH float *filter = weight + o * depth * w.kernel_height * w.kernel_width;
+        for (int py = 0; py < w.rows / pool_height; py++)
+            for (int px = 0; px < w.columns / pool_width; px++) {
+                float most = -INFINITY;
+                for (int k = 0; k < pool_height * pool_width; k++) {
+                    const int oy = py * pool_height + k / pool_width, ox = px * pool_width + k % pool_width;
+                    float sum = bias[o];
+                    for (int c = 0; c < depth; c++)
+                        for (int ky = 0; ky < w.kernel_height; ky++)
+                            for (int kx = 0; kx < w.kernel_width; kx++) {
+                                const int iy = oy * w.stride_y + ky * w.dilation_y - w.top;
+                                const int ix = ox * w.stride_x + kx * w.dilation_x - w.left;
+                                if (iy >= 0 && iy < w.height && ix >= 0 && ix < w.width)
+                                    sum += filter[(c * w.kernel_height + ky) * w.kernel_width + kx] *
+                                           from[(c * w.height + iy) * w.width + ix];
+                            }
+                    most = fmaxf(most, sum);
+                }
+                *y++ = most;
             }
     }
 }
 
 /* Linear layer: the product of the matrix (outputs, inputs) with x, plus the bias. */
-static void linear(const float *x, float *y, const float *weight, const float *bias, int inputs, int outputs)
+static void linear(const float *x, float *y, const FLASH float *weight, const FLASH float *bias, int inputs,
+                   int outputs)
 {
     for (int o = 0; o < outputs; o++) {
         float sum = bias[o];

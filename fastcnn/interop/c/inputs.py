@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastcnn import nn
-from fastcnn.data.preprocessing import fit_square
 from fastcnn.interop.c.layers import bias_of, conv_windows
 from fastcnn.interop.c.steps import Array, Step
 from fastcnn.nn import Parameter
@@ -44,12 +43,14 @@ class Pixels(NamedTuple):
     border: tuple[int, ...]
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Return levels (N, C, rows, columns) as float32 for uint8 images (N, C, H, W)."""
-        square = fit_square(images, self.side).astype(np.float32)
-        rows, columns = self.top + self.side + self.bottom, self.left + self.side + self.right
-        y = np.empty((*square.shape[:2], rows, columns), np.float32)
+        """Return levels (N, C, rows, columns) for images (N, C, H, W) that are not larger than the square."""
+        N, C, H, W = images.shape
+        y = np.empty((N, C, self.top + self.side + self.bottom, self.left + self.side + self.right), images.dtype)
         y[...] = np.reshape(self.border, (-1, 1, 1))
-        y[:, :, self.top : self.top + self.side, self.left : self.left + self.side] = square
+        square = y[:, :, self.top : self.top + self.side, self.left : self.left + self.side]
+        down, right = (self.side - H) // 2, (self.side - W) // 2
+        square[...] = 0
+        square[:, :, down : down + H, right : right + W] = images
         return y
 
 
@@ -65,7 +66,7 @@ def on_floats(steps: list[Step], image: Array, output: Array) -> tuple[list[Step
 
 
 def on_pixels(steps: list[Step]) -> list[Step]:
-    """Return steps that begin with `Pixels` instead of a `Preprocessing`.
+    """Return steps that begin with `Pixels` instead of a `Preprocessing`, or without it if nothing surrounds the image.
 
     Raises
     ------
@@ -92,12 +93,11 @@ def on_pixels(steps: list[Step]) -> list[Step]:
     layer.weight, layer.bias = map(Parameter, _folded(layer, mean, std))
     pixels = Pixels(side, top, bottom, left, right, tuple(np.rint(np.clip(mean, 0, 255)).astype(int).tolist()))
     taken = start.y._replace(shape=(C, top + side + bottom, left + side + right))
+    takes = [start._replace(kind=Pixels, layer=pixels, y=taken)]
+    if taken.shape == start.x[0].shape:
+        takes, taken = [], start.x[0]
     shape = taken.shape if first.kind is nn.Conv2d else first.x[0].shape
-    return [
-        start._replace(kind=Pixels, layer=pixels, y=taken),
-        first._replace(layer=layer, x=(taken._replace(shape=shape),)),
-        *rest[1:],
-    ]
+    return [*takes, first._replace(layer=layer, x=(taken._replace(shape=shape),)), *rest[1:]]
 
 
 def _folded(layer: Any, mean: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -29,7 +29,7 @@ class Operation(NamedTuple):
 
 
 def weighted(step: Step, encodings: Encodings) -> Operation:
-    """Make a convolution or a linear layer; each filter has a scale of its own."""
+    """Make a convolution, with a max-pooling if one follows, or a linear layer; each filter has a scale of its own."""
     layer, x, y = step.layer, encodings[step.x[0].number], encodings[step.y.number]
     weight, bias = layer.weight.data.astype(np.float64), bias_of(layer).astype(np.float64)
     rows = weight.reshape(len(weight), -1)
@@ -50,7 +50,7 @@ def weighted(step: Step, encodings: Encodings) -> Operation:
     function: str = "linear" if step.kind is nn.Linear else "convolution"
     sizes: tuple = layer.weight.data.shape[::-1]
     if step.kind is not nn.Linear:
-        sizes = layer.in_channels, layer.out_channels, layer.groups, windows(conv_windows(step))
+        sizes = layer.in_channels, layer.out_channels, layer.groups, *step.pool, windows(conv_windows(step))
     constants = {
         "weight": taps.reshape(weight.shape).astype(np.int8),
         "bias": starts.astype(np.int32),
@@ -63,7 +63,7 @@ def weighted(step: Step, encodings: Encodings) -> Operation:
 def max_pool(step: Step, encodings: Encodings) -> Operation:
     """Make a max-pooling, whose output has the encoding of the input."""
     call = _call(step, "max_pooling", step.x[0].shape[0], windows(pool_windows(step)))
-    return Operation(call, lambda q: step.compute(q.astype(np.float64)).astype(np.int8))
+    return Operation(call, lambda q: step.compute(q.astype(np.float64)).astype(np.uint8))
 
 
 def avg_pool(step: Step, encodings: Encodings) -> Operation:
@@ -102,16 +102,16 @@ def resize_channels(step: Step, encodings: Encodings) -> Operation:
     """Make the removal of channels, or channels of zeros; the output has the encoding of the input."""
     x = encodings[step.x[0].number]
     call = _call(step, "resize", min(step.x[0].size, step.y.size), step.y.size, x.zero)
-    return Operation(call, lambda q: (step.compute(x.offset(q)) + x.zero).astype(np.int8))
+    return Operation(call, lambda q: (step.compute(x.offset(q)) + x.zero).astype(np.uint8))
 
 
 def lookup(step: Step, encodings: Encodings) -> Operation:
     """Make an activation as a table of its values for all 256 inputs."""
     x, y = encodings[step.x[0].number], encodings[step.y.number]
     single = step._replace(x=(Array(0, (1,)),), y=Array(1, (1,)))
-    table = y.encode(single.compute(x.decode(np.arange(-128, 128, dtype=np.int8)[:, None])))[:, 0]
+    table = y.encode(single.compute(x.decode(np.arange(256)[:, None])))[:, 0]
     call = _call(step, "lookup", step.y.size, in_place=True, table=table)
-    return Operation(call, lambda q: table[q.astype(int) + 128].reshape(len(q), *step.y.shape))
+    return Operation(call, lambda q: table[q].reshape(len(q), *step.y.shape))
 
 
 def take_pixels(step: Step, encodings: Encodings) -> Operation:
@@ -119,7 +119,7 @@ def take_pixels(step: Step, encodings: Encodings) -> Operation:
     pixels = step.layer
     sizes = *step.x[0].shape, pixels.side, *step.y.shape[1:], pixels.top, pixels.left
     call = _call(step, "take_pixels", *sizes, border=np.array(pixels.border, np.uint8))
-    return Operation(call, lambda images: (pixels(images) - 128).astype(np.int8))
+    return Operation(call, pixels)
 
 
 def quantize(step: Step, encodings: Encodings) -> Operation:
@@ -173,7 +173,7 @@ MAKERS: dict[type, Callable[[Step, Encodings], Operation]] = {
 }
 """Kind of a step -> function that makes it an operation in integers."""
 
-SAME = max_pool, resize_channels
+SAME = max_pool, resize_channels, take_pixels
 """Those whose output has the encoding of the input."""
 
 CUTTING = weighted, avg_pool, add

@@ -14,10 +14,10 @@ from fastcnn.interop.c.steps import Step
 
 
 def conv(step: Step) -> Call:
-    """Write a convolution."""
+    """Write a convolution, with a max-pooling if one follows."""
     layer = step.layer
     constants = {"weight": layer.weight.data, "bias": bias_of(layer)}
-    arguments = layer.in_channels, layer.out_channels, layer.groups, windows(conv_windows(step))
+    arguments = layer.in_channels, layer.out_channels, layer.groups, *step.pool, windows(conv_windows(step))
     return _call(step, "convolution", *arguments, **constants)
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from fastcnn import nn
 from fastcnn.data import Preprocessing
 from fastcnn.interop.c import integers
-from fastcnn.interop.c.encoding import Encoding
-from fastcnn.interop.c.inputs import Pixels, on_floats, on_pixels
+from fastcnn.interop.c.encoding import LEVELS, Encoding
+from fastcnn.interop.c.inputs import on_floats, on_pixels
 from fastcnn.interop.c.integers import CUTTING, MAKERS, SAME, Operation
 from fastcnn.interop.c.steps import Array, Step
 
@@ -73,13 +73,11 @@ def quantized(steps: list[Step], image: Array, output: Array, images: np.ndarray
 
 def _encodings(steps: list[Step], ranges: dict[int, tuple[float, float]]) -> dict[int, Encoding]:
     """Choose the encoding of each activation, by its number."""
-    encodings: dict[int, Encoding] = {}
+    encodings = {0: LEVELS}  # of the image, if it consists of pixels
     for step in steps:
         if step.kind not in MAKERS:
             raise ValueError(f"{step.name or '`model`'}: {step.kind.__name__} cannot be written in int8.")
-        if step.kind is Pixels:
-            encodings[step.y.number] = Encoding(1.0, -128)
-        elif MAKERS[step.kind] in SAME:
+        if MAKERS[step.kind] in SAME:
             encodings[step.y.number] = encodings[step.x[0].number]
         else:
             encodings[step.y.number] = Encoding.of(*ranges[step.y.number])
@@ -90,7 +88,7 @@ def _ranges(steps: list[Step], images: np.ndarray) -> dict[int, tuple[float, flo
     """Return the least and the largest number of each activation, by its number."""
     ranges: dict[int, tuple[float, float]] = {}
     for start in range(0, len(images), _BATCH):
-        arrays = {0: images[start : start + _BATCH]}
+        arrays = {0: images[start : start + _BATCH].astype(np.float32)}
         for step in steps:
             arrays[step.y.number] = step.compute(*(arrays[array.number] for array in step.x))
         for number, array in arrays.items():
@@ -114,7 +112,7 @@ def _without_relus(steps: list[Step]) -> list[Step]:
             and MAKERS.get(before.kind) in CUTTING
         ):
             y = before.y._replace(number=step.y.number)
-            kept[-1] = before._replace(y=y, then=f", then {step.name}: ReLU")
+            kept[-1] = before._replace(y=y, then=f"{before.then}, then {step.name}: ReLU")
         else:
             kept.append(step)
     return kept

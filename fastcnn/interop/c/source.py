@@ -17,12 +17,22 @@ _STRUCT = re.compile(r"/\*(?:(?!\*/).)*\*/\nstruct (\w+) {.*?\n};\n", re.DOTALL)
 _USE = re.compile(r"\w+(?=\()|(?<=struct )\w+")  # of a function, or of a structure
 _PER_LINE = 12
 _HEAD = """\
-#include <limits.h>
 #include <math.h>
 #include <stdint.h>
-
+{check}
+/* AVR microcontrollers copy constants to RAM unless their type has the qualifier of GNU C for flash memory. */
+#ifndef __AVR__
+#define FLASH
+#elif defined __FLASH
+#define FLASH __flash
+#else
+#error "AVR needs -std=gnu99 for constants in flash memory."
+#endif
+"""
+_CHECK = """
+#include <limits.h>
 #if INT_MAX < 2147483647
-#error "This program needs an int of 32 bits."
+#error "This program needs an int of 32 bits, because it has an array of {length} elements."
 #endif
 """
 
@@ -85,7 +95,7 @@ def source(
 
     sizes = Sizes(
         sum(array.nbytes for call in calls for array in call.constants.values()),
-        size * {"float": 4, "int8_t": 1}[types.memory],
+        size * {"float": 4, "uint8_t": 1}[types.memory],
     )
     signature = f"void predict(const {types.image} *image, float *{name})"
     constants: dict[str, str] = {}  # definitions by name
@@ -97,9 +107,12 @@ def source(
             constants[names[-1]] = _constant(names[-1], array)
         arguments = *map(place, call.x), place(call.y), *names, *call.arguments
         body.append(f"    /* {_comment(call.title)} */\n    {call.function}({', '.join(arguments)});\n")
+    longest = max(
+        [image.size, y.size, size, *(array.size for call in calls for array in call.constants.values())], default=0
+    )
     parts = [
         _opening(signature, sizes, image.shape, name, y.shape, metadata),
-        _HEAD,
+        _HEAD.format(check=_CHECK.format(length=longest) if longest > 2**15 - 1 else ""),
         f"{signature};\n",
         *([f"static {types.memory} memory[{size}]; /* the activations */\n"] if size else []),
         *_functions(library, {call.function for call in calls}),
@@ -155,4 +168,4 @@ def _constant(name: str, array: np.ndarray) -> str:
         ", ".join(map(write, flat[start : start + _PER_LINE].tolist())) for start in range(0, flat.size, _PER_LINE)
     )
     shape = " * ".join(map(str, array.shape))
-    return f"static const {kind} {name}[{shape}] = {{\n    " + ",\n    ".join(lines) + "};\n"
+    return f"static const FLASH {kind} {name}[{shape}] = {{\n    " + ",\n    ".join(lines) + "};\n"

@@ -11,9 +11,10 @@ from fastcnn.data import Preprocessing
 from fastcnn.interop.arguments import checked_metadata, checked_model
 from fastcnn.interop.c.call import Call
 from fastcnn.interop.c.layers import WRITERS
+from fastcnn.interop.c.listing import steps_of
 from fastcnn.interop.c.quantized import quantized
 from fastcnn.interop.c.source import Sizes, Types, source
-from fastcnn.interop.c.steps import Array, steps_of
+from fastcnn.interop.c.steps import Array
 from fastcnn.nn import Module
 from fastcnn.nn.summaries import InputShape
 
@@ -30,11 +31,12 @@ def to_c(
 ) -> Sizes:
     """Write a model as one C99 file that computes what it computes in evaluation mode, for one image at a time.
 
-    The file needs no library but C's own math.h, and it allocates no memory. It is for processors whose ``int`` has 32
-    bits, from small ARM and RISC-V microcontrollers up. It has one public function,
+    The file needs no library but C's own math.h, and it allocates no memory. It is for processors from 8-bit
+    microcontrollers up; if an array has more than 32,767 elements, ``int`` must have 32 bits. On AVR, constants stay in
+    flash memory, for which the compiler needs ``-std=gnu99``. The file has one public function,
     ``void predict(const float *image, float *output)``. The image and the output have the order of a C-contiguous
-    array, without the batch axis. Batch normalizations are folded into the layers before them. Activations share the
-    places of one static array. A failure leaves no partial file.
+    array, without the batch axis. Batch normalizations are folded into the layers before them, and convolutions do the
+    max-poolings after them. Activations share the places of one static array. A failure leaves no partial file.
 
     Parameters
     ----------
@@ -85,7 +87,7 @@ def to_c(
     ...     sizes = interop.to_c(models.LeNet5(), pathlib.Path(folder, "lenet5.c"))
     ...     text = pathlib.Path(folder, "lenet5.c").read_text()
     >>> sizes
-    Sizes(flash=246824, ram=23520)
+    Sizes(flash=246824, ram=6304)
     >>> print(text[text.index("    /* 11: ") :])
         /* 11: Linear, 84 -> 10 */
         linear(memory + 120, output, weight_11, bias_11, 84, 10);
@@ -98,7 +100,7 @@ def to_c(
             what = "numbers that are not finite" if array.dtype == np.float32 else f"dtype {array.dtype}"
             raise ValueError(f"`model` must have finite float32 numbers to be written as C, but {name} has {what}.")
     precision = _validate.choice("precision", precision, ("float32", "int8"))
-    steps, y = steps_of(model, shape, WRITERS, preprocessing)
+    steps, y = steps_of(model, shape, preprocessing)
     image = Array(0, tuple(shape))
     images = _checked_calibration(
         calibration, image.shape, np.float32 if preprocessing is None else np.uint8, precision
@@ -110,7 +112,7 @@ def to_c(
         calls, y = [operation.call for operation in net.operations], net.output
     if not calls:
         calls, y = [Call("", "a copy", "copy", (y,), y._replace(number=1), {}, (str(y.size),))], y._replace(number=1)
-    types = Types("float" if preprocessing is None else "uint8_t", "float" if images is None else "int8_t")
+    types = Types("float" if preprocessing is None else "uint8_t", "float" if images is None else "uint8_t")
     output = "output" if preprocessing is None else "probabilities"
     text, sizes = source(calls, f"{precision}.c", types, image, (output, y), metadata)
     _files.write(path, text.encode())
