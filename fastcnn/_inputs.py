@@ -29,11 +29,6 @@ def joined(inputs: tuple) -> Any:
     return inputs if len(inputs) > 1 else inputs[0]
 
 
-def images(x) -> int:
-    """The number of images in a batch."""
-    return len(listed(x)[0])
-
-
 def checked_batch(x, *more) -> Any:
     """Check one or several inputs and return them as C-contiguous float arrays, several as a tuple."""
     given = (x, *more) if more or not isinstance(x, tuple) else x

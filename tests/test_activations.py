@@ -201,3 +201,10 @@ def test_dropout_outside_of_training_is_a_copy(backend, rng):
 def test_dropout_backward_by_hand(backend, dtype):
     dy, mask = np.array([3, 3, NAN, INF], dtype), np.array([2, 0, 0, 0], dtype)
     np.testing.assert_array_equal(F.dropout_backward(dy, mask, backend=backend), [6, 0, NAN, NAN])
+
+
+@pytest.mark.parametrize("shape", [(3, 2053), (40, 4099, 1, 1), (1, 257, 17, 1)], ids=str)
+def test_sizes_that_cannot_be_divided_evenly(shape, rng):
+    """Blocks that no number of equal pieces fits are cut anywhere."""
+    x = rng.standard_normal(shape).astype(np.float32)
+    np.testing.assert_array_equal(F.relu(x, backend="numba"), np.maximum(x, 0))

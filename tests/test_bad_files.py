@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import fastcnn
-from fastcnn import data, nn, optim, training
+from fastcnn import _safetensors, data, nn, optim, training
 from fastcnn.commands import settings
 from fastcnn.commands.errors import UsageError
 from tests import damage
@@ -250,6 +250,14 @@ FORGED = {  # kind of reader, and a deliberately forged file
     "2**62 rows of nothing, weights": ("weights", safetensors(tensor(shape=(1 << 62, 0, 4), offsets=(0, 0)))),
     "a shape whose product overflows, weights": ("weights", safetensors(tensor(shape=(1 << 62, 4), offsets=(0, 0)))),
     "a dtype that NumPy does not have, weights": ("weights", safetensors(tensor("BF16", (8,)))),
+    "two arrays at one place, weights": (
+        "weights", safetensors(tensor() | {"0.bias": {"dtype": "F32", "shape": (4,), "data_offsets": (0, 16)}})),
+    "a name that occurs twice, weights": (
+        "weights", safetensors(json.dumps(tensor()).encode()[:-1] + b', "a": 1, "a": 1}')),
+    "an array without a shape, weights": (
+        "weights", safetensors({"0.weight": {"dtype": "F32", "data_offsets": (0, 16)}})),
+    "metadata that is no text, weights": ("weights", safetensors(tensor() | {"__metadata__": {"format": 1}})),
+    "a list, weights": ("weights", safetensors([tensor()])),
     "a negative size, weights": ("weights", safetensors(tensor(shape=(-4,)))),
     "40 dimensions, weights": ("weights", safetensors(tensor(shape=(1,) * 60 + (4,)))),
     "100 dimensions, weights": ("weights", safetensors(tensor(shape=(1,) * 100 + (4,)))),
@@ -273,6 +281,12 @@ def test_forgeries(kind, content, tmp_path):
     path.write_bytes(gzip.compress(content) if kind.startswith("CIFAR") else content)
     with damage.little_memory(MORE), damage.no_hang(60):
         assert damage.outcome(file.read, path, file.family) is None
+
+
+def test_a_file_that_is_cut_while_it_is_read():
+    content = safetensors(tensor())
+    with pytest.raises(ValueError, match="it was cut while it was read"):
+        _safetensors.read(io.BytesIO(content[:-1]), len(content))
 
 
 def links(kind: bytes, name: str, target: str) -> bytes:

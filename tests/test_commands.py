@@ -11,6 +11,7 @@ import pytest
 
 import fastcnn
 from fastcnn.__main__ import main
+from fastcnn.commands import errors, prepare
 
 USES = """
 import numpy as np
@@ -134,3 +135,17 @@ def test_missing_streams_lead_nowhere(monkeypatch, tmp_path):
     with sys.stdin, sys.stdout, sys.stderr:
         assert sys.stdin.read() == ""
         assert sys.stdout.name == sys.stderr.name == os.devnull
+
+
+def test_errors_of_files_are_no_wrong_arguments():
+    with pytest.raises(fastcnn.FileError, match="damaged"), errors.usage("--data: "):
+        raise fastcnn.FileError("damaged")
+    with pytest.raises(errors.UsageError, match="--data: too small"), errors.usage("--data: "):
+        raise ValueError("too small")
+
+
+def test_errors_of_the_system_are_not_reworded():
+    with pytest.raises(PermissionError), prepare.said_of_options():
+        raise PermissionError(13, "Permission denied", "root")
+    with pytest.raises(errors.CommandError, match="no --data-root there"), prepare.said_of_options():
+        raise OSError("no `root` there")

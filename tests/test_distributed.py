@@ -13,13 +13,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import fastcnn
 from fastcnn import distributed, nn
-from fastcnn.distributed import ending, last_words
+from fastcnn.distributed import batch_norm, ending, last_words
 from fastcnn.distributed.gradients import sum_gradients
 from fastcnn.distributed.processors import threads as threads_of
 from fastcnn.distributed.streams import jumped
@@ -445,3 +446,45 @@ def test_what_is_no_communicator_is_refused():
     code = "from fastcnn.distributed import Ranks\ntry:\n    Ranks(4)\nexcept TypeError as error:\n    print(error)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "`distributed` must be a communicator of mpi4py, such as MPI.COMM_WORLD, not int.\n"
+
+
+def test_one_value_on_all_ranks_has_no_variance():
+    one = SimpleNamespace(allgather_numbers=lambda numbers: np.array([numbers]))
+    with pytest.raises(ValueError, match="at least 2 values per channel on all ranks together, not 1"):
+        batch_norm.Sums(one).moments(np.zeros(3), np.zeros(3), 1)
+
+
+def test_synchronization_can_be_interrupted():
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    model[1].count_with(batch_norm.Sums(SimpleNamespace()))
+    with batch_norm.apart(model):
+        assert not batch_norm.is_synchronized(model)
+    assert batch_norm.is_synchronized(model)
+
+
+@needs_mpi
+def test_what_ranks_cannot_share_is_refused():
+    """One rank raises the error; of several, each prints it, and all end."""
+    code = """
+import numpy as np
+from fastcnn import data, distributed, nn, optim, training
+from fastcnn.distributed.batches import Batches
+comm = distributed.world()
+print(distributed.Ranks(comm))
+model = nn.Linear(2, 2)
+trainer = training.Trainer(model, optim.SGD(model.parameters()), nn.CrossEntropyLoss(), distributed=comm)
+try:
+    trainer.fit([(np.zeros((3, 2), np.float32), np.zeros(3, int))], epochs=1)
+except TypeError as error:
+    print(error)
+images, labels = np.zeros((6, 2), np.float32), np.zeros(6, int)
+distributed.convert_sync_batch_norm(model, comm)
+trainer.fit(data.DataLoader(images, labels, 4, drop_last=True), epochs=1)
+short = data.DataLoader(images[:2], labels[:2], 4, drop_last=True)
+print(list(Batches(short, model, distributed.Ranks(comm))))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    ranks, refused, *_, none = done.stdout.splitlines()
+    assert (ranks, none) == ("Ranks(rank=0, size=1)", "[]")
+    assert refused == "`train` must be a DataLoader for several ranks to share, not list."

@@ -27,15 +27,17 @@ def numpy_backend():
 
 
 def save(path, nodes, shapes, arrays=None, opset=17, y="y", kind=TensorProto.FLOAT):
-    """Write a graph of nodes ``(operator, inputs, output, attributes)``. Several inputs are named x0, x1, ..."""
+    """Write a graph of nodes ``(operator, inputs, output, attributes)``; ``output`` may be a list."""
     inputs = [helper.make_tensor_value_info(name, kind, shape) for name, shape in shapes.items()]
-    made = [helper.make_node(operator, names, [output], **attributes) for operator, names, output, attributes in nodes]
+    made = [
+        helper.make_node(operator, names, np.atleast_1d(output).tolist(), **attributes)
+        for operator, names, output, attributes in nodes
+    ]
     initializers = [numpy_helper.from_array(np.asarray(array), name) for name, array in (arrays or {}).items()]
     outputs = [helper.make_empty_tensor_value_info(name) for name in y.split()]
     graph = helper.make_graph(made, "graph", inputs, outputs, initializers)
-    graph = onnx.shape_inference.infer_shapes(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    )
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
+    graph = onnx.shape_inference.infer_shapes(helper.make_model(graph, opset_imports=opsets, ir_version=8))
     onnx.save(graph, path)
     return path
 
@@ -570,6 +572,14 @@ def test_other_files(tmp_path):
         interop.from_onnx(path)
     save(path, [("Cast", ["x"], "c", {"to": 1}), ("Relu", ["c"], "y", {})], IMAGE, kind=TensorProto.UINT8)
     with pytest.raises(ValueError, match=r"takes uint8, but fastcnn's layers take float32 or float64\. If it starts"):
+        interop.from_onnx(path)
+    foreign = onnx.load(save(path, [("FusedConv", ["x"], "y", {"domain": "com.microsoft"})], IMAGE))
+    foreign.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 2, 4, 4)))
+    onnx.save(foreign, path)
+    with pytest.raises(ValueError, match=r"has FusedConv of com\.microsoft, but only ONNX's own operators are read"):
+        interop.from_onnx(path)
+    save(path, [("Split", ["x"], ["a", "b"], {"axis": 1}), ("Add", ["a", "b"], "y", {})], {"x": (1, 2, 4, 4)})
+    with pytest.raises(ValueError, match="uses several outputs of Split, but a layer has only one output"):
         interop.from_onnx(path)
 
 

@@ -354,3 +354,12 @@ def test_labels_of_a_batch_have_one_shape():
     image = np.zeros((1, 2, 2), np.float32)
     with pytest.raises(ValueError, match=r"The labels of a batch must have one shape, but dataset\[1\] has \(2,\) and"):
         next(iter(DataLoader([(image, [1]), (image, [1, 2])], 2)))
+
+
+def test_an_older_iteration_does_not_end_the_newer_one(rng):
+    loader = DataLoader(np.zeros((4, 2)), np.arange(4), 2)
+    older, newer = iter(loader), iter(loader)
+    next(older), next(newer)
+    assert len(list(older)) == 1
+    assert loader.state_dict()["batches"] == 1  # of the newer one
+    assert len(list(newer)) == 1

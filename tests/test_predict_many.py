@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fastcnn.commands import predict
+from fastcnn.commands.pictures import picture_files
 from tests.command_line import call
 from tests.test_image_folder import save
 
@@ -103,3 +104,11 @@ def test_progress_where_there_is_a_terminal(trained_run, folder, capsys, monkeyp
     code, _, stderr = call(capsys, "predict", trained_run, folder, "--csv", "--no-digit")
     assert code == 0
     assert "pictures:" in stderr
+
+
+def test_links_to_folders_are_left_out(tmp_path):
+    """A link to a folder could form a cycle; a link to a picture is one."""
+    save(tmp_path / "a" / "1.png", np.zeros((4, 4), np.uint8))
+    (tmp_path / "a" / "2.png").symlink_to(tmp_path / "a" / "1.png")
+    (tmp_path / "a" / "again").symlink_to(tmp_path / "a", target_is_directory=True)
+    assert sorted(path.name for path in picture_files([tmp_path])) == ["1.png", "2.png"]

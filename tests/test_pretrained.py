@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from fastcnn import models, nn, training
+from fastcnn import data, models, nn, training
 from fastcnn.commands import settings
 from fastcnn.commands.classifier import Classifier
 from fastcnn.commands.errors import UsageError
@@ -209,3 +209,10 @@ def test_a_file_has_a_list_of_names(tmp_path, text, sentence):
     file.write_text(text)
     with pytest.raises(UsageError, match=sentence):
         settings.read_file(file)
+
+
+def test_a_named_data_set_has_its_own_channels():
+    known = {"model": "lenet5", "model_options": {}, "image_size": 32, "channels": 3}
+    given = {"data": "mnist", "lr": 0.1}
+    completed = Pretrained("runs/a", {}, known, data.Preprocessing(32, (0.5,) * 3, (0.5,) * 3)).completed(given)
+    assert completed == {"model": "lenet5", "model_options": {}, "image_size": 32, **given}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastcnn import models, nn, use_backend
-from fastcnn.backends.numba_direct.runtime.listing import Listing, Row
+from fastcnn.backends.numba_direct.runtime.listing import Listing, Row, times
 from tests.command_line import call
 
 
@@ -203,3 +203,14 @@ def test_a_summary_names_the_layers_that_are_called(capsys):
     model.summary((3,))
     assert capsys.readouterr().out.splitlines()[-1] == "layer by layer: 2 (Absolute is a user-defined class)"
     assert "layer by layer" not in str(nn.summarize(models.LeNet5()))
+
+
+def test_a_program_of_python_calls_has_no_times():
+    assert [row.microseconds for row in times([lambda: None], np.zeros(0, np.int64), None).rows] == [None]
+
+
+def test_a_result_that_occurs_twice_is_one_array(rng):
+    """Both branches return what the layer before them returned."""
+    model = nn.Sequential(nn.Tanh(), nn.Concat(nn.Identity(), nn.Identity()))
+    x = rng.standard_normal((3, 4)).astype(np.float32)
+    np.testing.assert_array_equal(model(x), np.tile(model[0](x), (1, 2)))

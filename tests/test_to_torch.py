@@ -156,6 +156,16 @@ class Renamed(nn.LeakyReLU):
     """A subclass with the forward pass of LeakyReLU."""
 
 
+def test_options_are_shown():
+    shown = repr(
+        interop.to_torch(
+            nn.Sequential(nn.ResizeChannels(5), nn.ScaledTanh(0.5, 3), nn.Conv2d(1, 2, 3, padding=(1, 0, 2, 1)))
+        )
+    )
+    for options in ("channels=5", "amplitude=0.5, slope=3", "pads="):
+        assert options in shown
+
+
 def test_a_subclass_with_an_inherited_forward_pass_is_what_it_inherits():
     assert repr(interop.to_torch(Renamed(0.2))) == repr(torch.nn.LeakyReLU(0.2))
 

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import sys
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 
 import fastcnn
-from fastcnn import training
-from fastcnn.commands import records, settings
+from fastcnn import distributed, training
+from fastcnn.commands import records, settings, train
 from fastcnn.commands.errors import UsageError
 from fastcnn.commands.parts import OPTIMIZERS
 from tests.command_line import SMALL, call, run, start
@@ -461,3 +462,42 @@ def test_pictures_of_ones_own(tmp_path, capsys):
     code, stdout, stderr = run("evaluate", tmp_path / "run", PYTHONIOENCODING="ascii")
     assert (code, stderr.count("\n")) == (0, 1)
     assert "gr??e" in stdout
+
+
+def test_curves_need_matplotlib(tmp_path, monkeypatch, capsys):
+    losses = {"train_loss": 0.5, "validation_loss": 0.4}
+    history = training.History([training.Epoch(1, 3, 0.5, losses, 0.01, 1e5)], [0.6, 0.5, 0.4])
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    records.write_curves(history, "validation_loss", tmp_path)
+    assert capsys.readouterr().err == "Did not write curves.png, which needs matplotlib: pip install matplotlib.\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_how_a_run_can_go_on(made, tmp_path):
+    if made:
+        (tmp_path / "checkpoint-00000012.safetensors").touch()
+    expected = f"continue with: fastcnn train --resume {tmp_path}" if made else "there is no checkpoint yet."
+    assert train._how_to_go_on(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(UsageError("--lr is 0"), 2), (OSError("the disk is full"), 1), (AssertionError("a bug"), None)],
+    ids=["usage", "system", "bug"],
+)
+def test_errors_of_several_ranks(error, code, monkeypatch, capsys):
+    """Each error ends all ranks: with a sentence and its exit code or, if it is a bug, with its traceback."""
+
+    def fail(args, ranks):
+        raise error
+
+    monkeypatch.setattr(train, "_run", fail)
+    monkeypatch.setattr(distributed, "world", lambda: SimpleNamespace(Get_size=lambda: 1, Get_rank=lambda: 0))
+    with pytest.raises(type(error) if code is None else SystemExit) as raised:
+        train.run(SimpleNamespace(distributed=True))
+    said = capsys.readouterr().err
+    if code is None:
+        assert (raised.value, said) == (error, "")
+    else:
+        assert (raised.value.code, said) == (code, f"fastcnn train: error: {error}\n")

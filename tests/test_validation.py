@@ -388,3 +388,9 @@ def test_good_input_of_these_shapes_is_taken(backend):
     assert (dx.shape, dweight.shape, dbias.shape) == (X.shape, W.shape, B.shape)
     assert F.linear(ROWS, f32(4, 10), f32(4), backend=backend).shape == (2, 4)
     assert F.cross_entropy(ROWS, LABELS, backend=backend) == pytest.approx(np.log(10))
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400)], ids=["large", "small"])
+def test_whole_numbers_beyond_all_floats(value):
+    with pytest.raises(ValueError, match=f"`lr` is {value} but must be at least 0 and at most 1"):
+        _validate.number("lr", value, 0, 1)

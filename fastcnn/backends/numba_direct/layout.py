@@ -66,11 +66,6 @@ def pieces(x: BlockedArray) -> tuple[Tasks, int]:
     return -(-NB * size // _NUMBERS), _NUMBERS
 
 
-def first(x: BlockedArray, N: int) -> BlockedArray:
-    """The first N images of a batch, without a copy."""
-    return BlockedArray(x.blocks[: -(-N // x.blocks.shape[-1])], (N, *x.shape[1:]))
-
-
 def pack(x: np.ndarray) -> BlockedArray:
     """Convert an array of shape (N, ...) to the batch-blocked layout."""
     out = empty(x.shape, x.dtype)
