@@ -24,6 +24,9 @@ ROOT = Path(fastcnn.__file__).parents[1]
 DIGEST = STEP + "import hashlib; digest = hashlib.sha256(train(0)).hexdigest()\n"
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
 
+MEASURED = {"COVERAGE_PROCESS_CONFIG": os.environ.get("COVERAGE_PROCESS_CONFIG")}
+NO_COVERAGE = {"COVERAGE_PROCESS_CONFIG": None}  # it cannot write everywhere
+
 
 def run(*command, **options) -> str:
     """Run a command and return its output; see `execute`."""
@@ -32,7 +35,7 @@ def run(*command, **options) -> str:
 
 def execute(*command, cwd=None, path=ROOT, **environment) -> subprocess.CompletedProcess:
     """Run a command, which must succeed; environment variables that are None are removed."""
-    alone = {"PYTHONPATH": str(path), "COVERAGE_PROCESS_CONFIG": None}  # coverage cannot write everywhere
+    alone = {"PYTHONPATH": str(path), **NO_COVERAGE}
     environment = {**os.environ, **alone, **environment}
     environment = {name: value for name, value in environment.items() if value is not None}
     command = [str(argument) for argument in command]
@@ -119,9 +122,23 @@ except ImportError as error:
     print(error)
 """
     assert run(sys.executable, "-c", code.format(True)) == fastcnn.__version__
-    said = run(sys.executable, "-c", code.format(False))
+    said = run(sys.executable, "-c", code.format(False), **MEASURED)
     assert said.startswith("fastcnn needs Python's global interpreter lock")
     assert "PYTHON_GIL=1" in said
+
+
+def test_numba_without_its_compiler_is_refused():
+    code = """
+import numpy as np
+from fastcnn import functional
+try:
+    functional.relu(np.ones((1, 1)), backend="numba")
+except ImportError as error:
+    print(error)
+"""
+    said = run(sys.executable, "-c", code, NUMBA_DISABLE_JIT="1", **MEASURED)
+    assert "NUMBA_DISABLE_JIT is set" in said
+    assert run(sys.executable, "-c", code.replace("numba", "naive"), NUMBA_DISABLE_JIT="1") == ""
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell, which can close streams")
