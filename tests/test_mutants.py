@@ -1,5 +1,9 @@
 """The faults that `tests.mutants` draws: each kind of change, and what is left alone."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +97,38 @@ def test_a_chosen_fault_is_possible(fault: Fault):
     files = [part.partition("::")[0] for part in fault.tests.split("|") if part.startswith("tests/")]
     assert files
     assert all(Path(__file__).parents[1].joinpath(file).is_file() for file in files)
+
+
+SHARED = """
+import time
+import pytest
+
+@pytest.fixture(scope="module")
+def slow():
+    time.sleep(0.5)
+
+@pytest.mark.parametrize("case", range(6))
+def test_first(slow, case):
+    time.sleep(0.1)
+
+def test_second(slow):
+    pass
+
+def test_other():
+    pass
+"""
+
+
+def test_seconds_include_shared_fixtures_and_all_cases(tmp_path):
+    (tmp_path / "test_it.py").write_text(SHARED)
+    root, seconds = Path(__file__).parent.parent, tmp_path / "seconds.json"
+    environment = {"PYTHONPATH": str(root), "FASTCNN_TEST_SECONDS": str(seconds), "PYTEST_ADDOPTS": ""}
+    command = ["-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", "-p", "tests.mutants.coverage_map", "test_it.py"]
+    done = subprocess.run(
+        [sys.executable, *command], cwd=tmp_path, env=os.environ | environment, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stdout.decode()
+    first, second, other = json.loads(seconds.read_text()).values()
+    assert first >= 1.1
+    assert 0.5 <= second < first
+    assert other < 0.5

@@ -75,6 +75,8 @@ def try_drawn(tree: Tree, sources: dict[str, str], count: int, seed: int, budget
     for worker in workers:
         worker.join()
     known = verdicts(log)
+    if untried := len(set(faults) - known.keys()):
+        raise SystemExit(f"{untried} faults were not tried, because a process ended; the same command tries them.")
     for file, change in sorted(faults):
         if known[file, change].passed:
             print(f"Survived: {file}:{change.line}  {change.operator}")

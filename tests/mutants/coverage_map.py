@@ -3,7 +3,7 @@
 python -m pytest -p tests.mutants.coverage_map --cov --cov-report= records it: coverage.py's data has a context for each
 test function, without parameters, and FASTCNN_TEST_SECONDS names the file for the seconds. Of a test on several
 backends, it runs only two cases on each, because others run the same lines; the seconds are estimated for all cases, by
-the quickest one, as another may have compiled kernels.
+the quickest one, as another may have compiled kernels. They include fixtures that a test shares with others.
 """
 
 import ast
@@ -11,6 +11,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ from coverage import Coverage, CoverageData
 from tests.mutants.changes import Change
 
 _seconds: dict[tuple[str, str, str], float] = {}  # by test, backend and phase
+_shared: dict[str, float] = defaultdict(float)  # by test: of its fixtures for a module or for all
+_fixtures: dict[tuple[str, str], float] = {}  # of each such fixture, by place and name
 
 
 def pytest_collection_modifyitems(items):
@@ -48,10 +51,33 @@ def pytest_runtest_protocol(item):
         measured.config.context = None
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef):
+    """Measure a shared fixture, which only the first of its tests waits for."""
+    start = time.perf_counter()
+    try:
+        return (yield)
+    finally:
+        if fixturedef.scope != "function":
+            _fixtures[fixturedef.baseid, fixturedef.argname] = time.perf_counter() - start
+
+
+def pytest_runtest_call(item):
+    """Note what a test's shared fixtures took."""
+    taken = (
+        seconds
+        for (place, name), seconds in _fixtures.items()
+        if name in item.fixturenames and item.nodeid.startswith(place)
+    )
+    item.user_properties.append(("shared", sum(taken)))
+
+
 def pytest_runtest_logreport(report):
     """Note how long all cases would take; a test that fails is never selected."""
-    backend, count = dict(report.user_properties).get("cases", ("", 1))  # a test that ends its process has none
-    key = _function(report.nodeid), backend, report.when
+    noted, test = dict(report.user_properties), _function(report.nodeid)
+    backend, count = noted.get("cases", ("", 1))  # a test that ends its process has none
+    _shared[test] = max(_shared[test], noted.get("shared", 0.0))
+    key = test, backend, report.when
     other = _seconds.get(key, math.inf)
     _seconds[key] = math.nan if report.failed or math.isnan(other) else min(count * report.duration, other)
 
@@ -59,9 +85,12 @@ def pytest_runtest_logreport(report):
 def pytest_sessionfinish(session):
     """Write the seconds; with pytest-xdist, the main process has those of all workers."""
     if not hasattr(session.config, "workerinput"):
+        setup: dict[str, float] = defaultdict(float)
         total: dict[str, float] = defaultdict(float)
-        for (test, _, _), seconds in _seconds.items():
-            total[test] += seconds
+        for (test, _, phase), seconds in _seconds.items():
+            (setup if phase == "setup" else total)[test] += seconds
+        for test, seconds in setup.items():
+            total[test] += max(seconds, _shared[test])
         Path(os.environ["FASTCNN_TEST_SECONDS"]).write_text(json.dumps(total, indent=0), encoding="utf-8")
 
 
