@@ -81,7 +81,9 @@ class Tree:
         """Make another copy of the tree, with the same compiled kernels: Numba names their folder after the tree's."""
         other = Tree(self.path, work)
         if (kernels := self.warm / _kernels(self.path)).exists():
-            shutil.copytree(kernels, other.warm / _kernels(other.path), copy_function=os.link, dirs_exist_ok=True)
+            own = other.warm / _kernels(other.path)
+            shutil.rmtree(own, ignore_errors=True)
+            shutil.copytree(kernels, own, copy_function=os.link)
         return other
 
     def run(self, arguments: list[str], seconds: float, changed: dict[str, str] | None = None) -> Outcome:
