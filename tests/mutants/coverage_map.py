@@ -148,7 +148,7 @@ class Map:
         if not found or "/simd/" in file or "/kernels/" in file:
             found |= self._of_users(inner) or {test for d in around for test in self._of_lines(file, d.body)}
         stem = Path(file).stem.strip("_")
-        found = found or {test for test in self.seconds if stem in test}
+        found = found or {test for test in self.seconds if stem in test} or {*self.seconds}
         cost = {test: self.seconds[test] * (0.2 if stem in test else 1) for test in found if test in self.seconds}
         chosen, total = [], 0.0
         for test in sorted(cost, key=cost.__getitem__):
