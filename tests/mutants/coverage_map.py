@@ -139,7 +139,9 @@ class Map:
         """Tests that may notice a change, the quickest first, which take about ``budget`` seconds.
 
         A line of a function has the tests that run it. Lines that run at import and those that Numba compiles have the
-        tests of the functions that mention their names, or of those that mention these.
+        tests of the functions that mention their names, or of those that mention these. The tests in the file of the
+        same name come in addition, as far as they take half of ``budget``: if a fixture for all of them runs a line,
+        the data names only the first one.
         """
         around = [d for d in self._definitions[file] if change.line in d.lines]
         inner = min(around, key=lambda d: len(d.lines), default=_Definition(file, set(), range(0), range(0), set()))
@@ -148,10 +150,16 @@ class Map:
         if not found or "/simd/" in file or "/kernels/" in file:
             found |= self._of_users(inner) or {test for d in around for test in self._of_lines(file, d.body)}
         stem = Path(file).stem.strip("_")
-        found = found or {test for test in self.seconds if stem in test} or {*self.seconds}
-        cost = {test: self.seconds[test] * (0.2 if stem in test else 1) for test in found if test in self.seconds}
+        found = (found or {test for test in self.seconds if stem in test} or {*self.seconds}) & self.seconds.keys()
+        named = {test for test in self.seconds if f"/test_{stem}.py::" in test} - found
+        return [
+            test for some, limit in ((found, budget), (named, budget / 2)) for test in self._quickest(some, stem, limit)
+        ]
+
+    def _quickest(self, tests: set[str], stem: str, budget: float) -> list[str]:
+        """Return the quickest tests within the budget, at least one; those whose name has the stem seem quicker."""
         chosen, total = [], 0.0
-        for test in sorted(cost, key=cost.__getitem__):
+        for test in sorted(tests, key=lambda test: self.seconds[test] * (0.2 if stem in test else 1)):
             total += self.seconds[test]
             if chosen and total > budget:
                 break
