@@ -48,8 +48,8 @@ class Graph:
         return output
 
     def finish(self, y: str, name: str) -> None:
-        """Rename the output ``y`` of the last operator to ``name``; add an Identity if there is no operator."""
-        if not self.nodes:
+        """Rename the output ``y`` of the last operator to ``name``; add an Identity if ``y`` is from elsewhere."""
+        if not self.nodes or self.nodes[-1].output != y:
             self.node("", "Identity", y)
         self.nodes[-1] = self.nodes[-1]._replace(output=name)
 
