@@ -152,19 +152,15 @@ class Map:
         stem = Path(file).stem.strip("_")
         found = (found or {test for test in self.seconds if stem in test} or {*self.seconds}) & self.seconds.keys()
         named = {test for test in self.seconds if f"/test_{stem}.py::" in test} - found
-        return [
-            test for some, limit in ((found, budget), (named, budget / 2)) for test in self._quickest(some, stem, limit)
-        ]
-
-    def _quickest(self, tests: set[str], stem: str, budget: float) -> list[str]:
-        """Return the quickest tests within the budget, at least one; those whose name has the stem seem quicker."""
-        chosen, total = [], 0.0
-        for test in sorted(tests, key=lambda test: self.seconds[test] * (0.2 if stem in test else 1)):
-            total += self.seconds[test]
-            if chosen and total > budget:
-                break
-            chosen.append(test)
-        return chosen
+        chosen: list[tuple[float, str]] = []
+        for some, limit in ((found, budget), (named, budget / 2)):
+            total = 0.0
+            for cost, test in sorted((self.seconds[test] * (0.2 if stem in test else 1), test) for test in some):
+                total += self.seconds[test]
+                if total > limit and total > self.seconds[test]:
+                    break
+                chosen.append((cost, test))
+        return [test for _, test in sorted(chosen)]
 
     def _of_lines(self, file: str, lines: Iterable[int]) -> set[str]:
         by_line = self._by_line.get(file, {})

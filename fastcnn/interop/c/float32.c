@@ -41,7 +41,7 @@ static void convolution(const float *x, float *y, const FLASH float *weight, con
         const FLASH float *filter = weight + o * depth * w.kernel_height * w.kernel_width;
         for (int py = 0; py < w.rows / pool_height; py++)
             for (int px = 0; px < w.columns / pool_width; px++) {
-                float most = -INFINITY;
+                float most = 0;
                 for (int k = 0; k < pool_height * pool_width; k++) {
                     const int oy = py * pool_height + k / pool_width, ox = px * pool_width + k % pool_width;
                     float sum = bias[o];
@@ -54,7 +54,7 @@ static void convolution(const float *x, float *y, const FLASH float *weight, con
                                     sum += filter[(c * w.kernel_height + ky) * w.kernel_width + kx] *
                                            from[(c * w.height + iy) * w.width + ix];
                             }
-                    most = fmaxf(most, sum);
+                    most = k > 0 && most > sum ? most : sum;
                 }
                 *y++ = most;
             }
