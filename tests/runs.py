@@ -30,6 +30,8 @@ def make_run(*callbacks, optimizer="Adam", schedule="OneCycleLR", shared: bool =
     steps = optim.Adam(parameters, 0.01) if optimizer == "Adam" else optim.SGD(parameters, 0.05, momentum=0.9)
     if schedule == "OneCycleLR":
         schedule = optim.OneCycleLR(steps, 0.02, total_steps=EPOCHS * BATCHES)
+    elif schedule == "SequentialLR":
+        schedule = optim.SequentialLR(steps, [optim.LinearLR(steps, 0.5), optim.StepLR(steps, 1, 0.5)], [2])
     else:
         schedule = schedule and optim.StepLR(steps, 1, 0.5)
     loader_rng = rng if shared else np.random.default_rng(7)

@@ -84,6 +84,19 @@ def test_numbers_that_are_not_finite_come_back_from_strict_json(tmp_path):
             training.save_checkpoint(path, trainer, loader, architecture)
 
 
+@pytest.mark.parametrize("best", [math.nan, math.inf, -math.inf, np.float32(0.1), np.int64(3)], ids=repr)
+def test_any_number_of_a_callback_comes_back(tmp_path, best):
+    path, keeper = tmp_path / "a", training.EarlyStopping(3)
+    trainer, loader, _ = make_run(keeper)
+    keeper.best = best
+    training.save_checkpoint(path, trainer, loader)
+    json.loads(header(path)["fastcnn_checkpoint"], parse_constant=refuse)
+    keeper.best = None
+    training.load_checkpoint(path).restore(trainer, loader)
+    np.testing.assert_array_equal(keeper.best, best)
+    assert type(keeper.best) is type(np.asarray(best).item())
+
+
 def test_losses_take_eight_bytes_each_and_may_be_a_list_as_in_earlier_versions(tmp_path):
     path, (trainer, loader, _) = tmp_path / "a", make_run()
     training.save_checkpoint(path, trainer, loader)
@@ -159,6 +172,7 @@ def change(name: str, value):
         pytest.param(lambda record, arrays: record["state"].pop("history"), "KeyError: 'history'", id="no history"),
         pytest.param(change("state.history.step_losses", 3), "must be lists", id="no list of losses"),
         pytest.param(lambda record, arrays: arrays.pop("model.0.weight"), "'model.0.weight' is missing", id="no array"),
+        pytest.param(change("state.scheduler.state.steps", {"$float": "many"}), "ValueError: .*'many'", id="no number"),
     ],
 )
 def test_a_header_that_lies_is_refused(path, forgery, message):
@@ -188,9 +202,16 @@ def another_dtype(record, arrays):
     [
         pytest.param(wider_array, r"`model\.0\.weight` has shape \(5, 1, 3, 3\) but must have \(4, 1, 3, 3\)",
                      id="an array's shape"),
+        pytest.param(lambda record, arrays: record["state"]["model"].update({"0.weight": 3}),
+                     r"`model\.0\.weight` must be an array of shape \(4, 1, 3, 3\), not 3", id="a number for an array"),
         pytest.param(another_dtype, r"`optimizer\.state\.mean\.0` is float64 but must be float32", id="its dtype"),
         pytest.param(change("state.optimizer.state.param_groups.0.lr", "high"), r"\.lr` must be a number like ",
                      id="text for a number"),
+        pytest.param(change("state.optimizer.state.param_groups.0.lr", {"$array": "model.9.bias"}),
+                     r"\.lr` must be a number like .*, not an array of shape \(2,\)", id="an array for a number"),
+        pytest.param(change("state.optimizer.state.param_groups.0", [3]),
+                     r"`optimizer\.state\.param_groups\.0` must have 'params', .*, not be a list of 1",
+                     id="a list for a dict"),
         pytest.param(change("state.optimizer.state.steps.0", 1.5), "`optimizer.state.steps.0` must be a number like 14",
                      id="half a step"),
         pytest.param(lambda record, arrays: record["state"]["optimizer"]["state"]["square"].pop(),
@@ -279,9 +300,12 @@ def in_an_earlier_version(record: dict, _) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"optimizer": "SGD", "schedule": "StepLR"}, {"optimizer": "SGD", "schedule": None}],
-    ids=["Adam and one cycle", "SGD and steps", "SGD alone"],
-)
+    [
+        {}, {"optimizer": "SGD", "schedule": "StepLR"}, {"optimizer": "SGD", "schedule": None},
+        {"optimizer": "SGD", "schedule": "SequentialLR"},
+    ],
+    ids=["Adam and one cycle", "SGD and steps", "SGD alone", "SGD and a sequence"],
+)  # fmt: skip
 def test_a_run_of_an_earlier_version_goes_on(tmp_path, options):
     trainer, loader, validation = make_run(training.BestWeights(), **options)
     trainer.fit(loader, validation, 1)
@@ -292,6 +316,15 @@ def test_a_run_of_an_earlier_version_goes_on(tmp_path, options):
     training.load_checkpoint(tmp_path / "a").restore(twin, again)
     twin.fit(again, validation, 1)
     assert exact(outcome(twin, again)) == exact(outcome(trainer, loader))
+
+
+def test_another_schedule_than_that_of_an_earlier_version_is_named(path):
+    forge(path, in_an_earlier_version)
+    trainer, loader, _ = make_run(training.BestWeights(), schedule="StepLR")
+    before = exact(outcome(trainer, loader))
+    with pytest.raises(training.CheckpointError, match=r"`scheduler\.class` is 'OneCycleLR' but here it is"):
+        training.load_checkpoint(path).restore(trainer, loader)
+    assert exact(outcome(trainer, loader)) == before
 
 
 def test_sgd_goes_on_without_the_decay_that_it_once_had(tmp_path):

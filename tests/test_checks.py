@@ -86,6 +86,23 @@ def test_a_loss_that_does_not_fit_the_model():
 
 
 @pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        pytest.param(
+            nn.Conv2d(1, 3, 1), r"\(3, 2, 3\) .* class; for classes of pixels pass task=training\.Segm", id="2-D"
+        ),
+        pytest.param(
+            nn.Conv1d(2, 3, 1), r"\(3, 3\) numbers for each image, but must return one for each class\.", id="1-D"
+        ),
+    ],
+)
+def test_a_model_that_does_not_return_a_number_for_each_class(model, message):
+    x = X.reshape(16, 1, 2, 3) if isinstance(model, nn.Conv2d) else X.reshape(16, 2, 3)
+    message = f"`validation` cannot be evaluated: the model returns {message}"
+    refused(*make(model=nn.Sequential(model), x=x), (x, Y), ValueError, message)
+
+
+@pytest.mark.parametrize(
     ("labels", "error", "message"),
     [
         pytest.param(

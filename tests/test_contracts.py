@@ -374,6 +374,11 @@ def test_gradcheck_is_one_of_float64():
         gradcheck(nn.Linear(2, 2), batch())
 
 
+def test_gradcheck_misses_a_gradient():
+    with pytest.raises(AssertionError, match=r"NoGradient\.backward gives no gradient of `factor`\."):
+        gradcheck(NoGradient(), batch())
+
+
 def changed(**operations) -> ModuleType:
     """Make the numpy backend with some operations replaced."""
     package = ModuleType("changed")

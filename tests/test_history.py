@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from fastcnn.training import History
+from fastcnn.training import Epoch, History
 from tests.epochs import classified
 
 HISTORY = History(
@@ -43,6 +43,13 @@ def test_no_epoch_is_a_file_too(tmp_path):
     History().to_csv(tmp_path / "history.csv")
     assert json.loads((tmp_path / "history.json").read_text()) == {"metrics": [], "epochs": [], "step_losses": []}
     assert (tmp_path / "history.csv").read_text().count("\n") == 1
+
+
+def test_the_best_is_an_epoch_that_was_validated():
+    losses = {"train_loss": 0.3, "validation_loss": 0.2}
+    history = History([Epoch(1, 2, 0.5, {"train_loss": 0.1}, 0.1, 9.0), Epoch(2, 2, 0.5, losses, 0.1, 9.0)])
+    assert history.best("validation_loss").epoch == 2
+    assert history.best("train_loss").epoch == 1
 
 
 def test_histories_do_not_share_their_lists():

@@ -188,6 +188,19 @@ def test_a_gradient_that_does_not_fit_changes_nothing(grad):
 
 
 @pytest.mark.parametrize(
+    "array", [np.broadcast_to(1.0, 2), np.ones((2, 2))[:, 0]], ids=["read-only", "every second number"]
+)
+def test_an_array_that_cannot_be_changed_in_place_changes_nothing(array):
+    first, second = nn.Parameter(np.ones(2)), nn.Parameter(np.ones(2))
+    optimizer = optim.Adam([first, second])
+    first.grad, second.grad, second.data = np.ones(2), np.ones(2), array
+    with pytest.raises(ValueError, match="Parameter 1 cannot be changed in place: its array is read-only or strided"):
+        optimizer.step()
+    assert (first.data == 1).all()
+    assert optimizer.steps == [0, 0]
+
+
+@pytest.mark.parametrize(
     ("make", "error", "text"),
     [
         pytest.param(lambda p: optim.SGD([], 0.1), ValueError, "`params` holds no parameter", id="none"),

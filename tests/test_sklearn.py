@@ -312,6 +312,8 @@ def test_rows_of_another_shape_are_refused(halves):
         classifier.predict(np.moveaxis(X, 1, -1))
     with pytest.raises(ValueError, match="Found array with 0 sample"):
         classifier.predict(X[:0])
+    with pytest.raises(ValueError, match=r"X has rows of shape \(2, 6, 6, 1\), but must have \(C, H, W\), \(C, L\) or"):
+        Classifier().fit(X[..., None], y)
 
 
 def test_it_is_quiet_unless_it_is_asked(halves, capfd):

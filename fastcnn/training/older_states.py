@@ -56,9 +56,7 @@ def _grouped(old: dict, own: dict) -> dict:
 
 def _listed(old: dict, own: dict) -> dict:
     """Make one-element lists of numbers that now exist for each group; take missing entries from ``own``."""
-    rest = dict(old)
-    if "first_lr" in rest:
-        rest["base_lrs"] = [rest.pop("first_lr")]
+    rest = {"base_lrs" if name == "first_lr" else name: value for name, value in old.items()}
     found = {}
     for name, value in own.items():
         given = rest.pop(name, value)

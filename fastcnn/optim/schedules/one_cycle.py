@@ -121,12 +121,11 @@ class OneCycleLR(Schedule):
         if self.three_phase:
             phases[1:] = [(2 * peak, ("top", "first")), (last, ("first", "last"))]
         start: float = 0
-        for end, phase in phases:
-            if self.steps <= end or phase[1] == "last":
-                # no batch follows the last step; PyTorch's schedule would begin to turn back there
-                return phase, min((self.steps - start) / (end - start), 1.0) if end > start else 1.0
-            start = end
-        raise AssertionError("The last phase has no end.")
+        while len(phases) > 1 and self.steps > phases[0][0]:
+            start = phases.pop(0)[0]
+        end, phase = phases[0]
+        # no batch follows the last step; PyTorch's schedule would begin to turn back there
+        return phase, min((self.steps - start) / (end - start), 1.0) if end > start else 1.0
 
     def _between(self, start: float, end: float, way: float) -> float:
         if self.anneal_strategy == "linear":
