@@ -334,6 +334,8 @@ def test_parameters_and_buffers_have_names():
         "1.weight", "1.bias", "7.weight", "7.bias"
     ]  # fmt: skip
     assert not any(isinstance(parameter, nn.Buffer) for parameter in model.parameters())
+    norm = model[1]
+    assert list(nn.Sequential(norm, norm).buffers()) == [norm.running_mean, norm.running_var, norm.num_batches_tracked]
 
 
 def test_he_initialisation_leaves_the_weights_of_a_normalization():

@@ -391,6 +391,33 @@ def test_a_method_replaced_by_a_function_without_a_call_has_no_gradient():
         model.backward(normal(2, 3))
 
 
+def test_a_method_replaced_before_all_that_learns_needs_no_call():
+    model, x, dy = nn.Sequential(nn.Tanh(), linear(3, 2)), normal(4, 3), normal(4, 2, seed=1)
+    model[0].forward_native = lambda x, backend: x
+    model(x)
+    assert model.backward(dy, input_grad=False) is None
+    assert_equal([model[1].weight.grad, model[1].bias.grad], [dy.T @ x, dy.sum(axis=0)])
+
+
+def test_a_call_of_a_native_pass_needs_the_backend():
+    class Forgets(nn.Module):
+        def __init__(self):
+            self.inner = nn.Tanh()
+
+        def forward_native(self, x, backend):
+            y = self.inner.forward_native(x, backend)
+            self._call = nn.last_call(self.inner)
+            return y
+
+        def backward_native(self, dy, backend, input_grad):
+            return self._call.backward(dy)
+
+    model = Forgets()
+    model(normal(2, 3))
+    with pytest.raises(RuntimeError, match=r"`Call\.backward` needs `backend`, except within the backward of a layer"):
+        model.backward(normal(2, 3))
+
+
 # Memory.
 
 

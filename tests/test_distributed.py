@@ -1,6 +1,7 @@
 """Several ranks train like one process; they are run by a real mpiexec on this machine."""
 
 import contextlib
+import copy
 import importlib.util
 import io
 import json
@@ -345,6 +346,38 @@ def test_frozen_parameters_need_no_sum():
     sum_gradients(None, [nn.Parameter(np.ones(3), requires_grad=False)])
 
 
+class OneRank:
+    """The only rank, in place of one that communicates."""
+
+    def allgather_numbers(self, values) -> np.ndarray:
+        return np.asarray(values, np.float64)[None]
+
+
+def test_sums_over_one_rank_are_those_of_the_batch():
+    layer = nn.BatchNorm1d(3, dtype=np.float64)
+    plain, (x, dy) = copy.deepcopy(layer), np.random.default_rng(0).standard_normal((2, 6, 3))
+    layer.count_with(batch_norm.Sums(OneRank()))
+    with fastcnn.use_backend("numpy"):
+        np.testing.assert_allclose(layer(x), plain(x), rtol=1e-12)
+        np.testing.assert_allclose(layer.backward(dy), plain.backward(dy), rtol=1e-9, atol=1e-14)
+        layer.zero_grad()
+        assert layer.backward(dy, input_grad=False) is None
+    for mine, other in zip(layer.parameters(), plain.parameters(), strict=True):
+        np.testing.assert_allclose(mine.grad, other.grad, rtol=1e-12)
+
+
+def test_only_a_synchronized_layer_is_set_apart():
+    model = nn.Sequential(nn.BatchNorm1d(3), nn.BatchNorm1d(3))
+    model[0].count_with(batch_norm.Sums(OneRank()))
+    recorded = [layer._version for layer in model]
+    with batch_norm.apart(model):
+        assert not batch_norm.is_synchronized(model)
+    assert batch_norm.is_synchronized(model[0])
+    assert not batch_norm.is_synchronized(model[1])
+    assert model[0]._version > recorded[0]
+    assert model[1]._version == recorded[1]  # its recordings still hold
+
+
 def test_the_last_words_of_a_rank_are_read_before_all_end(monkeypatch):
     reader, writer = os.pipe()
     comm, heard = Comm(reader), []
@@ -452,14 +485,6 @@ def test_one_value_on_all_ranks_has_no_variance():
     one = SimpleNamespace(allgather_numbers=lambda numbers: np.array([numbers]))
     with pytest.raises(ValueError, match="at least 2 values per channel on all ranks together, not 1"):
         batch_norm.Sums(one).moments(np.zeros(3), np.zeros(3), 1)
-
-
-def test_synchronization_can_be_interrupted():
-    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
-    model[1].count_with(batch_norm.Sums(SimpleNamespace()))
-    with batch_norm.apart(model):
-        assert not batch_norm.is_synchronized(model)
-    assert batch_norm.is_synchronized(model)
 
 
 @needs_mpi

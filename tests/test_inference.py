@@ -8,6 +8,7 @@ import pytest
 
 from fastcnn import functional as F
 from fastcnn import get_num_threads, models, nn, set_num_threads, use_backend
+from fastcnn.nn import inference
 from fastcnn.testing import CONV_CASES, POOL_CASES, activations, assert_close
 from tests.in_threads import in_threads
 from tests.nd import of
@@ -114,6 +115,12 @@ def infinite_scale():
     return [nn.Conv2d(2, 2, 1, rng=RNG(0)), norm]
 
 
+def replaced_method():
+    conv = nn.Conv2d(2, 2, 1, rng=RNG(0))
+    conv.forward_native = lambda x, backend: backend.relu(x)
+    return [conv, nn.BatchNorm2d(2)]
+
+
 @pytest.mark.parametrize(
     "layers",
     [
@@ -123,6 +130,7 @@ def infinite_scale():
         pytest.param(lambda: [nn.Flatten(), nn.BatchNorm1d(72, affine=False)], id="on rows of several pixels"),
         pytest.param(lambda: [nn.GlobalAvgPool2d(), nn.BatchNorm1d(2)], id="on rows"),
         pytest.param(infinite_scale, id="its scale is infinite"),
+        pytest.param(replaced_method, id="after a layer whose method was replaced"),
     ],
 )
 @pytest.mark.parametrize("N", [2, LANES + 1])
@@ -136,6 +144,21 @@ def test_a_batch_norm_that_cannot_be_folded_is_applied_as_it_stands(layers, N):
     np.testing.assert_array_equal(infer(x), model.eval()(x))
     np.testing.assert_array_equal(infer(x), infer(x))
     assert len(infer.layers) == len(model)
+
+
+@pytest.mark.parametrize(
+    ("norm", "error", "message"),
+    [
+        (nn.BatchNorm2d(3), ValueError, r"\(3\) needs 3 channels but its input has shape \(1, 2, 6, 6\)"),
+        (nn.BatchNorm2d(2, dtype=np.float64), TypeError, r"\(2\) is float64 but its input is float32"),
+    ],
+    ids=["channels", "dtype"],
+)
+def test_a_batch_norm_that_does_not_fit_is_not_folded(norm, error, message):
+    infer = nn.Sequential(nn.Conv2d(2, 2, 1, rng=RNG(0)), norm).compile_inference()
+    assert f"FixedBatchNorm({norm.num_features})" in repr(infer)
+    with use_backend("numpy"), pytest.raises(error, match=rf"BatchNorm2d{message}"):
+        infer(np.ones((1, 2, 6, 6), np.float32))
 
 
 def test_batch_norm_without_running_statistics_is_refused():
@@ -535,6 +558,14 @@ def test_what_does_not_fit_is_said_and_does_no_harm(x, error, message, backend):
         with pytest.raises(error, match=message):
             infer(x)
         np.testing.assert_array_equal(infer(good), expected)
+
+
+def test_only_so_many_batch_shapes_are_kept():
+    infer = nn.Sequential(nn.ReLU()).compile_inference()
+    for N in range(inference._KEPT + LANES, 0, -1):  # a larger batch would need more memory, and so begin anew
+        x = RNG(N).standard_normal((N, 3), np.float32)
+        np.testing.assert_array_equal(infer(x), np.maximum(x, 0))
+        assert 0 < len(infer._prepared) <= inference._KEPT
 
 
 def test_arguments_are_checked():

@@ -34,6 +34,16 @@ def runs(monkeypatch):
     return made
 
 
+class Doubled(nn.Module):
+    """A layer of a user's own, which is called between recorded stretches."""
+
+    def forward_native(self, x, backend):
+        return backend.pack(2 * backend.unpack(x))
+
+    def backward_native(self, dy, backend, input_grad):
+        return backend.pack(2 * backend.unpack(dy))
+
+
 def layers():
     rng = np.random.default_rng(5)
     return [
@@ -184,6 +194,50 @@ def test_a_change_between_forward_and_backward_is_seen(runs):
     assert_same([p.grad for p in model.parameters()], [p.grad for p in direct.parameters()])
 
 
+def test_a_change_of_a_stretch_between_forward_and_backward_is_seen(runs):
+    def make(kind):
+        return kind(nn.Linear(3, 4, rng=np.random.default_rng(0)), nn.LeakyReLU(), Doubled())
+
+    model, direct = make(nn.Sequential), make(LayerByLayer)
+    x, dy = np.random.default_rng(1).standard_normal((5, 3), np.float32), np.ones((5, 4), np.float32)
+    for m in (model, direct):
+        passes(m, x, dy)
+        m(x)
+        m[1].negative_slope = 0.5
+        m.zero_grad()
+    assert runs
+    assert_same([model.backward(dy)], [direct.backward(dy)])
+    assert_same([p.grad for p in model.parameters()], [p.grad for p in direct.parameters()])
+
+
+def test_a_private_note_on_a_layer_changes_nothing(runs):
+    model = nn.Sequential(nn.Linear(3, 2))
+    for _ in range(3):
+        model(np.ones((2, 3), np.float32))
+        model[0]._note = "seen"
+        del model[0]._note
+    assert len(runs) == 2
+    model[0].note = "seen"
+    model(np.ones((2, 3), np.float32))
+    del model[0].note
+    model(np.ones((2, 3), np.float32))
+    assert len(runs) == 2
+
+
+@pytest.mark.parametrize(
+    "array", [np.broadcast_to(np.float32(1), 2), np.ones((2, 2), np.float32)[:, 0]], ids=["read-only", "strided"]
+)
+def test_a_layer_whose_array_is_read_only_or_strided_is_called(runs, array):
+    model, direct = (kind(nn.Linear(3, 2, rng=np.random.default_rng(0))) for kind in (nn.Sequential, LayerByLayer))
+    x, dy = np.ones((5, 3), np.float32), np.ones((5, 2), np.float32)
+    for m in (model, direct):
+        m[0].bias.data = array
+    assert nn.unrecorded(model) == {"0": "one of its arrays is read-only or strided"}
+    for _ in range(2):
+        assert_same(passes(model, x, dy), passes(direct, x, dy))
+    assert not runs
+
+
 def test_dropout_draws_anew_for_every_batch_in_training(runs):
     model = nn.Sequential(nn.Dropout(0.5, rng=np.random.default_rng(0)))
     x = np.ones((1, 64))
@@ -233,13 +287,6 @@ def test_a_layer_of_the_users_own_computes_every_batch(runs):
 
 
 def test_what_is_beside_a_layer_of_the_users_own_is_recorded(runs):
-    class Doubled(nn.Module):
-        def forward_native(self, x, backend):
-            return backend.pack(2 * backend.unpack(x))
-
-        def backward_native(self, dy, backend, input_grad):
-            return backend.pack(2 * backend.unpack(dy))
-
     own = [[*layers()[:8], Doubled(), *layers()[8:]] for _ in range(2)]
     model, direct = nn.Sequential(*own[0]), LayerByLayer(*own[1])
     assert nn.unrecorded(model) == {"8": "Doubled is a user-defined class"}

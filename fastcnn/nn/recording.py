@@ -10,6 +10,7 @@ layers between them. `unrecorded` lists these layers.
 """
 
 import functools
+import itertools
 import operator
 import sys
 import threading
@@ -83,14 +84,9 @@ def is_fastcnns(cls: Any) -> bool:
 @functools.cache
 def _is_known(kind: Any) -> bool:
     """Whether a class is fastcnn's, or a subclass that adds only ``__init__`` and plain values."""
-    for cls in kind.__mro__:
-        if is_fastcnns(cls):
-            return True
-        if any(
-            callable(value) or hasattr(value, "__get__") for name, value in vars(cls).items() if name not in _HARMLESS
-        ):
-            return False
-    return False
+    own = itertools.takewhile(lambda cls: not is_fastcnns(cls), kind.__mro__)
+    added = [value for cls in own for name, value in vars(cls).items() if name not in _HARMLESS]
+    return not any(callable(value) or hasattr(value, "__get__") for value in added)
 
 
 def is_recordable(model) -> bool:
