@@ -58,6 +58,5 @@ def note_arrays(arrays: Iterable[np.ndarray]) -> None:
 
 def note_generator(rng: np.random.Generator) -> None:
     """Note the state of a generator before it draws."""
-    if _thread.notes is not None:
-        bits, state = rng.bit_generator, rng.bit_generator.state
-        note(lambda: setattr(bits, "state", state))
+    bits, state = rng.bit_generator, rng.bit_generator.state
+    note(lambda: setattr(bits, "state", state))
