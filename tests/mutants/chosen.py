@@ -138,6 +138,6 @@ CHOSEN = [
     Fault("data/transforms.py", "padding : padding + W] = images", ": W] = images", "tests/test_transforms.py"),
     Fault("data/augment/whole_pixels.py", "images[flipped, :, :, ::-1]", "images[flipped, :, ::-1]",
            "tests/test_augment.py|-k|flip"),
-    Fault("optim/schedules/one_cycle.py", "if self.steps <= end or", "if self.steps < end or", "tests/test_schedules.py|-k|one_cycle"),
+    Fault("optim/schedules/one_cycle.py", "and self.steps > phases[0][0]", "and self.steps >= phases[0][0]", "tests/test_schedules.py|-k|one_cycle"),
     Fault("optim/clipping.py", "if not factor >= 1:", "if factor < 1:", "tests/test_clipping.py"),
 ]  # fmt: skip
