@@ -39,10 +39,11 @@ def run(*arguments, **environment) -> subprocess.CompletedProcess:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
-def test_info():
-    done = run("-m", "fastcnn", "info", FASTCNN_NUM_THREADS="1")
+def test_info(tmp_path):
+    done = run("-m", "fastcnn", "info", FASTCNN_NUM_THREADS="1", NUMBA_CACHE_DIR=str(tmp_path))
     assert done.returncode == 0, done.stderr
     lines = {line[:16].rstrip(): line[17:] for line in done.stdout.splitlines()}
+    assert re.match(rf"{re.escape(str(tmp_path))}\S+, \d", lines["cache folder"])
     assert lines["fastcnn"] == fastcnn.__version__
     for name in ("python", "numpy", "numba", "llvmlite", "processor", "tiles", "threads", "cache folder"):
         assert lines[name], name

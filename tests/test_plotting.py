@@ -194,6 +194,10 @@ def test_filters_of_many_channels(rng):
     assert title(figure) == "40 filters across, 20 channels down, 1 x 1; the first 32 filters and 16 channels"
     np.testing.assert_array_equal(np.ravel(pictures(figure)), layer.weight.data[:32, :16].ravel())
     assert words(figure) == [str(i) for i in [*range(32), *range(16)]]
+    axes = figure.axes[0]
+    left, _, *rows = np.transpose([image.get_extent() for image in axes.images])
+    assert all(text.get_position()[1] > np.max(rows) for text in axes.texts[:32])  # filters: below the pictures
+    assert all(text.get_position()[0] < np.min(left) for text in axes.texts[32:])  # channels: beside them
 
 
 @pytest.fixture
