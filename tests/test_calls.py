@@ -10,6 +10,7 @@ import pytest
 
 import fastcnn
 from fastcnn import models, nn, optim, training
+from fastcnn.nn import undoing
 from tests.in_threads import in_threads
 
 
@@ -492,3 +493,17 @@ def test_an_error_of_a_layer_alone_has_no_note():
     with pytest.raises(ValueError, match="features") as error:
         nn.Linear(3, 2)(np.zeros((5, 4), np.float32))
     assert not hasattr(error.value, "__notes__")
+
+
+def test_what_is_noted_outside_of_a_block_is_not_undone():
+    undone = []
+
+    def fail():
+        with undoing.all_or_nothing():
+            undoing.note(lambda: undone.append("inside"))
+            raise ValueError("no")
+
+    undoing.note(lambda: undone.append("outside"))
+    with pytest.raises(ValueError, match="no"):
+        fail()
+    assert undone == ["inside"]

@@ -6,15 +6,13 @@ from typing import Any
 from fastcnn import nn
 from fastcnn.data import Preprocessing
 from fastcnn.interop.arguments import square_shape
-from fastcnn.interop.c.layers import WRITERS, pool_windows
+from fastcnn.interop.c.layers import WRITERS, conv, max_pool, pool_windows
 from fastcnn.interop.c.steps import Array, Step
 from fastcnn.interop.walk import Walk
 from fastcnn.nn.folding import folded
 
 _NORMS: dict[type, Any] = {nn.BatchNorm1d: nn.Conv1d, nn.BatchNorm2d: nn.Conv2d}
 _RESHAPING = nn.Flatten, nn.Unflatten
-_CONVOLUTIONS = nn.Conv1d, nn.Conv2d
-_MAX_POOLINGS = nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.MaxPool1d, nn.MaxPool2d
 
 
 def steps_of(model: nn.Module, input_shape, preprocessing: Preprocessing | None) -> tuple[list[Step], Array]:
@@ -44,11 +42,11 @@ def _with_pools(steps: list[Step]) -> list[Step]:
     for step in steps:
         relus = kept[-1:] if kept and kept[-1].kind is nn.ReLU and follows(step, kept[-1]) else []
         before = kept[-1 - len(relus)] if len(kept) > len(relus) else None
-        pool = _apart(step) if step.kind in _MAX_POOLINGS else None
+        pool = _apart(step) if WRITERS[step.kind] is max_pool else None
         if (
             pool is not None
             and before is not None
-            and before.kind in _CONVOLUTIONS
+            and WRITERS[before.kind] is conv
             and before.pool == (1, 1)
             and follows((*relus, step)[0], before)
         ):

@@ -107,9 +107,7 @@ def source(
             constants[names[-1]] = _constant(names[-1], array)
         arguments = *map(place, call.x), place(call.y), *names, *call.arguments
         body.append(f"    /* {_comment(call.title)} */\n    {call.function}({', '.join(arguments)});\n")
-    longest = max(
-        [image.size, y.size, size, *(array.size for call in calls for array in call.constants.values())], default=0
-    )
+    longest = max(image.size, y.size, size, *(array.size for call in calls for array in call.constants.values()))
     parts = [
         _opening(signature, sizes, image.shape, name, y.shape, metadata),
         _HEAD.format(check=_CHECK.format(length=longest) if longest > 2**15 - 1 else ""),
