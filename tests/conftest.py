@@ -1,10 +1,13 @@
 """Shared fixtures. Every test that takes ``backend`` runs once for each backend."""
 
+import itertools
+
 import hypothesis
 import numpy as np
 import pytest
 
 from fastcnn import backends
+from fastcnn.nn import init
 from tests.command_line import main, write_mnist
 from tests.profile import FULL
 
@@ -15,6 +18,32 @@ hypothesis.settings.register_profile(
     "full", max_examples=2000, deadline=None, print_blob=True, suppress_health_check=_SLOW
 )
 hypothesis.settings.load_profile("full" if FULL else "quick")
+
+# A layer without ``rng`` starts differently in every run; here it starts the same, in each file and each test alone, so
+# that a test passes always or never.
+_drawn_generator, _seeds = init.generator, itertools.count()
+
+
+def _same_generator(rng):
+    return _drawn_generator(np.random.default_rng(next(_seeds)) if rng is None else rng)
+
+
+init.generator = _same_generator
+
+
+def _first_seed_again():
+    global _seeds
+    _seeds = itertools.count()
+
+
+def pytest_make_collect_report(collector):
+    if isinstance(collector, pytest.Module):
+        _first_seed_again()
+
+
+def pytest_runtest_setup(item):
+    _first_seed_again()
+
 
 # Convolutions and poolings have many kernels. Compiling all of them for float64, too, would double the time and add
 # little, so float64 tests of these files run only in full. Layers, nets and other operations are always tested in both.

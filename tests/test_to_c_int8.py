@@ -95,7 +95,8 @@ def test_layers(layer, tmp_path, rng):
     layer = draw_statistics(layer, rng).eval()
     x = 3 * rng.standard_normal((20, 3, 5, 6)).astype(np.float32)
     found = assert_bits(layer, x, x, tmp_path / "a.c")
-    assert_close(layer, found, layer(x))
+    narrowed = any(isinstance(module, nn.Tanh) for module in layer.modules())  # the sums before it range to 6, not 1
+    assert_close(layer, found, layer(x), 0.05 if narrowed else 0.02)  # of 200 weights drawn, at most 0.037 and 0.016
 
 
 @needs_compiler
