@@ -43,6 +43,7 @@ OPTIMIZERS: dict[str, Callable] = {
     "Adam": lambda parameters: optim.Adam(parameters, 1e-3),
     "AdamW": lambda parameters: optim.AdamW(parameters, 1e-3),
     "RMSprop": lambda parameters: optim.RMSprop(parameters, 1e-3, momentum=0.9),
+    "Muon": lambda parameters: optim.Muon(parameters, 1e-3),
 }
 
 

@@ -100,7 +100,14 @@ _BY_MODULE: dict[str, dict[tuple[str, ...], str]] = {
         ("lr_scheduler",): "schedules are in `fastcnn.optim` itself, for example `optim.StepLR`",
         ("LambdaLR", "LRScheduler", "MultiplicativeLR"): "derive from `optim.Schedule` and define `_rate(first)`",
         ("swa_utils",): "`optim.ExponentialMovingAverage` averages weights",
-        ("Adadelta", "Adagrad", "Adamax", "LBFGS", "NAdam", "RAdam"): "its optimizers are SGD, Adam, AdamW and RMSprop",
+        (
+            "Adadelta",
+            "Adagrad",
+            "Adamax",
+            "LBFGS",
+            "NAdam",
+            "RAdam",
+        ): "its optimizers are SGD, Adam, AdamW, RMSprop and Muon",
     },
     "fastcnn.data": {
         ("TensorDataset",): "`DataLoader(x, labels, batch_size)` takes arrays",

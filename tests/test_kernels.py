@@ -9,7 +9,8 @@ pytest.importorskip("numba")
 
 import fastcnn
 from fastcnn.backends.numba_direct.runtime.compile import kernel
-from fastcnn.backends.numba_direct.runtime.program import Program
+from fastcnn.backends.numba_direct.runtime.memory import aligned
+from fastcnn.backends.numba_direct.runtime.program import Program, record
 from fastcnn.backends.numba_direct.runtime.recorder import Recorder
 from tests.in_threads import in_threads
 
@@ -115,6 +116,31 @@ def test_a_program_refuses_what_numpy_computed():
     program_of([step], known=[out])()
     with pytest.raises(RuntimeError, match=r"A result is an array that no step computes"):
         program_of([step], known=[out], results=[np.ones(3)])
+
+
+def copies(x, out, order=((0, 1), (1, 2)), new=aligned):
+    """Launch copies from x to ``out`` through arrays of their own."""
+    arrays = x, new((4,), x.dtype), new((4,), x.dtype), out
+    for source, target in (*order, (2, 3)):
+        _copy(4, x=arrays[source], out=arrays[target])
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["own memory", "shared memory"])
+def test_a_program_is_renewed_by_the_same_launches_only(shared):
+    """The function allocates arrays again; they must play the same parts as those of the program."""
+    x, other, out = np.ones(4), np.full(4, 5.0), np.zeros(4)
+    program, _ = record(lambda: copies(x, out) or [], [], [x, other, out])
+    if shared:
+        program.share(lambda size: np.zeros(size, np.uint8))
+    assert program.renew(lambda: copies(x, out))
+    assert not program.renew(lambda: copies(other, out))
+    assert not program.renew(lambda: copies(x, out, order=[(0, 2), (2, 1)]))
+    assert not program.renew(lambda: copies(x, out, order=[(0, 1), (0, 2)]))
+    assert not program.renew(lambda: copies(x, out, new=np.empty))
+    assert not program.renew(lambda: copies(aligned((4,), x.dtype), out))
+    out[:] = 7
+    program()
+    assert (out == 1).all()
 
 
 def test_python_threads_launch_at_once():

@@ -56,6 +56,9 @@ def test_every_optimizer_is_tested_and_on_the_command_line():
         pytest.param(lambda p: optim.RMSprop(p, 0.5, 0, eps=0, momentum=0.5), [0.5, 0.5 - 0.75],
                      id="RMSprop, momentum"),
         pytest.param(lambda p: optim.Adam(p, 0.5, eps=0), [0.5, 0.0], id="Adam's first steps are the learning rate"),
+        # loses 0.1 of itself in each step, then the sign of the gradient times 1.5 - 0.5 + 0.25 is subtracted
+        pytest.param(lambda p: optim.Muon(p, 0.5, 0.2, ns_coefficients=(1.5, -0.5, 0.25), ns_steps=1),
+                     [0.9 - 0.5 * 1.25, 0.9 * 0.275 - 0.5 * 1.25], id="Muon"),
     ],
 )  # fmt: skip
 def test_two_steps_by_hand(make, expected, backend):
@@ -69,21 +72,18 @@ def test_two_steps_by_hand(make, expected, backend):
 
 @all_optimizers
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-12), (np.float32, 1e-5)], ids=["float64", "float32"])
-def test_thirty_steps_are_those_of_torch(name, dtype, rtol, backend):
-    torch = pytest.importorskip("torch")
+def test_thirty_steps_are_those_of_torch(name, dtype, rtol, backend, monkeypatch):
+    torch, twin = pytest.importorskip("torch"), pytest.importorskip("tests.torch_optimizers")
     rng = np.random.default_rng(0)
     ours = parameters(rng, dtype)
-    theirs = [torch.nn.Parameter(torch.tensor(parameter.data)) for parameter in ours]
+    theirs = twin.twins(ours)
     kind, options = OPTIMIZERS[name]
-    optimizer, twin = kind(ours, **options), getattr(torch.optim, kind.__name__)(theirs, **options)
+    optimizer, other = kind(ours, **options), getattr(torch.optim, kind.__name__)(theirs, **options)
     for _ in range(30):
-        for a, b in zip(ours, theirs, strict=True):
-            a.grad = rng.standard_normal(a.shape).astype(dtype)
-            b.grad = torch.tensor(a.grad)
-        optimizer.step()
-        twin.step()
-    for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(a.data, b.detach().numpy(), rtol=rtol, atol=rtol)
+        for parameter in ours:
+            parameter.grad = rng.standard_normal(parameter.shape).astype(dtype)
+        twin.step(optimizer, other, ours, theirs, monkeypatch)
+    twin.assert_same(ours, theirs, rtol)
 
 
 @all_optimizers
@@ -91,7 +91,7 @@ def test_five_steps_agree_with_naive(name, dtype, fast_backend):
     found = []
     for backend in (fast_backend, "naive"):
         rng = np.random.default_rng(0)
-        ours = [nn.Parameter(rng.standard_normal(shape).astype(dtype)) for shape in ((1,), (120,), (2, 3, 5, 5))]
+        ours = [nn.Parameter(rng.standard_normal(shape).astype(dtype)) for shape in ((), (1,), (120,), (2, 3, 5, 5))]
         optimizer = make(name, ours)
         with fastcnn.use_backend(backend):
             for _ in range(5):
@@ -121,11 +121,13 @@ def test_many_parameters_at_once_are_as_one_by_one(name, shapes, backend):
 
 @all_optimizers
 def test_a_gradient_of_nan_stays_where_it_is(name, dtype, backend):
-    parameter = nn.Parameter(np.ones(3, dtype))
-    optimizer = make(name, [parameter])
+    both = nn.Parameter(np.ones(3, dtype)), nn.Parameter(np.ones(2, dtype))
+    optimizer = make(name, both)
     for sign in (1, -1):
-        step([parameter], optimizer, [sign * np.array([1, np.nan, np.inf], dtype)])
-    assert np.isfinite(parameter.data).tolist() == [True, False, False]
+        step(both, optimizer, [sign * np.array([1, np.nan, np.inf], dtype), np.ones(2, dtype)])
+    mixed = isinstance(optimizer, optim.Muon)  # an element's step depends on all elements of its parameter
+    assert np.isfinite(both[0].data).tolist() == ([False] * 3 if mixed else [True, False, False])
+    assert np.isfinite(both[1].data).all()
 
 
 @all_optimizers
@@ -218,6 +220,29 @@ def test_an_array_that_cannot_be_changed_in_place_changes_nothing(array):
         pytest.param(lambda p: optim.RMSprop([p], alpha=1), ValueError, "`alpha` is 1 but must be", id="alpha of 1"),
         pytest.param(lambda p: optim.RMSprop([p], momentum=-1), ValueError, "`momentum` is -1", id="RMSprop momentum"),
         pytest.param(lambda p: optim.Adam([p], eps=-1), ValueError, "`eps` is -1", id="eps"),
+        pytest.param(lambda p: optim.Muon([p], momentum=1), ValueError, "`momentum` is 1 but", id="Muon momentum"),
+        pytest.param(
+            lambda p: optim.Muon([p], ns_steps=100),
+            ValueError,
+            "`ns_steps` is 100 but must be at most 99.",
+            id="ns_steps",
+        ),
+        pytest.param(lambda p: optim.Muon([p], ns_steps=-1), ValueError, "must be at least 0", id="negative ns_steps"),
+        pytest.param(
+            lambda p: optim.Muon([p], ns_coefficients=(1, 2)),
+            ValueError,
+            "`ns_coefficients` must be three numbers, not (1, 2).",
+            id="two ns_coefficients",
+        ),
+        pytest.param(
+            lambda p: optim.Muon([p], ns_coefficients=(1, 2, np.nan)),
+            ValueError,
+            "`ns_coefficients` is nan",
+            id="ns_coefficients",
+        ),
+        pytest.param(
+            lambda p: optim.Muon([p], adjust_lr_fn="match"), ValueError, "`adjust_lr_fn` is 'match'", id="adjust_lr_fn"
+        ),
     ],
 )
 def test_construction_says_what_is_wrong(make, error, text):
@@ -279,3 +304,21 @@ def test_a_parameter_of_another_form_than_its_buffers_changes_nothing(name, arra
     ):
         optimizer.step()
     np.testing.assert_array_equal(first.data, 1)
+
+
+@pytest.mark.parametrize("shape", [(7, 20), (20, 7), (9, 9), (20, 7, 1, 2), (5, 33, 3)], ids=str)
+def test_muons_step_is_nearly_orthogonal(shape, backend, rng):
+    """With coefficients that let the iteration converge, the step's singular values are 1."""
+    parameter, grad = nn.Parameter(np.zeros(shape)), rng.standard_normal(shape)
+    options = {"lr": 1.0, "ns_coefficients": (15 / 8, -10 / 8, 3 / 8), "ns_steps": 30}
+    step([parameter], optim.Muon([parameter], weight_decay=0, **options), [grad])
+    rows, columns = len(grad), grad.size // len(grad)
+    u, _, v = np.linalg.svd(grad.reshape(rows, columns), full_matrices=False)
+    expected = -(max(1, rows / columns) ** 0.5) * (u @ v)
+    np.testing.assert_allclose(parameter.data.reshape(rows, columns), expected, atol=1e-10)
+
+
+def test_muon_takes_a_number_as_a_matrix(backend):
+    parameter = nn.Parameter(np.array(1.0))
+    step([parameter], optim.Muon([parameter], 0.5, 0, ns_steps=0), [np.array(-3.0)])
+    assert parameter.data == 1.5

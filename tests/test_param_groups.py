@@ -36,27 +36,24 @@ def parameters(rng, dtype=np.float64) -> list[nn.Parameter]:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-12), (np.float32, 1e-5)], ids=["float64", "float32"])
-def test_steps_are_those_of_torch(name, dtype, rtol, rng, backend):
+def test_steps_are_those_of_torch(name, dtype, rtol, rng, backend, monkeypatch):
     """Settings change in between, and some gradients are missing."""
-    torch = pytest.importorskip("torch")
+    torch, twin = pytest.importorskip("torch"), pytest.importorskip("tests.torch_optimizers")
     kind, options = OPTIMIZERS[name]
     ours = parameters(rng, dtype)
-    theirs = [torch.nn.Parameter(torch.tensor(parameter.data)) for parameter in ours]
-    optimizer, twin = grouped(ours, kind, **options), grouped(theirs, getattr(torch.optim, kind.__name__), **options)
+    theirs = twin.twins(ours)
+    optimizer, other = grouped(ours, kind, **options), grouped(theirs, getattr(torch.optim, kind.__name__), **options)
     for i in range(20):
-        for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-            a.grad = rng.standard_normal(a.shape).astype(dtype) if i % 5 != k else None
-            b.grad = None if a.grad is None else torch.tensor(a.grad)
+        for k, parameter in enumerate(ours):
+            parameter.grad = rng.standard_normal(parameter.shape).astype(dtype) if i % 5 != k else None
         if i == 10:
-            for each in (optimizer, twin):
+            for each in (optimizer, other):
                 each.param_groups[1]["lr"] = 0.2
                 each.param_groups[2]["weight_decay"] = 0.1
-        optimizer.step()
-        twin.step()
-    for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(a.data, b.detach().numpy(), rtol=rtol, atol=rtol)
-    for own, other in zip(optimizer.param_groups, twin.param_groups, strict=True):
-        assert {name: own[name] for name in own if name != "params"} == {n: other[n] for n in own if n != "params"}
+        twin.step(optimizer, other, ours, theirs, monkeypatch)
+    twin.assert_same(ours, theirs, rtol)
+    for own, its in zip(optimizer.param_groups, other.param_groups, strict=True):
+        assert {name: own[name] for name in own if name != "params"} == {n: its[n] for n in own if n != "params"}
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -125,7 +122,7 @@ def test_attributes_are_settings_of_the_first_group_and_set_all():
     assert [group["params"] for group in optimizer.param_groups] == [(first,), (second,)]
 
 
-@pytest.mark.parametrize("name", ["SGD, momentum", "Adam, amsgrad", "RMSprop, all options"])
+@pytest.mark.parametrize("name", ["SGD, momentum", "Adam, amsgrad", "RMSprop, all options", "Muon"])
 def test_a_group_that_is_added_trains(name, rng, backend):
     """It is also trained by the program of a training step, which is recorded again."""
     kind, options = OPTIMIZERS[name]
@@ -169,7 +166,7 @@ def test_a_group_that_is_added_trains_where_everything_learned_before():
     assert (model[1].weight.data != before).any()
 
 
-@pytest.mark.parametrize("name", ["SGD, momentum", "Adam", "AdamW", "RMSprop"])
+@pytest.mark.parametrize("name", ["SGD, momentum", "Adam", "AdamW", "RMSprop", "Muon"])
 def test_rates_change_without_another_program(name, rng):
     kind, options = OPTIMIZERS[name]
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3, rng=rng), nn.Linear(3, 2, rng=rng))

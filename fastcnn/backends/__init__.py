@@ -23,7 +23,7 @@ FILES = (
     "layout", "conv", "conv_transpose", "padding", "pooling", "adaptive_pooling", "interpolation", "normalization",
     "group_norm",
     "linear", "activations", "prelu", "residual", "branches", "softmax", "losses", "class_losses", "element_losses",
-    "optim",
+    "optim", "muon",
 )  # fmt: skip
 """Files of a backend package that contain its operations."""
 

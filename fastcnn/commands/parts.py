@@ -15,6 +15,7 @@ OPTIMIZERS: dict[str, tuple[Callable, float, dict]] = {
     "adamw": (optim.AdamW, 0.003, {}),
     "sgd": (optim.SGD, 0.1, {"momentum": 0.9}),
     "rmsprop": (optim.RMSprop, 0.001, {}),
+    "muon": (optim.Muon, 0.01, {}),
 }
 
 AUGMENTS: dict[str, tuple[Callable, dict]] = {

@@ -6,6 +6,7 @@ from fastcnn import _absent
 from fastcnn.optim.adam import *
 from fastcnn.optim.averaging import ExponentialMovingAverage
 from fastcnn.optim.clipping import clip_grad_norm, clip_grad_value
+from fastcnn.optim.muon import *
 from fastcnn.optim.optimizer import Optimizer
 from fastcnn.optim.rmsprop import *
 from fastcnn.optim.schedules import (

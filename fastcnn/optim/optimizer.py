@@ -149,7 +149,7 @@ class Optimizer:
                 raise ValueError(f"Parameter {i} cannot be changed in place: its array is read-only or strided.")
             places.append(i)
             parameters.append(data)
-            grads.append(np.ascontiguousarray(grad))
+            grads.append(np.asarray(grad, order="C"))
         return places, parameters, grads
 
     def zero_grad(self, set_to_none: bool = True) -> None:

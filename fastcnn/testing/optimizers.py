@@ -25,6 +25,12 @@ OPTIMIZERS: dict[str, tuple[type[optim.Optimizer], dict]] = {
     "RMSprop, momentum": (optim.RMSprop, {"lr": 0.01, "momentum": 0.9}),
     "RMSprop, centered": (optim.RMSprop, {"lr": 0.01, "alpha": 0.9, "centered": True}),
     "RMSprop, all options": (optim.RMSprop, {"lr": 0.01, "centered": True, "momentum": 0.5, "weight_decay": 0.02}),
+    "Muon": (optim.Muon, {"lr": 0.1}),
+    "Muon, other iteration": (optim.Muon, {"lr": 0.1, "ns_coefficients": (2, -1.5, 0.5), "ns_steps": 3, "eps": 0.5}),
+    "Muon, all options": (
+        optim.Muon,
+        {"lr": 0.1, "weight_decay": 0.3, "momentum": 0.5, "nesterov": False, "adjust_lr_fn": "match_rms_adamw"},
+    ),
 }
 CLASSES = tuple(dict.fromkeys(kind for kind, _ in OPTIMIZERS.values()))
 ONE_OF_EACH = tuple({kind: name for name, (kind, _) in OPTIMIZERS.items()}.values())

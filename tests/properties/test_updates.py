@@ -145,6 +145,30 @@ def test_rmsprop_update(drawn, lr, alpha, momentum, weight_decay, centered):
     hold(names, "rmsprop_update", [parameter, grad, square, mean, velocity], settings, errors, largest)
 
 
+ITERATIONS = ((3.4445, -4.775, 2.0315), 5, 1e-7), ((2.0, -1.5, 0.5), 3, 0.5), ((1.5, -0.5, 0.0), 0, 1e-3)
+
+
+@given(steps(3), rates, momenta, decays, st.booleans(), st.sampled_from(ITERATIONS))
+def test_muon_update(drawn, rate, momentum, decay, nesterov, iteration):
+    """An iteration multiplies errors by 6 at most: the slope of its polynomial is at most 3.4."""
+    dtype, arrays = drawn
+    parameter, grad, velocity = arrays
+    _, count, eps = iteration
+    tiny = 8 * float(np.finfo(dtype).tiny)
+    with np.errstate(over="ignore", invalid="ignore"):
+        g, v = ((1 - momentum) * wide(grad), momentum * wide(velocity))
+        direction = momentum * (g + v) + g if nesterov else g + v
+        of_direction = gamma(dtype, ROUNDINGS) * 2 * (np.abs(g) + np.abs(v)) + tiny
+        norm = max(np.linalg.norm(direction), eps)
+        of_matrix = np.nan_to_num(np.linalg.norm(of_direction) / norm, nan=0.0)  # divided by infinity, it is exact
+        of_step = 6.0**count * (of_matrix + gamma(dtype, 100))
+        p_error = gamma(dtype, ROUNDINGS) * (2 * size(parameter) + rate) + rate * np.minimum(of_step, 4) + tiny
+    errors = {"parameter": p_error, "velocity": of_direction}
+    settings = [rate], momentum, nesterov, decay, *iteration
+    largest = size(parameter) + 4 * rate + np.abs(g) + np.abs(v)
+    hold({"parameter": 0, "velocity": 2}, "muon_update", arrays, settings, errors, 2 * largest)
+
+
 @given(steps(2), st.sampled_from([0.0, 0.1, 0.999, 1.0]))
 def test_average_update(drawn, decay):
     dtype, arrays = drawn

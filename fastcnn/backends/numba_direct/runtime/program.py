@@ -97,6 +97,7 @@ class Program:
         fixed = [*outputs, *map(buffers.find, recorder.called)]
         self._between = [buffer for buffer in own if buffer not in fixed]
         self._buffers = [*own, *inputs_at, *others]
+        self._intermediate = self.allocated  # as the arguments of steps have them; see `share`
         self._within: list[list[Move]] = [[] for _ in self._starts[1:]]
 
     def __call__(self, *inputs) -> list:
@@ -122,8 +123,8 @@ class Program:
         steps, new = self.parts[len(self.parts) - len(attempt.parts) :], attempt.given
         if [(a.shape, a.dtype) for a in new] != [(a.shape, a.dtype) for a in self._given]:
             return False
-        old = {id(array): own for array, own in zip(new, self._given, strict=True)}
-        if not all(step.is_like(*launch, old) for step, launch in zip(steps, attempt.parts, strict=True)):
+        same = _Same(new, self._given, attempt.allocated, self._intermediate)
+        if not all(step.is_like(*launch, same) for step, launch in zip(steps, attempt.parts, strict=True)):
             return False
         for array, own in zip(new, self._given, strict=True):
             own[...] = array
@@ -144,14 +145,22 @@ class Program:
         write_addresses(self._words, moves(across), block)
         self._within = self._moves_within(within)
         at = 0
-        gone = Buffers(self._between)  # steps must not keep the arrays of the first run alive
-        self.parts = [part.without(gone) if isinstance(part, Step) else part for part in self.parts]
+        gone, stand_ins = Buffers(self._between), dict[tuple, np.ndarray]()
+
+        def stand_in(array: np.ndarray) -> np.ndarray:  # as steps must not keep the arrays of the first run alive
+            if not array.size or gone.find(array) is None:
+                return array
+            key = memory.address(array), array.shape, array.dtype
+            return stand_ins.setdefault(key, np.broadcast_to(np.empty((), array.dtype), array.shape))
+
+        self.parts = [part.without(stand_in) if isinstance(part, Step) else part for part in self.parts]
         for launch in self._calls:
             if isinstance(launch, Launch):
-                launch.chains = [[step.without(gone) for step in chain] for chain in launch.chains]
+                launch.chains = [[step.without(stand_in) for step in chain] for chain in launch.chains]
                 count = len(launch.steps)
                 launch.move(self._within[at : at + count])
                 at += count
+        self._intermediate = list(stand_ins.values())
         for buffer in self._between:
             buffer.array = None
         self.allocated = [*(buffer.array for buffer in self._buffers if buffer.array is not None), block]
@@ -197,6 +206,32 @@ class Program:
         """Use one thread from now on, as the steps are too small to share; the program must have no Python calls."""
         for launch in self._calls:
             launch.alone = True
+
+
+class _Same:
+    """Compares arguments of a launch with those of a step, although the launch has other arrays.
+
+    Parameters
+    ----------
+    given, own_given : list of ndarray
+        Arrays with new values of settings, and the program's arrays for them.
+    allocated, own_allocated : list of ndarray
+        Arrays that the launches use for intermediate values, and the program's, in any order.
+    """
+
+    def __init__(self, given, own_given, allocated, own_allocated):
+        self._own = {id(array): id(own) for array, own in zip(given, own_given, strict=True)}
+        self._new, self._stands = set(map(id, allocated)), set(map(id, own_allocated))
+
+    def __call__(self, value, own) -> bool:
+        if not isinstance(value, np.ndarray):
+            return value == own
+        if id(value) not in self._own and id(value) in self._new:  # seen for the first time
+            if id(own) not in self._stands or (value.shape, value.dtype) != (own.shape, own.dtype):
+                return False
+            self._stands.discard(id(own))
+            self._own[id(value)] = id(own)
+        return self._own.get(id(value), id(value)) == id(own)
 
 
 def record(function: Callable[..., Sequence], inputs: Sequence, known: Sequence[np.ndarray]) -> tuple[Program, list]:

@@ -112,10 +112,11 @@ def given(array: np.ndarray) -> np.ndarray:
 
 
 def attempted(function: Callable[[], Any]) -> Recorder:
-    """Call a function without launching kernels; returns what it would launch, and what it passed to `given`."""
+    """Call a function without launching kernels; returns what it would launch, allocated, and passed to `given`."""
     before, _thread.attempt = _thread.attempt, Recorder()
     try:
-        function()
+        with memory.noting(_thread.attempt.allocated):
+            function()
         return _thread.attempt
     finally:
         _thread.attempt = before

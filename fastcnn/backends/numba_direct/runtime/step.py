@@ -1,14 +1,11 @@
 """The steps of a program: each is a kernel with its arguments."""
 
-import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastcnn.backends.numba_direct.runtime import memory
 from fastcnn.backends.numba_direct.runtime.arguments import places
-from fastcnn.backends.numba_direct.runtime.buffers import Buffers
 
 Tasks = int | tuple[int, int]
 """The number of tasks; or (blocks, tasks per block), if each task belongs to one block of images.
@@ -49,26 +46,25 @@ class Step(NamedTuple):
         """The non-empty arrays: the word of the record that holds the address, the argument's name, and the array."""
         return (found for found in places(self.arguments) if found[2].size)
 
-    def is_like(self, kernel: Any, tasks: Tasks, arguments: dict[str, Any], given: dict[int, np.ndarray]) -> bool:
-        """Whether a launch would repeat this step; ``given`` maps ids of its new arrays to those that they replace."""
-
-        def same(value, own) -> bool:
-            if isinstance(value, np.ndarray):
-                return given.get(id(value), value) is own
-            if isinstance(value, list):
-                return len(value) == len(own) and all(map(operator.is_, value, own))
-            return value == own
-
+    def is_like(self, kernel: Any, tasks: Tasks, arguments: dict[str, Any], same: Callable[[Any, Any], bool]) -> bool:
+        """Whether a launch would repeat this step; ``same`` compares its arrays and numbers with this step's."""
         own = self.arguments
         return (self.kernel, self.tasks, own.keys()) == (kernel, *divided(tasks)[:1], arguments.keys()) and all(
-            same(value, own[name]) for name, value in arguments.items()
+            len(value) == len(own[name]) and all(map(same, value, own[name]))
+            if isinstance(value, list)
+            else same(value, own[name])
+            for name, value in arguments.items()
         )
 
-    def without(self, buffers: Buffers) -> "Step":
-        """The same step, with placeholders of the same shape for the arrays in these buffers."""
-        gone = [(name, array) for _, name, array in self.arrays() if buffers.find(array)]
-        shapes = {memory.address(array): np.broadcast_to(np.empty((), array.dtype), array.shape) for _, array in gone}
-        return self._replace(arguments=self.arguments | {name: shapes[memory.address(array)] for name, array in gone})
+    def without(self, stand_in: Callable[[np.ndarray], np.ndarray]) -> "Step":
+        """The same step with other arrays of the same shapes."""
+
+        def replaced(value):
+            if isinstance(value, list):
+                return [array if array is None else stand_in(array) for array in value]
+            return stand_in(value) if isinstance(value, np.ndarray) else value
+
+        return self._replace(arguments={name: replaced(value) for name, value in self.arguments.items()})
 
 
 def divided(tasks: Tasks) -> tuple[int, int]:
