@@ -37,9 +37,20 @@ def muon_update(
         dtype = moved[0].dtype
         directions = [aligned((math.prod(array.shape[:1]), math.prod(array.shape[1:])), dtype) for array in moved]
         launch(_direction, [slopes, speeds, directions], (momentum, 1 - momentum), nesterov=nesterov)
+        vectors = [direction for direction in directions if 1 in direction.shape]
+        if vectors:
+            _stretch_all(vectors, coefficients, steps, eps)
         for direction in directions:
-            _orthogonalize(direction, coefficients, steps, eps)
+            if 1 not in direction.shape:
+                _orthogonalize(direction, coefficients, steps, eps)
         launch(_subtract, [moved, directions], (decay,), rates=given(np.array(some_rates, dtype)))
+
+
+def _stretch_all(vectors: list[np.ndarray], coefficients: tuple[float, float, float], steps: int, eps: float) -> None:
+    """`_orthogonalize` for matrices of one row or column, whose only singular value is their norm."""
+    sizes, numbers = np.array([vector.size for vector in vectors]), np.array([*coefficients, eps])
+    lists = {"arrays": vectors, "sizes": given(sizes), "like": vectors[0]}
+    _stretch(len(vectors), **lists, numbers=given(numbers), steps=steps)
 
 
 def _orthogonalize(matrix: np.ndarray, coefficients: tuple[float, float, float], steps: int, eps: float) -> None:
@@ -92,6 +103,24 @@ def _direction(first, last, a, scratch):
             slope = rest * grad[i]
             velocity[i] = momentum * velocity[i] + slope
             direction[i] = momentum * velocity[i] + slope if nesterov else velocity[i]
+
+
+@flushing_kernel
+def _stretch(first, last, a, scratch):
+    """A task is a vector."""
+    for k in range(first, last):
+        vector, total = array_of(0, k, a), 0.0
+        for i in range(vector.size):
+            total += np.float64(vector[i]) * np.float64(vector[i])
+        norm = math.sqrt(total)
+        least = a.numbers[3] if norm < a.numbers[3] else norm  # NaN stays NaN
+        value, factor = norm / least, 1 / least
+        for _ in range(a.steps):
+            square = value * value
+            change = a.numbers[0] + (a.numbers[1] + a.numbers[2] * square) * square
+            value, factor = value * change, factor * change
+        for i in range(vector.size):
+            vector[i] = vector[i] * factor
 
 
 @flushing_kernel(writes="rows")
