@@ -289,6 +289,18 @@ def test_a_file_that_is_cut_while_it_is_read():
         _safetensors.read(io.BytesIO(content[:-1]), len(content))
 
 
+def test_a_header_that_is_nested_too_deeply():
+    header = b'{"a":' + b"[" * 200_000
+    content = len(header).to_bytes(8, "little") + header
+    with pytest.raises(ValueError, match="its header is nested too deeply"):
+        _safetensors.read(io.BytesIO(content), len(content))
+
+
+def test_a_dtype_that_no_file_can_hold():
+    with pytest.raises(TypeError, match="`w` is complex128, which safetensors files cannot hold"):
+        _safetensors.parts({"w": np.zeros(2, np.complex128)}, {})
+
+
 def links(kind: bytes, name: str, target: str) -> bytes:
     """Make CIFAR-10's archive with an additional first member."""
     stream = io.BytesIO()

@@ -306,6 +306,16 @@ def test_it_can_be_trained_further(tmp_path, rng):
     assert losses[0] == losses[1]
 
 
+@pytest.mark.parametrize("padding", ["same", 2])
+def test_signals_in_a_circle(padding, tmp_path, rng):
+    layer = nn.Conv1d(3, 4, 4 if padding == "same" else 3, padding=padding, padding_mode="circular", rng=rng)
+    interop.to_onnx(layer, tmp_path / "a.onnx", (3, 9))
+    read = interop.from_onnx(tmp_path / "a.onnx")
+    assert repr(read[0]).startswith("Conv1d(3, 4, ")
+    x = rng.standard_normal((2, 3, 9)).astype(np.float32)
+    np.testing.assert_array_equal(read(x), layer(x))
+
+
 def test_dropout_draws_from_the_given_generator(tmp_path):
     path = save(tmp_path / "a.onnx", [("Dropout", ["x", "r"], "y", {})], IMAGE, {"r": np.float32(0.4)})
     masks = [interop.from_onnx(path, rng=np.random.default_rng(seed)).train()(X) for seed in (0, 0, 1)]

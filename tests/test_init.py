@@ -56,6 +56,13 @@ def test_kaiming_spread(fill, spread, rng):
     assert parameter.data.mean() == pytest.approx(0, abs=0.05 * spread)
 
 
+def test_constants():
+    parameter = nn.Parameter(np.zeros((2, 3), np.float32))
+    for fill, value in ((nn.init.ones_, 1), (lambda p: nn.init.constant_(p, -2.5), -2.5), (nn.init.zeros_, 0)):
+        fill(parameter)
+        np.testing.assert_array_equal(parameter.data, np.full((2, 3), value))
+
+
 def test_he_fills_weights_and_zeroes_biases(rng):
     model = models.LeNet5(rng=rng)
     nn.init.he_(model, rng)

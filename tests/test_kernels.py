@@ -11,7 +11,7 @@ import fastcnn
 from fastcnn.backends.numba_direct.runtime.compile import kernel
 from fastcnn.backends.numba_direct.runtime.memory import aligned
 from fastcnn.backends.numba_direct.runtime.program import Program, record
-from fastcnn.backends.numba_direct.runtime.recorder import Recorder
+from fastcnn.backends.numba_direct.runtime.recorder import Recorder, given
 from tests.in_threads import in_threads
 
 
@@ -107,6 +107,17 @@ def test_a_program_does_its_steps_in_their_order():
     assert program_of([], known=[])() == []
 
 
+def test_a_result_may_be_asked_for_twice():
+    def function(x):
+        y = aligned((4,), x.dtype)
+        _copy(4, x=x, out=y)
+        return y, y[2:], y
+
+    program, _ = record(function, [np.arange(4)], [])
+    for found, expected in zip(program(np.arange(10, 14)), ([10, 11, 12, 13], [12, 13], [10, 11, 12, 13]), strict=True):
+        assert found.tolist() == expected
+
+
 def test_a_program_refuses_what_numpy_computed():
     x, out = np.ones(4, np.int64), np.empty(4, np.int64)
     step = _copy.step(4, 0, {"x": x, "out": out})
@@ -138,6 +149,7 @@ def test_a_program_is_renewed_by_the_same_launches_only(shared):
     assert not program.renew(lambda: copies(x, out, order=[(0, 1), (0, 2)]))
     assert not program.renew(lambda: copies(x, out, new=np.empty))
     assert not program.renew(lambda: copies(aligned((4,), x.dtype), out))
+    assert not program.renew(lambda: given(np.ones(1)))
     out[:] = 7
     program()
     assert (out == 1).all()

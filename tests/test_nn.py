@@ -524,6 +524,7 @@ def test_repr_shows_the_model():
     assert repr(nn.ConvTranspose2d(1, 2, 3, stride=2, padding=1, output_padding=(1, 0), bias=False)) == (
         "ConvTranspose2d(1, 2, kernel_size=(3, 3), stride=(2, 2), padding=(1, 1), output_padding=(1, 0), bias=False)"
     )
+    assert repr(nn.GELU("tanh")) == "GELU(approximate='tanh')"
     assert repr(nn.ConvTranspose2d(1, 2, 3)) == "ConvTranspose2d(1, 2, kernel_size=(3, 3))"
     assert repr(nn.AdaptiveAvgPool2d((1, None))) == "AdaptiveAvgPool2d(output_size=(1, None))"
     assert repr(nn.Dropout(0.3)) == "Dropout(p=0.3)"

@@ -230,6 +230,14 @@ def test_a_plateau_by_hand():
     assert schedule.best == 1
 
 
+def test_changes_below_eps_are_not_made():
+    optimizer = make_optimizer("SGD")
+    schedule = optim.ReduceLROnPlateau(optimizer, factor=0.5, patience=0, eps=0.02)
+    for _ in range(5):
+        schedule.step(1.0)
+    assert optimizer.lr == 0.025  # not 0.0125
+
+
 def test_only_a_plateau_needs_a_metric():
     assert optim.ReduceLROnPlateau.needs_metric
     assert optim.ReduceLROnPlateau(make_optimizer("SGD")).every == "epoch"

@@ -66,6 +66,9 @@ def test_named_layers_are_attributes():
     assert "(conv1): Conv2d(1, 4, kernel_size=(3, 3))" in repr(model)
     assert not hasattr(model, "conv2")
     model.insert(0, nn.Identity())
+    last = model.pop()
+    assert type(last) is nn.Linear
+    model.add_module("fc", last)
     assert [name for name, _ in model.named_children()] == ["0", "conv1", "relu", "flat", "fc"]
     del model.relu
     model.layers = [model.conv1, *model.layers[2:]]

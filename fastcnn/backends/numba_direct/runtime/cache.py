@@ -144,7 +144,6 @@ class Compiled(NamedTuple):
 
 class _Thread(threading.local):
     done = Compiled(0, 0.0, 0.0)
-    busy = False
     tell: Callable[[], None] | None = None
 
 
@@ -167,17 +166,15 @@ def telling(tell: Callable[[], None]) -> Iterator[None]:
 
 
 def _timed(compile: Callable) -> Callable:
-    """Wrap a dispatcher's ``compile`` to count its time; nested compilations count as part of the outer one."""
+    """Wrap a dispatcher's ``compile`` to count its time."""
 
     @functools.wraps(compile)
     def timed(signature):
-        if _thread.busy:
-            return compile(signature)
-        before, start, _thread.busy = _thread.done, time.perf_counter(), True
+        before, start = _thread.done, time.perf_counter()
         try:
             return compile(signature)
         finally:
-            done, spent, _thread.busy = _thread.done, time.perf_counter() - start, False
+            done, spent = _thread.done, time.perf_counter() - start
             field = "reading" if done.kernels == before.kernels else "seconds"
             if field == "seconds":
                 _unreported.append((0, spent))
