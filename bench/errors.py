@@ -289,7 +289,7 @@ def ten_steps(name):
     kind, options = STEPS[name]
 
     def steps(by, N, draw, rng) -> dict[str, np.ndarray]:
-        parameter, grads = draw(1000), draw(10, 1000)
+        parameter, grads = draw(20, 50), draw(10, 20, 50)
         if by == "PyTorch":
             return {"parameter": their_steps(kind.__name__, options, parameter, grads)}
         ours = nn.Parameter(parameter)

@@ -2,9 +2,11 @@
 
 python examples/cifar10.py --recipe small --seeds 1
 
-The network and the recipe are those of K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024,
-https://arxiv.org/abs/2404.00498, in which it reaches 94 %. The small recipe has fewer filters and epochs. It reached
-87.1 % after 11.3 minutes on two cores of an AMD EPYC without AVX-512, with pictures from a JPEG copy of CIFAR-10.
+The network is that of K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024,
+https://arxiv.org/abs/2404.00498. Muon trains all of its parameters (K. Jordan et al., "Muon: An optimizer for hidden
+layers in neural networks", 2024). The small recipe has fewer filters and epochs. It reached 88.5 % after 12.8 minutes
+on two cores of an AMD EPYC without AVX-512, with pictures from a JPEG copy of CIFAR-10; SGD with momentum reached
+87.1 %.
 
 Predictions are averages over six views of a picture; the accuracy by one view is printed beside them.
 """
@@ -13,7 +15,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -32,19 +34,18 @@ WHITENED = 24  # filters of the first layer: the 12 components of 2x2 pixels in 
 class Recipe:
     """The widths of the network's blocks, and how it is trained.
 
-    SGD with Nesterov's momentum. The learning rate rises from a fifth of `lr` to `lr` in the first 23 % of the steps
-    and then falls to 7 % of it. Biases have a rate of their own, and so has the last layer. The product of rate and
-    weight decay is the same for all.
+    The learning rates fall linearly to 0. A step of Muon has a length that does not depend on the gradients: with a
+    rate of 0.24, a filter turns by about 0.24 radians.
     """
 
     widths: tuple[int, int, int]
     epochs: float
-    batch_size: int = 1024
-    lr: float = 1.5
-    bias_scale: float = 64  # times `lr`
-    head_scale: float = 1 / 81  # times `lr`: as if the logits were divided by 9
-    weight_decay: float = 0.00133
-    momentum: float = 0.85
+    batch_size: int = 1000
+    lr: float = 0.24  # of the filters
+    momentum: float = 0.6
+    bias_lr: float = 0.02
+    head_lr: float = 0.01  # of the last layer
+    slow_momentum: float = 0.85  # of the biases and the last layer
     label_smoothing: float = 0.2
     whitening_bias_epochs: int = 3  # then it is frozen, and no gradient has to pass the first block
 
@@ -55,7 +56,7 @@ class Recipe:
 
 RECIPES = {
     "small": Recipe(widths=(32, 128, 256), epochs=6),
-    "paper": Recipe(widths=(64, 256, 256), epochs=9.9),
+    "large": Recipe(widths=(64, 256, 256), epochs=8),
 }
 
 
@@ -139,22 +140,16 @@ def train(recipe: Recipe, images: np.ndarray, labels: np.ndarray, seed: int, wat
     rng = np.random.default_rng(seed)
     standardize = Standardized(images)
     model = build(recipe, whitening_filters(standardize(images[:5000])), rng)
-    optimizer = optim.SGD(groups(model, recipe), recipe.lr, recipe.momentum, nesterov=True)
-    rates, steps = [group["lr"] for group in optimizer.param_groups], recipe.steps(len(images))
-    schedule = optim.OneCycleLR(
-        optimizer, rates, steps, pct_start=0.23, anneal_strategy="linear", cycle_momentum=False,
-        div_factor=5, final_div_factor=0.2 / 0.07,
-    )  # fmt: skip
+    optimizer, steps = optim.Muon(groups(model, recipe), weight_decay=0), recipe.steps(len(images))
+    schedule = optim.LinearLR(optimizer, start_factor=1, end_factor=0, total_iters=steps, every="batch")
     step = training.TrainStep(model, optimizer, nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing))
-    average, frozen = model.state_dict(), recipe.whitening_bias_epochs * (len(images) // recipe.batch_size)
+    frozen = recipe.whitening_bias_epochs * (len(images) // recipe.batch_size)
     for k, (x, t) in enumerate(batches(recipe, images, labels, rng), start=1):
         if k == frozen:
             model[0].bias.requires_grad = False
+        normalize(optimizer.param_groups[0]["params"])
         watch(k, step(standardize(x), t))
         schedule.step()
-        if k % 5 == 0:
-            follow(model, average, 0.95**5 * (k / steps) ** 3)
-    follow(model, average, 1.0)
     return model, standardize
 
 
@@ -164,18 +159,16 @@ def groups(model: nn.Module, recipe: Recipe) -> list[dict]:
     filters = [parameter for parameter in body if parameter.data.ndim > 1]
     biases = [parameter for parameter in body if parameter.data.ndim == 1]
     return [
-        {"params": params, "lr": recipe.lr * scale, "weight_decay": recipe.weight_decay / scale}
-        for params, scale in ((filters, 1), (biases, recipe.bias_scale), ([head], recipe.head_scale))
+        {"params": filters, "lr": recipe.lr, "momentum": recipe.momentum},
+        {"params": biases, "lr": recipe.bias_lr, "momentum": recipe.slow_momentum},
+        {"params": [head], "lr": recipe.head_lr, "momentum": recipe.slow_momentum},
     ]
 
 
-def follow(model: nn.Module, average: dict[str, np.ndarray], decay: float) -> None:
-    """Let the average follow the weights, then put it in their place (M. Zhang et al., "Lookahead optimizer", 2019)."""
-    for name, value in model.named_state():
-        if value.data.dtype == np.float32:
-            average[name] *= np.float32(decay)
-            average[name] += np.float32(1 - decay) * value.data
-            value.data[...] = average[name]
+def normalize(filters: Iterable[nn.Parameter]) -> None:
+    """Scale the filters of each layer to a mean square norm of 1; the batch normalization behind them undoes it."""
+    for parameter in filters:
+        parameter.data *= np.float32(len(parameter.data) ** 0.5 / np.linalg.norm(parameter.data))
 
 
 def logits(model: nn.Module, standardize: Standardized, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -71,6 +71,7 @@ OPTIMIZERS = {
     "SGD": lambda groups: optim.SGD(groups, 0.05, momentum=0.9, weight_decay=1e-3),
     "Adam": lambda groups: optim.Adam(groups, 0.01, amsgrad=True),
     "RMSprop": lambda groups: optim.RMSprop(groups, 0.01, centered=True, momentum=0.5),
+    "Muon": lambda groups: optim.Muon(groups, 0.01),
 }
 
 
@@ -322,7 +323,7 @@ def operations() -> dict[str, Callable[[], Operation]]:
         "loading of states": loading, "inference": inference, "loader": loader, "writing": writing,
         "reading": reading, "files of large": large_files,
     }  # fmt: skip
-    for net, optimizer in ((lenet5, "SGD"), (small, "Adam"), (in_parts, "RMSprop"), (large, "Adam")):
+    for net, optimizer in ((lenet5, "SGD"), (small, "Adam"), (small, "Muon"), (in_parts, "RMSprop"), (large, "Adam")):
         for backend in ("numba", "numpy"):
             for how in (whole_steps, separate_calls):
                 name = f"{how.__name__.replace('_', ' ')} of {net.__name__} with {optimizer}, {backend}"

@@ -10,7 +10,7 @@ import fastcnn
 from examples import cifar10
 from fastcnn import data, training
 
-SMALL = cifar10.Recipe(widths=(4, 5, 6), epochs=5.5, batch_size=8, lr=0.3, bias_scale=2, whitening_bias_epochs=1)
+SMALL = cifar10.Recipe(widths=(4, 5, 6), epochs=5.5, batch_size=8, whitening_bias_epochs=1)
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def test_steps_of_a_part_of_an_epoch(pictures, rng):
     assert {(x.shape, len(t)) for x, t in found} == {((8, 3, 32, 32), 8)}
 
 
-def test_it_learns_and_ends_with_the_average(pictures):
+def test_it_learns(pictures):
     seen = []
     model, standardize = cifar10.train(SMALL, *pictures, seed=0, watch=lambda *step: seen.append(step))
     assert [step for step, _ in seen] == [*range(1, 23)]
@@ -84,21 +84,27 @@ def test_six_views(pictures):
     np.testing.assert_allclose(cifar10.logits(model, standardize, images)[1], expected, atol=1e-4)
 
 
-def test_the_average_follows_the_weights():
-    model = fastcnn.nn.Sequential(fastcnn.nn.Linear(1, 1), fastcnn.nn.BatchNorm1d(1))
-    average = {name: np.zeros_like(array) for name, array in model.state_dict().items()}
-    model[0].weight.data[...], model[1].running_mean.data[...] = 8, 4
-    cifar10.follow(model, average, 0.75)
-    assert (model[0].weight.data, model[1].running_mean.data, average["0.weight"]) == (2, 1, 2)
-    cifar10.follow(model, average, 1.0)
-    assert average["0.weight"] == 2
-
-
-def test_groups_have_one_product_of_rate_and_decay():
+def test_parameters_are_divided_by_their_rates():
     model = cifar10.build(SMALL, np.zeros((24, 3, 2, 2)), np.random.default_rng(0))
     groups = cifar10.groups(model, SMALL)
     assert [[parameter.data.ndim for parameter in group["params"]] for group in groups] == [[4] * 6, [1] * 7, [2]]
-    np.testing.assert_allclose([group["lr"] * group["weight_decay"] for group in groups], 0.3 * 0.00133)
+    assert [group["lr"] for group in groups] == [0.24, 0.02, 0.01]
+
+
+def test_rates_fall_to_zero(pictures, monkeypatch):
+    rates, take_step = [], fastcnn.optim.Muon.step
+    monkeypatch.setattr(fastcnn.optim.Muon, "step", lambda self: (rates.append(self.lr), take_step(self))[1])
+    cifar10.train(SMALL, *pictures, seed=0)
+    np.testing.assert_allclose(rates, 0.24 * np.arange(22, 0, -1) / 22)
+
+
+def test_filters_are_normalized(rng):
+    filters = [fastcnn.nn.Parameter(rng.standard_normal((5, 3, 3, 3)).astype(np.float32)) for _ in range(2)]
+    before = filters[1].data / filters[1].data[0, 0, 0, 0]
+    cifar10.normalize(filters)
+    for parameter in filters:
+        assert np.square(parameter.data).sum() == pytest.approx(5)
+    np.testing.assert_allclose(filters[1].data / filters[1].data[0, 0, 0, 0], before, rtol=1e-5)
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ OF_ARRAYS = {  # with the stride through the allocations
     "whole steps of small with Adam, numba": 17, "separate calls of small with Adam, numba": 17,
     "whole steps of lenet5 with SGD, numba": 41, "separate calls of lenet5 with SGD, numba": 23,
     "whole steps of in_parts with RMSprop, numba": 17, "separate calls of in_parts with RMSprop, numba": 17,
+    "whole steps of small with Muon, numba": 37, "separate calls of small with Muon, numba": 37,
+    "whole steps of small with Muon, numpy": 97,
     "whole steps of small with Adam, numpy": 41, "separate calls of small with Adam, numpy": 67,
     "whole steps of in_parts with RMSprop, numpy": 41, "separate calls of in_parts with RMSprop, numpy": 67,
 }  # fmt: skip

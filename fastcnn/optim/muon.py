@@ -22,8 +22,9 @@ class Muon(Optimizer):
     beginning with ``X = d / norm(d)``, each of the `ns_steps` computes ``A = X @ X.T`` and ``X = a * X + (b * A + c * A
     @ A) @ X``. So directions that the gradients rarely show count as much as those that they always show.
 
-    A parameter is a matrix of a row for each of its first dimension: a filter, or the weights of an output, is a row,
-    and a bias is a matrix of one column, so that its step has a constant length. PyTorch's Muon takes matrices only.
+    Each parameter counts as a matrix with a row for each index of its first axis. So each filter of a convolution and
+    the weights of each output of a linear layer are a row, and a bias is a column, whose step has a constant length.
+    PyTorch's Muon takes only parameters that are matrices.
 
     Parameters
     ----------
