@@ -70,7 +70,7 @@ class Muon(Optimizer):
     >>> optimizer.step()  # both directions count
     >>> weight.data.round(2)
     array([[-0.07,  0.  ],
-           [ 0.  , -0.1 ]])
+           [ 0.  , -0.07]])
     """
 
     momentum, nesterov, ns_coefficients, eps = Setting(), Setting(), Setting(), Setting()

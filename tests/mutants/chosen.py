@@ -72,7 +72,7 @@ CHOSEN = [
            "tests/test_losses.py::test_losses_one_by_one_by_hand|-k|numba-float32"),
     Fault(NUMBA + "optim.py", "step = step + momentum * velocity[i] if nesterov else velocity[i]", "step = velocity[i]",
            "tests/test_optim.py::test_two_steps_by_hand|-k|numba and Nesterov"),
-    Fault(NUMBA + "optim.py", "min(start + _CHUNK, sizes[k])", "min(start + _CHUNK, sizes[k] - 1)",
+    Fault(NUMBA + "kernels/lists.py", "min(start + CHUNK, sizes[k])", "min(start + CHUNK, sizes[k] - 1)",
            "tests/test_optim.py::test_two_steps_by_hand|-k|numba and SGD"),
     Fault(NUMBA + "group_norm.py", "statistics[near + L + lane] = mean", "statistics[near + L + lane] = 0",
            "tests/test_group_norm.py::test_numbers_around_ten_thousand_lose_nothing|-k|numba"),

@@ -225,7 +225,7 @@ class _Same:
 
     def __call__(self, value, own) -> bool:
         if not isinstance(value, np.ndarray):
-            return value == own
+            return not isinstance(own, np.ndarray) and value == own
         if id(value) not in self._own and id(value) in self._new:  # seen for the first time
             if id(own) not in self._stands or (value.shape, value.dtype) != (own.shape, own.dtype):
                 return False
