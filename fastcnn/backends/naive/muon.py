@@ -29,12 +29,13 @@ def muon_update(parameters, grads, velocities, rates, momentum, nesterov, decay,
 def _orthogonal(matrix, coefficients, steps, eps):
     """Find a matrix with the singular vectors of ``matrix`` and singular values near 1, by Newton–Schulz iteration."""
     a, b, c = coefficients
-    x = matrix if len(matrix) <= len(matrix.T) else matrix.T
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if tall else matrix
     x = x / max(np.sqrt(sum(number * number for number in x.flat)), eps)
     for _ in range(steps):
         gram = _product(x, x.T)
         x = a * x + _product(b * gram + c * _product(gram, gram), x)
-    return x if len(matrix) <= len(matrix.T) else x.T
+    return x.T if tall else x
 
 
 def _product(a, b):

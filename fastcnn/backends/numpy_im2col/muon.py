@@ -22,10 +22,11 @@ def muon_update(parameters, grads, velocities, rates, momentum, nesterov, decay,
 def _orthogonal(matrix, coefficients, steps, eps):
     """Find a matrix with the singular vectors of ``matrix`` and singular values near 1, by Newton–Schulz iteration."""
     a, b, c = coefficients
-    x = matrix if len(matrix) <= len(matrix.T) else matrix.T
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if tall else matrix
     norm = np.sqrt(np.square(x, dtype=np.float64).sum())  # of float64, which holds the norm of all numbers of float32
     x = (x / max(norm, np.float64(eps))).astype(x.dtype)
     for _ in range(steps):
         gram = x @ x.T
         x = a * x + (b * gram + c * (gram @ gram)) @ x
-    return x if len(matrix) <= len(matrix.T) else x.T
+    return x.T if tall else x

@@ -221,7 +221,8 @@ class _Same:
 
     def __init__(self, given, own_given, allocated, own_allocated):
         self._own = {id(array): id(own) for array, own in zip(given, own_given, strict=True)}
-        self._new, self._stands = set(map(id, allocated)), set(map(id, own_allocated))
+        self._new = set(map(id, allocated))
+        self._stands = set(map(id, own_allocated)) if allocated else set()  # most optimizers allocate nothing
 
     def __call__(self, value, own) -> bool:
         if not isinstance(value, np.ndarray):
