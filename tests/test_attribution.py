@@ -433,3 +433,21 @@ def test_the_last_call_of_a_layer_that_stands_twice():
     other = nn.Sequential(nn.ReLU(), nn.AvgPool2d(1), nn.ReLU(), *HEAD)
     with use_backend("numpy"):
         np.testing.assert_array_equal(nn.grad_cam(model, X, 0), nn.grad_cam(other, X, 0, "2"))
+
+
+def test_a_layer_of_two_names_is_found_by_both():
+    class Named(nn.Module):
+        def __init__(self):
+            self.net = blob_detector()
+            self.conv = self.net[0]
+
+        def forward(self, x):
+            return self.net(x)
+
+        def backward(self, dy):
+            return self.net.backward(dy)
+
+    with use_backend("numpy"):
+        model, x = Named(), np.random.default_rng(0).standard_normal((2, 1, 8, 8))
+        by_one, by_other = (nn.grad_cam(model, x, layer=name) for name in ("net.0", "conv"))
+    np.testing.assert_array_equal(by_one, by_other)

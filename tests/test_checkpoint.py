@@ -71,6 +71,20 @@ def test_an_old_checkpoint_that_is_being_read_is_removed_later(tmp_path, monkeyp
     assert not left.exists()
 
 
+def test_an_old_checkpoint_that_somebody_else_removes_is_no_error(tmp_path, monkeypatch):
+    trainer, loader, validation = make_run(training.Checkpoint(tmp_path, keep=1))
+    unlink = Path.unlink
+
+    def late(path, **how):
+        if path.exists():
+            unlink(path)
+        unlink(path, **how)
+
+    monkeypatch.setattr(Path, "unlink", late)
+    trainer.fit(loader, validation, 2)
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1
+
+
 def test_numbers_that_are_not_finite_come_back_from_strict_json(tmp_path):
     path, (trainer, loader, _) = tmp_path / "a", make_run()
     trainer.history.step_losses.extend([math.nan, math.inf, -math.inf, 0.1])

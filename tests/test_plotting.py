@@ -1,5 +1,6 @@
 """Figures show the right numbers, and errors for bad input."""
 
+import itertools
 import math
 import subprocess
 import sys
@@ -387,6 +388,8 @@ FIGURES = {
     "maps of evidence": lambda: plot_grad_cam(models.LeNet5(), np.stack([IMAGE] * 10), np.arange(10), classes=NAMES),
     "a layer": lambda: plot_feature_maps(nn.Sequential(Odd()), IMAGE, 0),
     "layers": lambda: plot_feature_maps(nn.Sequential(Odd()), IMAGE),
+    "a layer of many maps": lambda: plot_feature_maps(nn.Sequential(nn.Conv2d(1, 33, 3)), IMAGE, 0),
+    "layers of many maps": lambda: plot_feature_maps(nn.Sequential(nn.Conv2d(1, 33, 3), nn.ReLU()), IMAGE),
     "filters": lambda: plot_filters(nn.Conv2d(1, 2, 3)),
     "filters of many channels": lambda: plot_filters(nn.Conv2d(4, 2, 3)),
 }
@@ -406,6 +409,23 @@ def test_no_text_of_a_figure_is_mathematics(draw, tmp_path, monkeypatch):
     for suffix in ("png", "pdf", "svg"):
         figure.savefig(tmp_path / f"a.{suffix}")
     assert not any(text.get_parse_math() for text in figure.findobj(Text) if "$" in text.get_text())
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in ("confusion", "runs", "run")])
+def test_nothing_is_cut_off(name):
+    """Tiles, curves, frames and texts lie inside their figure, and tiles do not overlap."""
+    with use_backend("numpy"):
+        figure = FIGURES[name]()
+    figure.draw_without_rendering()
+    axes, page = figure.axes[0], figure.bbox
+    for part in (*axes.get_images(), *axes.patches, *axes.get_lines(), *axes.texts, axes._left_title):
+        box = part.get_window_extent()
+        assert page.x0 - 1 < box.x0 <= box.x1 < page.x1 + 1, part
+        assert page.y0 - 1 < box.y0 <= box.y1 < page.y1 + 1, part
+    corners = {tuple(image.get_extent()) for image in axes.get_images()}
+    for one, other in itertools.combinations(corners, 2):
+        (left, right, bottom, top), (x0, x1, y1, y0) = one, other  # y points down
+        assert min(right, x1) - max(left, x0) < 1e-9 or min(bottom, y1) - max(top, y0) < 1e-9, (one, other)
 
 
 def test_mathematics_that_somebody_wants_stays():

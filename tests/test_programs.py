@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fastcnn import models, nn, use_backend
+from fastcnn.backends.numba_direct.runtime.buffers import Buffer
 from fastcnn.backends.numba_direct.runtime.listing import Listing, Row, times
 from tests.command_line import call
 
@@ -132,6 +133,16 @@ def test_times_change_nothing(rng):
     np.testing.assert_array_equal(y, outputs[0])
     np.testing.assert_array_equal(dx, outputs[1])
     np.testing.assert_array_equal(model.backward(np.ones_like(y)), dx)  # the state of the forward pass is unchanged
+
+
+def test_a_copy_of_a_buffer_has_the_views_of_the_original():
+    array = np.arange(20.0).reshape(4, 5)
+    buffer, words = Buffer(array), np.zeros(3, np.intp)
+    for word, view in enumerate((array, array[2:], array[1, 3:])):
+        buffer.uses.append((word, buffer.offset(view)))
+    block = buffer.copy(words)
+    np.testing.assert_array_equal(block.view(np.float64)[:20], array.ravel())
+    assert (words - block.ctypes.data).tolist() == [0, 80, 64]
 
 
 def list_rows(program):
