@@ -30,7 +30,7 @@ OTHERS = {
     "32-bit ARM": Toolchain(("arm-linux-gnueabihf-gcc", "-static"), ("qemu-arm",)),
 }
 
-STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wsign-conversion", "-Werror", "-pedantic")
 CHECKED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 FAST = ("-O2",)
 

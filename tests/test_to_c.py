@@ -14,7 +14,7 @@ from fastcnn.interop.c.layers import WRITERS
 from fastcnn.interop.c.listing import steps_of
 from fastcnn.interop.c.memory import plan
 from fastcnn.testing import ADAPTIVE_POOL_CASES, CONV_CASES, NORM_CASES, POOL_CASES, assert_close
-from tests.c_programs import FAST, needs_compiler, outputs, sizes
+from tests.c_programs import FAST, STRICT, needs_compiler, outputs, run, sizes
 from tests.command_line import call as command
 from tests.command_line import main
 from tests.nd import of
@@ -261,6 +261,32 @@ def test_numbers_are_exact(tmp_path, rng):
     layer = set_state(nn.Linear(1, len(weight), bias=False), weight=weight[:, None])
     interop.to_c(layer, tmp_path / "a.c", (1,))
     np.testing.assert_array_equal(outputs(tmp_path / "a.c", np.ones((1, 1), np.float32), weight.shape)[0], weight)
+
+
+@needs_compiler
+def test_two_networks_in_one_program(tmp_path):
+    for name, weight in (("first", 2), ("second", 3)):
+        layer = set_state(nn.Linear(1, 1, bias=False), weight=np.float32([[weight]]))
+        interop.to_c(nn.Sequential(layer, nn.ReLU(), nn.Tanh(), layer), tmp_path / f"{name}.c", (1,))
+        run("cc", *STRICT, f"-Dpredict={name}", "-c", tmp_path / f"{name}.c", "-o", tmp_path / f"{name}.o")
+    main, program = tmp_path / "main.c", tmp_path / "program"
+    main.write_text(TWO)
+    run("cc", *STRICT, main, tmp_path / "first.o", tmp_path / "second.o", "-o", program, "-lm")
+    np.testing.assert_allclose(np.frombuffer(run(program), np.float32), [2 * np.tanh(2), 3 * np.tanh(3)], rtol=1e-6)
+
+
+TWO = """
+#include <stdio.h>
+void first(const float *, float *);
+void second(const float *, float *);
+int main(void)
+{
+    float x = 1, y[2];
+    first(&x, y);
+    second(&x, y + 1);
+    fwrite(y, sizeof y, 1, stdout);
+}
+"""
 
 
 @needs_compiler

@@ -1,13 +1,15 @@
 """C programs of other compilers and for other processors; those that this machine lacks are left out."""
 
+import itertools
 import re
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
 
 from examples import microcontroller
-from fastcnn import data, interop, models, use_backend
+from fastcnn import data, interop, models, nn, use_backend
 from tests.c_programs import FAST, OTHERS, outputs, run
 from tests.test_onnx import draw_statistics
 from tests.test_to_c_int8 import assert_bits, reference
@@ -56,9 +58,9 @@ AVR = """
 #include <avr/sleep.h>
 #include <stdint.h>
 #include <string.h>
-void predict(const uint8_t *, float *);
-static const uint8_t stored[] PROGMEM = {%s};
-static uint8_t image[sizeof stored];
+void predict(const %(kind)s *, float *);
+static const uint8_t stored[] PROGMEM = {%(bytes)s};
+static %(kind)s image[sizeof stored / sizeof(%(kind)s)];
 static float output[10];
 extern uint8_t __heap_start[];
 static void print(const void *bytes, uint8_t n)
@@ -88,10 +90,27 @@ int main(void)
     sleep_mode();
 }
 """
-ATMEGA = "-mmcu=atmega328p", "-Os", "-std=gnu99"
+needs_avr = pytest.mark.skipif(
+    not (shutil.which("avr-gcc") and shutil.which("simavr")), reason="needs avr-gcc and simavr"
+)
 
 
-@pytest.mark.skipif(not (shutil.which("avr-gcc") and shutil.which("simavr")), reason="needs avr-gcc and simavr")
+def simulated(processor, path, image):
+    """Run a program on a simulated AVR processor; return its output, the unused bytes of RAM, and the ELF file."""
+    options = f"-mmcu={processor}", "-Os", "-std=gnu99"
+    main, program = path.with_name("main.c"), path.with_name("main.elf")
+    kind = {"uint8": "uint8_t", "float32": "float"}[image.dtype.name]
+    main.write_text(AVR % {"kind": kind, "bytes": ", ".join(map(str, image.tobytes()))})
+    strict = "-Wall", "-Wextra", "-Wconversion", "-Werror"
+    run("avr-gcc", *options, *strict, "-c", path, "-o", path.with_suffix(".o"))
+    run("avr-gcc", *options, main, path.with_suffix(".o"), "-o", program, "-lm")
+    said = run("sh", "-c", f"simavr -m {processor} -f 16000000 {program} 2>&1")
+    printed = re.search(rb"[0-9a-f]{84}", said)
+    found = bytes.fromhex(printed[0].decode())
+    return np.frombuffer(found[:40], "<f4"), int.from_bytes(found[40:], "little"), program
+
+
+@needs_avr
 def test_on_eight_bits(tmp_path, rng):
     """The network of examples/microcontroller.py fits an ATmega328 and has the bits of the reference."""
     model, path = microcontroller.build(rng), tmp_path / "net.c"
@@ -100,19 +119,65 @@ def test_on_eight_bits(tmp_path, rng):
     options = {"preprocessing": prepare, "precision": "int8", "calibration": images}
     sizes = interop.to_c(model, path, (1, 28, 28), **options)
     assert "INT_MAX" not in path.read_text()
-    main, program = tmp_path / "main.c", tmp_path / "main.elf"
-    main.write_text(AVR % ", ".join(map(str, images[0].ravel())))
-    run("avr-gcc", *ATMEGA, "-Wall", "-Wextra", "-Werror", "-c", path, "-o", tmp_path / "net.o")
-    run("avr-gcc", *ATMEGA, main, tmp_path / "net.o", "-o", program, "-lm")
+    found, unused, program = simulated("atmega328p", path, images[0])
     parts = dict(re.findall(r"^\.(text|data|bss) +(\d+)", run("avr-size", "-A", program).decode(), re.MULTILINE))
     flash, ram = (int(parts[name]) + int(parts["data"]) for name in ("text", "bss"))
     assert sizes.flash < flash < 32 * 1024 + images[0].size  # the image of the test is in flash memory, too
     assert sizes.ram + images[0].size < ram < 2 * 1024
-    said = run("sh", "-c", f"simavr -m atmega328p -f 16000000 {program} 2>&1")
-    printed = re.search(rb"[0-9a-f]{84}", said)
-    found = bytes.fromhex(printed[0].decode())
-    np.testing.assert_array_equal(np.frombuffer(found[:40], "<f4"), reference(model, images[:1], images, prepare)[0])
-    assert int.from_bytes(found[40:], "little") >= 16  # the stack ends before the arrays
+    np.testing.assert_array_equal(found, reference(model, images[:1], images, prepare)[0])
+    assert unused >= 16  # the stack ends before the arrays
+
+
+@needs_avr
+def test_floats_on_eight_bits(tmp_path, rng):
+    """The mathematical functions of a net in integers that takes floats are those that AVR's C library has."""
+    model = nn.Sequential(nn.Linear(12, 8, rng=rng), nn.GELU(), nn.Linear(8, 10, rng=rng))
+    x = 3 * rng.standard_normal((20, 12)).astype(np.float32)
+    interop.to_c(model, tmp_path / "net.c", (12,), precision="int8", calibration=x[1:])
+    found, _, _ = simulated("atmega328p", tmp_path / "net.c", x[0])
+    np.testing.assert_array_equal(found, reference(model, x[:1], x[1:])[0])
+
+
+def long_program(widths, path, rng):
+    """Write linear layers of these widths in int8; return the model, an image, and the sizes."""
+    layers = [nn.Linear(*pair, rng=rng) for pair in itertools.pairwise(widths)]
+    model, x = nn.Sequential(*layers), rng.standard_normal((9, widths[0])).astype(np.float32)
+    return model, x, interop.to_c(model, path, widths[:1], precision="int8", calibration=x)
+
+
+@needs_avr
+def test_more_constants_than_avr_reaches(tmp_path, rng):
+    """With pointers of 16 bits, an ATmega2560 would read other constants, without an error."""
+    _, _, said = long_program((64, 400, 75, 400, 10), tmp_path / "net.c", rng)
+    assert said.flash > 2**16
+    assert f"reach 64 KB, but this program has {said.flash} bytes" in (tmp_path / "net.c").read_text()
+    compiler = shutil.which("avr-gcc")
+    options = "-mmcu=atmega2560", "-std=gnu99", "-c", tmp_path / "net.c", "-o", tmp_path / "net.o"
+    done = subprocess.run([str(part) for part in (compiler, *options)], capture_output=True, check=False)
+    assert b"AVR's pointers to flash memory reach 64 KB" in done.stderr
+
+
+@needs_avr
+@pytest.mark.parametrize("processor", ["atmega1284p", "atmega2560"])
+def test_as_many_constants_as_avr_reaches(processor, tmp_path, rng):
+    model, x, said = long_program((100, 295, 100, 10), tmp_path / "net.c", rng)
+    assert 62 * 1024 < said.flash < 63 * 1024
+    found, _, _ = simulated(processor, tmp_path / "net.c", x[0])
+    np.testing.assert_array_equal(found, reference(model, x[:1], x)[0])
+
+
+@needs_avr
+@pytest.mark.parametrize("processor", ["atmega328p", "atmega1284p", "atmega2560"])
+def test_float32_on_eight_bits(processor, tmp_path, rng):
+    model = nn.Sequential(
+        nn.Conv2d(1, 3, 3, padding=1, rng=rng), nn.ReLU(), nn.MaxPool2d(2), nn.Residual(nn.MaxPool2d(3, 1, 1)),
+        nn.AvgPool2d(2, 1), nn.Tanh(), nn.SiLU(), nn.GELU("tanh"), nn.Hardswish(), nn.LeakyReLU(), nn.Sigmoid(),
+        nn.Flatten(), nn.Linear(27, 10, rng=rng), nn.Softmax(),
+    )  # fmt: skip
+    x = rng.standard_normal((1, 1, 8, 8)).astype(np.float32)
+    interop.to_c(model, tmp_path / "net.c", (1, 8, 8))
+    found, _, _ = simulated(processor, tmp_path / "net.c", x[0])
+    np.testing.assert_allclose(found, model(x)[0], rtol=1e-5)
 
 
 def test_large_arrays_need_an_int_of_32_bits(tmp_path):

@@ -108,7 +108,7 @@ static void average_pooling(const float *x, float *y, int channels, int divisor,
                             pixels++;
                         }
                     }
-                *y++ = sum / (divisor ? divisor : pixels);
+                *y++ = sum / (float)(divisor ? divisor : pixels);
             }
 }
 

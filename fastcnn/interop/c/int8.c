@@ -41,8 +41,8 @@ static void take_pixels(const uint8_t *image, uint8_t *y, const FLASH uint8_t *b
 static void quantize(const float *x, uint8_t *y, int n, float scale, int zero)
 {
     for (int i = 0; i < n; i++) {
-        const float q = rintf(x[i] / scale) + zero;
-        y[i] = (uint8_t)(q > 255 ? 255 : q > 0 ? q : 0);
+        const float q = fminf(fmaxf(x[i] / scale, (float)-zero), (float)(255 - zero));
+        y[i] = (uint8_t)(lrintf(q) + zero);
     }
 }
 
@@ -50,7 +50,7 @@ static void quantize(const float *x, uint8_t *y, int n, float scale, int zero)
 static void dequantize(const uint8_t *x, float *y, int n, float scale, int zero)
 {
     for (int i = 0; i < n; i++)
-        y[i] = scale * (x[i] - zero);
+        y[i] = scale * (float)(x[i] - zero);
 }
 
 /* Convolution: each filter slides over the channels of its group. Padding counts as zero. Max-pooling follows, with
@@ -151,7 +151,7 @@ static void add(const uint8_t *a, const uint8_t *b, uint8_t *y, int n, int a_zer
 static void resize(const uint8_t *x, uint8_t *y, int kept, int n, int zero)
 {
     for (int i = 0; i < n; i++)
-        y[i] = i < kept ? x[i] : (uint8_t)zero;
+        y[i] = (uint8_t)(i < kept ? x[i] : zero);
 }
 
 /* An activation: its value for each of the 256 inputs stands in a table. May be in place. */

@@ -35,6 +35,12 @@ _CHECK = """
 #error "This program needs an int of 32 bits, because it has an array of {length} elements."
 #endif
 """
+_CHECK_FLASH = """
+#ifdef __AVR__
+#error "AVR's pointers to flash memory reach 64 KB, but this program has {flash} bytes of constants."
+#endif
+"""
+_AVR_FLASH = 63 * 1024  # of 64 KB; interrupt vectors come first
 
 
 class Sizes(NamedTuple):
@@ -45,7 +51,8 @@ class Sizes(NamedTuple):
     flash : int
         Of its constants: weights, biases and the like. The machine code comes on top.
     ram : int
-        Of its static array for activations. The input, the output and the stack come on top.
+        Of its static array for activations. The input, the output and the stack come on top. On AVR, so do up to 24
+        bytes for each convolution and pooling, as its compiler keeps the numbers that describe their windows in RAM.
     """
 
     flash: int
@@ -108,9 +115,11 @@ def source(
         arguments = *map(place, call.x), place(call.y), *names, *call.arguments
         body.append(f"    /* {_comment(call.title)} */\n    {call.function}({', '.join(arguments)});\n")
     longest = max(image.size, y.size, size, *(array.size for call in calls for array in call.constants.values()))
+    checks = _CHECK.format(length=longest) if longest > 2**15 - 1 else ""
+    checks += _CHECK_FLASH.format(flash=sizes.flash) if sizes.flash > _AVR_FLASH else ""
     parts = [
         _opening(signature, sizes, image.shape, name, y.shape, metadata),
-        _HEAD.format(check=_CHECK.format(length=longest) if longest > 2**15 - 1 else ""),
+        _HEAD.format(check=checks),
         f"{signature};\n",
         *([f"static {types.memory} memory[{size}]; /* the activations */\n"] if size else []),
         *_functions(library, {call.function for call in calls}),

@@ -32,11 +32,13 @@ def to_c(
     """Write a model as one C99 file that computes what it computes in evaluation mode, for one image at a time.
 
     The file needs no library but C's own math.h, and it allocates no memory. It is for processors from 8-bit
-    microcontrollers up; if an array has more than 32,767 elements, ``int`` must have 32 bits. On AVR, constants stay in
-    flash memory, for which the compiler needs ``-std=gnu99``. The file has one public function,
-    ``void predict(const float *image, float *output)``. The image and the output have the order of a C-contiguous
-    array, without the batch axis. Batch normalizations are folded into the layers before them, and convolutions do the
-    max-poolings after them. Activations share the places of one static array. A failure leaves no partial file.
+    microcontrollers up; if an array has more than 32,767 elements, ``int`` must have 32 bits. On AVR, constants stay
+    in flash memory, for which the compiler needs ``-std=gnu99``, and must lie in its first 64 KB; its math.h lacks
+    functions of C99, so ELU, GELU, Mish and Softplus need int8 there. The file has one public function,
+    ``void predict(const float *image, float *output)``; ``-Dpredict=NAME`` gives it another name, to link several
+    nets. The image and the output have the order of a C-contiguous array, without the batch axis. Batch normalizations
+    are folded into the layers before them, and convolutions do the max-poolings after them. Activations share the
+    places of one static array. A failure leaves no partial file.
 
     Parameters
     ----------
