@@ -1,6 +1,7 @@
 """Atomic writes, and safetensors files: they hold named arrays and no executable code."""
 
 import contextlib
+import errno
 import os
 import re
 import threading
@@ -18,7 +19,8 @@ _PART = re.compile(r"\..+\.\d+\.part")
 def write(path: str | os.PathLike, *parts: bytes | memoryview) -> None:
     """Write a file atomically: after a crash or a power cut, the path holds the complete old file or the new one.
 
-    The content is written to ``.NAME.THREAD.part`` in the same folder, flushed to the disk, then renamed.
+    The content is written to ``.NAME.THREAD.part`` in the same folder, flushed to the disk, then renamed. Of a link,
+    the file that it leads to is replaced.
 
     Parameters
     ----------
@@ -30,9 +32,14 @@ def write(path: str | os.PathLike, *parts: bytes | memoryview) -> None:
     Raises
     ------
     OSError
-        If the file cannot be written; an existing file stays unchanged, as after any other error.
+        If the file cannot be written; an existing file stays unchanged, as after any other error. Folders, devices and
+        pipes are not replaced.
     """
-    path = Path(path)
+    given, path = path, Path(os.path.realpath(path))
+    what = f"Cannot write {given} ({sum(map(len, parts)):,} bytes)"
+    if path.exists() and not path.is_file():  # renaming would replace even /dev/null
+        kind = "folder" if path.is_dir() else "device or a pipe"
+        raise FileExistsError(errno.EEXIST, f"{what}: it is a {kind}, but must be a file")
     beside = path.with_name(f".{path.name}.{threading.get_native_id()}.part")  # unique among all threads
     try:
         with open(beside, "wb") as file:
@@ -41,9 +48,7 @@ def write(path: str | os.PathLike, *parts: bytes | memoryview) -> None:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        raise type(error)(
-            error.errno, f"Cannot write {path} ({sum(map(len, parts)):,} bytes): {error.strerror or error}"
-        ) from None
+        raise type(error)(error.errno, f"{what}: {error.strerror or error}") from None
     finally:
         with contextlib.suppress(OSError):  # an error here must not replace the one above
             beside.unlink(missing_ok=True)

@@ -37,6 +37,34 @@ def test_words_of_ones_own_come_without_a_number(tmp_path):
     assert said == f"Cannot write {tmp_path / 'none' / 'a'} (3 bytes): No such file or directory."
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes among its files")
+def test_only_files_are_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    before = sorted(tmp_path.iterdir())
+    for path, kind in (
+        ("folder", "folder"), (".", "folder"), ("/", "folder"), ("pipe", "device or a pipe"),
+        ("link", "device or a pipe"),
+    ):  # fmt: skip
+        said = sentence(raised(_files.write, path, b"abc"))
+        assert said == f"Cannot write {path} (3 bytes): it is a {kind}, but must be a file."
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_the_file_that_a_link_leads_to_is_replaced(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "file")
+    for content in (b"new", b"other"):
+        _files.write(tmp_path / "link", content)
+        assert (tmp_path / "there" / "file").read_bytes() == content
+    assert (tmp_path / "link").is_symlink()
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["file"]
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
