@@ -55,3 +55,17 @@ def test_wrong_arguments(images):
         fit_square(images, 0)
     with pytest.raises(TypeError, match="`images` must be uint8"):
         fit_square(images.astype(float), 28)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "message"),
+    [
+        ((0.5,), (0.0,), "`std` is 0.0 but must be finite and positive"),
+        ((0.5, 0.5), (0.2, -0.2), r"`std` is \[0.2, -0.2\] but must be finite and positive"),
+        ((np.nan,), (0.2,), "`mean` is nan but must be finite"),
+        ((0.5,), (0.2, 0.3), "`mean` and `std` must have a number for each channel, but have 1 and 2"),
+    ],
+)
+def test_statistics_that_nothing_can_be_divided_by(mean, std, message):
+    with pytest.raises(ValueError, match=message):
+        Preprocessing(28, mean, std)

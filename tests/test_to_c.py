@@ -325,6 +325,10 @@ PREPARE = data.Preprocessing(8, (0.5,), (0.5,))
         ([nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect")], {}, r"^1: Conv2d\(.*\) cannot be .* pads with zeros"),
         ([nn.AdaptiveMaxPool2d(4)], {}, r"^1: AdaptiveMaxPool2d\(.*\) .* shape \(2, 6, 6\): its windows have several"),
         ([nn.ReLU(), nn.BatchNorm2d(2, track_running_stats=False)], {}, r"^2: BatchNorm2d.* no running statistics"),
+        ([nn.LeakyReLU(1e39)], {}, r"^1: LeakyReLU\(.* because float32 has no number as large as 1e\+39\.$"),
+        ([nn.ELU(-1e39)], {}, r"^1: ELU\(.* because float32 has no number as large as -1e\+39\.$"),
+        ([], {"preprocessing": data.Preprocessing(8, (0.5,), (1e-300,))}, r"^Preprocessing\(.* range of float32\.$"),
+        ([], {"preprocessing": data.Preprocessing(8, (1e38,), (1,))}, r"^Preprocessing\(.* range of float32\.$"),
         ([nn.Flatten(), nn.Linear(3, 2)], {}, "needs 3 input features but its input has shape"),
         ([], {"input_shape": (3, 8, 8)}, "needs 1 input channels but its input has shape"),
         ([], {"input_shape": None}, r"`input_shape` must be given, as \(C, H, W\)"),
@@ -338,6 +342,35 @@ def test_mistakes(layers, options, message, tmp_path):
     with pytest.raises((TypeError, ValueError), match=message):
         interop.to_c(model, tmp_path / "a.c", **{"input_shape": (1, 8, 8), **options})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "value"), [("running_var", -1), ("weight", 3e38)])
+def test_batch_normalizations_that_cannot_be_folded(name, value, tmp_path):
+    norm = nn.BatchNorm2d(2)
+    norm.running_var.data[...] = 0.01
+    getattr(norm, name).data[...] = value
+    with pytest.raises(ValueError, match=r"^1: BatchNorm2d\(2\) cannot .*: its running variance is negative, or"):
+        interop.to_c(nn.Sequential(nn.ReLU(), norm), tmp_path / "a.c", (2, 3, 3))
+
+
+def test_the_output_is_named_by_what_it_is(tmp_path):
+    for layers, options, name in (
+        ([], {"preprocessing": PREPARE}, "output"),
+        ([nn.Softmax()], {"preprocessing": PREPARE}, "probabilities"),
+        ([nn.Softmax()], {}, "probabilities"),
+    ):
+        interop.to_c(nn.Sequential(nn.Conv2d(1, 2, 3), *layers), tmp_path / "a.c", (1, 8, 8), **options)
+        text = (tmp_path / "a.c").read_text()
+        assert re.findall(r"float \*(\w+)\)\n{", text)[-1] == name
+        assert f"\n   {name}: 2 x 6 x 6;" in text
+
+
+def test_shapes_are_whole_numbers(tmp_path):
+    x = np.ones((2, 3), np.float32)
+    for shape in ((np.int64(3),), [3], [[3]]):  # the last one is a list of one input
+        said = interop.to_c(nn.Linear(3, 2), tmp_path / "a.c", shape, precision="int8", calibration=x)
+        assert list(map(type, said)) == [int, int]
+        assert "image: 3, in the order" in (tmp_path / "a.c").read_text()
 
 
 def test_numbers_that_c_cannot_have(tmp_path):

@@ -188,7 +188,9 @@ GOOD = np.ones((2, 1, 8, 8), np.float32)
     ("layers", "options", "message"),
     [
         ([nn.Softmax(), nn.ReLU()], {"calibration": GOOD}, r"^1: Softmax cannot be written in int8\.$"),
-        ([nn.AvgPool2d(2, 2, 1, count_include_pad=False)], {"calibration": GOOD}, r"^1: AvgPool2d.* in int8 if it"),
+        ([nn.AvgPool2d(2, 2, 1, count_include_pad=False)], {"calibration": GOOD}, "^1: AvgPool2d.* several numbers"),
+        ([nn.AvgPool2d(4, ceil_mode=True)], {"calibration": GOOD}, "^1: AvgPool2d.* several numbers of pixels"),
+        ([nn.LeakyReLU(1e39)], {"calibration": -9 * GOOD}, "^1: for .* output of LeakyReLU has numbers that are not"),
         ([nn.Upsample(2)], {"calibration": GOOD}, r"^1: Upsample cannot be written as C\."),
         ([], {"calibration": None}, r"`calibration` must be an array of float32 images of shape \(N, 1, 8, 8\) for "),
         ([], {"calibration": GOOD[:0]}, r"not float32 of shape \(0, 1, 8, 8\)"),
@@ -208,14 +210,55 @@ def test_mistakes(layers, options, message, tmp_path):
 def test_what_the_first_layer_must_be(tmp_path):
     prepare, images = data.Preprocessing(8, (0.5,), (0.5,)), np.ones((2, 1, 8, 8), np.uint8)
     for layers, name in (
-        ([nn.MaxPool2d(2)], "0: in int8, .* MaxPool2d"),
-        ([nn.Residual(nn.Conv2d(1, 1, 1))], r"0\.body: in int8"),
+        ([nn.MaxPool2d(2)], r"^0: in int8 .* must take the pixels, but MaxPool2d does\.$"),
+        ([nn.Softmax()], r"^`model`: in int8 .*, but there is none\.$"),
+        ([nn.Residual(nn.Conv2d(1, 1, 1))], r"^0\.body: in int8 .*, but 0 does, too\.$"),
+        ([nn.Residual(nn.Conv2d(1, 2, 1), nn.Conv2d(1, 2, 1))], r"^0\.body: .*, but 0\.shortcut does, too\.$"),
+        (
+            [nn.Flatten(), nn.Unflatten(1, (1, 4, 16)), nn.Conv2d(1, 2, 2, 2)],  # 16 windows, as without the Flatten
+            r"^2: in int8 .* takes them in the shape \(1, 4, 16\) instead of \(1, 8, 8\)\.$",
+        ),
     ):
         with pytest.raises(ValueError, match=name):
             interop.to_c(
                 nn.Sequential(*layers), tmp_path / "a.c", (1, 8, 8), preprocessing=prepare, precision="int8",
                 calibration=images,
             )  # fmt: skip
+
+
+def test_padding_needs_a_level(tmp_path):
+    options = {"precision": "int8", "calibration": np.ones((2, 1, 8, 8), np.uint8)}
+    prepare = data.Preprocessing(8, (-0.5,), (0.5,))
+    with pytest.raises(ValueError, match=r"^`model`: Conv2d\(.* with padding, .*: \(-0\.5,\) is not within 0 and 1\.$"):
+        interop.to_c(nn.Conv2d(1, 1, 3, padding=1), tmp_path / "a.c", (1, 8, 8), preprocessing=prepare, **options)
+    interop.to_c(nn.Conv2d(1, 1, 3), tmp_path / "a.c", (1, 8, 8), preprocessing=prepare, **options)
+
+
+@pytest.mark.parametrize("scale", [3e38, -3e38])
+def test_activations_must_be_finite(scale, tmp_path):
+    layer = set_state(nn.Linear(2, 1, bias=False), weight=np.float32([[scale, scale]]))
+    model = nn.Sequential(nn.ReLU(), layer)
+    x = np.ones((3, 2), np.float32)
+    with pytest.raises(ValueError, match=r"^1: for images of `calibration`, the output of Linear has numbers that"):
+        interop.to_c(model, tmp_path / "a.c", (2,), precision="int8", calibration=x)
+
+
+@needs_compiler
+@pytest.mark.parametrize("largest", [1e-45, 3.5e-43, 1e-39, 1e-30])
+def test_tiny_activations(largest, tmp_path):
+    """Their zero still fits eight bits, though neighbouring denormal numbers may be further apart than their steps."""
+    x = np.float32([[-largest, 0.5 * largest]])
+    assert Encoding.of(x.min(), x.max()).zero <= 255
+    assert_bits(nn.Sequential(nn.ReLU(), nn.Linear(2, 2)), x, x, tmp_path / "a.c")
+
+
+@needs_compiler
+def test_a_softmax_of_another_shape_than_the_output(tmp_path, rng):
+    model = nn.Sequential(nn.Conv2d(2, 3, 1, rng=rng), nn.Softmax(), nn.Flatten())
+    x = rng.standard_normal((5, 2, 2, 2)).astype(np.float32)
+    interop.to_c(model, tmp_path / "a.c", (2, 2, 2), precision="int8", calibration=x)
+    assert "probabilities: 12;" in (tmp_path / "a.c").read_text()
+    np.testing.assert_allclose(outputs(tmp_path / "a.c", x, (12,)), reference(model, x, x), atol=1e-6)
 
 
 def test_sums_fit_32_bits(tmp_path):

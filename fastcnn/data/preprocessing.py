@@ -8,7 +8,7 @@ from fastcnn import _validate
 
 from .dataset import Dataset
 from .pictures import pillow
-from .transforms import mean_and_std, standardize
+from .transforms import check_statistics, mean_and_std, standardize
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,11 @@ class Preprocessing:
         Height and width of the square, in pixels.
     mean, std : sequence of float, one for each channel
         See `standardize`.
+
+    Raises
+    ------
+    ValueError
+        If `mean` and `std` differ in length or have numbers that are not finite, or `std` has one that is not positive.
 
     Examples
     --------
@@ -47,6 +52,11 @@ class Preprocessing:
         object.__setattr__(self, "size", _validate.count("size", self.size))
         object.__setattr__(self, "mean", tuple(map(float, self.mean)))  # JSON has lists
         object.__setattr__(self, "std", tuple(map(float, self.std)))
+        if len(self.mean) != len(self.std):
+            raise ValueError(
+                f"`mean` and `std` must have a number for each channel, but have {len(self.mean)} and {len(self.std)}."
+            )
+        check_statistics(np.array(self.mean), np.array(self.std))
 
     @classmethod
     def of(cls, images: np.ndarray | Dataset, size: int) -> "Preprocessing":

@@ -98,10 +98,7 @@ def standardize(images: np.ndarray, mean, std, dtype=np.float32) -> np.ndarray:
     if dtype not in (np.float32, np.float64):
         raise TypeError(f"`dtype` must be float32 or float64, not {dtype}.")
     mean, std = (_per_channel(name, values, C) for name, values in (("mean", mean), ("std", std)))
-    if not np.isfinite(mean).all():
-        raise ValueError(f"`mean` is {_shown(mean)} but must be finite.")
-    if not (np.isfinite(std) & (std > 0)).all():
-        raise ValueError(f"`std` is {_shown(std)} but must be finite and positive; images of a single level have 0.")
+    check_statistics(mean, std)
     tables = np.broadcast_to(((np.arange(256) / 255 - mean) / std).astype(dtype), (C, 256))
     out = np.empty(images.shape, dtype)
     for chunk in _chunks(images):
@@ -166,6 +163,14 @@ def _per_channel(name: str, values, C: int) -> np.ndarray:
     if array.shape not in ((), (1,), (C,)):
         raise ValueError(f"`{name}` has shape {array.shape} but must be a number, or {C}, one for each channel.")
     return array.reshape(-1, 1)
+
+
+def check_statistics(mean: np.ndarray, std: np.ndarray) -> None:
+    """Raise a ValueError unless means and standard deviations are finite, and the latter positive."""
+    if not np.isfinite(mean).all():
+        raise ValueError(f"`mean` is {_shown(mean)} but must be finite.")
+    if not (np.isfinite(std) & (std > 0)).all():
+        raise ValueError(f"`std` is {_shown(std)} but must be finite and positive; images of a single level have 0.")
 
 
 def _shown(values: np.ndarray) -> str:

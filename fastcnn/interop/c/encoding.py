@@ -22,7 +22,8 @@ class Encoding(NamedTuple):
         (Encoding(scale=0.5, zero=0), 85)
         """
         low, high = min(float(low), 0.0), max(float(high), 0.0)
-        scale = float(np.float32((high - low) / 255)) or 1.0  # a float32, as in C; any scale encodes zeros
+        least = float(np.finfo(np.float32).tiny)  # denormal numbers are too far apart
+        scale = float(np.float32(max((high - low) / 255, least))) if high > low else 1.0  # any scale encodes zeros
         return cls(scale, round(-low / scale))
 
     def encode(self, x: np.ndarray) -> np.ndarray:

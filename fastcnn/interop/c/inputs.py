@@ -71,16 +71,11 @@ def on_pixels(steps: list[Step]) -> list[Step]:
     Raises
     ------
     ValueError
-        If the first layer is neither a convolution nor a linear layer.
+        If the first layer is neither a convolution nor a linear layer, if others take the pixels, too, if the pixels
+        are given another shape before a convolution, or if there is no level for its padding.
     """
     (start, *rest) = steps
-    first = rest[0] if rest else start
-    uses = sum(array.number == start.y.number for step in rest for array in step.x)
-    if first.kind not in (nn.Conv2d, nn.Linear) or uses > 1:
-        raise ValueError(
-            f"{first.name or '`model`'}: in int8, the first layer must be a convolution or a linear layer, which takes "
-            f"the pixels, not {first.kind.__name__}."
-        )
+    first = _first(start, rest)
     prepare, (C, side, _) = start.layer, start.y.shape
     mean, std = 255 * np.array(prepare.mean), 255 * np.array(prepare.std)
     top = bottom = left = right = 0
@@ -90,6 +85,11 @@ def on_pixels(steps: list[Step]) -> list[Step]:
         top, left, layer.padding = w.top, w.left, 0
         bottom = max((w.OH - 1) * w.SH + (w.KH - 1) * w.DH + 1 - side - top, 0)
         right = max((w.OW - 1) * w.SW + (w.KW - 1) * w.DW + 1 - side - left, 0)
+        if max(top, bottom, left, right) and (mean != np.clip(mean, 0, 255)).any():
+            raise ValueError(
+                f"{first.name or '`model`'}: {first.layer} cannot be written in int8 with padding, which is zero after "
+                f"`preprocessing` and so has the mean level before it: {prepare.mean} is not within 0 and 1."
+            )
     layer.weight, layer.bias = map(Parameter, _folded(layer, mean, std))
     pixels = Pixels(side, top, bottom, left, right, tuple(np.rint(np.clip(mean, 0, 255)).astype(int).tolist()))
     taken = start.y._replace(shape=(C, top + side + bottom, left + side + right))
@@ -98,6 +98,26 @@ def on_pixels(steps: list[Step]) -> list[Step]:
         takes, taken = [], start.x[0]
     shape = taken.shape if first.kind is nn.Conv2d else first.x[0].shape
     return [*takes, first._replace(layer=layer, x=(taken._replace(shape=shape),)), *rest[1:]]
+
+
+def _first(start: Step, rest: list[Step]) -> Step:
+    """Return the layer that takes the pixels; raise an error if it cannot take them without the preprocessing."""
+    first = rest[0] if rest else start._replace(name="")
+    readers = [step for step in rest if start.y.number in (array.number for array in step.x)]
+    if not rest:
+        what = "there is none"
+    elif first.kind not in (nn.Conv2d, nn.Linear):
+        what = f"{first.kind.__name__} does"
+    elif len(readers) > 1:
+        what = f"{readers[1].name} does, too"
+    elif first.kind is nn.Conv2d and first.x[0] != start.y:
+        what = f"here it takes them in the shape {first.x[0].shape} instead of {start.y.shape}"
+    else:
+        return first
+    raise ValueError(
+        f"{first.name or '`model`'}: in int8 with `preprocessing`, one convolution or linear layer must take the "
+        f"pixels, but {what}."
+    )
 
 
 def _folded(layer: Any, mean: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -71,7 +71,8 @@ def avg_pool(step: Step, encodings: Encodings) -> Operation:
     x, y, w, by = encodings[step.x[0].number], encodings[step.y.number], pool_windows(step), divisor(step)
     if by == 0:
         raise ValueError(
-            f"{step.name or '`model`'}: {step.layer} cannot be written in int8 if it does not count padding."
+            f"{step.name or '`model`'}: {step.layer} cannot be written in int8, because its windows have several "
+            "numbers of pixels."
         )
     multiplier, shift = fixed_point(x.scale / y.scale / by)
     options = (w.KH, w.KW), (w.SH, w.SW), (w.top, w.bottom, w.left, w.right), getattr(step.layer, "ceil_mode", False)

@@ -84,7 +84,10 @@ def bias_of(layer: Any) -> np.ndarray:
 
 def standardize(step: Step) -> Call:
     """Write the preprocessing."""
-    mean, std = (np.multiply(255, values, dtype=np.float32) for values in (step.layer.mean, step.layer.std))
+    with np.errstate(over="ignore"):
+        mean, std = (np.multiply(255, values, dtype=np.float32) for values in (step.layer.mean, step.layer.std))
+    if not (np.isfinite(mean).all() and np.isfinite(std).all() and std.all()):
+        raise ValueError(f"{step.layer} cannot be written as C, because it has numbers beyond the range of float32.")
     return _call(step, "standardize", *step.x[0].shape, step.layer.size, mean=mean, deviation=std)
 
 
@@ -109,7 +112,12 @@ def _each(function: str, *options: Any) -> Callable[[Step], Call]:
     """Return the writer of an activation; an option is a number, or the name of an attribute of the layer."""
 
     def write(step: Step) -> Call:
-        values = (getattr(step.layer, option) if isinstance(option, str) else option for option in options)
+        values = [getattr(step.layer, option) if isinstance(option, str) else option for option in options]
+        if max(map(abs, values), default=0) > float(np.finfo(np.float32).max):
+            raise ValueError(
+                f"{step.name or '`model`'}: {step.layer} cannot be written as C, because float32 has no number as "
+                f"large as {max(values, key=abs)}."
+            )
         return _call(step, function, step.y.size, *map(number, values), in_place=True)
 
     return write

@@ -3,6 +3,8 @@
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from fastcnn import nn
 from fastcnn.data import Preprocessing
 from fastcnn.interop.arguments import square_shape
@@ -15,6 +17,7 @@ _NORMS: dict[type, Any] = {nn.BatchNorm1d: nn.Conv1d, nn.BatchNorm2d: nn.Conv2d}
 _RESHAPING = nn.Flatten, nn.Unflatten
 
 
+@np.errstate(all="ignore")  # an image of zeros is computed to find the shapes; its numbers do not matter
 def steps_of(model: nn.Module, input_shape, preprocessing: Preprocessing | None) -> tuple[list[Step], Array]:
     """Return the steps of a model, after a step for the preprocessing if there is one; and the output."""
     if preprocessing is None:
@@ -111,8 +114,8 @@ def _as_convolution(norm: Any, kind: type, name: str) -> nn.Module:
     layer.weight.data[...] = 1
     one = folded(layer, norm)
     if one is None:
-        raise ValueError(
-            f"{name or '`model`'}: {norm} has no running statistics, or one is not finite: its output for an image "
-            "depends on the other images of the batch."
-        )
+        what = "its running variance is negative, or its factors are too large for float32"
+        if not norm.track_running_stats:
+            what = "it has no running statistics, so its output for an image depends on the other images of the batch"
+        raise ValueError(f"{name or '`model`'}: {norm} cannot be written as C: {what}.")
     return one

@@ -52,7 +52,7 @@ def quantized(steps: list[Step], image: Array, output: Array, images: np.ndarray
     ValueError
         If there is no such operation in integers.
     """
-    softmax = steps[-1] if steps and steps[-1].kind is nn.Softmax else None
+    softmax, shape = steps[-1] if steps and steps[-1].kind is nn.Softmax else None, output.shape
     if softmax:
         steps, output = steps[:-1], softmax.x[0]
     if steps and steps[0].kind is Preprocessing:
@@ -66,7 +66,7 @@ def quantized(steps: list[Step], image: Array, output: Array, images: np.ndarray
     floats = Array(1 + max(ranges), output.shape)
     operations.append(integers.dequantize(output, floats, encodings[output.number]))
     if softmax:
-        last = floats._replace(number=1 + floats.number)
+        last = Array(1 + floats.number, shape)
         operations.append(integers.softmax(softmax._replace(x=(floats,), y=last)))
     return Quantized(operations, operations[-1].call.y)
 
@@ -84,13 +84,19 @@ def _encodings(steps: list[Step], ranges: dict[int, tuple[float, float]]) -> dic
     return encodings
 
 
+@np.errstate(all="ignore")  # the error says more
 def _ranges(steps: list[Step], images: np.ndarray) -> dict[int, tuple[float, float]]:
     """Return the least and the largest number of each activation, by its number."""
     ranges: dict[int, tuple[float, float]] = {}
     for start in range(0, len(images), _BATCH):
         arrays = {0: images[start : start + _BATCH].astype(np.float32)}
         for step in steps:
-            arrays[step.y.number] = step.compute(*(arrays[array.number] for array in step.x))
+            y = arrays[step.y.number] = step.compute(*(arrays[array.number] for array in step.x))
+            if not np.isfinite(y).all():
+                raise ValueError(
+                    f"{step.name or '`model`'}: for images of `calibration`, the output of {step.kind.__name__} has "
+                    "numbers that are not finite, which 8-bit integers cannot stand for."
+                )
         for number, array in arrays.items():
             low, high = ranges.get(number, (np.inf, -np.inf))
             ranges[number] = min(low, float(array.min())), max(high, float(array.max()))

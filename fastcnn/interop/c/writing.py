@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fastcnn import _files, _validate
+from fastcnn import _files, _validate, nn
+from fastcnn._inputs import joined
 from fastcnn.data import Preprocessing
 from fastcnn.interop.arguments import checked_metadata, checked_model
 from fastcnn.interop.c.call import Call
@@ -16,7 +17,7 @@ from fastcnn.interop.c.quantized import quantized
 from fastcnn.interop.c.source import Sizes, Types, source
 from fastcnn.interop.c.steps import Array
 from fastcnn.nn import Module
-from fastcnn.nn.summaries import InputShape
+from fastcnn.nn.summaries import InputShape, checked_shapes
 
 
 def to_c(
@@ -96,14 +97,14 @@ def to_c(
     }
     <BLANKLINE>
     """
-    shape, metadata = checked_model(model, input_shape), checked_metadata(metadata)
+    shape, metadata = joined(checked_shapes(model, checked_model(model, input_shape))), checked_metadata(metadata)
     for name, array in model.state_dict().items():
         if array.dtype not in (np.float32, np.int64) or not np.isfinite(array).all():  # batches are counted in int64
             what = "numbers that are not finite" if array.dtype == np.float32 else f"dtype {array.dtype}"
             raise ValueError(f"`model` must have finite float32 numbers to be written as C, but {name} has {what}.")
     precision = _validate.choice("precision", precision, ("float32", "int8"))
     steps, y = steps_of(model, shape, preprocessing)
-    image = Array(0, tuple(shape))
+    image = Array(0, shape)
     images = _checked_calibration(
         calibration, image.shape, np.float32 if preprocessing is None else np.uint8, precision
     )
@@ -115,7 +116,7 @@ def to_c(
     if not calls:
         calls, y = [Call("", "a copy", "copy", (y,), y._replace(number=1), {}, (str(y.size),))], y._replace(number=1)
     types = Types("float" if preprocessing is None else "uint8_t", "float" if images is None else "uint8_t")
-    output = "output" if preprocessing is None else "probabilities"
+    output = "probabilities" if steps and steps[-1].kind is nn.Softmax else "output"
     text, sizes = source(calls, f"{precision}.c", types, image, (output, y), metadata)
     _files.write(path, text.encode())
     return sizes
