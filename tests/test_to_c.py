@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastcnn
-from fastcnn import data, interop, models, nn, use_backend
+from fastcnn import data, interop, models, nn, training, use_backend
 from fastcnn.commands.classifier import Classifier
 from fastcnn.interop.c.layers import WRITERS
 from fastcnn.interop.c.listing import steps_of
@@ -264,6 +264,17 @@ def test_numbers_are_exact(tmp_path, rng):
 
 
 @needs_compiler
+def test_a_layer_that_is_called_twice_is_stored_once(tmp_path, rng):
+    layer = nn.Linear(3, 3, rng=rng)
+    x = rng.standard_normal((2, 3)).astype(np.float32)
+    model = nn.Sequential(layer, nn.Tanh(), layer)
+    assert assert_same(model, x, tmp_path / "a.c").flash == 4 * (3 * 3 + 3)
+    said = interop.to_c(model, tmp_path / "a.c", (3,), precision="int8", calibration=x)
+    assert said.flash - 256 - 2 * 3 * (4 + 4 + 1) < 2 * 3 * 3  # one matrix, beside a table and twice three scales
+    assert said == sizes(tmp_path / "a.c")
+
+
+@needs_compiler
 def test_two_networks_in_one_program(tmp_path):
     for name, weight in (("first", 2), ("second", 3)):
         layer = set_state(nn.Linear(1, 1, bias=False), weight=np.float32([[weight]]))
@@ -291,8 +302,8 @@ int main(void)
 
 @needs_compiler
 def test_names_that_c_does_not_distinguish(tmp_path, rng):
-    layers = {"a_b": nn.Linear(3, 3, rng=rng), "a-b": nn.Linear(3, 3, rng=rng), "é": nn.Linear(3, 3, rng=rng)}
-    model = nn.Sequential(layers)
+    names = "a_b", "a-b", "é", "*/ /*", "*\\\n/", "int"
+    model = nn.Sequential({name: nn.Linear(3, 3, rng=rng) for name in names})
     assert_same(model, rng.standard_normal((2, 3)).astype(np.float32), tmp_path / "a.c")
 
 
@@ -412,6 +423,20 @@ def test_a_model_as_c(tmp_path, capsys):
         f"Wrote {tmp_path / 'a'}: predict() takes a float image (1, 9, 9). It needs {flash:,} bytes of flash for "
         f"constants and {ram:,} bytes of RAM.\n"
     )
+
+
+def test_a_model_that_has_diverged_as_c(tmp_path, capsys):
+    model = models.build("conv8")
+    next(iter(model.parameters())).data[0] = np.nan
+    training.save_weights(model, tmp_path / "w.safetensors")
+    out = tmp_path / "a.c"
+    code, _, stderr = command(capsys, "export", "conv8", "--weights", tmp_path / "w.safetensors", "--out", out)
+    assert code == 1
+    assert stderr == (
+        "fastcnn export: error: `model` must have finite float32 numbers to be written as C, but 0.weight has numbers "
+        "that are not finite.\n"
+    )
+    assert not out.exists()
 
 
 @pytest.fixture(scope="module")

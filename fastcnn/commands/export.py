@@ -92,7 +92,7 @@ def _export_run(args, kind: str) -> None:
     model = nn.Sequential(*classifier.model, nn.Softmax())
     metadata = {"classes": json.dumps(classifier.classes)}
     if kind == "c":
-        sizes = interop.to_c(
+        sizes = _write_c(
             model,
             args.out,
             shape,
@@ -137,10 +137,18 @@ def _export_model(args, kind: str) -> None:
     if kind == "safetensors":
         return _write_weights(model, args.out)
     if kind == "c":
-        sizes = interop.to_c(model, args.out)
+        sizes = _write_c(model, args.out)
         return remark(f"Wrote {args.out}: predict() takes a float image {model.input_shape}. {_said(sizes)}")
     interop.to_onnx(model, args.out)
     remark(f'Wrote {args.out}: "input" takes float32 images {_batch(*model.input_shape)}.')
+
+
+def _write_c(*arguments, **options) -> Sizes:
+    """Write a model as C; if its numbers do not allow that, say so."""
+    try:
+        return interop.to_c(*arguments, **options)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
 
 
 def _write_weights(model: nn.Module, out: Path) -> None:

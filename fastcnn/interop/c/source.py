@@ -100,21 +100,24 @@ def source(
             return name
         return f"memory + {home.place}" if home.place else "memory"
 
-    sizes = Sizes(
-        sum(array.nbytes for call in calls for array in call.constants.values()),
-        size * {"float": 4, "uint8_t": 1}[types.memory],
-    )
     signature = f"void predict(const {types.image} *image, float *{name})"
     constants: dict[str, str] = {}  # definitions by name
-    body = []
+    known: dict[tuple, str] = {}  # names by content, so that a layer that is called twice has one definition
+    body, flash = [], 0
     for call in calls:
         names = []
         for key, array in call.constants.items():
-            names.append(_unused(f"{key}_{call.name}", constants))
-            constants[names[-1]] = _constant(names[-1], array)
+            content = key, array.dtype, array.shape, array.tobytes()
+            if content not in known:
+                known[content] = name_in_c = _unused(f"{key}_{call.name}", constants)
+                constants[name_in_c] = _constant(name_in_c, array)
+                flash += array.nbytes
+            names.append(known[content])
         arguments = *map(place, call.x), place(call.y), *names, *call.arguments
-        body.append(f"    /* {_comment(call.title)} */\n    {call.function}({', '.join(arguments)});\n")
+        title = _comment(" ".join(call.title.split()))  # no line break could join the signs that end a comment
+        body.append(f"    /* {title} */\n    {call.function}({', '.join(arguments)});\n")
     longest = max(image.size, y.size, size, *(array.size for call in calls for array in call.constants.values()))
+    sizes = Sizes(flash, size * {"float": 4, "uint8_t": 1}[types.memory])
     checks = _CHECK.format(length=longest) if longest > 2**15 - 1 else ""
     checks += _CHECK_FLASH.format(flash=sizes.flash) if sizes.flash > _AVR_FLASH else ""
     parts = [
