@@ -237,6 +237,8 @@ def test_what_the_file_says_of_itself(tmp_path):
     assert "image: 1 x 28 x 28, in the order of a C array\n" in (tmp_path / "a.c").read_text()
     said = interop.to_c(models.LeNet5(), tmp_path / "a.c", metadata={"classes": '["cat */ /*", "dog"]'})
     comment = (tmp_path / "a.c").read_text().partition(" */\n")[0]
+    interop.to_c(models.LeNet5(), tmp_path / "a.c", metadata={"folder": "caf\udce9"})  # of a name in Latin-1
+    assert "folder: caf\\udce9 */\n" in (tmp_path / "a.c").read_text()
     for line in (
         f"written by fastcnn {fastcnn.__version__}",
         "image: 1 x 32 x 32,",
@@ -331,6 +333,7 @@ PREPARE = data.Preprocessing(8, (0.5,), (0.5,))
     ("layers", "options", "message"),
     [
         ([nn.Upsample(2)], {}, r"^1: Upsample cannot be written as C\. Supported are AdaptiveAvgPool1d, "),
+        ([nn.Upsample(2)], {}, "MaxPool2d, Mish, ReLU, Residual, "),
         ([Own()], {}, r"^1: Own cannot be written as C\. "),
         ([nn.Sequential(nn.Concat(nn.ReLU()))], {}, r"^1\.0: Concat cannot be written as C\. "),
         ([nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect")], {}, r"^1: Conv2d\(.*\) cannot be .* pads with zeros"),

@@ -92,7 +92,8 @@ class Steps(Walk):
     """
 
     def __init__(self, model: nn.Module, input_shape):
-        super().__init__(model, input_shape, {*_NORMS, *_RESHAPING, *WRITERS}, "C", fold_batch_norm=True)
+        kinds = {*_NORMS, *_RESHAPING, *WRITERS} - {Preprocessing}  # which is no layer
+        super().__init__(model, input_shape, kinds, "C", fold_batch_norm=True)
         self.steps: list[Step] = []
 
     def written(self, kind, layer, name: str, inputs: list, shape, y_shape) -> Array:

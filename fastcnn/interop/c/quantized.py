@@ -76,7 +76,9 @@ def _encodings(steps: list[Step], ranges: dict[int, tuple[float, float]]) -> dic
     encodings = {0: LEVELS}  # of the image, if it consists of pixels
     for step in steps:
         if step.kind not in MAKERS:
-            raise ValueError(f"{step.name or '`model`'}: {step.kind.__name__} cannot be written in int8.")
+            raise ValueError(
+                f"{step.name or '`model`'}: {step.kind.__name__} can be written in int8 only at the end of the model."
+            )
         if MAKERS[step.kind] in SAME:
             encodings[step.y.number] = encodings[step.x[0].number]
         else:

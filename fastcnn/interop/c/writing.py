@@ -118,7 +118,7 @@ def to_c(
     types = Types("float" if preprocessing is None else "uint8_t", "float" if images is None else "uint8_t")
     output = "probabilities" if steps and steps[-1].kind is nn.Softmax else "output"
     text, sizes = source(calls, f"{precision}.c", types, image, (output, y), metadata)
-    _files.write(path, text.encode())
+    _files.write(path, text.encode(errors="backslashreplace"))  # metadata may hold names of files in other encodings
     return sizes
 
 
