@@ -148,6 +148,7 @@ LAYERS = [
     pytest.param(nn.ResizeChannels(3), id="ResizeChannels, same number"),
     pytest.param(nn.ResizeChannels(5), id="ResizeChannels, more"),
     pytest.param(nn.DepthwiseSeparableConv2d(3, 4, (3, 1), 2, "same"), id="DepthwiseSeparableConv2d"),
+    pytest.param(nn.Conv2d(3, 4, 2, padding_mode="reflect"), id="nothing to reflect"),
     pytest.param(nn.Residual(nn.ReLU()), id="Residual"),
     pytest.param(nn.Residual(nn.Dropout(), nn.Identity()), id="Residual that doubles"),
     pytest.param(nn.Sequential(nn.Tanh(), nn.Residual(nn.Dropout()), nn.Residual(nn.ReLU())), id="sums in place"),
@@ -348,6 +349,7 @@ PREPARE = data.Preprocessing(8, (0.5,), (0.5,))
         ([], {"input_shape": None}, r"`input_shape` must be given, as \(C, H, W\)"),
         ([], {"preprocessing": PREPARE, "input_shape": (1, 9, 8)}, "at most 8x8: C cannot shrink them"),
         ([], {"preprocessing": 3}, "`preprocessing` must be a fastcnn.data.Preprocessing, not int"),
+        ([], {"metadata": 3}, "`metadata` must be a mapping of strings to strings, not int"),
         ([], {"metadata": {"a": 1}}, r"`metadata` must have strings as names and values, not \('a', 1\)"),
     ],
 )  # fmt: skip

@@ -17,6 +17,8 @@ def checked_model(model: Any, input_shape: Any) -> Any:
 
 def checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
     """Return the metadata as a dictionary; raise an error if they are not strings."""
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise TypeError(f"`metadata` must be a mapping of strings to strings, not {type(metadata).__name__}.")
     metadata = dict(metadata or {})
     if wrong := [item for item in metadata.items() if not all(isinstance(text, str) for text in item)]:
         raise TypeError(f"`metadata` must have strings as names and values, not {wrong[0]!r}.")

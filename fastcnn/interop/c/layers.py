@@ -39,10 +39,11 @@ def avg_pool(step: Step) -> Call:
 
 
 def conv_windows(step: Step) -> Windows:
-    """Return the windows of a convolution, which must have zeros around the image."""
-    if step.layer.padding_mode != "zeros":
+    """Return the windows of a convolution, which must have zeros around the image, or nothing."""
+    w = step.layer.windows(step.x[0].shape[1:])
+    if step.layer.padding_mode != "zeros" and max(w.top, w.bottom, w.left, w.right):
         raise ValueError(f"{step.name or '`model`'}: {step.layer} cannot be written as C, which pads with zeros only.")
-    return step.layer.windows(step.x[0].shape[1:])
+    return w
 
 
 def pool_windows(step: Step) -> Windows:
