@@ -1,5 +1,7 @@
 """The exponential moving average of parameters."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -149,6 +151,11 @@ def test_errors_say_what_is_wrong():
         average.load_state_dict({"decay": 0.1})
     with pytest.raises(ValueError, match=r"The state's averages do not fit the parameters: \[\(\(2,\)"):
         average.load_state_dict(optim.ExponentialMovingAverage([other]).state_dict())
+    for averages in (None, [[1.0]]):
+        with pytest.raises(ValueError, match="The state's averages do not fit the parameters"):
+            average.load_state_dict({**average.state_dict(), "decay": 0.1, "averages": averages})
+    with pytest.raises(TypeError, match=r"The state of ExponentialMovingAverage must be a dictionary, not None\."):
+        average.load_state_dict(None)
     assert average.decay == 0.5
     assert average.averages[0].tolist() == [1]
 
@@ -162,3 +169,33 @@ def test_a_parameter_of_another_form_changes_no_average():
     ):
         average.update()
     np.testing.assert_array_equal(average.averages[0], 1)
+
+
+@pytest.mark.parametrize(
+    ("array", "text"),
+    [
+        (np.zeros(1), r"Parameter 1 has shape \(1,\) and dtype float64, .* made for \(3,\) and float64"),
+        (np.broadcast_to(0.0, 3), "Parameter 1 cannot be set to its average: its array is read-only"),
+    ],
+    ids=["shape", "read-only"],
+)
+def test_averages_that_cannot_be_applied_change_nothing(array, text):
+    first, second = nn.Parameter(np.ones(2)), nn.Parameter(np.ones(3))
+    average = optim.ExponentialMovingAverage([first, second])
+    first.data, second.data = np.zeros(2), array
+    with pytest.raises(ValueError, match=text), average.applied():
+        pytest.fail("the averages were applied")
+    np.testing.assert_array_equal(first.data, 0)
+    second.data = np.zeros(3)
+    with average.applied():
+        np.testing.assert_array_equal(second.data, 1)
+
+
+def test_an_average_that_was_unpickled_without_a_copy_can_be_updated():
+    weight, buffers = nn.Parameter(np.ones(2)), []
+    pickled = pickle.dumps(optim.ExponentialMovingAverage([weight]), protocol=5, buffer_callback=buffers.append)
+    average = pickle.loads(pickled, buffers=[bytes(buffer) for buffer in buffers])
+    average.params[0].data[:] = 0
+    average.update()
+    np.testing.assert_allclose(average.averages[0], 0.1)
+    assert average.averages[0].flags.writeable

@@ -148,6 +148,37 @@ def test_a_loaded_state_goes_on_as_if_never_stopped(name, backend):
         np.testing.assert_array_equal(a.data, b.data)
 
 
+def test_arrays_of_a_state_may_be_in_another_order(backend):
+    weight = nn.Parameter(np.zeros((2, 3)))
+    optimizer = optim.SGD([weight], 1.0, 0.5)
+    state = optimizer.state_dict()
+    state["velocity"] = [np.asfortranarray(np.arange(6.0).reshape(2, 3))]
+    optimizer.load_state_dict(state)
+    step([weight], optimizer, [np.zeros((2, 3))])
+    np.testing.assert_array_equal(weight.data, -np.arange(6).reshape(2, 3) / 2)
+
+
+def test_a_parameter_may_have_been_in_another_order_when_the_optimizer_was_made(backend):
+    weight = nn.Parameter(np.zeros((2, 3)))
+    weight.data = np.asfortranarray(weight.data)
+    optimizer, grad = optim.SGD([weight], 1.0, 0.5), np.arange(6.0).reshape(2, 3)
+    weight.data = np.zeros((2, 3))
+    for _ in range(2):
+        step([weight], optimizer, [grad])
+    np.testing.assert_array_equal(weight.data, -2.5 * grad)
+    np.testing.assert_array_equal(optimizer.velocity[0], 1.5 * grad)
+
+
+def test_a_state_with_buffers_that_are_no_longer_needed_can_be_loaded():
+    weight = nn.Parameter(np.ones(2))
+    optimizer = optim.Adam([weight], amsgrad=True)
+    optimizer.amsgrad = False
+    step([weight], optimizer, [np.ones(2)])
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert optimizer.amsgrad is False
+    assert optimizer.largest[0].shape == (2,)
+
+
 @all_optimizers
 def test_parameters_without_gradient_stay(name, backend):
     trained, still = nn.Parameter(np.ones(2)), nn.Parameter(np.ones(2))
@@ -174,6 +205,13 @@ def test_a_parameter_given_twice_moves_once():
     parameter.grad = np.array([1.0])
     optimizer.step()
     assert parameter.data[0] == 0.5
+
+
+def test_a_gradient_that_is_no_array_changes_nothing():
+    first, second = nn.Parameter(np.ones(2)), nn.Parameter(np.ones(2))
+    with pytest.raises(TypeError, match=r"The gradient of parameter 1 must be a numpy array, not list\."):
+        step([first, second], optim.SGD([first, second]), [np.ones(2), [1.0, 1.0]])
+    assert (first.data == 1).all()
 
 
 @pytest.mark.parametrize(
@@ -259,6 +297,50 @@ def test_a_state_of_something_else_changes_nothing():
     with pytest.raises(ValueError, match="'mean' does not fit the parameters"):
         adam.load_state_dict(optim.Adam([two], lr=7.0).state_dict())
     assert adam.lr == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "text"),
+    [
+        (None, TypeError, "The state of Adam must be a dictionary, not None."),
+        ({"param_groups": None}, TypeError, "'param_groups' must be a list of dictionaries, not None."),
+        ({"param_groups": [3]}, TypeError, "'param_groups' must be a list of dictionaries, not [3]."),
+        ({"param_groups": [{}]}, ValueError, "The state's groups have the parameters [None] but must have [[0]]."),
+        ({"steps": [-1]}, ValueError, "The state's 'steps' does not fit the parameters: ['negative number']."),
+        ({"steps": ["1"]}, ValueError, "The state's 'steps' does not fit the parameters: ['str']."),
+        ({"mean": None}, ValueError, "The state's 'mean' does not fit the parameters: None."),
+        ({"mean": [[1.0]]}, ValueError, "The state's 'mean' does not fit the parameters: ['list']."),
+    ],
+    ids=str,
+)
+def test_what_is_no_state_changes_nothing(changed, error, text):
+    optimizer = optim.Adam([nn.Parameter(np.ones(1))])
+    before = optimizer.state_dict()
+    with pytest.raises(error) as raised:
+        optimizer.load_state_dict(changed if changed is None else before | changed)
+    assert text in str(raised.value)
+    assert str(optimizer.state_dict()) == str(before)
+
+
+class HalfWay(optim.Optimizer):
+    """Its step fails in the second group."""
+
+    def _new_buffers(self, group):
+        return {"moved": [np.zeros_like(parameter.data) for parameter in group["params"]]}
+
+    def _update_group(self, backend, group, places, parameters, grads):
+        if places[0] > 0:
+            raise MemoryError
+        backend.sgd_update(parameters, grads, [self.moved[i] for i in places], 1.0, 0.5, 0.0, False)
+
+
+def test_an_error_within_a_step_changes_nothing(backend):
+    params = [nn.Parameter(np.ones(2)) for _ in range(2)]
+    optimizer = HalfWay([{"params": parameter} for parameter in params], {"lr": 1, "weight_decay": 0})
+    with pytest.raises(MemoryError):
+        step(params, optimizer, [np.ones(2), np.ones(2)])
+    np.testing.assert_array_equal([parameter.data for parameter in params], 1)
+    np.testing.assert_array_equal(optimizer.moved, 0)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

@@ -122,6 +122,45 @@ def test_attributes_are_settings_of_the_first_group_and_set_all():
     assert [group["params"] for group in optimizer.param_groups] == [(first,), (second,)]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "error", "text"),
+    [
+        ("lr", -1, ValueError, "`lr` is -1 but must be at least 0"),
+        ("lr", np.nan, ValueError, "`lr` is nan"),
+        ("lr", np.array(0.1), TypeError, "`lr` must be a number, not ndarray."),
+        ("weight_decay", "1", TypeError, "`weight_decay` must be a number, not str."),
+        ("betas", 0.9, ValueError, "`betas` must be a pair of numbers, not 0.9."),
+        ("amsgrad", 1, TypeError, "`amsgrad` must be True or False, not 1."),
+        ("amsgrad", True, ValueError, "`amsgrad` is True, but it was not when the group was made"),
+        ("learning_rate", 0.1, ValueError, "A group has 'learning_rate', which is not a setting of Adam"),
+    ],
+    ids=str,
+)
+def test_a_setting_that_is_changed_to_something_wrong_changes_nothing(name, value, error, text, backend):
+    params = [nn.Parameter(np.ones(2)) for _ in range(2)]
+    optimizer = optim.Adam([{"params": parameter} for parameter in params])
+    optimizer.param_groups[1][name] = value
+    for parameter in params:
+        parameter.grad = np.ones(2)
+    for _ in range(2):
+        with pytest.raises(error) as raised:
+            optimizer.step()
+        assert text in str(raised.value)
+    np.testing.assert_array_equal([parameter.data for parameter in params], 1)
+    assert optimizer.steps == [0, 0]
+
+
+def test_settings_that_are_changed_have_the_form_of_new_ones(backend):
+    """Otherwise a run that goes on from a state would compute in another precision."""
+    weight = nn.Parameter(np.ones(2, np.float32))
+    optimizer = optim.Adam([weight])
+    optimizer.lr, optimizer.betas = np.float64(0.1), [np.float32(0.5), 0.75]
+    weight.grad = np.ones(2, np.float32)
+    optimizer.step()
+    assert optimizer.betas == (0.5, 0.75)
+    assert type(optimizer.lr) is type(optimizer.betas[0]) is float
+
+
 @pytest.mark.parametrize("name", ["SGD, momentum", "Adam, amsgrad", "RMSprop, all options", "Muon"])
 def test_a_group_that_is_added_trains(name, rng, backend):
     """It is also trained by the program of a training step, which is recorded again."""

@@ -350,3 +350,31 @@ def test_a_copy_goes_on_by_itself():
     batch = next(batches(1))
     assert step(*batch) == copy(*batch)
     assert_same(step, copy)
+
+
+def test_a_new_buffer_counts():
+    steps = made(training.TrainStep), made(ByHand)
+    for i, batch in enumerate(batches(4)):
+        for step in steps:
+            if i == 2:
+                step.optimizer.velocity[0] = np.ones_like(step.optimizer.velocity[0])
+            step(*batch)
+    for one, other in zip(*(step.model.parameters() for step in steps), strict=True):
+        np.testing.assert_array_equal(one.data, other.data)
+
+
+@pytest.mark.parametrize("warm", [0, 2], ids=["the first step", "a program"])
+def test_a_wrong_setting_changes_nothing(backend, warm):
+    step, *some = made(training.TrainStep), *batches(3)
+    for batch in some[:warm]:
+        step(*batch)
+    before = [(parameter.data.copy(), parameter.grad) for parameter in step.model.parameters()]
+    step.optimizer.lr = -1
+    with pytest.raises(ValueError, match="`lr` is -1 but must be at least 0"):
+        step(*some[2])
+    for parameter, (data, grad) in zip(step.model.parameters(), before, strict=True):
+        np.testing.assert_array_equal(parameter.data, data)
+        assert parameter.grad is grad
+    step.optimizer.lr = 0.1
+    step(*some[2])
+    assert (step.model[0].weight.data != before[0][0]).any()

@@ -8,7 +8,9 @@ import numpy as np
 
 from fastcnn import _validate, backends
 from fastcnn.nn import Module, Parameter
-from fastcnn.optim.optimizer import check_form, check_names, checked_parameters, forms, postponed
+from fastcnn.nn.parameter import own
+from fastcnn.optim.checks import check_form, check_names, checked_parameters, copied, fits, forms, kinds
+from fastcnn.optim.postponing import postponed
 
 
 class ExponentialMovingAverage:
@@ -69,21 +71,27 @@ class ExponentialMovingAverage:
         self.averages = [parameter.data.copy() for parameter in self.params]
         self._is_applied = False
 
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update({**state, "averages": [own(array) for array in state["averages"]]})
+
     def update(self) -> None:
         """Update the averages with the current parameters.
 
         Raises
         ------
+        ValueError
+            If a parameter no longer has the shape and dtype of its average; no average has changed.
         RuntimeError
             Within `applied`, where the parameters are the averages.
         """
         self._refuse_if_applied("update")
-        for i, parameter in enumerate(self.params):
-            check_form(i, parameter.data, self._forms[i])
+        self._check_forms()
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         parameters = [np.asarray(parameter.data, order="C") for parameter in self.params]
         backend = backends.load()
-        make_changes = postponed(backend, lambda: backend.average_update(self.averages, parameters, decay))
+        make_changes = postponed(
+            backend, lambda: backend.average_update(self.averages, parameters, decay), lambda: self.averages
+        )
         make_changes()
         self.updates += 1
 
@@ -93,10 +101,16 @@ class ExponentialMovingAverage:
 
         Raises
         ------
+        ValueError
+            If a parameter no longer has the shape and dtype of its average, or is read-only; nothing has changed.
         RuntimeError
             Within another such block of the same averages.
         """
         self._refuse_if_applied("applied")
+        self._check_forms()
+        for i, parameter in enumerate(self.params):
+            if not parameter.data.flags.writeable:
+                raise ValueError(f"Parameter {i} cannot be set to its average: its array is read-only.")
         before = [parameter.data.copy() for parameter in self.params]
         self._is_applied = True
         try:
@@ -127,13 +141,15 @@ class ExponentialMovingAverage:
         """
         self._refuse_if_applied("load_state_dict")
         check_names(self, state, self.state_dict())
-        kinds = [[(a.shape, a.dtype) for a in arrays] for arrays in (state["averages"], self.averages)]
-        if kinds[0] != kinds[1]:
-            raise ValueError(f"The state's averages do not fit the parameters: {kinds[0]}.")
+        if not fits(state["averages"], self.averages, self._forms):
+            raise ValueError(f"The state's averages do not fit the parameters: {kinds(state['averages'])}.")
         decay = _validate.number("decay", state["decay"], 0, 1)
         updates = _validate.count("updates", state["updates"], 0)
-        self.averages = [np.array(array, order="C") for array in state["averages"]]
-        self.decay, self.updates = decay, updates
+        self.averages, self.decay, self.updates = copied(state["averages"]), decay, updates
+
+    def _check_forms(self) -> None:
+        for i, parameter in enumerate(self.params):
+            check_form(i, parameter.data, self._forms[i])
 
     def _set(self, arrays: list[np.ndarray]) -> None:
         for parameter, array in zip(self.params, arrays, strict=True):

@@ -4,7 +4,8 @@ import bisect
 import copy
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
+import operator
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from fastcnn import _validate, backends
 from fastcnn._names import choices_for
 from fastcnn.nn import Parameter
 from fastcnn.nn.parameter import own, zero_grad
+from fastcnn.optim.checks import check_form, check_grad, check_names, checked_parameters, copied, fits, forms, kinds
+from fastcnn.optim.postponing import postponed
 
 
 class Setting:
@@ -42,14 +45,14 @@ class Optimizer:
         Parameters to train, such as ``model.parameters()``; or groups of parameters, each with its own settings:
         ``[{"params": head.parameters(), "lr": 0.1}, {"params": body.parameters()}]``.
     defaults : dict
-        Default settings of the groups. Every optimizer has "lr", the learning rate, and "weight_decay", the factor of
-        the parameter that is added to its gradient.
+        Default settings of the groups. Every optimizer has "lr", the learning rate, and "weight_decay"; its class says
+        what they do.
 
     Attributes
     ----------
     param_groups : list of dict
-        The groups. Each has its settings by name, which may be changed at any time, and under "params" a tuple of its
-        parameters.
+        The groups. Each has its settings by name, and under "params" a tuple of its parameters. Settings may be changed
+        at any time; the next step checks them.
     params : list of Parameter
         The parameters of all groups.
     lr, weight_decay, ...
@@ -78,6 +81,7 @@ class Optimizer:
         self.params: list[Parameter] = []
         self._forms: list[tuple] = []
         self.param_groups: list[dict[str, Any]] = []
+        self._accepted: list = []  # values of the settings, as they were last checked
         for group in _groups(params):
             self.add_param_group(group)
 
@@ -97,12 +101,7 @@ class Optimizer:
         """
         if not isinstance(param_group, Mapping) or "params" not in param_group:
             raise TypeError(f"A group must be a dictionary with 'params', not {param_group!r:.60}.")
-        for name in param_group:
-            if name != "params" and name not in self.defaults:
-                raise ValueError(
-                    f"A group has {name!r}, which is not a setting of {type(self).__name__}; its settings are "
-                    f"{choices_for(name, self.defaults, repr)}."
-                )
+        self._check_known(param_group)
         given = param_group["params"]
         params = checked_parameters([given] if isinstance(given, Parameter) else given)
         if not {*params}.isdisjoint(self.params):
@@ -119,23 +118,50 @@ class Optimizer:
         for value in filter(lambda value: isinstance(value, list), state.values()):
             value[:] = [own(item) if isinstance(item, np.ndarray) else item for item in value]
 
+    def _check_known(self, group: Mapping) -> None:
+        """Raise an error if a group has something that is no setting."""
+        for name in group:
+            if name != "params" and name not in self.defaults:
+                raise ValueError(
+                    f"A group has {name!r}, which is not a setting of {type(self).__name__}; its settings are "
+                    f"{choices_for(name, self.defaults, repr)}."
+                )
+
+    def _accept_settings(self) -> None:
+        """Check all settings if some have changed; store them in the form that those of new groups have."""
+        if not identical(self._values(), self._accepted):
+            for group in self.param_groups:
+                self._check_known(group)
+            checked = [self._checked(group) for group in self.param_groups]
+            for group, settings in zip(self.param_groups, checked, strict=True):
+                group.update(settings)
+            self._accepted = self._values()
+
+    def _values(self) -> list:
+        """Return the values of all groups, with their parameters."""
+        return [value for group in self.param_groups for value in group.values()]
+
     def step(self) -> None:
         """Update every parameter that has a gradient, in place, with the current backend.
 
         Raises
         ------
         TypeError, ValueError
-            If a parameter no longer has the shape and dtype that it had when the optimizer was made, or a gradient does
-            not have those of its parameter. After these and all other errors, no parameter has changed.
+            If a parameter no longer has the shape and dtype that it had when the optimizer was made, a gradient does
+            not have those of its parameter, or a setting is unknown or out of range. After these and all other errors,
+            no parameter has changed.
         """
         places, parameters, grads = self._ready()
         backend = backends.load()
-        make_changes = postponed(backend, lambda: self._update(backend, places, parameters, grads))
+        make_changes = postponed(
+            backend, lambda: self._update(backend, places, parameters, grads), lambda: [*parameters, *self._arrays()]
+        )
         make_changes()
         self._count(places)
 
     def _ready(self) -> tuple[list[int], list[np.ndarray], list[np.ndarray]]:
-        """Check all parameters with a gradient; return their indices, arrays and gradients."""
+        """Check the settings and all parameters with a gradient; return their indices, arrays and gradients."""
+        self._accept_settings()
         places: list[int] = []
         parameters: list[np.ndarray] = []
         grads: list[np.ndarray] = []
@@ -187,9 +213,11 @@ class Optimizer:
         own = self.state_dict()
         check_names(self, state, own)
         groups, buffers = state["param_groups"], {name: state[name] for name in own if name != "param_groups"}
-        if [group["params"] for group in groups] != [group["params"] for group in own["param_groups"]]:
+        if not isinstance(groups, list) or not all(isinstance(group, Mapping) for group in groups):
+            raise TypeError(f"The state's 'param_groups' must be a list of dictionaries, not {groups!r:.60}.")
+        if [group.get("params") for group in groups] != [group["params"] for group in own["param_groups"]]:
             raise ValueError(
-                f"The state's groups have the parameters {[group['params'] for group in groups]} but must have "
+                f"The state's groups have the parameters {[group.get('params') for group in groups]} but must have "
                 f"{[group['params'] for group in own['param_groups']]}."
             )
         for group, kept in zip(groups, self.param_groups, strict=True):
@@ -199,9 +227,9 @@ class Optimizer:
             [{**group, **changed} for group, changed in zip(self.param_groups, settings, strict=True)]
         )
         for name, value in buffers.items():
-            if _shapes(value) != _shapes(fitting[name]):
-                raise ValueError(f"The state's {name!r} does not fit the parameters: {_shapes(value)}.")
-        buffers = copy.deepcopy(buffers)
+            if not fits(value, fitting[name], self._forms):
+                raise ValueError(f"The state's {name!r} does not fit the parameters: {kinds(value)}.")
+        buffers = {name: copied(value) for name, value in buffers.items()}
         for group, changed in zip(self.param_groups, settings, strict=True):
             group.update(changed)
         vars(self).update(buffers)
@@ -251,8 +279,9 @@ class Optimizer:
         return {name: value for name, value in vars(self).items() if name not in _OWN}
 
     def _settings(self) -> list:
-        """Return all objects that a step depends on besides the arrays; they are the same if nothing has changed."""
-        return [*vars(self).values(), *(value for group in self.param_groups for value in group.values())]
+        """Check the settings; return them and the buffers, which are the same objects if nothing has changed."""
+        self._accept_settings()
+        return [*vars(self).values(), *self._values(), *self._arrays()]
 
     def _arrays(self) -> list[np.ndarray]:
         """Return the buffers of all parameters."""
@@ -260,17 +289,12 @@ class Optimizer:
         return [item for value in lists for item in value if isinstance(item, np.ndarray)]
 
 
-def postponed(backend, update: Callable[[], Any]) -> Callable[[], None]:
-    """Return a function that makes all changes of ``update`` or, after an error and except in "naive", none."""
-    return backend.postponed(update) if hasattr(backend, "postponed") else update
-
-
-_OWN = "defaults", "params", "_forms", "param_groups"
+_OWN = "defaults", "params", "_forms", "param_groups", "_accepted"
 
 
 def zeros(group: Mapping) -> list[np.ndarray]:
     """Return a buffer of zeros for each parameter of a group."""
-    return [np.zeros_like(parameter.data) for parameter in group["params"]]
+    return [np.zeros(parameter.shape, parameter.dtype) for parameter in group["params"]]
 
 
 def _groups(params) -> list[Mapping]:
@@ -282,51 +306,6 @@ def _groups(params) -> list[Mapping]:
     return [{"params": checked_parameters(params)}]
 
 
-def check_names(owner, state: Mapping, own: Mapping) -> None:
-    """Raise an error if a state does not have the entries of the ``owner``'s own state."""
-    if state.keys() != own.keys():
-        raise ValueError(
-            f"The state has {', '.join(map(repr, state))} but that of {type(owner).__name__} has "
-            f"{', '.join(map(repr, own))}."
-        )
-
-
-def forms(params: list[Parameter]) -> list[tuple]:
-    """Return the shape and dtype of each parameter, which are also those of its buffers."""
-    return [(parameter.shape, parameter.dtype) for parameter in params]
-
-
-def check_form(i: int, data: np.ndarray, form: tuple) -> None:
-    """Raise an error if a new array was assigned to parameter ``i`` that does not fit its buffers."""
-    if (data.shape, data.dtype) != form:
-        raise ValueError(
-            f"Parameter {i} has shape {data.shape} and dtype {data.dtype}, but its buffers were made for {form[0]} and "
-            f"{form[1]}; make a new optimizer or average for changed parameters."
-        )
-
-
-def check_grad(i: int, grad: np.ndarray, data: np.ndarray) -> None:
-    """Raise an error if a gradient does not have the shape and dtype of parameter ``i``."""
-    if grad.shape != data.shape or grad.dtype != data.dtype:
-        raise ValueError(
-            f"The gradient of parameter {i} has shape {grad.shape} and dtype {grad.dtype} "
-            f"but must have those of the parameter, {data.shape} and {data.dtype}."
-        )
-
-
-def checked_parameters(params) -> list[Parameter]:
-    """Check that ``params`` holds at least one parameter; return each once."""
-    if not isinstance(params, Iterable):
-        raise TypeError(f"`params` must be parameters, such as model.parameters(), not {type(params).__name__}.")
-    params = list(params)
-    for parameter in params:
-        if not isinstance(parameter, Parameter):
-            raise TypeError(f"`params` must hold Parameters only, not {type(parameter).__name__}.")
-    if not params:
-        raise ValueError("`params` holds no parameter; an iterator such as model.parameters() can be used once.")
-    return list(dict.fromkeys(params))
-
-
-def _shapes(value):
-    """Return the shapes and dtypes of a list of buffers, or None for a setting."""
-    return [(getattr(b, "shape", None), getattr(b, "dtype", None)) for b in value] if isinstance(value, list) else None
+def identical(some: list, others: list) -> bool:
+    """Whether two lists hold the same objects."""
+    return len(some) == len(others) and all(map(operator.is_, some, others))

@@ -6,7 +6,6 @@ Python in between. The results are bit-identical to those of the separate calls.
 """
 
 import math
-import operator
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -20,7 +19,8 @@ from fastcnn.nn import Module, Parameter, calls, recording
 from fastcnn.nn.parameter import collected, note_grads
 from fastcnn.nn.undoing import all_or_nothing
 from fastcnn.optim import Optimizer
-from fastcnn.optim.optimizer import postponed
+from fastcnn.optim.optimizer import identical
+from fastcnn.optim.postponing import postponed
 
 _Learned = tuple[np.ndarray, float, float]
 _KEPT = 4  # programs kept: for full batches, for a smaller last batch, and two more
@@ -199,7 +199,11 @@ class TrainStep:
             self._keep(gradients)
             parameters, ready = [parameter for parameter, _ in gradients], self.optimizer._ready()
             made = _Recorded(y, parameters, len(self.optimizer.params), *ready)
-            make_changes = postponed(backend, lambda: made.update(self.optimizer, backend))
+            make_changes = postponed(
+                backend,
+                lambda: made.update(self.optimizer, backend),
+                lambda: [*ready[1], *self.optimizer._arrays()],
+            )
             found.append(((form, _form(terms)), made, terms.mean_over, make_changes))
             return [y, loss, *[grad for _, grad in gradients]]
 
@@ -249,8 +253,7 @@ class _Recorded:
         if len(optimizer.params) != self._count:
             return False
         settings = optimizer._settings()
-        same = len(settings) == len(self._settings) and all(map(operator.is_, settings, self._settings))
-        if same and type(optimizer)._count is Optimizer._count:
+        if identical(settings, self._settings) and type(optimizer)._count is Optimizer._count:
             return True
         self._settings = settings
         return self.program.renew(lambda: self.update(optimizer, backend))
