@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import fastcnn
 from fastcnn import nn, optim
 
 
@@ -83,9 +84,29 @@ def test_errors_say_what_is_wrong(call, error, text):
     assert params[0].grad[0] == 5
 
 
-def test_a_gradient_of_another_form_changes_nothing():
+@pytest.mark.parametrize("clip", [optim.clip_grad_norm, optim.clip_grad_value])
+def test_a_gradient_of_another_form_changes_nothing(clip):
     params = with_grads(np.array([30.0, 40.0]), np.array([1.0]))
     params[1].grad = np.array([1], np.float32)
     with pytest.raises(ValueError, match=r"gradient of parameter 1 has shape .* and dtype float32 but must have those"):
-        optim.clip_grad_norm(params, 1.0)
+        clip(params, 1.0)
+    params[1].grad = [1.0]
+    with pytest.raises(TypeError, match=r"gradient of parameter 1 must be a numpy array, not list\."):
+        clip(params, 1.0)
     assert params[0].grad.tolist() == [30, 40]
+
+
+@pytest.mark.parametrize("clip", [optim.clip_grad_norm, optim.clip_grad_value])
+def test_a_gradient_that_is_a_number_stays_an_array(clip, backend, dtype):
+    (parameter,) = with_grads(np.array(5, dtype))
+    with fastcnn.use_backend(backend):
+        clip([parameter], 1.0)
+    assert isinstance(parameter.grad, np.ndarray)
+    assert parameter.grad.dtype == dtype
+    assert parameter.grad == pytest.approx(1)
+
+
+def test_a_limit_above_all_numbers_of_float32_clips_nothing():
+    params = with_grads(np.array([3e38, -np.inf], np.float32))
+    optim.clip_grad_value(params, 1e300)
+    np.testing.assert_array_equal(params[0].grad, np.array([3e38, -np.inf], np.float32))

@@ -273,6 +273,14 @@ def test_nothing_to_train_and_no_input_grad():
     assert model.backward(model(np.ones((2, 3))), input_grad=False) is None
 
 
+def test_the_gradient_of_a_number_is_an_array():
+    parameter = nn.Parameter(np.array(1.0))
+    for total in (2, 4):
+        parameter.accumulate(np.ones(2).sum())
+        assert isinstance(parameter.grad, np.ndarray)
+        assert parameter.grad == total
+
+
 def test_gradients_accumulate_until_zero_grad(backend):
     model, x = small_net(np.random.default_rng(4)).eval(), np.random.default_rng(5).standard_normal((3, 2, 7, 6))
     dy = model(x)

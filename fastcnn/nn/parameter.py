@@ -142,7 +142,7 @@ def accumulate(gradients: Iterable[tuple[Parameter, np.ndarray]]) -> None:
     sums: dict[Parameter, np.ndarray] = {}
     for parameter, grad in gradients:
         before = sums.get(parameter, parameter.grad)
-        sums[parameter] = grad if before is None else before + grad
+        sums[parameter] = np.asarray(grad if before is None else before + grad)  # NumPy's sums may be no arrays
     set_grads(sums.items())
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from fastcnn import _validate, backends
 from fastcnn.nn import Parameter
 from fastcnn.nn.parameter import set_grads
-from fastcnn.optim.optimizer import check_grad, checked_parameters
+from fastcnn.optim.checks import check_grad, checked_parameters
 
 
 def clip_grad_norm(params: Iterable[Parameter], max_norm: float, *, error_if_nonfinite: bool = False) -> float:
@@ -56,12 +56,7 @@ def clip_grad_norm(params: Iterable[Parameter], max_norm: float, *, error_if_non
     >>> weight.grad.round(6)
     array([0.6, 0.8])
     """
-    parameters, grads = [], []
-    for i, parameter in enumerate(checked_parameters(params)):
-        if parameter.grad is not None:
-            check_grad(i, parameter.grad, parameter.data)
-            parameters.append(parameter)
-            grads.append(np.asarray(parameter.grad, order="C"))
+    parameters, grads = _given(params)
     max_norm = _validate.number("max_norm", max_norm, 0, math.inf)
     strict = _validate.flag("error_if_nonfinite", error_if_nonfinite)
     backend = backends.load()
@@ -87,7 +82,8 @@ def clip_grad_value(params: Iterable[Parameter], clip_value: float) -> None:
     Raises
     ------
     TypeError, ValueError
-        If there are no parameters or `clip_value` is out of range.
+        If there are no parameters, a gradient does not have the shape and dtype of its parameter, or `clip_value` is
+        out of range; no gradient has changed.
 
     Examples
     --------
@@ -100,9 +96,18 @@ def clip_grad_value(params: Iterable[Parameter], clip_value: float) -> None:
     array([-1. ,  0.5,  1. ])
     """
     clip_value = _validate.number("clip_value", clip_value, 0, math.inf)
-    clipped = [
-        (parameter, np.clip(parameter.grad, -clip_value, clip_value))
-        for parameter in checked_parameters(params)
-        if parameter.grad is not None
-    ]
-    set_grads(clipped)
+    parameters, grads = _given(params)
+    with np.errstate(over="ignore"):  # a limit above the numbers of float32
+        clipped = [np.clip(grad, -clip_value, clip_value, out=np.empty_like(grad)) for grad in grads]
+    set_grads(zip(parameters, clipped, strict=True))
+
+
+def _given(params: Iterable[Parameter]) -> tuple[list[Parameter], list[np.ndarray]]:
+    """Return the parameters that have a gradient, and their gradients."""
+    parameters, grads = [], []
+    for i, parameter in enumerate(checked_parameters(params)):
+        if parameter.grad is not None:
+            check_grad(i, parameter.grad, parameter.data)
+            parameters.append(parameter)
+            grads.append(np.asarray(parameter.grad, order="C"))
+    return parameters, grads

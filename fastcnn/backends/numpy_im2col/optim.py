@@ -85,4 +85,4 @@ def squared_norm(arrays) -> float:
 @np.errstate(invalid="ignore")  # 0 * inf
 def scaled(arrays, factor):
     """Return the arrays times a factor, as new arrays."""
-    return [array * factor for array in arrays]
+    return [np.multiply(array, factor, out=np.empty_like(array)) for array in arrays]
