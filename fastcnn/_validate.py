@@ -100,14 +100,19 @@ def flag(name: str, value) -> bool:
 _LARGEST = sys.float_info.max
 
 
-def number(name: str, value, low: float = -_LARGEST, high: float = _LARGEST, *, below_high: bool = False) -> float:
-    """A finite number from ``low`` to ``high`` (``high`` itself excluded with ``below_high``); by default any."""
+def any_number(name: str, value) -> float:
+    """Any number, also inf or NaN."""
     if not is_whole(value) and not isinstance(value, (float, np.floating)):
         raise TypeError(f"`{name}` must be a number, not {type(value).__name__}.")
     try:
-        exact = float(value)  # comparing with a float32 would round the limits
+        return float(value)
     except OverflowError:  # a whole number larger than any float
-        exact = math.inf if value > 0 else -math.inf
+        return math.inf if value > 0 else -math.inf
+
+
+def number(name: str, value, low: float = -_LARGEST, high: float = _LARGEST, *, below_high: bool = False) -> float:
+    """A finite number from ``low`` to ``high`` (``high`` itself excluded with ``below_high``); by default any."""
+    exact = any_number(name, value)  # comparing with a float32 would round the limits
     if not (low <= exact < high if below_high else low <= exact <= high):
         upper = f"below {high}" if below_high else f"at most {high}"
         raise ValueError(f"`{name}` is {value} but must be at least {low} and {upper}.")

@@ -195,6 +195,57 @@ def test_a_sequence_keeps_its_state_where_another_does_not_fit():
     assert schedule.state_dict() == before
 
 
+@pytest.mark.parametrize("part", [None, {"steps": -1}], ids=str)
+def test_a_sequence_keeps_its_state_where_a_later_part_is_wrong(part):
+    schedule = warm_up_and_cosine(optim, make_optimizer("SGD"))
+    before, state = schedule.state_dict(), schedule.state_dict()
+    state["schedulers"][0]["steps"] = 1
+    state["schedulers"][1] = part and state["schedulers"][1] | part
+    with pytest.raises((TypeError, ValueError), match=r"must be a dictionary, not None|`steps` is -1"):
+        schedule.load_state_dict(state)
+    assert schedule.state_dict() == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "text"),
+    [
+        (None, TypeError, "must be a dictionary, not None."),
+        ({"steps": -1}, ValueError, "`steps` is -1 but must be at least 0."),
+        ({"steps": "1"}, TypeError, "`steps` must be a whole number, not '1'."),
+        ({"base_lrs": None}, TypeError, "The state's `base_lrs` must be a list of numbers, not None."),
+        ({"schedulers": None}, TypeError, "The state's `schedulers` must be a list of states, not None."),
+    ],
+    ids=str,
+)
+def test_what_is_no_state_changes_nothing(changed, error, text):
+    schedule = warm_up_and_cosine(optim, make_optimizer("SGD"))
+    before = schedule.state_dict()
+    with pytest.raises(error) as raised:
+        schedule.load_state_dict(changed if changed is None else before | changed)
+    assert text in str(raised.value)
+    assert schedule.state_dict() == before
+
+
+@pytest.mark.parametrize("make", [lambda o: optim.StepLR(o, 1), optim.ReduceLROnPlateau], ids=["StepLR", "plateau"])
+def test_a_step_after_a_group_was_added_changes_nothing(make):
+    optimizer = make_optimizer("SGD")
+    schedule = make(optimizer)
+    optimizer.add_param_group({"params": nn.Parameter(np.ones(1))})
+    before = schedule.state_dict()
+    with pytest.raises(ValueError, match="make the schedule after `add_param_group`"):
+        schedule.step(*[1.0] * schedule.needs_metric)
+    assert schedule.state_dict() == before
+
+
+@pytest.mark.parametrize("metric", ["1.5", None, True, np.ones(2)], ids=str)
+def test_a_metric_that_is_no_number_changes_nothing(metric):
+    schedule = optim.ReduceLROnPlateau(make_optimizer("SGD"))
+    before = schedule.state_dict()
+    with pytest.raises(TypeError, match="`metrics` must be a number, not "):
+        schedule.step(metric)
+    assert schedule.state_dict() == before
+
+
 PLATEAUS = {
     "defaults": {"patience": 2},
     "higher is better": {"mode": "max", "patience": 1},
@@ -267,6 +318,10 @@ def test_steps_may_be_batches(name):
     assert getattr(optim, name)(make_optimizer("SGD"), **options, every="batch").every == "batch"
 
 
+def load_without_parts(sequence):
+    sequence.load_state_dict({**sequence.state_dict(), "schedulers": []})
+
+
 def stepped(schedule):
     schedule.step()
     return schedule
@@ -307,7 +362,9 @@ def stepped(schedule):
         pytest.param(lambda o: optim.SequentialLR(o, [stepped(optim.LinearLR(o))], []), ValueError,
                      "Schedule 0, LinearLR, must not have been stepped, but was stepped 1 times", id="stepped"),
         pytest.param(lambda o: optim.SequentialLR(o, [optim.LinearLR(o)], []).load_state_dict({}), ValueError,
-                     "The state has 0 schedules but this sequence has 1", id="state of no sequence"),
+                     "The state has nothing but that of SequentialLR has 'every'", id="state of no sequence"),
+        pytest.param(lambda o: load_without_parts(optim.SequentialLR(o, [optim.LinearLR(o)], [])), ValueError,
+                     "The state has 0 schedules but this sequence has 1", id="state of no schedules"),
         pytest.param(lambda o: optim.OneCycleLR(o, 1, 0), ValueError, "`total_steps` is 0", id="no steps"),
         pytest.param(lambda o: optim.OneCycleLR(o, 1, 9, pct_start=2), ValueError, "`pct_start` is 2", id="start"),
         pytest.param(lambda o: optim.OneCycleLR(o, 1, 9, anneal_strategy="exp"), ValueError,

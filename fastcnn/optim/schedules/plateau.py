@@ -99,8 +99,13 @@ class ReduceLROnPlateau(Schedule):
         ----------
         metrics : float
             Metric of the last epoch.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `metrics` is not a number, or the optimizer has other groups than before; nothing has changed.
         """
-        metric = float(metrics)
+        metric, groups = _validate.any_number("metrics", metrics), self._groups()
         self.steps += 1
         if self._is_better(metric):
             self.best, self.bad_epochs = metric, 0
@@ -110,7 +115,7 @@ class ReduceLROnPlateau(Schedule):
             self.cooldown_left -= 1
             self.bad_epochs = 0
         if self.bad_epochs > self.patience:
-            for group, least in zip(self._groups(), self.min_lr, strict=True):
+            for group, least in zip(groups, self.min_lr, strict=True):
                 lr = max(group["lr"] * self.factor, least)
                 if group["lr"] - lr > self.eps:
                     group["lr"] = lr

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from fastcnn import _validate
-from fastcnn.optim.optimizer import Optimizer, check_names
+from fastcnn.optim.checks import check_names
+from fastcnn.optim.optimizer import Optimizer
 
 
 class Schedule:
@@ -53,7 +54,14 @@ class Schedule:
         self.base_lrs = [group["lr"] for group in optimizer.param_groups]
 
     def step(self) -> None:
-        """Set the next learning rate."""
+        """Set the next learning rate.
+
+        Raises
+        ------
+        ValueError
+            If the optimizer has other groups than before; nothing has changed.
+        """
+        self._groups()
         self.steps += 1
         self._apply()
 
@@ -75,11 +83,14 @@ class Schedule:
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             If the state does not fit; nothing has changed.
         """
         check_names(self, state, self.state_dict())
-        if isinstance(state["base_lrs"], list) and len(state["base_lrs"]) != len(self.base_lrs):
+        _validate.count("steps", state["steps"], 0)
+        if not isinstance(state["base_lrs"], list):
+            raise TypeError(f"The state's `base_lrs` must be a list of numbers, not {state['base_lrs']!r:.60}.")
+        if len(state["base_lrs"]) != len(self.base_lrs):
             raise ValueError(
                 f"The state is that of a schedule for {len(state['base_lrs'])} groups, but here there are "
                 f"{len(self.base_lrs)}."

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from fastcnn import _validate
+from fastcnn.optim.checks import check_names
 from fastcnn.optim.optimizer import Optimizer
 from fastcnn.optim.schedules.powers import checked_milestones
 from fastcnn.optim.schedules.schedule import Schedule
@@ -146,17 +147,21 @@ class SequentialLR(Schedule):
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             If the state does not fit; nothing has changed.
         """
-        before, parts = self.state_dict(), state.get("schedulers", ())
+        before = self.state_dict()
+        check_names(self, state, before)
+        parts = state["schedulers"]
+        if not isinstance(parts, list):
+            raise TypeError(f"The state's `schedulers` must be a list of states, not {parts!r:.60}.")
         if len(parts) != len(self.schedulers):
             raise ValueError(f"The state has {len(parts)} schedules but this sequence has {len(self.schedulers)}.")
         try:
             for scheduler, part in zip(self.schedulers, parts, strict=True):
                 scheduler.load_state_dict(part)
             super().load_state_dict({**state, "schedulers": self.schedulers})
-        except ValueError:
+        except BaseException:
             for scheduler, part in zip(self.schedulers, before["schedulers"], strict=True):
                 scheduler.load_state_dict(part)
             raise
