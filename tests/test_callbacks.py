@@ -209,6 +209,23 @@ def test_another_fit_goes_on_from_the_best_epoch_with_the_optimizer_of_that_epoc
     assert trainer.history.step_losses[-3:] == expected.history.step_losses[-3:]
 
 
+@pytest.mark.parametrize("optimizer", optimizers.ONE_OF_EACH)
+def test_parameters_may_be_added_after_the_best_epoch(optimizer):
+    class AddBias(Callback):
+        def on_epoch_end(self, trainer):
+            if len(trainer.history.epochs) == 1:
+                trainer.optimizer.add_param_group({"params": trainer.model.bias})
+
+    model, best = nn.Linear(2, 2, rng=np.random.default_rng(1), dtype=np.float64), training.BestWeights()
+    trained = optimizers.make(optimizer, [model.weight])
+    callbacks = [Results(validation_loss=[1, 2, 3]), AddBias(), best]
+    fit(training.Trainer(model, trained, nn.CrossEntropyLoss(), callbacks=callbacks), 3)
+    np.testing.assert_array_equal(model.weight.data, best.weights["weight"])
+    for name, (weights, biases) in trained.buffers().items():
+        np.testing.assert_array_equal(weights, best.buffers[name][0])
+        assert not np.any(biases)
+
+
 def test_best_weights_do_not_turn_a_schedule_back():
     best = training.BestWeights()
     trainer = make_trainer(Results(validation_loss=[1, 2, 3]), best, schedule=lambda o: optim.StepLR(o, 1, 0.5))

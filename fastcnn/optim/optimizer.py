@@ -197,6 +197,23 @@ class Optimizer:
         """Return a copy of the buffers of all parameters, such as momentum: `state_dict` without the settings."""
         return copy.deepcopy({name: value for name, value in self._remembered().items() if isinstance(value, list)})
 
+    def load_buffers(self, buffers: Mapping[str, list]) -> None:
+        """Restore buffers, and keep the settings.
+
+        Parameters
+        ----------
+        buffers : mapping
+            As returned by `buffers`. Parameters that were added since then get new ones.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the buffers do not fit; nothing has changed.
+        """
+        new = self._buffers_of(self.param_groups)
+        complete = {name: [*some, *new.get(name, ())[len(some) :]] for name, some in buffers.items()}
+        self.load_state_dict({**self.state_dict(), **complete})
+
     def load_state_dict(self, state: Mapping) -> None:
         """Continue from a state.
 

@@ -215,7 +215,7 @@ class BestWeights(Callback):
     def on_fit_end(self, trainer) -> None:
         """Load the best weights into the model, and the buffers of that epoch into the optimizer."""
         if self.weights:
-            trainer.optimizer.load_state_dict(trainer.optimizer.state_dict() | self.buffers)
+            trainer.optimizer.load_buffers(self.buffers)
             trainer.model.load_state_dict(self.weights)  # last, as it needs no memory
 
     def state_dict(self) -> dict:
