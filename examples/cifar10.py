@@ -26,6 +26,7 @@ import fastcnn
 from fastcnn import data, nn, optim, training
 from fastcnn.commands.errors import sentence
 
+CLASSES = 10
 SIDE, BORDER = 32, 2  # pixels: of a picture, and of the reflection around it, in which crops lie
 WHITENED = 24  # filters of the first layer: the 12 components of 2x2 pixels in 3 channels, and their negatives
 
@@ -70,7 +71,7 @@ def build(recipe: Recipe, whitening: np.ndarray, rng: np.random.Generator) -> nn
         layers += [convolution(channels, width, rng), nn.MaxPool2d(2), normalization(width), nn.GELU()]
         layers += [convolution(width, width, rng), normalization(width), nn.GELU()]
         channels = width
-    head = nn.Linear(channels, 10, bias=False, rng=rng)
+    head = nn.Linear(channels, CLASSES, bias=False, rng=rng)
     head.weight.data /= 9  # the first predictions are unsure
     return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), head)
 
@@ -207,6 +208,12 @@ def main() -> int:
         train_set, test_set = data.load(args.data)
         if train_set.images.shape[1:] != (3, SIDE, SIDE):
             raise ValueError(f"--data has pictures {train_set.images.shape[1:]} but needs {(3, SIDE, SIDE)}")
+        if len(train_set) < RECIPES[args.recipe].batch_size:
+            raise ValueError(
+                f"--data has {len(train_set)} pictures to train with but needs {RECIPES[args.recipe].batch_size}"
+            )
+        if len(train_set.classes) > CLASSES:
+            raise ValueError(f"--data has {len(train_set.classes)} classes but must have at most {CLASSES}")
         if args.json:
             args.json.open("a").close()  # fail now, not after the training, if the file cannot be written
     except (ValueError, OSError) as error:
@@ -257,7 +264,7 @@ def noise(recipe: Recipe) -> tuple[Recipe, np.ndarray, np.ndarray]:
     """Return arguments for `train` that make it take steps on noise, with and without the frozen layer."""
     rng, N = np.random.default_rng(0), recipe.batch_size
     images = rng.integers(256, size=(N, 3, SIDE, SIDE), dtype=np.uint8)
-    return replace(recipe, epochs=3, whitening_bias_epochs=2), images, rng.integers(10, size=N)
+    return replace(recipe, epochs=3, whitening_bias_epochs=2), images, rng.integers(CLASSES, size=N)
 
 
 def gflop(recipe: Recipe, images: int) -> float:

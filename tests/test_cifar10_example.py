@@ -150,3 +150,19 @@ def test_wrong_options_are_one_line(options, said, small_file, monkeypatch, caps
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "classes", "said"),
+    [
+        (7, 2, "--data has 7 pictures to train with but needs 8"),
+        (32, 11, "--data has 11 classes but must have at most 10"),
+    ],
+)
+def test_pictures_that_do_not_fit_are_one_line(count, classes, said, small_file, monkeypatch, capsys):
+    images, labels = np.zeros((count, 3, 32, 32), np.uint8), np.arange(count) % classes
+    np.savez(small_file, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    with pytest.raises(SystemExit) as raised:
+        call(monkeypatch, "--data", small_file)
+    assert raised.value.code == 2
+    assert capsys.readouterr().err == f"cifar10.py: {said}\n"
