@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 import fastcnn
+from tests.mutants.__main__ import failing
 from tests.mutants.changes import changes, differs, drawn
 from tests.mutants.chosen import CHOSEN, Fault
+from tests.mutants.trial import Outcome
 
 
 def results(source: str) -> set[str]:
@@ -132,3 +134,22 @@ def test_seconds_include_shared_fixtures_and_all_cases(tmp_path):
     assert first >= 1.1
     assert 0.5 <= second < first
     assert other < 0.5
+
+
+class FakeTree:
+    """Tests of which some fail, run in an order of their own; pytest runs none if it does not know all of them."""
+
+    def __init__(self, order, fails):
+        self.order, self.fails = order, fails
+
+    def run(self, tests, seconds):
+        if not set(tests) <= set(self.order):
+            return Outcome("crashed (4)", "", 0.0, "")
+        ran = [test for test in self.order if test in tests]
+        first = next((test for test in ran if test in self.fails), None)
+        return Outcome("failed", first, 0.0, "") if first else Outcome("passed", ran[-1], 0.0, "")
+
+
+@pytest.mark.parametrize("known", ["dbca", "dca"], ids=["all", "b only with a fault"])
+def test_tests_that_fail_without_a_fault(known):
+    assert failing(FakeTree(known, "ad"), {*"abcd"}) == {*"ad"}
