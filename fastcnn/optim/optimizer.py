@@ -298,7 +298,8 @@ class Optimizer:
     def _settings(self) -> list:
         """Check the settings; return them and the buffers, which are the same objects if nothing has changed."""
         self._accept_settings()
-        return [*vars(self).values(), *self._values(), *self._arrays()]
+        values = vars(self).values()
+        return [*values, *itertools.chain.from_iterable(value for value in values if isinstance(value, list))]
 
     def _arrays(self) -> list[np.ndarray]:
         """Return the buffers of all parameters."""
