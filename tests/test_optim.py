@@ -306,7 +306,8 @@ def test_a_state_of_something_else_changes_nothing():
         ({"param_groups": None}, TypeError, "'param_groups' must be a list of dictionaries, not None."),
         ({"param_groups": [3]}, TypeError, "'param_groups' must be a list of dictionaries, not [3]."),
         ({"param_groups": [{}]}, ValueError, "The state's groups have the parameters [None] but must have [[0]]."),
-        ({"steps": [-1]}, ValueError, "The state's 'steps' does not fit the parameters: ['negative number']."),
+        ({"steps": [-1]}, ValueError, "`steps` is -1 but must be at least 0."),
+        ({"steps": [1.5]}, TypeError, "`steps` must be a whole number, not 1.5."),
         ({"steps": ["1"]}, ValueError, "The state's 'steps' does not fit the parameters: ['str']."),
         ({"mean": None}, ValueError, "The state's 'mean' does not fit the parameters: None."),
         ({"mean": [[1.0]]}, ValueError, "The state's 'mean' does not fit the parameters: ['list']."),
@@ -320,6 +321,27 @@ def test_what_is_no_state_changes_nothing(changed, error, text):
         optimizer.load_state_dict(changed if changed is None else before | changed)
     assert text in str(raised.value)
     assert str(optimizer.state_dict()) == str(before)
+
+
+class Halving(optim.Optimizer):
+    """Its buffers are numbers, whole ones at first."""
+
+    def _new_buffers(self, group):
+        return {"rates": [1 for _ in group["params"]]}
+
+    def _update_group(self, backend, group, places, parameters, grads):
+        for i, parameter, grad in zip(places, parameters, grads, strict=True):
+            parameter -= self.rates[i] * grad
+            self.rates[i] /= 2
+
+
+def test_buffers_may_be_numbers():
+    params = [nn.Parameter(np.zeros(2))]
+    optimizer, resumed = (Halving(params, {"lr": 1, "weight_decay": 0}) for _ in range(2))
+    step(params, optimizer, [np.ones(2)])
+    resumed.load_state_dict(optimizer.state_dict())
+    step(params, resumed, [np.ones(2)])
+    np.testing.assert_array_equal(params[0].data, -1.5)
 
 
 class HalfWay(optim.Optimizer):

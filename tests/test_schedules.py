@@ -82,6 +82,13 @@ def test_one_cycle_needs_a_momentum_to_cycle():
     assert not hasattr(optimizer, "momentum")
 
 
+def test_one_cycle_has_only_momenta_that_the_optimizer_takes():
+    optimizer = optim.SGD([nn.Parameter(np.ones(1))], 0.1, momentum=0.9, nesterov=True)
+    with pytest.raises(ValueError, match="`nesterov` is True but `momentum` is 0"):
+        optim.OneCycleLR(optimizer, 0.5, total_steps=10, base_momentum=0.0)
+    assert (optimizer.lr, optimizer.momentum) == (0.1, 0.9)
+
+
 def test_one_cycle_that_only_rises_ends_at_the_top():
     optimizer = make_optimizer("SGD")
     schedule = optim.OneCycleLR(optimizer, 1.0, total_steps=3, pct_start=1, anneal_strategy="linear", div_factor=5)

@@ -88,6 +88,10 @@ class Adam(Optimizer):
         largest = zeros(group) if group["amsgrad"] else [None] * count
         return {"steps": [0] * count, "mean": zeros(group), "square": zeros(group), "largest": largest}
 
+    def _check_buffers(self, buffers) -> None:
+        for count in buffers["steps"]:
+            _validate.count("steps", count, 0)
+
     def _count(self, places) -> None:
         for i in places:
             self.steps[i] += 1

@@ -89,6 +89,5 @@ def _kind(item):
         return item.shape, item.dtype
     if item is None:
         return None
-    if _validate.is_whole(item):
-        return "count" if item >= 0 else "negative number"
-    return type(item).__name__
+    is_number = _validate.is_whole(item) or isinstance(item, (float, np.floating))
+    return "number" if is_number else type(item).__name__

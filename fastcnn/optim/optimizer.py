@@ -246,6 +246,7 @@ class Optimizer:
         for name, value in buffers.items():
             if not fits(value, fitting[name], self._forms):
                 raise ValueError(f"The state's {name!r} does not fit the parameters: {kinds(value)}.")
+        self._check_buffers(buffers)
         buffers = {name: copied(value) for name, value in buffers.items()}
         for group, changed in zip(self.param_groups, settings, strict=True):
             group.update(changed)
@@ -260,6 +261,9 @@ class Optimizer:
     def _new_buffers(self, group: Mapping) -> dict[str, list]:
         """Return the buffers of a new group: lists by name, with an item for each parameter."""
         return {}
+
+    def _check_buffers(self, buffers: Mapping) -> None:
+        """Check the values of buffers that are to be loaded; their kinds are right."""
 
     def _buffers_of(self, groups: Iterable[Mapping]) -> dict[str, list]:
         """Return the initial buffers of these groups."""

@@ -92,6 +92,8 @@ class OneCycleLR(Schedule):
         self.div_factor = _validate.number("div_factor", div_factor, 1, math.inf, below_high=True)
         self.final_div_factor = _validate.number("final_div_factor", final_div_factor, 1, math.inf, below_high=True)
         self.three_phase = _validate.flag("three_phase", three_phase)
+        if self.cycle_momentum:
+            self._check_momenta()
         self._apply()
 
     def step(self) -> None:
@@ -102,6 +104,14 @@ class OneCycleLR(Schedule):
                 f"`total_steps` must be the number of batches in all epochs together."
             )
         super().step()
+
+    def _check_momenta(self) -> None:
+        """Raise the optimizer's error now if it will not take one of the momenta, such as Nesterov's rule 0."""
+        for momenta in (self.base_momentum, self.max_momentum):
+            for group, momentum in zip(self._groups(), momenta, strict=True):
+                trial = dict(group)
+                self._set_momentum(trial, momentum)
+                self.optimizer._checked(trial)
 
     def _apply(self) -> None:
         (start, end), way = self._phase()
