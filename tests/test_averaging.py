@@ -199,3 +199,14 @@ def test_an_average_that_was_unpickled_without_a_copy_can_be_updated():
     average.update()
     np.testing.assert_allclose(average.averages[0], 0.1)
     assert average.averages[0].flags.writeable
+
+
+@pytest.mark.parametrize(("decay", "error"), [(1.5, ValueError), ("1", TypeError)])
+def test_a_wrong_decay_changes_no_average(decay, error):
+    weight = nn.Parameter(np.ones(2))
+    average = optim.ExponentialMovingAverage([weight])
+    average.decay, weight.data[:] = decay, 0
+    with pytest.raises(error, match="`decay`"):
+        average.update()
+    np.testing.assert_array_equal(average.averages[0], 1)
+    assert average.updates == 0

@@ -363,6 +363,19 @@ def test_a_new_buffer_counts():
         np.testing.assert_array_equal(one.data, other.data)
 
 
+@pytest.mark.parametrize("callbacks", [(), (training.ClipGradients(1.0),)], ids=["whole steps", "parts of steps"])
+def test_an_error_changes_no_gradient_of_what_the_optimizer_does_not_train(callbacks, backend):
+    model = nn.Sequential(*MODELS["convolutions"](np.random.default_rng(0)))
+    optimizer = optim.SGD(model[-1].parameters(), 0.1)
+    trainer = training.Trainer(model, optimizer, nn.CrossEntropyLoss(), callbacks=callbacks)
+    model[0].weight.grad = before = np.ones_like(model[0].weight.data)
+    optimizer.lr = -1
+    with pytest.raises(ValueError, match="`lr` is -1"):
+        trainer._step(*next(batches(1)))
+    assert model[0].weight.grad is before
+    assert trainer.history.step_losses == []
+
+
 @pytest.mark.parametrize("warm", [0, 2], ids=["the first step", "a program"])
 def test_a_wrong_setting_changes_nothing(backend, warm):
     step, *some = made(training.TrainStep), *batches(3)

@@ -79,14 +79,16 @@ class ExponentialMovingAverage:
 
         Raises
         ------
-        ValueError
-            If a parameter no longer has the shape and dtype of its average; no average has changed.
+        TypeError, ValueError
+            If a parameter no longer has the shape and dtype of its average, or `decay` was set to something out of
+            range; no average has changed.
         RuntimeError
             Within `applied`, where the parameters are the averages.
         """
         self._refuse_if_applied("update")
         self._check_forms()
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        final = _validate.number("decay", self.decay, 0, 1)  # it may have been assigned
+        decay = min(final, (1 + self.updates) / (10 + self.updates))
         parameters = [np.asarray(parameter.data, order="C") for parameter in self.params]
         backend = backends.load()
         make_changes = postponed(

@@ -149,7 +149,7 @@ class TrainStep:
             value = float(self.loss(y, target))
             mean_over = getattr(self.loss, "mean_over", len(y))
             if math.isfinite(value):
-                note_grads(self.optimizer.params)
+                note_grads({*self.optimizer.params, *self.model.parameters()})
                 self.optimizer.zero_grad()
                 self.model.backward(self.loss.backward(), input_grad=False)
                 self.optimizer.step()
@@ -195,7 +195,7 @@ class TrainStep:
             dy = terms.gradient(backend)
             with collected() as gradients:
                 call.backward(backend.pack(dy), backend, False)
-            note_grads(self.optimizer.params)
+            note_grads({*self.optimizer.params, *self.model.parameters()})
             self._keep(gradients)
             parameters, ready = [parameter for parameter, _ in gradients], self.optimizer._ready()
             made = _Recorded(y, parameters, len(self.optimizer.params), *ready)

@@ -272,7 +272,7 @@ class Trainer:
             batch = self._strategy.forward(self.model, self.loss, images, labels, self.task)
             self._note(batch, images)
             note(self.history.step_losses.pop)
-            note_grads(self.optimizer.params)
+            note_grads({*self.optimizer.params, *self.model.parameters()})
             self.optimizer.zero_grad()
             self._strategy.backward(self.model, self.loss)
             self._call("on_backward_end")
