@@ -115,7 +115,8 @@ def number(name: str, value, low: float = -_LARGEST, high: float = _LARGEST, *, 
     exact = any_number(name, value)  # comparing with a float32 would round the limits
     if not (low <= exact < high if below_high else low <= exact <= high):
         upper = f"below {high}" if below_high else f"at most {high}"
-        raise ValueError(f"`{name}` is {value} but must be at least {low} and {upper}.")
+        needed = "finite" if (low, high) == (-_LARGEST, _LARGEST) else f"at least {low} and {upper}"
+        raise ValueError(f"`{name}` is {value} but must be {needed}.")
     return exact
 
 

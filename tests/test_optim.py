@@ -275,7 +275,7 @@ def test_an_array_that_cannot_be_changed_in_place_changes_nothing(array):
         pytest.param(
             lambda p: optim.Muon([p], ns_coefficients=(1, 2, np.nan)),
             ValueError,
-            "`ns_coefficients` is nan",
+            "`ns_coefficients` is nan but must be finite.",
             id="ns_coefficients",
         ),
         pytest.param(

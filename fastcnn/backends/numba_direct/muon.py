@@ -32,18 +32,18 @@ def muon_update(
     eps: float,
 ) -> None:
     """See `fastcnn.optim.Muon`; changes ``parameters`` and ``velocities``."""
-    for *arrays, some_rates in of_one_dtype(parameters, grads, velocities, rates):
-        moved, slopes, speeds = arrays
-        dtype = moved[0].dtype
-        directions = [aligned((math.prod(array.shape[:1]), math.prod(array.shape[1:])), dtype) for array in moved]
-        launch(_direction, [slopes, speeds, directions], (momentum, 1 - momentum), nesterov=nesterov)
+    for some_parameters, some_grads, some_velocities, some_rates in of_one_dtype(parameters, grads, velocities, rates):
+        dtype = some_parameters[0].dtype
+        shapes = [(math.prod(array.shape[:1]), math.prod(array.shape[1:])) for array in some_parameters]
+        directions = [aligned(shape, dtype) for shape in shapes]
+        launch(_direction, [some_grads, some_velocities, directions], (momentum, 1 - momentum), nesterov=nesterov)
         vectors = [direction for direction in directions if 1 in direction.shape]
         if vectors:
             _stretch_all(vectors, coefficients, steps, eps)
         for direction in directions:
             if 1 not in direction.shape:
                 _orthogonalize(direction, coefficients, steps, eps)
-        launch(_subtract, [moved, directions], (decay,), rates=given(np.array(some_rates, dtype)))
+        launch(_subtract, [some_parameters, directions], (decay,), rates=given(np.array(some_rates, dtype)))
 
 
 def _stretch_all(vectors: list[np.ndarray], coefficients: tuple[float, float, float], steps: int, eps: float) -> None:
@@ -100,9 +100,9 @@ def _direction(first, last, a, scratch):
         k, start, stop = chunk(task, a.first_tasks, a.sizes)
         grad, velocity, direction = array_of(0, k, a), array_of(1, k, a), array_of(2, k, a)
         for i in range(start, stop):
-            slope = rest * grad[i]
-            velocity[i] = momentum * velocity[i] + slope
-            direction[i] = momentum * velocity[i] + slope if nesterov else velocity[i]
+            new = rest * grad[i]
+            velocity[i] = momentum * velocity[i] + new
+            direction[i] = momentum * velocity[i] + new if nesterov else velocity[i]
 
 
 @flushing_kernel
