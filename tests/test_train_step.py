@@ -391,3 +391,29 @@ def test_a_wrong_setting_changes_nothing(backend, warm):
     step.optimizer.lr = 0.1
     step(*some[2])
     assert (step.model[0].weight.data != before[0][0]).any()
+
+
+PARTS = {"model": nn.Linear(2, 2), "optimizer": optim.SGD([nn.Parameter(np.ones(1))]), "loss": nn.CrossEntropyLoss()}
+
+
+@pytest.mark.parametrize("kind", [training.TrainStep, training.Trainer])
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"model": PARTS["loss"]}, "`model` must be a Module, not CrossEntropyLoss."),
+        ({"model": models.LeNet5}, "`model` must be a Module, not the class LeNet5."),
+        ({"optimizer": PARTS["loss"]}, "`optimizer` must be an Optimizer, not CrossEntropyLoss."),
+        ({"loss": PARTS["optimizer"]}, "`loss` must be a loss such as nn.CrossEntropyLoss(), not SGD."),
+        ({"loss": nn.MSELoss}, "`loss` must be a loss such as nn.CrossEntropyLoss(), not the class MSELoss."),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_parts_that_are_something_else(kind, changed, text):
+    with pytest.raises(TypeError) as raised:
+        kind(**PARTS | changed)
+    assert str(raised.value) == text
+
+
+def test_a_schedule_that_is_something_else():
+    with pytest.raises(TypeError, match="`scheduler` must be a Schedule or None, not SGD"):
+        training.Trainer(**PARTS, scheduler=PARTS["optimizer"])

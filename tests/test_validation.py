@@ -264,7 +264,7 @@ BAD_INPUT = [
     # losses
     Bad("unknown formula", F.gelu, (ROWS, "erf"), ValueError,
         "`approximate` is 'erf' but must be one of 'none', 'tanh'."),
-    Bad("alpha that is not finite", F.elu, (ROWS, np.inf), ValueError, "`alpha` is inf but must be at least"),
+    Bad("alpha that is not finite", F.elu, (ROWS, np.inf), ValueError, "`alpha` is inf but must be finite."),
     Bad("alpha that is no number", F.elu_backward, (ROWS, ROWS, "1"), TypeError, "`alpha` must be a number, not str."),
     Bad("gradient and input of two dtypes", F.silu_backward, (f32(3), np.ones(3)), TypeError,
         "`x` is float64 but `dy` is float32; give both the same dtype."),

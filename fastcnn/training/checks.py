@@ -59,6 +59,20 @@ def check(model: Module, loss, train, validation, strategy: Strategy, task: Task
                     _check_one_image(model, train)
 
 
+def check_parts(model: Module, optimizer: Optimizer, loss) -> None:
+    """Raise a TypeError if one of these is something else, as when two are exchanged."""
+    if not isinstance(model, Module):
+        raise TypeError(f"`model` must be a Module, not {_what(model)}.")
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"`optimizer` must be an Optimizer, not {_what(optimizer)}.")
+    if isinstance(loss, type) or not callable(loss):
+        raise TypeError(f"`loss` must be a loss such as nn.CrossEntropyLoss(), not {_what(loss)}.")
+
+
+def _what(thing) -> str:
+    return f"the class {thing.__name__}" if isinstance(thing, type) else type(thing).__name__
+
+
 def check_optimizer(model: Module, optimizer: Optimizer, loss, scheduler: Schedule | None) -> None:
     """Raise if the optimizer's parameters are not the model's, or the schedule is for another optimizer.
 

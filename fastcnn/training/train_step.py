@@ -21,6 +21,7 @@ from fastcnn.nn.undoing import all_or_nothing
 from fastcnn.optim import Optimizer
 from fastcnn.optim.optimizer import identical
 from fastcnn.optim.postponing import postponed
+from fastcnn.training.checks import check_parts
 
 _Learned = tuple[np.ndarray, float, float]
 _KEPT = 4  # programs kept: for full batches, for a smaller last batch, and two more
@@ -48,6 +49,8 @@ class TrainStep:
 
     Raises
     ------
+    TypeError
+        If `model` is no `Module`, `optimizer` is no `Optimizer`, or `loss` is a class or cannot be called.
     ValueError
         If the loss has ``reduction="none"``.
 
@@ -64,6 +67,7 @@ class TrainStep:
     """
 
     def __init__(self, model: Module, optimizer: Optimizer, loss):
+        check_parts(model, optimizer, loss)
         if getattr(loss, "reduction", None) == "none":
             raise ValueError('`loss` has `reduction=\'none\'` but must be one number: use "mean" or "sum".')
         self.model, self.optimizer, self.loss = model, optimizer, loss

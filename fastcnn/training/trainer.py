@@ -18,7 +18,7 @@ from fastcnn.optim import Optimizer, Schedule
 from fastcnn.training.bar import somebody_looks, tqdm
 from fastcnn.training.batch_result import BatchResult
 from fastcnn.training.callbacks import Callback
-from fastcnn.training.checks import check, check_optimizer
+from fastcnn.training.checks import check, check_optimizer, check_parts
 from fastcnn.training.compiling import Compiling
 from fastcnn.training.history import History
 from fastcnn.training.interrupt import Interrupt
@@ -79,8 +79,8 @@ class Trainer:
     Raises
     ------
     TypeError
-        If a callback is not a `Callback`, `distributed` is neither a communicator nor a strategy, `task` is not a
-        `Task`, or `verbose` is not a bool.
+        If `model`, `optimizer`, `loss` or `scheduler` is something else, a callback is not a `Callback`, `distributed`
+        is neither a communicator nor a strategy, `task` is not a `Task`, or `verbose` is not a bool.
     ValueError
         If the loss is not a mean; if no task is given and the loss is one of fastcnn's that is not for classification;
         or if a schedule that needs a metric has the ``mode`` "max" for a metric that is better when lower, or the other
@@ -120,6 +120,9 @@ class Trainer:
         task: Task | None = None,
         verbose: bool = True,
     ):
+        check_parts(model, optimizer, loss)
+        if scheduler is not None and not isinstance(scheduler, Schedule):
+            raise TypeError(f"`scheduler` must be a Schedule or None, not {type(scheduler).__name__}.")
         if getattr(loss, "reduction", "mean") != "mean":
             raise ValueError(f"`loss` is {loss!r} but must be a mean: the history records means over images.")
         self.task: Task = chosen(task, loss)
