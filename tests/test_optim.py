@@ -324,7 +324,9 @@ def test_what_is_no_state_changes_nothing(changed, error, text):
 
 
 class Halving(optim.Optimizer):
-    """Its buffers are numbers, whole ones at first."""
+    """Its buffers are numbers, whole ones at first, and it counts its updates."""
+
+    updates = 0
 
     def _new_buffers(self, group):
         return {"rates": [1 for _ in group["params"]]}
@@ -333,15 +335,18 @@ class Halving(optim.Optimizer):
         for i, parameter, grad in zip(places, parameters, grads, strict=True):
             parameter -= self.rates[i] * grad
             self.rates[i] /= 2
+        self.updates += 1
 
 
-def test_buffers_may_be_numbers():
+def test_a_state_may_have_numbers():
     params = [nn.Parameter(np.zeros(2))]
     optimizer, resumed = (Halving(params, {"lr": 1, "weight_decay": 0}) for _ in range(2))
+    resumed.updates = 5
     step(params, optimizer, [np.ones(2)])
     resumed.load_state_dict(optimizer.state_dict())
     step(params, resumed, [np.ones(2)])
     np.testing.assert_array_equal(params[0].data, -1.5)
+    assert resumed.updates == 2
 
 
 class HalfWay(optim.Optimizer):
