@@ -31,6 +31,7 @@ def test_top_k_counts_the_first_of_equals():
     found = Evaluation(0.0, logits, np.array([1, 0, 1]))
     assert [found.top_k(k) for k in (1, 2, 3, 4, 9)] == [0, 2 / 3, 2 / 3, 1, 1]
     assert found.top_k(1) == found.accuracy
+    assert Evaluation(0.0, -np.arange(9.0)[None].repeat(2, 0), np.array([4, 5])).top_k() == 1 / 2  # of five
     with pytest.raises(ValueError, match="`k` is 0 but must be at least 1"):
         found.top_k(0)
 

@@ -333,7 +333,7 @@ def test_attributions_of_several_images(lenet5, draw, tmp_path):
     assert title(figure) == {plot_saliency: "Saliency", plot_grad_cam: "Grad-CAM, layer 5"}[draw] + "; the first 32"
     function = nn.saliency if draw is plot_saliency else nn.grad_cam
     np.testing.assert_array_equal(pictures(figure)[-1], function(lenet5, images[:32], classes[:32])[-1])
-    assert title(draw(lenet5, images[:2])) == title(figure).removesuffix("; the first 32")
+    assert title(draw(lenet5, images[:32])) == title(figure).removesuffix("; the first 32")
 
 
 def test_attributions_of_a_colour_image():

@@ -501,3 +501,9 @@ def test_errors_of_several_ranks(error, code, monkeypatch, capsys):
         assert (raised.value, said) == (error, "")
     else:
         assert (raised.value.code, said) == (code, f"fastcnn train: error: {error}\n")
+
+
+def test_a_rank_that_is_silent_may_print_any_name(capsys):
+    with train._only_first_speaks(1):
+        print("caf\udce9")
+    assert capsys.readouterr().out == ""
