@@ -4,9 +4,9 @@ python examples/cifar10.py --recipe small --seeds 1
 
 The network is that of K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024,
 https://arxiv.org/abs/2404.00498. Muon trains all of its parameters (K. Jordan et al., "Muon: An optimizer for hidden
-layers in neural networks", 2024). The small recipe has fewer filters and epochs. It reached 88.5 % after 12.8 minutes
-on two cores of an AMD EPYC without AVX-512, with pictures from a JPEG copy of CIFAR-10; SGD with momentum reached
-87.1 %.
+layers in neural networks", 2024). The small recipe has fewer filters and epochs. On two cores of an AMD EPYC without
+AVX-512, with pictures from a JPEG copy of CIFAR-10, it reached 88.5 % after 12.8 minutes (87.1 % when SGD with momentum
+trained the network instead), and the large recipe 90.6 % after 37.1 minutes, each with one seed.
 
 Predictions are averages over six views of a picture; the accuracy by one view is printed beside them.
 """
@@ -243,12 +243,17 @@ def main() -> int:
 def one_run(recipe: Recipe, seed: int, train_set: data.ArrayDataset, test_set: data.ArrayDataset) -> dict:
     """Train with one seed and show the progress; return the time, the losses and the accuracies."""
     losses: list[float] = []
+    epoch = len(train_set) // recipe.batch_size  # steps
     with tqdm(total=recipe.steps(len(train_set)), desc=f"seed {seed}", unit="step", leave=False, disable=None) as bar:
 
         def watch(step, loss):
             losses.append(loss)
             bar.update()
             bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
+            if step % epoch == 0:
+                mean, minutes = np.mean(losses[-epoch:]), (time.perf_counter() - start) / 60
+                said = f"epoch {step // epoch} of {recipe.epochs:g}: loss {mean:.4f}, {minutes:.2f} minutes"
+                bar.write(said, file=sys.stderr)
 
         start = time.perf_counter()
         model, standardize = train(recipe, train_set.images, train_set.labels, seed, watch)

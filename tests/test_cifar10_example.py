@@ -1,6 +1,7 @@
 """The parts of examples/cifar10.py, on small pictures of noise and with a small network."""
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -128,7 +129,10 @@ def test_the_record(small_file, tmp_path, monkeypatch, capsys):
     assert [run["seed"] for run in record["runs"]] == [3, 4]
     assert record["accuracy"] == np.mean([run["accuracy"] for run in record["runs"]])
     assert [len(run["losses"]) for run in record["runs"]] == [22, 22]
-    assert "of 2 seeds" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "of 2 seeds" in said.out
+    epochs = re.findall(r"^epoch (\d+) of 5.5: loss [\d.]+, [\d.]+ minutes$", said.err, re.MULTILINE)
+    assert epochs == ["1", "2", "3", "4", "5"] * 2
 
 
 @pytest.mark.parametrize(
