@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 import fastcnn.__main__
 from fastcnn import data, nn, optim, training
+from fastcnn.commands import evaluate
 from tests.command_line import call, run
 
 Image = pytest.importorskip("PIL.Image")
@@ -110,6 +112,14 @@ def test_evaluate_draws_the_confusion_matrix(trained_run, tmp_path, capsys):
     assert call(capsys, "evaluate", trained_run, "--confusion", "")[0] == 2
     none = tmp_path / "none"
     assert "--confusion" not in call(capsys, "evaluate", none, "--confusion", none / "a.png")[2]  # but a missing run
+
+
+def test_numbers_in_an_npz_file_stand_for_the_models_classes_in_order(tmp_path):
+    x, y = np.zeros((3, 5, 5), np.uint8), np.array([1, 0, 1])
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    classifier = SimpleNamespace(settings={}, image_shape=(1, 5, 5), classes=["cat", "dog"])
+    test, role = evaluate._test_images(classifier, [str(tmp_path / "a.npz")], None)
+    assert (test.classes, test.labels.tolist(), role) == (("cat", "dog"), [1, 0, 1], "test")
 
 
 def test_images_of_another_kind_are_refused(trained_run, tmp_path, capsys):
