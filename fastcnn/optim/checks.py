@@ -36,9 +36,11 @@ def check_form(i: int, data: np.ndarray, form: tuple) -> None:
 
 def check_grad(i: int, grad: np.ndarray, data: np.ndarray) -> None:
     """Raise an error if a gradient does not have the shape and dtype of parameter ``i``."""
-    if not isinstance(grad, (np.ndarray, np.generic)):  # computing with an array of no dimensions gives np.generic
-        raise TypeError(f"The gradient of parameter {i} must be a numpy array, not {type(grad).__name__}.")
-    if grad.shape != data.shape or grad.dtype != data.dtype:
+    try:
+        fitting = grad.shape == data.shape and grad.dtype == data.dtype
+    except AttributeError:  # not isinstance, which takes 20 us of a step of 0.6 ms for ResNet-20
+        raise TypeError(f"The gradient of parameter {i} must be a numpy array, not {type(grad).__name__}.") from None
+    if not fitting:
         raise ValueError(
             f"The gradient of parameter {i} has shape {grad.shape} and dtype {grad.dtype} "
             f"but must have those of the parameter, {data.shape} and {data.dtype}."
