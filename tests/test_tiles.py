@@ -1,10 +1,13 @@
 """Operations on tiles are right for vectors and registers of any processor, not only of this one."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 pytest.importorskip("numba")
 
+from fastcnn.backends.numba_direct.kernels import tiles
 from fastcnn.backends.numba_direct.runtime import cache
 from fastcnn.backends.numba_direct.runtime.compile import Kernel
 from fastcnn.backends.numba_direct.simd import tile
@@ -53,3 +56,11 @@ def test_a_vector_fills_one_register_or_several(vector_bytes, is_x86, compiled, 
     multiply = compiled(_multiply)
     multiply(1, x=x, weight=weight, out=out, row=2 * lanes, lanes=lanes, rows=(0,) * 3, columns=(0,) * 2)
     assert np.array_equal(out, weight[:, None, None] * x)
+
+
+@pytest.mark.parametrize("vectors", tiles._MENU)
+def test_every_processor_has_a_tile_for_every_output(vectors):
+    for rows, columns in itertools.product(range(1, 12), repeat=2):
+        R, C = map(len, tiles.choose(rows, columns, vectors=vectors))
+        assert 1 <= R <= rows
+        assert 1 <= C <= columns
