@@ -50,9 +50,13 @@ class Recipe:
     label_smoothing: float = 0.2
     whitening_bias_epochs: int = 3  # then it is frozen, and no gradient has to pass the first block
 
+    def epoch(self, images: int) -> int:
+        """Return the number of batches in an epoch."""
+        return images // self.batch_size
+
     def steps(self, images: int) -> int:
         """Return the number of batches in all."""
-        return round(self.epochs * (images // self.batch_size))
+        return round(self.epochs * self.epoch(images))
 
 
 RECIPES = {
@@ -144,7 +148,7 @@ def train(recipe: Recipe, images: np.ndarray, labels: np.ndarray, seed: int, wat
     optimizer, steps = optim.Muon(groups(model, recipe), weight_decay=0), recipe.steps(len(images))
     schedule = optim.LinearLR(optimizer, start_factor=1, end_factor=0, total_iters=steps, every="batch")
     step = training.TrainStep(model, optimizer, nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing))
-    frozen = recipe.whitening_bias_epochs * (len(images) // recipe.batch_size)
+    frozen = recipe.whitening_bias_epochs * recipe.epoch(len(images))
     for k, (x, t) in enumerate(batches(recipe, images, labels, rng), start=1):
         if k == frozen:
             model[0].bias.requires_grad = False
@@ -243,7 +247,7 @@ def main() -> int:
 def one_run(recipe: Recipe, seed: int, train_set: data.ArrayDataset, test_set: data.ArrayDataset) -> dict:
     """Train with one seed and show the progress; return the time, the losses and the accuracies."""
     losses: list[float] = []
-    epoch = len(train_set) // recipe.batch_size  # steps
+    epoch = recipe.epoch(len(train_set))
     with tqdm(total=recipe.steps(len(train_set)), desc=f"seed {seed}", unit="step", leave=False, disable=None) as bar:
 
         def watch(step, loss):
