@@ -141,7 +141,10 @@ def batches(recipe: Recipe, images: np.ndarray, labels: np.ndarray, rng: np.rand
 
 
 def train(recipe: Recipe, images: np.ndarray, labels: np.ndarray, seed: int, watch: Callable = lambda *_: None):
-    """Train on uint8 pictures; return the model and their `Standardized`. ``watch(step, loss)`` follows each step."""
+    """Train on uint8 pictures; return the model and their `Standardized`.
+
+    ``watch(step, loss, model)`` follows each step.
+    """
     rng = np.random.default_rng(seed)
     standardize = Standardized(images)
     model = build(recipe, whitening_filters(standardize(images[:5000])), rng)
@@ -153,7 +156,7 @@ def train(recipe: Recipe, images: np.ndarray, labels: np.ndarray, seed: int, wat
         if k == frozen:
             model[0].bias.requires_grad = False
         normalize(optimizer.param_groups[0]["params"])
-        watch(k, step(standardize(x), t))
+        watch(k, step(standardize(x), t), model)
         schedule.step()
     return model, standardize
 
@@ -250,7 +253,7 @@ def one_run(recipe: Recipe, seed: int, train_set: data.ArrayDataset, test_set: d
     epoch = recipe.epoch(len(train_set))
     with tqdm(total=recipe.steps(len(train_set)), desc=f"seed {seed}", unit="step", leave=False, disable=None) as bar:
 
-        def watch(step, loss):
+        def watch(step, loss, _):
             losses.append(loss)
             bar.update()
             bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)

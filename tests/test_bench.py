@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 BENCH = Path(__file__).parent.parent / "bench"
-PROGRAMS = runpy.run_path(str(BENCH / "run_all.py"))["PROGRAMS"]
+RUN_ALL = runpy.run_path(str(BENCH / "run_all.py"))
+PROGRAMS, PLOTS = RUN_ALL["PROGRAMS"], RUN_ALL["PLOTS"]
 
 
 def start(program: str, *options) -> subprocess.CompletedProcess:
@@ -69,17 +70,11 @@ def test_tables_are_markdown_with_the_machine(reports):
     assert "Numba" in text
 
 
-def test_the_roofline_is_a_picture(reports, tmp_path):
+@pytest.mark.parametrize(("plot", "program"), PLOTS.items())
+def test_a_plot_is_a_picture(plot, program, reports, tmp_path):
     pytest.importorskip("matplotlib")
-    picture = tmp_path / "roofline.png"
-    run("roofline", reports["layers"], picture)
-    assert picture.read_bytes().startswith(b"\x89PNG")
-
-
-def test_scaling_is_a_picture(reports, tmp_path):
-    pytest.importorskip("matplotlib")
-    picture = tmp_path / "scaling.png"
-    run("scaling_plot", reports["scaling"], picture)
+    picture = tmp_path / f"{plot}.png"
+    run(plot, reports[program], picture)
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 

@@ -65,7 +65,8 @@ def test_steps_of_a_part_of_an_epoch(pictures, rng):
 def test_it_learns(pictures):
     seen = []
     model, standardize = cifar10.train(SMALL, *pictures, seed=0, watch=lambda *step: seen.append(step))
-    assert [step for step, _ in seen] == [*range(1, 23)]
+    assert [step for step, *_ in seen] == [*range(1, 23)]
+    assert {watched for *_, watched in seen} == {model}
     single, averaged = cifar10.logits(model, standardize, pictures[0])
     assert (averaged.argmax(1) == pictures[1]).mean() > 0.9
     plain = training.evaluate(model, standardize(pictures[0]), pictures[1])
