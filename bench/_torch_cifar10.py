@@ -8,6 +8,8 @@ import cifar10 as example
 import numpy as np
 import torch
 from torch import nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import LinearLR
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
@@ -20,18 +22,27 @@ def train(recipe, images: np.ndarray, labels: np.ndarray, seed: int, watch: Call
     model = build(recipe)
     model.load_state_dict({name: torch.from_numpy(array) for name, array in like.state_dict().items()})
     model.to(memory_format=form)
-    groups, velocities = divide(model, recipe), {}
-    loss_of = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+    filters, *others = divide(model)
+    muon = Muon(filters, recipe)
+    rates = recipe.bias_lr, recipe.bias_lr, recipe.head_lr
+    settings = {"momentum": recipe.slow_momentum, "nesterov": True}
+    optimizers = [
+        SGD(some, lr, **settings, weight_decay=recipe.decay / lr) for some, lr in zip(others, rates, strict=True)
+    ]
     steps, frozen = recipe.steps(len(images)), recipe.whitening_bias_epochs * recipe.epoch(len(images))
+    lengths = frozen, steps, steps
+    schedules = [LinearLR(optimizer, 1, 0, length) for optimizer, length in zip(optimizers, lengths, strict=True)]
+    loss_of = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     for k, (x, t) in enumerate(example.batches(recipe, images, labels, rng), start=1):
         if k == frozen:
             model[0].bias.requires_grad_(False)
-        normalize(groups[0]["params"])
+        muon.normalize()
         model.zero_grad()
         loss = loss_of(model(torch.from_numpy(standardize(x)).to(memory_format=form)), torch.from_numpy(t))
         loss.backward()
-        for group in groups:
-            muon(group["params"], velocities, group["lr"] * (1 - (k - 1) / steps), group["momentum"])
+        muon.step(recipe.lr * (1 - (k - 1) / steps))
+        for each in (*optimizers, *schedules):
+            each.step()
         watch(k, loss.item(), model)
     return model
 
@@ -55,46 +66,40 @@ def normalization(channels: int) -> nn.BatchNorm2d:
     return layer
 
 
-def divide(model: nn.Module, recipe) -> list[dict]:
-    """Divide the parameters as `example.groups` does."""
-    *body, head = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    filters, biases = ([p for p in body if (p.ndim > 1) is many] for many in (True, False))
-    return [
-        {"params": filters, "lr": recipe.lr, "momentum": recipe.momentum},
-        {"params": biases, "lr": recipe.bias_lr, "momentum": recipe.slow_momentum},
-        {"params": [head], "lr": recipe.head_lr, "momentum": recipe.slow_momentum},
-    ]
+def divide(model: nn.Module) -> list[list[nn.Parameter]]:
+    """Return the filters to train, the first layer's bias, the other biases, and the weights of the last layer."""
+    first, *body, head = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    filters, biases = ([parameter for parameter in body if (parameter.ndim > 1) is many] for many in (True, False))
+    return [filters, [first], biases, [head]]
 
 
-@torch.no_grad()
-def normalize(filters: list[nn.Parameter]) -> None:
-    """Scale the filters as `example.normalize` does."""
-    for parameter in filters:
-        parameter.mul_(len(parameter) ** 0.5 / parameter.norm())
+class Muon:
+    """Muon as in fastcnn; ``torch.optim.Muon`` takes no filters, only matrices."""
 
+    def __init__(self, filters: list[nn.Parameter], recipe):
+        self.filters, self.momentum, self.ns_steps = filters, recipe.momentum, recipe.ns_steps
+        self.velocities = [torch.zeros_like(parameter) for parameter in filters]
 
-@torch.no_grad()
-def muon(parameters: list[nn.Parameter], velocities: dict, lr: float, momentum: float) -> None:
-    """Take a step as `fastcnn.optim.Muon` does; ``torch.optim.Muon`` takes no filters, only matrices."""
-    for parameter in parameters:
-        if parameter.grad is None:
-            continue
-        velocity = velocities.setdefault(parameter, torch.zeros_like(parameter))
-        velocity.lerp_(parameter.grad, 1 - momentum)
-        d = parameter.grad.lerp(velocity, momentum).reshape(len(parameter), -1)
-        scale = math.sqrt(max(1, len(d) / d.shape[1]))
-        O = orthogonalized(d if len(d) <= d.shape[1] else d.T)
-        parameter -= lr * scale * (O if len(d) <= d.shape[1] else O.T).reshape(parameter.shape)
+    @torch.no_grad()
+    def normalize(self) -> None:
+        """Scale the filters as `example.normalize` does."""
+        for parameter in self.filters:
+            parameter.mul_(len(parameter) ** 0.5 / parameter.norm())
 
-
-def orthogonalized(d: torch.Tensor) -> torch.Tensor:
-    """Iterate as in the documentation of `fastcnn.optim.Muon`."""
-    a, b, c = 3.4445, -4.775, 2.0315
-    X = d / d.norm().clamp(min=1e-7)
-    for _ in range(5):
-        A = X @ X.T
-        X = a * X + (b * A + c * A @ A) @ X
-    return X
+    @torch.no_grad()
+    def step(self, lr: float) -> None:
+        """Iterate as in the documentation of `fastcnn.optim.Muon`."""
+        a, b, c = 3.4445, -4.775, 2.0315
+        for parameter, velocity in zip(self.filters, self.velocities, strict=True):
+            velocity.lerp_(parameter.grad, 1 - self.momentum)
+            X = parameter.grad.lerp(velocity, self.momentum).reshape(len(parameter), -1)
+            scale = math.sqrt(max(1, len(X) / X.shape[1]))
+            is_tall = len(X) > X.shape[1]
+            X = (X.T if is_tall else X) / X.norm().clamp(min=1e-7)
+            for _ in range(self.ns_steps):
+                A = X @ X.T
+                X = a * X + (b * A + c * A @ A) @ X
+            parameter -= lr * scale * (X.T if is_tall else X).reshape(parameter.shape)
 
 
 def accuracy(model: nn.Module, x: np.ndarray, labels: np.ndarray) -> float:

@@ -2,7 +2,7 @@
 
 Both use the same recipe, initial weights, batches and number of threads, and PyTorch the faster of its layouts of
 memory. Training is timed from pictures in memory, with compiled kernels. After each epoch the clock stops, and the test
-pictures are recognized by one view. `accuracy_over_time_plot.py` plots the curves.
+pictures are recognized by one view.
 """
 
 import sys

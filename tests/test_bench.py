@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 BENCH = Path(__file__).parent.parent / "bench"
-RUN_ALL = runpy.run_path(str(BENCH / "run_all.py"))
-PROGRAMS, PLOTS = RUN_ALL["PROGRAMS"], RUN_ALL["PLOTS"]
+PROGRAMS = runpy.run_path(str(BENCH / "run_all.py"))["PROGRAMS"]
 
 
 def start(program: str, *options) -> subprocess.CompletedProcess:
@@ -70,12 +69,26 @@ def test_tables_are_markdown_with_the_machine(reports):
     assert "Numba" in text
 
 
-@pytest.mark.parametrize(("plot", "program"), PLOTS.items())
-def test_a_plot_is_a_picture(plot, program, reports, tmp_path):
+def test_the_roofline_is_a_picture(reports, tmp_path):
     pytest.importorskip("matplotlib")
-    picture = tmp_path / f"{plot}.png"
-    run(plot, reports[program], picture)
+    picture = tmp_path / "roofline.png"
+    run("roofline", reports["layers"], picture)
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_scaling_is_a_picture(reports, tmp_path):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "scaling.png"
+    run("scaling_plot", reports["scaling"], picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_pytorch_learns_the_same(reports):
+    pytest.importorskip("torch")
+    curves = json.loads(reports["accuracy_over_time"].read_text(encoding="utf-8"))["curves"]
+    ours, theirs = ([point["loss"] for point in curve["points"]] for curve in curves)
+    assert [curve["side"] for curve in curves] == ["fastcnn", "PyTorch"]
+    assert ours == pytest.approx(theirs, rel=1e-4)
 
 
 def test_nets_are_chosen(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -86,18 +87,34 @@ def test_six_views(pictures):
     np.testing.assert_allclose(cifar10.logits(model, standardize, images)[1], expected, atol=1e-4)
 
 
-def test_parameters_are_divided_by_their_rates():
+def test_parameters_are_divided_among_the_optimizers():
     model = cifar10.build(SMALL, np.zeros((24, 3, 2, 2)), np.random.default_rng(0))
-    groups = cifar10.groups(model, SMALL)
-    assert [[parameter.data.ndim for parameter in group["params"]] for group in groups] == [[4] * 6, [1] * 7, [2]]
-    assert [group["lr"] for group in groups] == [0.24, 0.02, 0.01]
+    optimizers = cifar10.optimizers(model, SMALL)
+    assert [type(optimizer).__name__ for optimizer in optimizers] == ["Muon", "SGD", "SGD", "SGD"]
+    sizes = [[parameter.data.shape[0] for parameter in optimizer.params] for optimizer in optimizers]
+    assert sizes == [[4, 4, 5, 5, 6, 6], [24], [4, 4, 5, 5, 6, 6], [10]]
+    assert [parameter.data.ndim for optimizer in optimizers for parameter in optimizer.params] == [4] * 6 + [1] * 7 + [
+        2
+    ]
+    assert [optimizer.lr for optimizer in optimizers] == [0.17, 53, 53, 0.01]
 
 
-def test_rates_fall_to_zero(pictures, monkeypatch):
-    rates, take_step = [], fastcnn.optim.Muon.step
-    monkeypatch.setattr(fastcnn.optim.Muon, "step", lambda self: (rates.append(self.lr), take_step(self))[1])
-    cifar10.train(SMALL, *pictures, seed=0)
-    np.testing.assert_allclose(rates, 0.24 * np.arange(22, 0, -1) / 22)
+def test_rates_fall_to_zero_and_the_first_bias_is_frozen_then(pictures, monkeypatch):
+    rates, first, made = [], [], cifar10.optimizers
+
+    def optimizers(model, recipe):
+        for optimizer in (found := made(model, recipe)):
+            optimizer.rates, take_step = [], optimizer.step
+            rates.append(optimizer.rates)
+            monkeypatch.setattr(optimizer, "step", lambda one=optimizer, go=take_step: (one.rates.append(one.lr), go()))
+        return found
+
+    monkeypatch.setattr(cifar10, "optimizers", optimizers)
+    cifar10.train(SMALL, *pictures, seed=0, watch=lambda step, loss, model: first.append(model[0].bias.data.copy()))
+    fall = np.arange(22, 0, -1) / 22
+    np.testing.assert_allclose(rates, [0.17 * fall, 53 * np.maximum(0, 1 - np.arange(22) / 4), 53 * fall, 0.01 * fall])
+    moved = [not np.array_equal(a, b) for a, b in pairwise(first)]
+    assert moved == [True] * 3 + [False] * 18
 
 
 def test_filters_are_normalized(rng):

@@ -2,9 +2,9 @@
 
 python examples/pictures
 
-`speed` and `ladder` show measurements of bench/results, which bench/nets.py, inference.py and ladder.py wrote with
-`--json`. `--measure` runs bench/ladder.py first; nothing else should run on the machine then. The other figures show
-LeNet-5 after five epochs on MNIST.
+`speed`, `accuracy` and `ladder` show measurements of bench/results, which bench/nets.py, inference.py,
+accuracy_over_time.py and ladder.py wrote with `--json`. `--measure` runs bench/ladder.py first; nothing else should run
+on the machine then. The other figures show LeNet-5 after five epochs on MNIST.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import accuracy
 import ladder
 import lenet5
 import matplotlib
@@ -21,6 +22,7 @@ HERE = Path(__file__).parent
 BENCH = HERE.parent.parent / "bench"
 FIGURES = {
     "speed.svg": lambda: speed.draw(BENCH / "results"),
+    "accuracy.svg": lambda: accuracy.draw(BENCH / "results" / "accuracy_over_time.json"),
     "ladder.svg": lambda: ladder.draw(BENCH / "results" / "ladder.json"),
     "curves.png": lenet5.curves,
     "mistakes.png": lenet5.mistakes,
