@@ -29,7 +29,7 @@ def train(recipe, images: np.ndarray, labels: np.ndarray, seed: int, watch: Call
     optimizers = [
         SGD(some, lr, **settings, weight_decay=recipe.decay / lr) for some, lr in zip(others, rates, strict=True)
     ]
-    steps, frozen = recipe.steps(len(images)), recipe.whitening_bias_epochs * recipe.epoch(len(images))
+    steps, frozen = recipe.steps(len(images)), recipe.whitening_steps(len(images))
     lengths = frozen, steps, steps
     schedules = [LinearLR(optimizer, 1, 0, length) for optimizer, length in zip(optimizers, lengths, strict=True)]
     loss_of = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
@@ -74,7 +74,10 @@ def divide(model: nn.Module) -> list[list[nn.Parameter]]:
 
 
 class Muon:
-    """Muon as in fastcnn; ``torch.optim.Muon`` takes no filters, only matrices."""
+    """Muon as in fastcnn, for layers with no more filters than a filter has weights, as these layers are.
+
+    ``torch.optim.Muon`` takes no filters, only matrices.
+    """
 
     def __init__(self, filters: list[nn.Parameter], recipe):
         self.filters, self.momentum, self.ns_steps = filters, recipe.momentum, recipe.ns_steps
@@ -93,13 +96,11 @@ class Muon:
         for parameter, velocity in zip(self.filters, self.velocities, strict=True):
             velocity.lerp_(parameter.grad, 1 - self.momentum)
             X = parameter.grad.lerp(velocity, self.momentum).reshape(len(parameter), -1)
-            scale = math.sqrt(max(1, len(X) / X.shape[1]))
-            is_tall = len(X) > X.shape[1]
-            X = (X.T if is_tall else X) / X.norm().clamp(min=1e-7)
+            X = X / X.norm().clamp(min=1e-7)
             for _ in range(self.ns_steps):
                 A = X @ X.T
                 X = a * X + (b * A + c * A @ A) @ X
-            parameter -= lr * scale * (X.T if is_tall else X).reshape(parameter.shape)
+            parameter -= lr * X.reshape(parameter.shape)
 
 
 def accuracy(model: nn.Module, x: np.ndarray, labels: np.ndarray) -> float:

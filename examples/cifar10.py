@@ -61,6 +61,10 @@ class Recipe:
         """Return the number of batches in all."""
         return round(self.epochs * self.epoch(images))
 
+    def whitening_steps(self, images: int) -> int:
+        """Return the number of batches until the first layer's bias is frozen."""
+        return self.whitening_bias_epochs * self.epoch(images)
+
 
 RECIPES = {
     "small": Recipe(widths=(32, 96, 192), epochs=4.5),
@@ -152,7 +156,7 @@ def train(recipe: Recipe, images: np.ndarray, labels: np.ndarray, seed: int, wat
     standardize = Standardized(images)
     model = build(recipe, whitening_filters(standardize(images[:5000])), rng)
     muon, *others = optimizers(model, recipe)
-    steps, frozen = recipe.steps(len(images)), recipe.whitening_bias_epochs * recipe.epoch(len(images))
+    steps, frozen = recipe.steps(len(images)), recipe.whitening_steps(len(images))
     schedules = [
         optim.LinearLR(optimizer, start_factor=1, end_factor=0, total_iters=length, every="batch")
         for optimizer, length in zip((muon, *others), (steps, frozen, steps, steps), strict=True)

@@ -91,11 +91,9 @@ def test_parameters_are_divided_among_the_optimizers():
     model = cifar10.build(SMALL, np.zeros((24, 3, 2, 2)), np.random.default_rng(0))
     optimizers = cifar10.optimizers(model, SMALL)
     assert [type(optimizer).__name__ for optimizer in optimizers] == ["Muon", "SGD", "SGD", "SGD"]
-    sizes = [[parameter.data.shape[0] for parameter in optimizer.params] for optimizer in optimizers]
-    assert sizes == [[4, 4, 5, 5, 6, 6], [24], [4, 4, 5, 5, 6, 6], [10]]
-    assert [parameter.data.ndim for optimizer in optimizers for parameter in optimizer.params] == [4] * 6 + [1] * 7 + [
-        2
-    ]
+    forms = [[(len(parameter.data), parameter.data.ndim) for parameter in optimizer.params] for optimizer in optimizers]
+    widths = 4, 4, 5, 5, 6, 6
+    assert forms == [[(width, 4) for width in widths], [(24, 1)], [(width, 1) for width in widths], [(10, 2)]]
     assert [optimizer.lr for optimizer in optimizers] == [0.17, 53, 53, 0.01]
 
 
