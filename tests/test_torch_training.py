@@ -1,4 +1,8 @@
-"""A hundred training steps compared with PyTorch: errors are at most twice those of PyTorch itself."""
+"""A hundred training steps compared with PyTorch: errors are at most twice those of PyTorch itself.
+
+The network has tanh and average-pooling, so that errors grow smoothly. A maximum leaps where two values are equal up to
+rounding, and of the 2.5 million windows of these steps a few always are.
+"""
 
 import numpy as np
 import pytest
@@ -10,6 +14,7 @@ from tests.test_models import torch_twin
 torch = pytest.importorskip("torch")
 
 STEPS, N = 100, 16
+SMOOTH = {"activation": "tanh", "pooling": "avg"}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -32,8 +37,8 @@ def batches():
 def theirs(batches, optimizer, dtype, start=None):
     """Train in PyTorch; return losses and all parameters after each step. ``start`` perturbs the initial parameters."""
     torch.set_num_threads(1)  # each time, because Numba's kernels may change the number of OpenMP threads
-    model = models.LeNet5(rng=np.random.default_rng(3))
-    twin, _ = torch_twin(torch, model, "relu", "max")
+    model = models.LeNet5(**SMOOTH, rng=np.random.default_rng(3))
+    twin, _ = torch_twin(torch, model, **SMOOTH)
     twin = twin.to(dtype)
     if start is not None:
         with torch.no_grad():
@@ -53,7 +58,7 @@ def theirs(batches, optimizer, dtype, start=None):
 
 def ours(batches, optimizer):
     """Train in fastcnn in float32; return the same."""
-    model, criterion = models.LeNet5(rng=np.random.default_rng(3)), nn.CrossEntropyLoss()
+    model, criterion = models.LeNet5(**SMOOTH, rng=np.random.default_rng(3)), nn.CrossEntropyLoss()
     steps = optimizer(optim)(model.parameters(), lr=RATES[optimizer])
     losses, parameters = [], []
     for images, labels in zip(*batches, strict=True):
@@ -73,7 +78,7 @@ def adam(library):
     return library.Adam
 
 
-RATES = {sgd: 0.005, adam: 0.002}
+RATES = {sgd: 0.01, adam: 0.002}
 
 
 @pytest.fixture(scope="module", params=[sgd, adam], ids=["SGD", "Adam"])
