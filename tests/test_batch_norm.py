@@ -290,6 +290,15 @@ def test_without_momentum_the_running_statistics_are_averages(rng):
     np.testing.assert_allclose(layer.running_var.data, batches.var(axis=1, ddof=1).mean(axis=0))
 
 
+def test_with_momentum_0_the_running_statistics_stay(backend, rng):
+    layer = nn.BatchNorm1d(3, momentum=0.0)
+    with fastcnn.use_backend(backend):
+        layer(rng.standard_normal((5, 3), np.float32))
+    assert layer.num_batches_tracked.data == 1
+    np.testing.assert_array_equal(layer.running_mean.data, 0)
+    np.testing.assert_array_equal(layer.running_var.data, 1)
+
+
 @pytest.mark.parametrize("momentum", [0.1, None], ids=str)
 @pytest.mark.parametrize("affine", [True, False], ids=["affine", "plain"])
 @in_training

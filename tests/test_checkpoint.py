@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 import fastcnn
 from fastcnn import _files, data, nn, optim, training
 from fastcnn.training import checkpoint
+from fastcnn.training.state import generator_states
 from tests.runs import BATCHES, EPOCHS, exact, make_run, outcome
 
 ROOT = Path(fastcnn.__file__).parents[1]
@@ -380,6 +381,12 @@ def test_a_generator_whose_state_is_an_array(tmp_path):
     training.save_checkpoint(tmp_path / "a", *first)
     training.load_checkpoint(tmp_path / "a").restore(*second)
     assert first[0].model[1].rng.random() == second[0].model[1].rng.random()
+
+
+def test_a_shared_generator_has_each_of_its_names():
+    shared = nn.Dropout(0.5, rng=np.random.default_rng(0))
+    states = generator_states(nn.Sequential(shared, nn.Linear(2, 2), shared))
+    assert states == dict.fromkeys(("0.rng", "2.rng"), shared.rng.bit_generator.state)
 
 
 def test_what_cannot_be_saved_is_said_before_the_training(tmp_path):

@@ -423,6 +423,11 @@ def padded_gradients(dy, x, weight, input_grad, weight_grad):
     return Padded(dx, x.shape), *others
 
 
+def relu_padded(x):
+    """Every lane includes the idle one, in which packing put zero."""
+    return Padded(NUMPY.relu(x.array) + 0 * x.array[-1:], x.shape)
+
+
 LEAKING = {
     "pack": pack_padded,
     "unpack": lambda native: native.array[:-1].copy(),
@@ -431,6 +436,7 @@ LEAKING = {
     "add": add_padded,
     "batch_norm": normalize_padded,
     "linear_backward": padded_gradients,
+    "relu": relu_padded,
 }
 
 
@@ -479,6 +485,10 @@ def test_a_backend_that_breaks_the_contract_is_caught(package, sentence):
         check_backend(package, operations=("relu", "linear", "max_pool2d"))
 
 
-def test_an_idle_lane_that_is_summed_is_caught():
-    with pytest.raises(AssertionError, match="linear_backward: one to one, inf in idle lanes, float64: 1 of 1 values"):
-        check_backend(changed(**LEAKING), operations=["linear_backward"])
+@pytest.mark.parametrize(
+    "said", ["linear_backward: one to one, inf in idle lanes", "relu: one number, inf in idle lanes"]
+)
+def test_an_idle_lane_that_is_used_is_caught(said):
+    operation, sentence = said.partition(":")[0], f"{said}, float64: 1 of 1 values"
+    with np.errstate(invalid="ignore"), pytest.raises(AssertionError, match=sentence):
+        check_backend(changed(**LEAKING), operations=[operation])

@@ -196,3 +196,13 @@ def test_a_pixel_that_is_not_finite_spoils_its_windows_only(backend, dtype, valu
     assert np.isfinite(dbias).all()
     assert not np.isfinite(dweight[:, 1, :2]).any()  # taps of rows 0 and 1 read it; tap row 2 never does
     assert np.isfinite(dweight[:, 0]).all()
+
+
+def test_gradients_of_a_batch_of_many_blocks(fast_backend, rng):
+    # so many that numba sums several blocks of images, and several tiles of filters, in one task
+    x, weight = (rng.standard_normal(shape).astype(np.float32) for shape in ((500, 4, 5, 5), (64, 4, 3, 3)))
+    dy = rng.standard_normal((500, 64, 3, 3)).astype(np.float32)
+    found = F.conv2d_backward(dy, x, weight, backend=fast_backend)
+    windows = np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), (3, 3), (2, 3))
+    np.testing.assert_allclose(found[1], np.einsum("nohw,nchwij->ocij", dy, windows, optimize=True), atol=2e-3)
+    np.testing.assert_allclose(found[2], dy.sum((0, 2, 3), dtype=np.float64), atol=1e-3)

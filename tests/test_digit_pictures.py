@@ -30,7 +30,7 @@ def centre(image):
         pytest.param(bar(ink=230, paper=20), id="light on dark"),
         pytest.param(bar(ink=150, paper=200), id="pale"),
         pytest.param(bar(top=70, left=260), id="elsewhere"),
-        pytest.param(bar(H=2000, W=1500, top=300, left=400, height=1200, width=300), id="a large picture"),
+        pytest.param(bar(H=2003, W=1502, top=300, left=400, height=1200, width=300), id="a large picture"),
         pytest.param(bar(H=150, W=60, top=10, left=15), id="little paper"),
         pytest.param(bar(H=40, W=40, top=5, left=5, height=20, width=5), id="small"),
     ],

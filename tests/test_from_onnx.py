@@ -512,6 +512,11 @@ OTHERS = {
         [("Pad", ["x", "p"], "y", {})], {"p": np.array([0, 1, 0, 0, 0, 0, 0, 0])}, IMAGE,
         "Pad ('y') turns (1, 3, 6, 7) into (1, 4, 6, 7), but",
     ),
+    "channels of ones": (
+        [("Pad", ["x", "p", "one"], "y", {})],
+        {"p": np.array([0, 0, 0, 0, 0, 1, 0, 0]), "one": np.float32(1)}, IMAGE,
+        "Pad ('y') turns (1, 3, 6, 7) into (1, 4, 6, 7), but",
+    ),
     "more channels by repeating them": (
         [("Resize", ["x", "", "s"], "y", {})], {"s": np.array([1, 2, 1, 1], np.float32)}, IMAGE,
         "Resize ('y') resizes (1, 3, 6, 7) to (1, 6, 6, 7), but",
@@ -523,6 +528,14 @@ OTHERS = {
     "nearest pixels, rounded otherwise": (
         [("Resize", ["x", "", "s"], "y", {})], {"s": np.array([1, 1, 2, 2], np.float32)}, IMAGE,
         "Resize ('y') takes other pixels than fastcnn",
+    ),
+    "nearest pixels, from the middle": (
+        [("Resize", ["x", "", "s"], "y", {"nearest_mode": "floor"})], {"s": np.array([1, 1, 2, 2], np.float32)}, IMAGE,
+        "Resize ('y') takes other pixels than fastcnn",
+    ),
+    "nearest pixels by a factor that is not whole": (
+        [("Resize", ["x", "", "s"], "y", {"nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"})],
+        {"s": np.array([1, 1, 1.5, 2], np.float32)}, IMAGE, "Resize ('y') takes other pixels than fastcnn",
     ),
     "inputs that are added": (
         [("Add", ["x0", "x1"], "y", {})], {}, {"x0": ["N", 3], "x1": ["N", 3]},
@@ -547,6 +560,13 @@ def test_what_only_looks_like_a_layer_is_refused(name, tmp_path):
         interop.from_onnx(path)
     assert str(raised.value).startswith(f"{path}: ")
     assert text in str(raised.value)
+
+
+def test_an_unknown_attribute_is_refused(tmp_path):
+    nodes = [("Conv", ["x", "k"], "y", {"stride": [2, 2]})]
+    path = save(tmp_path / "a.onnx", nodes, IMAGE, {"k": np.ones((4, 3, 1, 1))})
+    with pytest.raises(fastcnn.FileError, match="is not an ONNX model: Unrecognized attribute: stride for operator"):
+        interop.from_onnx(path)
 
 
 @pytest.mark.parametrize("options", [{}, {"keepdims": 1}], ids=str)

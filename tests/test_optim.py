@@ -431,3 +431,13 @@ def test_muon_takes_a_number_as_a_matrix(backend):
     parameter = nn.Parameter(np.array(1.0))
     step([parameter], optim.Muon([parameter], 0.5, 0, ns_steps=0), [np.array(-3.0)])
     assert parameter.data == 1.5
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (4, 1, 2, 2), (6,)], ids=str)
+def test_muon_enlarges_no_gradient_below_eps(shape, backend, rng):
+    parameter, grad = nn.Parameter(np.zeros(shape)), rng.standard_normal(shape)
+    grad[:2] = 0
+    options = {"weight_decay": 0, "momentum": 0, "ns_steps": 0, "adjust_lr_fn": "match_rms_adamw"}
+    step([parameter], optim.Muon([parameter], 1.0, eps=100.0, **options), [grad])
+    rows = len(grad)
+    np.testing.assert_allclose(parameter.data, -0.2 * max(rows, grad.size // rows) ** 0.5 * grad / 100, rtol=1e-12)

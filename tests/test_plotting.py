@@ -44,6 +44,7 @@ def test_curves_hold_the_numbers():
     names, lines = zip(*curves(accuracy).items(), strict=True)
     assert names == ("training, final 96.67", "validation, final 98.33")
     np.testing.assert_allclose(lines[1][:, 1], [95, 97.5, 100 - 5 / 3])
+    assert loss.get_ylim()[0] < 0.5 / 3  # the smallest loss
 
 
 def test_the_best_epoch_is_marked():
@@ -220,13 +221,19 @@ def test_maps_of_a_layer(lenet5, layer, tmp_path):
     for one in lenet5[: int(layer) + 1]:
         x = one(x)
     np.testing.assert_array_equal(maps, x[0, :64])
+    scales = [drawn.get_clim() for drawn in figure.axes[0].get_images()[1:]]
+    if layer == 6:  # maps of one pixel are compared with each other
+        assert set(scales) == {(np.min(maps), np.max(maps))}
+    else:
+        assert scales == [(one.min(), one.max()) for one in maps]
     assert f"{x.shape[1]} maps of" in title(figure)
 
 
 def test_maps_through_the_model(lenet5):
     figure = plot_feature_maps(lenet5, IMAGE)
-    assert [text.splitlines()[0] for text in words(figure)] == [
-        "input", "0: Conv2d", "1: ReLU", "2: MaxPool2d", "3: Conv2d", "4: ReLU", "5: MaxPool2d",
+    assert [" ".join(text.splitlines()) for text in words(figure)] == [
+        "input 1 x 32 x 32", "0: Conv2d 6 x 28 x 28", "1: ReLU 6 x 28 x 28", "2: MaxPool2d 6 x 14 x 14",
+        "3: Conv2d 16 x 10 x 10", "4: ReLU 16 x 10 x 10", "5: MaxPool2d 16 x 5 x 5",
     ]  # fmt: skip
     assert len(pictures(figure)) == 1 + 3 * 6 + 3 * 8
 
@@ -391,6 +398,7 @@ FIGURES = {
     "a layer of many maps": lambda: plot_feature_maps(nn.Sequential(nn.Conv2d(1, 33, 3)), IMAGE, 0),
     "layers of many maps": lambda: plot_feature_maps(nn.Sequential(nn.Conv2d(1, 33, 3), nn.ReLU()), IMAGE),
     "filters": lambda: plot_filters(nn.Conv2d(1, 2, 3)),
+    "many filters": lambda: plot_filters(nn.Conv2d(1, 20, 3)),
     "filters of many channels": lambda: plot_filters(nn.Conv2d(4, 2, 3)),
 }
 

@@ -138,6 +138,8 @@ def test_a_constant_feature_says_nothing(halves):
     classifier = Classifier(max_iter=2).fit(X, y)
     x, _ = classifier._standardized(X, y)
     assert abs(x[:, 5]).max() < 1e-12
+    X[:, 5] = 0.6  # later it may vary
+    assert classifier._standardized(X, y)[0][:, 5] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("random_state", [3, np.random.RandomState])

@@ -188,7 +188,8 @@ def test_gradients_are_not_finite_where_the_definition_has_it(value, where):
         np.testing.assert_array_equal(np.isfinite(found), finite)
         np.testing.assert_array_equal(found[~finite], expected[~finite])
         one = np.ones(finite.shape, bool)
-        one[(slice(None), 3) if where == "image" and finite.ndim > 1 else 4] = False
+        if value == 3e38:  # where it does not overflow, it brings its own rounding errors
+            one[(slice(None), 3) if where == "image" and finite.ndim > 1 else 4] = False
         np.testing.assert_allclose(found[one & finite], expected[one & finite], rtol=1e-3, atol=1e-6)
 
 
