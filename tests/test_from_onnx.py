@@ -446,6 +446,11 @@ OTHERS = {
          ("Add", ["s", "w"], "y", {})],
         {"w": THREE}, SQUARE, "Add ('y') has no layer",
     ),
+    "batch normalization with factors for columns, then numbers for channels": (
+        [("BatchNormalization", ["x", *["w"] * 4], "n", {}), ("Mul", ["n", "w"], "s", {}),
+         ("Add", ["s", "c"], "y", {})],
+        {"w": THREE, "c": THREE.reshape(3, 1, 1)}, SQUARE, "Add ('y') has no layer",
+    ),
     "averages that count padding, with factors": (
         [("AveragePool", ["x"], "a", {"kernel_shape": [2, 2], "count_include_pad": 1}), ("Mul", ["a", "c"], "y", {})],
         {"c": THREE.reshape(3, 1, 1)}, IMAGE, "Mul ('y') has no layer",

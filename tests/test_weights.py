@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from fastcnn import _files, models, nn, training
+from fastcnn import _files, _safetensors, models, nn, training
 
 
 def make_model(seed: int) -> nn.Sequential:
@@ -24,6 +24,15 @@ def test_round_trip_is_exact(tmp_path):
     training.load_weights(twin, str(tmp_path / "a.safetensors"))
     assert_same(twin, model.state_dict())
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+@pytest.mark.parametrize("length", range(1, 9))
+def test_the_numbers_are_aligned(length):
+    """Programs that map the file into memory need it."""
+    size, header, numbers = _safetensors.parts({"a" * length: np.arange(3.0)}, {})
+    assert int.from_bytes(size, "little") == len(header)
+    assert len(size + header) % 8 == 0
+    assert bytes(numbers) == np.arange(3.0).tobytes()
 
 
 def test_torch_reads_it(tmp_path):

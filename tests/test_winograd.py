@@ -170,6 +170,15 @@ def test_what_is_not_finite_is_where_the_definition_has_it(value, where):
     np.testing.assert_allclose(y[far], defined[far], rtol=1e-4, atol=1e-4)
 
 
+def test_what_is_not_finite_in_one_group_of_two():
+    x, weight, bias = arrays((2, 32, 9, 9), 32, 2)
+    x[1, 20, 4, 5] = np.inf
+    y = F.conv2d(x, weight, bias, padding=1, groups=2)
+    defined = F.conv2d(x, weight, bias, padding=1, groups=2, backend="naive")
+    np.testing.assert_array_equal(np.isfinite(y), np.isfinite(defined))
+    np.testing.assert_allclose(y, defined, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
 @pytest.mark.parametrize("where", ["image", "gradient"])
 def test_gradients_are_not_finite_where_the_definition_has_it(value, where):
