@@ -13,7 +13,7 @@ from tqdm import tqdm
 HERE = Path(__file__).parent
 PROGRAMS = (
     "lenet5", "nets", "inference", "layers", "pooling", "threads", "busy", "startup", "memory", "fairness",
-    "time_to_accuracy", "accuracy_over_time", "scaling", "errors", "ladder",
+    "time_to_accuracy", "accuracy_over_time", "scaling", "errors", "ladder", "to_c",
 )  # fmt: skip
 
 

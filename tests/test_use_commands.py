@@ -118,7 +118,7 @@ def test_numbers_in_an_npz_file_stand_for_the_models_classes_in_order(tmp_path):
     x, y = np.zeros((3, 5, 5), np.uint8), np.array([1, 0, 1])
     np.savez(tmp_path / "a.npz", x_train=x, y_train=y, x_test=x, y_test=y)
     classifier = SimpleNamespace(settings={}, image_shape=(1, 5, 5), classes=["cat", "dog"])
-    test, role = evaluate._test_images(classifier, [str(tmp_path / "a.npz")], None)
+    test, role = evaluate.images_of(classifier, [str(tmp_path / "a.npz")])
     assert (test.classes, test.labels.tolist(), role) == (("cat", "dog"), [1, 0, 1], "test")
 
 

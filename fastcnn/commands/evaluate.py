@@ -1,6 +1,7 @@
 """``fastcnn evaluate``: evaluate a trained network on test images."""
 
 import glob
+from collections.abc import Sequence
 from pathlib import Path
 
 from fastcnn import _strict_json, data, plotting, training
@@ -48,7 +49,7 @@ def run(args) -> int:
     classifier = Classifier(args.run)
     if args.confusion:
         check_figure("--confusion", args.confusion)
-    test, role = _test_images(classifier, args.data or [], args.data_root)
+    test, role = images_of(classifier, args.data or [], args.data_root)
     if args.limit:
         test = test.limit(args.limit, prepare.Streams.of(classifier.settings["seed"]).limit)
     remark(f"Data: {test.source}; {len(test):,} {role} images.")
@@ -66,7 +67,9 @@ def run(args) -> int:
     return 0
 
 
-def _test_images(classifier: Classifier, names: list[str], root: str | None) -> tuple[data.ArrayDataset, str]:
+def images_of(
+    classifier: Classifier, names: Sequence[str] = (), root: str | None = None
+) -> tuple[data.ArrayDataset, str]:
     """Load the test images, with the classes and channels of the model; return them and what they are called.
 
     Where a folder has validation images but no test images, these are returned.

@@ -87,8 +87,7 @@ def _export_run(args, kind: str) -> None:
     classifier = Classifier(args.source)
     if kind == "safetensors":
         return _write_weights(classifier.model, args.out)
-    (C, H, W), size = classifier.image_shape, classifier.preprocess.size
-    shape = (C, H, W) if max(H, W) <= size else (C, size, size)
+    shape = image_shape(classifier)
     model = nn.Sequential(*classifier.model, nn.Softmax())
     metadata = {"classes": json.dumps(classifier.classes)}
     if kind == "c":
@@ -99,7 +98,7 @@ def _export_run(args, kind: str) -> None:
             preprocessing=classifier.preprocess,
             metadata=metadata,
             precision=args.precision or "float32",
-            calibration=_calibration(classifier, shape) if args.precision == "int8" else None,
+            calibration=calibration(classifier) if args.precision == "int8" else None,
         )
         return remark(
             f"Wrote {args.out}: predict() takes a uint8 image {shape} and computes {len(classifier.classes)} "
@@ -112,8 +111,14 @@ def _export_run(args, kind: str) -> None:
     )
 
 
-def _calibration(classifier: Classifier, shape: tuple[int, int, int]) -> np.ndarray:
-    """Return evenly spaced training images of the run, of this shape."""
+def image_shape(classifier: Classifier) -> tuple[int, int, int]:
+    """Return the shape of the images that an exported run takes."""
+    (C, H, W), size = classifier.image_shape, classifier.preprocess.size
+    return (C, H, W) if max(H, W) <= size else (C, size, size)
+
+
+def calibration(classifier: Classifier) -> np.ndarray:
+    """Return evenly spaced training images of the run, of the shape that its export takes."""
     name = classifier.settings["data"]
     if name not in data.names() and not Path(name).exists():
         raise CommandError(f"{name}, which the run was trained on, no longer exists; int8 needs its training images.")
@@ -121,7 +126,7 @@ def _calibration(classifier: Classifier, shape: tuple[int, int, int]) -> np.ndar
     train = prepare.parts(classifier.settings | lazy, prepare.Streams.of(classifier.settings["seed"])).train
     few = train.take(np.linspace(0, len(train) - 1, min(CALIBRATION, len(train))).astype(int))
     images = (few.load() if isinstance(few, ImageFolder) else few).images
-    return images if images.shape[1:] == shape else fit_square(images, classifier.preprocess.size)
+    return images if images.shape[1:] == image_shape(classifier) else fit_square(images, classifier.preprocess.size)
 
 
 def _export_model(args, kind: str) -> None:
