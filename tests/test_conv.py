@@ -206,3 +206,12 @@ def test_gradients_of_a_batch_of_many_blocks(fast_backend, rng):
     windows = np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), (3, 3), (2, 3))
     np.testing.assert_allclose(found[1], np.einsum("nohw,nchwij->ocij", dy, windows, optimize=True), atol=2e-3)
     np.testing.assert_allclose(found[2], dy.sum((0, 2, 3), dtype=np.float64), atol=1e-3)
+
+
+def test_groups_of_a_batch_of_many_blocks(fast_backend, rng):
+    # numba takes tiles of several blocks here, as the images are small
+    x, weight = (rng.standard_normal(shape).astype(np.float32) for shape in ((64, 4, 2, 2), (6, 2, 3, 3)))
+    bias = rng.standard_normal(6).astype(np.float32)
+    y = F.conv2d(x, weight, bias, padding=1, groups=2, backend=fast_backend)
+    expected = F.conv2d(x[::21], weight, bias, padding=1, groups=2, backend="naive")
+    np.testing.assert_allclose(y[::21], expected, atol=1e-5)
