@@ -13,36 +13,42 @@ from tqdm import tqdm
 import fastcnn
 
 
-def options(description: str) -> argparse.ArgumentParser:
-    """Make the argument parser of a program."""
-    parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    most = fastcnn.get_num_threads()
-    parser.add_argument(
-        "--quick", action="store_true", help="two rounds, mostly of tiny shapes, to check that it works"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements to this file")
-    parser.add_argument("--threads", type=int, metavar="N", default=most, help="of every side (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, metavar="N", help="turns of every side (default: 15; quick: 2)")
-    parser.add_argument("--processes", type=int, metavar="N", help="processes of every side (default: 3; quick: 1)")
-    return parser
+class Options(argparse.ArgumentParser):
+    """The options of a program.
 
+    Parameters
+    ----------
+    description : str
+        The program's docstring, whose first line is shown.
+    rounds, processes : tuple of two int
+        Default values of ``--rounds`` and ``--processes``, and those with ``--quick``; empty if the program does not
+        use them and has no such option.
+    """
 
-def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Parse and check the options; add ``timing``, the arguments for `_measure.race`."""
-    args = parser.parse_args()
-    most = fastcnn.get_num_threads()
-    if not 1 <= args.threads <= most:
-        parser.error(f"--threads is {args.threads} but must be from 1 to {most}, the processors this process may use")
-    for name in ("rounds", "processes"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            parser.error(f"--{name} is {getattr(args, name)} but must be at least 1")
-    rounds, processes, seconds = (2, 1, 0.002) if args.quick else (15, 3, 0.05)
-    args.timing = {
-        "rounds": args.rounds or rounds,
-        "processes": args.processes or processes,
-        "seconds": seconds,
-    }
-    return args
+    def __init__(self, description: str, *, rounds: tuple = (15, 2), processes: tuple = (3, 1)):
+        super().__init__(description=description.splitlines()[0])
+        self.counts = {name: of for name, of in (("rounds", rounds), ("processes", processes)) if of}
+        add, most = self.add_argument, fastcnn.get_num_threads()
+        add("--quick", action="store_true", help="few rounds, mostly of tiny shapes, to check that it works")
+        add("--json", type=Path, metavar="FILE", help="write all measurements to this file")
+        add("--threads", type=int, metavar="N", default=most, help="of every side (default: %(default)s)")
+        for name, (default, quick) in self.counts.items():
+            what = {"rounds": "turns", "processes": "processes"}[name]
+            add(f"--{name}", type=int, metavar="N", help=f"{what} of every side (default: {default}; quick: {quick})")
+
+    def parse(self) -> argparse.Namespace:
+        """Parse and check the options; add ``timing``, the arguments for `_measure.race`."""
+        args = self.parse_args()
+        most = fastcnn.get_num_threads()
+        if not 1 <= args.threads <= most:
+            self.error(f"--threads is {args.threads} but must be from 1 to {most}, the processors this process may use")
+        for name, defaults in self.counts.items():
+            if getattr(args, name) is None:
+                setattr(args, name, defaults[args.quick])
+            if getattr(args, name) < 1:
+                self.error(f"--{name} is {getattr(args, name)} but must be at least 1")
+        args.timing = {name: getattr(args, name) for name in self.counts} | {"seconds": 0.002 if args.quick else 0.05}
+        return args
 
 
 def progress(rows, title: str) -> tqdm:

@@ -33,12 +33,12 @@ COLUMNS = [
 
 
 def main() -> int:
-    parser = _report.options(__doc__)
+    parser = _report.Options(__doc__, rounds=(), processes=())
     add = parser.add_argument
     add("--recipe", choices=example.RECIPES, default="small", help="the example's recipe (default: %(default)s)")
     add("--data", metavar="DIR", default="cifar10", help="a folder of pictures (default: CIFAR-10, by download)")
     add("--seeds", type=int, metavar="N", default=1, help="number of seeds (default: %(default)s)")
-    args = _report.parse(parser)
+    args = parser.parse()
     if args.seeds < 1:
         parser.error(f"--seeds is {args.seeds} but must be at least 1")
     recipe, folder = example.RECIPES[args.recipe], None if args.quick else args.data

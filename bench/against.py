@@ -83,10 +83,10 @@ COLUMNS = [
 
 
 def main() -> int:
-    parser = _report.options(__doc__)
+    parser = _report.Options(__doc__)
     parser.add_argument("revision", nargs="?", default="HEAD~1", help="to compare with (default: %(default)s)")
     parser.add_argument("--rows", nargs="+", default=[""], metavar="TEXT", help="only rows whose names contain a TEXT")
-    args = _report.parse(parser)
+    args = parser.parse()
     wanted = [name for name in (*OPERATIONS, *STARTS) if any(text in name for text in args.rows)]
     if not wanted:
         parser.error(f"--rows is {args.rows}, but no row has a name that contains this text")

@@ -37,8 +37,8 @@ COLUMNS = [
 
 
 def main() -> int:
-    args = _report.parse(_report.options(__doc__))
-    rounds, seconds = args.rounds or (1 if args.quick else 3), 20 * args.timing["seconds"]
+    args = _report.Options(__doc__, rounds=(3, 1), processes=()).parse()
+    seconds = 20 * args.timing["seconds"]
     setups, more = (_sides.on(threads, *STEPS) for threads in (args.threads, TIMES * args.threads))
     setups |= {f"{name}, second": setups[name] for name in STEPS} | {f"{name}, more": more[name] for name in STEPS}
     rows, notes = [], set()
@@ -46,7 +46,7 @@ def main() -> int:
         watch = _report.Watch(sides)
         for net, (N, images, length) in (QUICK if args.quick else NETS).items():
             wrong = prepare(sides, (None, images, N, net), length, seconds / 2)
-            times = take_turns(sides, rounds, seconds, args.threads, notes)
+            times = take_turns(sides, args.rounds, seconds, args.threads, notes)
             rows += [{"net": net, "N": N, "beside": beside, "times": of, "wrong": {}} for beside, of in times.items()]
             rows[-1]["wrong"] = wrong
         where = watch.environment()

@@ -71,7 +71,7 @@ OPERATIONS = (*SUMS, *MEANS, *ACTIVATIONS, *OTHERS)
 
 
 def main() -> int:
-    args = _report.parse(_report.options(__doc__))
+    args = _report.Options(__doc__, rounds=(), processes=()).parse()
     N, seeds = (2, 1) if args.quick else (32, SEEDS)
     rows = []
     with _measure.start(_sides.on(args.threads, *LIBRARIES.values())) as sides:

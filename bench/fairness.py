@@ -30,7 +30,7 @@ COLUMNS = [
 
 
 def main() -> int:
-    args = _report.parse(_report.options(__doc__))
+    args = _report.Options(__doc__).parse()
     rows = []
     with _measure.start(_sides.on(args.threads, *STEPS)) as sides:
         watch = _report.Watch(sides)

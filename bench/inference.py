@@ -12,7 +12,7 @@ LENGTH = {"lenet5": 3000, "resnet20": 20_000}  # approximate number of roundings
 
 
 def main() -> int:
-    args = _report.parse(_report.options(__doc__))
+    args = _report.Options(__doc__).parse()
     with _measure.start(_sides.on(args.threads, "fastcnn", "PyTorch", "ONNX Runtime")) as sides:
         watch = _report.Watch(sides)
         tables = [inference_table(args, name) for name in NETS]

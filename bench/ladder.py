@@ -16,16 +16,15 @@ COLUMNS = [("step", "step", ""), ("ms", "ms", ".3f"), ("GFLOP/s", "gflops", ".4g
 
 
 def main() -> int:
-    args = _report.parse(_report.options(__doc__))
-    rounds = args.rounds or (1 if args.quick else 5)
+    args = _report.Options(__doc__, rounds=(5, 1), processes=()).parse()
     with _measure.start(_sides.on(args.threads, "fastcnn")) as sides:
         watch = _report.Watch(sides)
-        runs = [walk(args.threads) for _ in _report.progress(range(rounds), "runs of the page")]
+        runs = [walk(args.threads) for _ in _report.progress(range(args.rounds), "runs of the page")]
         where = watch.environment()
     rows = [min(times, key=lambda row: row["ms"]) for times in zip(*runs, strict=True)]
     for row in rows:
         row["of_peak"] = row["gflops"] / where["peak_gflops"]
-    table = _report.table("One convolution, in steps", COLUMNS, rows, [f"Each time is the best of {rounds} runs."])
+    table = _report.table("One convolution, in steps", COLUMNS, rows, [f"Each time is the best of {args.rounds} runs."])
     return _report.finish(args, "ladder", [table], where)
 
 

@@ -51,9 +51,9 @@ COLUMNS = [
 
 
 def main() -> int:
-    parser = _report.options(__doc__)
+    parser = _report.Options(__doc__)
     parser.add_argument("--only", default="", metavar="TEXT", help="only layers whose names contain TEXT")
-    args = _report.parse(parser)
+    args = parser.parse()
     layers = [case for case in (QUICK_LAYERS if args.quick else LAYERS) if args.only in case.reason]
     if not layers:
         parser.error(f"--only is {args.only!r}, but no layer has a name that contains this text")

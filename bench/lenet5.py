@@ -22,12 +22,12 @@ SAME_STEPS, APART = 50, 1e-3
 
 
 def main() -> int:
-    parser = _report.options(__doc__)
+    parser = _report.Options(__doc__)
     parser.add_argument("--data", type=Path, metavar="DIR", help="MNIST's folder (default: FASTCNN_DATA, or no MNIST)")
     parser.add_argument(
         "--epochs", type=int, metavar="N", default=3, help="epochs in each process (default: %(default)s; quick: 2)"
     )
-    args = _report.parse(parser)
+    args = parser.parse()
     folder = args.data or os.environ.get("FASTCNN_DATA")
     folder = folder and str(folder)
     if args.epochs < 1:

@@ -34,7 +34,7 @@ WAYS = {
 
 
 def main() -> int:
-    args = _report.parse(_report.options(__doc__))
+    args = _report.Options(__doc__, rounds=(), processes=()).parse()
     case, rows = QUICK if args.quick else CASE, []
     with _measure.start(_sides.on(args.threads, "fastcnn", "NumPy", "PyTorch")) as watched:
         watch = _report.Watch(watched)

@@ -42,10 +42,10 @@ LAUNCHES = [
 
 
 def main() -> int:
-    parser = _report.options(__doc__)
+    parser = _report.Options(__doc__)
     quick = ", ".join(QUICK)
     parser.add_argument("--nets", nargs="+", choices=NETS, help=f"nets to time (default: all; quick: {quick})")
-    args = _report.parse(parser)
+    args = parser.parse()
     on = _sides.on(args.threads, "fastcnn", "PyTorch")
     setups = {name: on[side] for name, side in SIDES.items()}
     steps, launches = [], []

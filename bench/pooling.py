@@ -34,7 +34,7 @@ COLUMNS = [
 
 
 def main() -> int:
-    args = _report.parse(_report.options(__doc__))
+    args = _report.Options(__doc__).parse()
     with _measure.start(_sides.on(args.threads, "fastcnn", "PyTorch")) as sides:
         watch = _report.Watch(sides)
         pairs = [(case, kind) for case in (QUICK_POOLINGS if args.quick else POOLINGS) for kind in KINDS]

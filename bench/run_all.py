@@ -18,11 +18,12 @@ PROGRAMS = (
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], epilog="Other options, such as --quick, are passed on to every benchmark."
-    )
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder for all results")
-    args, others = parser.parse_known_args()
+    parser.add_argument("--quick", action="store_true", help="check that every benchmark works, in minutes")
+    parser.add_argument("--threads", type=int, metavar="N", help="of every side (default: all processors)")
+    args = parser.parse_args()
+    others = [*["--quick"] * args.quick, *(["--threads", str(args.threads)] if args.threads is not None else [])]
     args.out.mkdir(parents=True, exist_ok=True)
     failed = []
     for program in (bar := tqdm(PROGRAMS, disable=not sys.stderr.isatty())):

@@ -84,7 +84,7 @@ SCALING = [
 
 
 def main() -> int:
-    args = _report.parse(_report.options(__doc__))
+    args = _report.Options(__doc__, rounds=(), processes=()).parse()
     quick = args.quick
     names = dict([*MODELS.items()][:1]) if quick else MODELS
     nodes = NODES[:3] if quick else NODES

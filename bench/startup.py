@@ -54,8 +54,7 @@ optimizer.step()
 
 
 def main() -> int:
-    args = _report.parse(_report.options(__doc__))
-    rounds, cold_rounds = (1, 1) if args.quick else (min(args.timing["rounds"], 7), min(args.timing["rounds"], 2))
+    args = _report.Options(__doc__, rounds=(7, 1), processes=()).parse()
     nets = QUICK if args.quick else NETS
     steps = {
         f"fastcnn's first step of {net}": FASTCNN_STEP.format(**of, threads=args.threads) for net, of in nets.items()
@@ -73,7 +72,7 @@ def main() -> int:
     cold = {f"{what}, no kernel cached": [] for what in steps}
     with _measure.start(_sides.on(args.threads, "fastcnn", "PyTorch")) as sides, tempfile.TemporaryDirectory() as warm:
         watch = _report.Watch(sides)
-        for _ in _report.progress(range(cold_rounds), "cold starts"):
+        for _ in _report.progress(range(min(args.rounds, 2)), "cold starts"):
             for starts_s, step in zip(cold.values(), steps.values(), strict=True):
                 with tempfile.TemporaryDirectory() as empty:
                     starts_s.append(seconds(step, empty))
@@ -82,7 +81,7 @@ def main() -> int:
         if "PyTorch" not in sides:
             starts = {what: code for what, code in starts.items() if "torch" not in what.lower()}
         times = {what: [] for what in starts}
-        for _ in _report.progress(range(rounds), "starts"):
+        for _ in _report.progress(range(args.rounds), "starts"):
             for what, code in starts.items():
                 times[what].append(seconds(code, warm))
         where = watch.environment()

@@ -27,7 +27,7 @@ class Disturbed(_nets.Walk):
 
 
 def main() -> int:
-    args = _report.parse(_report.options(__doc__))
+    args = _report.Options(__doc__).parse()
     counts = [n for n in (2**i for i in range(10)) if n < args.threads] + [args.threads]
     setups = {f"{name} {n}": setup for n in counts for name, setup in _sides.on(n, *STEPS).items()}
     with _measure.start(setups) as sides:

@@ -39,11 +39,11 @@ COLUMNS = [
 
 
 def main() -> int:
-    parser = _report.options(__doc__)
+    parser = _report.Options(__doc__, rounds=(), processes=())
     parser.add_argument("--data", type=Path, metavar="DIR", help="MNIST's folder (default: FASTCNN_DATA, or no MNIST)")
     parser.add_argument("--goal", choices=example.RECIPES, default="99", help="the example's goal: %% of test images")
     parser.add_argument("--seeds", type=int, metavar="N", help="number of seeds (default: 10; quick: 1)")
-    args = _report.parse(parser)
+    args = parser.parse()
     recipe, folder = example.RECIPES[args.goal], args.data or os.environ.get("FASTCNN_DATA")
     seeds = range(args.seeds or (1 if args.quick else 10))
     job = (recipe, folder and str(folder), args.quick)

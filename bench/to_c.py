@@ -2,7 +2,7 @@
 
 python bench/to_c.py runs/lenet5 runs/resnet20
 
-Each RUN is a folder of `fastcnn train`; its test images are classified on one processor, by programs of `cc -O2`.
+Each RUN is a folder of `fastcnn train`; its test images are classified by programs of `cc -O2`, on one processor.
 Without a RUN, LeNet-5 is trained on built-in digits, which only checks that this program works.
 """
 
@@ -18,10 +18,9 @@ import _report
 import _sides
 import numpy as np
 
-from fastcnn import interop, nn
+from fastcnn import interop, nn, set_num_threads
 from fastcnn.commands import evaluate, export
 from fastcnn.commands.classifier import Classifier
-from fastcnn.data.preprocessing import fit_square
 
 TRAIN = "train --model lenet5 --data digits --limit 512 --epochs 1 --seed 0 --backend numpy --out"
 COMPILER = ("cc", "-std=c99", "-O2")
@@ -61,12 +60,13 @@ int main(void)
 
 
 def main() -> int:
-    parser = _report.options(__doc__)
+    parser = _report.Options(__doc__, rounds=(), processes=())
     parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="a folder of fastcnn train")
-    args = _report.parse(parser)
+    args = parser.parse()
     if not shutil.which(COMPILER[0]):
         parser.error("there is no C compiler named cc")
-    with _measure.start(_sides.on(1, "fastcnn")) as sides, tempfile.TemporaryDirectory() as folder:
+    set_num_threads(args.threads)
+    with _measure.start(_sides.on(args.threads, "fastcnn")) as sides, tempfile.TemporaryDirectory() as folder:
         watch, runs = _report.Watch(sides), args.runs
         if not runs:
             runs = [Path(folder) / "lenet5"]
@@ -87,9 +87,7 @@ def row(classifier: Classifier, quick: bool, folder: Path) -> dict:
     test, _ = evaluate.images_of(classifier)
     if quick:
         test = test.take(np.arange(100))
-    images, shape = test.images, export.image_shape(classifier)
-    if images.shape[1:] != shape:
-        images = fit_square(images, classifier.preprocess.size)
+    images, shape = export.fitted(test.images, classifier), export.image_shape(classifier)
     exact = np.concatenate([classifier.probabilities(images[i : i + 100]) for i in range(0, len(images), 100)])
     found: dict = {
         "network": classifier.settings["model"], "images": len(images), "accuracy": {"fastcnn": accuracy(exact, test)},

@@ -124,6 +124,22 @@ def test_an_exchange_moves_what_it_must(nodes, monkeypatch):
     assert rest == 2 * doublings
 
 
+@pytest.mark.parametrize(
+    ("program", "option"), [("to_c", "--rounds"), ("busy", "--processes"), ("run_all", "--rounds")]
+)
+def test_an_option_that_a_program_does_not_use_is_refused(program, option, tmp_path):
+    done = start(program, option, "3", *(["--out", tmp_path] if program == "run_all" else []))
+    assert done.returncode == 2
+    assert f"unrecognized arguments: {option}" in done.stderr
+
+
+@pytest.mark.parametrize("value", ["0", "-1"])
+def test_rounds_are_at_least_one(value):
+    done = start("ladder", "--rounds", value)
+    assert done.returncode == 2
+    assert f"--rounds is {value} but must be at least 1" in done.stderr
+
+
 def test_a_file_that_is_no_report_is_said_so(tmp_path):
     file = tmp_path / "no.json"
     file.write_text("{}")

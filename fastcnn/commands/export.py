@@ -117,6 +117,11 @@ def image_shape(classifier: Classifier) -> tuple[int, int, int]:
     return (C, H, W) if max(H, W) <= size else (C, size, size)
 
 
+def fitted(images: np.ndarray, classifier: Classifier) -> np.ndarray:
+    """Return images of the shape that an exported run takes; others are resized and padded."""
+    return images if images.shape[1:] == image_shape(classifier) else fit_square(images, classifier.preprocess.size)
+
+
 def calibration(classifier: Classifier) -> np.ndarray:
     """Return evenly spaced training images of the run, of the shape that its export takes."""
     name = classifier.settings["data"]
@@ -125,8 +130,7 @@ def calibration(classifier: Classifier) -> np.ndarray:
     lazy = {"lazy": True} if prepare.is_folder(name) else {}  # decode these pictures alone
     train = prepare.parts(classifier.settings | lazy, prepare.Streams.of(classifier.settings["seed"])).train
     few = train.take(np.linspace(0, len(train) - 1, min(CALIBRATION, len(train))).astype(int))
-    images = (few.load() if isinstance(few, ImageFolder) else few).images
-    return images if images.shape[1:] == image_shape(classifier) else fit_square(images, classifier.preprocess.size)
+    return fitted((few.load() if isinstance(few, ImageFolder) else few).images, classifier)
 
 
 def _export_model(args, kind: str) -> None:
