@@ -34,8 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0 for success, 1 for a failure, 2 for wrong arguments, 130 after Ctrl-C. Results go to stdout,
-        everything else to stderr; an error is one line.
+        The exit code: 0 for success, 1 for a failure, 2 for wrong arguments, 130 after Ctrl-C or, while training,
+        SIGTERM. Results go to stdout, everything else to stderr; an error is one line.
 
     Raises
     ------

@@ -1,6 +1,5 @@
-"""Ctrl-C in a run with checkpoints: a checkpoint is saved before the run ends."""
+"""Ctrl-C and SIGTERM in a run with checkpoints: a checkpoint is saved before the run ends."""
 
-import os
 import signal
 import threading
 
@@ -9,6 +8,8 @@ import pytest
 from fastcnn import training
 from tests.runs import BATCHES, EPOCHS, exact, make_run, outcome, remaining
 
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
 
 @pytest.fixture(autouse=True)
 def _numpy(monkeypatch):
@@ -16,15 +17,15 @@ def _numpy(monkeypatch):
 
 
 class CtrlC(training.Callback):
-    """Press Ctrl-C once or more after a number of batches: at the end of the batch, the epoch, or the run."""
+    """Press Ctrl-C, or send other signals, after a number of batches: at the end of a batch, an epoch, or the run."""
 
-    def __init__(self, batches: int, times: int = 1, when: str = "batch"):
-        self.batches, self.times, self.when = batches, times, when
+    def __init__(self, batches: int, signals: tuple[int, ...] = (signal.SIGINT,), when: str = "batch"):
+        self.batches, self.signals, self.when = batches, signals, when
 
     def press(self, trainer, when: str):
         if len(trainer.history.step_losses) == self.batches and when == self.when:
-            for _ in range(self.times):
-                os.kill(os.getpid(), signal.SIGINT)
+            for number in self.signals:
+                signal.raise_signal(number)
 
     def on_batch_end(self, trainer):
         self.press(trainer, "batch")
@@ -37,19 +38,24 @@ class CtrlC(training.Callback):
 
 
 def interrupted(folder, press: CtrlC) -> training.Trainer:
-    before = signal.getsignal(signal.SIGINT)
+    before = handlers()
     trainer, loader, validation = make_run(training.Checkpoint(folder), press)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(loader, validation, EPOCHS)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert handlers() == before
     return trainer
 
 
-def test_the_run_goes_on_as_if_it_had_not_been_interrupted(tmp_path):
+def handlers() -> list:
+    return [signal.getsignal(number) for number in SIGNALS]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_run_goes_on_as_if_it_had_not_been_interrupted(tmp_path, number):
     trainer, loader, validation = make_run()
     trainer.fit(loader, validation, EPOCHS)
     expected = exact(outcome(trainer, loader))
-    interrupted(tmp_path, CtrlC(BATCHES + 3))
+    interrupted(tmp_path, CtrlC(BATCHES + 3, (number,)))
     saved = training.latest_checkpoint(tmp_path)
     assert saved.steps == BATCHES + 3
     trainer, loader, validation = make_run()
@@ -63,7 +69,8 @@ def test_the_run_goes_on_as_if_it_had_not_been_interrupted(tmp_path):
     [
         pytest.param(CtrlC(BATCHES, when="evaluation"), BATCHES, id="while evaluating"),
         pytest.param(CtrlC(EPOCHS * BATCHES, when="run"), EPOCHS * BATCHES, id="at the very end"),
-        pytest.param(CtrlC(BATCHES + 3, times=2), BATCHES, id="twice: at once, without saving"),
+        pytest.param(CtrlC(BATCHES + 3, (signal.SIGTERM, signal.SIGINT)), BATCHES, id="SIGTERM, then Ctrl-C"),
+        pytest.param(CtrlC(BATCHES + 3, (signal.SIGINT,) * 2), BATCHES, id="twice: at once, without saving"),
     ],
 )
 def test_what_is_saved(tmp_path, press, steps):
@@ -74,17 +81,17 @@ def test_what_is_saved(tmp_path, press, steps):
 def test_a_handler_comes_back_after_a_run_without_interrupts_and_after_an_error(tmp_path):
     class Failing(training.Callback):
         def on_batch_end(self, trainer):
-            assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+            assert all(now != then for now, then in zip(handlers(), before, strict=True))
             raise RuntimeError("no")
 
-    before = signal.getsignal(signal.SIGINT)
+    before = handlers()
     trainer, loader, validation = make_run(training.Checkpoint(tmp_path))
     trainer.fit(loader, validation, 1)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert handlers() == before
     trainer, loader, validation = make_run(training.Checkpoint(tmp_path / "b"), Failing())
     with pytest.raises(RuntimeError, match="no"):
         trainer.fit(loader, validation, 1)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert handlers() == before
 
 
 def test_a_run_in_another_thread_leaves_signals_alone(tmp_path):
@@ -103,4 +110,16 @@ def test_an_ignored_ctrl_c_stays_ignored(tmp_path):
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+    assert len(trainer.history.epochs) == 1
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda number, frame: None], ids=["ignored", "its own handler"])
+def test_a_program_that_handles_sigterm_itself_keeps_its_handler(tmp_path, handler):
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        trainer, loader, validation = make_run(training.Checkpoint(tmp_path), CtrlC(3, (signal.SIGTERM,)))
+        trainer.fit(loader, validation, 1)
+        assert signal.getsignal(signal.SIGTERM) is handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
     assert len(trainer.history.epochs) == 1

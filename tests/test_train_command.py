@@ -344,11 +344,12 @@ def test_writing_the_history_takes_at_most_a_tenth_of_the_time(tmp_path, monkeyp
     assert now == written[-1] + 2
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(options, tmp_path, capsys):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_save_and_say_how_to_go_on(options, tmp_path, capsys, number):
     out = tmp_path / "my run"
     process = start("train", *options, "--epochs", 10_000, "--schedule", "constant", "--out", out)
     next(line for line in process.stdout if line.startswith("epoch 2"))
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stderr.splitlines()[-1] == f"fastcnn train: interrupted; continue with: fastcnn train --resume '{out}'"

@@ -7,7 +7,7 @@ from fastcnn.training.callbacks import Callback
 
 
 class Agreement(Callback):
-    """Stop all ranks after the same batch if a callback or Ctrl-C stops one of them.
+    """Stop all ranks after the same batch if a callback, Ctrl-C or SIGTERM stops one of them.
 
     It runs before the callbacks that run last. The ranks exchange two numbers each after every batch.
 
@@ -24,7 +24,7 @@ class Agreement(Callback):
         self.reached = False
 
     def on_fit_start(self, trainer) -> None:
-        """Begin to catch Ctrl-C; a callback may have stopped the run already."""
+        """Begin to catch Ctrl-C and SIGTERM; a callback may have stopped the run already."""
         trainer.interrupt.catch()
         self._agree(trainer)
 
@@ -37,7 +37,7 @@ class Agreement(Callback):
         self._agree(trainer)
 
     def on_exit(self, trainer) -> None:
-        """Restore the previous handling of Ctrl-C."""
+        """Restore the previous handling of signals."""
         trainer.interrupt.release()
 
     def _agree(self, trainer) -> None:

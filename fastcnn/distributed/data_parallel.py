@@ -58,7 +58,7 @@ class DataParallel(Strategy):
     number of epochs of rank 0. So only rank 0 needs to restore a checkpoint, which may be from another number of ranks.
     Only rank 0 prints and writes files. Each rank evaluates a part of the images. Unless the number of threads was set,
     the ranks of a machine share its processors. An exception on one rank prints its traceback and ends all ranks. The
-    exceptions of `fit` for a loss that is not finite and for Ctrl-C are raised on all ranks.
+    exceptions of `fit` for a loss that is not finite and for an interrupt are raised on all ranks.
     """
 
     def __init__(self, comm):

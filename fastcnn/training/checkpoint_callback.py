@@ -1,4 +1,4 @@
-"""Checkpoints during a run, and after Ctrl-C."""
+"""Checkpoints during a run, and when it is interrupted."""
 
 import math
 import os
@@ -22,8 +22,8 @@ from fastcnn.training.checkpoint import (
 class Checkpoint(Callback):
     """Write a checkpoint after each epoch, and optionally more often; see `save_checkpoint`.
 
-    After Ctrl-C the current batch is completed, a checkpoint is written and KeyboardInterrupt is raised. A second
-    Ctrl-C stops at once.
+    After Ctrl-C, or SIGTERM, the current batch is completed, a checkpoint is written and KeyboardInterrupt is raised. A
+    second signal stops at once. A program's own handling of SIGTERM stays in place.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class Checkpoint(Callback):
         self.architecture, self.settings = architecture, settings
 
     def on_fit_start(self, trainer) -> None:
-        """Create the folder, check that it is writable, and begin to catch Ctrl-C."""
+        """Create the folder, check that it is writable, and begin to catch Ctrl-C and SIGTERM."""
         for method in ("state_dict", "load_state_dict"):
             if not hasattr(trainer.loader, method):
                 raise TypeError(
@@ -109,7 +109,7 @@ class Checkpoint(Callback):
         trainer.interrupt.catch()
 
     def on_batch_end(self, trainer) -> None:
-        """Save if a checkpoint is due, after Ctrl-C, or after a stop."""
+        """Save if a checkpoint is due, after an interrupt, or after a stop."""
         if (
             trainer.interrupt.came
             or trainer.stopped
@@ -123,7 +123,7 @@ class Checkpoint(Callback):
         self._save(trainer)
 
     def on_exit(self, trainer) -> None:
-        """Restore the previous handling of Ctrl-C."""
+        """Restore the previous handling of signals."""
         trainer.interrupt.release()
 
     def _save(self, trainer) -> None:

@@ -1,34 +1,39 @@
-"""Deferring Ctrl-C to the end of a batch."""
+"""Deferring Ctrl-C and SIGTERM to the end of a batch."""
 
 import signal
 import threading
 
 
 class Interrupt:
-    """Handler of Ctrl-C: the first one sets `came`; after that the previous handler is back.
+    """Handler of Ctrl-C and of SIGTERM, which schedulers and containers send before they kill a process.
 
-    Only the main thread can handle signals. If Ctrl-C was ignored before, it stays ignored.
+    The first signal sets `came`; after that the previous handlers are back. Only the main thread can handle signals.
+    Ctrl-C stays ignored if it was ignored before, and a program's own handling of SIGTERM stays in place.
     """
 
     def __init__(self):
         self.came = False
-        self._before = None
+        self._before = {}
 
     def catch(self) -> None:
         """Install the handler."""
-        if self._before is not None:
+        if self._before:
             return
         self.came = False
-        before = signal.getsignal(signal.SIGINT)
-        if threading.current_thread() is threading.main_thread() and before not in (signal.SIG_IGN, None):
-            self._before = before
-            signal.signal(signal.SIGINT, self._note)
+        if threading.current_thread() is not threading.main_thread():
+            return
+        ctrl_c, terminate = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+        if ctrl_c not in (signal.SIG_IGN, None):
+            self._before[signal.SIGINT] = ctrl_c
+        if terminate is signal.SIG_DFL:
+            self._before[signal.SIGTERM] = terminate
+        for number in self._before:
+            signal.signal(number, self._note)
 
     def release(self) -> None:
-        """Restore the previous handler."""
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
+        """Restore the previous handlers."""
+        while self._before:
+            signal.signal(*self._before.popitem())
 
     def _note(self, number, frame) -> None:
         self.came = True

@@ -74,7 +74,7 @@ class Trainer:
     rank : int
         Rank of this process, from 0.
     interrupt : Interrupt
-        Defers Ctrl-C to the end of a batch if a `Checkpoint` or several ranks need it.
+        Defers Ctrl-C and SIGTERM to the end of a batch if a `Checkpoint` or several ranks need it.
 
     Raises
     ------
@@ -183,7 +183,8 @@ class Trainer:
             If memory runs out. The step of a batch has then changed nothing, or the parameters, the optimizer and the
             running statistics all include it. To repeat or skip no batch, restore the latest checkpoint.
         KeyboardInterrupt
-            After Ctrl-C: at once, or with a `Checkpoint` after the current batch, when the checkpoint is written.
+            After Ctrl-C: at once, or with a `Checkpoint` after the current batch, when the checkpoint is written. A
+            `Checkpoint` does the same after SIGTERM.
         """
         self.loader, self.validation, self.stopped, self.progress = train, validation, None, None
         with self._strategy.fitting(self):
@@ -329,7 +330,7 @@ class Trainer:
             getattr(callback, method)(self)
 
     def _heed_interrupt(self) -> None:
-        """Raise after Ctrl-C, now that everything is consistent and saved."""
+        """Raise after an interrupt, now that everything is consistent and saved."""
         if self.interrupt.came:
             raise KeyboardInterrupt
 
