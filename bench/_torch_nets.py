@@ -65,6 +65,14 @@ def separable() -> Sequential:
     return Sequential(*layers, AdaptiveAvgPool2d(1), Flatten(), Linear(32, 10))
 
 
+def small_mobilenet() -> Sequential:
+    return Sequential(
+        Conv2d(3, 32, 3, padding=1, bias=False), BatchNorm2d(32), ReLU(),
+        _separable(32, 64, 1), _separable(64, 128, 2), _separable(128, 128, 1), _separable(128, 256, 2),
+        _separable(256, 256, 1), Sequential(AdaptiveAvgPool2d(1), Flatten()), Linear(256, 10),
+    )  # fmt: skip
+
+
 class _Residual(Module):
     def __init__(self, body, shortcut):
         super().__init__()
@@ -77,6 +85,13 @@ class _Residual(Module):
 class _Pad(Module):
     def forward(self, x):
         return pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, x.shape[1]))
+
+
+def _separable(C, O, stride):
+    return Sequential(
+        Conv2d(C, C, 3, stride, 1, groups=C, bias=False), BatchNorm2d(C), ReLU(),
+        Conv2d(C, O, 1, bias=False), BatchNorm2d(O), ReLU(),
+    )  # fmt: skip
 
 
 def _block(C, O):

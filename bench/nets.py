@@ -17,6 +17,7 @@ NETS = {
     "vgg_batch_norm": ((128,), 1024, 10_000),
     "six_layers": ((128,), 1024, 5_000),
     "separable": ((128,), 1024, 5_000),
+    "small_mobilenet": ((128,), 1024, 20_000),
 }
 QUICK, QUICK_SIZES = ("lenet5", "conv8_conv16"), (16,)
 # PyTorch's two memory formats run in separate processes, so that they do not share a heap.
