@@ -21,6 +21,7 @@ NETS = {
     "vgg_batch_norm": "VGG with batch normalization, 32, 64 and 128 filters",
     "six_layers": "six 3x3 layers of 32 filters",
     "separable": "four depthwise separable pairs of 32 channels",
+    "small_mobilenet": "small MobileNet",
 }
 SHORT = {"lenet5": "LeNet-5", "resnet20": "ResNet-20"}
 
