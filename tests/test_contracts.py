@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastcnn import backends, models, nn
-from fastcnn.testing import check_backend, check_layer, gradcheck
+from fastcnn.testing import backend_contract, check_backend, check_layer, gradcheck
 from tests.profile import FULL
 from tests.test_gradients import MODELS
 from tests.test_nn import LAYERS, small_decoder, small_net, small_resnet
@@ -413,8 +413,12 @@ def add_padded(a, b):
     return Padded(a.array + b.array, a.shape)
 
 
-def normalize_padded(x, mean, invstd, weight, bias):
-    return Padded(NUMPY.batch_norm(x.array, mean, invstd, weight, bias), x.shape)
+def sigmoid_padded(x):
+    return Padded(NUMPY.sigmoid(x.array), x.shape)
+
+
+def tanh_padded(x, amplitude, slope):
+    return Padded(NUMPY.scaled_tanh(x.array, amplitude, slope), x.shape)
 
 
 def padded_gradients(dy, x, weight, input_grad, weight_grad):
@@ -434,7 +438,8 @@ LEAKING = {
     "flatten": lambda x: Padded(NUMPY.flatten(x.array), (x.shape[0], x.array[0].size)),
     "unflatten": lambda x, shape: Padded(NUMPY.unflatten(x.array, shape), (x.shape[0], *shape)),
     "add": add_padded,
-    "batch_norm": normalize_padded,
+    "sigmoid": sigmoid_padded,
+    "scaled_tanh": tanh_padded,
     "linear_backward": padded_gradients,
     "relu": relu_padded,
 }
@@ -492,3 +497,16 @@ def test_an_idle_lane_that_is_used_is_caught(said):
     operation, sentence = said.partition(":")[0], f"{said}, float64: 1 of 1 values"
     with np.errstate(invalid="ignore"), pytest.raises(AssertionError, match=sentence):
         check_backend(changed(**LEAKING), operations=[operation])
+
+
+@pytest.mark.parametrize(("rubbish", "is_rubbish"), [(np.inf, np.isposinf), (np.nan, np.isnan)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(3, 4), (17, 2, 3, 3)])
+def test_rubbish_is_in_every_idle_lane_of_the_numba_backend_and_nowhere_else(shape, dtype, rubbish, is_rubbish):
+    x, numba = np.random.default_rng(0).standard_normal(shape).astype(dtype), backends.load("numba")
+    with np.errstate(all="ignore"):
+        haunted = backend_contract._haunted(numba, numba.pack(x), rubbish)
+    blocks = np.moveaxis(haunted.blocks, -1, 1).reshape(-1, *x.shape[1:])  # an image for each lane
+    np.testing.assert_array_equal(blocks[: len(x)], x)
+    assert is_rubbish(blocks[len(x) :]).all()
+    assert len(blocks) > len(x)

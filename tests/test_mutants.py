@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from _pytest.mark.expression import Expression
 
 import fastcnn
 from tests.mutants.__main__ import failing
 from tests.mutants.changes import changes, differs, drawn
 from tests.mutants.chosen import CHOSEN, Fault
 from tests.mutants.trial import Outcome
+
+ROOT = Path(__file__).parent.parent
 
 
 def results(source: str) -> set[str]:
@@ -96,9 +99,34 @@ def test_all_files_take_part_in_a_draw_in_proportion():
 def test_a_chosen_fault_is_possible(fault: Fault):
     source = Path(fastcnn.__file__).parent / fault.file
     assert source.read_text(encoding="utf-8").count(fault.old) == 1
-    files = [part.partition("::")[0] for part in fault.tests.split("|") if part.startswith("tests/")]
-    assert files
-    assert all(Path(__file__).parents[1].joinpath(file).is_file() for file in files)
+
+
+@pytest.fixture(scope="module")
+def collected() -> list[str]:
+    """All tests in the files that chosen faults name."""
+    files = sorted({path.partition("::")[0] for fault in CHOSEN for path in selection(fault)[0]})
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-n0", "-p", "no:cacheprovider", *files]
+    environment = os.environ | {"PYTEST_ADDOPTS": ""}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return [line for line in done.stdout.splitlines() if "::" in line]
+
+
+def selection(fault: Fault) -> tuple[list[str], str]:
+    """The files or tests that a fault names, and its expression of keywords."""
+    paths, _, keywords = fault.tests.partition("|-k|")
+    return paths.split("|"), keywords
+
+
+@pytest.mark.parametrize("fault", CHOSEN, ids=lambda fault: f"{fault.file}: {fault.old.strip():.30}")
+def test_the_tests_of_a_chosen_fault_exist(fault: Fault, collected):
+    paths, keywords = selection(fault)
+    chosen = Expression.compile(keywords)
+    for path in paths:
+        tests = [test for test in collected if test == path or test.startswith((f"{path}::", f"{path}["))]
+        assert tests, path
+        assert not keywords or any(
+            chosen.evaluate(lambda word, test=test: word.lower() in test.lower()) for test in tests
+        )
 
 
 SHARED = """
@@ -123,8 +151,8 @@ def test_other():
 
 def test_seconds_include_shared_fixtures_and_all_cases(tmp_path):
     (tmp_path / "test_it.py").write_text(SHARED)
-    root, seconds = Path(__file__).parent.parent, tmp_path / "seconds.json"
-    environment = {"PYTHONPATH": str(root), "FASTCNN_TEST_SECONDS": str(seconds), "PYTEST_ADDOPTS": ""}
+    seconds = tmp_path / "seconds.json"
+    environment = {"PYTHONPATH": str(ROOT), "FASTCNN_TEST_SECONDS": str(seconds), "PYTEST_ADDOPTS": ""}
     command = ["-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", "-p", "tests.mutants.coverage_map", "test_it.py"]
     done = subprocess.run(
         [sys.executable, *command], cwd=tmp_path, env=os.environ | environment, capture_output=True, check=False

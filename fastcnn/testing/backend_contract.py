@@ -190,20 +190,20 @@ def _with_rubbish(call: Call, rubbish: float) -> Call:
 def _haunted(backend: ModuleType, value, rubbish: float):
     """Return the same batch with infinity or NaN in the lanes that hold no image.
 
-    Packing sets idle lanes to zero, and operations also compute in them. So if all pixels of a batch are the most
-    negative number, adding the largest number sets them to zero and the idle lanes to the largest number. Factors then
-    make that infinity or NaN. Adding this batch to the original one changes only the idle lanes.
+    Packing sets idle lanes to zero, and elementwise operations also compute in them. So the sigmoid of a batch of large
+    negative numbers is zero, and a half in idle lanes. A hyperbolic tangent of a large amplitude and sums make that
+    infinity, or NaN. Adding this batch to the original one changes only the idle lanes.
     """
     if isinstance(value, list):
         return [_haunted(backend, item, rubbish) for item in value]
     if not is_native(value) or value.dtype.kind != "f":
         return value
-    C, most = value.shape[1], 0.9 * float(np.finfo(value.dtype).max)
+    most = 0.9 * float(np.finfo(value.dtype).max)
+    half = backend.sigmoid(backend.pack(np.full(value.shape, -most, value.dtype)))
 
-    def scaled(x, scale: float, bias: float):
-        mean, invstd, level = (np.full(C, number, value.dtype) for number in (0, scale, bias))
-        return backend.batch_norm(x, mean, invstd, None, level)
+    def infinite(sign: int):
+        large = backend.scaled_tanh(half, sign * most, 3)  # 0.9 of `most`
+        return backend.add(large, large)
 
-    ghost = backend.pack(np.full(value.shape, -most, value.dtype))
-    ghost = scaled(scaled(ghost, 1, most), 10, 0)  # the largest number, then infinity
-    return backend.add(value, ghost if np.isinf(rubbish) else scaled(ghost, 0, 0))
+    ghost = infinite(1) if np.isinf(rubbish) else backend.add(infinite(1), infinite(-1))
+    return backend.add(value, ghost)
