@@ -1,4 +1,4 @@
-"""Write the tables of the README, of the guide's page on speed and of the walk from the measurements of bench/results.
+"""Write the tables of the README, the guide and the walk from the measurements of bench/results.
 
 python bench/readme.py
 
@@ -10,10 +10,11 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = "README.md", "examples/guide/speed.md", "examples/walk.md"
+PAGES = "README.md", "examples/guide/speed.md", "examples/guide/deployment.md", "examples/walk.md"
 NETS = {
     "lenet5": "LeNet-5, 32x32, grey",
     "conv8_conv16": "two 3x3 layers of 8 and 16 filters, 28x28, grey",
@@ -24,6 +25,7 @@ NETS = {
     "small_mobilenet": "small MobileNet",
 }
 SHORT = {"lenet5": "LeNet-5", "resnet20": "ResNet-20"}
+DATA = {"lenet5": "MNIST"}  # of bench/results/to_c.json; other networks: CIFAR-10
 
 
 def main() -> int:
@@ -76,6 +78,20 @@ def inference() -> str:
         rows.append((SHORT[net], row["N"], *times, f"{speedup:.1f}"))
     heads = "network", "batch", "fastcnn, ms", *(f"{name}, ms" for name in others), "speedup over ONNX Runtime"
     return table(heads, rows, "lrrrrrr") + f"\n{machine('inference')}\n"
+
+
+def c_programs() -> str:
+    """C programs in float32, then in int8: accuracy and memory."""
+    rows, precisions = [], ("float32", "int8")
+    for row in report("to_c")["tables"][0]["rows"]:
+        net = row["network"]
+        found = (
+            (f"{100 * row['accuracy'][one]:.2f}", f"{row['flash'][one]:,}", f"{row['ram'][one]:,}")
+            for one in precisions
+        )
+        rows.append((f"{SHORT.get(net) or NETS[net]}, {DATA.get(net, 'CIFAR-10')}", *chain(*found)))
+    heads = ((f"accuracy in {one}, %", "flash memory", "RAM") for one in precisions)
+    return table(("network, data", *chain(*heads)), rows, "lrrrrrr")
 
 
 def walk(first: int, last: int) -> str:
@@ -142,6 +158,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "overview": overview,
     "nets": nets,
     "inference": inference,
+    "c_programs": c_programs,
     "forward": lambda: walk(1, 4),
     "backward": lambda: walk(5, 7),
 }

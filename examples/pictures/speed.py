@@ -14,6 +14,7 @@ NETS = {
     "vgg_batch_norm": "VGG",
     "six_layers": "six 3x3 layers",
     "separable": "separable",
+    "small_mobilenet": "small MobileNet",
 }
 IMAGES = (1, 128)  # in a batch of inference
 
@@ -24,7 +25,7 @@ def draw(folder: Path):
     steps = training(nets["tables"][0]["rows"])
     answers = [row | {"net": table["title"].split()[-1]} for table in inference["tables"] for row in table["rows"]]
     answers = [row for row in answers if row["N"] in IMAGES]
-    figure = bars.figure(7.6)
+    figure = bars.figure(8)
     above, below = figure.subplots(2, 1, height_ratios=(len(steps), len(answers)), sharex=True)
     panel(above, "Training step: speedup over PyTorch", steps, "PyTorch")
     panel(below, "Inference: speedup over ONNX Runtime", answers, "ONNX Runtime")
