@@ -60,8 +60,7 @@ def six_layers() -> Sequential:
 def separable() -> Sequential:
     layers: list[Module] = [Conv2d(3, 32, 3, padding=1, bias=False), BatchNorm2d(32), ReLU()]
     for _ in range(4):
-        layers += Conv2d(32, 32, 3, padding=1, groups=32, bias=False), BatchNorm2d(32), ReLU()
-        layers += Conv2d(32, 32, 1, bias=False), BatchNorm2d(32), ReLU()
+        layers += _separable(32, 32, 1)
     return Sequential(*layers, AdaptiveAvgPool2d(1), Flatten(), Linear(32, 10))
 
 

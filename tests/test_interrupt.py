@@ -102,24 +102,20 @@ def test_a_run_in_another_thread_leaves_signals_alone(tmp_path):
     assert len(trainer.history.epochs) == 1
 
 
-def test_an_ignored_ctrl_c_stays_ignored(tmp_path):
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+@pytest.mark.parametrize(
+    ("number", "handler"),
+    [
+        pytest.param(signal.SIGINT, signal.SIG_IGN, id="Ctrl-C ignored"),
+        pytest.param(signal.SIGTERM, signal.SIG_IGN, id="SIGTERM ignored"),
+        pytest.param(signal.SIGTERM, lambda number, frame: None, id="SIGTERM handled"),
+    ],
+)
+def test_what_a_program_does_with_a_signal_itself_stays(tmp_path, number, handler):
+    before = signal.signal(number, handler)
     try:
-        trainer, loader, validation = make_run(training.Checkpoint(tmp_path), CtrlC(3))
+        trainer, loader, validation = make_run(training.Checkpoint(tmp_path), CtrlC(3, (number,)))
         trainer.fit(loader, validation, 1)
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(number) is handler
     finally:
-        signal.signal(signal.SIGINT, before)
-    assert len(trainer.history.epochs) == 1
-
-
-@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda number, frame: None], ids=["ignored", "its own handler"])
-def test_a_program_that_handles_sigterm_itself_keeps_its_handler(tmp_path, handler):
-    before = signal.signal(signal.SIGTERM, handler)
-    try:
-        trainer, loader, validation = make_run(training.Checkpoint(tmp_path), CtrlC(3, (signal.SIGTERM,)))
-        trainer.fit(loader, validation, 1)
-        assert signal.getsignal(signal.SIGTERM) is handler
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)
     assert len(trainer.history.epochs) == 1
